@@ -1,0 +1,107 @@
+"""Limits: frozen values, checked when they are made. Each default gives its reason."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from typing import Final, Literal
+
+from odac.errors import ConfigurationError
+
+__all__ = ["DEFAULT_RATE_LIMIT", "Limits", "Overflow", "RateLimit"]
+
+Overflow = Literal["close", "drop_oldest"]
+"""What happens when a connection's outgoing buffer is full: close it with 1013, or drop its oldest room messages."""
+
+
+@dataclass(frozen=True, slots=True)
+class RateLimit:
+    """How many messages one connection may send, control frames included.
+
+    Args:
+        max: messages per window, at least 1.
+        window: the window's length in seconds.
+    """
+
+    max: int
+    window: float = 1.0
+
+    def __post_init__(self) -> None:
+        if self.max < 1:
+            raise ConfigurationError(f"RateLimit(max={self.max!r}): must be at least 1; rate_limit=None turns the limit off")
+        if not self.window > 0:
+            raise ConfigurationError(f"RateLimit(window={self.window!r}): must be more than 0 seconds")
+
+
+DEFAULT_RATE_LIMIT: Final = RateLimit(100, 1.0)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Limits:
+    """What one app allows. Passing a limit is always a named close code or HTTP status, and the log names the field.
+
+    Args:
+        max_payload: bytes of one message after inflating and reassembling. Past it: close 1009, decided on the frame's
+            header, before anything is buffered. 1 MiB, as ``websockets`` and Socket.IO have it: larger things belong in
+            an HTTP upload.
+        max_fragments: frames of one message. Past it: 1008. 1,024 is far more than any browser makes and keeps
+            a million empty fragments from costing anything.
+        rate_limit: messages per window, or None for no limit. Past it: 1008. 100 a second is more than a person's
+            typing, drawing or playing sends, and less than a loop gone wrong.
+        outgoing_buffer: bytes waiting for one slow reader. Past it: 1013, or ``overflow="drop_oldest"``.
+            1 MiB holds any message that ``max_payload`` lets in once, and 1,000 stalled readers stay below 1 GiB.
+        incoming_queue: messages that wait for one connection's async handler. Past it, reading pauses, and TCP tells the
+            peer. 16, as ``websockets`` has it: enough to smooth, too few to hide a handler that does not keep up.
+        handshake_timeout: seconds from the first byte of the request to the end of the handshake.
+            10 is a slow phone on a bad network; it bounds what a thousand idle sockets cost.
+        max_headers: header lines of a handshake. Past it: 431. 100, as uWebSockets; browsers send about 15.
+        max_header_bytes: bytes of all header lines together. Past it: 431. 16 KiB holds four full cookies.
+        ping_interval: seconds between two pings to one connection. 25 is below the 30 s after which the most impatient
+            mobile networks and proxies forget an idle connection.
+        pong_timeout: seconds to wait for any sign of life after a ping. Past it: 1006. 20, as Socket.IO.
+        close_timeout: seconds to wait for the peer's close frame. Past it, the transport is aborted.
+        rooms_per_connection: rooms one connection may be in. Past it: ``ValueError`` at ``join``. 128, as Centrifugo.
+        max_connections: connections of this process. Past it: 503 with ``Retry-After``. 65,536, as NATS.
+        connections_per_ip: connections of one client address, or None for no limit (many people share one address
+            behind a company's NAT). Past it: 503.
+        drain_timeout: seconds over which a stopping server spreads its clients' reconnects, at most 30.
+
+    Raises:
+        ConfigurationError: a value is out of its range; the message names the field and the range.
+    """
+
+    max_payload: int = 1024 * 1024
+    max_fragments: int = 1024
+    rate_limit: RateLimit | None = DEFAULT_RATE_LIMIT
+    outgoing_buffer: int = 1024 * 1024
+    incoming_queue: int = 16
+    handshake_timeout: float = 10.0
+    max_headers: int = 100
+    max_header_bytes: int = 16 * 1024
+    ping_interval: float = 25.0
+    pong_timeout: float = 20.0
+    close_timeout: float = 10.0
+    rooms_per_connection: int = 128
+    max_connections: int = 65_536
+    connections_per_ip: int | None = None
+    drain_timeout: float = 10.0
+
+    def __post_init__(self) -> None:
+        for field in fields(self):
+            value = getattr(self, field.name)
+            if field.name == "rate_limit":
+                if value is not None and not isinstance(value, RateLimit):
+                    raise ConfigurationError(f"Limits(rate_limit={value!r}): must be a RateLimit or None")
+            elif field.name == "connections_per_ip":
+                if value is not None and (not _is_whole(value) or value < 1):
+                    raise ConfigurationError(f"Limits(connections_per_ip={value!r}): must be a whole number from 1, or None")
+            elif field.type == "int":
+                if not _is_whole(value) or value < 1:
+                    raise ConfigurationError(f"Limits({field.name}={value!r}): must be a whole number from 1")
+            elif isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+                raise ConfigurationError(f"Limits({field.name}={value!r}): must be a number of seconds above 0")
+        if self.drain_timeout > 30:
+            raise ConfigurationError(f"Limits(drain_timeout={self.drain_timeout!r}): must be at most 30 seconds")
+
+
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)

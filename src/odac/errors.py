@@ -1,0 +1,112 @@
+"""What Odac raises, as one tree.
+
+::
+
+    OdacError
+    ├── ConfigurationError      the app is put together wrongly; found at start, the message names the fix
+    │   └── BrokerNotConfigured publishing where no broker reaches anybody
+    ├── Disconnected            receive() on a connection that has ended
+    ├── ProtocolError           the peer broke RFC 6455, RFC 7692 or a limit; carries the close code
+    ├── HandshakeError          a handshake refused before the upgrade; carries the HTTP status
+    ├── InvalidMessage          a message that is not what the route declared
+    └── BrokerError             the broker cannot be reached or refused
+
+Wrong arguments are the built-in errors: ``ValueError`` (a close code that may not be sent, a room name that is not
+allowed) and ``TypeError`` (data that is not JSON).
+"""
+
+from __future__ import annotations
+
+from odac.close_codes import CloseCode
+
+__all__ = [
+    "BrokerError",
+    "BrokerNotConfigured",
+    "ConfigurationError",
+    "Disconnected",
+    "HandshakeError",
+    "InvalidMessage",
+    "OdacError",
+    "ProtocolError",
+]
+
+
+class OdacError(Exception):
+    """The root of everything that Odac raises on its own account."""
+
+
+class ConfigurationError(OdacError):
+    """The app is put together wrongly. The message names the fix."""
+
+
+class BrokerNotConfigured(ConfigurationError):
+    """A message was to reach other processes, and no broker connects them."""
+
+
+class Disconnected(OdacError):
+    """The connection has ended.
+
+    Args:
+        code: the close code, 1005 or 1006 where no close frame carried one.
+        reason: the peer's or this side's words, at most 123 UTF-8 bytes.
+    """
+
+    def __init__(self, code: int = CloseCode.ABNORMAL, reason: str = "") -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"the connection was closed with {self.code}" + (f": {self.reason}" if self.reason else "")
+
+
+class ProtocolError(OdacError):
+    """What the peer sent ends its connection.
+
+    Args:
+        code: the close code that answers it.
+        reason: what a person who reads it can act on, at most 123 UTF-8 bytes.
+    """
+
+    def __init__(self, code: CloseCode, reason: str) -> None:
+        super().__init__(code, reason)
+        self.code = code
+        self.reason = reason
+
+    def __str__(self) -> str:
+        return f"{int(self.code)} {self.reason}"
+
+
+class HandshakeError(OdacError):
+    """A handshake is refused before the upgrade.
+
+    Args:
+        status: the HTTP status of the answer.
+        reason: a sentence for the body.
+        headers: further headers of the answer (name, value), such as ``Sec-WebSocket-Version``.
+    """
+
+    def __init__(self, status: int, reason: str, headers: tuple[tuple[str, str], ...] = ()) -> None:
+        super().__init__(status, reason)
+        self.status = status
+        self.reason = reason
+        self.headers = headers
+
+    def __str__(self) -> str:
+        return f"HTTP {self.status}: {self.reason}"
+
+
+class InvalidMessage(OdacError):
+    """An incoming message does not fit what the route declared with ``message=``.
+
+    Args:
+        reason: which field is wrong, and how.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(reason)
+        self.reason = reason
+
+
+class BrokerError(OdacError):
+    """The broker cannot be reached, or refused what was asked of it."""
