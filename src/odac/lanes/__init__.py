@@ -1,0 +1,1 @@
+"""What carries frames: straight through the transport, or through plain ASGI."""

@@ -1,0 +1,1 @@
+"""From a path and its gates to a handler."""

@@ -1,0 +1,1 @@
+"""Who may connect: origin, token, session, authentication."""
