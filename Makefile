@@ -1,0 +1,92 @@
+# Works in a fresh clone with make and Python 3.11 or later; everything else is fetched into .venv.
+#
+#   make run     start the chat demo on http://127.0.0.1:8000
+#   make test    run every test that this machine can, and say what was left out
+#   make help    the rest
+
+SHELL := /bin/sh
+.DEFAULT_GOAL := help
+
+VENV := .venv
+PY := $(VENV)/bin/python
+HOST ?= 127.0.0.1
+PORT ?= 8000
+# Passed to pytest: make test ARGS="tests/unit -k room"
+ARGS ?=
+
+PIP := $(PY) -m pip install --quiet --disable-pip-version-check
+
+# Each stamp stands for one set of packages, so that a second run installs nothing.
+$(VENV)/.created:
+	@python=$$(scripts/find_python) && echo "Creating $(VENV) with $$python" && "$$python" -m venv $(VENV) && touch $@
+
+$(VENV)/.run: $(VENV)/.created pyproject.toml
+	@echo "Installing Odac into $(VENV)"
+	@$(PIP) --editable . && touch $@
+
+$(VENV)/.test: $(VENV)/.created pyproject.toml
+	@echo "Installing Odac and what its tests use into $(VENV)"
+	@$(PIP) --editable '.[all,test]' && touch $@ $(VENV)/.run
+
+$(VENV)/.check: $(VENV)/.test
+	@echo "Installing the linters and type checkers into $(VENV)"
+	@$(PIP) --editable '.[all,test,check]' && touch $@
+
+# Signs the demo's sessions; kept, so that a restart does not sign everybody out.
+$(VENV)/.secret: $(VENV)/.created
+	@umask 077 && $(PY) -c 'import secrets; print(secrets.token_urlsafe(32))' > $@
+
+.PHONY: help
+help: ## list these targets
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+
+.PHONY: run
+run: $(VENV)/.run $(VENV)/.secret ## start the chat demo (HOST=… PORT=…)
+	@ODAC_SECRET="$${ODAC_SECRET:-$$(cat $(VENV)/.secret)}" exec $(VENV)/bin/odac run examples.chat.app:app --host $(HOST) --port $(PORT)
+
+.PHONY: test
+test: $(VENV)/.test ## run every test that this machine can (ARGS="…" goes to pytest)
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" scripts/test $(ARGS)
+
+.PHONY: lint
+lint: $(VENV)/.check ## ruff: mistakes, and formatting
+	$(VENV)/bin/ruff check .
+	$(VENV)/bin/ruff format --check .
+
+.PHONY: format
+format: $(VENV)/.check ## let ruff mend and format
+	$(VENV)/bin/ruff check --fix .
+	$(VENV)/bin/ruff format .
+
+.PHONY: types
+types: $(VENV)/.check ## mypy --strict, and pyright
+	$(VENV)/bin/mypy
+	$(VENV)/bin/pyright --pythonpath $(PY)
+
+.PHONY: imports
+imports: $(VENV)/.test ## imports between the packages run one way
+	$(PY) -m pytest -q tests/unit/test_imports.py
+
+.PHONY: check
+check: lint types imports ## everything that is not a test of behaviour
+
+.PHONY: build
+build: $(VENV)/.check ## wheel and sdist, into dist/
+	$(PY) -m build --outdir dist .
+
+.PHONY: client
+client: ## build the browser client into src/odac/static (needs Node 20)
+	@command -v npm >/dev/null || { echo "The browser client is built with Node 20 and npm: https://nodejs.org"; exit 1; }
+	cd client && npm install --no-audit --no-fund --no-package-lock --loglevel=error && npm run build
+
+.PHONY: conformance
+conformance: $(VENV)/.test ## RFC 6455 conformance (ARGS="…" goes to pytest)
+	$(PY) -m pytest tests/conformance $(ARGS)
+
+.PHONY: bench
+bench: $(VENV)/.test ## the microbenchmarks that guard the hot path
+	$(PY) -m pytest benchmarks --benchmark-only $(ARGS)
+
+.PHONY: clean
+clean: ## remove what the targets above made
+	rm -rf $(VENV) dist build client/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks
