@@ -22,7 +22,12 @@ class Tool(NamedTuple):
 
 
 TOOLS = (
-    Tool("Node 20", ("node",), "the browser client's unit tests and its rebuild", "apt-get install nodejs, or https://nodejs.org"),
+    Tool(
+        "Node 20",
+        ("node",),
+        "the browser client's unit tests and its rebuild",
+        "apt-get install nodejs, or https://nodejs.org",
+    ),
     Tool("npm", ("npm",), "the browser client's unit tests and its rebuild", "apt-get install npm, or with Node"),
     Tool(
         "Chromium",
@@ -30,7 +35,12 @@ TOOLS = (
         "the chat and the client in a real browser (tests/browser)",
         "apt-get install chromium, or brew install --cask chromium",
     ),
-    Tool("Redis or Valkey", ("redis-server", "valkey-server"), "redis:// against a real server", "apt-get install redis-server"),
+    Tool(
+        "Redis or Valkey",
+        ("redis-server", "valkey-server"),
+        "redis:// against a real server",
+        "apt-get install redis-server",
+    ),
     Tool("NATS", ("nats-server",), "nats:// against a real server", "apt-get install nats-server"),
     Tool("nginx", ("nginx",), "the deployment configuration for nginx", "apt-get install nginx"),
     Tool("HAProxy", ("haproxy",), "the deployment configuration for HAProxy", "apt-get install haproxy"),
