@@ -1,0 +1,377 @@
+"""One WebSocket connection: what a handler knows as ``odac.ws``."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from enum import IntEnum
+from types import SimpleNamespace
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+
+from odac.close_codes import CloseCode
+from odac.errors import Disconnected
+from odac.realtime.audience import EVERYONE, Audience, check_room, is_private
+from odac.realtime.inbox import Inbox
+from odac.realtime.listeners import Handler
+from odac.realtime.outbox import SENT, Lane, Outbox, Sent
+from odac.realtime.ownership import Owned
+from odac.wire import control
+from odac.wire.codec import encode, encode_binary
+from odac.wire.frames import PING, check_close
+from odac.wire.message import Prepared
+
+if TYPE_CHECKING:
+    from odac.realtime.hub import Hub, Target
+    from odac.realtime.policy import Policy
+
+__all__ = ["Connection", "Ping", "ReadyState"]
+
+H = TypeVar("H", bound=Handler)
+
+
+class ReadyState(IntEnum):
+    """Where a connection stands; the numbers are those of the browser's WebSocket (WHATWG WebSockets Standard, section 3.1)."""
+
+    CONNECTING = 0
+    OPEN = 1
+    CLOSING = 2
+    CLOSED = 3
+
+
+class Connection(Outbox):
+    """One connection, from its upgrade to its end.
+
+    A handler gets it as ``odac.ws``. All of it belongs to the event loop's thread; from other threads use
+    ``app.route.ws_server``.
+    """
+
+    __slots__ = ("__weakref__", "_data", "_ended", "_hub", "_owned", "_pings", "alive", "due", "id", "inbox")
+
+    def __init__(self, hub: Hub, lane: Lane, policy: Policy, *, v1: bool = False) -> None:
+        super().__init__(hub.delivery, lane, policy, v1)
+        self.id: str = secrets.token_urlsafe(16)
+        self.inbox = Inbox(self)
+        self.alive = True
+        self.due = 0.0
+        self._hub = hub
+        self._data: SimpleNamespace | None = None
+        self._pings: dict[bytes, Ping] | None = None
+        self._owned: Owned | None = None
+        self._ended: tuple[int, str] | None = None
+
+    # Sending
+
+    def send(self, data: object) -> Sent:
+        """Send a message to this connection.
+
+        Args:
+            data: dict, list, number, bool, None (or anything else that JSON can hold): JSON text. ``str``: text as it
+                is. A bytes-like object: binary.
+
+        Returns:
+            An object that need not be awaited; awaiting it waits until the peer's buffer has room.
+
+        Raises:
+            TypeError: ``data`` cannot be encoded. The connection is unharmed.
+        """
+        message = encode(data)
+        if not self.is_open:
+            return SENT
+        if message.escaped is not None:
+            message = self._variant(message)
+        return self.put(message)
+
+    def send_binary(self, data: Any) -> Sent:
+        """Send any bytes-like object as a binary message.
+
+        Raises:
+            TypeError: ``data`` has no buffer.
+        """
+        message = encode_binary(data)
+        return self.put(message) if self.is_open else SENT
+
+    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        """Close the connection, after everything that was sent so far. Closing twice is no error.
+
+        Args:
+            code: a code that may stand in a close frame (RFC 6455 section 7.4).
+            reason: at most 123 UTF-8 bytes.
+
+        Raises:
+            ValueError: the code may not be sent, or the reason is too long.
+        """
+        check_close(code, reason)
+        self.end(code, reason)
+
+    def ping(self) -> Ping:
+        """Send a ping (RFC 6455 section 5.5.2).
+
+        Returns:
+            An object that need not be awaited; awaiting it gives the round trip in seconds, or raises
+            :class:`Disconnected` when the connection ends before the pong. Over plain ASGI, which has no pings, a
+            client that speaks ``odac.v1`` is asked by a control message, and any other is never answered for.
+        """
+        payload = secrets.token_bytes(4)
+        ping = Ping(self, payload)
+        if not self.is_open:
+            ping.fail(*(self._ended or (CloseCode.NORMAL, "")))
+            return ping
+        if self._pings is None:
+            self._pings = {}
+        self._pings[payload] = ping
+        self.put(Prepared(PING, payload) if self.lane.pings else control.PING)
+        return ping
+
+    # Rooms
+
+    def join(self, room: str) -> None:
+        """Join a room, with effect on the next message that this process sends.
+
+        Raises:
+            TypeError: the name is not a str.
+            ValueError: the name is empty, holds a control character, is over 200 UTF-8 bytes, or the connection is in
+                ``Limits.rooms_per_connection`` rooms already.
+        """
+        check_room(room)
+        if self.is_open and room not in self.memberships:
+            limit = self.policy.limits.rooms_per_connection
+            if len(self.memberships) >= limit and len(self.rooms) >= limit:
+                raise ValueError(f"the connection is in {limit} rooms, which is the most: leave one, or raise Limits.rooms_per_connection")
+            self._hub.enter(self, room)
+
+    def leave(self, room: str) -> None:
+        """Leave a room; leaving one that was not joined is no error."""
+        check_room(room)
+        if room in self.memberships:
+            self._hub.depart(self, room)
+
+    def to(self, *rooms: str) -> Target:
+        """Everyone in any of the rooms, once each: ``odac.ws.to("a", "b").send(data)``.
+
+        Raises:
+            ValueError: no room is named, or a name is not allowed.
+        """
+        return self._hub.to(*rooms)
+
+    def broadcast(self, data: object, include_self: bool = True) -> None:
+        """Send to all clients.
+
+        Args:
+            data: as for :meth:`send`.
+            include_self: with False, this connection is left out.
+
+        Raises:
+            TypeError: ``data`` cannot be encoded.
+        """
+        audience = EVERYONE if include_self else Audience(excluded=frozenset((self.id,)))
+        self._hub.send(audience, encode(data))
+
+    # Receiving
+
+    @overload
+    def on(self, event: str, handler: H) -> H: ...
+
+    @overload
+    def on(self, event: str) -> Callable[[H], H]: ...
+
+    def on(self, event: str, handler: Handler | None = None) -> Any:
+        """Add a listener: ``on("message", handler)``, or ``@odac.ws.on("message")`` above a function.
+
+        Args:
+            event: ``message`` (data), ``close`` (code, reason), ``error`` (exception) or ``pong``.
+            handler: takes the event's arguments or fewer, and may be ``async``.
+
+        Raises:
+            ValueError: there is no such event.
+            TypeError: the handler is not callable, or needs more arguments than the event gives.
+        """
+        if handler is None:
+
+            def register(function: H) -> H:
+                self.inbox.on(event, function)
+                return function
+
+            return register
+        self.inbox.on(event, handler)
+        return handler
+
+    def off(self, event: str, handler: Handler | None = None) -> None:
+        """Remove a listener, or with no handler all of that event.
+
+        Raises:
+            ValueError: there is no such event.
+        """
+        self.inbox.off(event, handler)
+
+    async def receive(self) -> Any:
+        """The next message.
+
+        Raises:
+            Disconnected: the connection has ended, and all its messages were taken.
+        """
+        return await self.inbox.receive()
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        try:
+            while True:
+                yield await self.inbox.receive()
+        except Disconnected:
+            return
+
+    # Properties
+
+    @property
+    def rooms(self) -> list[str]:
+        """The rooms that this connection is in, in the order of joining."""
+        return [room for room in self.memberships if not is_private(room)]
+
+    @property
+    def data(self) -> SimpleNamespace:
+        """A namespace for the application: ``odac.ws.data.user_id = 7``."""
+        if self._data is None:
+            self._data = SimpleNamespace()
+        return self._data
+
+    @property
+    def ready_state(self) -> ReadyState:
+        """Where the connection stands. A handler only ever sees OPEN, CLOSING and CLOSED."""
+        if self._ended is not None:
+            return ReadyState.CLOSED
+        return ReadyState.OPEN if self.is_open else ReadyState.CLOSING
+
+    def __repr__(self) -> str:
+        return f"<Connection {self.id} {self.policy.name} {self.ready_state.name}>"
+
+    # For the lanes
+
+    def receive_text(self, payload: bytes) -> None:
+        """A text message has arrived.
+
+        Args:
+            payload: its bytes, known to be UTF-8.
+        """
+        if self.v1 and payload[:1] == b"\x1e":
+            if payload[:2] != b"\x1e\x1e":
+                self._receive_control(payload)
+                return
+            payload = payload[1:]
+        try:
+            data = self.policy.decode(payload)
+        except Exception as error:
+            self.inbox.failed(error)
+            return
+        self.inbox.deliver(data)
+
+    def receive_pong(self, payload: bytes) -> None:
+        """A pong has arrived (RFC 6455 section 5.5.3)."""
+        if self._pings is not None:
+            ping = self._pings.pop(payload, None)
+            if ping is not None:
+                ping.succeed()
+        self.inbox.emit("pong")
+
+    def _receive_control(self, payload: bytes) -> None:
+        message = control.decode_control(payload)
+        if message is None or not self.is_open:
+            return
+        if message[0] == "ping":
+            self.put(control.PONG)
+        elif message[0] == "pong":
+            self.receive_pong(next(iter(self._pings), b"") if self._pings else b"")
+
+    def end(self, code: int, reason: str) -> None:
+        """Close the connection, in the way of :meth:`close`, without checking the arguments."""
+        if self.is_open:
+            super().end(code, reason)
+            self._hub.remove(self)
+
+    def lost(self, code: int, reason: str) -> None:
+        """The transport is gone, or the closing handshake is through: nothing more comes and nothing more goes.
+
+        Args:
+            code: what the close listeners are told.
+            reason: the same.
+        """
+        if self._ended is not None:
+            return
+        self._ended = (code, reason)
+        if self.is_open:
+            self.is_open = False
+            self._hub.remove(self)
+        self.fd = -1
+        self.discard()
+        for ping in (self._pings or {}).values():
+            ping.fail(code, reason)
+        self._pings = None
+        self.inbox.finish(code, reason)
+
+    # What belongs to the connection and ends with it
+
+    @property
+    def owned(self) -> Owned:
+        """Timers and tasks of this connection."""
+        if self._owned is None:
+            self._owned = Owned(self.delivery.loop, self._finish_owned)
+            if self._ended is not None:
+                self._owned.cancel()
+        return self._owned
+
+    @property
+    def has_tasks(self) -> bool:
+        """Whether a task of this connection runs that may take messages yet."""
+        return self._owned is not None and self._owned.has_tasks
+
+    def own(self, coroutine: Coroutine[Any, Any, object]) -> asyncio.Task[Any]:
+        """Run a coroutine as a task that is cancelled when the connection ends."""
+        return self.owned.create_task(coroutine)
+
+    def own_to_the_end(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine of the connection's end itself; it is not cancelled by it."""
+        self._hub.keep(self.delivery.loop.create_task(coroutine))
+
+    def _finish_owned(self, error: Exception) -> None:
+        self.inbox.failed(error)
+
+    def released(self) -> None:
+        """The close listeners have run: timers and tasks end, and the rooms are forgotten."""
+        if self._owned is not None:
+            self._owned.cancel()
+        self.inbox.drop()
+        self.memberships = {}
+
+
+class Ping(Awaitable[float]):
+    """A ping under way."""
+
+    __slots__ = ("_connection", "_failure", "_payload", "_sent_at", "_trip", "_waiter")
+
+    def __init__(self, connection: Connection, payload: bytes) -> None:
+        self._connection = connection
+        self._payload = payload
+        self._sent_at: Final = connection.delivery.loop.time()
+        self._trip: float | None = None
+        self._failure: tuple[int, str] | None = None
+        self._waiter: asyncio.Future[None] | None = None
+
+    def succeed(self) -> None:
+        """The pong is here."""
+        self._trip = self._connection.delivery.loop.time() - self._sent_at
+        self._wake()
+
+    def fail(self, code: int, reason: str) -> None:
+        """The connection has ended first."""
+        self._failure = (code, reason)
+        self._wake()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def __await__(self) -> Generator[Any, None, float]:
+        while self._trip is None:
+            if self._failure is not None:
+                raise Disconnected(*self._failure)
+            self._waiter = self._connection.delivery.loop.create_future()
+            yield from self._waiter
+        return self._trip

@@ -1,0 +1,180 @@
+"""Prepare once, deliver many: the messages of one tick, and the loop that writes them.
+
+A room message is one entry in ``log``, whatever the size of the room. At the end of the event loop's tick each run of
+entries with one audience becomes one piece of bytes, and that piece is written to every member with one system call.
+A member that is not that simple at this moment (something of its own in this tick, a slow reader, TLS, compression,
+plain ASGI) has ``fd`` at -1 and is settled on its own after the loop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Final, NamedTuple
+
+from odac.wire.message import Prepared
+
+if TYPE_CHECKING:
+    from odac.realtime.outbox import Outbox
+
+__all__ = ["Delivery", "Entry"]
+
+logger = logging.getLogger("odac")
+
+LOG_BYTES: Final = 256 * 1024
+LOG_ENTRIES: Final = 1024
+"""A tick that sends more than this is written in several pieces, so that a loop of sends does not grow without bound."""
+
+
+class Entry(NamedTuple):
+    """One room message of this tick. Connections that it excludes have settled it already, so it need not name them."""
+
+    rooms: tuple[str, ...]
+    within: tuple[str, ...]
+    message: Prepared
+
+
+class Delivery:
+    """The log of the tick, and who is apart from it.
+
+    Args:
+        loop: the event loop of all connections.
+        rooms: the members of each room, by its name; empty rooms are not in it.
+        everyone: all open connections.
+    """
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, rooms: dict[str, set[Outbox]], everyone: dict[str, Outbox]) -> None:
+        self.loop = loop
+        self.log: list[Entry] = []
+        self.dropped_messages = 0
+        self.overflows = 0
+        self._rooms = rooms
+        self._everyone = everyone
+        self._touched: list[Outbox] = []
+        self._log_size = 0
+        self._scheduled = False
+
+    def add(self, entry: Entry, excluded: Iterable[Outbox] = ()) -> None:
+        """Send a message to all members but the excluded ones when the tick ends."""
+        for outbox in excluded:
+            outbox.settle()
+            self.touch(outbox)
+            outbox.settled = len(self.log) + 1
+        self.log.append(entry)
+        self._log_size += len(entry.message.frame)
+        if not self._scheduled:
+            self._scheduled = True
+            self.loop.call_soon(self.flush)
+        elif self._log_size > LOG_BYTES or len(self.log) >= LOG_ENTRIES:
+            self._write()
+
+    def touch(self, outbox: Outbox) -> None:
+        """Set a connection apart until the end of the tick: it has something of its own."""
+        if not outbox.touched:
+            outbox.touched = True
+            outbox.fd = -1
+            self._touched.append(outbox)
+            if not self._scheduled:
+                self._scheduled = True
+                self.loop.call_soon(self.flush)
+
+    def newcomer(self, outbox: Outbox) -> None:
+        """A connection begins in the middle of a tick: what was sent before is not for it."""
+        if self.log:
+            self.touch(outbox)
+            outbox.settled = len(self.log)
+
+    def flush(self) -> None:
+        """Write everything that this tick has to send."""
+        self._scheduled = False
+        self._write()
+
+    def _write(self) -> None:
+        log = self.log
+        apart = dict.fromkeys(self._touched)
+        self._touched = []
+        start, count = 0, len(log)
+        while start < count:
+            rooms, within, message = log[start]
+            stop = start + 1
+            while stop < count and log[stop].rooms == rooms and log[stop].within == within:
+                stop += 1
+            plain = message.escaped is None
+            if stop - start == 1:
+                data = message.frame
+            else:
+                run = [entry.message for entry in log[start:stop]]
+                plain = all(message.escaped is None for message in run)
+                data = b"".join([message.frame for message in run])
+            members = self.members(rooms, within)
+            if plain:
+                self._write_to_all(members, data, stop, apart)
+            else:
+                apart.update(dict.fromkeys(members))
+            start = stop
+        for outbox in apart:
+            outbox.touched = True
+            outbox.settle()
+            outbox.flush()
+        # Only now: until here settle() has looked at the log as it was.
+        self.log = []
+        self._log_size = 0
+        self._touched = []
+        for outbox in apart:
+            outbox.settled = 0
+            outbox.touched = False
+            outbox.restore()
+
+    def _write_to_all(self, members: Iterable[Outbox], data: bytes, stop: int, apart: dict[Outbox, None]) -> None:
+        write, size = os.write, len(data)
+        for outbox in members:
+            fd = outbox.fd
+            if fd < 0:
+                apart[outbox] = None
+                continue
+            try:
+                sent = write(fd, data)
+            except OSError as error:
+                # A full socket buffer, or a peer that is gone, of which the transport hears by itself.
+                sent = 0 if isinstance(error, BlockingIOError) else size
+            if sent != size:
+                outbox.lane.write_rest(memoryview(data)[sent:])
+                outbox.settled = stop
+                outbox.touched = True
+                outbox.fd = -1
+                apart[outbox] = None
+
+    def members(self, rooms: tuple[str, ...], within: tuple[str, ...]) -> Iterable[Outbox]:
+        """Everyone in any of the rooms (with none: everyone) who is in all of ``within``, once each."""
+        if not rooms:
+            if not within:
+                return self._everyone.values()
+            found = set(self._rooms.get(within[0], ()))
+        elif len(rooms) == 1:
+            if not within:
+                return self._rooms.get(rooms[0], ())
+            found = self._rooms.get(rooms[0], set())
+        else:
+            found = set().union(*[self._rooms.get(room, ()) for room in rooms])
+        for room in within:
+            found = found & self._rooms.get(room, set())
+        return found
+
+    # What happens to slow readers, counted here and logged with the setting's name.
+
+    def overflowed(self, outbox: Outbox, limit: int) -> None:
+        """A reader was closed because it is too slow."""
+        self.overflows += 1
+        logger.warning(
+            "%s: a client reads too slowly and was closed with 1013: over %d bytes waited for it (Limits.outgoing_buffer; overflow='drop_oldest' would keep it)",
+            outbox.policy.name,
+            limit,
+        )
+
+    def dropped(self, outbox: Outbox, count: int) -> None:
+        """Room messages were dropped for a slow reader that is to stay connected."""
+        if count:
+            self.dropped_messages += count
+            logger.info("%s: %d room messages were dropped for a client that reads too slowly (overflow='drop_oldest')", outbox.policy.name, count)

@@ -1,0 +1,232 @@
+"""All connections of one process, and the rooms that they are in."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import threading
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any
+
+from odac.realtime.audience import Audience, check_room
+from odac.realtime.delivery import Delivery, Entry
+from odac.realtime.heartbeat import Heartbeat
+from odac.wire.codec import encode, encode_binary
+from odac.wire.message import Prepared
+
+if TYPE_CHECKING:
+    from odac.config import Limits
+    from odac.realtime.connection import Connection
+    from odac.realtime.outbox import Outbox
+    from odac.realtime.ports import Bus
+
+__all__ = ["Hub", "Target"]
+
+logger = logging.getLogger("odac")
+
+
+class Hub:
+    """Knows every open connection and every room of this process.
+
+    Args:
+        limits: of the app; the heartbeat's times are taken from it.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.limits = limits
+        self.connections: dict[str, Connection] = {}
+        self.bus: Bus | None = None
+        self._rooms: dict[str, set[Outbox]] = {}
+        self._delivery: Delivery | None = None
+        self._heartbeat: Heartbeat | None = None
+        self._thread = 0
+        self._kept: set[asyncio.Task[Any]] = set()
+
+    # Life
+
+    def start(self, loop: asyncio.AbstractEventLoop) -> None:
+        """Belong to this event loop and its thread from now on."""
+        if self._delivery is None or self._delivery.loop is not loop:
+            self._rooms.clear()
+            self.connections.clear()
+            self._delivery = Delivery(loop, self._rooms, self.connections)  # type: ignore[arg-type]
+            self._heartbeat = Heartbeat(loop, self.limits.ping_interval, self.limits.pong_timeout)
+            self._thread = threading.get_ident()
+
+    @property
+    def delivery(self) -> Delivery:
+        """The messages of the current tick.
+
+        Raises:
+            RuntimeError: the app does not run.
+        """
+        if self._delivery is None:
+            raise RuntimeError("the app does not run yet: its event loop starts it")
+        return self._delivery
+
+    def keep(self, task: asyncio.Task[Any]) -> None:
+        """Own a task until it is through."""
+        self._kept.add(task)
+        task.add_done_callback(self._kept.discard)
+
+    # Connections and rooms
+
+    def add(self, connection: Connection) -> None:
+        """A connection is open."""
+        self.connections[connection.id] = connection
+        self.delivery.newcomer(connection)
+        if self._heartbeat is not None and (connection.lane.pings or connection.v1):
+            self._heartbeat.watch(connection)
+
+    def remove(self, connection: Connection) -> None:
+        """A connection closes: it is in no room any more, though it still knows in which it was."""
+        self.connections.pop(connection.id, None)
+        for room in connection.memberships:
+            self._discard(connection, room)
+
+    def enter(self, connection: Connection, room: str) -> None:
+        """A connection joins a room."""
+        connection.settle()
+        members = self._rooms.get(room)
+        if members is None:
+            members = self._rooms[room] = set()
+            if self.bus is not None:
+                self.bus.room_opened(room)
+        members.add(connection)
+        if self.delivery.log:
+            connection.settle()
+            self.delivery.newcomer(connection)
+        if not connection.memberships:
+            connection.memberships = {room: None}
+        else:
+            connection.memberships[room] = None  # type: ignore[index]
+
+    def depart(self, connection: Connection, room: str) -> None:
+        """A connection leaves a room."""
+        connection.settle()
+        self._discard(connection, room)
+        del connection.memberships[room]  # type: ignore[attr-defined]
+
+    def _discard(self, connection: Connection, room: str) -> None:
+        members = self._rooms.get(room)
+        if members is not None:
+            members.discard(connection)
+            if not members:
+                del self._rooms[room]
+                if self.bus is not None:
+                    self.bus.room_closed(room)
+
+    @property
+    def open_rooms(self) -> Iterable[str]:
+        """The rooms that have members in this process."""
+        return self._rooms.keys()
+
+    # Sending
+
+    def to(self, *rooms: str) -> Target:
+        """Everyone in any of these rooms.
+
+        Raises:
+            ValueError: no room is named, or a name is not allowed.
+        """
+        if not rooms:
+            raise ValueError("to() needs at least one room; broadcast() reaches everybody")
+        for room in rooms:
+            check_room(room)
+        return Target(self, rooms)
+
+    def send(self, audience: Audience, message: Prepared) -> None:
+        """Send to everyone in the audience, in this process and all others; from any thread."""
+        if threading.get_ident() == self._thread:
+            self.deliver(audience, message)
+            if self.bus is not None:
+                self.bus.publish(audience, message)
+        else:
+            self.delivery.loop.call_soon_threadsafe(self.send, audience, message)
+
+    def deliver(self, audience: Audience, message: Prepared) -> None:
+        """Send to this process's connections of the audience."""
+        rooms, within, excluded = audience
+        if rooms:
+            known = self._rooms
+            if len(rooms) == 1:
+                if rooms[0] not in known:
+                    return
+            elif not any(room in known for room in rooms):
+                return
+        elif not self.connections:
+            return
+        delivery = self._delivery
+        assert delivery is not None
+        if excluded:
+            connections = self.connections
+            delivery.add(Entry(rooms, within, message), [connections[name] for name in excluded if name in connections])
+        else:
+            delivery.add(Entry(rooms, within, message))
+
+    # What a bus asks of this process
+
+    def _matching(self, audience: Audience) -> list[Connection]:
+        found: Iterable[Any] = self.delivery.members(audience.rooms, audience.within)
+        return [connection for connection in found if connection.id not in audience.excluded]
+
+    def close(self, audience: Audience, code: int, reason: str) -> None:
+        """Close everyone in the audience, in this process and all others; from any thread."""
+        if threading.get_ident() == self._thread:
+            self.close_local(audience, code, reason)
+            if self.bus is not None:
+                self.bus.close(audience, code, reason)
+        else:
+            self.delivery.loop.call_soon_threadsafe(self.close, audience, code, reason)
+
+    def close_local(self, audience: Audience, code: int, reason: str) -> None:
+        """Close this process's connections of the audience."""
+        for connection in self._matching(audience):
+            connection.end(code, reason)
+
+    def count_local(self, audience: Audience) -> int:
+        """How many of this process's connections are in the audience."""
+        return len(self._matching(audience)) if self._delivery is not None else 0
+
+
+class Target:
+    """Whom to send to: made by ``to(…)``, made narrower by :meth:`excluding` and :meth:`within`."""
+
+    __slots__ = ("_excluded", "_hub", "_rooms", "_within")
+
+    def __init__(self, hub: Hub, rooms: tuple[str, ...], within: tuple[str, ...] = (), excluded: frozenset[str] = frozenset()) -> None:
+        self._hub = hub
+        self._rooms = rooms
+        self._within = within
+        self._excluded = excluded
+
+    def excluding(self, *connections: Connection | str) -> Target:
+        """Leave out these connections, or the connections with these ids (on whatever machine they are)."""
+        ids = [each if isinstance(each, str) else each.id for each in connections]
+        return Target(self._hub, self._rooms, self._within, self._excluded.union(ids))
+
+    def within(self, *rooms: str) -> Target:
+        """Keep only who is a member of these rooms as well.
+
+        Raises:
+            ValueError: a name is not allowed.
+        """
+        for room in rooms:
+            check_room(room)
+        return Target(self._hub, self._rooms, self._within + rooms, self._excluded)
+
+    def send(self, data: object) -> None:
+        """Send to them what ``odac.ws.send`` would send to one.
+
+        Raises:
+            TypeError: ``data`` cannot be encoded.
+        """
+        self._hub.send(Audience(self._rooms, self._within, self._excluded), encode(data))
+
+    def send_binary(self, data: Any) -> None:
+        """Send to them any bytes-like object as a binary message.
+
+        Raises:
+            TypeError: ``data`` has no buffer.
+        """
+        self._hub.send(Audience(self._rooms, self._within, self._excluded), encode_binary(data))

@@ -1,0 +1,56 @@
+"""Listeners that take fewer arguments than their event has."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from types import FunctionType, MethodType
+from typing import Any, Final
+
+__all__ = ["EVENTS", "Handler", "fit"]
+
+Handler = Callable[..., Any]
+
+EVENTS: Final = {"message": 1, "close": 2, "error": 1, "pong": 0}
+"""The events of a connection, with how many arguments each gives to its listeners."""
+
+_VARIADIC: Final = inspect.CO_VARARGS
+
+
+def fit(handler: Handler, available: int) -> Handler:
+    """Return ``handler``, or a callable around it that passes only the arguments it takes.
+
+    Args:
+        handler: what the application registered.
+        available: how many positional arguments the event gives.
+
+    Raises:
+        TypeError: it is not callable, or needs more arguments than the event has.
+    """
+    accepted, required = _positional(handler)
+    if required > available:
+        raise TypeError(f"{handler!r} needs {required} arguments, and the event gives {available}")
+    if accepted >= available:
+        return handler
+    if accepted == 0:
+        return lambda *_: handler()
+    return lambda *arguments: handler(*arguments[:accepted])
+
+
+def _positional(handler: Handler) -> tuple[int, int]:
+    # Plain functions and methods first: inspect.signature() would cost more than the rest of a handshake.
+    function, bound = (handler.__func__, 1) if isinstance(handler, MethodType) else (handler, 0)
+    if isinstance(function, FunctionType) and not function.__kwdefaults__ and not function.__code__.co_kwonlyargcount:
+        code = function.__code__
+        required = max(code.co_argcount - len(function.__defaults__ or ()) - bound, 0)
+        return (1_000 if code.co_flags & _VARIADIC else code.co_argcount - bound), required
+    if not callable(handler):
+        raise TypeError(f"a listener must be callable, not {handler!r}")
+    try:
+        parameters = inspect.signature(handler).parameters.values()
+    except (TypeError, ValueError):  # some builtins do not say
+        return 1_000, 0
+    if any(p.kind is p.VAR_POSITIONAL for p in parameters):
+        return 1_000, 0
+    positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]
+    return len(positional), sum(p.default is p.empty for p in positional)

@@ -1,0 +1,328 @@
+"""The outgoing end of a connection: in order, coalesced per tick, bounded."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Generator, Mapping
+from typing import TYPE_CHECKING, Final, Protocol
+
+from odac.close_codes import CloseCode
+from odac.wire.message import Prepared
+
+if TYPE_CHECKING:
+    from odac.realtime.delivery import Delivery, Entry
+    from odac.realtime.policy import Policy
+
+__all__ = ["SENT", "Lane", "Outbox", "Sent"]
+
+NO_ROOMS: Final[Mapping[str, None]] = {}
+"""Shared by all connections that are in no room; a connection that joins one gets a dict of its own."""
+
+FLUSH_BYTES: Final = 64 * 1024
+"""What one connection collects within a tick before it is written anyway: a full socket buffer gains nothing by waiting."""
+
+
+class Lane(Protocol):
+    """What carries a connection's frames. It tells the outbox of congestion with ``hold_back`` and ``go_on``."""
+
+    @property
+    def fd(self) -> int:
+        """The socket for bare writes of uncompressed frames while nothing is buffered in front of them, else -1."""
+        ...
+
+    @property
+    def pings(self) -> bool:
+        """Whether the lane can send ping frames."""
+        ...
+
+    def write(self, messages: list[Prepared]) -> None:
+        """Send in order; never blocks, never raises."""
+        ...
+
+    def write_rest(self, data: memoryview) -> None:
+        """Send what a bare write to ``fd`` left over."""
+        ...
+
+    def close(self, code: int, reason: str) -> None:
+        """Send a close frame after everything written, and end when the peer answers or after the close timeout."""
+        ...
+
+    def expect_end(self) -> None:
+        """Start the close timeout: a close frame is to follow what waits."""
+        ...
+
+    def abort(self) -> None:
+        """End at once, without a close frame."""
+        ...
+
+    def pause_reading(self) -> None:
+        """Stop taking from the peer."""
+        ...
+
+    def resume_reading(self) -> None:
+        """Take from the peer again."""
+        ...
+
+    @property
+    def buffered(self) -> int:
+        """Bytes written that the kernel has not taken yet."""
+        ...
+
+
+class Sent:
+    """What sending returns: awaiting it waits until the peer's buffer has room, at most until the connection ends."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[object, None, None]:
+        return
+        yield
+
+
+SENT: Final = Sent()
+"""There is room already, which is nearly always so: one object serves everybody."""
+
+
+class _WhenDrained(Sent):
+    __slots__ = ("_outbox",)
+
+    def __init__(self, outbox: Outbox) -> None:
+        self._outbox = outbox
+
+    def __await__(self) -> Generator[object, None, None]:
+        backlog = self._outbox.backlog
+        if backlog is not None:
+            yield from backlog.drained().__await__()
+
+
+class Backlog:
+    """What waits for a reader that is slower than what it is sent; there is none while the kernel takes everything."""
+
+    __slots__ = ("_waiters", "dropped", "messages", "size")
+
+    def __init__(self) -> None:
+        self.messages: deque[tuple[Prepared, bool]] = deque()  # with whether the message went to a room
+        self.size = 0
+        self.dropped = 0
+        self._waiters: list[asyncio.Future[None]] = []
+
+    def append(self, message: Prepared, to_room: bool) -> None:
+        self.messages.append((message, to_room))
+        self.size += len(message.frame)
+
+    def take(self) -> list[Prepared]:
+        """Take from the front what one write should carry."""
+        batch: list[Prepared] = []
+        size = 0
+        while self.messages and size < FLUSH_BYTES:
+            message, _ = self.messages.popleft()
+            batch.append(message)
+            size += len(message.frame)
+        self.size -= size
+        return batch
+
+    def drop_oldest(self, excess: int) -> None:
+        """Drop room messages from the front until ``excess`` bytes are free; what was sent to this connection alone stays."""
+        kept: list[tuple[Prepared, bool]] = []
+        while excess > 0 and self.messages:
+            item = self.messages.popleft()
+            if item[1]:
+                excess -= len(item[0].frame)
+                self.size -= len(item[0].frame)
+                self.dropped += 1
+            else:
+                kept.append(item)
+        self.messages.extendleft(reversed(kept))
+
+    def drained(self) -> asyncio.Future[None]:
+        waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._waiters.append(waiter)
+        return waiter
+
+    def release(self) -> None:
+        waiters, self._waiters = self._waiters, []
+        for waiter in waiters:
+            if not waiter.done():
+                waiter.set_result(None)
+
+
+class Outbox:
+    """Everything that one connection is sent, in program order.
+
+    Messages of its own wait in ``pending`` until the end of the tick (or of the chunk that is being handled, while
+    ``corked``). Room messages wait in the delivery's log, shared by all; before anything of its own a connection takes
+    its share of the log up to there (:meth:`settle`), and ``settled`` remembers how far that was.
+
+    ``fd`` is the promise that the hot loop relies on: it is the socket when a bare write to it is in order right now
+    (open, plain frames, nothing pending, nothing settled, nothing buffered), and -1 otherwise.
+    """
+
+    __slots__ = ("backlog", "corked", "delivery", "farewell", "fd", "is_open", "lane", "memberships", "pending", "pending_size", "policy", "settled", "touched", "v1")
+
+    def __init__(self, delivery: Delivery, lane: Lane, policy: Policy, v1: bool) -> None:
+        self.delivery = delivery
+        self.lane = lane
+        self.policy = policy
+        self.v1 = v1
+        self.is_open = True
+        self.fd = lane.fd
+        self.pending: list[Prepared] | None = None
+        self.pending_size = 0
+        self.corked = False
+        self.touched = False
+        self.settled = 0
+        self.backlog: Backlog | None = None
+        self.memberships: Mapping[str, None] = NO_ROOMS
+        self.farewell: tuple[int, str] | None = None
+
+    def put(self, message: Prepared) -> Sent:
+        """Send a message of this connection's own."""
+        delivery = self.delivery
+        if delivery.log:
+            self.settle()
+        pending = self.pending
+        if pending is None:
+            self.pending = [message]
+            self.pending_size = len(message.frame)
+            self.fd = -1
+            if not self.corked:
+                delivery.touch(self)
+        else:
+            pending.append(message)
+            self.pending_size += len(message.frame)
+            if self.pending_size > FLUSH_BYTES:
+                self.flush()
+        return SENT if self.backlog is None else _WhenDrained(self)
+
+    def settle(self) -> None:
+        """Take this connection's share of the log, as far as it goes now, so that what comes next stands behind it."""
+        log = self.delivery.log
+        if self.settled < len(log) and self.is_open:
+            self.delivery.touch(self)
+            if self.backlog is None:
+                for entry in log[self.settled :]:
+                    if self.is_in(entry):
+                        self._collect(entry.message)
+            else:
+                self.flush()
+                for entry in log[self.settled :]:
+                    if self.is_in(entry):
+                        self._wait_in_line(self._variant(entry.message), True)
+            self.settled = len(log)
+
+    def is_in(self, entry: Entry) -> bool:
+        """Whether a log entry is for this connection."""
+        mine = self.memberships
+        if entry.rooms and not any(room in mine for room in entry.rooms):
+            return False
+        return all(room in mine for room in entry.within)
+
+    def _variant(self, message: Prepared) -> Prepared:
+        escaped = message.escaped
+        return escaped if escaped is not None and self.v1 else message
+
+    def _collect(self, message: Prepared) -> None:
+        message = self._variant(message)
+        if self.pending is None:
+            self.pending = [message]
+            self.pending_size = len(message.frame)
+        else:
+            self.pending.append(message)
+            self.pending_size += len(message.frame)
+
+    def flush(self) -> None:
+        """Write what is pending."""
+        pending = self.pending
+        if pending is None:
+            return
+        self.pending = None
+        if self.backlog is None:
+            self.lane.write(pending)
+        else:
+            for message in pending:
+                self._wait_in_line(message, False)
+
+    def uncork(self) -> None:
+        """The chunk is handled: write what its handlers sent."""
+        self.corked = False
+        self.flush()
+        if not self.touched:
+            self.restore()
+
+    def restore(self) -> None:
+        """Renew the promise of ``fd`` after the causes for breaking it are gone."""
+        self.fd = self.lane.fd if self.is_open and self.backlog is None and self.pending is None else -1
+
+    # Congestion: the lane calls these two.
+
+    def hold_back(self) -> None:
+        """The kernel takes no more: from now on messages wait here, by reference."""
+        self.fd = -1
+        if self.backlog is None:
+            self.backlog = Backlog()
+
+    def go_on(self) -> None:
+        """The kernel has taken everything: write on until it stops again."""
+        backlog = self.backlog
+        if backlog is None:
+            return
+        while backlog.messages:
+            self.lane.write(backlog.take())
+            if self.lane.buffered:
+                return
+        self.backlog = None
+        self.delivery.dropped(self, backlog.dropped)
+        backlog.release()
+        if self.farewell is not None:
+            self.lane.close(*self.farewell)
+        elif not self.touched:
+            self.restore()
+
+    def _wait_in_line(self, message: Prepared, to_room: bool) -> None:
+        backlog = self.backlog
+        if not self.is_open or backlog is None:
+            return
+        limit = self.policy.limits.outgoing_buffer
+        waiting = backlog.size + self.lane.buffered
+        excess = waiting + len(message.frame) - limit
+        if excess > 0 and waiting > 0:
+            if self.policy.overflow == "drop_oldest":
+                if to_room and excess > backlog.size:
+                    backlog.dropped += 1
+                    return
+                backlog.drop_oldest(excess)
+                excess = backlog.size + self.lane.buffered + len(message.frame) - limit
+            if excess > 0:
+                self.overflowed(limit)
+                return
+        backlog.append(message, to_room)
+
+    def overflowed(self, limit: int) -> None:
+        """The reader is too slow: it is closed, and nobody else notices."""
+        self.delivery.overflowed(self, limit)
+        self.discard()
+        self.end(CloseCode.TRY_AGAIN_LATER, f"reads too slowly: over {limit} bytes wait (outgoing_buffer)")
+
+    def discard(self) -> None:
+        """Let go of everything that waits."""
+        self.pending = None
+        backlog = self.backlog
+        if backlog is not None:
+            backlog.messages.clear()
+            backlog.size = 0
+            backlog.release()
+
+    def end(self, code: int, reason: str) -> None:
+        """Send a close frame behind everything that was sent so far, and take nothing more."""
+        if not self.is_open:
+            return
+        self.settle()
+        self.flush()
+        self.is_open = False
+        self.fd = -1
+        if self.backlog is None or not self.backlog.messages:
+            self.lane.close(code, reason)
+        else:
+            self.farewell = (code, reason)
+            self.lane.expect_end()

@@ -1,0 +1,112 @@
+"""Timers and tasks that belong to one connection and end with it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any
+
+__all__ = ["Owned", "Timer"]
+
+
+class Timer:
+    """A timer of a connection; :meth:`cancel` stops it."""
+
+    __slots__ = ("_call", "_function", "_handle", "_interval", "_owned", "_running")
+
+    def __init__(self, owned: Owned, delay: float, function: Callable[[], object], interval: float | None) -> None:
+        self._owned = owned
+        self._function = function
+        self._interval = interval
+        self._running: asyncio.Task[Any] | None = None
+        self._handle: asyncio.TimerHandle | None = owned.loop.call_later(delay, self._fire)
+
+    def cancel(self) -> None:
+        """Stop the timer. Stopping it twice is no error."""
+        if self._handle is not None:
+            self._handle.cancel()
+            self._handle = None
+        self._interval = None
+        self._owned.forget(self)
+
+    def _fire(self) -> None:
+        self._handle = None
+        if self._interval is not None:
+            self._handle = self._owned.loop.call_later(self._interval, self._fire)
+        else:
+            self._owned.forget(self)
+        if self._running is not None and not self._running.done():
+            return  # an asynchronous function that takes longer than the interval is not started a second time
+        try:
+            result = self._function()
+        except Exception as error:
+            self._owned.failed(error)
+            return
+        if asyncio.iscoroutine(result):
+            self._running = self._owned.create_task(result)
+
+
+class Owned:
+    """The timers and tasks of one connection.
+
+    Args:
+        loop: the event loop.
+        failed: told of what a timer or task raised.
+    """
+
+    __slots__ = ("_ended", "_tasks", "_timers", "failed", "loop")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop, failed: Callable[[Exception], None]) -> None:
+        self.loop = loop
+        self.failed = failed
+        self._ended = False
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._timers: set[Timer] = set()
+
+    @property
+    def has_tasks(self) -> bool:
+        """Whether a task runs."""
+        return bool(self._tasks)
+
+    def create_task(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
+        """Run a coroutine until it returns or the connection ends."""
+        task = self.loop.create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._done)
+        if self._ended:
+            task.cancel()
+        return task
+
+    def _done(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled():
+            error = task.exception()
+            if isinstance(error, Exception):
+                self.failed(error)
+
+    def set_timer(self, delay: float, function: Callable[[], object], interval: float | None = None) -> Timer:
+        """Call a function after ``delay`` seconds, then every ``interval`` seconds if one is given.
+
+        Raises:
+            ValueError: the interval is not above 0, or the delay is negative.
+        """
+        if delay < 0 or (interval is not None and interval <= 0):
+            raise ValueError("a delay must be at least 0 seconds, and an interval above 0")
+        timer = Timer(self, delay, function, interval)
+        self._timers.add(timer)
+        if self._ended:
+            timer.cancel()
+        return timer
+
+    def forget(self, timer: Timer) -> None:
+        """A timer is through."""
+        self._timers.discard(timer)
+
+    def cancel(self) -> None:
+        """End everything."""
+        self._ended = True
+        for timer in list(self._timers):
+            timer.cancel()
+        for task in list(self._tasks):
+            if task is not asyncio.current_task():
+                task.cancel()
