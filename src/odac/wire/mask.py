@@ -1,0 +1,19 @@
+"""Masking of client frames (RFC 6455 section 5.3), in C where the platform has it."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+__all__ = ["apply_mask"]
+
+if TYPE_CHECKING:
+
+    def apply_mask(data: bytes | bytearray | memoryview, mask: bytes | bytearray) -> bytes:
+        """Return ``data`` XORed with the four bytes of ``mask``, repeated; masking and unmasking are the same."""
+        ...
+
+else:
+    try:
+        from websockets.speedups import apply_mask
+    except ImportError:
+        from websockets.utils import apply_mask

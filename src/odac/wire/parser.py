@@ -1,0 +1,293 @@
+"""Bytes of a connection to messages and control frames (RFC 6455 sections 5.2 to 5.6, RFC 7692 section 6)."""
+
+from __future__ import annotations
+
+from codecs import utf_8_decode
+from typing import Final
+
+from odac.close_codes import CloseCode
+from odac.errors import ProtocolError
+from odac.wire.deflate import Inflater
+from odac.wire.frames import BINARY, CLOSE, CONTINUATION, MAX_CONTROL_PAYLOAD, OPCODES, TEXT
+from odac.wire.mask import apply_mask
+
+__all__ = ["Event", "Parser"]
+
+Event = tuple[int, bytes]
+"""An opcode and a payload: a complete message (TEXT, BINARY) or a control frame (CLOSE, PING, PONG)."""
+
+_DATA: Final = (TEXT, BINARY)
+
+_UTF8_STEP: Final = 64 * 1024
+"""Bytes checked at a time: the check makes a str of them, four times as large at worst."""
+
+
+class Parser:
+    """One direction of a connection: what comes in, as events.
+
+    Args:
+        max_payload: bytes of one message, after inflating and reassembling. Past it: 1009, on the frame's header.
+        max_fragments: frames of one message. Past it: 1008.
+        inflater: what undoes the peer's compression, where that was negotiated.
+        masked: True for a server (frames of clients must be masked), False for a client (frames of servers must not).
+
+    Attributes:
+        error: why the stream is broken, or None. Nothing that comes after the break, or after a close frame, is read.
+    """
+
+    __slots__ = ("_inflater", "_masked", "_max_fragments", "_max_payload", "_quick", "_state", "error")
+
+    def __init__(
+        self, max_payload: int, max_fragments: int, inflater: Inflater | None = None, *, masked: bool = True
+    ) -> None:
+        self._max_payload = max_payload
+        self._max_fragments = max_fragments
+        self._inflater = inflater
+        self._masked = masked
+        self._state: _State | None = None
+        self.error: ProtocolError | None = None
+        # The longest chunk that may be one small whole frame; 0 where none may be: one comparison decides.
+        self._quick = min(max_payload, 125) + 6 if masked else 0
+
+    def feed(self, data: bytes) -> list[Event]:
+        """Return the events that ``data`` completes, in order."""
+        end = len(data)
+        if 5 < end <= self._quick and data[1] == end + 122:
+            first = data[0]
+            if first == 0x81:
+                payload = apply_mask(data[6:], data[2:6])
+                if payload.isascii():
+                    return [(TEXT, payload)]
+            elif first == 0x82:
+                return [(BINARY, apply_mask(data[6:], data[2:6]))]
+        events: list[Event] = []
+        if self._state is not _ENDED:
+            try:
+                self._feed(data, events)
+            except ProtocolError as error:
+                # The traceback would keep this frame, and with it the data, alive.
+                self.error = error.with_traceback(None)
+                self._end()
+        return events
+
+    def _end(self) -> None:
+        self._quick = 0
+        self._state = _ENDED
+        self._inflater = None
+
+    def _feed(self, data: bytes, events: list[Event]) -> None:
+        end = len(data)
+        position = 0
+        state = self._state
+        while True:
+            if state is None:
+                if self._masked:
+                    position = self._take_small_frames(data, events, position)
+                if position == end:
+                    break
+                state = self._state = _State()
+            elif position == end:
+                break
+            if state.left < 0:
+                position = self._take_header(state, data, position)
+                if state.left < 0:
+                    break
+            stop = min(position + state.left, end)
+            self._take_payload(state, data[position:stop], events)
+            position = stop
+            if state.left == 0:
+                if state.opcode == CLOSE:
+                    return self._end()
+                state.left = -1
+                if not state.kind:
+                    state = self._state = None
+        if self._masked:
+            self._quick = min(self._max_payload, 125) + 6 if state is None else 0
+        return None
+
+    def _take_small_frames(self, data: bytes, events: list[Event], position: int) -> int:
+        """Take the whole, unfragmented, uncompressed frames below 64 KiB that come next; return where they end."""
+        end = len(data)
+        while end - position >= 6:
+            first = data[position]
+            length = data[position + 1] - 128
+            start = position + 6
+            if length == 126:
+                if end - position < 8:
+                    break
+                length = data[position + 2] << 8 | data[position + 3]
+                start = position + 8
+                if length < 126:
+                    break
+            stop = start + length
+            if stop > end or not 0 <= length <= self._max_payload or (start == position + 6 and length > 125):
+                break
+            if first == 0x81:
+                payload = apply_mask(data[start:stop], data[start - 4 : start])
+                if not payload.isascii():
+                    _verify(b"", payload, last=True)
+            elif first == 0x82 or ((first == 0x89 or first == 0x8A) and length < 126):
+                payload = apply_mask(data[start:stop], data[start - 4 : start])
+            else:
+                break
+            events.append((first & 0xF, payload))
+            position = stop
+        return position
+
+    def _take_header(self, state: _State, data: bytes, position: int) -> int:
+        """Read a frame's header, or keep what is there of it; ``state.left`` is at least 0 once it is complete."""
+        buffered = len(state.header)
+        head = state.header + data[position : position + 14 - buffered]
+        if len(head) >= 2:
+            first, second = head[0], head[1]
+            self._check_frame(state, first, second)
+            length = second & 0x7F
+            extended = 0 if length < 126 else 2 if length == 126 else 8
+            size = 2 + extended + (4 if self._masked else 0)
+            if len(head) >= size:
+                if extended:
+                    length = int.from_bytes(head[2 : 2 + extended], "big")
+                    if length < (126 if extended == 2 else 0x10000) or length >> 63:
+                        raise ProtocolError(CloseCode.PROTOCOL_ERROR, f"length {length} in {extended} bytes")
+                state.header = b""
+                state.mask = head[size - 4 : size]
+                self._begin_frame(state, first, length)
+                return position + size - buffered
+        state.header = head
+        return len(data)
+
+    def _check_frame(self, state: _State, first: int, second: int) -> None:
+        """Refuse what the first two bytes of a frame may not be (RFC 6455 section 5.2)."""
+        opcode = first & 0xF
+        if opcode not in OPCODES:
+            raise ProtocolError(CloseCode.PROTOCOL_ERROR, f"reserved opcode {opcode:#x}")
+        if first & 0x70 and not (first & 0x70 == 0x40 and self._inflater is not None and opcode in _DATA):
+            raise ProtocolError(CloseCode.PROTOCOL_ERROR, "reserved bit set that no extension was negotiated for")
+        if (second >= 0x80) is not self._masked:
+            raise ProtocolError(
+                CloseCode.PROTOCOL_ERROR,
+                "frame without a mask from a client" if self._masked else "masked frame from a server",
+            )
+        if opcode >= CLOSE:
+            if first < 0x80:
+                raise ProtocolError(CloseCode.PROTOCOL_ERROR, "fragmented control frame")
+            if second & 0x7F > MAX_CONTROL_PAYLOAD:
+                raise ProtocolError(CloseCode.PROTOCOL_ERROR, f"control frame over {MAX_CONTROL_PAYLOAD} bytes")
+        elif opcode == CONTINUATION:
+            if not state.kind:
+                raise ProtocolError(CloseCode.PROTOCOL_ERROR, "continuation frame without a message to continue")
+        elif state.kind:
+            raise ProtocolError(CloseCode.PROTOCOL_ERROR, "new message before the last fragment of the one before")
+
+    def _begin_frame(self, state: _State, first: int, length: int) -> None:
+        state.opcode = opcode = first & 0xF
+        state.fin = first >= 0x80
+        state.left = length
+        if opcode >= CLOSE:
+            return
+        if opcode != CONTINUATION:
+            state.kind = opcode
+            state.compressed = first & 0x40 != 0
+        state.fragments += 1
+        if state.fragments > self._max_fragments:
+            raise ProtocolError(
+                CloseCode.POLICY_VIOLATION, f"message of more than {self._max_fragments} fragments (max_fragments)"
+            )
+        state.size += length
+        limit = self._max_payload
+        # Deflate may make data that it cannot compress a little larger; what it inflates to has the exact limit.
+        if state.size > (limit + (limit >> 5) + 64 if state.compressed else limit):
+            raise ProtocolError(
+                CloseCode.MESSAGE_TOO_BIG, f"message of {state.size} bytes: at most {limit} (max_payload)"
+            )
+
+    def _take_payload(self, state: _State, chunk: bytes, events: list[Event]) -> None:
+        """Take the next bytes of a frame's payload; emit an event if they complete one."""
+        taken = len(chunk)
+        state.left -= taken
+        if self._masked and taken:
+            mask = state.mask
+            chunk = apply_mask(chunk, mask)
+            if turn := taken & 3:
+                state.mask = mask[turn:] + mask[:turn]
+        complete = state.left == 0 and state.fin
+        if state.opcode >= CLOSE:
+            state.control += chunk
+            if complete:
+                events.append((state.opcode, state.control))
+                state.control = b""
+            return
+        if state.compressed:
+            assert self._inflater is not None
+            chunk = self._inflater.inflate(chunk, last=complete)
+        if state.kind == TEXT:
+            state.tail = _verify(state.tail, chunk, last=complete)
+        message = state.message
+        if complete:
+            if message is not None:
+                message += chunk
+                chunk = bytes(message)
+            events.append((state.kind, chunk))
+            state.kind = 0
+        elif message is not None:
+            message += chunk
+        elif chunk:
+            state.message = bytearray(chunk)
+
+
+class _State:
+    """A frame or message that has begun and not ended; dropped when it has."""
+
+    __slots__ = (
+        "compressed",
+        "control",
+        "fin",
+        "fragments",
+        "header",
+        "kind",
+        "left",
+        "mask",
+        "message",
+        "opcode",
+        "size",
+        "tail",
+    )
+
+    def __init__(self) -> None:
+        # The frame: its header while incomplete, then how many bytes of it are still to come (-1: the next header is).
+        self.header = b""
+        self.left = -1
+        self.opcode = 0
+        self.fin = False
+        self.mask = b""
+        self.control = b""
+        # The message: its opcode (0: none has begun), frames and bytes so far, and the beginning of a character.
+        self.kind = 0
+        self.compressed = False
+        self.fragments = 0
+        self.size = 0
+        self.message: bytearray | None = None
+        self.tail = b""
+
+
+_ENDED: Final = _State()
+"""The state after an error or a close frame; shared by all parsers, changed by none."""
+
+
+def _verify(tail: bytes, chunk: bytes, *, last: bool) -> bytes:
+    """Check the next bytes of a text; return the beginning of a character that the next ones must complete.
+
+    Raises:
+        ProtocolError: 1007 at the first byte that no UTF-8 text could have there.
+    """
+    if not tail and chunk.isascii():
+        return b""
+    try:
+        for start in range(0, len(chunk), _UTF8_STEP):
+            piece = tail + chunk[start : start + _UTF8_STEP]
+            tail = piece[utf_8_decode(piece, "strict", False)[1] :]
+        if last and tail:
+            utf_8_decode(tail, "strict", True)
+    except UnicodeDecodeError:
+        raise ProtocolError(CloseCode.INVALID_DATA, "text that is not UTF-8") from None
+    return tail
