@@ -1,0 +1,56 @@
+"""Answers in plain words, for a person who reads them in a terminal or a browser's console."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.types import Receive, Scope, Send
+
+__all__ = ["explain", "json_answer", "not_found", "refuse_handshake", "upgrade_required"]
+
+_PLAIN: Final = {"X-Content-Type-Options": "nosniff"}
+
+
+def explain(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> Response:
+    """An answer of one sentence, as plain text."""
+    return PlainTextResponse(sentence + "\n", status, {**_PLAIN, **(headers or {})})
+
+
+def json_answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    """A JSON answer that no cache keeps."""
+    return JSONResponse(content, status, {"Cache-Control": "no-store", **_PLAIN, **(headers or {})})
+
+
+async def not_found(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer an HTTP request with 404."""
+    await explain(404, "Nothing is here. The address has no route in this app.")(scope, receive, send)
+
+
+async def upgrade_required(scope: Scope, receive: Receive, send: Send) -> None:
+    """Answer an HTTP request to a WebSocket route with 426 (RFC 9110 section 15.5.22)."""
+    headers = {"Cache-Control": "no-store"}
+    if scope.get("http_version", "1.1").startswith("1"):  # HTTP/2 forbids both headers (RFC 9113 section 8.2.2)
+        headers |= {"Upgrade": "websocket", "Connection": "Upgrade"}
+    await explain(
+        426,
+        "This is a WebSocket endpoint, and what came is an ordinary HTTP request. Connect with a WebSocket client: "
+        "new WebSocket(…) or Odac.ws(…) in a browser, `odac connect URL` in a terminal. Behind a proxy, check that it "
+        "passes on the Upgrade and Connection headers.",
+        headers,
+    )(scope, receive, send)
+
+
+async def refuse_handshake(
+    scope: Scope, receive: Receive, send: Send, status: int, sentence: str, headers: Sequence[tuple[str, str]] = ()
+) -> None:
+    """Refuse a WebSocket handshake before the upgrade.
+
+    With the status and a sentence where the server has the ``websocket.http.response`` extension; elsewhere the ASGI
+    specification leaves nothing but a close, which servers turn into a bare 403.
+    """
+    if "websocket.http.response" in (scope.get("extensions") or {}):
+        await explain(status, sentence, dict(headers))(scope, receive, send)
+    else:
+        await send({"type": "websocket.close", "code": 1008, "reason": ""})

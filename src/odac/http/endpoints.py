@@ -1,0 +1,157 @@
+"""What the app answers itself over HTTP: the browser client's files, tokens, health and publishing."""
+
+from __future__ import annotations
+
+import logging
+import re
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Final
+
+from starlette._utils import get_route_path
+from starlette.requests import Request as StarletteRequest
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from odac.errors import ConfigurationError
+from odac.http.answers import explain, json_answer
+from odac.http.files import FILES, ClientFiles
+from odac.http.publish import Publication, Publisher
+from odac.request import Request
+from odac.security.authentication import AuthService
+from odac.security.token import Tokens
+
+__all__ = ["Endpoints", "Health", "Services"]
+
+_log = logging.getLogger(__name__)
+_prefix_form = re.compile(r"(/[A-Za-z0-9._~-]+)+").fullmatch
+_READING: Final = ("GET", "HEAD")
+
+
+@dataclass(frozen=True, slots=True)
+class Health:
+    """How the process is.
+
+    Args:
+        healthy: False answers 503, and a load balancer sends nobody here.
+        details: further JSON that anybody may see.
+    """
+
+    healthy: bool
+    details: Mapping[str, Any] | None = None
+
+
+@dataclass(slots=True)
+class Services:
+    """What the endpoints need of the app.
+
+    Args:
+        auth: makes and reads the session cookie, and knows the user.
+        tokens: issues tokens.
+        health: says how the process is.
+        publish: sends a publication; sync or async, ``ValueError`` and ``TypeError`` become a 400.
+        publish_keys: bearer keys for ``publish``; without any, there is no such endpoint.
+        max_body: bytes of a publish request's body.
+        prefix: below which the endpoints are.
+    """
+
+    auth: AuthService
+    tokens: Tokens
+    health: Callable[[], Health]
+    publish: Callable[[Publication], Awaitable[object] | object] | None = None
+    publish_keys: Sequence[str] = ()
+    max_body: int = 1024 * 1024
+    prefix: str = "/odac"
+
+
+class Endpoints:
+    """An ASGI app for what is below the prefix.
+
+    Args:
+        services: what they need of the app.
+
+    Raises:
+        ConfigurationError: the prefix is not a path, or a publish key is too short.
+    """
+
+    __slots__ = ("_below", "_files", "_publisher", "_services")
+
+    def __init__(self, services: Services) -> None:
+        if not _prefix_form(services.prefix):
+            raise ConfigurationError(
+                f"prefix={services.prefix!r}: must be a path such as '/odac', beginning with a slash and not ending with one"
+            )
+        self._services = services
+        self._below = services.prefix + "/"
+        self._files = ClientFiles()
+        self._publisher: Publisher | None = None
+        if services.publish is not None and services.publish_keys:
+            self._publisher = Publisher(services.publish, services.publish_keys, services.max_body)
+
+    def handles(self, path: str) -> bool:
+        """Whether a path (below the mount point, as the router sees it) is the endpoints' to answer."""
+        return path.startswith(self._below)
+
+    def answers(self, scope: Scope) -> bool:
+        """Whether an HTTP request is for the endpoints: one below the prefix, or ``GET /`` that asks for a token.
+
+        The latter is ``X-Odac: token`` at the app's root, where the original browser client asks.
+        """
+        path = get_route_path(scope)
+        if path.startswith(self._below):
+            return True
+        return path in ("", "/") and Request(scope).header("x-odac") == "token"
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one HTTP request."""
+        path = get_route_path(scope)
+        name = path.removeprefix(self._below) if path.startswith(self._below) else "token"
+        response = await self._respond(name, scope, receive)
+        await response(scope, receive, send)
+
+    async def _respond(self, name: str, scope: Scope, receive: Receive) -> Response:
+        method = scope["method"]
+        if name == "publish" and self._publisher is not None:
+            if method != "POST":
+                return _wrong_method("POST")
+            return await self._publisher.answer(StarletteRequest(scope, receive))
+        if name == "token":
+            return await self._token(Request(scope)) if method == "GET" else _wrong_method("GET")
+        if name == "health":
+            return self._health() if method in _READING else _wrong_method("GET, HEAD")
+        if name in FILES:
+            return (
+                self._files.answer(name, Request(scope).headers) if method in _READING else _wrong_method("GET, HEAD")
+            )
+        return explain(404, f"Nothing is here. Below this address are {', '.join(FILES)}, token and health.")
+
+    async def _token(self, request: Request) -> Response:
+        if request.header("sec-fetch-site") == "cross-site":
+            return explain(403, "Tokens are for this site's own pages: this request came from another site.")
+        sessions = self._services.auth.sessions
+        session = sessions.load(request)
+        fresh = sessions.create() if session is None else sessions.renewed(session)
+        session = session or fresh
+        assert session is not None
+        content = {"token": self._services.tokens.issue(session.id)}
+        try:
+            user = await (connection := self._services.auth.connection(request)).user()
+            user_id = await connection.user_id()
+        except Exception:
+            _log.exception("@app.authenticate failed for a token request")
+            return explain(503, "The server cannot tell who asks. Try again later.")
+        if user is None or user_id is not None:  # without an id, one user cannot be told from another
+            content["session"] = session.fingerprint(user_id)
+        response = json_answer(content, headers={"Cross-Origin-Resource-Policy": "same-origin"})
+        if fresh is not None:
+            sessions.set_cookie(response, fresh, request.secure)
+        return response
+
+    def _health(self) -> Response:
+        health = self._services.health()
+        content = {"status": "ok" if health.healthy else "unavailable", **(health.details or {})}
+        return json_answer(content, 200 if health.healthy else 503)
+
+
+def _wrong_method(allowed: str) -> Response:
+    return explain(405, f"Only {allowed} is answered here.", {"Allow": allowed})

@@ -1,0 +1,148 @@
+"""The HTTP request that opened a connection: ``odac.request``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Mapping
+from types import MappingProxyType
+from typing import Any, Final, TypeVar, overload
+
+from starlette.datastructures import Headers, QueryParams
+
+__all__ = ["Data", "Request", "parse_cookies"]
+
+_Default = TypeVar("_Default")
+_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
+
+
+class Data:
+    """What came in with the address: ``odac.request.data``."""
+
+    __slots__ = ("url",)
+
+    def __init__(self, url: Mapping[str, Any]) -> None:
+        self.url = url
+        """The path parameters by name, converted as the route's pattern says."""
+
+    def __repr__(self) -> str:
+        return f"Data(url={dict(self.url)!r})"
+
+
+class Request:
+    """The handshake request, read when asked for and kept once read.
+
+    Args:
+        scope: the ASGI scope of the connection (or of an HTTP request).
+    """
+
+    __slots__ = ("_cookies", "_data", "_headers", "_query", "scope")
+
+    def __init__(self, scope: Mapping[str, Any]) -> None:
+        self.scope = scope
+        self._data: Data | None = None
+        self._headers: Headers | None = None
+        self._cookies: dict[str, str] | None = None
+        self._query: QueryParams | None = None
+
+    @property
+    def data(self) -> Data:
+        """``data.url``: the path parameters."""
+        if self._data is None:
+            self._data = Data(self.scope.get("path_params") or _NOTHING)
+        return self._data
+
+    @property
+    def path(self) -> str:
+        """The path that the client asked for, decoded, with the mount point where the app is mounted below one."""
+        path: str = self.scope["path"]
+        return path
+
+    @property
+    def headers(self) -> Headers:
+        """All headers; names in any case, ``getlist`` for those that came more than once."""
+        if self._headers is None:
+            self._headers = Headers(raw=list(self.scope["headers"]))
+        return self._headers
+
+    @overload
+    def header(self, name: str) -> str | None: ...
+    @overload
+    def header(self, name: str, default: _Default) -> str | _Default: ...
+    def header(self, name: str, default: Any = None) -> Any:
+        """One header's value, its first where it came more than once, or ``default``; the name in any case."""
+        wanted = name.lower().encode("utf-8", "replace")
+        for key, value in self.scope["headers"]:
+            if key == wanted:
+                return value.decode("latin-1")
+        return default
+
+    @property
+    def cookies(self) -> Mapping[str, str]:
+        """The cookies by name."""
+        if self._cookies is None:
+            self._cookies = parse_cookies(value for key, value in self.scope["headers"] if key == b"cookie")
+        return self._cookies
+
+    @overload
+    def cookie(self, name: str) -> str | None: ...
+    @overload
+    def cookie(self, name: str, default: _Default) -> str | _Default: ...
+    def cookie(self, name: str, default: Any = None) -> Any:
+        """One cookie's value, or ``default``."""
+        return self.cookies.get(name, default)
+
+    @property
+    def query(self) -> QueryParams:
+        """The query string's parameters: ``query["page"]``, ``query.get("page")``, ``query.getlist("tag")``."""
+        if self._query is None:
+            self._query = QueryParams(self.scope.get("query_string", b"").decode("latin-1"))
+        return self._query
+
+    @property
+    def ip(self) -> str | None:
+        """The client's address as the server saw it; None where there is none (a Unix socket).
+
+        ``X-Forwarded-For`` is never read here, for anybody can send it. Behind a proxy, have the server read it from
+        that proxy alone: ``odac run --proxy-headers --forwarded-allow-ips ADDRESS``.
+        """
+        client = self.scope.get("client")
+        return client[0] if client else None
+
+    @property
+    def secure(self) -> bool:
+        """Whether the client came over TLS (``https``, ``wss``), as far as the server knows."""
+        return self.scope.get("scheme") in ("https", "wss")
+
+    def __repr__(self) -> str:
+        # Neither query string nor headers: tokens and session cookies must not end up in a log.
+        return f"<Request {self.scope.get('path')!r} from {self.ip}>"
+
+
+_escaped = re.compile(r"\\(?:([0-3][0-7]{2})|(.))", re.DOTALL)
+
+
+def parse_cookies(headers: Iterable[bytes]) -> dict[str, str]:
+    """Read ``Cookie`` headers as browsers write them; the last of several cookies of one name counts.
+
+    Linear in the length, whatever the bytes. The standard library's ``_unquote``, which Starlette's parser calls, takes
+    quadratic time over backslashes in Python before 3.11.10 and 3.12.6 (CVE-2024-7592).
+    """
+    cookies: dict[str, str] = {}
+    for header in headers:
+        for chunk in header.decode("latin-1").split(";"):
+            name, equals, value = chunk.partition("=")
+            if not equals:
+                name, value = "", name  # a cookie with no name, as browsers send it
+            name, value = name.strip(), value.strip()
+            if len(value) > 1 and value[0] == value[-1] == '"':
+                value = value[1:-1]
+                if "\\" in value:
+                    value = _escaped.sub(_unescape, value)
+            if name or value:
+                cookies[name] = value
+    return cookies
+
+
+def _unescape(match: re.Match[str]) -> str:
+    octal: str | None = match[1]
+    return chr(int(octal, 8)) if octal else match[2]

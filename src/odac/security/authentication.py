@@ -1,0 +1,223 @@
+"""Who is connected: ``odac.auth`` for a connection, ``app.auth`` for logging in and out over HTTP."""
+
+from __future__ import annotations
+
+import inspect
+import logging
+from collections.abc import Callable, Mapping
+from contextvars import ContextVar
+from typing import Any, Final, TypeVar
+
+from odac.errors import ConfigurationError
+from odac.request import Request
+from odac.security.session import CookieResponse, Session, Sessions
+
+__all__ = ["AuthService", "Authentication", "Authenticator", "current_request"]
+
+Authenticator = Callable[[Request], Any]
+"""Takes the request, returns a user or None, or something awaitable that gives one."""
+
+_AuthenticatorT = TypeVar("_AuthenticatorT", bound=Authenticator)
+
+current_request: ContextVar[Request | None] = ContextVar("odac_request", default=None)
+"""The HTTP request that the app passes on to the wrapped one, for ``login`` and ``logout`` in its views."""
+
+_UNREAD: Final[Any] = object()
+_log = logging.getLogger(__name__)
+
+
+class AuthService:
+    """``app.auth``: logs users in and out, and knows how to find a connection's user.
+
+    Args:
+        sessions: makes and reads the session cookie.
+        user_id: what identifies a user; by default its ``id``, ``pk`` or ``["id"]``.
+        on_logout: called with the id of a session that has ended, to close its connections everywhere. It may be called
+            from any thread.
+    """
+
+    __slots__ = ("_told", "_user_id", "authenticator", "on_logout", "sessions")
+
+    def __init__(
+        self,
+        sessions: Sessions,
+        *,
+        user_id: Callable[[Any], Any] | None = None,
+        on_logout: Callable[[str], object] | None = None,
+    ) -> None:
+        self.sessions = sessions
+        self.on_logout = on_logout
+        self.authenticator: Authenticator | None = None
+        self._user_id = user_id
+        self._told = False
+
+    def authenticate(self, function: _AuthenticatorT) -> _AuthenticatorT:
+        """Register the function that finds a request's user: ``@app.authenticate``.
+
+        It is called at most once a connection, on the event loop: one that waits for a database should be ``async``.
+
+        Raises:
+            ConfigurationError: it is not callable, or there is one already.
+        """
+        if not callable(function):
+            raise ConfigurationError(f"@app.authenticate takes a function of the request, not {function!r}")
+        if self.authenticator is not None:
+            raise ConfigurationError(
+                f"@app.authenticate is used twice, for {_name(self.authenticator)} and {_name(function)}: "
+                "ask both sources in one function"
+            )
+        self.authenticator = function
+        return function
+
+    def connection(self, request: Request) -> Authentication:
+        """The ``odac.auth`` of one connection."""
+        return Authentication(self, request)
+
+    def login(self, response: CookieResponse, user: Any, request: Any = None) -> None:
+        """Log a user in: put a session cookie with a new id on the response.
+
+        Tokens from before are not valid after. If somebody was logged in before, that session ends.
+
+        Args:
+            response: any response with ``set_cookie`` (Starlette, FastAPI, Django, Flask, Litestar).
+            user: JSON: a dict such as ``{"id": 7, "name": "Ada"}``, a str or an int. It travels in the cookie, where its
+                owner can read it and nobody can change it, and comes back from ``await odac.auth.user()``.
+            request: the request of any of these frameworks; not needed where the app is served through
+                ``Odac(http=app)``.
+
+        Raises:
+            TypeError: ``user`` is not JSON, or ``response`` cannot set cookies.
+            ValueError: ``user`` is too big for a cookie.
+        """
+        if not isinstance(user, (dict, str, int)) or user is False or user == "":
+            raise TypeError(
+                f"login() takes what the session cookie may hold: a dict, str or int, such as {{'id': user.id}}; "
+                f"not {type(user).__name__}"
+            )
+        secure, previous = self._where(request)
+        self.sessions.set_cookie(response, self.sessions.create(user), secure)
+        if previous is not None and previous.user is not None:
+            self._end(previous)
+
+    def logout(self, response: CookieResponse, request: Any = None) -> None:
+        """Log the user out: clear the cookie, and end the session, its tokens and its connections.
+
+        Args:
+            response: any response with ``set_cookie``.
+            request: as for :meth:`login`.
+        """
+        secure, previous = self._where(request)
+        self.sessions.clear_cookie(response, secure)
+        if previous is not None:
+            self._end(previous)
+
+    def user_id(self, user: Any) -> Any:
+        """What identifies a user, or None where nothing does: see the ``user_id`` argument."""
+        if user is None or isinstance(user, (str, int)):
+            return user if self._user_id is None or user is None else self._user_id(user)
+        if self._user_id is not None:
+            return self._user_id(user)
+        if isinstance(user, Mapping):
+            return user.get("id", user.get("pk"))
+        found = getattr(user, "id", None)
+        return getattr(user, "pk", None) if found is None else found
+
+    def _end(self, session: Session) -> None:
+        self.sessions.revoke(session.id)
+        if self.on_logout is not None:
+            self.on_logout(session.id)
+
+    def _where(self, request: Any) -> tuple[bool, Session | None]:
+        """Whether the request being answered came over TLS, and its session."""
+        current = current_request.get()
+        if current is not None:
+            return current.secure, self.sessions.load(current)
+        if request is not None:
+            secure, cookies = _read_foreign(request)
+            value = cookies.get(self.sessions.cookie_name(secure))
+            return secure, self.sessions.read(value) if value else None
+        if not self._told:
+            self._told = True
+            _log.warning(
+                "login() and logout() do not know the request that they answer, so they take it for plain HTTP and "
+                "cannot end the session before. Serve the app through Odac(http=app), or pass request=request"
+            )
+        return False, None
+
+
+class Authentication:
+    """``odac.auth``: who this connection belongs to. Nothing is looked up before it is asked for."""
+
+    __slots__ = ("_request", "_service", "_session", "_user")
+
+    def __init__(self, service: AuthService, request: Request) -> None:
+        self._service = service
+        self._request = request
+        self._session: Session | None = _UNREAD
+        self._user: Any = _UNREAD
+
+    @property
+    def session(self) -> Session | None:
+        """Odac's own session, from its cookie, or None."""
+        if self._session is _UNREAD:
+            self._session = self._service.sessions.load(self._request)
+        return self._session
+
+    async def check(self) -> bool:
+        """Whether somebody is logged in."""
+        return await self.user() is not None
+
+    async def user(self) -> Any:
+        """The user, or None.
+
+        From the first of these that knows one: the function registered with ``@app.authenticate``; ``scope["user"]``
+        where it says ``is_authenticated``; the session cookie. Whatever the function raises goes to the caller.
+        """
+        if self._user is _UNREAD:
+            user = await self._find()
+            if self._user is _UNREAD:  # another task may have asked meanwhile: one connection, one answer
+                self._user = user
+        return self._user
+
+    async def user_id(self) -> Any:
+        """What identifies the user (its ``id``, ``pk`` or ``["id"]``, or as the app was told), or None."""
+        return self._service.user_id(await self.user())
+
+    async def _find(self) -> Any:
+        if self._service.authenticator is not None:
+            user = self._service.authenticator(self._request)
+            if inspect.isawaitable(user):
+                user = await user
+            if user is not None and user is not False:  # False is "no", never a user
+                return user
+        user = self._request.scope.get("user")
+        if user is not None:
+            known = getattr(user, "is_authenticated", False)
+            if callable(known):  # a method in older libraries
+                known = known()
+            if known:
+                return user
+        session = self.session
+        return None if session is None else session.user
+
+    def __repr__(self) -> str:
+        return "<Authentication>"
+
+
+def _read_foreign(request: Any) -> tuple[bool, Mapping[str, str]]:
+    """Whether any framework's request came over TLS, and its cookies."""
+    is_secure = getattr(request, "is_secure", None)
+    if is_secure is not None:  # Django: a method; Flask: a property. Both know what their proxy settings say
+        cookies = getattr(request, "COOKIES", None)
+        return bool(is_secure() if callable(is_secure) else is_secure), request.cookies if cookies is None else cookies
+    scope = getattr(request, "scope", None)
+    if isinstance(scope, Mapping):  # Starlette, FastAPI, Litestar
+        known = Request(scope)
+        return known.secure, known.cookies
+    raise TypeError(
+        f"request= takes the request of Starlette, FastAPI, Litestar, Django or Flask, not {type(request).__name__}"
+    )
+
+
+def _name(function: Any) -> str:
+    return getattr(function, "__qualname__", None) or repr(function)

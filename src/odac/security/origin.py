@@ -1,0 +1,164 @@
+"""The Origin check: which sites' pages may open a connection.
+
+A browser lets any page open a WebSocket to any server and sends the cookies along; the one thing that it does not let a
+page forge is the ``Origin`` header (RFC 6454, WHATWG Fetch "Origin header"). So scheme, host and port in it must equal
+the request's own, or those of an allowed origin, as parsed values. No header at all means no browser.
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from odac.errors import ConfigurationError
+
+__all__ = ["OriginPolicy"]
+
+_Origin = tuple[bytes, bytes, int | None]
+"""Scheme, host in lower case, port (None where the scheme has no default one and none is given)."""
+
+_HOST: Final = rb"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?"
+_parse_origin = re.compile(rb"([a-z][a-z0-9+.-]{0,30})://" + _HOST).fullmatch
+_parse_host = re.compile(_HOST).fullmatch
+_PORTS: Final = {b"http": 80, b"https": 443}
+_SCHEMES: Final = {"ws": b"http", "wss": b"https", "http": b"http", "https": b"https"}
+
+
+class OriginPolicy:
+    """Decides from a handshake's headers whether its origin may connect.
+
+    Args:
+        allowed: further origins besides the request's own host, such as ``"https://app.example.com"`` or, for pages in
+            a native shell, ``"capacitor://localhost"``. ``"*"`` turns the check off.
+
+    Raises:
+        ConfigurationError: an entry is not an origin; the message names the fix.
+    """
+
+    __slots__ = ("_allowed", "any")
+
+    def __init__(self, allowed: Sequence[str] | str | None = None) -> None:
+        entries = [allowed] if isinstance(allowed, str) else list(allowed or ())
+        self.any = "*" in entries
+        self._allowed = frozenset(_configured(entry) for entry in entries if entry != "*")
+
+    def allows(self, scope: Mapping[str, Any]) -> bool:
+        """Whether a handshake with this ASGI scope may go on."""
+        return self.refusal(scope) is None
+
+    def refusal(self, scope: Mapping[str, Any]) -> str | None:
+        """None if the handshake may go on, else the reason, for the log and not for the client."""
+        if self.any:
+            return None
+        origin: bytes | None = None
+        host: bytes | None = None
+        origins = hosts = 0
+        for name, value in scope["headers"]:
+            if name == b"origin":
+                origin = value
+                origins += 1
+            elif name == b"host":
+                host = value
+                hosts += 1
+        if origin is None:
+            return None
+        if origins > 1:
+            return f"{origins} Origin headers: a browser sends one"
+        match = _parse_origin(origin)
+        if match is None:
+            return _unparsable(origin)
+        scheme = _SCHEMES.get(scope.get("scheme", "ws"), b"")
+        if hosts == 1 and origin == scheme + b"://" + host:  # type: ignore[operator]  # one host header, so not None
+            return None  # the usual case; the origin has parsed, so the host has no junk in it
+        parsed = _parts(match[1], match[2], match[3])
+        if parsed is None:
+            return _unparsable(origin)
+        if parsed in self._allowed:
+            return None
+        if hosts != 1 or host is None:
+            return f"{hosts} Host headers: there must be one to compare Origin {_shown(origin)} with"
+        match = _parse_host(host)
+        own = match and _parts(scheme, match[1], match[2])
+        if not own:
+            return f"the Host header {_shown(host)} is not a host with an optional port"
+        if parsed == own:
+            return None
+        return _foreign(origin, parsed, own)
+
+    def __repr__(self) -> str:
+        return f"OriginPolicy({'*' if self.any else sorted(_text(*each) for each in self._allowed)!r})"
+
+
+def _parts(scheme: bytes, host: bytes, port: bytes | None) -> _Origin | None:
+    """The parsed form to compare, or None for a port or an IPv6 address that there cannot be."""
+    number = _PORTS.get(scheme) if port is None else int(port)
+    if number is not None and number > 65_535:
+        return None
+    host = host.lower()
+    if host[0] == 0x5B:  # "["
+        try:
+            host = b"[%s]" % ipaddress.IPv6Address(host[1:-1].decode("ascii")).compressed.encode("ascii")
+        except ValueError:
+            return None
+    return scheme, host, number
+
+
+def _configured(entry: object) -> _Origin:
+    """Parse one configured origin, or say what to write instead."""
+    if not isinstance(entry, str):
+        raise ConfigurationError(f"origins={entry!r}: an origin is a str such as 'https://app.example.com'")
+    if "*" in entry:
+        raise ConfigurationError(
+            f"origins={entry!r}: patterns are not supported; list each origin in full, or '*' to turn the check off"
+        )
+    if entry == "null":
+        raise ConfigurationError(
+            "origins='null': that is what any sandboxed page of any site sends; list real origins, or '*' to turn the "
+            "check off"
+        )
+    if "://" not in entry:
+        raise ConfigurationError(f"origins={entry!r}: the scheme is missing; write {'https://' + entry!r}")
+    scheme, _, rest = entry.partition("://")
+    if scheme.lower() in ("ws", "wss"):
+        page = "https" if scheme.lower() == "wss" else "http"
+        raise ConfigurationError(f"origins={entry!r}: an origin is the page's address; write {f'{page}://{rest}'!r}")
+    authority = re.split(r"[/?#]", rest, maxsplit=1)[0]
+    if authority != rest:
+        raise ConfigurationError(f"origins={entry!r}: an origin has no path; write {f'{scheme}://{authority}'!r}")
+    if "@" in rest:
+        raise ConfigurationError(
+            f"origins={entry!r}: an origin has no user; write {scheme + '://' + rest.rpartition('@')[2]!r}"
+        )
+    if not entry.isascii():
+        raise ConfigurationError(f"origins={entry!r}: write the host as browsers send it, in its xn-- form")
+    match = _parse_origin(f"{scheme.lower()}://{rest}".encode("ascii"))
+    parsed = match and _parts(match[1], match[2], match[3])
+    if not parsed:
+        raise ConfigurationError(f"origins={entry!r}: write scheme://host or scheme://host:port")
+    return parsed
+
+
+def _unparsable(origin: bytes) -> str:
+    if origin == b"null":
+        return "Origin null: a sandboxed page or a file, which could be anybody's; only origins='*' lets it in"
+    return f"the Origin header {_shown(origin)} is not scheme://host or scheme://host:port"
+
+
+def _foreign(origin: bytes, parsed: _Origin, own: _Origin) -> str:
+    """Why a well-formed origin is refused, with what to set."""
+    reason = f"Origin {_shown(origin)} is not this server's own {_shown(_text(*own).encode())}"
+    if parsed[1] == own[1] and (parsed[0], own[0]) == (b"https", b"http"):
+        reason += "; behind a proxy that ends TLS, run the server with --proxy-headers so that it knows of the https"
+    return reason + f"; if pages from there may connect, add it: origins=[{_shown(origin)}]"
+
+
+def _text(scheme: bytes, host: bytes, port: int | None) -> str:
+    tail = "" if port is None or port == _PORTS.get(scheme) else f":{port}"
+    return f"{scheme.decode()}://{host.decode()}{tail}"
+
+
+def _shown(value: bytes) -> str:
+    """Bytes from the network, fit for one log line: no control characters, at most 100 characters."""
+    return repr(value[:100].decode("ascii", "backslashreplace")) + ("…" if len(value) > 100 else "")

@@ -1,0 +1,92 @@
+"""The secret that signs sessions and tokens, and the keys derived from it."""
+
+from __future__ import annotations
+
+import functools
+import hmac
+import logging
+import os
+import secrets
+from collections.abc import Mapping, Sequence
+from typing import Final
+
+from odac.errors import ConfigurationError
+
+__all__ = ["SHORTEST", "Secret", "Secrets"]
+
+Secret = str | bytes | Sequence[str | bytes] | None
+"""One secret, several (the first signs, all verify), or None for ``$ODAC_SECRET``."""
+
+SHORTEST: Final = 16
+"""Bytes below which a secret is refused: fewer can be guessed offline from one signed cookie."""
+
+_ADVISED: Final = 32
+_HOW: Final = 'make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
+
+_log = logging.getLogger(__name__)
+
+
+class Secrets:
+    """The app's secrets, newest first. Its ``repr`` shows none of them.
+
+    Args:
+        secret: one secret, or several for a rotation: the first signs, all verify. None takes ``$ODAC_SECRET``
+            (several separated by commas); with none there either, a random one is made and a warning logged, for then
+            every session ends with the process and no other process accepts it.
+        environ: where ``ODAC_SECRET`` is looked up.
+
+    Raises:
+        ConfigurationError: a secret is empty, shorter than 16 bytes, or neither ``str`` nor ``bytes``.
+    """
+
+    __slots__ = ("_secrets", "is_random")
+
+    def __init__(self, secret: Secret = None, *, environ: Mapping[str, str] = os.environ) -> None:
+        source = "secret="
+        if secret is None:
+            source = "$ODAC_SECRET"
+            secret = [part for part in map(str.strip, environ.get("ODAC_SECRET", "").split(",")) if part] or None
+        self.is_random = secret is None
+        if secret is None:
+            _warn_of_random_secret()
+            secret = secrets.token_bytes(_ADVISED)
+        given = [secret] if isinstance(secret, (str, bytes, bytearray)) else list(secret)
+        self._secrets = tuple(_checked(each, source) for each in given)
+        if not self._secrets:
+            raise ConfigurationError(f"{source} is an empty list: give at least one secret; {_HOW}")
+
+    def keys(self, purpose: str) -> tuple[bytes, ...]:
+        """The 32-byte keys for one purpose, the signing one first.
+
+        Each purpose has its own, derived as HMAC-SHA256(secret, label), so that nothing signed for one purpose is ever
+        valid for another.
+        """
+        label = b"odac " + purpose.encode()
+        return tuple(hmac.digest(secret, label, "sha256") for secret in self._secrets)
+
+    def __repr__(self) -> str:
+        return f"<Secrets: {len(self._secrets)}>"
+
+    def __reduce__(self) -> str:
+        raise TypeError("Secrets cannot be pickled: give each process its own $ODAC_SECRET")
+
+
+def _checked(secret: object, source: str) -> bytes:
+    if isinstance(secret, str):
+        secret = secret.encode("utf-8", "surrogateescape")
+    if not isinstance(secret, (bytes, bytearray)):
+        raise ConfigurationError(f"{source}: a secret is str or bytes, not {type(secret).__name__}; {_HOW}")
+    if len(secret) < SHORTEST:
+        raise ConfigurationError(f"{source} has {len(secret)} bytes, and fewer than {SHORTEST} can be guessed; {_HOW}")
+    if len(secret) < _ADVISED:
+        _log.warning("%s has %d bytes; %d random ones are advised: %s", source, len(secret), _ADVISED, _HOW)
+    return bytes(secret)
+
+
+@functools.cache  # once a process is enough
+def _warn_of_random_secret() -> None:
+    _log.warning(
+        "No secret is set: sessions and tokens are signed with a random one, end with this process and are not valid "
+        "in any other. Set $ODAC_SECRET or Odac(secret=…); %s",
+        _HOW,
+    )
