@@ -1,0 +1,63 @@
+"""Names on the broker: no room name becomes a wildcard, a separator or another room's name."""
+
+from __future__ import annotations
+
+import re
+from functools import lru_cache
+from typing import Final
+from urllib.parse import quote, unquote
+
+from odac.errors import ConfigurationError
+
+__all__ = ["DEFAULT_NAMESPACE", "Channels"]
+
+DEFAULT_NAMESPACE: Final = "odac"
+_NAMESPACE: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
+
+
+class Channels:
+    """The channel names of one application.
+
+    A room becomes ``<namespace>.room.<name>``, in which every UTF-8 byte but ASCII letters, digits, ``_``, ``-`` and
+    ``~`` is written as ``%XX``. What is left has no meaning to any broker: NATS separates by ``.`` and matches ``*`` and
+    ``>``, Redis patterns have ``*?[]`` and cluster slots ``{}``. Different names stay different (the encoding can be undone,
+    and Unicode is not normalised), and names stay readable in the broker's own tools.
+
+    Args:
+        namespace: keeps applications on one broker apart; 1 to 32 of ``A-Za-z0-9_-``.
+
+    Raises:
+        ConfigurationError: the namespace holds anything else.
+    """
+
+    __slots__ = ("_room_prefix", "control", "everyone", "namespace")
+
+    def __init__(self, namespace: str = DEFAULT_NAMESPACE) -> None:
+        if _NAMESPACE.fullmatch(namespace) is None:
+            raise ConfigurationError(
+                f"namespace={namespace!r} in the broker's URL: use 1 to 32 letters, digits, '-' and '_'"
+            )
+        self.namespace = namespace
+        self.everyone = f"{namespace}.everyone"
+        self.control = f"{namespace}.control"
+        self._room_prefix = f"{namespace}.room."
+
+    def room(self, name: str) -> str:
+        """The channel of a room."""
+        return self._room_prefix + _encode(name)
+
+    def inbox(self, origin: bytes) -> str:
+        """The channel on which one process gets its answers."""
+        return f"{self.namespace}.inbox.{origin.hex()}"
+
+    def room_of(self, channel: str) -> str | None:
+        """The room that a channel belongs to, or None for a channel that is no room's."""
+        if not channel.startswith(self._room_prefix):
+            return None
+        return unquote(channel[len(self._room_prefix) :], errors="surrogatepass")
+
+
+@lru_cache(maxsize=8192)
+def _encode(name: str) -> str:
+    # quote() lets "." pass, which separates tokens in NATS.
+    return quote(name, safe="", errors="surrogatepass").replace(".", "%2E")

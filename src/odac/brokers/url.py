@@ -1,0 +1,72 @@
+"""The URL of a broker, taken apart without ever showing its password."""
+
+from __future__ import annotations
+
+import re
+from typing import Final, NamedTuple
+from urllib.parse import parse_qsl, urlencode, urlsplit
+
+from odac.brokers.channels import DEFAULT_NAMESPACE
+from odac.errors import ConfigurationError
+
+__all__ = ["BrokerURL", "parse_url"]
+
+_HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]@]*)(:[0-9]*)?")
+
+
+class BrokerURL(NamedTuple):
+    """A broker's URL.
+
+    Args:
+        scheme: ``redis``, ``nats`` and so on.
+        url: as the client library takes it; may hold a password, so it goes into no log line.
+        address: for people: without user, password and query.
+        path: what follows the host.
+        namespace: keeps applications on one broker apart.
+    """
+
+    scheme: str
+    url: str
+    address: str
+    path: str
+    namespace: str
+
+
+def parse_url(url: str) -> BrokerURL:
+    """Take a broker's URL apart. No error shows any of it: a password may stand anywhere in a URL that is wrong.
+
+    Raises:
+        ConfigurationError: it has no scheme, or cannot be parsed.
+    """
+    scheme, separator, rest = url.partition("://")
+    scheme = scheme.lower()
+    if not separator or not scheme:
+        raise ConfigurationError(
+            'the broker\'s URL has no scheme: write it like "redis://localhost:6379" or "memory://"'
+        )
+    # "nats://a:4222,nats://b:4222" is the usual way to write several servers.
+    rest = rest.replace(f",{scheme}://", ",")
+    try:
+        parts = urlsplit(f"{scheme}://{rest}")
+        query = parse_qsl(parts.query, keep_blank_values=True)
+    except ValueError:
+        raise ConfigurationError(
+            f"the {scheme}:// URL of the broker cannot be parsed: look for stray brackets in it"
+        ) from None
+    hosts = parts.netloc.rpartition("@")[2]
+    if "@" in parts.query + parts.fragment or (scheme != "local" and "@" in parts.path):
+        raise ConfigurationError(
+            f"the {scheme}:// URL of the broker has '/', '?' or '#' before '@': write %2F, %3F or %23 in a password"
+        )
+    if any(_HOST.fullmatch(host) is None for host in hosts.split(",")):
+        raise ConfigurationError(
+            f"the {scheme}:// URL of the broker has a host or port that is none: write host:port, and user:password@ before it"
+        )
+    kept = urlencode([pair for pair in query if pair[0] != "namespace"])
+    return BrokerURL(
+        scheme,
+        f"{scheme}://{parts.netloc}{parts.path}" + (f"?{kept}" if kept else ""),
+        f"{scheme}://{hosts}{parts.path}",
+        parts.path,
+        next((value for name, value in query if name == "namespace"), DEFAULT_NAMESPACE),
+    )
