@@ -1,0 +1,68 @@
+/** What `Odac.ws` takes. Every field has a default. */
+export interface OdacOptions {
+  /** Connect again when the connection is lost. Default: true. */
+  autoReconnect?: boolean
+  /** The wait before the first retry, in milliseconds; each further one waits 1.5 times as long. Default: 3000. */
+  reconnectDelay?: number
+  /** How many retries in a row, counted since a connection last stayed open for 5 seconds. Default: 10. */
+  maxReconnectAttempts?: number
+  /** One connection for all tabs of this origin, path, options and session. Default: false. */
+  shared?: boolean
+  /** Send a token with the handshake. Turn it off for routes that are declared with `token=False`. Default: true. */
+  token?: boolean
+  /**
+   * Where the app serves its token endpoint and worker. Default: the folder that the script came from, or `/odac`
+   * when the client is part of a bundle.
+   */
+  prefix?: string
+}
+
+/** Every event and what its listeners are called with. */
+export interface OdacEvents<Message = unknown> {
+  /** The server has let this connection in. */
+  open: []
+  /** A message: what JSON text says, other text as a string, binary as an `ArrayBuffer`. */
+  message: [data: Message]
+  /** A connection, or an attempt at one, has ended. */
+  close: [code: number, reason: string]
+  /** Something went wrong; whether the connection survives it is told by `close`. */
+  error: [error: Error]
+  /** A retry has been planned: the how manieth, and in how many milliseconds. */
+  reconnecting: [attempt: number, delay: number]
+  /** The browser has lost its network. */
+  offline: []
+}
+
+/** What `send` takes. Strings go as they are, buffers and blobs as binary, everything else as JSON. */
+export type OdacData = string | number | boolean | null | object
+
+/** A connection that outlives the WebSockets below it. */
+export interface OdacSocket<Message = unknown> {
+  /** Whether a message sent now goes out at once. */
+  readonly connected: boolean
+  /** A `WebSocket.readyState`: 0 connecting, 1 open, 2 closing, 3 closed or waiting for the next attempt. */
+  readonly state: number
+  /**
+   * Send a message, or keep it until the connection is open.
+   *
+   * @returns false when it was refused: the queue is full, or the connection is closed for good.
+   * @throws TypeError when `data` has no JSON form.
+   */
+  send(data: OdacData): boolean
+  /** End the connection for good and drop what is queued. */
+  close(code?: number, reason?: string): void
+  /** Call `listener` at each `event`, after those that are there already. */
+  on<Name extends keyof OdacEvents>(event: Name, listener: (...args: OdacEvents<Message>[Name]) => void): this
+  /** Remove `listener`, or every listener of `event`. */
+  off<Name extends keyof OdacEvents>(event: Name, listener?: (...args: OdacEvents<Message>[Name]) => void): this
+}
+
+/** The global `Odac`, and the export of that name. */
+export interface OdacNamespace {
+  /**
+   * Open a connection.
+   *
+   * @param path a path of this site (`/chat`), or a full `ws:`, `wss:`, `http:` or `https:` URL.
+   */
+  ws<Message = unknown>(path: string, options?: OdacOptions): OdacSocket<Message>
+}

@@ -1,0 +1,43 @@
+/** What a WebSocket can send. */
+export type Payload = string | ArrayBuffer | Blob
+
+/** The first character of a control message: U+001E, record separator. */
+const MARK = String.fromCharCode(0x1e)
+
+/** The payload for `data`. Buffers are copied, so that what is changed after `send` does not change the message. */
+export const encode = (data: unknown): Payload => {
+  if (typeof data === 'string') return data
+  if (data instanceof Blob) return data
+  // A view's own bytes, not its numbers and not the rest of its buffer.
+  if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice().buffer
+  if (data instanceof ArrayBuffer) return data.slice(0)
+  const text = JSON.stringify(data) as string | undefined
+  if (text === undefined) throw new TypeError(`Odac: ${typeof data} has no JSON form`)
+  return text
+}
+
+/** What a `message` listener gets for `payload`. */
+export const decode = (payload: unknown): unknown => {
+  try {
+    return typeof payload === 'string' ? JSON.parse(payload) : payload
+  } catch {
+    return payload
+  }
+}
+
+/** `payload` as it travels on an `odac.v1` connection: text that looks like a control message gets one more mark. */
+export const toWire = (payload: Payload): Payload =>
+  typeof payload === 'string' && payload[0] === MARK ? MARK + payload : payload
+
+/** Undo `toWire`. A control message comes back as the array that it is, anything else as the application's payload. */
+export const fromWire = (payload: unknown): unknown => {
+  if (typeof payload !== 'string' || payload[0] !== MARK) return payload
+  const rest = payload.slice(1)
+  if (rest[0] === MARK) return rest
+  const control = decode(rest)
+  // Garbage behind the mark is a control message of no kind: ignored, never the application's.
+  return Array.isArray(control) ? control : []
+}
+
+/** The control message `kind` as text. */
+export const control = (kind: string): string => MARK + JSON.stringify([kind])

@@ -1,0 +1,50 @@
+/** What the token endpoint answers. */
+export interface Credentials {
+  /** Goes into the handshake. */
+  readonly token?: string
+  /** Says whose session the browser is in, without giving it away: equal for equal session and user. */
+  readonly session?: string
+}
+
+/** The part of the browser that a connection needs, so that tests can bring their own. */
+export interface Environment {
+  /** @throws SyntaxError or SecurityError as the WebSocket constructor does. */
+  socket(url: string, protocols: string[]): WebSocket
+  /** Ask the token endpoint. Rejects when there is no answer to work with. */
+  fetchCredentials(): Promise<Credentials>
+  /** The token that came with the page, once. */
+  takePageToken(): string | undefined
+  setTimeout(callback: () => void, milliseconds: number): number
+  clearTimeout(timer: number): void
+  /** Milliseconds on a clock that goes on while the machine sleeps. */
+  now(): number
+  /** From 0 up to 1. */
+  random(): number
+  /** Whether the browser believes to have a network. */
+  online(): boolean
+}
+
+/** The real thing, in a page or a worker. `prefix` is where the app serves its token endpoint. */
+export const browserEnvironment = (prefix: string): Environment => ({
+  socket: (url, protocols) => new WebSocket(url, protocols),
+  fetchCredentials: async () => {
+    const url = prefix + '/token'
+    const response = await fetch(url, { credentials: 'same-origin', cache: 'no-store' })
+    // 404: an app without a token endpoint. Anything else is an outage, or a refusal that a retry may outlive.
+    if (response.status === 404) return {}
+    if (!response.ok) throw new Error(`Odac: ${url} answered ${response.status}`)
+    return (await response.json()) as Credentials
+  },
+  takePageToken: () => {
+    if (typeof document === 'undefined') return undefined
+    const meta = document.querySelector<HTMLMetaElement>('meta[name="odac-token"]')
+    // Removed, because a second connection must not use it again.
+    meta?.remove()
+    return meta?.content || undefined
+  },
+  setTimeout: (callback, milliseconds) => setTimeout(callback, milliseconds) as unknown as number,
+  clearTimeout: (timer) => clearTimeout(timer),
+  now: () => Date.now(),
+  random: () => Math.random(),
+  online: () => navigator.onLine !== false,
+})
