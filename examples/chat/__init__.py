@@ -1,0 +1,1 @@
+"""A chat: rooms, who is here, typing, announcements. ``make run`` starts it."""

@@ -1,0 +1,232 @@
+"""The chat's server: pages over HTTP, rooms over WebSocket.
+
+Start it with ``make run``, or ``odac run examples.chat.app:app``. Settings come from the environment:
+
+``ODAC_SECRET``
+    signs the sessions; without it, everybody has to sign in again after a restart.
+``CHAT_ADMIN_KEY``
+    lets its holder make announcements; without it, one is made at each start and printed.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hmac
+import logging
+import os
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from starlette.applications import Starlette
+from starlette.requests import Request
+from starlette.responses import JSONResponse, RedirectResponse, Response
+from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+
+from odac import CloseCode, Context, Odac, RateLimit
+
+from . import pages
+from .people import Names, NotAllowed, Paces, Person
+from .rooms import Rooms, clean_room_name, now_ms
+
+LONGEST_MESSAGE = 2_000
+GRACE = 3.0
+"""Seconds between the end of a person's last tab and "left": a page that is loaded again is nobody leaving."""
+
+ADMIN_KEY = os.environ.get("CHAT_ADMIN_KEY") or secrets.token_urlsafe(12)
+
+logger = logging.getLogger("uvicorn.error")
+
+names = Names()
+rooms = Rooms()
+messages = Paces(burst=5, seconds=1.0)
+entries = Paces(burst=20, seconds=1.0)
+
+
+# ---- pages
+
+
+async def home(request: Request) -> Response:
+    """Ask for a name, or go on to the room."""
+    room = request.query_params.get("room", "lobby")
+    if await signed_in(request):
+        return RedirectResponse(f"/room/{room}", 303)
+    return pages.sign_in(next_room=room)
+
+
+async def sign_in(request: Request) -> Response:
+    """Take a name."""
+    async with request.form(max_files=0, max_fields=5) as form:
+        name, room = str(form.get("name", "")), str(form.get("room", "lobby"))
+    if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
+        return pages.problem("That form was sent from another site. Please sign in here.", status=403)
+    try:
+        response = RedirectResponse(f"/room/{clean_room_name(room)}", 303)
+        person = names.sign_in(name)
+    except NotAllowed as problem:
+        return pages.sign_in(name=name, next_room=room, problem=str(problem), status=409)
+    app.auth.login(response, person.as_json())
+    return response
+
+
+async def sign_out(request: Request) -> Response:
+    """Give the name back."""
+    person = await signed_in(request)
+    if person is not None:
+        names.give_up(person)
+    response = RedirectResponse("/", 303)
+    app.auth.logout(response)
+    return response
+
+
+async def room_page(request: Request) -> Response:
+    """One room; its messages come over the WebSocket."""
+    try:
+        name = clean_room_name(request.path_params["room"])
+    except NotAllowed as problem:
+        return pages.problem(str(problem), status=404)
+    person = await signed_in(request)
+    if person is None:
+        return pages.sign_in(next_room=name, status=401)
+    return pages.room(name, person)
+
+
+async def open_room(request: Request) -> Response:
+    """From the form "open another room" to that room's address."""
+    try:
+        return RedirectResponse(f"/room/{clean_room_name(request.query_params.get('name', ''))}", 303)
+    except NotAllowed as problem:
+        return pages.problem(str(problem), status=400)
+
+
+async def announce(request: Request) -> Response:
+    """Say something to everybody: a POST with the text, from whoever holds the key."""
+    scheme, _, key = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not hmac.compare_digest(key.encode(), ADMIN_KEY.encode()):
+        return JSONResponse(
+            {"error": "Send the key: -H 'Authorization: Bearer KEY'"}, 401, {"WWW-Authenticate": "Bearer"}
+        )
+    text = (await request.body()).decode(errors="replace").strip()
+    if not text or len(text) > LONGEST_MESSAGE:
+        return JSONResponse({"error": f"Send 1 to {LONGEST_MESSAGE} characters of text as the body"}, 400)
+    app.route.ws_server.broadcast({"type": "announcement", "text": text, "at": now_ms()})
+    return JSONResponse({"announced": text, "connections": app.route.ws_server.client_count})
+
+
+async def signed_in(request: Request) -> Person | None:
+    """Who looks at the page."""
+    user = await app.auth.user(request)
+    return Person(**user) if user else None
+
+
+@asynccontextmanager
+async def lifespan(_: Starlette) -> AsyncIterator[None]:
+    """Say how to make announcements, unless whoever set the key knows."""
+    _telling.clear()
+    if "CHAT_ADMIN_KEY" not in os.environ:
+        logger.info(
+            "Announce something from a second terminal: "
+            "curl -H 'Authorization: Bearer %s' -d 'The kettle is on' http://127.0.0.1:8000/announce",
+            ADMIN_KEY,
+        )
+    yield
+
+
+web = Starlette(
+    routes=[
+        Route("/", home),
+        Route("/sign-in", sign_in, methods=["POST"]),
+        Route("/sign-out", sign_out, methods=["POST"]),
+        Route("/open-room", open_room),
+        Route("/room/{room}", room_page),
+        Route("/announce", announce, methods=["POST"]),
+        Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
+    ],
+    lifespan=lifespan,
+)
+
+app = Odac(http=web)
+
+
+# ---- rooms
+
+
+@app.middleware("rate-limit")
+async def rate_limit(odac: Context) -> bool:
+    """Per user, however many tabs they open: so many entries; and the pace that their messages share."""
+    odac.ws.data.me = me = Person(**await odac.auth.user())
+    odac.ws.data.pace = messages.of(me)
+    return entries.of(me).wait() == 0
+
+
+@app.route.use("rate-limit").auth.ws("/ws/room/{room}", max_payload=16 * 1024, rate_limit=RateLimit(30, 1.0))
+async def room(odac: Context) -> None:
+    """Somebody's tab in a room, from its first moment to its last."""
+    ws, me = odac.ws, odac.ws.data.me
+    try:
+        here = rooms.room(clean_room_name(odac.request.data.url["room"]))
+    except NotAllowed as problem:
+        return ws.close(CloseCode.FORBIDDEN, str(problem))
+    if not names.keep(me):
+        return ws.close(CloseCode.FORBIDDEN, "Somebody else took your name meanwhile. Sign out and choose another.")
+
+    ws.join(here.name)
+    arrived = here.open_tab(me)
+    people = [person.as_json() for person in here.people]
+    ws.send({"type": "welcome", "people": people, "messages": list(here.last_messages)})
+    if arrived:
+        ws.to(here.name).excluding(ws).send({"type": "joined", "person": me.as_json(), "at": now_ms()})
+    tell_rooms()
+    try:
+        async for message in ws:
+            match message:
+                case {"type": "say", "text": str(text), "key": str(key)}:
+                    if problem := what_is_wrong(text, odac.ws.data.pace.wait()):
+                        ws.send({"type": "refused", "key": key, "reason": problem})
+                    else:
+                        ws.to(here.name).send({**here.say(me, text.strip()), "key": key})
+                case {"type": "typing", "on": bool(on)}:
+                    ws.to(here.name).excluding(ws).send({"type": "typing", "id": me.id, "on": on})
+                case _:
+                    ws.send({"type": "refused", "reason": "This page is out of date. Please load it again."})
+    finally:
+        names.keep(me)
+        if here.close_tab(me):
+            asyncio.get_running_loop().call_later(GRACE, leave, here.name, me)
+
+
+def leave(name: str, person: Person) -> None:
+    """The grace is over: unless they came back, they left."""
+    if rooms.room(name).leave(person):
+        app.route.ws_server.to_room(name, {"type": "left", "person": person.as_json(), "at": now_ms()})
+        tell_rooms()
+
+
+def what_is_wrong(text: str, wait: float) -> str | None:
+    """Why this message cannot be sent, in words for its author."""
+    if wait:
+        seconds = max(1, round(wait))
+        return f"You are sending too fast. Wait {seconds} {'second' if seconds == 1 else 'seconds'}."
+    if not text.strip():
+        return "The message is empty."
+    if len(text) > LONGEST_MESSAGE:
+        return f"The message has {len(text)} characters. At most {LONGEST_MESSAGE} fit."
+    return None
+
+
+_telling: list[asyncio.TimerHandle] = []
+
+
+def tell_rooms() -> None:
+    """Show everybody the rooms and how full they are; many changes within a moment are told once."""
+
+    def tell() -> None:
+        _telling.clear()
+        listing: dict[str, Any] = {"type": "rooms", "rooms": rooms.listing()}
+        app.route.ws_server.broadcast(listing)
+
+    if not _telling:
+        _telling.append(asyncio.get_running_loop().call_later(0.2, tell))

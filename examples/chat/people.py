@@ -1,0 +1,128 @@
+"""Who takes part: names that belong to one person at a time, and how fast a person may go."""
+
+from __future__ import annotations
+
+import secrets
+import time
+import unicodedata
+from collections.abc import Callable
+from dataclasses import dataclass
+
+Clock = Callable[[], float]
+
+LONGEST_NAME = 32
+KEPT_FOR = 600.0
+"""Seconds for which a name stays taken after its person was last seen: long enough to come back from a tunnel."""
+
+
+class NotAllowed(ValueError):
+    """What a person asked for cannot be had; the text says why, to that person."""
+
+
+@dataclass(frozen=True, slots=True)
+class Person:
+    """Somebody who signed in; also what the session cookie holds."""
+
+    id: str
+    name: str
+
+    def as_json(self) -> dict[str, str]:
+        """The form in which messages and the session carry a person."""
+        return {"id": self.id, "name": self.name}
+
+
+def clean_name(text: str) -> str:
+    """``text`` as a name: composed, without space around it and with single spaces in it.
+
+    Raises:
+        NotAllowed: it is empty, too long, or holds characters that do not show.
+    """
+    name = " ".join(unicodedata.normalize("NFC", text).split())
+    if not name:
+        raise NotAllowed("Please write a name.")
+    if len(name) > LONGEST_NAME:
+        raise NotAllowed(f"That name has {len(name)} characters. At most {LONGEST_NAME} fit.")
+    if not all(character.isprintable() for character in name):
+        raise NotAllowed("That name holds characters that cannot be shown. Please leave them out.")
+    return name
+
+
+class Names:
+    """Which name is whose. ``Ada`` and ``ADA`` are one name."""
+
+    def __init__(self, clock: Clock = time.monotonic) -> None:
+        self._clock = clock
+        self._holders: dict[str, tuple[str, float]] = {}
+
+    def sign_in(self, text: str) -> Person:
+        """A new person of this name.
+
+        Raises:
+            NotAllowed: the name is not a name, or somebody else has it.
+        """
+        person = Person(secrets.token_urlsafe(9), clean_name(text))
+        if not self.keep(person):
+            raise NotAllowed(f"Somebody here is already called {person.name}. Please choose another name.")
+        return person
+
+    def keep(self, person: Person) -> bool:
+        """Keep the name for this person for a while longer; False when it has become somebody else's."""
+        now = self._clock()
+        key = _key(person.name)
+        holder, until = self._holders.get(key, (person.id, 0.0))
+        if holder != person.id and until > now:
+            return False
+        if len(self._holders) > 10_000:
+            self._holders = {name: held for name, held in self._holders.items() if held[1] > now}
+        self._holders[key] = (person.id, now + KEPT_FOR)
+        return True
+
+    def give_up(self, person: Person) -> None:
+        """The person signed out: the name is free at once."""
+        if self._holders.get(_key(person.name), ("", 0.0))[0] == person.id:
+            del self._holders[_key(person.name)]
+
+
+def _key(name: str) -> str:
+    return unicodedata.normalize("NFKC", name).casefold()
+
+
+class Pace:
+    """How fast one person may go: ``burst`` at once, then one per ``seconds``."""
+
+    __slots__ = ("_burst", "_clock", "_full_at", "_seconds")
+
+    def __init__(self, burst: int, seconds: float, clock: Clock = time.monotonic) -> None:
+        self._burst = burst
+        self._seconds = seconds
+        self._clock = clock
+        self._full_at = 0.0  # when all of the burst is available again
+
+    @property
+    def rested(self) -> bool:
+        """Whether nothing was used lately, so that forgetting this pace changes nothing."""
+        return self._full_at <= self._clock()
+
+    def wait(self) -> float:
+        """Use one turn and return 0, or use none and return the seconds until the next turn."""
+        now = self._clock()
+        full_at = max(self._full_at, now) + self._seconds
+        over = full_at - now - self._burst * self._seconds
+        if over > 1e-9:
+            return over
+        self._full_at = full_at
+        return 0.0
+
+
+class Paces:
+    """One pace per person, over all their tabs and reconnects."""
+
+    def __init__(self, burst: int, seconds: float, clock: Clock = time.monotonic) -> None:
+        self._new = lambda: Pace(burst, seconds, clock)
+        self._paces: dict[str, Pace] = {}
+
+    def of(self, person: Person) -> Pace:
+        """The pace of this person."""
+        if len(self._paces) > 10_000:
+            self._paces = {key: pace for key, pace in self._paces.items() if not pace.rested}
+        return self._paces.setdefault(person.id, self._new())

@@ -1,0 +1,88 @@
+"""The chat's rooms: names, who is in them, what was said last."""
+
+from __future__ import annotations
+
+import pytest
+
+from examples.chat import rooms as module
+from examples.chat.people import NotAllowed, Person
+from examples.chat.rooms import ALWAYS_THERE, REMEMBERED, Room, Rooms, clean_room_name
+
+ADA, BOB = Person("1", "Ada"), Person("2", "Bob")
+
+
+@pytest.mark.parametrize(
+    ("written", "name"),
+    [("lobby", "lobby"), (" Book Club ", "book-club"), ("#Music", "music"), ("küche", "küche"), ("r2", "r2")],
+)
+def test_a_room_name_is_tidied(written: str, name: str) -> None:
+    assert clean_room_name(written) == name
+
+
+@pytest.mark.parametrize(
+    ("written", "why"),
+    [
+        ("", "write the room's name"),
+        ("#", "write"),
+        ("a" * 41, "41 characters"),
+        ("a/b", "not allowed"),
+        ("-", "not allowed"),
+    ]
+    + [(f"a{character}b", "not allowed") for character in "*>?[].<\x00\x01"],
+)
+def test_a_room_name_that_is_none_is_refused_in_words(written: str, why: str) -> None:
+    with pytest.raises(NotAllowed, match=why):
+        clean_room_name(written)
+
+
+def test_a_person_with_two_tabs_arrives_once_and_leaves_once() -> None:
+    room = Room("lobby")
+    assert room.open_tab(ADA)
+    assert not room.open_tab(ADA)
+    assert room.open_tab(BOB)
+    assert room.people == [ADA, BOB]
+    assert not room.close_tab(ADA)
+    assert room.close_tab(ADA)
+    assert room.people == [ADA, BOB], "here until the grace is over"
+    assert room.leave(ADA)
+    assert room.people == [BOB]
+    assert not room.leave(ADA), "nobody leaves twice"
+
+
+def test_a_page_that_is_loaded_again_is_no_leaving() -> None:
+    room = Room("lobby")
+    room.open_tab(ADA)
+    room.close_tab(ADA)
+    assert not room.open_tab(ADA)
+    assert not room.leave(ADA)
+    assert room.people == [ADA]
+
+
+def test_the_last_messages_are_remembered_and_each_has_its_own_id() -> None:
+    room = Room("lobby")
+    for number in range(REMEMBERED + 5):
+        room.say(ADA, str(number))
+    assert [message["text"] for message in room.last_messages] == [str(number) for number in range(5, REMEMBERED + 5)]
+    assert len({message["id"] for message in room.last_messages}) == REMEMBERED
+    assert room.last_messages[0]["from"] == {"id": "1", "name": "Ada"}
+
+
+def test_the_listing_shows_the_standing_rooms_and_those_with_people() -> None:
+    rooms = Rooms()
+    rooms.room("empty")
+    rooms.room("book-club").open_tab(ADA)
+    rooms.room("music").open_tab(ADA)
+    listing = {entry["name"]: entry["people"] for entry in rooms.listing()}
+    assert listing == {"lobby": 0, "kitchen": 0, "music": 1, "book-club": 1}
+    assert list(listing)[: len(ALWAYS_THERE)] == list(ALWAYS_THERE)
+
+
+def test_empty_rooms_make_place_for_new_ones_and_full_ones_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MOST_ROOMS", len(ALWAYS_THERE) + 1)
+    rooms = Rooms()
+    rooms.room("first").open_tab(ADA)
+    with pytest.raises(NotAllowed, match="too many rooms"):
+        rooms.room("second")
+    rooms.room("first").close_tab(ADA)
+    rooms.room("first").leave(ADA)
+    assert rooms.room("second").name == "second"
