@@ -6,37 +6,22 @@ from typing import Final
 
 import msgspec
 
-from odac.wire.frames import TEXT
-from odac.wire.message import Prepared
+from odac.wire.message import SEPARATOR, Verbatim
 
-__all__ = ["PING", "PONG", "ControlMessage", "decode_control", "encode_control", "is_control", "unescape"]
-
-SEPARATOR: Final = b"\x1e"
-"""U+001E, the record separator that a control message begins with."""
+__all__ = ["PING", "PONG", "decode_control", "encode_control", "is_control", "unescape"]
 
 _encode: Final = msgspec.json.Encoder().encode
 _decode: Final = msgspec.json.Decoder(list[object]).decode
 
 
-class ControlMessage(Prepared):
-    """A control message made ready: never escaped, because its first character means what it says."""
-
-    __slots__ = ()
-
-    @property
-    def escaped(self) -> None:
-        """None: control messages are sent as they are."""
-        return
-
-
-def encode_control(kind: str, *values: object) -> ControlMessage:
+def encode_control(kind: str, *values: object) -> Verbatim:
     """Make a control message.
 
     Args:
         kind: ``hello``, ``ping``, ``pong``, ``token`` or ``drain``.
         values: what follows the kind, as JSON.
     """
-    return ControlMessage(TEXT, SEPARATOR + _encode((kind, *values)))
+    return Verbatim(SEPARATOR + _encode((kind, *values)))
 
 
 PING: Final = encode_control("ping")

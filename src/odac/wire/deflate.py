@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from odac.close_codes import CloseCode
 from odac.errors import ProtocolError
-from odac.wire.frames import encode_frame
+from odac.wire.frames import BINARY, encode_frame
 from odac.wire.headers import Malformed, parse_extensions
 
 if TYPE_CHECKING:
@@ -185,11 +185,11 @@ def deflate_frame(opcode: int, payload: bytes, bits: int) -> bytes:
     """Return one complete frame with the payload compressed without context, or plain where that is not smaller.
 
     Args:
-        opcode: of a data frame.
+        opcode: of the frame; control frames are never compressed.
         payload: the bytes to compress.
         bits: the window, 8 to 15.
     """
-    if len(payload) >= MIN_COMPRESSED:
+    if len(payload) >= MIN_COMPRESSED and opcode <= BINARY:
         # zlib has no raw deflate with a window of 256 bytes. Run-length matches reach back one byte: they fit any window.
         strategy = zlib.Z_DEFAULT_STRATEGY if bits > 8 else zlib.Z_RLE
         compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -max(bits, 9), _MEMORY, strategy)

@@ -17,7 +17,7 @@ _PARAMETER: Final = re.compile(
 )
 
 
-class Malformed(ValueError):  # noqa: N818 - an adjective reads better where it is caught
+class Malformed(ValueError):
     """A header value that does not follow its grammar."""
 
 

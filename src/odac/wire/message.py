@@ -2,66 +2,53 @@
 
 from __future__ import annotations
 
-from odac.wire.deflate import deflate_frame
-from odac.wire.frames import BINARY, SMALL_HEADERS, TEXT, encode_frame
+from typing import Final
 
-__all__ = ["Prepared"]
+from odac.wire.deflate import deflate_frame
+from odac.wire.frames import SMALL_HEADERS, TEXT, encode_frame
+
+__all__ = ["SEPARATOR", "Prepared", "Verbatim"]
+
+SEPARATOR: Final = b"\x1e"
+"""U+001E, the record separator that an ``odac.v1`` control message begins with."""
 
 
 class Prepared:
     """An immutable outgoing message: encoded once, framed once, shared by all receivers by reference.
 
     Args:
-        opcode: :data:`TEXT` or :data:`BINARY`.
+        opcode: :data:`TEXT` or :data:`BINARY`; control frames may travel this way too, below 126 bytes.
         payload: the bytes of the message, unframed; UTF-8 for text.
 
     Attributes:
         opcode: as given.
         payload: as given.
         frame: one complete unmasked, uncompressed frame (RFC 6455 section 5.2).
+        escaped: what ``odac.v1`` peers get instead, when the text begins with U+001E: one more in front; else None.
     """
 
-    __slots__ = ("_escaped", "_frames", "frame", "opcode", "payload")
+    __slots__ = ("_frames", "escaped", "frame", "opcode", "payload")
 
     opcode: int
     payload: bytes
     frame: bytes
-    # The two others stay unset until somebody asks: most messages are never compressed, hardly any is escaped.
-    _frames: dict[int, bytes]
-    _escaped: Prepared
+    escaped: Prepared | None
+    _frames: dict[int, bytes]  # stays unset until somebody asks: most messages are never compressed
 
     def __init__(self, opcode: int, payload: bytes) -> None:
         self.opcode = opcode
         self.payload = payload
         length = len(payload)
         self.frame = SMALL_HEADERS[opcode][length] + payload if length < 126 else encode_frame(opcode, payload)
+        self.escaped = None if payload[:1] != SEPARATOR or opcode != TEXT else Verbatim(SEPARATOR + payload)
 
     def __repr__(self) -> str:
-        return f"<Prepared {'text' if self.is_text else 'binary'}, {len(self.payload)} bytes>"
+        return f"<{type(self).__name__} {'text' if self.is_text else 'binary'}, {len(self.payload)} bytes>"
 
     @property
     def is_text(self) -> bool:
         """Whether this is a text message; binary otherwise."""
         return self.opcode == TEXT
-
-    @property
-    def is_binary(self) -> bool:
-        """Whether this is a binary message; text otherwise."""
-        return self.opcode == BINARY
-
-    @property
-    def escaped(self) -> Prepared | None:
-        """What ``odac.v1`` clients get instead: one more U+001E in front of text that begins with it; else None.
-
-        Ask once per message, not once per receiver.
-        """
-        if not self.payload.startswith(b"\x1e") or self.opcode != TEXT:
-            return None
-        try:
-            return self._escaped
-        except AttributeError:
-            self._escaped = Prepared(TEXT, b"\x1e" + self.payload)
-            return self._escaped
 
     def compressed(self, bits: int) -> bytes:
         """Return the frame for receivers that negotiated permessage-deflate, made at most once per window size.
@@ -79,3 +66,19 @@ class Prepared:
             pass
         frame = self._frames[bits] = deflate_frame(self.opcode, self.payload, bits)
         return frame
+
+
+class Verbatim(Prepared):
+    """Text that ``odac.v1`` peers get as it is: a control message, or text that is already escaped.
+
+    Args:
+        payload: the text's UTF-8 bytes.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, payload: bytes) -> None:
+        self.opcode = TEXT
+        self.payload = payload
+        self.frame = encode_frame(TEXT, payload)
+        self.escaped = None

@@ -53,21 +53,24 @@ class Parser:
         """Return the events that ``data`` completes, in order."""
         end = len(data)
         if 5 < end <= self._quick and data[1] == end + 122:
+            # One whole small frame and nothing else, with nothing before it: what chat and games are made of.
             first = data[0]
             if first == 0x81:
                 payload = apply_mask(data[6:], data[2:6])
-                if payload.isascii():
+                if payload.isascii() or _is_utf8(payload):
                     return [(TEXT, payload)]
-            elif first == 0x82:
-                return [(BINARY, apply_mask(data[6:], data[2:6]))]
+            elif first == 0x82 or first == 0x89 or first == 0x8A:
+                return [(first & 0xF, apply_mask(data[6:], data[2:6]))]
         events: list[Event] = []
-        if self._state is not _ENDED:
-            try:
-                self._feed(data, events)
-            except ProtocolError as error:
-                # The traceback would keep this frame, and with it the data, alive.
-                self.error = error.with_traceback(None)
-                self._end()
+        try:
+            position = self._take_small_frames(data, events) if self._quick else 0
+            if position < end:
+                self._feed(data, events, position)
+        except ProtocolError as error:
+            # The traceback and the error behind it would keep this frame, and with it the data, alive.
+            self.error = error.with_traceback(None)
+            error.__context__ = None
+            self._end()
         return events
 
     def _end(self) -> None:
@@ -75,57 +78,29 @@ class Parser:
         self._state = _ENDED
         self._inflater = None
 
-    def _feed(self, data: bytes, events: list[Event]) -> None:
-        end = len(data)
-        position = 0
-        state = self._state
-        while True:
-            if state is None:
-                if self._masked:
-                    position = self._take_small_frames(data, events, position)
-                if position == end:
-                    break
-                state = self._state = _State()
-            elif position == end:
-                break
-            if state.left < 0:
-                position = self._take_header(state, data, position)
-                if state.left < 0:
-                    break
-            stop = min(position + state.left, end)
-            self._take_payload(state, data[position:stop], events)
-            position = stop
-            if state.left == 0:
-                if state.opcode == CLOSE:
-                    return self._end()
-                state.left = -1
-                if not state.kind:
-                    state = self._state = None
-        if self._masked:
-            self._quick = min(self._max_payload, 125) + 6 if state is None else 0
-        return None
-
-    def _take_small_frames(self, data: bytes, events: list[Event], position: int) -> int:
+    def _take_small_frames(self, data: bytes, events: list[Event], position: int = 0) -> int:
         """Take the whole, unfragmented, uncompressed frames below 64 KiB that come next; return where they end."""
         end = len(data)
         while end - position >= 6:
-            first = data[position]
-            length = data[position + 1] - 128
-            start = position + 6
-            if length == 126:
-                if end - position < 8:
-                    break
+            length = data[position + 1]
+            if 0x80 <= length < 0xFE:
+                length -= 0x80
+                start = position + 6
+            elif length == 0xFE and end - position >= 8:
                 length = data[position + 2] << 8 | data[position + 3]
                 start = position + 8
                 if length < 126:
                     break
-            stop = start + length
-            if stop > end or not 0 <= length <= self._max_payload or (start == position + 6 and length > 125):
+            else:
                 break
+            stop = start + length
+            if stop > end or length > self._max_payload:
+                break
+            first = data[position]
             if first == 0x81:
                 payload = apply_mask(data[start:stop], data[start - 4 : start])
-                if not payload.isascii():
-                    _verify(b"", payload, last=True)
+                if not payload.isascii() and not _is_utf8(payload):
+                    raise _not_utf8()
             elif first == 0x82 or ((first == 0x89 or first == 0x8A) and length < 126):
                 payload = apply_mask(data[start:stop], data[start - 4 : start])
             else:
@@ -133,6 +108,39 @@ class Parser:
             events.append((first & 0xF, payload))
             position = stop
         return position
+
+    def _feed(self, data: bytes, events: list[Event], position: int) -> None:
+        """Take what is not a small whole frame: parts, fragments, compressed messages, and what is wrong."""
+        end = len(data)
+        state = self._state
+        if state is _ENDED:
+            return
+        while True:
+            if state is None:
+                if position == end:
+                    break
+                state = self._state = _State()
+                self._quick = 0
+            elif position == end:
+                return
+            if state.left < 0:
+                position = self._take_header(state, data, position)
+                if state.left < 0:
+                    return
+            stop = min(position + state.left, end)
+            self._take_payload(state, data[position:stop], events)
+            position = stop
+            if state.left == 0:
+                if state.opcode == CLOSE:
+                    self._end()
+                    return
+                state.left = -1
+                if not state.kind:
+                    state = self._state = None
+                    if self._masked:
+                        position = self._take_small_frames(data, events, position)
+        if self._masked:
+            self._quick = min(self._max_payload, 125) + 6
 
     def _take_header(self, state: _State, data: bytes, position: int) -> int:
         """Read a frame's header, or keep what is there of it; ``state.left`` is at least 0 once it is complete."""
@@ -274,6 +282,18 @@ _ENDED: Final = _State()
 """The state after an error or a close frame; shared by all parsers, changed by none."""
 
 
+def _not_utf8() -> ProtocolError:
+    return ProtocolError(CloseCode.INVALID_DATA, "text that is not UTF-8")
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
 def _verify(tail: bytes, chunk: bytes, *, last: bool) -> bytes:
     """Check the next bytes of a text; return the beginning of a character that the next ones must complete.
 
@@ -289,5 +309,5 @@ def _verify(tail: bytes, chunk: bytes, *, last: bool) -> bytes:
         if last and tail:
             utf_8_decode(tail, "strict", True)
     except UnicodeDecodeError:
-        raise ProtocolError(CloseCode.INVALID_DATA, "text that is not UTF-8") from None
+        raise _not_utf8() from None
     return tail
