@@ -16,7 +16,7 @@ from starlette.types import Receive, Scope, Send
 from odac.errors import ConfigurationError
 from odac.http.answers import explain, json_answer
 from odac.http.files import FILES, ClientFiles
-from odac.http.publish import Publication, Publisher
+from odac.http.publish import Publication, PublishEndpoint
 from odac.request import Request
 from odac.security.authentication import AuthService
 from odac.security.token import Tokens
@@ -84,9 +84,9 @@ class Endpoints:
         self._services = services
         self._below = services.prefix + "/"
         self._files = ClientFiles()
-        self._publisher: Publisher | None = None
+        self._publisher: PublishEndpoint | None = None
         if services.publish is not None and services.publish_keys:
-            self._publisher = Publisher(services.publish, services.publish_keys, services.max_body)
+            self._publisher = PublishEndpoint(services.publish, services.publish_keys, services.max_body)
 
     def handles(self, path: str) -> bool:
         """Whether a path (below the mount point, as the router sees it) is the endpoints' to answer."""
@@ -107,6 +107,8 @@ class Endpoints:
         path = get_route_path(scope)
         name = path.removeprefix(self._below) if path.startswith(self._below) else "token"
         response = await self._respond(name, scope, receive)
+        if scope["method"] == "HEAD":
+            response.body = b""  # its headers, the length among them, stay
         await response(scope, receive, send)
 
     async def _respond(self, name: str, scope: Scope, receive: Receive) -> Response:
@@ -149,7 +151,7 @@ class Endpoints:
 
     def _health(self) -> Response:
         health = self._services.health()
-        content = {"status": "ok" if health.healthy else "unavailable", **(health.details or {})}
+        content = {**(health.details or {}), "status": "ok" if health.healthy else "unavailable"}
         return json_answer(content, 200 if health.healthy else 503)
 
 

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from odac.errors import ConfigurationError
 from odac.http.answers import explain, json_answer
 
-__all__ = ["Publication", "Publisher"]
+__all__ = ["Publication", "PublishEndpoint"]
 
 _SHORTEST_KEY: Final = 16
 _NONE: Final = object()
@@ -36,7 +36,7 @@ class Publication:
     data: Any
 
 
-class Publisher:
+class PublishEndpoint:
     """Checks the key and the body, and hands the publication on.
 
     Args:
@@ -53,6 +53,8 @@ class Publisher:
     def __init__(
         self, publish: Callable[[Publication], Awaitable[object] | object], keys: Sequence[str], max_body: int
     ) -> None:
+        if isinstance(keys, str):
+            keys = [keys]
         for key in keys:
             if len(key) < _SHORTEST_KEY:
                 raise ConfigurationError(

@@ -69,12 +69,12 @@ class OriginPolicy:
         match = _parse_origin(origin)
         if match is None:
             return _unparsable(origin)
-        scheme = _SCHEMES.get(scope.get("scheme", "ws"), b"")
-        if hosts == 1 and origin == scheme + b"://" + host:  # type: ignore[operator]  # one host header, so not None
-            return None  # the usual case; the origin has parsed, so the host has no junk in it
         parsed = _parts(match[1], match[2], match[3])
         if parsed is None:
             return _unparsable(origin)
+        scheme = _SCHEMES.get(scope.get("scheme", "ws"), b"")
+        if hosts == 1 and host is not None and origin == scheme + b"://" + host:
+            return None  # the usual case; the origin has parsed, so the host has no junk in it
         if parsed in self._allowed:
             return None
         if hosts != 1 or host is None:

@@ -48,9 +48,8 @@ class Secrets:
             secret = [part for part in map(str.strip, environ.get("ODAC_SECRET", "").split(",")) if part] or None
         self.is_random = secret is None
         if secret is None:
-            _warn_of_random_secret()
-            secret = secrets.token_bytes(_ADVISED)
-        given = [secret] if isinstance(secret, (str, bytes, bytearray)) else list(secret)
+            secret = _random_secret()
+        given = list(secret) if isinstance(secret, (list, tuple)) else [secret]
         self._secrets = tuple(_checked(each, source) for each in given)
         if not self._secrets:
             raise ConfigurationError(f"{source} is an empty list: give at least one secret; {_HOW}")
@@ -67,9 +66,6 @@ class Secrets:
     def __repr__(self) -> str:
         return f"<Secrets: {len(self._secrets)}>"
 
-    def __reduce__(self) -> str:
-        raise TypeError("Secrets cannot be pickled: give each process its own $ODAC_SECRET")
-
 
 def _checked(secret: object, source: str) -> bytes:
     if isinstance(secret, str):
@@ -83,10 +79,11 @@ def _checked(secret: object, source: str) -> bytes:
     return bytes(secret)
 
 
-@functools.cache  # once a process is enough
-def _warn_of_random_secret() -> None:
+@functools.cache  # one a process: several apps in it accept one another's session cookie instead of overwriting it
+def _random_secret() -> bytes:
     _log.warning(
         "No secret is set: sessions and tokens are signed with a random one, end with this process and are not valid "
         "in any other. Set $ODAC_SECRET or Odac(secret=…); %s",
         _HOW,
     )
+    return secrets.token_bytes(_ADVISED)
