@@ -1,0 +1,72 @@
+"""Where a client connects: the parts of a ``ws://`` URL."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from urllib.parse import quote, urlsplit
+
+__all__ = ["Address"]
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """One WebSocket URL, taken apart.
+
+    Args:
+        secure: whether it is ``wss``.
+        host: the host, an IPv6 address without brackets.
+        port: the port, the scheme's own if the URL has none.
+        target: path and query, as they stand in the request line.
+        authority: host and port, as they stand in the ``Host`` header.
+    """
+
+    secure: bool
+    host: str
+    port: int
+    target: str
+    authority: str
+
+    @classmethod
+    def parse(cls, url: str) -> Address:
+        """Take a URL apart.
+
+        Raises:
+            ValueError: it is not a ``ws://`` or ``wss://`` URL with a host, or has a user name or a fragment (RFC 6455
+                section 3).
+        """
+        parts = urlsplit(url)
+        if parts.scheme not in ("ws", "wss") or not parts.hostname:
+            raise ValueError(f"{url!r} is no WebSocket URL: write ws://host:port/path, or wss:// for TLS")
+        if "@" in parts.netloc or "#" in url:
+            raise ValueError(
+                f"{parts.scheme}://{parts.hostname}/…: a WebSocket URL has neither a user name nor a fragment; use headers= or cookies="
+            )
+        secure = parts.scheme == "wss"
+        try:
+            port = parts.port or (443 if secure else 80)
+            host = parts.hostname if ":" in parts.hostname else parts.hostname.encode("idna").decode()
+        except ValueError as error:  # UnicodeError is one
+            raise ValueError(f"{url!r} is no WebSocket URL: {error}") from None
+        shown = f"[{host}]" if ":" in host else host
+        authority = shown if port == (443 if secure else 80) else f"{shown}:{port}"
+        target = quote(parts.path or "/", safe="/:@!$&'()*+,;=~-._%") + (
+            f"?{quote(parts.query, safe=_QUERY)}" if parts.query else ""
+        )
+        return cls(secure, host, port, target, authority)
+
+    @property
+    def path(self) -> str:
+        """The path alone."""
+        return self.target.partition("?")[0]
+
+    @property
+    def url(self) -> str:
+        """The whole URL."""
+        return f"{'wss' if self.secure else 'ws'}://{self.authority}{self.target}"
+
+    def __str__(self) -> str:
+        # Queries carry keys and tickets, which have no place in a log.
+        return f"{'wss' if self.secure else 'ws'}://{self.authority}{self.path}"
+
+
+_QUERY = "/:@!$&'()*+,;=~-._%?[]"

@@ -1,0 +1,319 @@
+"""The Python client: a connection that outlives the WebSockets below it."""
+
+from __future__ import annotations
+
+import random as random_module
+import re
+import ssl as ssl_module
+from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Final, Self, TypeVar, overload
+
+from odac.client.address import Address
+from odac.client.clock import Clock, SystemClock
+from odac.client.cookies import CookieJar
+from odac.client.events import Events
+from odac.client.fetch import get as http_get
+from odac.client.reconnect import Reconnect
+from odac.client.socket import Dial, Socket, dialer
+from odac.client.supervisor import Supervisor
+from odac.client.tokens import Get, Tokens
+from odac.close_codes import CloseCode, is_sendable
+from odac.errors import Disconnected
+from odac.realtime.connection import ReadyState
+from odac.wire import codec
+
+__all__ = ["ClientConnection", "Sent", "connect"]
+
+_HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+
+_H = TypeVar("_H", bound=Callable[..., Any])
+
+
+class Sent:
+    """What became of one message: true when it was sent or queued, false when it was refused.
+
+    Awaiting it waits, on an open connection, until the buffer of what is still to be sent has room, and gives the same
+    answer. It need not be awaited.
+    """
+
+    __slots__ = ("_accepted", "_socket")
+
+    def __init__(self, accepted: bool, socket: Socket | None = None) -> None:
+        self._accepted = accepted
+        self._socket = socket
+
+    def __bool__(self) -> bool:
+        return self._accepted
+
+    def __await__(self) -> Generator[Any, None, bool]:
+        if self._socket is not None:
+            yield from self._socket.writable().__await__()
+        return self._accepted
+
+
+class _Closing:
+    """What :meth:`ClientConnection.close` returns: awaiting it waits for the end."""
+
+    __slots__ = ("_wait",)
+
+    def __init__(self, wait: Callable[[], Awaitable[None]]) -> None:
+        self._wait = wait
+
+    def __await__(self) -> Generator[Any, None, None]:
+        return self._wait().__await__()
+
+
+class ClientConnection:
+    """A connection to an Odac server; made by :func:`odac.connect`, which documents the arguments.
+
+    ``clock``, ``random``, ``dial`` and ``get`` put something else in the place of time, chance and the network, for tests.
+    """
+
+    __slots__ = ("__weakref__", "_address", "_events", "_supervisor")
+
+    def __init__(
+        self,
+        url: str,
+        *,
+        token: bool = True,
+        auto_reconnect: bool = True,
+        reconnect_delay: float = 3.0,
+        max_reconnect_attempts: int | None = 10,
+        headers: Mapping[str, str] | None = None,
+        cookies: Mapping[str, str] | None = None,
+        subprotocols: Sequence[str] = (),
+        prefix: str = "/odac",
+        ssl: ssl_module.SSLContext | None = None,
+        clock: Clock | None = None,
+        random: Callable[[], float] = random_module.random,
+        dial: Dial | None = None,
+        get: Get = http_get,
+    ) -> None:
+        address = self._address = Address.parse(url)
+        fields = _checked(headers)
+        jar = CookieJar(cookies)
+        clock = clock or SystemClock()
+        self._events = Events()
+        self._supervisor = Supervisor(
+            address=address,
+            subprotocols=subprotocols,
+            headers=fields,
+            cookies=jar,
+            tokens=Tokens(address, prefix, fields, jar, ssl, get) if token else None,
+            reconnect=Reconnect(auto_reconnect, reconnect_delay, max_reconnect_attempts, random, fresh_token=token),
+            events=self._events,
+            clock=clock,
+            dial=dial or dialer(ssl, clock.now),
+        )
+
+    # What it is
+
+    @property
+    def connected(self) -> bool:
+        """Whether a message sent now goes out at once."""
+        return self.state is ReadyState.OPEN
+
+    @property
+    def state(self) -> ReadyState:
+        """Where the connection stands; ``CLOSED`` also while it waits for the next attempt."""
+        return self._supervisor.state
+
+    @property
+    def id(self) -> str | None:
+        """The server's id of the current connection; None while there is none, or the server does not speak odac.v1."""
+        link = self._supervisor.link
+        return link.id if link is not None else None
+
+    @property
+    def close_code(self) -> int | None:
+        """The code that the last connection ended with, 1006 where no close frame came; None before one has ended."""
+        return self._events.last_end[0] if self._events.last_end is not None else None
+
+    @property
+    def close_reason(self) -> str | None:
+        """The reason that came with :attr:`close_code`."""
+        return self._events.last_end[1] if self._events.last_end is not None else None
+
+    def __repr__(self) -> str:
+        return f"<ClientConnection {self._address} {self.state.name.lower()}>"
+
+    # Events
+
+    @overload
+    def on(self, event: str) -> Callable[[_H], _H]: ...
+    @overload
+    def on(self, event: str, handler: Callable[..., Any]) -> Self: ...
+    def on(self, event: str, handler: Callable[..., Any] | None = None) -> Self | Callable[[_H], _H]:
+        """Call ``handler`` at each ``event``, after those that are there already; without a handler, a decorator.
+
+        Args:
+            event: ``open()``, ``message(data)``, ``close(code, reason)``, ``error(exception)`` or
+                ``reconnecting(attempt, seconds)``.
+            handler: takes the event's arguments or fewer, and may be ``async def``: the next event waits for it. What it
+                raises goes to the ``error`` listeners; with none it is logged.
+
+        Raises:
+            ValueError: there is no such event.
+            TypeError: the handler needs more arguments than the event has.
+        """
+        if handler is not None:
+            self._events.on(event, handler)
+            return self
+
+        def decorate(function: _H) -> _H:
+            self._events.on(event, function)
+            return function
+
+        return decorate
+
+    def off(self, event: str, handler: Callable[..., Any] | None = None) -> Self:
+        """Remove ``handler``, or with none every listener of ``event``."""
+        self._events.off(event, handler)
+        return self
+
+    async def receive(self) -> Any:
+        """The next message: parsed JSON, other text as ``str``, binary as ``bytes``. Waits through reconnections.
+
+        Raises:
+            Disconnected: the connection has ended for good, and every message has been read.
+        """
+        if not self._supervisor.begun:
+            raise RuntimeError(
+                "not connected: use 'async with odac.connect(…) as ws:', or 'ws = await odac.connect(…)'"
+            )
+        return await self._events.receive()
+
+    async def __aiter__(self) -> AsyncIterator[Any]:
+        if not self._supervisor.begun:  # async for data in odac.connect(…)
+            async with self:
+                async for data in self:
+                    yield data
+            return
+        while True:
+            try:
+                data = await self.receive()
+            except Disconnected:
+                return
+            yield data
+
+    # Sending
+
+    def send(self, data: object) -> Sent:
+        """Send a message, or queue it until the connection is open.
+
+        Args:
+            data: dict, list, number, bool, None and whatever else msgspec encodes: JSON text. ``str``: text as it is.
+                bytes-like: binary.
+
+        Returns:
+            Something true when it was sent or queued. False when the connection is closed for good, or, after an ``error``
+            event, when the queue would pass 256 messages or 1 MiB. ``await ws.send(…)`` waits until there is room for more.
+
+        Raises:
+            TypeError: ``data`` cannot be sent.
+        """
+        return Sent(*self._supervisor.send(codec.encode(data)))
+
+    def send_binary(self, data: object) -> Sent:
+        """Send any bytes-like object, whatever its item size, as a binary message; else as :meth:`send`."""
+        return Sent(*self._supervisor.send(codec.encode_binary(data)))
+
+    # Beginning and end
+
+    def __await__(self) -> Generator[Any, None, Self]:
+        return self.__aenter__().__await__()
+
+    async def __aenter__(self) -> Self:
+        if self._supervisor.begun:
+            raise RuntimeError("a connection is opened once: call odac.connect() again")
+        await self._supervisor.open()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._supervisor.close(CloseCode.NORMAL if kind is None else CloseCode.GOING_AWAY, "")
+        await self._supervisor.joined()
+
+    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> Awaitable[None]:
+        """End the connection for good and drop what is queued. It may be called from anywhere, and again.
+
+        Args:
+            code: the close code.
+            reason: at most 123 UTF-8 bytes.
+
+        Returns:
+            Something that can be awaited: it waits for the close handshake and for the listeners that are at work.
+
+        Raises:
+            ValueError: a code that may not be sent, or a reason that is too long.
+        """
+        if not is_sendable(code):
+            raise ValueError(f"close code {code} may not be sent: use 1000, or one from 3000 to 4999")
+        if len(reason.encode()) > 123:
+            raise ValueError("a close reason has at most 123 bytes of UTF-8")
+        self._supervisor.close(int(code), reason)
+        return _Closing(self._supervisor.joined)
+
+
+def _checked(headers: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
+    for name, value in (headers or {}).items():
+        if not _HEADER_NAME.fullmatch(name) or any(character in value for character in "\r\n\0"):
+            raise ValueError(f"headers: {name!r} has a name or value that an HTTP header cannot carry")
+        if name.lower() == "cookie":
+            raise ValueError("headers: give cookies with cookies={name: value}, so that the server can change them")
+    return tuple((headers or {}).items())
+
+
+def connect(
+    url: str,
+    *,
+    token: bool = True,
+    auto_reconnect: bool = True,
+    reconnect_delay: float = 3.0,
+    max_reconnect_attempts: int | None = 10,
+    headers: Mapping[str, str] | None = None,
+    cookies: Mapping[str, str] | None = None,
+    subprotocols: Sequence[str] = (),
+    prefix: str = "/odac",
+    ssl: ssl_module.SSLContext | None = None,
+) -> ClientConnection:
+    """Connect to an Odac server, and stay connected.
+
+    Use it as ``async with odac.connect(url) as ws:``. ``ws = await odac.connect(url)`` leaves closing to you, and
+    ``async for data in odac.connect(url):`` reads until the end. Each goes on when the server has let the connection in;
+    nothing happens before, so that listeners can be added first.
+
+    Args:
+        url: ``ws://`` or ``wss://``, with path and query.
+        token: send a fresh token with each attempt. Turn it off for routes declared with ``token=False``.
+        auto_reconnect: connect again when the connection is lost, unless the close code is final.
+        reconnect_delay: seconds before the first retry (the browser's ``reconnectDelay`` is in milliseconds); each
+            further one waits 1.5 times as long, at most 30 s, scaled by a random factor from 0.5 to 1.
+        max_reconnect_attempts: retries since the last connection that stayed open for 5 s, those before the first
+            connection included; None for no bound.
+        headers: further headers of the handshake and of the request for the token.
+        cookies: cookies to begin with; those that the server sets are kept for as long as this object lives.
+        subprotocols: what to offer besides Odac's own.
+        prefix: where the server keeps its token endpoint: the ``prefix`` of its ``Odac(…)``, below its mount point.
+        ssl: the TLS context of a ``wss://`` URL, None for the default one.
+
+    Raises:
+        ValueError: at once, for a URL or an option that cannot work.
+        OSError: when opening: the server cannot be reached, and no attempt is left.
+        HandshakeRefused: when opening: the server answered the handshake or the request for a token with an HTTP error.
+        Disconnected: when opening: the server closed at once with a final code, such as 4001.
+    """
+    return ClientConnection(
+        url,
+        token=token,
+        auto_reconnect=auto_reconnect,
+        reconnect_delay=reconnect_delay,
+        max_reconnect_attempts=max_reconnect_attempts,
+        headers=headers,
+        cookies=cookies,
+        subprotocols=subprotocols,
+        prefix=prefix,
+        ssl=ssl,
+    )

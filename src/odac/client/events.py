@@ -1,0 +1,197 @@
+"""What a client hears: events go to its listeners, messages also to whoever reads them, all in the order of arrival."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import deque
+from typing import Final
+
+from odac.errors import Disconnected
+from odac.realtime.listeners import Handler, fit
+
+__all__ = ["EVENTS", "Events"]
+
+logger = logging.getLogger("odac.client")
+
+EVENTS: Final = {"open": 0, "message": 1, "close": 2, "error": 1, "reconnecting": 2}
+"""The events, with how many arguments each gives to its listeners."""
+
+WAITING: Final = 16
+"""Messages that wait for the listeners, and as many for ``receive()``; past it reading pauses and TCP tells the server."""
+
+
+class Events:
+    """One task, :meth:`run`, takes events from a queue and gives them out, so that none overtakes another.
+
+    Messages that come before anybody listens or reads are held, and given to the first who does.
+    """
+
+    __slots__ = (
+        "_changed",
+        "_ended",
+        "_finished",
+        "_inbox",
+        "_listeners",
+        "_queue",
+        "_reading",
+        "_released",
+        "_room",
+        "_runner",
+        "_said",
+        "_some",
+        "last_end",
+    )
+
+    def __init__(self) -> None:
+        self._listeners: dict[str, list[tuple[Handler, Handler]]] = {}  # event: (as registered, as called)
+        self._queue: deque[tuple[str, tuple[object, ...]]] = deque()
+        self._inbox: deque[object] = deque()
+        self._runner: asyncio.Task[object] | None = None
+        self._finished: tuple[int, str] | None = None  # no further events will come
+        self._ended: tuple[int, str] | None = None  # and all of them have been given out
+        self._reading = False  # somebody has called receive()
+        self._released = False  # bounds are lifted: the end must come through
+        self._said = False
+        self.last_end: tuple[int, str] | None = None
+        self._changed = asyncio.Event()  # for run()
+        self._room = asyncio.Event()  # for message()
+        self._some = asyncio.Event()  # for receive()
+
+    def on(self, event: str, handler: Handler) -> None:
+        """Add a listener; see :meth:`odac.client.ClientConnection.on`."""
+        _known(event)
+        self._listeners.setdefault(event, []).append((handler, fit(handler, EVENTS[event])))
+        self._changed.set()
+
+    def off(self, event: str, handler: Handler | None) -> None:
+        """Remove a listener, or all of an event."""
+        _known(event)
+        kept = [] if handler is None else [pair for pair in self._listeners.get(event, ()) if pair[0] != handler]
+        self._listeners[event] = kept
+
+    # From the connection
+
+    def post(self, event: str, *arguments: object) -> None:
+        """An event has happened."""
+        if self._ended is None:
+            self._queue.append((event, arguments))
+            self._changed.set()
+
+    async def message(self, data: object) -> None:
+        """A message has arrived; return when the next one may."""
+        self.post("message", data)
+        while len(self._queue) >= WAITING and not self._released:
+            self._room.clear()
+            await self._room.wait()
+
+    def ended(self, code: int, reason: str) -> None:
+        """A connection, or an attempt at one, has ended."""
+        self.last_end = (code, reason)
+        self.post("close", code, reason)
+
+    def release(self) -> None:
+        """The connection is being closed: let nothing wait for a reader who may never come."""
+        self._released = True
+        self._room.set()
+        self._changed.set()
+
+    def finish(self, code: int, reason: str) -> None:
+        """Nothing more will come; :meth:`run` ends when it has given out what waits."""
+        self._finished = (code, reason)
+        self.release()
+
+    # To the application
+
+    @property
+    def within(self) -> bool:
+        """Whether the caller is a listener, for which waiting for the next event would never end."""
+        return self._runner is not None and asyncio.current_task() is self._runner
+
+    async def receive(self) -> object:
+        """The next message; raises :class:`Disconnected` after the last one."""
+        if self.within:
+            raise RuntimeError(
+                "receive() in a listener would wait for itself: take the message as the listener's argument, or start a task"
+            )
+        self._reading = True
+        while not self._inbox:
+            if self._ended is not None:
+                raise Disconnected(*self._ended)
+            self._some.clear()
+            await self._some.wait()
+        data = self._inbox.popleft()
+        self._changed.set()
+        return data
+
+    async def run(self) -> None:
+        """Give out events until :meth:`finish`."""
+        self._runner = asyncio.current_task()
+        try:
+            while True:
+                await self._replay()
+                if self._queue:
+                    await self._give_out(*self._queue.popleft())
+                    self._room.set()
+                elif self._finished is not None:
+                    return
+                else:
+                    await self._change()
+        finally:
+            self._ended = self._finished or (1006, "")
+            self._queue.clear()
+            self._some.set()
+
+    async def _change(self) -> None:
+        self._changed.clear()
+        await self._changed.wait()
+
+    async def _give_out(self, event: str, arguments: tuple[object, ...]) -> None:
+        listeners = self._listeners.get(event)
+        if event != "message":
+            if listeners or event != "error":
+                await self._call(event, arguments)
+            else:
+                logger.warning("%s", str(arguments[0]) or type(arguments[0]).__name__)
+            return
+        if listeners:
+            await self._call(event, arguments)
+        if self._reading or not listeners:
+            self._inbox.append(arguments[0])
+            self._some.set()
+            await self._inbox_has_room()
+
+    async def _inbox_has_room(self) -> None:
+        while len(self._inbox) >= WAITING and not self._released and not self._may_replay():
+            if not self._reading and not self._said:
+                self._said = True
+                logger.warning(
+                    "%d messages wait and nothing takes them, so reading pauses: add on('message', …), or read them",
+                    WAITING,
+                )
+            await self._change()
+
+    def _may_replay(self) -> bool:
+        return bool(self._inbox) and not self._reading and bool(self._listeners.get("message"))
+
+    async def _replay(self) -> None:
+        """Give the first listener the messages that came before it."""
+        while self._may_replay():
+            await self._call("message", (self._inbox.popleft(),))
+
+    async def _call(self, event: str, arguments: tuple[object, ...]) -> None:
+        for _, called in list(self._listeners.get(event, ())):
+            try:
+                result = called(*arguments)
+                if result is not None and hasattr(result, "__await__"):
+                    await result
+            except Exception as error:
+                if event == "error" or not self._listeners.get("error"):
+                    logger.exception("a listener for %r raised; add on('error', …) to handle it", event)
+                else:
+                    await self._call("error", (error,))
+
+
+def _known(event: str) -> None:
+    if event not in EVENTS:
+        raise ValueError(f"there is no event {event!r}: use one of {', '.join(EVENTS)}")

@@ -1,0 +1,209 @@
+"""The WebSocket itself: the ``websockets`` library's asyncio client, seen through what the client needs of it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import ssl as ssl_module
+from collections.abc import Awaitable, Callable, Coroutine, Iterable, Sequence
+from functools import partial
+from typing import Any, Final, Protocol, cast
+
+from websockets.asyncio.client import ClientConnection, connect
+from websockets.exceptions import ConnectionClosed, InvalidHandshake, InvalidMessage, InvalidStatus
+from websockets.protocol import State
+from websockets.typing import Subprotocol
+
+from odac.client.address import Address
+from odac.client.errors import refused
+from odac.close_codes import CloseCode
+from odac.errors import Disconnected
+from odac.wire.message import Prepared
+
+__all__ = ["CLOSE_TIMEOUT", "Dial", "Socket", "StoreCookies", "dialer"]
+
+MAX_PAYLOAD: Final = 16 * 1024 * 1024
+"""Bytes of one incoming message. More than a server lets in, because a client chooses its server."""
+
+CLOSE_TIMEOUT: Final = 10.0
+"""Seconds to wait for the server's close frame; the same as the server's ``close_timeout``."""
+
+# The library's own trace at DEBUG shows every header and message, and with them tokens and session cookies.
+_trace = logging.getLogger("odac.client.websockets")
+_trace.addFilter(lambda record: record.levelno > logging.DEBUG)
+
+StoreCookies = Callable[[Iterable[str]], None]
+
+
+class Socket(Protocol):
+    """One open WebSocket connection."""
+
+    @property
+    def subprotocol(self) -> str | None:
+        """What the server selected."""
+        ...
+
+    @property
+    def heard(self) -> float:
+        """When the last bytes of any kind arrived, by the client's clock."""
+        ...
+
+    async def receive(self) -> str | bytes:
+        """The next message; raises :class:`~odac.Disconnected` at the end."""
+        ...
+
+    def write(self, message: Prepared) -> bool:
+        """Send at once; False when the connection takes no more."""
+        ...
+
+    async def writable(self) -> None:
+        """Wait until the buffer of what is still to be sent has room, or the connection has ended."""
+        ...
+
+    def probe(self) -> None:
+        """Send a ping frame, so that a living server makes itself heard."""
+        ...
+
+    def close(self, code: int = ..., reason: str = ...) -> Coroutine[Any, Any, None]:
+        """Do the close handshake and wait for its end."""
+        ...
+
+    def abort(self) -> None:
+        """Drop the connection without a word."""
+        ...
+
+
+class Dial(Protocol):
+    """Opens connections."""
+
+    def __call__(
+        self,
+        address: Address,
+        subprotocols: Sequence[str],
+        headers: Sequence[tuple[str, str]],
+        store_cookies: StoreCookies,
+    ) -> Awaitable[Socket]:
+        """Do a handshake.
+
+        Args:
+            address: where.
+            subprotocols: what to offer.
+            headers: further headers of the request.
+            store_cookies: takes the answer's ``Set-Cookie`` values.
+
+        Raises:
+            OSError: no connection, or an answer that is no WebSocket handshake.
+            HandshakeRefused: an HTTP answer instead.
+        """
+        ...
+
+
+class _Connection(ClientConnection):
+    """The library's connection, with an ear on its bytes and a synchronous way to write."""
+
+    def __init__(self, *args: Any, now: Callable[[], float], store_cookies: StoreCookies, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+        self._now = now
+        self._store_cookies = store_cookies
+        self._room = asyncio.Event()
+        self._room.set()
+        self.heard = now()
+
+    def data_received(self, data: bytes) -> None:
+        self.heard = self._now()
+        super().data_received(data)
+
+    def pause_writing(self) -> None:
+        self._room.clear()
+        super().pause_writing()
+
+    def resume_writing(self) -> None:
+        self._room.set()
+        super().resume_writing()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._room.set()
+        super().connection_lost(exc)
+
+    async def handshake(self, *args: Any, **kwargs: Any) -> None:
+        try:
+            await super().handshake(*args, **kwargs)
+        except InvalidStatus as error:
+            # Said in other terms here, a redirect is not followed: the token must not go to another server.
+            response = error.response
+            raise refused(response.status_code, response.body or b"", tuple(response.headers.raw_items())) from None
+        finally:
+            if self.response is not None:
+                self._store_cookies(self.response.headers.get_all("Set-Cookie"))
+
+    async def receive(self) -> str | bytes:
+        try:
+            return await self.recv()
+        except ConnectionClosed as closed:
+            frame = closed.rcvd
+            if frame is not None:
+                raise Disconnected(frame.code, frame.reason) from None
+            # This side found the fault (a message too big, text that is not UTF-8) and the server left without a word.
+            if closed.sent is not None and closed.sent.code in (CloseCode.MESSAGE_TOO_BIG, CloseCode.INVALID_DATA):
+                raise Disconnected(closed.sent.code, closed.sent.reason) from None
+            raise Disconnected(CloseCode.ABNORMAL, "") from None
+
+    def write(self, message: Prepared) -> bool:
+        if self.protocol.state is not State.OPEN or self.transport.is_closing():
+            return False
+        send = self.protocol.send_text if message.is_text else self.protocol.send_binary
+        send(message.payload)
+        self._write_out()
+        return True
+
+    def probe(self) -> None:
+        if self.protocol.state is State.OPEN:
+            self.protocol.send_ping(b"")
+            self._write_out()
+
+    def _write_out(self) -> None:
+        for data in self.protocol.data_to_send():
+            self.transport.write(data)
+
+    async def writable(self) -> None:
+        await self._room.wait()
+
+    def abort(self) -> None:
+        self.transport.abort()
+
+
+def dialer(ssl: ssl_module.SSLContext | None, now: Callable[[], float]) -> Dial:
+    """Make the function that opens connections.
+
+    Args:
+        ssl: the TLS context for ``wss``, None for the default one.
+        now: the client's clock.
+    """
+
+    async def dial(
+        address: Address, subprotocols: Sequence[str], headers: Sequence[tuple[str, str]], store_cookies: StoreCookies
+    ) -> Socket:
+        made = partial(_Connection, now=now, store_cookies=store_cookies)
+        tls: dict[str, Any] = {"ssl": ssl} if address.secure and ssl is not None else {}
+        try:
+            connection = await connect(
+                address.url,
+                subprotocols=[Subprotocol(name) for name in subprotocols] or None,
+                additional_headers=list(headers),
+                logger=_trace,
+                create_connection=cast("type[ClientConnection]", made),
+                ping_interval=None,  # liveness is the client's own, because it knows the server's interval
+                close_timeout=CLOSE_TIMEOUT,
+                open_timeout=None,  # the attempt as a whole has a time limit
+                max_size=MAX_PAYLOAD,
+                proxy=None,
+                **tls,
+            )
+        except (InvalidHandshake, InvalidMessage) as error:
+            # Its chain may quote what was sent: the sentence is enough.
+            raise ConnectionError(
+                f"the server did not answer the handshake as a WebSocket server does: {error}"
+            ) from None
+        return cast("_Connection", connection)
+
+    return dial

@@ -1,0 +1,94 @@
+"""A fresh token for every attempt, from the server's token endpoint."""
+
+from __future__ import annotations
+
+import json
+import ssl as ssl_module
+from collections.abc import Awaitable, Callable, Iterable
+from typing import Final
+
+from odac.client.address import Address
+from odac.client.cookies import CookieJar
+from odac.client.errors import HandshakeRefused, refused
+from odac.client.fetch import Answer, get
+
+__all__ = ["Get", "Tokens"]
+
+Get = Callable[[Address, str, Iterable[tuple[str, str]], ssl_module.SSLContext | None], Awaitable[Answer]]
+
+_TOKEN_CHARACTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=.~")
+
+
+class Tokens:
+    """Asks for tokens, and keeps the session cookie that they are bound to.
+
+    Args:
+        address: the WebSocket URL; the endpoint is on the same host and port.
+        prefix: where the server keeps its endpoints, ``"/odac"`` unless the app was given another.
+        headers: further headers of the request.
+        cookies: the jar shared with the handshake.
+        ssl: the TLS context of a secure address.
+        get: does the HTTP request.
+    """
+
+    __slots__ = ("_address", "_cookies", "_get", "_headers", "_ssl", "_target", "spare")
+
+    def __init__(
+        self,
+        address: Address,
+        prefix: str,
+        headers: Iterable[tuple[str, str]],
+        cookies: CookieJar,
+        ssl: ssl_module.SSLContext | None,
+        get: Get = get,
+    ) -> None:
+        if not prefix.startswith("/"):
+            raise ValueError(f"prefix={prefix!r}: must begin with a slash, as the server's prefix= does")
+        self._address = address
+        self._target = f"{prefix.rstrip('/')}/token"
+        self._headers = tuple(headers)
+        self._cookies = cookies
+        self._ssl = ssl
+        self._get = get
+        self.spare: str | None = None  # the last one the server sent over the connection itself
+
+    async def fresh(self) -> str:
+        """A token that no attempt has used.
+
+        The one that the server sent over the last connection steps in, once, where the endpoint does not answer.
+
+        Raises:
+            OSError: the endpoint cannot be reached.
+            HandshakeRefused: it answered with something other than a token.
+        """
+        spare, self.spare = self.spare, None
+        try:
+            return await self._fetch()
+        except (OSError, HandshakeRefused):
+            if spare is None:
+                raise
+            return spare
+
+    async def _fetch(self) -> str:
+        headers = list(self._headers)
+        if (cookie := self._cookies.header(self._target)) is not None:
+            headers.append(("Cookie", cookie))
+        answer = await self._get(self._address, self._target, headers, self._ssl)
+        if answer.status != 200:
+            error = refused(answer.status, answer.body, answer.headers)
+            raise HandshakeRefused(
+                error.status,
+                f"no token from {self._target}: {error.reason}; see prefix=, or token=False",
+                error.headers,
+            )
+        self._cookies.store(answer.header("set-cookie"), self._target)
+        try:
+            token = json.loads(answer.body)["token"]
+        except (ValueError, TypeError, LookupError):
+            token = None
+        # What goes into a header must be made of a token's characters, whoever sent it (RFC 9110 section 5.6.2).
+        if not isinstance(token, str) or not token or not _TOKEN_CHARACTERS.issuperset(token):
+            raise HandshakeRefused(
+                answer.status, f"{self._target} answered without a token; see prefix=, or token=False", answer.headers
+            )
+        return token
