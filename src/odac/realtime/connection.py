@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import secrets
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from enum import IntEnum
@@ -10,11 +11,12 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 
 from odac.close_codes import CloseCode
-from odac.errors import Disconnected
+from odac.config import RateLimit
+from odac.errors import Disconnected, ProtocolError
 from odac.realtime.audience import EVERYONE, Audience, check_room, is_private
 from odac.realtime.inbox import Inbox
 from odac.realtime.listeners import Handler
-from odac.realtime.outbox import SENT, Lane, Outbox, Sent
+from odac.realtime.outbox import NO_ROOMS, SENT, Lane, Outbox, Sent
 from odac.realtime.ownership import Owned
 from odac.wire import control
 from odac.wire.codec import encode, encode_binary
@@ -26,6 +28,8 @@ if TYPE_CHECKING:
     from odac.realtime.policy import Policy
 
 __all__ = ["Connection", "Ping", "ReadyState"]
+
+logger = logging.getLogger("odac")
 
 H = TypeVar("H", bound=Handler)
 
@@ -46,7 +50,7 @@ class Connection(Outbox):
     ``app.route.ws_server``.
     """
 
-    __slots__ = ("__weakref__", "_data", "_ended", "_hub", "_owned", "_pings", "alive", "due", "id", "inbox")
+    __slots__ = ("__weakref__", "_data", "_ended", "_handler", "_hub", "_owned", "_pings", "alive", "due", "id", "inbox", "on_release")
 
     def __init__(self, hub: Hub, lane: Lane, policy: Policy, *, v1: bool = False) -> None:
         super().__init__(hub.delivery, lane, policy, v1)
@@ -54,10 +58,12 @@ class Connection(Outbox):
         self.inbox = Inbox(self)
         self.alive = True
         self.due = 0.0
+        self.on_release: Callable[[], None] | None = None
         self._hub = hub
         self._data: SimpleNamespace | None = None
         self._pings: dict[bytes, Ping] | None = None
         self._owned: Owned | None = None
+        self._handler: asyncio.Task[Any] | None = None
         self._ended: tuple[int, str] | None = None
 
     # Sending
@@ -286,6 +292,30 @@ class Connection(Outbox):
             super().end(code, reason)
             self._hub.remove(self)
 
+    def limited(self, rate: RateLimit) -> None:
+        """The peer sends faster than the route allows."""
+        logger.info(
+            "%s: a client sent more than %d messages in %g s and was closed with 1008 (Limits.rate_limit, or rate_limit= of the route)",
+            self.policy.name,
+            rate.max,
+            rate.window,
+        )
+        self.end(CloseCode.POLICY_VIOLATION, "Rate limit exceeded")
+
+    def too_big(self, size: int) -> None:
+        """The peer sent a message that is larger than the route allows, where no frame's header showed it before."""
+        limit = self.policy.limits.max_payload
+        self.broken(ProtocolError(CloseCode.MESSAGE_TOO_BIG, f"message of {size} bytes: at most {limit} (max_payload)"))
+
+    def broken(self, error: ProtocolError) -> None:
+        """The peer broke the protocol or a limit of it."""
+        logger.info("%s: a client was closed with %s", self.policy.name, error)
+        self.end(error.code, error.reason)
+
+    def drain(self) -> None:
+        """The server stops: tell the client when to come back, then close with 1001."""
+        self._hub.drain(self)
+
     def lost(self, code: int, reason: str) -> None:
         """The transport is gone, or the closing handshake is through: nothing more comes and nothing more goes.
 
@@ -304,6 +334,9 @@ class Connection(Outbox):
         for ping in (self._pings or {}).values():
             ping.fail(code, reason)
         self._pings = None
+        self._hub.population -= 1
+        if self.on_release is not None:
+            self.on_release()
         self.inbox.finish(code, reason)
 
     # What belongs to the connection and ends with it
@@ -330,6 +363,29 @@ class Connection(Outbox):
         """Run a coroutine of the connection's end itself; it is not cancelled by it."""
         self._hub.keep(self.delivery.loop.create_task(coroutine))
 
+    async def run_handler(self, handler: Callable[[], object]) -> None:
+        """Run the route's handler. It outlives the connection by ``Limits.close_timeout`` at most."""
+        try:
+            result = handler()
+            if result is not None and hasattr(result, "__await__"):
+                self._handler = asyncio.current_task()
+                await result
+        except Exception as error:
+            if self._ended is None or not isinstance(error, Disconnected):
+                self.inbox.failed(error)
+        finally:
+            self._handler = None
+            self.inbox.handler_returned()
+
+    def _cancel_handler(self) -> None:
+        if self._handler is not None:
+            logger.warning(
+                "%s: a handler went on for %g s after its connection had ended and is cancelled (Limits.close_timeout); start what must go on with asyncio",
+                self.policy.name,
+                self.policy.limits.close_timeout,
+            )
+            self._handler.cancel()
+
     def _finish_owned(self, error: Exception) -> None:
         self.inbox.failed(error)
 
@@ -337,8 +393,10 @@ class Connection(Outbox):
         """The close listeners have run: timers and tasks end, and the rooms are forgotten."""
         if self._owned is not None:
             self._owned.cancel()
+        if self._handler is not None:
+            self.delivery.loop.call_later(self.policy.limits.close_timeout, self._cancel_handler)
         self.inbox.drop()
-        self.memberships = {}
+        self.memberships = NO_ROOMS
 
 
 class Ping(Awaitable[float]):

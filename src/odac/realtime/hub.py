@@ -4,13 +4,17 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import random
 import threading
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
+from odac.close_codes import CloseCode
 from odac.realtime.audience import Audience, check_room
 from odac.realtime.delivery import Delivery, Entry
 from odac.realtime.heartbeat import Heartbeat
+from odac.realtime.ports import Count
+from odac.wire import control
 from odac.wire.codec import encode, encode_binary
 from odac.wire.message import Prepared
 
@@ -36,6 +40,8 @@ class Hub:
         self.limits = limits
         self.connections: dict[str, Connection] = {}
         self.bus: Bus | None = None
+        self.draining = False
+        self.population = 0  # every connection that has a transport, admitted or not
         self._rooms: dict[str, set[Outbox]] = {}
         self._delivery: Delivery | None = None
         self._heartbeat: Heartbeat | None = None
@@ -84,6 +90,16 @@ class Hub:
         for room in connection.memberships:
             self._discard(connection, room)
 
+    def drain(self, connection: Connection) -> None:
+        """This process stops: a client that understands it is told when to come back, and all are closed with 1001."""
+        self.draining = True
+        if connection.is_open:
+            if connection.v1:
+                # Spread, so that a thousand clients do not come back in the same instant.
+                delay = int(random.random() * self.limits.drain_timeout * 1000)  # noqa: S311 - no secret
+                connection.put(control.encode_control("drain", delay))
+            connection.end(CloseCode.GOING_AWAY, "the server is stopping")
+
     def enter(self, connection: Connection, room: str) -> None:
         """A connection joins a room."""
         connection.settle()
@@ -93,9 +109,6 @@ class Hub:
             if self.bus is not None:
                 self.bus.room_opened(room)
         members.add(connection)
-        if self.delivery.log:
-            connection.settle()
-            self.delivery.newcomer(connection)
         if not connection.memberships:
             connection.memberships = {room: None}
         else:
@@ -187,6 +200,12 @@ class Hub:
     def count_local(self, audience: Audience) -> int:
         """How many of this process's connections are in the audience."""
         return len(self._matching(audience)) if self._delivery is not None else 0
+
+    async def count(self, audience: Audience, timeout: float) -> Count:  # noqa: ASYNC109 - the wait is part of the contract
+        """Ask all processes how many connections the audience has."""
+        if self.bus is None:
+            return Count(self.count_local(audience), 1, 1)
+        return await self.bus.count(audience, timeout)
 
 
 class Target:

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
     from odac.realtime.delivery import Delivery, Entry
     from odac.realtime.policy import Policy
 
-__all__ = ["SENT", "Lane", "Outbox", "Sent"]
+__all__ = ["NO_ROOMS", "SENT", "Lane", "Outbox", "Sent"]
 
 NO_ROOMS: Final[Mapping[str, None]] = {}
 """Shared by all connections that are in no room; a connection that joins one gets a dict of its own."""

@@ -69,9 +69,14 @@ class AuthService:
         self.authenticator = function
         return function
 
-    def connection(self, request: Request) -> Authentication:
-        """The ``odac.auth`` of one connection."""
-        return Authentication(self, request)
+    def connection(self, request: Request, recognized: Callable[[Any], object] | None = None) -> Authentication:
+        """The ``odac.auth`` of one connection.
+
+        Args:
+            request: the handshake.
+            recognized: called once with the user's id, as soon as somebody asked who the user is.
+        """
+        return Authentication(self, request, recognized)
 
     def login(self, response: CookieResponse, user: Any, request: Any = None) -> None:
         """Log a user in: put a session cookie with a new id on the response.
@@ -153,10 +158,13 @@ class AuthService:
 class Authentication:
     """``odac.auth``: who this connection belongs to. Nothing is looked up before it is asked for."""
 
-    __slots__ = ("_request", "_service", "_session", "_user")
+    __slots__ = ("_recognized", "_request", "_service", "_session", "_user")
 
-    def __init__(self, service: AuthService, request: Request) -> None:
+    def __init__(
+        self, service: AuthService, request: Request, recognized: Callable[[Any], object] | None = None
+    ) -> None:
         self._service = service
+        self._recognized = recognized
         self._request = request
         self._session: Session | None = _UNREAD
         self._user: Any = _UNREAD
@@ -182,6 +190,8 @@ class Authentication:
             user = await self._find()
             if self._user is _UNREAD:  # another task may have asked meanwhile: one connection, one answer
                 self._user = user
+                if self._recognized is not None and (user_id := self._service.user_id(user)) is not None:
+                    self._recognized(user_id)
         return self._user
 
     async def user_id(self) -> Any:

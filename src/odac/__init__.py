@@ -1,0 +1,57 @@
+"""Odac: the realtime layer for Python web applications."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from odac.app import Odac
+from odac.close_codes import CloseCode
+from odac.config import Limits, RateLimit
+from odac.context import Context
+from odac.errors import (
+    BrokerError,
+    BrokerNotConfigured,
+    ConfigurationError,
+    Disconnected,
+    InvalidMessage,
+    OdacError,
+)
+from odac.realtime.connection import Connection, ReadyState
+from odac.realtime.ports import Count
+
+if TYPE_CHECKING:
+    from odac.brokers.publisher import AsyncPublisher, Publisher
+    from odac.client import connect
+
+__all__ = [
+    "AsyncPublisher",
+    "BrokerError",
+    "BrokerNotConfigured",
+    "CloseCode",
+    "ConfigurationError",
+    "Connection",
+    "Context",
+    "Count",
+    "Disconnected",
+    "InvalidMessage",
+    "Limits",
+    "Odac",
+    "OdacError",
+    "Publisher",
+    "RateLimit",
+    "ReadyState",
+    "connect",
+]
+
+__version__ = "0.1.0"
+
+# A server needs neither the client nor the publisher: they are imported when they are asked for.
+_LATER = {"AsyncPublisher": "odac.brokers.publisher", "Publisher": "odac.brokers.publisher", "connect": "odac.client"}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LATER:
+        from importlib import import_module
+
+        return getattr(import_module(_LATER[name]), name)
+    raise AttributeError(f"module 'odac' has no attribute {name!r}")

@@ -1,0 +1,260 @@
+"""The ASGI application: wires the parts."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from contextlib import asynccontextmanager
+from typing import Any, TypeVar
+
+from starlette._utils import get_route_path
+
+from odac.brokers import RunningBus, make_bus
+from odac.close_codes import CloseCode
+from odac.config import Limits
+from odac.errors import ConfigurationError
+from odac.http.answers import explain
+from odac.http.endpoints import Endpoints, Health, Services
+from odac.http.publish import Publication
+from odac.lanes.asgi import AsgiDoorway
+from odac.lanes.base import LANE_EXTENSION
+from odac.lifespan import Lifespan
+from odac.realtime.audience import Audience, session_room
+from odac.realtime.hub import Hub
+from odac.realtime.ws_server import WsServer
+from odac.request import Request
+from odac.routing.gate import Gate
+from odac.routing.middleware import MiddlewareRegistry
+from odac.routing.router import Gates, Router
+from odac.security.authentication import AuthService, current_request
+from odac.security.origin import OriginPolicy
+from odac.security.secret import Secret, Secrets
+from odac.security.session import Sessions
+from odac.security.token import Tokens
+from odac.wire.codec import encode
+
+__all__ = ["Odac"]
+
+logger = logging.getLogger("odac")
+
+F = TypeVar("F", bound=Callable[..., Any])
+AsgiApp = Callable[..., Awaitable[Any]]
+
+
+class Routes(Gates):
+    """``app.route``: adds routes, and reaches everybody through ``ws_server``."""
+
+    def __init__(self, router: Router, ws_server: WsServer) -> None:
+        super().__init__(router)
+        self.ws_server = ws_server
+
+
+class Odac:
+    """A realtime application, to be served by any ASGI server, alone, around another app, or mounted below one.
+
+    Args:
+        secret: signs sessions and tokens: a str or bytes, or a list of them of which the first signs and all verify.
+            Default: ``$ODAC_SECRET``, else a random one with a warning, which ends with the process.
+        http: any ASGI app; it answers every HTTP request and WebSocket path that Odac does not know.
+        prefix: the path below which the client script and the token endpoint are.
+        broker: URL of what connects the processes: ``memory://``, ``local://``, ``redis://…``, ``nats://…``. Default:
+            ``$ODAC_BROKER``, else memory.
+        origins: further allowed origins besides the request's own host, such as ``["https://example.com"]``; ``"*"``
+            turns the check off.
+        limits: what one client may take.
+        compression: whether permessage-deflate (RFC 7692) is negotiated with clients that offer it.
+        user_id: what identifies a user for ``ws_server.user(id)``; by default its ``id``, ``pk`` or ``["id"]``.
+        publish_keys: bearer keys for ``POST {prefix}/publish``; without any, there is no such endpoint. Default:
+            ``$ODAC_PUBLISH_KEY``.
+
+    Raises:
+        ConfigurationError: an argument cannot work; the message names the fix.
+    """
+
+    def __init__(
+        self,
+        secret: Secret = None,
+        *,
+        http: AsgiApp | None = None,
+        prefix: str = "/odac",
+        broker: str | None = None,
+        origins: Sequence[str] | str | None = None,
+        limits: Limits = Limits(),  # noqa: B008 - a frozen value
+        compression: bool = False,
+        user_id: Callable[[Any], Any] | None = None,
+        publish_keys: Sequence[str] | None = None,
+    ) -> None:
+        if not isinstance(limits, Limits):
+            raise ConfigurationError(f"Odac(limits={limits!r}): must be Limits(…)")
+        if http is not None and not callable(http):
+            raise ConfigurationError(f"Odac(http={http!r}): must be an ASGI app")
+        if publish_keys is None:
+            publish_keys = [os.environ["ODAC_PUBLISH_KEY"]] if os.environ.get("ODAC_PUBLISH_KEY") else []
+        self.limits = limits
+        self.prefix = prefix
+        self.broker_url = broker or os.environ.get("ODAC_BROKER") or "memory://"
+        self._http = http
+        self._hub = Hub(limits)
+        make_bus(self.broker_url, self._hub)  # so that a wrong URL or a missing library is found now
+        self._bus: RunningBus | None = None
+        secrets = Secrets(secret)
+        self.auth = AuthService(Sessions(secrets), user_id=user_id, on_logout=self._close_session)
+        tokens = Tokens(secrets)
+        self._router = Router(limits)
+        self._middlewares = MiddlewareRegistry()
+        self.route = Routes(self._router, WsServer(self._hub))
+        self._gate = Gate(
+            router=self._router,
+            middlewares=self._middlewares,
+            origins=OriginPolicy(origins),
+            auth=self.auth,
+            tokens=tokens,
+            hub=self._hub,
+            limits=limits,
+            compression=compression,
+        )
+        self._endpoints = Endpoints(
+            Services(auth=self.auth, tokens=tokens, health=self._health, publish=self._publish, publish_keys=publish_keys, prefix=prefix)
+        )
+        self._started_on: asyncio.AbstractEventLoop | None = None
+        self._starting: asyncio.Lock | None = None
+
+    # What the application says
+
+    def middleware(self, name: str) -> Callable[[F], F]:
+        """Name a middleware: ``@app.middleware("rate-limit")`` above a function that takes ``odac``.
+
+        True or None let the connection go on; False closes it with 4003; anything else with 4000; an exception with 1011.
+
+        Raises:
+            ConfigurationError: the name is taken.
+        """
+        return self._middlewares.register(name)
+
+    def authenticate(self, function: F) -> F:
+        """Register the function that finds a request's user: takes the request, returns a user or None, sync or async."""
+        return self.auth.authenticate(function)
+
+    # Life
+
+    def check(self) -> None:
+        """Look at everything that start-up needs.
+
+        Raises:
+            ConfigurationError: a route uses a middleware that is not there; the message names the fix.
+        """
+        self._gate.check()
+
+    async def startup(self) -> None:
+        """Belong to the running event loop and connect to the broker. Under a server with lifespan this runs by itself.
+
+        Raises:
+            ConfigurationError: see :meth:`check`.
+        """
+        loop = asyncio.get_running_loop()
+        if self._started_on is loop:
+            return
+        if self._starting is None or self._started_on is not None:
+            self._starting = asyncio.Lock()
+            self._started_on = None
+        async with self._starting:
+            if self._started_on is loop:
+                return
+            self.check()
+            self._hub.start(loop)
+            self._bus = make_bus(self.broker_url, self._hub)
+            await self._bus.start()
+            self._hub.bus = None if self.broker_url == "memory://" else self._bus
+            self._started_on = loop
+
+    async def shutdown(self) -> None:
+        """Close every connection with 1001 and part from the broker. Under a server with lifespan this runs by itself."""
+        for connection in list(self._hub.connections.values()):
+            connection.drain()
+        if self._bus is not None:
+            bus, self._bus = self._bus, None
+            self._hub.bus = None
+            await bus.stop()
+        self._started_on = None
+        self._hub.draining = False
+
+    @asynccontextmanager
+    async def lifespan(self, app: object = None) -> AsyncIterator[None]:
+        """Start and stop with the app that this one is mounted in: ``FastAPI(lifespan=odac_app.lifespan)``.
+
+        Without it a mounted app starts with its first request.
+        """
+        await self.startup()
+        try:
+            yield
+        finally:
+            await self.shutdown()
+
+    # ASGI
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """Serve one ASGI scope."""
+        kind = scope["type"]
+        if kind == "websocket":
+            await self._websocket(scope, receive, send)
+        elif kind == "http":
+            await self._request(scope, receive, send)
+        elif kind == "lifespan":
+            await Lifespan(self, self._http)(scope, receive, send)
+        else:
+            raise RuntimeError(f"unknown ASGI scope type {kind!r}")
+
+    async def _websocket(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if self._started_on is None or self._started_on is not asyncio.get_running_loop():
+            await self.startup()
+        found = self._router.match(get_route_path(scope))
+        if found is None and self._http is not None:
+            await self._http(scope, receive, send)
+            return
+        doorway = (scope.get("extensions") or {}).get(LANE_EXTENSION) or AsgiDoorway(scope, receive, send)
+        route, parameters = found if found is not None else (None, {})
+        await self._gate.admit(route, parameters, scope, doorway)
+
+    async def _request(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        if self._started_on is None or self._started_on is not asyncio.get_running_loop():
+            await self.startup()
+        if self._endpoints.answers(scope):
+            await self._endpoints(scope, receive, send)
+        elif self._http is not None:
+            current = current_request.set(Request(scope))
+            try:
+                await self._http(scope, receive, send)
+            finally:
+                current_request.reset(current)
+        else:
+            await self._explain(scope)(scope, receive, send)
+
+    def _explain(self, scope: dict[str, Any]) -> Any:
+        if self._router.match(get_route_path(scope)) is not None:
+            return explain(
+                426,
+                f"This is a WebSocket address: connect with Odac.ws({scope['path']!r}) or any WebSocket client.",
+                {"Upgrade": "websocket", "Connection": "Upgrade"},
+            )
+        return explain(404, "Nothing is here.")
+
+    # What the parts ask of each other
+
+    def _close_session(self, session_id: str) -> None:
+        if self._started_on is not None:
+            self._hub.close(Audience((session_room(session_id),)), CloseCode.UNAUTHORIZED, "Logged out")
+
+    def _health(self) -> Health:
+        hub, bus = self._hub, self._bus
+        details: dict[str, Any] = {"connections": len(hub.connections), "draining": hub.draining}
+        if bus is not None:
+            details["broker"] = {"healthy": bus.healthy, "processes": bus.processes}
+        return Health(self.route.ws_server.healthy, details)
+
+    def _publish(self, publication: Publication) -> None:
+        self._hub.send(Audience(publication.rooms), encode(publication.data))
+
+    def __repr__(self) -> str:
+        return f"<Odac {len(self._router.routes)} WebSocket routes>"

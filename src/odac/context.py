@@ -1,0 +1,70 @@
+"""What a handler receives: ``odac``."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
+
+from odac.realtime.connection import Connection
+from odac.realtime.ownership import Timer
+from odac.request import Request
+from odac.security.authentication import Authentication
+
+__all__ = ["Context"]
+
+T = TypeVar("T")
+
+
+class Context:
+    """One connection and what belongs to it.
+
+    Attributes:
+        ws: the connection.
+        request: the handshake request.
+        auth: who is connected.
+    """
+
+    __slots__ = ("auth", "request", "ws")
+
+    def __init__(self, ws: Connection, request: Request, auth: Authentication) -> None:
+        self.ws = ws
+        self.request = request
+        self.auth = auth
+
+    def set_timeout(self, seconds: float, function: Callable[[], object]) -> Timer:
+        """Call a function once after ``seconds``, unless the connection has ended before.
+
+        Args:
+            seconds: at least 0.
+            function: takes no argument; may be ``async``. What it raises goes to the connection's ``error`` listeners.
+
+        Returns:
+            the timer, whose ``cancel()`` stops it.
+
+        Raises:
+            ValueError: ``seconds`` is negative.
+        """
+        return self.ws.owned.set_timer(seconds, function)
+
+    def set_interval(self, seconds: float, function: Callable[[], object]) -> Timer:
+        """Call a function every ``seconds`` until the connection ends.
+
+        Args:
+            seconds: above 0. A call of an ``async`` function that takes longer than this is not doubled.
+            function: as for :meth:`set_timeout`.
+
+        Returns:
+            the timer, whose ``cancel()`` stops it.
+
+        Raises:
+            ValueError: ``seconds`` is not above 0.
+        """
+        return self.ws.owned.set_timer(seconds, function, interval=seconds)
+
+    def create_task(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
+        """Run a coroutine beside the handler; it is cancelled when the connection ends.
+
+        What it raises goes to the connection's ``error`` listeners.
+        """
+        return self.ws.own(coroutine)

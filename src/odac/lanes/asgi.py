@@ -1,0 +1,272 @@
+"""The ASGI lane: the same connection over any server's ``receive`` and ``send``."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from collections import deque
+from collections.abc import Awaitable, Callable, Sequence
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from odac.close_codes import CloseCode
+from odac.realtime.connection import Connection
+from odac.wire.frames import BINARY, TEXT
+from odac.wire.message import Prepared
+
+if TYPE_CHECKING:
+    from odac.config import Limits, RateLimit
+    from odac.realtime.hub import Hub
+    from odac.realtime.policy import Policy
+
+__all__ = ["AsgiDoorway", "AsgiLane"]
+
+Receive = Callable[[], Awaitable[dict[str, Any]]]
+Send = Callable[[dict[str, Any]], Awaitable[None]]
+
+_HELD: Final = 64 * 1024
+"""Bytes handed to the server at a time; what is more waits in the outbox, by reference."""
+
+
+class AsgiDoorway:
+    """A handshake in plain ASGI messages.
+
+    Args:
+        scope: of the connection.
+        receive: the server's.
+        send: the server's.
+    """
+
+    def __init__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
+        self._scope = scope
+        self._receive = receive
+        self._send = send
+
+    async def refuse(self, status: int, reason: str, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Answer with an HTTP status; with 403 where the server cannot send any other."""
+        if (await self._receive())["type"] != "websocket.connect":
+            return
+        try:
+            if "websocket.http.response" in (self._scope.get("extensions") or {}):
+                raw = [(b"content-type", b"text/plain; charset=utf-8"), *((name.lower().encode(), value.encode()) for name, value in headers)]
+                await self._send({"type": "websocket.http.response.start", "status": status, "headers": raw})
+                await self._send({"type": "websocket.http.response.body", "body": reason.encode()})
+            else:
+                await self._send({"type": "websocket.close", "code": CloseCode.POLICY_VIOLATION, "reason": reason})
+        except OSError:
+            pass  # the client did not wait for the answer
+
+    async def open(self, hub: Hub, policy: Policy, subprotocol: str | None, *, v1: bool, compression: bool) -> Connection | None:
+        """Accept; compression is the server's own matter here."""
+        if (await self._receive())["type"] != "websocket.connect":
+            return None
+        lane = AsgiLane(self._receive, self._send, policy.limits)
+        connection = Connection(hub, lane, policy, v1=v1)
+        lane.attach(connection)
+        try:
+            await self._send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": []})
+        except OSError:
+            return None
+        return connection
+
+    async def serve(self, connection: Connection, handle: Callable[[], Awaitable[None]]) -> None:
+        """Run the handler beside the loop that receives."""
+        handler = asyncio.ensure_future(handle())
+        try:
+            await cast("AsgiLane", connection.lane).receive_all()
+            await handler
+        except asyncio.CancelledError:
+            handler.cancel()
+            raise
+
+
+class AsgiLane:
+    """Carries an accepted connection over ``receive`` and ``send``.
+
+    Limits that the frames would show (fragments, unmasked frames) are the server's to keep here; the size of messages
+    is checked once they have arrived.
+    """
+
+    __slots__ = ("_connection", "_ending", "_limits", "_over", "_queue", "_rate_count", "_rate_start", "_readable", "_receive", "_send", "_size", "_timer", "_writer", "_writing")
+
+    pings: Final = False
+    fd: Final = -1
+
+    def __init__(self, receive: Receive, send: Send, limits: Limits) -> None:
+        self._receive = receive
+        self._send = send
+        self._limits = limits
+        self._connection: Connection = cast("Connection", None)  # attach() follows at once
+        self._queue: deque[Prepared] = deque()
+        self._size = 0
+        self._writer: asyncio.Task[None] | None = None
+        self._ending: tuple[int, str] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._over = False
+        self._writing = False
+        self._readable: asyncio.Event | None = None
+        self._rate_count = 0
+        self._rate_start = 0.0
+
+    def attach(self, connection: Connection) -> None:
+        """Belong to this connection."""
+        self._connection = connection
+
+    # Incoming
+
+    async def receive_all(self) -> None:
+        """Take what the client sends until it is gone."""
+        receive, connection = self._receive, self._connection
+        rate, max_payload = self._limits.rate_limit, self._limits.max_payload
+        while not self._over:
+            message = await receive()
+            if message["type"] == "websocket.disconnect":
+                self._lost(message.get("code") or CloseCode.NO_STATUS, message.get("reason") or "")
+                return
+            if not connection.is_open:
+                continue
+            connection.alive = True
+            connection.corked = True
+            try:
+                if rate is None or not self._is_too_fast(rate):
+                    text = message.get("text")
+                    if text is not None:
+                        payload = text.encode()
+                    else:
+                        payload = message.get("bytes") or b""
+                    if len(payload) > max_payload:
+                        connection.too_big(len(payload))
+                    elif text is not None:
+                        connection.receive_text(payload)
+                    else:
+                        connection.inbox.deliver(payload)
+            finally:
+                connection.uncork()
+            if not self._writing and (self._queue or self._ending is not None):
+                await self._write_all()
+            if self._readable is not None and not self._readable.is_set():
+                await self._readable.wait()
+
+    def _is_too_fast(self, rate: RateLimit) -> bool:
+        self._rate_count += 1
+        if 1 < self._rate_count <= rate.max:
+            return False
+        now = monotonic()
+        if now - self._rate_start >= rate.window:
+            self._rate_start = now
+            self._rate_count = 1
+            return False
+        if self._rate_count <= rate.max:
+            return False
+        self._connection.limited(rate)
+        return True
+
+    def pause_reading(self) -> None:
+        """Take nothing more from the server, which then holds the peer back."""
+        if self._readable is None:
+            self._readable = asyncio.Event()
+        self._readable.clear()
+
+    def resume_reading(self) -> None:
+        """Take from the server again."""
+        if self._readable is not None:
+            self._readable.set()
+
+    # Outgoing
+
+    def write(self, messages: list[Prepared]) -> None:
+        """Queue messages for the server; the task that writes them lives as long as there are any."""
+        if self._over or self._ending is not None:
+            return
+        self._queue.extend(messages)
+        for message in messages:
+            self._size += len(message.frame)
+        if self._size > _HELD:
+            self._connection.hold_back()
+        self._start_writing()
+
+    def write_rest(self, data: memoryview) -> None:
+        """Never called: ``fd`` promises nothing here."""
+        raise AssertionError("a bare write over plain ASGI")
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that the server has not taken."""
+        return self._size
+
+    def _start_writing(self) -> None:
+        # While the chunk is handled, the receiving task itself writes afterwards.
+        if not self._writing and self._writer is None and not self._connection.corked:
+            loop = self._connection.delivery.loop
+            if sys.version_info >= (3, 12):
+                writer = asyncio.Task(self._write_in_task(), loop=loop, eager_start=True)
+            else:
+                writer = loop.create_task(self._write_in_task())
+            self._writer = None if writer.done() else writer
+
+    async def _write_in_task(self) -> None:
+        try:
+            # The receiving task may have begun between this task's making and its first step.
+            if not self._writing:
+                await self._write_all()
+        finally:
+            self._writer = None
+
+    async def _write_all(self) -> None:
+        send, queue = self._send, self._queue
+        self._writing = True
+        try:
+            while queue and not self._over:
+                message = queue[0]
+                if message.opcode == TEXT:
+                    await send({"type": "websocket.send", "text": message.text})
+                elif message.opcode == BINARY:
+                    await send({"type": "websocket.send", "bytes": message.payload})
+                if queue:  # abort() empties it
+                    queue.popleft()
+                    self._size -= len(message.frame)
+                if not queue:
+                    self._connection.go_on()
+            if self._ending is not None and not self._over:
+                code, reason = self._ending
+                self._over = True
+                await send({"type": "websocket.close", "code": int(code), "reason": reason})
+                self._lost(code, reason)
+        except (OSError, RuntimeError):  # the client is gone: servers say it in one of these ways
+            self._lost(CloseCode.ABNORMAL, "")
+        finally:
+            self._writing = False
+
+    # The end
+
+    def close(self, code: int, reason: str) -> None:
+        """Close after everything written; the server shakes hands."""
+        if self._ending is None:
+            self._ending = (CloseCode.NORMAL if code == CloseCode.NO_STATUS else code, reason)
+            self.expect_end()
+            self._start_writing()
+
+    def expect_end(self) -> None:
+        """Give up when the close timeout is over."""
+        if self._timer is None:
+            self._timer = self._connection.delivery.loop.call_later(self._limits.close_timeout, self.abort)
+
+    def abort(self) -> None:
+        """End at once, as far as plain ASGI can: the server is told to close and nothing is waited for."""
+        self._queue.clear()
+        self._size = 0
+        if self._ending is None:
+            self._ending = (CloseCode.INTERNAL_ERROR, "")
+            self._start_writing()
+        if self._writer is not None and self._over:
+            self._writer.cancel()
+        self._lost(CloseCode.ABNORMAL, "")
+
+    def _lost(self, code: int, reason: str) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        self._over = True
+        self._queue.clear()
+        self.resume_reading()
+        self._connection.lost(*(self._ending or (code, reason)))

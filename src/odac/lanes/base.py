@@ -1,0 +1,32 @@
+"""What the app asks of a connection that is still at the door, whatever carries it."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING, Final, Protocol
+
+if TYPE_CHECKING:
+    from odac.realtime.connection import Connection
+    from odac.realtime.hub import Hub
+    from odac.realtime.policy import Policy
+
+__all__ = ["LANE_EXTENSION", "Doorway"]
+
+LANE_EXTENSION: Final = "odac.lane"
+"""The key in ``scope["extensions"]`` under which the server hands over its direct lane."""
+
+
+class Doorway(Protocol):
+    """A handshake that waits for its answer."""
+
+    async def refuse(self, status: int, reason: str, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Answer with an HTTP status instead of the upgrade."""
+        ...
+
+    async def open(self, hub: Hub, policy: Policy, subprotocol: str | None, *, v1: bool, compression: bool) -> Connection | None:
+        """Answer with the upgrade; None if the client is gone meanwhile."""
+        ...
+
+    async def serve(self, connection: Connection, handle: Callable[[], Awaitable[None]]) -> None:
+        """Run what the route does with the connection, and return when nothing more needs this task."""
+        ...

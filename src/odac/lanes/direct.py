@@ -1,0 +1,235 @@
+"""The direct lane: frames go from the transport straight to the connection, and back by one system call."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from odac.close_codes import CloseCode
+from odac.config import RateLimit
+from odac.errors import ProtocolError
+from odac.wire.frames import BINARY, CLOSE, EMPTY_CLOSE, PING, PONG, TEXT, encode_close, fit_reason, parse_close
+from odac.wire.message import Prepared
+from odac.wire.parser import Parser
+
+if TYPE_CHECKING:
+    from odac.config import Limits
+    from odac.realtime.connection import Connection
+    from odac.wire.deflate import Negotiated
+
+__all__ = ["DirectLane"]
+
+_AT_ONCE: Final = 256 * 1024
+"""Bytes above which pieces are not joined for one write: copying them would cost more than the call saved."""
+
+
+class DirectLane(asyncio.Protocol):
+    """An open WebSocket connection as a protocol of its transport.
+
+    Args:
+        transport: carries the connection since its upgrade.
+        limits: of the route.
+        deflate: what was negotiated of permessage-deflate, or None.
+        peers: the server's set of connections, which it shuts down when it stops.
+    """
+
+    __slots__ = ("_bits", "_close_timer", "_connection", "_ending", "_parser", "_peer_closed", "_peers", "_rate", "_rate_count", "_rate_start", "_socket", "_transport", "fd")
+
+    pings: Final = True
+
+    def __init__(self, transport: asyncio.Transport, limits: Limits, deflate: Negotiated | None, peers: set[Any]) -> None:
+        self._transport = transport
+        self._parser = Parser(limits.max_payload, limits.max_fragments, deflate.inflater(limits.max_payload) if deflate else None)
+        self._bits = deflate.server_bits if deflate else 0
+        self._peers = peers
+        self._rate: RateLimit | None = limits.rate_limit
+        self._rate_count = 0
+        self._rate_start = 0.0
+        self._close_timer: asyncio.TimerHandle | None = None
+        self._ending: tuple[int, str] | None = None
+        self._peer_closed = False
+        self._connection: Connection = cast("Connection", None)  # attach() follows at once
+        # Never past TLS, and only where the socket is one that the transport writes to as it is.
+        socket = None if transport.get_extra_info("sslcontext") else transport.get_extra_info("socket")
+        self._socket: int = socket.fileno() if socket is not None else -1
+        self.fd: int = self._socket if not self._bits else -1
+        # From the first byte that the kernel does not take, the outbox keeps the rest by reference.
+        transport.set_write_buffer_limits(0)
+
+    def attach(self, connection: Connection) -> None:
+        """Belong to this connection, and take what the client sends from now on."""
+        self._connection = connection
+        self._peers.add(self)
+        self._transport.set_protocol(self)
+
+    # Incoming
+
+    def data_received(self, data: bytes) -> None:
+        """See :meth:`asyncio.Protocol.data_received`."""
+        connection = self._connection
+        connection.alive = True
+        connection.corked = True
+        try:
+            rate = self._rate
+            for opcode, payload in self._parser.feed(data):
+                if opcode == CLOSE:
+                    self._receive_close(payload)
+                    break
+                if not connection.is_open:
+                    continue
+                if rate is not None:
+                    self._rate_count += 1
+                    if (self._rate_count > rate.max or self._rate_count == 1) and self._is_too_fast(rate):
+                        break
+                if opcode == TEXT:
+                    connection.receive_text(payload)
+                elif opcode == BINARY:
+                    connection.inbox.deliver(payload)
+                elif opcode == PING:
+                    connection.put(Prepared(PONG, payload))
+                else:
+                    connection.receive_pong(payload)
+            if self._parser.error is not None:
+                self._fail(self._parser.error)
+        finally:
+            connection.uncork()
+
+    def _is_too_fast(self, rate: RateLimit) -> bool:
+        """Whether the window is full; only its first message and those past the limit look at the clock."""
+        now = monotonic()
+        if now - self._rate_start >= rate.window:
+            self._rate_start = now
+            self._rate_count = 1
+            return False
+        if self._rate_count <= rate.max:
+            return False
+        self._connection.limited(rate)
+        return True
+
+    def _receive_close(self, payload: bytes) -> None:
+        self._peer_closed = True
+        if self._ending is not None:
+            self._part(*self._ending)
+            return
+        try:
+            code, reason = parse_close(payload)
+        except ProtocolError as error:
+            self._fail(error)
+            return
+        if self._connection.backlog is not None:
+            self._connection.discard()  # who closes does not read on
+        self._connection.end(code, reason)
+        self._part(code, reason)
+
+    def _fail(self, error: ProtocolError) -> None:
+        """Fail the connection (RFC 6455 section 7.1.7)."""
+        self._connection.broken(error)
+        if not self._peer_closed and self._transport.can_write_eof() and not self._transport.is_closing():
+            self._transport.write_eof()
+
+    def eof_received(self) -> None:
+        """See :meth:`asyncio.Protocol.eof_received`: the transport closes itself then."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See :meth:`asyncio.Protocol.connection_lost`."""
+        self.fd = self._socket = -1
+        self._peers.discard(self)
+        if self._close_timer is not None:
+            self._close_timer.cancel()
+            self._close_timer = None
+        self._connection.lost(*(self._ending or (CloseCode.ABNORMAL, "")))
+
+    def pause_reading(self) -> None:
+        """Let TCP hold the peer back."""
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+
+    def resume_reading(self) -> None:
+        """Take from the peer again."""
+        if not self._transport.is_closing():
+            self._transport.resume_reading()
+
+    # Outgoing
+
+    def write(self, messages: list[Prepared]) -> None:
+        """Write frames, joined to one piece, past the transport where that is right."""
+        bits = self._bits
+        if bits:
+            data = b"".join([message.compressed(bits) if message.opcode <= BINARY else message.frame for message in messages])
+        elif len(messages) == 1:
+            data = messages[0].frame
+        else:
+            data = b"".join([message.frame for message in messages])
+        socket = self._socket
+        if socket >= 0 and self._transport.get_write_buffer_size() == 0:
+            try:
+                sent = os.write(socket, data)
+            except BlockingIOError:
+                sent = 0
+            except OSError:
+                return  # the peer is gone, of which the transport hears by itself
+            if sent != len(data):
+                self._transport.write(memoryview(data)[sent:])
+        else:
+            self._transport.write(data)
+
+    def write_rest(self, data: memoryview) -> None:
+        """Hand the transport what a bare write to ``fd`` left over."""
+        self._transport.write(data)
+
+    @property
+    def buffered(self) -> int:
+        """Bytes that the transport holds."""
+        return self._transport.get_write_buffer_size()
+
+    def pause_writing(self) -> None:
+        """See :meth:`asyncio.BaseProtocol.pause_writing`."""
+        self.fd = -1
+        self._connection.hold_back()
+
+    def resume_writing(self) -> None:
+        """See :meth:`asyncio.BaseProtocol.resume_writing`."""
+        if self._ending is None and self._socket >= 0 and not self._bits:
+            self.fd = self._socket
+        self._connection.go_on()
+
+    # The end
+
+    def close(self, code: int, reason: str) -> None:
+        """Send the close frame (RFC 6455 section 7.1.2) and wait for the peer's."""
+        if self._ending is not None:
+            return
+        self._ending = (code, reason)
+        self.fd = -1
+        if not self._transport.is_closing():
+            frame = EMPTY_CLOSE if code == CloseCode.NO_STATUS else encode_close(code, fit_reason(reason))
+            self._transport.write(frame)
+            # Reading may be paused for a slow handler; the peer's close frame must come through.
+            self._transport.resume_reading()
+        if not self._peer_closed:
+            self.expect_end()
+
+    def expect_end(self) -> None:
+        """Abort when the close timeout is over."""
+        if self._close_timer is None:
+            connection = self._connection
+            self._close_timer = connection.delivery.loop.call_later(connection.policy.limits.close_timeout, self.abort)
+
+    def _part(self, code: int, reason: str) -> None:
+        """The closing handshake is through: the server closes TCP first (RFC 6455 section 7.1.1)."""
+        self._ending = (code, reason)
+        self.fd = -1
+        self.expect_end()  # a peer that reads nothing more must not keep the socket
+        self._transport.close()
+        self._connection.lost(code, reason)
+
+    def abort(self) -> None:
+        """End at once."""
+        self.fd = -1
+        self._transport.abort()
+
+    def shutdown(self) -> None:
+        """The server stops (uvicorn calls this)."""
+        self._connection.drain()

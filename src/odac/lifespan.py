@@ -1,0 +1,76 @@
+"""The ASGI lifespan of an app that may have another one inside."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable, Callable
+from typing import Any, Protocol
+
+__all__ = ["Lifespan"]
+
+logger = logging.getLogger("odac")
+
+
+class Living(Protocol):
+    """What is started and stopped."""
+
+    async def startup(self) -> None:
+        """Start."""
+        ...
+
+    async def shutdown(self) -> None:
+        """Stop."""
+        ...
+
+
+class Lifespan:
+    """Starts the outer app before the inner one, and stops it after.
+
+    Args:
+        outer: this app.
+        inner: the wrapped ASGI app, or None. One that knows no lifespan (it raises) is left alone.
+    """
+
+    def __init__(self, outer: Living, inner: Callable[..., Awaitable[Any]] | None) -> None:
+        self._outer = outer
+        self._inner = inner
+
+    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """Serve a ``lifespan`` scope."""
+        message = await receive()
+        assert message["type"] == "lifespan.startup"
+        try:
+            await self._outer.startup()
+        except Exception as error:
+            logger.error("the app cannot start: %s", error)
+            await send({"type": "lifespan.startup.failed", "message": str(error)})
+            return
+        if self._inner is None or not await self._run_inner(scope, message, receive, send):
+            await send({"type": "lifespan.startup.complete"})
+            await receive()
+            await self._outer.shutdown()
+            await send({"type": "lifespan.shutdown.complete"})
+
+    async def _run_inner(self, scope: dict[str, Any], startup: dict[str, Any], receive: Any, send: Any) -> bool:
+        """Pass the inner app its own lifespan; False if it knows none."""
+        first: list[dict[str, Any]] = [startup]
+        answered = False
+
+        async def inner_receive() -> Any:
+            return first.pop() if first else await receive()
+
+        async def inner_send(message: dict[str, Any]) -> None:
+            nonlocal answered
+            answered = True
+            if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed", "lifespan.startup.failed"):
+                await self._outer.shutdown()
+            await send(message)
+
+        assert self._inner is not None
+        try:
+            await self._inner(scope, inner_receive, inner_send)
+        except Exception:
+            if answered:
+                raise
+            return False
+        return answered

@@ -1,0 +1,111 @@
+"""``app.route.ws_server``: everybody who is connected, from outside a connection."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import Any
+
+from odac.close_codes import CloseCode
+from odac.realtime.audience import EVERYONE, Audience, check_room, user_room
+from odac.realtime.connection import Connection
+from odac.realtime.hub import Hub, Target
+from odac.realtime.ports import Count
+from odac.wire.codec import encode
+from odac.wire.frames import check_close
+
+__all__ = ["User", "WsServer"]
+
+
+class WsServer:
+    """All connections. Sending, closing and the properties work from any thread of the process."""
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+
+    @property
+    def clients(self) -> Mapping[str, Connection]:
+        """The open connections of this process by id; a view that changes with them."""
+        return MappingProxyType(self._hub.connections)
+
+    @property
+    def client_count(self) -> int:
+        """How many connections are open in this process."""
+        return len(self._hub.connections)
+
+    @property
+    def healthy(self) -> bool:
+        """Whether this process takes connections and its messages reach the other processes."""
+        return not self._hub.draining and (self._hub.bus is None or self._hub.bus.healthy)
+
+    def to_room(self, room: str, data: object) -> None:
+        """Send to everyone in a room, on all processes.
+
+        Raises:
+            TypeError: ``data`` cannot be encoded.
+            ValueError: the name is not allowed.
+        """
+        self._hub.send(Audience((check_room(room),)), encode(data))
+
+    def to(self, *rooms: str) -> Target:
+        """Everyone in any of the rooms, once each: ``.send(data)``, ``.excluding(…)``, ``.within(…)``."""
+        return self._hub.to(*rooms)
+
+    def broadcast(self, data: object) -> None:
+        """Send to all clients, on all processes.
+
+        Raises:
+            TypeError: ``data`` cannot be encoded.
+        """
+        self._hub.send(EVERYONE, encode(data))
+
+    def user(self, user_id: Any) -> User:
+        """All connections that authenticated as this user, on all processes.
+
+        Args:
+            user_id: the user's id, or the user itself as ``Odac(user_id=…)`` finds the id of it.
+        """
+        return User(self._hub, str(user_id))
+
+    async def count(self, room: str | None = None, *, timeout: float = 1.0) -> Count:  # noqa: ASYNC109 - the wait is part of the contract
+        """How many connections there are on all processes, in a room or altogether.
+
+        Args:
+            room: its name, or None for everybody.
+            timeout: seconds to wait for the other processes.
+
+        Returns:
+            ``Count(total, answered, expected)``: fewer answered than expected where a process did not in time.
+        """
+        return await self._hub.count(EVERYONE if room is None else Audience((check_room(room),)), timeout)
+
+
+class User:
+    """All connections of one user."""
+
+    __slots__ = ("_audience", "_hub")
+
+    def __init__(self, hub: Hub, user_id: str) -> None:
+        self._hub = hub
+        self._audience = Audience((user_room(user_id),))
+
+    def send(self, data: object) -> None:
+        """Send to every connection of the user.
+
+        Raises:
+            TypeError: ``data`` cannot be encoded.
+        """
+        self._hub.send(self._audience, encode(data))
+
+    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        """Close every connection of the user.
+
+        Raises:
+            ValueError: the code may not be sent, or the reason is over 123 UTF-8 bytes.
+        """
+        check_close(code, reason)
+        self._hub.close(self._audience, code, reason)
+
+    async def count(self, *, timeout: float = 1.0) -> Count:  # noqa: ASYNC109 - the wait is part of the contract
+        """How many connections the user has; see :meth:`WsServer.count`."""
+        return await self._hub.count(self._audience, timeout)

@@ -1,0 +1,216 @@
+"""The order of the checks at a handshake.
+
+Origin (403) → route (404) → room for one more (503) → upgrade → authentication (4001) → token (4002) → middleware (4003,
+4000) → handler. What is refused before the upgrade is an HTTP status; what is refused after it is a close code, so that
+a browser can see it.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any, Final
+
+from odac.close_codes import CloseCode
+from odac.config import Limits
+from odac.context import Context
+from odac.lanes.base import Doorway
+from odac.realtime.audience import session_room, user_room
+from odac.realtime.connection import Connection
+from odac.realtime.hub import Hub
+from odac.request import Request
+from odac.routing.middleware import Middleware, MiddlewareRegistry
+from odac.routing.router import Route, Router
+from odac.security.authentication import Authentication, AuthService
+from odac.security.origin import OriginPolicy
+from odac.security.token import Tokens
+from odac.wire import control
+from odac.wire.handshake import SUBPROTOCOL, offered_token, select_subprotocol
+
+__all__ = ["Gate"]
+
+logger = logging.getLogger("odac")
+
+_CLOSE_4001: Final = "Unauthorized"
+_CLOSE_4002: Final = "Invalid or missing token"
+
+
+class Gate:
+    """Lets connections in, or says why not.
+
+    Args:
+        router: the routes.
+        middlewares: the named middlewares.
+        origins: the app's origin check.
+        auth: finds a connection's user.
+        tokens: verifies tokens.
+        hub: gets the connections.
+        limits: the app's.
+        compression: whether permessage-deflate is negotiated.
+    """
+
+    def __init__(
+        self,
+        *,
+        router: Router,
+        middlewares: MiddlewareRegistry,
+        origins: OriginPolicy,
+        auth: AuthService,
+        tokens: Tokens,
+        hub: Hub,
+        limits: Limits,
+        compression: bool,
+    ) -> None:
+        self._router = router
+        self._middlewares = middlewares
+        self._origins = origins
+        self._auth = auth
+        self._tokens = tokens
+        self._hub = hub
+        self._limits = limits
+        self._compression = compression
+        self._resolved: dict[str, tuple[tuple[str, Middleware], ...]] = {}
+        self._by_ip: dict[str, int] = {}
+
+    def check(self) -> None:
+        """Look up every name that the routes use.
+
+        Raises:
+            ConfigurationError: one is not there.
+        """
+        for route in self._router.routes:
+            if route.path not in self._resolved:
+                self._resolved[route.path] = tuple(self._middlewares.resolve(each, route.path) for each in route.middleware)
+
+    async def admit(self, route: Route | None, parameters: dict[str, Any], scope: dict[str, Any], doorway: Doorway) -> None:
+        """Take one handshake through all gates, and its connection through the handler."""
+        refusal = ((route.origins if route is not None else None) or self._origins).refusal(scope)
+        if refusal is not None:
+            logger.info("%s: a handshake was refused with 403: %s", scope["path"][:200], refusal)
+            await doorway.refuse(403, "This origin may not connect.")
+            return
+        if route is None:
+            await doorway.refuse(404, "There is no WebSocket route at this path.")
+            return
+        ip = self._room_for_one_more(route, scope)
+        if ip is None:
+            await doorway.refuse(503, "Too many connections. Try again later.", (("Retry-After", "5"),))
+            return
+        await self._open(route, parameters, scope, doorway, ip)
+
+    def _room_for_one_more(self, route: Route, scope: dict[str, Any]) -> str | None:
+        """The client's address if it may connect (or "" where addresses are not counted), else None."""
+        limits = self._limits
+        if self._hub.population >= limits.max_connections:
+            logger.warning("%s: a handshake was refused with 503: %d connections are open (Limits.max_connections)", route.path, limits.max_connections)
+            return None
+        most = limits.connections_per_ip
+        if most is None:
+            return ""
+        ip = scope["client"][0] if scope.get("client") else ""
+        if self._by_ip.get(ip, 0) >= most:
+            logger.warning("%s: a handshake of %s was refused with 503: %d connections of it are open (Limits.connections_per_ip)", route.path, ip, most)
+            return None
+        return str(ip)
+
+    async def _open(self, route: Route, parameters: dict[str, Any], scope: dict[str, Any], doorway: Doorway, ip: str) -> None:
+        offered: list[str] = list(scope.get("subprotocols") or ())
+        subprotocol = select_subprotocol(offered, route.subprotocols)
+        v1 = subprotocol == SUBPROTOCOL
+        # Counted from here until the transport is gone, so that what is refused behind the upgrade counts as well.
+        self._hub.population += 1
+        connection = await doorway.open(self._hub, route.policy, subprotocol, v1=v1, compression=self._compression)
+        if connection is None:
+            self._hub.population -= 1
+            return
+        if ip:
+            self._by_ip[ip] = self._by_ip.get(ip, 0) + 1
+            connection.on_release = lambda: self._forget_ip(ip)
+        if v1:
+            connection.put(control.encode_control("hello", {"id": connection.id, "ping": self._limits.ping_interval, "version": 1}))
+        scope["path_params"] = parameters
+        request = Request(scope)
+
+        def recognized(user_id: object) -> None:
+            self._hub.enter(connection, user_room(str(user_id)))
+
+        context = Context(connection, request, self._auth.connection(request, recognized))
+
+        async def handle() -> None:
+            if await self._pass(route, offered, context):
+                await connection.run_handler(lambda: route.handler(context))
+
+        await doorway.serve(connection, handle)
+
+    def _forget_ip(self, ip: str) -> None:
+        left = self._by_ip.get(ip, 0) - 1
+        if left > 0:
+            self._by_ip[ip] = left
+        else:
+            self._by_ip.pop(ip, None)
+
+    async def _pass(self, route: Route, offered: list[str], context: Context) -> bool:
+        """Whether the connection passes all gates behind the upgrade."""
+        connection = context.ws
+        try:
+            async with asyncio.timeout(self._limits.handshake_timeout):
+                passed = await self._is_welcome(route, offered, context)
+        except TimeoutError:
+            logger.warning("%s: a handshake took longer than %g s behind its upgrade (Limits.handshake_timeout)", route.path, self._limits.handshake_timeout)
+            connection.end(CloseCode.TRY_AGAIN_LATER, "the server took too long to decide")
+            return False
+        if passed and connection.is_open:
+            self._hub.add(connection)
+            return True
+        return False
+
+    async def _is_welcome(self, route: Route, offered: list[str], context: Context) -> bool:
+        connection, auth = context.ws, context.auth
+        try:
+            if route.needs_auth and not await auth.check():
+                connection.end(CloseCode.UNAUTHORIZED, _CLOSE_4001)
+                return False
+            if route.needs_token:
+                session = auth.session
+                if not self._tokens.verify(offered_token(offered), session.id if session is not None else None):
+                    connection.end(CloseCode.INVALID_TOKEN, _CLOSE_4002)
+                    return False
+            await self._join_own_rooms(connection, auth)
+        except Exception:
+            logger.exception("%s: finding out who is connected failed (@app.authenticate)", route.path)
+            connection.end(CloseCode.INTERNAL_ERROR, "internal error")
+            return False
+        for name, function in self._resolved[route.path]:
+            if not await self._passes(name, function, context):
+                return False
+        return True
+
+    async def _join_own_rooms(self, connection: Connection, auth: Authentication) -> None:
+        """Make the connection reachable as its user's and its session's."""
+        session = auth.session
+        if session is not None and session.user is not None:
+            self._hub.enter(connection, session_room(session.id))
+            if self._auth.authenticator is None:
+                await auth.user()
+
+    async def _passes(self, name: str, function: Middleware, context: Context) -> bool:
+        connection = context.ws
+        try:
+            verdict = function(context)
+            if verdict is not None and hasattr(verdict, "__await__"):
+                verdict = await verdict
+        except Exception:
+            logger.exception("%s: the middleware %r raised; its connection is closed with 1011", connection.policy.name, name)
+            connection.end(CloseCode.INTERNAL_ERROR, "internal error")
+            return False
+        if not connection.is_open:
+            return False
+        if verdict is None or verdict is True:
+            return True
+        if verdict is False:
+            connection.end(CloseCode.FORBIDDEN, "Forbidden")
+        else:
+            connection.end(CloseCode.MIDDLEWARE_REJECTED, "Rejected")
+        return False
+
+

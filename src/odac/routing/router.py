@@ -1,0 +1,232 @@
+"""From a path to a route."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeVar, overload
+
+from starlette.convertors import Convertor
+from starlette.routing import compile_path
+
+from odac.config import Limits, Overflow, RateLimit
+from odac.errors import ConfigurationError
+from odac.realtime.listeners import fit
+from odac.realtime.policy import Policy
+from odac.routing.middleware import AUTH, Middleware
+from odac.security.origin import OriginPolicy
+from odac.wire.codec import decode_text, make_decoder
+from odac.wire.handshake import SUBPROTOCOL, TOKEN_PREFIX
+from odac.wire.headers import is_token
+
+__all__ = ["Gates", "Route", "Router"]
+
+H = TypeVar("H", bound=Callable[..., Any])
+_UNSET: Any = object()
+
+
+@dataclass(frozen=True, slots=True)
+class Route:
+    """One WebSocket route, as its decorator said it."""
+
+    path: str
+    handler: Callable[..., Any]
+    policy: Policy
+    needs_auth: bool
+    needs_token: bool
+    middleware: tuple[str | Middleware, ...]
+    subprotocols: tuple[str, ...]
+    origins: OriginPolicy | None
+    options: Mapping[str, object]
+    pattern: re.Pattern[str] = field(repr=False)
+    convertors: Mapping[str, Convertor[Any]] = field(repr=False)
+
+    def match(self, path: str) -> dict[str, Any] | None:
+        """The path parameters, or None if the path is not this route's."""
+        found = self.pattern.match(path)
+        if found is None:
+            return None
+        try:
+            return {name: self.convertors[name].convert(value) for name, value in found.groupdict().items()}
+        except ValueError:
+            return None
+
+
+class Router:
+    """All routes of an app; ``app.route`` adds to them.
+
+    Args:
+        limits: the app's, which a route's options are put over.
+    """
+
+    def __init__(self, limits: Limits) -> None:
+        self.routes: list[Route] = []
+        self._limits = limits
+        self._fixed: dict[str, Route] = {}
+        self._shapes: dict[str, Route] = {}
+
+    def match(self, path: str) -> tuple[Route, dict[str, Any]] | None:
+        """The route of a path and its parameters: one without parameters first, then the first added that fits."""
+        fixed = self._fixed.get(path)
+        if fixed is not None:
+            return fixed, {}
+        for route in self.routes:
+            if route.convertors:
+                parameters = route.match(path)
+                if parameters is not None:
+                    return route, parameters
+        return None
+
+    def add(
+        self,
+        path: str,
+        handler: Callable[..., Any],
+        *,
+        needs_auth: bool,
+        middleware: tuple[str | Middleware, ...],
+        token: bool = True,
+        max_payload: int | None = None,
+        rate_limit: RateLimit | None = _UNSET,
+        raw: bool = False,
+        subprotocols: Sequence[str] = (),
+        origins: Sequence[str] | str | None = None,
+        overflow: Overflow = "close",
+        message: Any = None,
+    ) -> None:
+        """Add a route.
+
+        Raises:
+            ConfigurationError: something about it cannot work; the message names the fix.
+        """
+        shape, convertors, pattern = self._parse(path)
+        if not callable(handler):
+            raise ConfigurationError(f"the handler of {path!r} is {handler!r}: it must be a function that takes odac")
+        try:
+            handler = fit(handler, 1)
+        except TypeError:
+            raise ConfigurationError(f"the handler of {path!r} must take one argument, odac: def {getattr(handler, '__name__', 'handler')}(odac)") from None
+        if shape in self._shapes:
+            raise ConfigurationError(f"the path {path!r} has a route already ({self._shapes[shape].path!r}): remove one, or give it another path")
+        if overflow not in ("close", "drop_oldest"):
+            raise ConfigurationError(f"{path!r}: overflow={overflow!r} must be 'close' or 'drop_oldest'")
+        if raw and message is not None:
+            raise ConfigurationError(f"{path!r}: raw=True gives text as it came, message= decodes it: choose one")
+        limits = self._limits
+        if max_payload is not None:
+            limits = replace(limits, max_payload=max_payload)
+        if rate_limit is not _UNSET:
+            limits = replace(limits, rate_limit=rate_limit)
+        decode = bytes.decode if raw else decode_text if message is None else make_decoder(message)
+        route = Route(
+            path=path,
+            handler=handler,
+            policy=Policy(path, limits, overflow, decode),
+            needs_auth=needs_auth or AUTH in middleware,
+            needs_token=bool(token),
+            middleware=tuple(each for each in middleware if each != AUTH),
+            subprotocols=_checked_subprotocols(path, subprotocols),
+            origins=None if origins is None else OriginPolicy(origins),
+            options=_told(token=token, max_payload=max_payload, rate_limit=rate_limit, raw=raw, subprotocols=subprotocols, origins=origins, overflow=overflow, message=message),
+            pattern=pattern,
+            convertors=convertors,
+        )
+        self.routes.append(route)
+        self._shapes[shape] = route
+        if not convertors:
+            self._fixed[path] = route
+
+    def _parse(self, path: str) -> tuple[str, Mapping[str, Convertor[Any]], re.Pattern[str]]:
+        if not isinstance(path, str) or not path.startswith("/"):
+            raise ConfigurationError(f"the path {path!r} must be a str that begins with '/'")
+        try:
+            pattern, _, convertors = compile_path(path)
+        except (AssertionError, ValueError) as error:
+            raise ConfigurationError(f"the path {path!r} cannot be read: {error}") from None
+        # Two paths that differ only in the names of their parameters match the same requests.
+        shape = re.sub(r"{[a-zA-Z_]\w*(:[a-zA-Z_]\w*)?}", lambda found: "{" + (found[1] or ":str") + "}", path)
+        return shape, convertors, pattern
+
+
+class Gates:
+    """``app.route``, ``app.route.auth`` and ``app.route.use(…)``: what a connection passes before the handler."""
+
+    def __init__(self, router: Router, needs_auth: bool = False, middleware: tuple[str | Middleware, ...] = ()) -> None:
+        self._router = router
+        self._needs_auth = needs_auth
+        self._middleware = middleware
+
+    @property
+    def auth(self) -> Gates:
+        """Routes that close with 4001 unless somebody is logged in."""
+        return Gates(self._router, True, self._middleware)
+
+    def use(self, *middleware: str | Middleware) -> Gates:
+        """Routes that pass these middlewares, in this order, after those of an earlier ``use``.
+
+        Args:
+            middleware: functions, or the names given with ``@app.middleware(name)``. ``"auth"`` is the authentication
+                gate, as ``.auth`` is.
+
+        Raises:
+            ConfigurationError: one is neither a function nor a name. An unknown name is found at start.
+        """
+        for each in middleware:
+            if not isinstance(each, str) and not callable(each):
+                raise ConfigurationError(f"use({each!r}): a middleware is a function or the name of one")
+        return Gates(self._router, self._needs_auth, self._middleware + middleware)
+
+    @overload
+    def ws(self, path: str, handler: H, **options: Any) -> H: ...
+
+    @overload
+    def ws(self, path: str, **options: Any) -> Callable[[H], H]: ...
+
+    def ws(self, path: str, handler: Any = None, **options: Any) -> Any:
+        """Add a WebSocket route: ``app.route.ws("/chat", handler)``, or ``@app.route.ws("/chat")`` above a function.
+
+        Args:
+            path: with Starlette's parameters and convertors, such as ``/room/{id}`` or ``/room/{id:int}``.
+            handler: a ``def`` or ``async def`` that takes ``odac``.
+            **options: ``token=True`` (ask for the CSRF token), ``max_payload`` (bytes), ``rate_limit=RateLimit(max,
+                window)`` or None, ``raw=False`` (True: text arrives unparsed), ``subprotocols=()``, ``origins`` (in place
+                of the app's), ``overflow="close"`` or ``"drop_oldest"``, ``message=SomeType`` (incoming JSON is decoded
+                and validated into it).
+
+        Raises:
+            ConfigurationError: the path is taken or malformed, the handler is not callable, or an option is unknown or
+                out of range. The message names the fix.
+        """
+        if handler is None and "handler" not in options:
+
+            def register(function: H) -> H:
+                self._add(path, function, options)
+                return function
+
+            return register
+        self._add(path, handler, options)
+        return handler
+
+    def _add(self, path: str, handler: Any, options: dict[str, Any]) -> None:
+        unknown = options.keys() - OPTIONS
+        if unknown:
+            raise ConfigurationError(f"{path!r}: unknown option {', '.join(sorted(unknown))}; there are {', '.join(OPTIONS)}")
+        self._router.add(path, handler, needs_auth=self._needs_auth, middleware=self._middleware, **options)
+
+
+OPTIONS = ("token", "max_payload", "rate_limit", "raw", "subprotocols", "origins", "overflow", "message")
+
+
+def _checked_subprotocols(path: str, names: Sequence[str]) -> tuple[str, ...]:
+    if isinstance(names, str):
+        raise ConfigurationError(f"{path!r}: subprotocols={names!r} must be a list: [{names!r}]")
+    for name in names:
+        if not is_token(name) or name == SUBPROTOCOL or name.startswith(TOKEN_PREFIX):
+            raise ConfigurationError(f"{path!r}: {name!r} cannot be a subprotocol of a route: it must be a token (RFC 6455 section 4.1), and none of Odac's own")
+    return tuple(names)
+
+
+def _told(**options: object) -> dict[str, object]:
+    """The options that differ from their defaults, for ``odac routes``."""
+    defaults: dict[str, object] = {"token": True, "max_payload": None, "rate_limit": _UNSET, "raw": False, "subprotocols": (), "origins": None, "overflow": "close", "message": None}
+    return {name: value for name, value in options.items() if value != defaults[name]}
