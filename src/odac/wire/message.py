@@ -27,13 +27,15 @@ class Prepared:
         escaped: what ``odac.v1`` peers get instead, when the text begins with U+001E: one more in front; else None.
     """
 
-    __slots__ = ("_frames", "escaped", "frame", "opcode", "payload")
+    __slots__ = ("_frames", "_text", "escaped", "frame", "opcode", "payload")
 
     opcode: int
     payload: bytes
     frame: bytes
     escaped: Prepared | None
-    _frames: dict[int, bytes]  # stays unset until somebody asks: most messages are never compressed
+    # These two stay unset until somebody asks: most messages are never compressed, nor sent over plain ASGI.
+    _frames: dict[int, bytes]
+    _text: str
 
     def __init__(self, opcode: int, payload: bytes) -> None:
         self.opcode = opcode
@@ -49,6 +51,15 @@ class Prepared:
     def is_text(self) -> bool:
         """Whether this is a text message; binary otherwise."""
         return self.opcode == TEXT
+
+    @property
+    def text(self) -> str:
+        """The payload of a text message as a ``str``, decoded at most once for all receivers."""
+        try:
+            return self._text
+        except AttributeError:
+            self._text = self.payload.decode()
+            return self._text
 
     def compressed(self, bits: int) -> bytes:
         """Return the frame for receivers that negotiated permessage-deflate, made at most once per window size.
