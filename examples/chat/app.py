@@ -19,14 +19,17 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
 from starlette.requests import Request
 from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from odac import CloseCode, Context, Odac, RateLimit
+from odac.request import Request as HandshakeRequest
 
 from . import pages
 from .people import Names, NotAllowed, Paces, Person
@@ -59,8 +62,8 @@ async def home(request: Request) -> Response:
 
 async def sign_in(request: Request) -> Response:
     """Take a name."""
-    async with request.form(max_files=0, max_fields=5) as form:
-        name, room = str(form.get("name", "")), str(form.get("room", "lobby"))
+    form = parse_qs(await body(request))
+    name, room = form.get("name", [""])[0], form.get("room", ["lobby"])[0]
     if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
         return pages.problem("That form was sent from another site. Please sign in here.", status=403)
     try:
@@ -109,16 +112,26 @@ async def announce(request: Request) -> Response:
         return JSONResponse(
             {"error": "Send the key: -H 'Authorization: Bearer KEY'"}, 401, {"WWW-Authenticate": "Bearer"}
         )
-    text = (await request.body()).decode(errors="replace").strip()
+    text = (await body(request)).strip()
     if not text or len(text) > LONGEST_MESSAGE:
         return JSONResponse({"error": f"Send 1 to {LONGEST_MESSAGE} characters of text as the body"}, 400)
     app.route.ws_server.broadcast({"type": "announcement", "text": text, "at": now_ms()})
     return JSONResponse({"announced": text, "connections": app.route.ws_server.client_count})
 
 
+async def body(request: Request, most: int = 16 * 1024) -> str:
+    """The request's body as text; past ``most`` bytes, 413."""
+    data = b""
+    async for chunk in request.stream():
+        data += chunk
+        if len(data) > most:
+            raise HTTPException(413, f"At most {most} bytes fit.")
+    return data.decode(errors="replace")
+
+
 async def signed_in(request: Request) -> Person | None:
     """Who looks at the page."""
-    user = await app.auth.user(request)
+    user = await app.auth.connection(HandshakeRequest(request.scope)).user()
     return Person(**user) if user else None
 
 

@@ -89,11 +89,13 @@ ws.on('reconnecting', () => {
 
 ws.on('close', (code, reason) => {
   for (const person of people.ids) returning.add(person)
+  people.nobodyTypes()
   // Unless a retry is announced in the same breath, this was the end.
   clearTimeout(gone)
   gone = setTimeout(() => {
     if (code === 4001) banner.closed('You are signed out.', 'Sign in again', `/?room=${encodeURIComponent(room)}`)
     else if (code === 4003) banner.closed(reason || 'You may not enter this room.', 'Go to the lobby', '/room/lobby')
+    else if (code === 1008) banner.closed('You were disconnected for sending far too fast.', 'Connect again', location.pathname)
     else banner.closed(reason || 'The connection is closed.', 'Connect again', location.pathname)
   })
 })

@@ -49,6 +49,7 @@ export class Log {
   #last = null // {person, at, day}: what the next message may be grouped with
   #unread = 0
   #follow = true
+  #height = 0
 
   constructor({ root, empty, pill, me, onUnread }) {
     this.#root = root
@@ -60,7 +61,10 @@ export class Log {
     pill.addEventListener('click', () => this.toEnd('smooth'))
     document.addEventListener('visibilitychange', () => this.#looked())
     // A keyboard that slides up, or a composer that grows, must not hide the last message.
-    new ResizeObserver(() => this.#follow && this.toEnd()).observe(root)
+    new ResizeObserver(() => {
+      this.#height = root.clientHeight
+      if (this.#follow) this.toEnd()
+    }).observe(root)
   }
 
   toEnd(behavior = 'auto') {
@@ -184,7 +188,9 @@ export class Log {
 
   #looked() {
     const { scrollHeight, scrollTop, clientHeight } = this.#root
-    this.#follow = scrollHeight - scrollTop - clientHeight < NEAR
+    // A frame of another height scrolled by itself, not because the reader did: the observer above puts that right.
+    if (clientHeight === this.#height) this.#follow = scrollHeight - scrollTop - clientHeight < NEAR
+    this.#height = clientHeight
     if (this.#follow && !document.hidden) this.#unread = 0
     this.#tell()
   }

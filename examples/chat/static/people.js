@@ -25,8 +25,12 @@ export class People {
 
   replace(people) {
     this.#here = new Map(people.map((person) => [person.id, person]))
-    for (const id of this.#typing.keys()) this.stopped(id)
+    this.nobodyTypes()
     this.#draw()
+  }
+
+  nobodyTypes() {
+    for (const id of [...this.#typing.keys()]) this.stopped(id)
   }
 
   add(person) {
