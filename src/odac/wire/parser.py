@@ -306,7 +306,8 @@ def _verify(tail: bytes, chunk: bytes, *, last: bool) -> bytes:
         for start in range(0, len(chunk), _UTF8_STEP):
             piece = tail + chunk[start : start + _UTF8_STEP]
             tail = piece[utf_8_decode(piece, "strict", False)[1] :]
-        if last and tail:
+        # The codec waits for the third byte of a surrogate, for those who let surrogates pass.
+        if (last and tail) or (tail[:1] == b"\xed" and tail[1:] >= b"\xa0"):
             utf_8_decode(tail, "strict", True)
     except UnicodeDecodeError:
         raise _not_utf8() from None
