@@ -133,7 +133,7 @@ def parse_cookies(headers: Iterable[bytes]) -> dict[str, str]:
             name, equals, value = chunk.partition("=")
             if not equals:
                 name, value = "", name  # a cookie with no name, as browsers send it
-            name, value = name.strip(), value.strip()
+            name, value = name.strip(" \t"), value.strip(" \t")
             if len(value) > 1 and value[0] == value[-1] == '"':
                 value = value[1:-1]
                 if "\\" in value:

@@ -77,7 +77,7 @@ class Endpoints:
     __slots__ = ("_below", "_files", "_publisher", "_services")
 
     def __init__(self, services: Services) -> None:
-        if not _prefix_form(services.prefix):
+        if not isinstance(services.prefix, str) or not _prefix_form(services.prefix):
             raise ConfigurationError(
                 f"prefix={services.prefix!r}: must be a path such as '/odac', beginning with a slash and not ending with one"
             )

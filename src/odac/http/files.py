@@ -61,7 +61,7 @@ class ClientFiles:
 
     def _load(self, name: str) -> _File | None:
         try:
-            body = resources.files("odac").joinpath("static", name).read_bytes()
+            body = (resources.files("odac") / "static" / name).read_bytes()
         except FileNotFoundError:
             return None
         file = self._read[name] = _File(body, f'"{hashlib.sha256(body).hexdigest()[:32]}"')

@@ -1,0 +1,244 @@
+from __future__ import annotations
+
+import base64
+import logging
+import pickle
+import string
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from starlette.responses import Response
+
+from odac.errors import ConfigurationError
+from odac.request import Request
+from odac.security.secret import Secrets
+from odac.security.session import Sessions
+from odac.security.token import Tokens
+
+SECRETS = Secrets("a" * 32)
+ALPHABET = string.ascii_letters + string.digits + "-_."
+USERS = [
+    None,
+    7,
+    "ada",
+    {"id": 7, "name": "Ada"},
+    {"id": "7", "tags": ["ü", {"deep": [1.5, None, True]}]},
+    {"id": 2**60},
+]
+
+
+class Clock:
+    def __init__(self) -> None:
+        self.now = 1_800_000_000.0
+
+    def __call__(self) -> float:
+        return self.now
+
+
+def request(cookies: dict[str, str], scheme: str = "ws") -> Request:
+    header = "; ".join(f"{name}={value}" for name, value in cookies.items()).encode("latin-1")
+    return Request({"type": "websocket", "scheme": scheme, "path": "/", "headers": [(b"cookie", header)]})
+
+
+@pytest.mark.parametrize("user", USERS, ids=repr)
+def test_a_session_comes_back_from_its_cookie(user: Any) -> None:
+    sessions = Sessions(SECRETS)
+    made = sessions.create(user)
+    found = Sessions(SECRETS).load(request({"a": "b", "odac": sessions.encode(made), "c": "d"}))
+    assert found is not None
+    assert (found.id, found.user, found.issued) == (made.id, user, made.issued)
+
+
+def test_each_session_has_an_id_of_its_own() -> None:
+    sessions = Sessions(SECRETS)
+    assert len({sessions.create().id for _ in range(1000)}) == 1000
+    assert {len(sessions.create().id) for _ in range(100)} == {22}
+
+
+def test_without_a_cookie_there_is_no_session() -> None:
+    assert Sessions(SECRETS).load(request({})) is None
+    assert Sessions(SECRETS).load(Request({"type": "websocket", "scheme": "ws", "path": "/", "headers": []})) is None
+
+
+def test_over_https_only_the_host_cookie_counts() -> None:
+    """An HTTP page or a sibling host could have set the other one."""
+    sessions = Sessions(SECRETS)
+    value = sessions.encode(sessions.create("ada"))
+    assert sessions.load(request({"__Host-odac": value}, "wss")) is not None
+    assert sessions.load(request({"__Host-odac": value}, "https")) is not None
+    assert sessions.load(request({"odac": value}, "wss")) is None
+    assert sessions.load(request({"odac": value}, "ws")) is not None
+    assert sessions.load(request({"__Host-odac": value}, "ws")) is None
+
+
+def test_every_character_changed_to_every_other_one_fails() -> None:
+    sessions = Sessions(SECRETS)
+    value = sessions.encode(sessions.create({"id": 7}))
+    for at in range(len(value)):
+        for character in ALPHABET + "=+/ \n\x00é":
+            if character != value[at]:
+                assert sessions.read(value[:at] + character + value[at + 1 :]) is None, (at, character)
+
+
+def test_truncated_or_extended_it_fails() -> None:
+    sessions = Sessions(SECRETS)
+    value = sessions.encode(sessions.create({"id": 7}))
+    for end in range(len(value)):
+        assert sessions.read(value[:end]) is None
+    for other in (value + "=", value + "A", value + ".", "." + value, value + "." + value, value * 2):
+        assert sessions.read(other) is None, other
+
+
+def test_it_expires() -> None:
+    clock = Clock()
+    sessions = Sessions(SECRETS, max_age=3600, clock=clock)
+    value = sessions.encode(sessions.create("ada"))
+    clock.now += 3599
+    assert sessions.read(value) is not None
+    clock.now += 1
+    assert sessions.read(value) is None
+
+
+def test_one_from_a_machine_whose_clock_is_ahead_is_accepted() -> None:
+    clock = Clock()
+    sessions = Sessions(SECRETS, clock=clock)
+    value = sessions.encode(sessions.create("ada"))
+    clock.now -= 5
+    assert sessions.read(value) is not None
+
+
+def test_it_is_renewed_when_half_its_time_is_over() -> None:
+    clock = Clock()
+    sessions = Sessions(SECRETS, max_age=3600, clock=clock)
+    session = sessions.create("ada")
+    clock.now += 1800
+    assert sessions.renewed(session) is None
+    clock.now += 1
+    renewed = sessions.renewed(session)
+    assert renewed is not None
+    assert (renewed.id, renewed.user, renewed.issued) == (session.id, "ada", int(clock.now))
+
+
+def test_a_revoked_session_is_no_more() -> None:
+    sessions = Sessions(SECRETS)
+    one, other = sessions.create("ada"), sessions.create("bob")
+    sessions.revoke(one.id)
+    assert sessions.read(sessions.encode(one)) is None
+    assert sessions.read(sessions.encode(other)) is not None
+
+
+def test_what_is_remembered_of_revoked_sessions_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("odac.security.session._REVOKED_LIMIT", 3)
+    sessions = Sessions(SECRETS)
+    made = [sessions.create() for _ in range(5)]
+    for each in made:
+        sessions.revoke(each.id)
+    assert [sessions.read(sessions.encode(each)) is None for each in made] == [False, False, True, True, True]
+
+
+def test_another_secret_refuses_it_and_rotation_accepts_the_old_one() -> None:
+    old, new = "a" * 32, "b" * 32
+    value = Sessions(Secrets(old)).encode(Sessions(Secrets(old)).create("ada"))
+    assert Sessions(Secrets(new)).read(value) is None
+    rotated = Sessions(Secrets([new, old]))
+    session = rotated.read(value)
+    assert session is not None
+    assert Sessions(Secrets(new)).read(rotated.encode(session)) is not None
+    assert Sessions(Secrets(old)).read(rotated.encode(session)) is None
+
+
+def test_a_token_is_no_session_and_a_session_no_token() -> None:
+    sessions, tokens = Sessions(SECRETS), Tokens(SECRETS)
+    session = sessions.create()
+    assert sessions.read(tokens.issue(session.id)) is None
+    assert not tokens.verify(sessions.encode(session), session.id)
+
+
+def test_what_is_not_json_cannot_be_a_sessions_user() -> None:
+    sessions = Sessions(SECRETS)
+    recursive: list[Any] = []
+    recursive.append(recursive)
+    for user in (object(), {"id": object()}, {"id": "\ud800"}, recursive):
+        with pytest.raises(TypeError, match="must be JSON"):
+            sessions.encode(sessions.create(user))
+
+
+def test_a_user_too_big_for_a_cookie_is_refused_with_what_to_do() -> None:
+    sessions = Sessions(SECRETS)
+    with pytest.raises(ValueError, match="load the rest by id"):
+        sessions.encode(sessions.create({"id": 7, "bio": "x" * 4000}))
+
+
+@pytest.mark.parametrize("size", [100, 1000, 2500, 2900])
+def test_whatever_can_be_written_can_be_read(size: int) -> None:
+    sessions = Sessions(SECRETS)
+    assert sessions.read(sessions.encode(sessions.create("x" * size))) is not None
+
+
+@given(st.text())
+def test_whatever_comes_it_is_refused_and_nothing_raised(value: str) -> None:
+    assert Sessions(SECRETS).read(value) is None
+
+
+def test_what_is_signed_but_not_ours_is_refused() -> None:
+    """An older version's cookie, say."""
+    sessions = Sessions(SECRETS)
+    for payload in (b"", b"e30", b"bm90IGpzb24", base64.urlsafe_b64encode(pickle.dumps({"id": 7})), b"W" * 999, b"A"):
+        assert sessions.read(sessions._signer.sign(payload).decode()) is None
+
+
+@given(
+    st.dictionaries(st.text(), st.one_of(st.none(), st.booleans(), st.integers(-(2**63), 2**63), st.text()), max_size=4)
+)
+def test_any_json_user_comes_back_equal(user: dict[str, Any]) -> None:
+    sessions = Sessions(SECRETS)
+    found = sessions.read(sessions.encode(sessions.create(user)))
+    assert found is not None
+    assert found.user == user
+
+
+def test_the_fingerprint_tells_sessions_and_users_apart_and_gives_neither_away() -> None:
+    sessions = Sessions(SECRETS)
+    one, other = sessions.create("ada"), sessions.create("ada")
+    prints = [each.fingerprint(user) for each in (one, other) for user in (None, "", "ada", "bob", 7)]
+    assert len(set(prints)) == len(prints)
+    assert one.fingerprint("ada") == one.fingerprint("ada")
+    renewed = Sessions(Secrets("b" * 32)).create()
+    renewed.id = one.id
+    assert renewed.fingerprint("ada") == one.fingerprint("ada")  # whatever the secret
+    assert all(each.isascii() and len(each) == 20 and one.id not in each for each in prints)
+
+
+def test_the_cookie_has_every_attribute_that_protects_it() -> None:
+    sessions = Sessions(SECRETS, max_age=3600)
+    plain, secure = Response(), Response()
+    sessions.set_cookie(plain, sessions.create(), secure=False)
+    sessions.set_cookie(secure, sessions.create(), secure=True)
+    assert attributes(plain) == ("odac", {"httponly", "max-age=3600", "path=/", "samesite=lax"})
+    assert attributes(secure) == ("__Host-odac", {"httponly", "max-age=3600", "path=/", "samesite=lax", "secure"})
+
+
+def attributes(response: Response) -> tuple[str, set[str]]:
+    cookie, *rest = response.headers["set-cookie"].split("; ")
+    return cookie.partition("=")[0], {each.lower() for each in rest}
+
+
+@pytest.mark.parametrize("max_age", [0, -1, 1.5, True, "3600"])
+def test_a_max_age_that_cannot_be_is_refused(max_age: Any) -> None:
+    with pytest.raises(ConfigurationError, match="max_age"):
+        Sessions(SECRETS, max_age=max_age)
+
+
+def test_nothing_of_it_is_logged_or_in_a_repr(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG):
+        sessions = Sessions(SECRETS)
+        session = sessions.create("ada")
+        value = sessions.encode(session)
+        sessions.read(value)
+        sessions.read(value[:-1])
+        sessions.read("x." + value)
+    assert caplog.records == []
+    assert session.id not in repr(session)
+    assert "ada" not in repr(session)
