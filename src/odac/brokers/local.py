@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Final
@@ -27,9 +28,6 @@ _END: Final = b"\0"
 class LocalBroker(MarkedBroker):
     """``local:///directory``, or ``local://`` in a worker whose supervisor has said where.
 
-    The event loop watches ZeroMQ's file descriptors, which tell changes and not states: after each use of a socket its
-    state is looked at, and now and then without any reason.
-
     Args:
         url: with the proxy's directory as its path.
 
@@ -50,17 +48,13 @@ class LocalBroker(MarkedBroker):
 
     async def _session(self) -> None:
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        talker = _Talker(context, self._to_proxy)
-        listener = _Listener(context, self._from_proxy)
+        talker = _Talker(context, self._to_proxy, self._marker)
+        listener = _Listener(context, self._from_proxy, self._received)
         try:
             self._changed.clear()
             for channel in (*self._wanted, self._marker):
                 listener.subscribe(channel)
-            await first_to_end(
-                listener.run(self._received),
-                talker.run(self._marker.encode() + _END),
-                self._live(talker, listener),
-            )
+            await first_to_end(_failure(talker), _failure(listener), self._live(talker, listener))
         finally:
             talker.close()
             listener.close()
@@ -86,77 +80,124 @@ class LocalBroker(MarkedBroker):
                 listener.subscribe(channel)
 
 
-class _Talker:
-    """The socket that publishes, and hears from the proxy what anybody wants at all: the rest is not even sent."""
+class _Socket(ABC):
+    """A ZeroMQ socket on the event loop.
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str) -> None:
-        self.greeted = asyncio.Event()
-        self._moved = asyncio.Event()
-        self._writable = asyncio.Event()
-        self._socket = context.socket(zmq.XPUB)
+    Its file descriptor tells changes and not states: after each use of the socket its state is looked at, and now and then
+    without any reason.
+
+    Args:
+        context: owns the socket.
+        kind: ZeroMQ's name for what it does.
+    """
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], kind: int) -> None:
+        self._socket = context.socket(kind)
         self._socket.set_hwm(HIGH_WATER)
         self._socket.linger = 0
-        # Without it, what is too much is dropped without a word; so it waits in the queue, which counts.
-        self._socket.setsockopt(zmq.XPUB_NODROP, 1)
-        self._socket.connect(address)
         self._loop = asyncio.get_running_loop()
-        self._loop.add_reader(self._socket.FD, self._moved.set)
+        self._again: asyncio.Handle | None = None
+        self._timer: asyncio.Handle | None = None
+        self.failed: asyncio.Future[None] = self._loop.create_future()
+
+    def connect(self, address: str) -> None:
+        """Connect, and begin to look."""
+        self._socket.connect(address)
+        self._loop.add_reader(self._socket.FD, self.look)
+        self._now_and_then()
 
     def close(self) -> None:
         """Release the socket."""
         self._loop.remove_reader(self._socket.FD)
+        for handle in (self._again, self._timer):
+            if handle is not None:
+                handle.cancel()
         self._socket.close(linger=0)
+        self.failed.cancel()
+
+    def look(self) -> None:
+        """See what there is to do."""
+        self._again = None
+        try:
+            if self._do():
+                # There is more, and others have waited.
+                self._soon()
+        except Exception as error:
+            if not self.failed.done():
+                self.failed.set_exception(error)
+
+    def _soon(self) -> None:
+        if self._again is None:
+            self._again = self._loop.call_soon(self.look)
+
+    def _now_and_then(self) -> None:
+        self._timer = self._loop.call_later(LOOK_AGAIN, self._now_and_then)
+        self._soon()
+
+    @abstractmethod
+    def _do(self) -> bool:
+        """Do what the socket's state allows; return whether there is more."""
+
+
+class _Talker(_Socket):
+    """The socket that publishes, and hears from the proxy what anybody wants at all: the rest is not even sent."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str, marker: str) -> None:
+        super().__init__(context, zmq.XPUB)
+        self.greeted = asyncio.Event()
+        self._greeting = b"\1" + marker.encode() + _END
+        self._writable = asyncio.Event()
+        # Without it, what is too much is dropped without a word; so it waits in the queue, which counts.
+        self._socket.setsockopt(zmq.XPUB_NODROP, 1)
+        self.connect(address)
 
     async def send(self, channel: str, payload: bytes) -> None:
         """Send, waiting while the proxy does not keep up."""
         parts = (channel.encode() + _END, payload)
         while True:
             try:
-                self._socket.send_multipart(parts, zmq.NOBLOCK)
+                self._socket.send_multipart(parts, zmq.NOBLOCK, copy=True)
             except zmq.Again:
                 self._writable.clear()
-                self._moved.set()
+                self._soon()
                 await self._writable.wait()
             else:
-                self._moved.set()
+                self._soon()
                 return
 
-    async def run(self, marker: bytes) -> None:
-        """Read what the proxy asks for, and notice when there is room again."""
-        while True:
+    def _do(self) -> bool:
+        for _ in range(READ_AT_ONCE):
             try:
-                while True:
-                    if self._socket.recv(zmq.NOBLOCK) == b"\1" + marker:
-                        self.greeted.set()
+                if self._socket.recv(zmq.NOBLOCK) == self._greeting:
+                    self.greeted.set()
             except zmq.Again:
-                pass
-            if _state(self._socket) & zmq.POLLOUT:
-                self._writable.set()
-            await _wait(self._moved)
+                break
+        else:
+            return True
+        if not self._writable.is_set() and _state(self._socket) & zmq.POLLOUT:
+            self._writable.set()
+        return False
 
 
-class _Listener:
+class _Listener(_Socket):
     """The socket that listens, and notices when the proxy is gone."""
 
-    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str) -> None:
+    def __init__(
+        self, context: zmq.Context[zmq.Socket[bytes]], address: str, received: Callable[[str, bytes], None]
+    ) -> None:
+        super().__init__(context, zmq.SUB)
+        self._received = received
         self._topics: set[bytes] = set()
-        self._moved = asyncio.Event()
-        self._socket = context.socket(zmq.SUB)
-        self._socket.set_hwm(HIGH_WATER)
-        self._socket.linger = 0
         self._watcher = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
-        self._socket.connect(address)
-        self._loop = asyncio.get_running_loop()
-        for socket in (self._socket, self._watcher):
-            self._loop.add_reader(socket.FD, self._moved.set)
+        self._loop.add_reader(self._watcher.FD, self.look)
+        self.connect(address)
 
     def close(self) -> None:
         """Release the sockets."""
-        for socket in (self._socket, self._watcher):
-            self._loop.remove_reader(socket.FD)
+        self._loop.remove_reader(self._watcher.FD)
         self._socket.disable_monitor()
         self._watcher.close(linger=0)
-        self._socket.close(linger=0)
+        super().close()
 
     def subscribe(self, channel: str) -> None:
         """Listen to a channel; ZeroMQ counts, so twice is made once here."""
@@ -164,6 +205,7 @@ class _Listener:
         if topic not in self._topics:
             self._topics.add(topic)
             self._socket.subscribe(topic)
+            self._soon()
 
     def unsubscribe(self, channel: str) -> None:
         """Listen to a channel no longer."""
@@ -171,21 +213,20 @@ class _Listener:
         if topic in self._topics:
             self._topics.discard(topic)
             self._socket.unsubscribe(topic)
+            self._soon()
 
-    async def run(self, received: Callable[[str, bytes], None]) -> None:
-        """Read until the proxy is gone, which is raised."""
-        while True:
+    def _do(self) -> bool:
+        for _ in range(READ_AT_ONCE):
             try:
-                for _ in range(READ_AT_ONCE):
-                    topic, payload = self._socket.recv_multipart(zmq.NOBLOCK)
-                    received(topic[:-1].decode(), payload)
+                topic, payload = self._socket.recv_multipart(zmq.NOBLOCK)
             except zmq.Again:
-                if _state(self._watcher) & zmq.POLLIN:
-                    raise BrokerError("the connection ended") from None
-                await _wait(self._moved)
-            else:
-                # There is more, and others have waited.
-                await asyncio.sleep(0)
+                break
+            self._received(topic[:-1].decode(), payload)
+        else:
+            return True
+        if _state(self._watcher) & zmq.POLLIN:
+            raise BrokerError("the connection ended")
+        return False
 
 
 def _state(socket: zmq.Socket[bytes]) -> int:
@@ -194,10 +235,5 @@ def _state(socket: zmq.Socket[bytes]) -> int:
     return events
 
 
-async def _wait(event: asyncio.Event) -> None:
-    try:
-        async with asyncio.timeout(LOOK_AGAIN):
-            await event.wait()
-    except TimeoutError:
-        pass
-    event.clear()
+async def _failure(socket: _Socket) -> None:
+    await socket.failed

@@ -25,6 +25,8 @@ FIRST_DELAY: Final = 0.1
 LONGEST_DELAY: Final = 3.0
 STOP_TIMEOUT: Final = 1.0
 CONFIRM_TIMEOUT: Final = 10.0
+CONFIRM_PAUSE: Final = 0.05
+"""Seconds between markers while nobody waits for one."""
 
 Send = Callable[[str, bytes], Awaitable[None]]
 """Hands a channel and a payload to the client library."""
@@ -204,7 +206,7 @@ class SessionBroker(Broker):
 class MarkedBroker(SessionBroker):
     """A broker that confirms nothing: a marker that this process sends to itself shows that what went before is through.
 
-    One marker is on its way at a time, while sending goes on.
+    One marker is on its way at a time, while sending goes on, and none without need.
 
     Args:
         url: the broker's.
@@ -215,6 +217,7 @@ class MarkedBroker(SessionBroker):
         self._marker = f"{url.namespace}.marker.{secrets.token_hex(16)}"
         self._handed_over = 0
         self._handed = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._returned = asyncio.Event()
 
     def _received(self, channel: str, payload: bytes) -> None:
@@ -238,6 +241,16 @@ class MarkedBroker(SessionBroker):
             count, self._handed_over = self._handed_over, 0
             await self._round_trip(send)
             self._queue.confirm(count)
+            try:
+                async with asyncio.timeout(CONFIRM_PAUSE):
+                    await self._hurry.wait()
+                    self._hurry.clear()
+            except TimeoutError:
+                pass
+
+    async def _confirmed(self) -> None:
+        self._hurry.set()
+        await super()._confirmed()
 
     async def _round_trip(self, send: Send) -> None:
         """Return once everything sent so far is through."""
