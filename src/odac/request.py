@@ -103,7 +103,7 @@ class Request:
         """The client's address as the server saw it; None where there is none (a Unix socket).
 
         ``X-Forwarded-For`` is never read here, for anybody can send it. Behind a proxy, have the server read it from
-        that proxy alone: ``odac run --proxy-headers --forwarded-allow-ips ADDRESS``.
+        that proxy alone: ``odac run --proxy-headers`` with ``$FORWARDED_ALLOW_IPS`` set to its address.
         """
         client = self.scope.get("client")
         return client[0] if client else None

@@ -118,6 +118,6 @@ def test_what_a_browser_sends_is_read_as_it_was(cookies: dict[str, str]) -> None
 def test_a_long_header_takes_no_longer_than_its_length_says(piece: bytes) -> None:
     """16 KiB is all that a handshake may have; what is quadratic shows at sixteen times that."""
     junk = piece * (262_144 // len(piece))
-    begin = time.perf_counter()
+    begin = time.process_time()
     parse_cookies([junk, b'a="' + junk + b'"'])
-    assert time.perf_counter() - begin < 1.0
+    assert time.process_time() - begin < 1.0

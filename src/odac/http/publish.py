@@ -16,6 +16,7 @@ from starlette.responses import Response
 
 from odac.errors import ConfigurationError
 from odac.http.answers import explain, json_answer
+from odac.realtime.audience import check_room
 
 __all__ = ["Publication", "PublishEndpoint"]
 
@@ -108,7 +109,7 @@ def _parsed(body: bytes) -> Publication:
     """The publication in a request's body.
 
     Raises:
-        ValueError: it is not one; the message says what is wrong.
+        ValueError: it is not one, or a room's name is not allowed; the message says what is wrong.
     """
     try:
         content = msgspec.json.decode(body)
@@ -140,7 +141,7 @@ def _rooms(content: dict[str, Any]) -> tuple[str, ...]:
     # An empty list must not come to mean everybody.
     if not isinstance(rooms, list) or not rooms or not all(isinstance(room, str) and room for room in rooms):
         raise ValueError('"room" must be a room\'s name, "rooms" a list of at least one.')
-    return tuple(rooms)
+    return tuple(map(check_room, rooms))
 
 
 def _hashed(key: str) -> bytes:

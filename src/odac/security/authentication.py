@@ -117,6 +117,27 @@ class AuthService:
         if previous is not None:
             self._end(previous)
 
+    def session(self, request: Any = None) -> Session | None:
+        """The session of the HTTP request being answered, or None; for views that are not ``async``.
+
+        Args:
+            request: as for :meth:`login`.
+        """
+        return self._where(request)[1]
+
+    async def user(self, request: Any = None) -> Any:
+        """Who makes the HTTP request being answered, or None: what :meth:`Authentication.user` is for a connection.
+
+        Args:
+            request: as for :meth:`login`.
+        """
+        scope = getattr(request, "scope", None)
+        known = Request(scope) if isinstance(scope, Mapping) else current_request.get()
+        if known is not None:
+            return await self.connection(known).user()
+        session = self.session(request)
+        return None if session is None else session.user
+
     def user_id(self, user: Any) -> Any:
         """What identifies a user, or None where nothing does: see the ``user_id`` argument."""
         if user is None or isinstance(user, (str, int)):
@@ -149,8 +170,8 @@ class AuthService:
         if not self._told:
             self._told = True
             _log.warning(
-                "login() and logout() do not know the request that they answer, so they take it for plain HTTP and "
-                "cannot end the session before. Serve the app through Odac(http=app), or pass request=request"
+                "app.auth does not know which request is being answered, so it takes it for plain HTTP with no "
+                "session. Serve the app through Odac(http=app), or pass request=request"
             )
         return False, None
 

@@ -150,7 +150,7 @@ def _foreign(origin: bytes, parsed: _Origin, own: _Origin) -> str:
     """Why a well-formed origin is refused, with what to set."""
     reason = f"Origin {_shown(origin)} is not this server's own {_shown(_text(*own).encode())}"
     if parsed[1] == own[1] and (parsed[0], own[0]) == (b"https", b"http"):
-        reason += "; behind a proxy that ends TLS, run the server with --proxy-headers so that it knows of the https"
+        reason += "; behind a proxy that ends TLS, run the server with --proxy-headers and $FORWARDED_ALLOW_IPS"
     return reason + f"; if pages from there may connect, add it: origins=[{_shown(origin)}]"
 
 

@@ -127,6 +127,7 @@ def test_any_of_several_keys_will_do() -> None:
         (b'{"rooms": ["a", 1], "data": 1}', "at least one"),
         (b'{"room": "", "data": 1}', "must be a room's name"),
         (b'{"room": ["a"], "data": 1}', "must be a room's name"),
+        (b'{"room": "\\u0001user:7", "data": 1}', "control character"),
         (b'{"room": null, "data": 1}', "must be a room's name"),
         (b'{"broadcast": false, "data": 1}', "must be true"),
         (b'{"broadcast": 1, "data": 1}', "must be true"),

@@ -185,6 +185,58 @@ def test_a_request_that_is_none_is_refused() -> None:
         Site().auth.login(Response(), ADA, {"scheme": "https"})
 
 
+def test_a_view_can_ask_who_makes_its_request() -> None:
+    site = Site()
+    assert site.auth.session(SimpleNamespace(is_secure=False, cookies={})) is None
+    site.visit(lambda response: site.auth.login(response, ADA))
+    flask_like = SimpleNamespace(is_secure=False, cookies=site.cookies)
+    session = site.auth.session(flask_like)
+    assert session is not None
+    assert session.user == ADA
+    starlette_like = SimpleNamespace(scope=site.request("http").scope)
+    with_its_own_user = SimpleNamespace(scope={**starlette_like.scope, "headers": [], "user": User(1)})
+    assert asyncio.run(site.auth.user(flask_like)) == ADA
+    assert asyncio.run(site.auth.user(starlette_like)) == ADA
+    assert asyncio.run(site.auth.user(with_its_own_user)) == User(1)
+    reset = current_request.set(site.request("http"))
+    try:
+        assert asyncio.run(site.auth.user()) == ADA
+        assert asyncio.run(site.auth.user(with_its_own_user)) == User(1)  # the innermost knows most
+    finally:
+        current_request.reset(reset)
+    assert asyncio.run(site.auth.user()) is None
+
+
+def test_a_thousand_users_who_are_looked_up_at_once_are_never_mixed_up() -> None:
+    site = Site()
+
+    @site.auth.authenticate
+    async def find(request: Request) -> Any:
+        number = int(request.query["user"])
+        for _ in range(number % 7):
+            await asyncio.sleep(0)
+        if number % 3 == 0:
+            raise LookupError
+        return {"id": number} if number % 3 == 1 else None
+
+    async def one(number: int) -> Any:
+        value = site.sessions.encode(site.sessions.create({"id": -number}))
+        headers = [(b"cookie", f"odac={value}".encode())]
+        request = Request(
+            {"type": "websocket", "path": "/", "query_string": f"user={number}".encode(), "headers": headers}
+        )
+        try:
+            return await site.auth.connection(request).user_id()
+        except LookupError:
+            return None
+
+    async def go() -> list[Any]:
+        return await asyncio.gather(*map(one, range(1000)))
+
+    expected = [(None, number, -number)[number % 3] for number in range(1000)]
+    assert asyncio.run(go()) == expected
+
+
 # Finding the user of a connection.
 
 

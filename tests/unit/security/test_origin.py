@@ -261,8 +261,8 @@ def test_allowed_means_equal_after_parsing(page: bytes, origin_host: bytes, host
 def test_a_long_header_takes_no_longer_than_its_length_says(piece: bytes) -> None:
     """16 KiB is all that a handshake may have; a backtracking parser would take seconds over some of these."""
     junk = (piece * 16384)[:16384]
-    begin = time.perf_counter()
+    begin = time.process_time()
     for each in (junk, b"http://" + junk, b"http://[" + junk, b"http://a:" + junk):
         OriginPolicy().refusal(scope(each, each))
         OriginPolicy().refusal(scope(b"http://example.com", each))
-    assert time.perf_counter() - begin < 0.25
+    assert time.process_time() - begin < 0.25
