@@ -4,7 +4,7 @@ import asyncio
 from typing import Any
 
 import pytest
-from client_fakes import idle, run
+from tests.unit.client.client_fakes import idle, run
 
 from odac.client.events import WAITING, Events
 from odac.errors import Disconnected

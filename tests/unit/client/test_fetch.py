@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trustme
-from client_fakes import run
+from tests.unit.client.client_fakes import run
 
 from odac.client.address import Address
 from odac.client.fetch import MAX_BODY, Answer, get
