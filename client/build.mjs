@@ -36,6 +36,7 @@ async function bundle(entry, file, format) {
 
 await bundle('global', 'odac.js', 'iife')
 await bundle('module', 'odac.mjs', 'esm')
+await bundle('shared/worker', 'odac-worker.js', 'iife')
 
 const types = execFileSync(process.execPath, [
   join(root, 'node_modules/typescript/bin/tsc'),
@@ -61,7 +62,7 @@ if (!process.argv[2]) {
   cpSync(join(output, 'odac.mjs.map'), join(dist, 'index.js.map'))
 }
 
-for (const file of ['odac.js', 'odac.mjs']) {
+for (const file of ['odac.js', 'odac.mjs', 'odac-worker.js']) {
   const bytes = readFileSync(join(output, file))
   console.log(`${file}: ${bytes.length} bytes, ${gzipSync(bytes, { level: 9 }).length} gzipped`)
 }

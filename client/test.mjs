@@ -30,5 +30,5 @@ await build({
 })
 
 const files = names.map((name) => join(output, name.replace(/\.tsx?$/, '.mjs')))
-const { status } = spawnSync(process.execPath, ['--enable-source-maps', '--test', ...files], { stdio: 'inherit' })
+const { status } = spawnSync(process.execPath, ['--enable-source-maps', '--test', '--test-reporter=spec', ...files], { stdio: 'inherit' })
 process.exit(status ?? 1)

@@ -8,6 +8,8 @@ export interface Credentials {
 
 /** The part of the browser that a connection needs, so that tests can bring their own. */
 export interface Environment {
+  /** Ask for credentials even where no token is to be sent: somebody wants to know whose session it is. */
+  readonly identified?: boolean
   /** @throws SyntaxError or SecurityError as the WebSocket constructor does. */
   socket(url: string, protocols: string[]): WebSocket
   /** Ask the token endpoint. Rejects when there is no answer to work with. */
@@ -24,19 +26,31 @@ export interface Environment {
   online(): boolean
 }
 
+/** How long an answer of the token endpoint may take. */
+const FETCH_TIMEOUT = 10_000
+
+const ask = async (url: string): Promise<Credentials> => {
+  const signal = AbortSignal.timeout?.(FETCH_TIMEOUT) ?? null
+  const response = await fetch(url, { credentials: 'same-origin', cache: 'no-store', signal })
+  // 404: an app without a token endpoint. Anything else is an outage, or a refusal that a retry may outlive.
+  if (response.status === 404) return {}
+  if (!response.ok) throw new Error(`Odac: ${url} answered ${response.status}`)
+  return (await response.json()) as Credentials
+}
+
+let asked: Promise<unknown> = Promise.resolve()
+
 /** The real thing, in a page or a worker. `prefix` is where the app serves its token endpoint. */
 export const browserEnvironment = (prefix: string): Environment => ({
   socket: (url, protocols) => new WebSocket(url, protocols),
-  fetchCredentials: async () => {
-    const url = prefix + '/token'
-    const response = await fetch(url, { credentials: 'same-origin', cache: 'no-store' })
-    // 404: an app without a token endpoint. Anything else is an outage, or a refusal that a retry may outlive.
-    if (response.status === 404) return {}
-    if (!response.ok) throw new Error(`Odac: ${url} answered ${response.status}`)
-    return (await response.json()) as Credentials
+  fetchCredentials: () => {
+    // One at a time: two questions without a session cookie would make two sessions, and one token useless. And whose
+    // session it is must be learnt in the order in which it changed.
+    const answer = asked.then(() => ask(prefix + '/token'))
+    asked = answer.catch(() => {})
+    return answer
   },
   takePageToken: () => {
-    if (typeof document === 'undefined') return undefined
     const meta = document.querySelector<HTMLMetaElement>('meta[name="odac-token"]')
     // Removed, because a second connection must not use it again.
     meta?.remove()

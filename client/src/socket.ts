@@ -1,5 +1,5 @@
-import { decode, encode } from './codec'
-import { OPEN, type Sink, type Transport } from './connection'
+import { decode, encode, type Payload } from './codec'
+import { OPEN, type Sink, type Transport } from './transport'
 import { Emitter } from './emitter'
 
 /** What a socket sees of the page that it lives in. */
@@ -7,24 +7,38 @@ export interface Page extends Pick<EventTarget, 'addEventListener' | 'removeEven
   readonly document: { readonly visibilityState: string }
 }
 
-const EVENTS = ['online', 'offline', 'visibilitychange', 'pagehide', 'pageshow']
+const EVENTS = ['online', 'offline', 'visibilitychange', 'pagehide', 'pageshow', 'freeze', 'resume']
+
+type Connect = (sink: Sink) => Transport
 
 /** What the page's author holds: listeners, encoding, and the page's comings and goings, over any transport. */
 export class Socket extends Emitter {
   readonly #page: Page
-  readonly #transport: Transport
   readonly #onPageEvent: (event: Event) => void
+  #transport: Transport
 
-  constructor(page: Page, connect: (sink: Sink) => Transport) {
+  /** `connect` makes the transport, and may `replace` it later, handing over what waits to be sent. */
+  constructor(
+    page: Page,
+    connect: (sink: Sink, replace: (connect: Connect, queued: Payload[]) => void) => Transport,
+  ) {
     super()
     this.#page = page
-    this.#transport = connect((event, ...args) => this.emit(event, event === 'message' ? args.map(decode) : args))
-    this.#onPageEvent = (event) => {
-      if (event.type === 'offline') this.emit('offline', [])
-      else if (event.type === 'pagehide') this.#transport.suspend((event as PageTransitionEvent).persisted)
-      else if (page.document.visibilityState !== 'hidden') this.#transport.wake()
+    const sink: Sink = (event, ...args) => {
+      if (event) this.emit(event, event === 'message' ? args.map(decode) : args)
     }
-    for (const type of EVENTS) page.addEventListener(type, this.#onPageEvent)
+    this.#transport = connect(sink, (other, queued) => {
+      this.#transport = other(sink)
+      for (const payload of queued) this.#transport.send(payload)
+    })
+    this.#onPageEvent = (event) => {
+      const { type } = event
+      if (type === 'offline') this.emit('offline', [])
+      else if (type === 'pagehide' || type === 'freeze') this.#transport.suspend((event as PageTransitionEvent).persisted)
+      else if (type !== 'visibilitychange' || page.document.visibilityState === 'visible') this.#transport.wake()
+    }
+    // Capturing, because some of these are the document's and do not bubble.
+    for (const type of EVENTS) page.addEventListener(type, this.#onPageEvent, true)
   }
 
   get connected(): boolean {
@@ -41,6 +55,6 @@ export class Socket extends Emitter {
 
   close(code?: number, reason?: string): void {
     this.#transport.close(code, reason)
-    for (const type of EVENTS) this.#page.removeEventListener(type, this.#onPageEvent)
+    for (const type of EVENTS) this.#page.removeEventListener(type, this.#onPageEvent, true)
   }
 }

@@ -1,0 +1,208 @@
+import { Connection } from '../connection'
+import type { Environment } from '../environment'
+import { CLOSED, OPEN, type Sink } from '../transport'
+import type { Locks, Port, Subject, ToHub, ToTab } from './protocol'
+
+/** How long a tab may say nothing. Hidden ones are woken once a minute; a longer silence is a frozen tab. */
+const SILENCE = 150_000
+/** How often silent tabs are looked for, and how soon a failed question about the session is asked again. */
+const SWEEP = 30_000
+const ASK_AGAIN = 3_000
+
+interface Tab {
+  readonly port: Port
+  heard: number
+  lock?: string | undefined
+  group?: Group | undefined
+}
+
+const say = (port: Port, message: ToTab): void => port.postMessage(message)
+
+/** The tabs of one subject, and their connection. */
+interface Group {
+  readonly key: string
+  /** Those that may hear the connection. */
+  readonly members: Set<Tab>
+  /** Those that came when it was there already, and whose session has yet to be compared with its. */
+  readonly waiting: Set<Tab>
+  connection: Connection
+}
+
+/**
+ * Holds the connections that tabs share: in a SharedWorker, or in the tab that leads.
+ *
+ * All tabs have one cookie jar, so that there is one current session, and the connections here are always that
+ * session's. The hub asks the token endpoint whose session it is when it connects, when a tab comes, goes or is looked
+ * at again. If the answer is another one than before, every connection is closed and the tabs have to join anew.
+ */
+export class Hub {
+  readonly #env: Environment
+  readonly #locks: Locks | undefined
+  readonly #groups = new Map<string, Group>()
+  #session: string | undefined
+  /** The questions about the session, one after the other, and whether the last of them is still to be asked. */
+  #asked: Promise<void> = Promise.resolve()
+  #planned = false
+  #sweep = 0
+  #again = 0
+
+  constructor(env: Environment, locks: Locks | undefined) {
+    this.#locks = locks
+    this.#env = {
+      ...env,
+      identified: true,
+      // It would tell nothing about the session.
+      takePageToken: () => undefined,
+      fetchCredentials: async () => {
+        const credentials = await env.fetchCredentials()
+        this.#identify(credentials.session)
+        return credentials
+      },
+    }
+    this.#sweepLater()
+  }
+
+  /** Serve the tab at the other end of `port`. */
+  attach(port: Port): void {
+    const tab: Tab = { port, heard: 0 }
+    port.onmessage = ({ data }: MessageEvent<ToHub>) => {
+      tab.heard = this.#env.now()
+      const [kind, value] = data
+      if (kind === 'join') this.#join(tab, value, data[2])
+      else if (kind === 'leave') this.#leave(tab)
+      else if (!tab.group) say(port, ['gone', kind === 'send'])
+      else if (kind === 'send') tab.group.connection.send(value)
+      else {
+        say(port, ['beat'])
+        if (kind === 'wake') {
+          tab.group.connection.wake()
+          this.#check()
+        }
+      }
+    }
+    say(port, ['ready'])
+  }
+
+  /** Close every connection: another hub takes over. */
+  stop(): void {
+    this.#env.clearTimeout(this.#sweep)
+    this.#env.clearTimeout(this.#again)
+    for (const group of [...this.#groups.values()]) this.#dissolve(() => {}, group)
+  }
+
+  #join(tab: Tab, subject: Subject, lock: string | undefined): void {
+    if (tab.group) return
+    if (lock && !tab.lock) {
+      tab.lock = lock
+      // Granted when the tab lets go of it, which a crashed one does too.
+      this.#locks
+        ?.request(lock, () => {
+          this.#leave(tab)
+          tab.port.close()
+        })
+        .catch(() => {})
+    }
+    const key = JSON.stringify(subject)
+    let group = this.#groups.get(key)
+    if (group) {
+      tab.group = group
+      group.waiting.add(tab)
+      this.#check()
+    } else {
+      // Nothing to compare with: the connection asks for itself before it connects.
+      group = { key, members: new Set([tab]), waiting: new Set() } as unknown as Group
+      tab.group = group
+      this.#groups.set(key, group)
+      group.connection = new Connection(this.#env, ...subject, this.#relay(group))
+    }
+  }
+
+  /** Where the events of a group's connection go. */
+  #relay(group: Group): Sink {
+    return (event, ...args) => {
+      const { connection, members, waiting, key } = group
+      if (this.#groups.get(key) !== group) return
+      for (const tab of members) this.#tell(tab, event, ...args)
+      // The next to join gets a new one. So do those who wait: they may be of another session.
+      if (connection.ended && event === 'close') {
+        this.#dissolve(({ port }) => say(port, ['gone', false]), group, waiting)
+      }
+    }
+  }
+
+  #tell({ port, group }: Tab, event: Parameters<Sink>[0], ...args: unknown[]): void {
+    const { state, ended } = (group as Group).connection
+    say(port, ['event', state, ended, this.#session, event, ...args])
+  }
+
+  #leave(tab: Tab): void {
+    const { group } = tab
+    if (!group) return
+    tab.group = undefined
+    group.members.delete(tab)
+    group.waiting.delete(tab)
+    if (!group.members.size && !group.waiting.size) this.#dissolve(() => {}, group)
+    // Who leaves may do so by logging out.
+    this.#check()
+  }
+
+  /** Close the connection of `group`, forget its tabs, and call `tell` with those of them that are in `told`. */
+  #dissolve(tell: (tab: Tab) => void, group: Group, told: Iterable<Tab> = [...group.members, ...group.waiting]): void {
+    // First, so that what the closing connection says reaches nobody.
+    this.#groups.delete(group.key)
+    group.connection.close()
+    for (const tab of [...group.members, ...group.waiting]) tab.group = undefined
+    for (const tab of told) tell(tab)
+  }
+
+  /** The current session is `session`. */
+  #identify(session: string | undefined): void {
+    const before = this.#session
+    this.#session = session
+    if (session && (!before || before === session)) return
+    const message: ToTab = session ? ['gone', false] : ['alone']
+    for (const group of [...this.#groups.values()]) this.#dissolve(({ port }) => say(port, message), group)
+  }
+
+  /** Ask whose session it is, and let in those who wait for the answer. */
+  #check(): void {
+    // A question that has not been asked yet is the question of all who come until then.
+    if (this.#planned || !this.#groups.size) return
+    this.#planned = true
+    this.#asked = this.#asked.then(async () => {
+      this.#planned = false
+      const waiting = [...this.#groups.values()].flatMap((group) => [...group.waiting])
+      const answered = await this.#env.fetchCredentials().then(
+        () => true,
+        () => false,
+      )
+      for (const tab of waiting) this.#admit(tab, answered)
+    })
+  }
+
+  #admit(tab: Tab, compared: boolean): void {
+    const { group } = tab
+    if (!group?.waiting.has(tab)) return
+    const { connection, members, waiting } = group
+    // A connection that is down asks for itself before it comes up; with one that is up, nobody is let in unseen.
+    if (!compared && connection.state !== CLOSED) {
+      this.#env.clearTimeout(this.#again)
+      this.#again = this.#env.setTimeout(() => this.#check(), ASK_AGAIN)
+      return
+    }
+    waiting.delete(tab)
+    members.add(tab)
+    this.#tell(tab, connection.state === OPEN ? 'open' : '')
+    connection.wake()
+  }
+
+  #sweepLater(): void {
+    this.#sweep = this.#env.setTimeout(() => {
+      const limit = this.#env.now() - SILENCE
+      for (const { members, waiting } of [...this.#groups.values()]) {
+        for (const tab of [...members, ...waiting]) if (tab.heard < limit) this.#leave(tab)
+      }
+      this.#sweepLater()
+    }, SWEEP)
+  }
+}

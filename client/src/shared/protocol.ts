@@ -1,0 +1,46 @@
+// What a tab and the hub that holds its connection say to each other. Arrays, because they survive minifying.
+import type { OdacEvents } from '../api'
+import type { Payload } from '../codec'
+import type { Settings } from '../connection'
+
+/** One end of a line between a tab and the hub: a `MessagePort`, or a `BroadcastChannel` for the two of them. */
+export interface Port {
+  onmessage: ((event: MessageEvent) => void) | null
+  postMessage(message: unknown): void
+  close(): void
+}
+
+/** What connections are shared by, apart from the session, which only the hub gets to know. */
+export type Subject = readonly [url: string, settings: Settings]
+
+export type ToHub =
+  /** Let me in. `lock` is a Web Lock that the tab holds for as long as it lives. */
+  | readonly ['join', subject: Subject, lock: string | undefined]
+  | readonly ['send', payload: Payload]
+  /** I have just come back: is everything as it was? */
+  | readonly ['wake']
+  /** Am I still in? */
+  | readonly ['beat']
+  | readonly ['leave']
+
+export type ToTab =
+  /** The hub listens now. */
+  | readonly ['ready']
+  /** You are in. */
+  | readonly ['beat']
+  /** You are not in, or no longer; what you sent since is lost. */
+  | readonly ['gone', lost: boolean]
+  /** There is no way to tell whose session this is, so that nothing can be shared. */
+  | readonly ['alone']
+  /** Something has happened to the connection, or, without a name, its state has changed. `session` is whose it is. */
+  | readonly [
+      kind: 'event',
+      state: number,
+      ended: boolean,
+      session: string | undefined,
+      event: keyof OdacEvents | '',
+      ...args: unknown[],
+    ]
+
+/** The part of `navigator.locks` that is used. */
+export type Locks = Pick<LockManager, 'request'>

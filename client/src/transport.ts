@@ -1,0 +1,65 @@
+import type { OdacEvents } from './api'
+import type { Payload } from './codec'
+import { SendQueue } from './queue'
+
+export const CONNECTING = 0
+export const OPEN = 1
+export const CLOSING = 2
+export const CLOSED = 3
+
+/** Where events go. A message is still the payload; without a name, only the state has changed. */
+export type Sink = (event: keyof OdacEvents | '', ...args: unknown[]) => void
+
+/** What a socket for the page stands on: a connection of its own, or its share of one. */
+export abstract class Transport {
+  state = CONNECTING
+  /** Closed for good. */
+  ended = false
+
+  protected readonly queue = new SendQueue()
+  protected readonly emit: Sink
+
+  constructor(emit: Sink) {
+    this.emit = emit
+  }
+
+  /** Send now, or keep for later. False if neither is possible, which is an `error` event too. */
+  send(payload: Payload): boolean {
+    const sent = this.state === OPEN && this.transmit(payload)
+    if (sent || (!this.ended && this.queue.add(payload))) return true
+    this.fail('message refused: ' + (this.ended ? 'the connection is closed' : 'the send queue is full'))
+    return false
+  }
+
+  abstract close(code?: number, reason?: string): void
+
+  /** Try now what would be tried later: the network is back, or the page is looked at again. */
+  abstract wake(): void
+
+  /**
+   * Let go of everything until `wake`: the page goes away, into the back/forward cache if `persisted`. Undefined: it
+   * stays, but is frozen.
+   */
+  abstract suspend(persisted: boolean | undefined): void
+
+  /** Whether the payload could be handed over. */
+  protected abstract transmit(payload: Payload): boolean
+
+  /** Open: what has waited goes first. */
+  protected opened(): void {
+    // The event tells it: nobody may send before what has waited.
+    this.state = OPEN
+    for (const payload of this.queue.take()) this.transmit(payload) || this.queue.add(payload)
+    this.emit('open')
+  }
+
+  protected setState(state: number): void {
+    if (this.state === state) return
+    this.state = state
+    this.emit('')
+  }
+
+  protected fail(message: string): void {
+    this.emit('error', new Error('Odac: ' + message))
+  }
+}

@@ -1,0 +1,84 @@
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { control, decode, encode, fromWire, toWire } from '../src/codec'
+import { vectors } from './vectors'
+
+const bytes = (payload: unknown): number[] => [...new Uint8Array(payload as ArrayBuffer)]
+
+for (const { why, application, wire } of vectors.escaping) {
+  test(`escaping: ${why}`, () => {
+    assert.equal(toWire(application), wire)
+    assert.equal(fromWire(wire), application)
+  })
+}
+
+for (const { why, text, kind, values } of vectors.control) {
+  test(`control: ${why}`, () => assert.deepEqual(fromWire(text), [kind, ...values]))
+}
+
+for (const { why, text } of vectors.malformed_control) {
+  test(`malformed control: ${why}`, () => {
+    const message = fromWire(text)
+    assert.ok(Array.isArray(message), 'it must not reach the application')
+    assert.notEqual(typeof message[0], 'string')
+  })
+}
+
+test('a control message of our own is one for the other side', () => {
+  assert.deepEqual(fromWire(control('pong')), ['pong'])
+})
+
+for (const data of [{ a: [1, null] }, [], 0, -1.5, true, false, null]) {
+  test(`${JSON.stringify(data)} travels as JSON`, () => {
+    assert.equal(encode(data), JSON.stringify(data))
+    assert.deepEqual(decode(encode(data)), data)
+  })
+}
+
+test('a string travels as it is', () => assert.equal(encode('hello'), 'hello'))
+
+for (const data of [undefined, () => 1, Symbol('s')]) {
+  test(`${typeof data} is refused`, () => assert.throws(() => encode(data), /Odac: \w+ has no JSON form/))
+}
+
+test("a typed array travels as its own bytes, not as numbers, and not as its whole buffer's", () => {
+  const whole = new Uint8Array([9, 9, 1, 2, 3, 4, 9, 9])
+  assert.deepEqual(bytes(encode(new Uint16Array(whole.buffer, 2, 2))), [1, 2, 3, 4])
+  assert.deepEqual(bytes(encode(new DataView(whole.buffer, 2, 3))), [1, 2, 3])
+  assert.deepEqual(bytes(encode(whole.buffer)), [...whole])
+  assert.deepEqual(bytes(encode(new Float64Array([1]))), [0, 0, 0, 0, 0, 0, 240, 63])
+})
+
+test('shared memory is copied into ordinary memory, which a WebSocket needs', () => {
+  const shared = new Uint8Array(new SharedArrayBuffer(2))
+  shared.set([7, 8])
+  const payload = encode(shared)
+  assert.ok(payload instanceof ArrayBuffer)
+  assert.deepEqual(bytes(payload), [7, 8])
+})
+
+test('what is changed after encoding does not change the message', () => {
+  const view = new Uint8Array([1])
+  const payloads = [encode(view), encode(view.buffer)]
+  view[0] = 2
+  for (const payload of payloads) assert.deepEqual(bytes(payload), [1])
+})
+
+test('a Blob stays one', () => {
+  const blob = new Blob(['x'])
+  assert.equal(encode(blob), blob)
+})
+
+test('text that is no JSON arrives as text, binary as it is', () => {
+  assert.equal(decode('hello'), 'hello')
+  assert.equal(decode('{"a":'), '{"a":')
+  assert.equal(decode(''), '')
+  const buffer = new ArrayBuffer(1)
+  assert.equal(decode(buffer), buffer)
+})
+
+test('__proto__ in JSON is a key like any other', () => {
+  const data = decode('{"__proto__": {"admin": true}}') as Record<string, unknown>
+  assert.equal(data['admin'], undefined)
+  assert.deepEqual(Object.keys(data), ['__proto__'])
+})

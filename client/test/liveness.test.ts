@@ -1,0 +1,133 @@
+// Connections that are dead without anybody having said so, and pages that sleep.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { settle } from './fakes/clock'
+import { Harness, opened } from './harness'
+
+const PING = String.fromCharCode(0x1e) + '["ping"]'
+
+test('after the silence of a ping interval it asks, and 10 s later the connection is dead', async () => {
+  const { clock, socket, log, env } = await opened()
+  await clock.advance(24_999)
+  assert.deepEqual(socket.sent, [])
+  await clock.advance(1)
+  assert.deepEqual(socket.sent, [PING])
+  await clock.advance(9999)
+  assert.deepEqual(log.names, ['open'])
+  await clock.advance(1)
+  assert.deepEqual(log.take().slice(1), [['close', 1006, 'no sign of life from the server'], ['reconnecting', 1, 3000]])
+  assert.equal(socket.alive, false)
+  // Whatever the dead one still says is not heard.
+  socket.receive('ghost').end(1000)
+  assert.deepEqual(log.take(), [])
+  await clock.advance(3000)
+  assert.equal(env.sockets.length, 2)
+})
+
+test('anything that arrives keeps it alive', async () => {
+  const { clock, socket, log } = await opened()
+  for (let n = 0; n < 40; n++) {
+    await clock.advance(20_000)
+    if (n % 2) socket.receive('x')
+    else socket.control('later')
+  }
+  await clock.advance(20_000)
+  assert.deepEqual(new Set(log.names), new Set(['open', 'message']))
+  assert.deepEqual(socket.sent, [])
+})
+
+test('an answer to the question keeps it alive', async () => {
+  const { clock, socket, log } = await opened()
+  for (let n = 0; n < 5; n++) {
+    await clock.advance(25_000)
+    assert.equal(socket.sent.length, n + 1)
+    socket.control('pong')
+    // The silence counts from the answer.
+    await clock.advance(10_000)
+    socket.control('later')
+  }
+  assert.deepEqual(log.names, ['open'])
+})
+
+test("the interval is the hello's", async () => {
+  const harness = await new Harness().open(1)
+  await harness.clock.advance(1000 + 10_000)
+  assert.deepEqual(harness.log.names, ['open', 'close', 'reconnecting'])
+})
+
+test('a server that promises nothing is trusted', async () => {
+  const { clock, env, log } = new Harness()
+  await settle()
+  env.last.accept('')
+  await clock.advance(3_600_000)
+  assert.deepEqual(log.names, ['open'])
+  assert.equal(clock.pending, 0)
+})
+
+test('a machine that slept asks before it gives up a connection', async () => {
+  const { clock, socket, log } = await opened()
+  clock.sleep(3_600_000)
+  await clock.advance(25_000)
+  assert.deepEqual(socket.sent, [PING])
+  socket.receive('waiting all the time')
+  await clock.advance(10_000)
+  assert.deepEqual(log.names, ['open', 'message'])
+})
+
+test('waking up asks at once', async () => {
+  const { clock, socket, log, connection } = await opened()
+  connection.wake()
+  assert.deepEqual(socket.sent, [PING])
+  await clock.advance(10_000)
+  assert.deepEqual(log.names, ['open', 'close', 'reconnecting'])
+})
+
+test('into the back/forward cache a connection is closed, and it comes back', async () => {
+  const harness = await opened()
+  const { clock, connection, log, env } = harness
+  connection.suspend(true)
+  assert.deepEqual([connection.state, env.last.alive, clock.pending], [3, false, 0])
+  assert.deepEqual(log.take().slice(1), [['close', 1001, '']])
+  assert.equal(connection.send('kept'), true)
+  await clock.advance(600_000)
+  assert.equal(env.sockets.length, 1)
+  connection.wake()
+  await harness.open()
+  assert.deepEqual(log.take(), [['open']])
+  assert.deepEqual(env.last.sent, ['kept'])
+})
+
+test('so is an attempt, and the wait for one', async () => {
+  const waiting = await opened()
+  waiting.socket.end()
+  const connecting = new Harness()
+  for (const { connection, clock, env } of [waiting, connecting]) {
+    connection.suspend(true)
+    await clock.advance(600_000)
+    assert.equal(connection.state, 3)
+    assert.ok(env.sockets.every(({ alive }) => !alive))
+    const before = env.sockets.length
+    connection.wake()
+    await settle()
+    assert.equal(env.sockets.length, before + 1)
+  }
+})
+
+test('a page that goes for good, or is only frozen, is left to the browser', async () => {
+  for (const persisted of [false, undefined]) {
+    const { connection, env } = await opened()
+    connection.suspend(persisted)
+    assert.deepEqual([connection.state, env.last.alive], [1, true])
+  }
+})
+
+test('a closed connection does not come back from the cache', async () => {
+  const { connection, env, log } = await opened()
+  connection.close()
+  env.last.end(1000)
+  log.take()
+  connection.suspend(true)
+  connection.wake()
+  await settle()
+  assert.deepEqual([env.sockets.length, log.take()], [1, []])
+})

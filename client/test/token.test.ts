@@ -1,0 +1,152 @@
+// Which token goes into the handshake, and what follows when it is refused.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { settle } from './fakes/clock'
+import { FakeEnvironment } from './fakes/environment'
+import { Harness, opened } from './harness'
+
+test('odac.v1 is offered first, the token beside it', async () => {
+  const { env } = await opened()
+  assert.deepEqual(env.last.protocols, ['odac.v1', 'odac-token-t1'])
+})
+
+test('token: false offers odac.v1 alone and asks nobody', async () => {
+  const env = new FakeEnvironment()
+  env.pageToken = 'page'
+  await opened({ token: false }, env)
+  assert.deepEqual(env.last.protocols, ['odac.v1'])
+  assert.deepEqual([env.asked, env.pageToken], [0, 'page'])
+})
+
+test("the page's token serves once, then each attempt fetches a fresh one", async () => {
+  const env = new FakeEnvironment()
+  env.pageToken = 'page'
+  const harness = await opened({}, env)
+  assert.deepEqual([env.last.token, env.asked], ['page', 0])
+  env.last.end()
+  await env.clock.advance(3000)
+  await harness.open()
+  assert.equal(env.last.token, 't1')
+  env.last.end()
+  await env.clock.advance(4500)
+  assert.equal(env.last.token, 't2')
+})
+
+test('where the endpoint does not answer, the last token that the server sent is used', async () => {
+  const env = new FakeEnvironment()
+  const harness = await opened({}, env)
+  env.last.control('token', 'sent-1').control('token', 'sent-2')
+  env.answer = async () => {
+    throw new Error('down')
+  }
+  env.last.end()
+  await env.clock.advance(3000)
+  assert.equal(env.last.token, 'sent-2')
+  // But a fetched one is fresher.
+  env.answer = async () => ({ token: 'fetched' })
+  env.last.fail()
+  await env.clock.advance(4500)
+  assert.equal(env.last.token, 'fetched')
+  assert.deepEqual(harness.log.of('error').length, 1)
+})
+
+test('an endpoint that does not answer costs an attempt and is told', async () => {
+  const env = new FakeEnvironment()
+  const down = new TypeError('Failed to fetch')
+  env.answer = async () => {
+    throw down
+  }
+  const { log } = new Harness({ maxReconnectAttempts: 1 }, env)
+  await settle()
+  assert.deepEqual(log.take(), [['error', down], ['close', 1006, ''], ['reconnecting', 1, 3000]])
+  await env.clock.advance(3000)
+  assert.deepEqual(log.names, ['error', 'close', 'error'])
+  assert.equal(env.sockets.length, 0)
+})
+
+test('an endpoint without a token says what to do', async () => {
+  const env = new FakeEnvironment()
+  env.answer = async () => ({})
+  const { log } = new Harness({}, env)
+  await settle()
+  assert.match(String(log.of('error')[0]?.[0]), /no token; is the prefix right\? Else use token: false/)
+})
+
+test('an endpoint that hangs is given up with its attempt', async () => {
+  const env = new FakeEnvironment()
+  env.answer = (count) => (count === 1 ? new Promise(() => {}) : Promise.resolve({ token: 'second' }))
+  const { log } = new Harness({}, env)
+  await env.clock.advance(20_000)
+  assert.deepEqual(log.take()[0], ['close', 1006, 'the server did not answer in time'])
+  await env.clock.advance(3000)
+  assert.equal(env.last.token, 'second')
+})
+
+test('4002 fetches one fresh token at once, and a second 4002 ends it', async () => {
+  const env = new FakeEnvironment()
+  env.pageToken = 'stale'
+  const { connection, log } = new Harness({}, env)
+  connection.send('kept')
+  await settle()
+  env.last.accept().end(4002, 'the token has expired')
+  assert.deepEqual(log.take(), [['close', 4002, 'the token has expired'], ['reconnecting', 1, 0]])
+  await env.clock.advance(0)
+  assert.equal(env.last.token, 't1')
+  assert.equal(env.sockets.length, 2)
+  env.last.accept().end(4002)
+  await env.clock.advance(600_000)
+  assert.deepEqual(log.take(), [['close', 4002, '']])
+  assert.deepEqual([env.sockets.length, connection.ended], [2, true])
+})
+
+test('the queue waits for the accepted token', async () => {
+  const env = new FakeEnvironment()
+  env.pageToken = 'stale'
+  const harness = new Harness({}, env)
+  harness.connection.send('kept')
+  await settle()
+  env.last.accept().end(4002)
+  await env.clock.advance(0)
+  await harness.open()
+  assert.deepEqual(env.last.sent, ['kept'])
+})
+
+for (const settings of [{ autoReconnect: false }, { maxReconnectAttempts: 0 }]) {
+  test(`4002 fetches once even with ${JSON.stringify(settings)}: nothing was connected yet`, async () => {
+    const env = new FakeEnvironment()
+    await opened(settings, env)
+    env.last.end(4002)
+    await env.clock.advance(0)
+    assert.equal(env.sockets.length, 2)
+  })
+}
+
+test('a token may be refused again after a connection that stayed open', async () => {
+  const env = new FakeEnvironment()
+  const harness = await opened({}, env)
+  env.last.end(4002)
+  await env.clock.advance(0)
+  await harness.open()
+  await env.clock.advance(5000)
+  env.last.end(4002)
+  await env.clock.advance(0)
+  assert.equal(env.sockets.length, 3)
+})
+
+test('a server that says hello before it refuses the token is not asked for ever', async () => {
+  const env = new FakeEnvironment()
+  const harness = await opened({}, env)
+  env.last.end(4002)
+  await env.clock.advance(0)
+  await harness.open()
+  env.last.end(4002)
+  await env.clock.advance(600_000)
+  assert.equal(env.sockets.length, 2)
+})
+
+test('with token: false 4002 is final', async () => {
+  const env = new FakeEnvironment()
+  const { connection } = await opened({ token: false }, env)
+  env.last.end(4002)
+  assert.equal(connection.ended, true)
+})
