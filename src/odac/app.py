@@ -15,7 +15,7 @@ from odac.brokers import RunningBus, make_bus
 from odac.close_codes import CloseCode
 from odac.config import Limits
 from odac.errors import ConfigurationError
-from odac.http.answers import explain
+from odac.http.answers import not_found, upgrade_required
 from odac.http.endpoints import Endpoints, Health, Services
 from odac.http.publish import Publication
 from odac.lanes.asgi import AsgiDoorway
@@ -228,17 +228,10 @@ class Odac:
                 await self._http(scope, receive, send)
             finally:
                 current_request.reset(current)
+        elif self._router.match(get_route_path(scope)) is not None:
+            await upgrade_required(scope, receive, send)
         else:
-            await self._explain(scope)(scope, receive, send)
-
-    def _explain(self, scope: dict[str, Any]) -> Any:
-        if self._router.match(get_route_path(scope)) is not None:
-            return explain(
-                426,
-                f"This is a WebSocket address: connect with Odac.ws({scope['path']!r}) or any WebSocket client.",
-                {"Upgrade": "websocket", "Connection": "Upgrade"},
-            )
-        return explain(404, "Nothing is here.")
+            await not_found(scope, receive, send)
 
     # What the parts ask of each other
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any, Final
 
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.types import Receive, Scope, Send
 
-__all__ = ["explain", "json_answer", "not_found", "refuse_handshake", "upgrade_required"]
+__all__ = ["explain", "json_answer", "not_found", "upgrade_required"]
 
 _PLAIN: Final = {"X-Content-Type-Options": "nosniff"}
 
@@ -40,17 +40,3 @@ async def upgrade_required(scope: Scope, receive: Receive, send: Send) -> None:
         "passes on the Upgrade and Connection headers.",
         headers,
     )(scope, receive, send)
-
-
-async def refuse_handshake(
-    scope: Scope, receive: Receive, send: Send, status: int, sentence: str, headers: Sequence[tuple[str, str]] = ()
-) -> None:
-    """Refuse a WebSocket handshake before the upgrade.
-
-    With the status and a sentence where the server has the ``websocket.http.response`` extension; elsewhere the ASGI
-    specification leaves nothing but a close, which servers turn into a bare 403.
-    """
-    if "websocket.http.response" in (scope.get("extensions") or {}):
-        await explain(status, sentence, dict(headers))(scope, receive, send)
-    else:
-        await send({"type": "websocket.close", "code": 1008, "reason": ""})

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from odac.http.answers import not_found, refuse_handshake, upgrade_required
+from odac.http.answers import not_found, upgrade_required
 
 
-def answer(app: Any, scope: dict[str, Any], *arguments: Any) -> list[dict[str, Any]]:
+def answer(app: Any, scope: dict[str, Any]) -> list[dict[str, Any]]:
     sent: list[dict[str, Any]] = []
 
     async def receive() -> dict[str, Any]:
@@ -17,7 +17,7 @@ def answer(app: Any, scope: dict[str, Any], *arguments: Any) -> list[dict[str, A
     async def send(message: Any) -> None:
         sent.append(message)
 
-    asyncio.run(app({"method": "GET", "path": "/chat", "headers": [], **scope}, receive, send, *arguments))
+    asyncio.run(app({"method": "GET", "path": "/chat", "headers": [], **scope}, receive, send))
     return sent
 
 
@@ -41,17 +41,3 @@ def test_nothing_is_found_in_a_sentence_that_does_not_repeat_the_address() -> No
     assert start["status"] == 404
     assert dict(start["headers"])[b"content-type"].startswith(b"text/plain")
     assert b"script" not in body["body"]
-
-
-def test_a_handshake_is_refused_with_a_sentence_where_the_server_can() -> None:
-    scope = {"type": "websocket", "extensions": {"websocket.http.response": {}}}
-    start, body = answer(refuse_handshake, scope, 503, "Too many connections.", [("Retry-After", "5")])
-    assert (start["type"], start["status"]) == ("websocket.http.response.start", 503)
-    assert (b"retry-after", b"5") in start["headers"]
-    assert (body["type"], body["body"]) == ("websocket.http.response.body", b"Too many connections.\n")
-
-
-@pytest.mark.parametrize("extensions", [{}, {"extensions": {}}, {"extensions": None}])
-def test_elsewhere_it_is_refused_bare(extensions: dict[str, Any]) -> None:
-    sent = answer(refuse_handshake, {"type": "websocket", **extensions}, 403, "Not from there.")
-    assert sent == [{"type": "websocket.close", "code": 1008, "reason": ""}]
