@@ -35,7 +35,7 @@ class DirectLane(asyncio.Protocol):
         peers: the server's set of connections, which it shuts down when it stops.
     """
 
-    __slots__ = ("_bits", "_close_timer", "_connection", "_ending", "_parser", "_peer_closed", "_peers", "_rate", "_rate_count", "_rate_start", "_socket", "_transport", "fd")
+    __slots__ = ("_bits", "_close_timer", "_connection", "_ending", "_fileno", "_parser", "_peer_closed", "_peers", "_rate", "_rate_count", "_rate_start", "_socket", "_transport", "fd")
 
     pings: Final = True
 
@@ -53,10 +53,12 @@ class DirectLane(asyncio.Protocol):
         self._connection: Connection = cast("Connection", None)  # attach() follows at once
         # Never past TLS, and only where the socket is one that the transport writes to as it is.
         socket = None if transport.get_extra_info("sslcontext") else transport.get_extra_info("socket")
-        self._socket: int = socket.fileno() if socket is not None else -1
-        self.fd: int = self._socket if not self._bits else -1
-        # From the first byte that the kernel does not take, the outbox keeps the rest by reference.
+        self._fileno: int = socket.fileno() if socket is not None else -1
+        # From the first byte that the kernel does not take, the transport says so (pause_writing), the outbox keeps
+        # what follows by reference, and nothing is written past the transport: then _socket is -1.
         transport.set_write_buffer_limits(0)
+        self._socket = self._fileno if transport.get_write_buffer_size() == 0 else -1
+        self.fd = self._socket if not self._bits else -1
 
     def attach(self, connection: Connection) -> None:
         """Belong to this connection, and take what the client sends from now on."""
@@ -74,10 +76,10 @@ class DirectLane(asyncio.Protocol):
         try:
             rate = self._rate
             for opcode, payload in self._parser.feed(data):
-                if opcode == CLOSE:
-                    self._receive_close(payload)
-                    break
                 if not connection.is_open:
+                    if opcode == CLOSE:
+                        self._receive_close(payload)
+                        break
                     continue
                 if rate is not None:
                     self._rate_count += 1
@@ -89,8 +91,11 @@ class DirectLane(asyncio.Protocol):
                     connection.inbox.deliver(payload)
                 elif opcode == PING:
                     connection.put(Prepared(PONG, payload))
-                else:
+                elif opcode == PONG:
                     connection.receive_pong(payload)
+                else:
+                    self._receive_close(payload)
+                    break
             if self._parser.error is not None:
                 self._fail(self._parser.error)
         finally:
@@ -134,7 +139,7 @@ class DirectLane(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See :meth:`asyncio.Protocol.connection_lost`."""
-        self.fd = self._socket = -1
+        self.fd = self._socket = self._fileno = -1
         self._peers.discard(self)
         if self._close_timer is not None:
             self._close_timer.cancel()
@@ -162,8 +167,12 @@ class DirectLane(asyncio.Protocol):
             data = messages[0].frame
         else:
             data = b"".join([message.frame for message in messages])
+        self.write_bytes(data)
+
+    def write_bytes(self, data: bytes) -> None:
+        """Write bytes that are framed already."""
         socket = self._socket
-        if socket >= 0 and self._transport.get_write_buffer_size() == 0:
+        if socket >= 0:
             try:
                 sent = os.write(socket, data)
             except BlockingIOError:
@@ -186,13 +195,15 @@ class DirectLane(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """See :meth:`asyncio.BaseProtocol.pause_writing`."""
-        self.fd = -1
+        self.fd = self._socket = -1
         self._connection.hold_back()
 
     def resume_writing(self) -> None:
         """See :meth:`asyncio.BaseProtocol.resume_writing`."""
-        if self._ending is None and self._socket >= 0 and not self._bits:
-            self.fd = self._socket
+        if self._ending is None:
+            self._socket = self._fileno
+            if not self._bits:
+                self.fd = self._socket
         self._connection.go_on()
 
     # The end
@@ -202,7 +213,7 @@ class DirectLane(asyncio.Protocol):
         if self._ending is not None:
             return
         self._ending = (code, reason)
-        self.fd = -1
+        self.fd = self._socket = -1
         if not self._transport.is_closing():
             frame = EMPTY_CLOSE if code == CloseCode.NO_STATUS else encode_close(code, fit_reason(reason))
             self._transport.write(frame)
@@ -220,14 +231,14 @@ class DirectLane(asyncio.Protocol):
     def _part(self, code: int, reason: str) -> None:
         """The closing handshake is through: the server closes TCP first (RFC 6455 section 7.1.1)."""
         self._ending = (code, reason)
-        self.fd = -1
+        self.fd = self._socket = -1
         self.expect_end()  # a peer that reads nothing more must not keep the socket
         self._transport.close()
         self._connection.lost(code, reason)
 
     def abort(self) -> None:
         """End at once."""
-        self.fd = -1
+        self.fd = self._socket = -1
         self._transport.abort()
 
     def shutdown(self) -> None:

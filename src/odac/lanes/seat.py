@@ -180,11 +180,13 @@ class WebSocketProtocol(asyncio.Protocol):
         if self._gone or self.transport.is_closing():
             return None
         negotiated = self.negotiate() if compression else None
-        early = self.upgrade(subprotocol, negotiated.response if negotiated else None, ())
+        self._answered = True
         lane = DirectLane(self.transport, policy.limits, negotiated, self.connections)
         connection = Connection(hub, lane, policy, v1=v1)
         lane.attach(connection)
+        lane.write_bytes(self._response(subprotocol, negotiated.response if negotiated else None, ()))
         self.connections.discard(self)
+        early, self._received = self._received, b""
         if early:
             self.loop.call_soon(lane.data_received, early)
         self.transport.resume_reading()
@@ -199,10 +201,13 @@ class WebSocketProtocol(asyncio.Protocol):
     def upgrade(self, subprotocol: str | None, extensions: str | None, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
         """Answer with the upgrade; return what the client has sent already."""
         self._answered = True
-        own = [header for header in self.default_headers if header[0] != b"date"]
-        self.transport.write(response_101(accept_value(self._key), subprotocol, extensions, [*own, *headers]))
+        self.transport.write(self._response(subprotocol, extensions, headers))
         early, self._received = self._received, b""
         return early
+
+    def _response(self, subprotocol: str | None, extensions: str | None, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+        own = [header for header in self.default_headers if header[0] != b"date"]
+        return response_101(accept_value(self._key), subprotocol, extensions, [*own, *headers])
 
     def respond(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
         """Answer with an HTTP status, and end."""

@@ -267,7 +267,18 @@ class Connection(Outbox):
         except Exception as error:
             self.inbox.failed(error)
             return
-        self.inbox.deliver(data)
+        inbox = self.inbox
+        quick = inbox.quick
+        if quick is None:
+            inbox.deliver(data)
+            return
+        try:
+            result = quick(data)
+        except Exception as error:
+            inbox.failed(error)
+            return
+        if result is not None and result is not SENT:
+            inbox.follow(result, data)
 
     def receive_pong(self, payload: bytes) -> None:
         """A pong has arrived (RFC 6455 section 5.5.3)."""

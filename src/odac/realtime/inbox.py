@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections import deque
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from odac.close_codes import CloseCode
 from odac.errors import Disconnected, InvalidMessage
@@ -91,8 +91,13 @@ class Inbox:
         except Exception as error:
             self.failed(error)
             return
-        if result is not None and result is not SENT and hasattr(result, "__await__"):
-            self._start_pump(result, data, [])
+        if result is not None and result is not SENT:
+            self.follow(result, data)
+
+    def follow(self, result: object, data: object) -> None:
+        """The only listener returned something for ``data``: if it is to be awaited, the next message waits for it."""
+        if hasattr(result, "__await__"):
+            self._start_pump(cast("Awaitable[object]", result), data, [])
 
     def _enqueue(self, data: object) -> None:
         queue = self._queue

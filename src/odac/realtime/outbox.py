@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Generator, Mapping
+from os import write
 from typing import TYPE_CHECKING, Final, Protocol
 
 from odac.close_codes import CloseCode
@@ -246,9 +247,28 @@ class Outbox:
     def uncork(self) -> None:
         """The chunk is handled: write what its handlers sent."""
         self.corked = False
-        self.flush()
-        if not self.touched:
-            self.restore()
+        pending = self.pending
+        if pending is None:
+            return
+        if self.backlog is not None:
+            self.flush()
+            return
+        self.pending = None
+        lane = self.lane
+        fd = lane.fd
+        if fd >= 0 and len(pending) == 1:
+            # The answer to one message, which is what nearly every chunk comes to.
+            frame = pending[0].frame
+            try:
+                sent = write(fd, frame)
+            except OSError as error:
+                sent = 0 if isinstance(error, BlockingIOError) else len(frame)
+            if sent != len(frame):
+                lane.write_rest(memoryview(frame)[sent:])
+        else:
+            lane.write(pending)
+        if not self.touched and self.backlog is None and self.is_open:
+            self.fd = fd
 
     def restore(self) -> None:
         """Renew the promise of ``fd`` after the causes for breaking it are gone."""

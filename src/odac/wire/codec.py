@@ -40,12 +40,15 @@ def encode(data: object) -> Prepared:
     """
     kind = type(data)
     if kind is str:
-        return _encode_text(data)  # type: ignore[arg-type]
+        try:
+            return Prepared(TEXT, data.encode())  # type: ignore[attr-defined]
+        except UnicodeEncodeError as error:
+            raise _cannot_send(data, error) from None
     if kind is bytes:
         return Prepared(BINARY, data)  # type: ignore[arg-type]
     if kind not in _JSON:
         if isinstance(data, str):
-            return _encode_text(data)
+            return encode(str.__str__(data))  # the text itself: str() of an enum would be its name
         try:
             view = memoryview(data)  # type: ignore[arg-type]
         except TypeError:
@@ -55,13 +58,6 @@ def encode(data: object) -> Prepared:
     try:
         return Prepared(TEXT, _encode_json(data))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
-        raise _cannot_send(data, error) from None
-
-
-def _encode_text(data: str) -> Prepared:
-    try:
-        return Prepared(TEXT, data.encode())
-    except UnicodeEncodeError as error:
         raise _cannot_send(data, error) from None
 
 
