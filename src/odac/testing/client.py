@@ -1,0 +1,253 @@
+"""The test client: an app and its clients in one process."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import os
+from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self
+
+from starlette.requests import Request
+from starlette.responses import Response as StarletteResponse
+
+from odac.client.cookies import CookieJar
+from odac.client.errors import HandshakeRefused
+from odac.client.link import PROTOCOL
+from odac.testing.exchange import AsgiApp, HttpClient, World, exchange
+from odac.testing.life import AppLife
+from odac.testing.loop import TestLoop, settle
+from odac.testing.session import AsyncTestConnection
+
+__all__ = ["AsyncTestClient"]
+
+
+class AsyncTestClient:
+    """Runs an ASGI app with Odac in it, without sockets, for asynchronous tests::
+
+        async with AsyncTestClient(app) as client:
+            async with client.connect("/chat", user={"id": 7}) as ws:
+                await ws.send({"text": "hello"})
+                assert await ws.receive() == {"text": "hello"}
+
+    Args:
+        app: the ASGI app: an ``Odac``, or an app that one is mounted in. Its lifespan runs from entering to leaving.
+        odac: the ``Odac`` itself where ``app`` is another one; ``user=`` needs it.
+        prefix: where the token endpoint is; by default the ``prefix`` of the ``Odac``. For a mounted one, with the mount
+            point in front.
+        base_url: where requests appear to go; with ``https`` the session cookie is the secure one.
+        headers: sent with every request and handshake.
+        cookies: the cookies to begin with.
+        client: address and port that requests appear to come from.
+
+    Raises:
+        ValueError: ``base_url`` has a path, or no scheme and host.
+    """
+
+    __test__ = False  # pytest: not a test class
+
+    def __init__(
+        self,
+        app: AsgiApp,
+        *,
+        odac: Any = None,
+        prefix: str | None = None,
+        base_url: str = "http://testserver",
+        headers: Mapping[str, str] | None = None,
+        cookies: Mapping[str, str] | None = None,
+        client: tuple[str, int] | None = ("127.0.0.1", 50_000),
+    ) -> None:
+        self.app = app
+        self._odac = odac if odac is not None else app
+        found = prefix if prefix is not None else getattr(self._odac, "prefix", "/odac")
+        self._token_url = f"{found}/token"
+        self._world = World(app, base_url, headers, client)
+        self._jar = CookieJar(cookies)
+        self._connections: list[AsyncTestConnection] = []
+        self._lifespan: AppLife | None = None
+        self.http = HttpClient(self._world, self._jar)
+        """HTTP requests to the app: ``await client.http.get("/path")``."""
+
+    async def __aenter__(self) -> Self:
+        lifespan = AppLife(self._world)
+        await lifespan.start()
+        self._lifespan = lifespan
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            for connection in self._connections:
+                connection.leave()
+            await self.settle()
+            for connection in self._connections:
+                await connection.stop()
+        finally:
+            if self._lifespan is not None:
+                await self._lifespan.stop()
+
+    def connect(
+        self,
+        path: str,
+        *,
+        user: Any = None,
+        token: bool | str = True,
+        headers: Mapping[str, str] | None = None,
+        cookies: Mapping[str, str] | None = None,
+        origin: str | None = None,
+        subprotocols: Sequence[str] = (),
+        v1: bool = True,
+    ) -> Connecting:
+        """Open a connection: ``async with client.connect(…) as ws:`` or ``ws = await client.connect(…)``.
+
+        It is there when the app is idle again, so that a close by authentication, token or middleware has happened.
+
+        Args:
+            path: path and query.
+            user: who is logged in on this connection alone, by a session cookie that the app signs: a dict, str or int.
+            token: True fetches a real one from the app's endpoint, False sends none, a str is sent as it is.
+            headers: further headers of the handshake.
+            cookies: further cookies, for this connection alone.
+            origin: the ``Origin`` header; without one the client is no browser.
+            subprotocols: what to offer besides Odac's own.
+            v1: whether to offer ``odac.v1``, as Odac's own clients do.
+
+        Raises:
+            HandshakeRefused: the app answered with an HTTP status: 403 for the origin, 404 for the path.
+        """
+        if self._lifespan is None:
+            raise RuntimeError("the app has not started: connect within 'with TestClient(app) as client:'")
+        return Connecting(lambda: self._connect(path, user, token, headers, cookies, origin, subprotocols, v1))
+
+    async def _connect(
+        self,
+        path: str,
+        user: Any,
+        token: bool | str,
+        headers: Mapping[str, str] | None,
+        cookies: Mapping[str, str] | None,
+        origin: str | None,
+        subprotocols: Sequence[str],
+        v1: bool,
+    ) -> AsyncTestConnection:
+        jar = self._jar
+        if user is not None or cookies:
+            jar = jar.copy()
+            jar.store([f"{name}={value}; Path=/" for name, value in CookieJar(cookies).for_path("/").items()])
+        if user is not None:
+            self._log_in(jar, user, fresh=True)
+        offered = [PROTOCOL] if v1 else []
+        if token is True:
+            token = await self._token(jar, headers or {})
+        if token:
+            offered.append(f"odac-token-{token}")
+        offered += subprotocols
+        fields = {
+            "connection": "Upgrade",
+            "upgrade": "websocket",
+            "sec-websocket-version": "13",
+            "sec-websocket-key": base64.b64encode(os.urandom(16)).decode(),
+            **({"sec-websocket-protocol": ", ".join(offered)} if offered else {}),
+            **({"origin": origin} if origin is not None else {}),
+            **(headers or {}),
+        }
+        scope = self._world.scope(
+            "websocket", path, fields, jar, subprotocols=offered, extensions={"websocket.http.response": {}}
+        )
+        connection = AsyncTestConnection(self._world, scope)
+        self._connections = [known for known in self._connections if not known.over]
+        self._connections.append(connection)
+        await connection.open()
+        return connection
+
+    async def _token(self, jar: CookieJar, headers: Mapping[str, str]) -> str:
+        answer = await exchange(self._world, jar, "GET", self._token_url, headers, b"")
+        if answer.status != 200:
+            raise HandshakeRefused(
+                answer.status,
+                f"no token from {self._token_url}: {answer.text[:200]!r}; set prefix= of the test client, or token=False",
+                answer.headers,
+            )
+        token: str = answer.json()["token"]
+        return token
+
+    def login(self, user: Any) -> None:
+        """Log in: every later request and connection of this client is this user's, but for those with ``user=``.
+
+        Args:
+            user: a dict, str or int, as for ``app.auth.login``.
+        """
+        self._log_in(self._jar, user, fresh=False)
+
+    def logout(self) -> None:
+        """Log out; the app closes the session's connections."""
+        auth = self._auth()
+        response = StarletteResponse()
+        auth.logout(response, self._request(self._jar))
+        self._jar.store(response.headers.getlist("set-cookie"))
+
+    def _log_in(self, jar: CookieJar, user: Any, *, fresh: bool) -> None:
+        auth = self._auth()
+        response = StarletteResponse()
+        # A connection with a user of its own does not end the session that the client has.
+        auth.login(response, user, self._request(CookieJar() if fresh else jar))
+        jar.store(response.headers.getlist("set-cookie"))
+
+    def _request(self, jar: CookieJar) -> Request:
+        return Request(self._world.scope("http", "/", {}, jar, method="POST"))
+
+    def _auth(self) -> Any:
+        auth = getattr(self._odac, "auth", None)
+        if not hasattr(auth, "login"):
+            raise TypeError(
+                f"logging in needs the Odac app, and {type(self._odac).__name__} has no auth.login: give it as odac="
+            )
+        return auth
+
+    async def settle(self) -> None:
+        """Wait until the app is idle: nothing in it is ready to run. What waits for a timer or a socket does not count.
+
+        Raises:
+            NeverIdle: it does not come to rest.
+        """
+        await settle(lambda: self._world.activity)
+
+    async def advance(self, seconds: float) -> None:
+        """Move the app's time on: timers, intervals and heartbeats on the way happen, each at its time, and at once.
+
+        It moves the event loop's clock; ``time.time()`` and ``time.monotonic()`` stay.
+
+        Raises:
+            RuntimeError: the test does not run on a :class:`TestLoop`.
+        """
+        loop = asyncio.get_running_loop()
+        if not isinstance(loop, TestLoop):
+            raise RuntimeError(
+                "advance() needs a loop whose time can be moved: run the test with odac.testing.run(…), or use TestClient"
+            )
+        await loop.advance(seconds)
+
+
+class Connecting:
+    """What :meth:`AsyncTestClient.connect` returns: await it, or enter it."""
+
+    __slots__ = ("_connection", "_open")
+
+    def __init__(self, open: Callable[[], Awaitable[AsyncTestConnection]]) -> None:  # noqa: A002 - it is what it does
+        self._open = open
+        self._connection: AsyncTestConnection | None = None
+
+    def __await__(self) -> Generator[Any, None, AsyncTestConnection]:
+        return self._open().__await__()
+
+    async def __aenter__(self) -> AsyncTestConnection:
+        self._connection = await self._open()
+        return self._connection
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        assert self._connection is not None
+        await self._connection.__aexit__(kind, error, traceback)

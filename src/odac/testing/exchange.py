@@ -1,0 +1,207 @@
+"""HTTP in process: one request to an ASGI app, and its answer."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping, MutableMapping
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote, urlencode, urlsplit
+
+import msgspec
+
+from odac.client.cookies import CookieJar
+
+__all__ = ["AsgiApp", "HttpClient", "Response", "World"]
+
+Message = MutableMapping[str, Any]
+AsgiApp = Callable[..., Awaitable[Any]]
+
+
+@dataclass(frozen=True, slots=True)
+class Response:
+    """The answer to an HTTP request.
+
+    Args:
+        status: the HTTP status.
+        headers: names in lower case, and values.
+        content: the bytes of the body.
+    """
+
+    status: int
+    headers: tuple[tuple[str, str], ...]
+    content: bytes
+
+    def header(self, name: str) -> str | None:
+        """The first value of a header, or None."""
+        return next((value for key, value in self.headers if key == name.lower()), None)
+
+    @property
+    def text(self) -> str:
+        """The body as UTF-8."""
+        return self.content.decode()
+
+    def json(self) -> Any:
+        """The body as JSON."""
+        return msgspec.json.decode(self.content)
+
+
+class World:
+    """Where the app believes to be: its address, the client's, and what the lifespan left for requests.
+
+    Args:
+        app: the ASGI app.
+        base_url: scheme and host that requests appear to come to.
+        headers: sent with every request and handshake.
+        client: address and port that they appear to come from.
+    """
+
+    def __init__(
+        self, app: AsgiApp, base_url: str, headers: Mapping[str, str] | None, client: tuple[str, int] | None
+    ) -> None:
+        parts = urlsplit(base_url)
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
+            raise ValueError(
+                f"base_url={base_url!r}: must be http://host or https://host; paths go to connect() and http"
+            )
+        self.app = app
+        self.secure = parts.scheme == "https"
+        self.authority = parts.netloc
+        self.server = (parts.hostname, parts.port or (443 if self.secure else 80))
+        self.headers = dict(headers or {})
+        self.client = client
+        self.state: dict[str, Any] = {}
+        self.activity = 0
+        """Grows with every ASGI message: a sign of life."""
+
+    def scope(self, kind: str, url: str, headers: Mapping[str, str], jar: CookieJar, **more: Any) -> dict[str, Any]:
+        """An ASGI scope for one request or handshake.
+
+        Args:
+            kind: ``http`` or ``websocket``.
+            url: path and query.
+            headers: of this one, besides those of all.
+            jar: the cookies.
+            more: what the scope has besides.
+        """
+        if not url.startswith("/"):
+            raise ValueError(f"{url!r}: must be a path that begins with a slash")
+        path, _, query = url.partition("?")
+        fields = {"host": self.authority, "user-agent": "odac-testing"}
+        fields |= {name.lower(): value for name, value in (*self.headers.items(), *headers.items())}
+        if (cookie := jar.header(path)) is not None:
+            fields["cookie"] = cookie if "cookie" not in fields else f"{fields['cookie']}; {cookie}"
+        scheme = ("wss" if self.secure else "ws") if kind == "websocket" else ("https" if self.secure else "http")
+        return {
+            "type": kind,
+            "asgi": {"version": "3.0", "spec_version": "2.4"},
+            "http_version": "1.1",
+            "scheme": scheme,
+            "path": unquote(path),
+            "raw_path": path.encode(),
+            "query_string": query.encode(),
+            "root_path": "",
+            "headers": [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields.items()],
+            "client": self.client,
+            "server": self.server,
+            "state": self.state.copy(),
+            **more,
+        }
+
+
+class HttpClient:
+    """Asks the app over HTTP. Cookies that it sets are kept, and go along with later requests and handshakes.
+
+    ``await client.http.get("/path")``; without ``await`` on the synchronous client.
+    """
+
+    def __init__(self, world: World, jar: CookieJar) -> None:
+        self._world = world
+        self._jar = jar
+
+    async def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        json: Any = None,
+        form: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+    ) -> Response:
+        """Ask once; redirects are not followed. What the app raises is raised here.
+
+        Args:
+            method: such as ``GET``.
+            url: path and query.
+            headers: further headers.
+            json: a body, encoded as JSON.
+            form: a body, encoded as an HTML form's.
+            content: a body as it is.
+        """
+        fields = {name.lower(): value for name, value in (headers or {}).items()}
+        body = content or b""
+        if json is not None:
+            body = msgspec.json.encode(json)
+            fields.setdefault("content-type", "application/json")
+        elif form is not None:
+            body = urlencode(form).encode()
+            fields.setdefault("content-type", "application/x-www-form-urlencoded")
+        if body or method not in ("GET", "HEAD"):
+            fields.setdefault("content-length", str(len(body)))
+        return await exchange(self._world, self._jar, method, url, fields, body)
+
+    async def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Response:
+        """``GET``."""
+        return await self.request("GET", url, headers=headers)
+
+    async def post(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        json: Any = None,
+        form: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+    ) -> Response:
+        """``POST``."""
+        return await self.request("POST", url, headers=headers, json=json, form=form, content=content)
+
+
+async def exchange(
+    world: World, jar: CookieJar, method: str, url: str, headers: Mapping[str, str], body: bytes
+) -> Response:
+    """Do one request. The jar takes the cookies that the app sets."""
+    scope = world.scope("http", url, headers, jar, method=method.upper())
+    incoming: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
+    answered = asyncio.Event()
+    status = 0
+    fields: tuple[tuple[str, str], ...] = ()
+    content = bytearray()
+
+    async def receive() -> Message:
+        world.activity += 1
+        if incoming:
+            return incoming.pop()
+        await answered.wait()
+        return {"type": "http.disconnect"}
+
+    async def send(message: Message) -> None:
+        nonlocal status, fields
+        world.activity += 1
+        if message["type"] == "http.response.start":
+            status = message["status"]
+            fields = tuple(
+                (bytes(name).decode("latin-1").lower(), bytes(value).decode("latin-1"))
+                for name, value in message.get("headers", ())
+            )
+        elif message["type"] == "http.response.body":
+            content.extend(message.get("body", b""))
+            if not message.get("more_body", False):
+                answered.set()
+
+    await world.app(scope, receive, send)
+    if not answered.is_set():
+        raise AssertionError(f"{method} {url}: the app returned without a complete answer")
+    jar.store([value for name, value in fields if name == "set-cookie"], scope["path"])
+    return Response(status, fields, bytes(content))

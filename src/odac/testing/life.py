@@ -1,0 +1,89 @@
+"""Starting and stopping an app by the ASGI lifespan protocol."""
+
+from __future__ import annotations
+
+import asyncio
+
+from odac.testing.exchange import Message, World
+
+__all__ = ["AppLife"]
+
+
+class AppLife:
+    """The lifespan of one app.
+
+    Args:
+        world: has the app, and gets the state that its start-up leaves for requests.
+    """
+
+    __slots__ = ("_answers", "_changed", "_task", "_to_app", "_world")
+
+    def __init__(self, world: World) -> None:
+        self._world = world
+        self._to_app: asyncio.Queue[Message] = asyncio.Queue()
+        self._answers: dict[str, Message] = {}
+        self._changed = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Start the app; one that knows no lifespan (it raises) is left alone, as servers do.
+
+        Raises:
+            RuntimeError: the app says that it cannot start, and why.
+        """
+        self._task = asyncio.get_running_loop().create_task(self._run(), name="app lifespan")
+        answer = await self._ask("startup")
+        if answer is not None and answer["type"].endswith("failed"):
+            await self._end()
+            raise RuntimeError(f"the app did not start: {answer.get('message') or 'it gave no reason'}")
+        if self._task.done() and not self._task.cancelled():
+            self._task.exception()  # no lifespan, and so not asked for again
+
+    async def stop(self) -> None:
+        """Stop the app.
+
+        Raises:
+            RuntimeError: the app says that it did not stop well; or whatever it raised meanwhile.
+        """
+        if self._task is None or self._task.done():
+            return
+        answer = await self._ask("shutdown")
+        await self._end()
+        if answer is None and not self._task.cancelled() and (error := self._task.exception()) is not None:
+            raise error
+        if answer is not None and answer["type"].endswith("failed"):
+            raise RuntimeError(f"the app did not stop well: {answer.get('message') or 'it gave no reason'}")
+
+    async def _ask(self, what: str) -> Message | None:
+        """The app's answer, None if it returned or raised without one."""
+        assert self._task is not None
+        self._to_app.put_nowait({"type": f"lifespan.{what}"})
+        wanted = (f"lifespan.{what}.complete", f"lifespan.{what}.failed")
+        while not self._task.done():
+            if answer := next((self._answers[kind] for kind in wanted if kind in self._answers), None):
+                return answer
+            self._changed.clear()
+            await self._changed.wait()
+        return next((self._answers[kind] for kind in wanted if kind in self._answers), None)
+
+    async def _run(self) -> None:
+        scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self._world.state}
+        try:
+            await self._world.app(scope, self._to_app.get, self._take)
+        finally:
+            self._changed.set()
+
+    async def _take(self, message: Message) -> None:
+        self._answers[message["type"]] = message
+        self._changed.set()
+
+    async def _end(self) -> None:
+        """Let the app return; one that does not after its last word is cancelled."""
+        assert self._task is not None
+        done, late = await asyncio.wait([self._task], timeout=1.0)
+        for task in late:
+            task.cancel()
+            await asyncio.wait([task])
+        for task in done:
+            if not task.cancelled():
+                task.exception()

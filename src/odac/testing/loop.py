@@ -1,0 +1,200 @@
+"""An event loop for tests: it knows when nothing is left to do, and its time can be moved."""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import threading
+from collections.abc import Callable, Coroutine
+from concurrent.futures import Executor
+from time import monotonic
+from typing import Any, Final, TypeVar, TypeVarTuple, Unpack
+
+import anyio.to_thread
+
+__all__ = ["NeverIdle", "TestLoop", "run", "settle"]
+
+T = TypeVar("T")
+Ts = TypeVarTuple("Ts")
+
+PATIENCE: Final = 5.0
+"""Seconds of real time after which an app that always has something to do is given up on."""
+
+QUIET_TURNS: Final = 100
+"""Turns of an event loop that is not ours after which an app that showed no activity counts as idle."""
+
+_WORKERS: Final = ("asyncio_", "AnyIO worker")
+
+
+class NeverIdle(AssertionError):
+    """The app did not come to rest: something in it runs again and again without waiting, or a thread is still at work."""
+
+
+class _Selector(selectors.DefaultSelector):
+    """Asks the loop what to do before it waits: waiting means that nothing is ready to run."""
+
+    ask: Callable[[float | None], float | None]
+    spinning: Callable[[], None]
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        if timeout is not None and timeout <= 0:
+            self.spinning()
+            return super().select(0)
+        return super().select(0) or super().select(self.ask(timeout))
+
+
+class TestLoop(asyncio.SelectorEventLoop):
+    """asyncio's event loop, with two additions for tests.
+
+    :meth:`idle` waits until nothing is ready to run and no worker thread is at work, by the loop's own knowledge and
+    without guessing. And when the only thing left to wait for is a timer, the loop's clock jumps to it: ``sleep(60)``
+    takes no time. Where something outside might still happen (a socket, a thread), time passes as it does outside.
+    """
+
+    __test__ = False  # pytest: not a test class
+
+    def __init__(self) -> None:
+        self._ahead = 0.0  # seconds that the loop's clock is ahead of the machine's
+        self._threads = 0  # jobs of run_in_executor() that are not done
+        self._limiter: Any = None  # of anyio's worker threads
+        self._watchers: list[asyncio.Future[float | None]] = []
+        self._deadline = 0.0
+        self._known_threads = frozenset(threading.enumerate())
+        selector = _Selector()
+        selector.ask = self._about_to_wait
+        selector.spinning = self._about_to_spin
+        self._odac_selector = selector
+        super().__init__(selector)
+        self._own_files = len(selector.get_map())
+
+    def time(self) -> float:
+        """The loop's clock, in seconds."""
+        return super().time() + self._ahead
+
+    def run_in_executor(
+        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]
+    ) -> asyncio.Future[T]:
+        """See :meth:`asyncio.loop.run_in_executor`; the job counts as work until it is done."""
+        future = super().run_in_executor(executor, func, *args)
+        self._threads += 1
+        future.add_done_callback(self._job_done)
+        return future
+
+    def _job_done(self, _: object) -> None:
+        self._threads -= 1
+
+    async def idle(self) -> float | None:
+        """Wait until nothing is ready to run and no worker thread is at work.
+
+        What waits for a timer, or for a socket of the app's own, does not count.
+
+        Returns:
+            seconds until the next timer, or None without one.
+
+        Raises:
+            NeverIdle: that did not happen within :data:`PATIENCE` seconds.
+        """
+        if self._limiter is None:
+            self._limiter = anyio.to_thread.current_default_thread_limiter()
+        if not self._watchers:
+            self._deadline = monotonic() + PATIENCE
+        watcher: asyncio.Future[float | None] = self.create_future()
+        self._watchers.append(watcher)
+        return await watcher
+
+    async def advance(self, seconds: float) -> None:
+        """Move the loop's clock on, running every timer on the way at its own time, and what follows from it.
+
+        Raises:
+            ValueError: time does not go back.
+            NeverIdle: see :meth:`idle`.
+        """
+        if seconds < 0:
+            raise ValueError(f"advance({seconds}): time does not go back")
+        left = seconds
+        while True:
+            before = self.time()
+            wait = await self.idle()
+            left -= self.time() - before
+            if wait is None or wait > left:
+                break
+            self._ahead += wait
+            left -= wait
+        self._ahead += max(left, 0.0)
+        await self.idle()
+
+    # What the selector asks
+
+    def _about_to_spin(self) -> None:
+        if self._watchers and monotonic() > self._deadline:
+            self._give_up("something in it runs again and again without waiting: a loop around asyncio.sleep(0)?")
+
+    def _about_to_wait(self, timeout: float | None) -> float | None:
+        """How long to wait really."""
+        if self._watchers:
+            if not self._threads_at_work():
+                watchers, self._watchers = self._watchers, []
+                for watcher in watchers:
+                    if not watcher.done():
+                        watcher.set_result(timeout)
+                return 0
+            left = self._deadline - monotonic()
+            if left <= 0:
+                self._give_up("a worker thread is still at work")
+                return 0
+            return left if timeout is None else min(timeout, left)
+        if timeout is not None and not self._something_outside():
+            self._ahead += timeout
+            return 0
+        return timeout
+
+    def _give_up(self, reason: str) -> None:
+        watchers, self._watchers = self._watchers, []
+        for watcher in watchers:
+            if not watcher.done():
+                watcher.set_exception(NeverIdle(f"the app was not idle within {PATIENCE:g} s: {reason}"))
+
+    def _threads_at_work(self) -> bool:
+        return self._threads > 0 or (self._limiter is not None and self._limiter.borrowed_tokens > 0)
+
+    def _something_outside(self) -> bool:
+        if self._threads_at_work() or len(self._odac_selector.get_map()) > self._own_files:
+            return True
+        return any(
+            thread not in self._known_threads and not thread.name.startswith(_WORKERS)
+            for thread in threading.enumerate()
+        )
+
+
+def run(test: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine as :func:`asyncio.run` does, on a :class:`TestLoop`."""
+    with asyncio.Runner(loop_factory=TestLoop) as runner:
+        return runner.run(test)
+
+
+async def settle(activity: Callable[[], int]) -> None:
+    """Wait until the app is idle: exactly on a :class:`TestLoop`, by experience on any other loop.
+
+    Any other loop does not say whether something is ready to run. There this lets it turn until the app has shown no
+    activity for :data:`QUIET_TURNS` turns, and no thread of anyio's is at work.
+
+    Args:
+        activity: counts what the app did.
+
+    Raises:
+        NeverIdle: it did not come to rest.
+    """
+    loop = asyncio.get_running_loop()
+    if isinstance(loop, TestLoop):
+        await loop.idle()
+        return
+    limiter = anyio.to_thread.current_default_thread_limiter()
+    deadline = monotonic() + PATIENCE
+    seen, quiet = activity(), 0
+    while quiet < QUIET_TURNS:
+        if monotonic() > deadline:
+            raise NeverIdle(f"the app was not idle within {PATIENCE:g} s")
+        await asyncio.sleep(0 if limiter.borrowed_tokens == 0 else 0.001)
+        now = activity()
+        quiet = quiet + 1 if now == seen and limiter.borrowed_tokens == 0 else 0
+        seen = now

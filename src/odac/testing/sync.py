@@ -1,0 +1,277 @@
+"""The test client for synchronous tests: it turns the app's event loop itself, in the test's own thread."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Self, TypeVar
+
+from odac.close_codes import CloseCode
+from odac.testing.client import AsyncTestClient
+from odac.testing.exchange import AsgiApp, HttpClient, Response
+from odac.testing.loop import TestLoop
+from odac.testing.session import TIMEOUT, AsyncTestConnection
+
+__all__ = ["TestClient", "TestConnection"]
+
+T = TypeVar("T")
+
+
+class _Turner:
+    """An event loop that turns while it is asked something, and stands still between."""
+
+    def __init__(self) -> None:
+        self._runner = asyncio.Runner(loop_factory=TestLoop)
+
+    def __call__(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        try:
+            asyncio.get_running_loop()
+        except RuntimeError:
+            return self._runner.run(coroutine)
+        coroutine.close()
+        raise RuntimeError(
+            "TestClient turns an event loop of its own, and here one runs already: use AsyncTestClient in asynchronous tests"
+        )
+
+    def close(self) -> None:
+        self._runner.close()
+
+
+class TestClient:
+    """Runs an ASGI app with Odac in it, without sockets, threads or waiting, for synchronous tests::
+
+        with TestClient(app) as client:
+            with client.connect("/chat", user={"id": 7}) as ws:
+                ws.send({"text": "hello"})
+                assert ws.receive() == {"text": "hello"}
+
+    The app runs while a method of this class or of a connection is called, until it is idle; between two calls it stands
+    still, so that its state can be looked at. The arguments are those of :class:`AsyncTestClient`.
+    """
+
+    __test__ = False  # pytest: not a test class
+
+    def __init__(
+        self,
+        app: AsgiApp,
+        *,
+        odac: Any = None,
+        prefix: str | None = None,
+        base_url: str = "http://testserver",
+        headers: Mapping[str, str] | None = None,
+        cookies: Mapping[str, str] | None = None,
+        client: tuple[str, int] | None = ("127.0.0.1", 50_000),
+    ) -> None:
+        self.app = app
+        self._client = AsyncTestClient(
+            app, odac=odac, prefix=prefix, base_url=base_url, headers=headers, cookies=cookies, client=client
+        )
+        self._turn = _Turner()
+        self.http = SyncHttpClient(self._client.http, self._turn)
+        """HTTP requests to the app: ``client.http.get("/path")``."""
+
+    def __enter__(self) -> Self:
+        self._turn(self._client.__aenter__())
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        try:
+            self._turn(self._client.__aexit__(kind, error, traceback))
+        finally:
+            self._turn.close()
+
+    def connect(
+        self,
+        path: str,
+        *,
+        user: Any = None,
+        token: bool | str = True,
+        headers: Mapping[str, str] | None = None,
+        cookies: Mapping[str, str] | None = None,
+        origin: str | None = None,
+        subprotocols: Sequence[str] = (),
+        v1: bool = True,
+    ) -> TestConnection:
+        """Open a connection; with ``with``, it is closed at the end of the block. See :meth:`AsyncTestClient.connect`."""
+        connecting = self._client.connect(
+            path,
+            user=user,
+            token=token,
+            headers=headers,
+            cookies=cookies,
+            origin=origin,
+            subprotocols=subprotocols,
+            v1=v1,
+        )
+
+        async def opened() -> AsyncTestConnection:
+            return await connecting
+
+        return TestConnection(self._turn(opened()), self._turn)
+
+    def login(self, user: Any) -> None:
+        """Log in; see :meth:`AsyncTestClient.login`."""
+
+        async def logged_in() -> None:
+            self._client.login(user)
+            await self._client.settle()
+
+        self._turn(logged_in())
+
+    def logout(self) -> None:
+        """Log out; the app closes the session's connections."""
+
+        async def logged_out() -> None:
+            self._client.logout()
+            await self._client.settle()
+
+        self._turn(logged_out())
+
+    def settle(self) -> None:
+        """Run the app until it is idle, after something was done to it from outside."""
+        self._turn(self._client.settle())
+
+    def advance(self, seconds: float) -> None:
+        """Move the app's time on; see :meth:`AsyncTestClient.advance`."""
+        self._turn(self._client.advance(seconds))
+
+
+class TestConnection:
+    """A client's end of a connection to the app, made by :meth:`TestClient.connect`.
+
+    See :class:`AsyncTestConnection`, whose methods these are, without ``await``.
+    """
+
+    __test__ = False  # pytest: not a test class
+
+    def __init__(self, connection: AsyncTestConnection, turn: _Turner) -> None:
+        self._connection = connection
+        self._turn = turn
+
+    def __repr__(self) -> str:
+        return repr(self._connection).replace("AsyncTestConnection", "TestConnection")
+
+    def send(self, data: Any) -> None:
+        """Send a message, and run the app until it is idle."""
+        self._turn(self._connection.send(data))
+
+    def send_binary(self, data: Any) -> None:
+        """Send any bytes-like object as a binary message, and run the app until it is idle."""
+        self._turn(self._connection.send_binary(data))
+
+    def receive(self, timeout: float = TIMEOUT) -> Any:
+        """Take the next message; ``timeout`` is in seconds of the app's time, which take no real time."""
+        return self._turn(self._connection.receive(timeout))
+
+    def received_nothing(self) -> bool:
+        """True if no message waits to be taken; raises an ``AssertionError`` that shows them if some do."""
+        return self._turn(self._connection.received_nothing())
+
+    def wait_closed(self, timeout: float = TIMEOUT) -> tuple[int, str]:
+        """Run the app until it has closed the connection."""
+        return self._turn(self._connection.wait_closed(timeout))
+
+    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        """Close from the client's side; closing twice is no error."""
+        self._turn(self._connection.close(code, reason))
+
+    def drop(self) -> None:
+        """Vanish without a close frame: the app sees 1006."""
+        self._turn(self._connection.drop())
+
+    def settle(self) -> None:
+        """Run the app until it is idle."""
+        self._turn(self._connection.settle())
+
+    @property
+    def received(self) -> list[Any]:
+        """Every message so far."""
+        return self._connection.received
+
+    @property
+    def unread(self) -> list[Any]:
+        """The messages that have arrived and were not taken."""
+        return self._connection.unread
+
+    @property
+    def control(self) -> list[tuple[str, list[object]]]:
+        """Every control message so far."""
+        return self._connection.control
+
+    @property
+    def id(self) -> str | None:
+        """The connection's id, as the app's ``odac.ws.id``; None without odac.v1."""
+        return self._connection.id
+
+    @property
+    def token(self) -> str | None:
+        """The last token that the app sent for a reconnect."""
+        return self._connection.token
+
+    @property
+    def subprotocol(self) -> str | None:
+        """What the app selected."""
+        return self._connection.subprotocol
+
+    @property
+    def closed(self) -> tuple[int, str] | None:
+        """Close code and reason, whichever side closed; None while the connection is open."""
+        return self._connection.closed
+
+    @property
+    def close_code(self) -> int | None:
+        """The close code; None while the connection is open."""
+        return self._connection.close_code
+
+    @property
+    def close_reason(self) -> str | None:
+        """The close reason; None while the connection is open."""
+        return self._connection.close_reason
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        self._turn(self._connection.__aexit__(kind, error, traceback))
+
+
+class SyncHttpClient:
+    """HTTP requests from a synchronous test; see :class:`HttpClient`."""
+
+    def __init__(self, client: HttpClient, turn: _Turner) -> None:
+        self._client = client
+        self._turn = turn
+
+    def request(
+        self,
+        method: str,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        json: Any = None,
+        form: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+    ) -> Response:
+        """Ask once; redirects are not followed."""
+        return self._turn(self._client.request(method, url, headers=headers, json=json, form=form, content=content))
+
+    def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Response:
+        """``GET``."""
+        return self.request("GET", url, headers=headers)
+
+    def post(
+        self,
+        url: str,
+        *,
+        headers: Mapping[str, str] | None = None,
+        json: Any = None,
+        form: Mapping[str, str] | None = None,
+        content: bytes | None = None,
+    ) -> Response:
+        """``POST``."""
+        return self.request("POST", url, headers=headers, json=json, form=form, content=content)
