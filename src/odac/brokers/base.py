@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Protocol
+from typing import Protocol, runtime_checkable
 
 __all__ = ["Broker", "Flushable", "Receiver"]
 
@@ -78,6 +78,7 @@ class Broker(ABC):
         """Give up the connection, which looks alive and is not, and build a new one with every subscription."""
 
 
+@runtime_checkable
 class Flushable(Protocol):
     """A broker that can say when the server has what was published: for publishers that end right after."""
 

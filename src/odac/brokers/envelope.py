@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from odac.realtime.audience import Audience
+from odac.wire.frames import TEXT, check_close
 
 __all__ = [
     "MAX_ENVELOPE",
@@ -34,8 +35,6 @@ MAX_ENVELOPE: Final = 4 * 1024 * 1024
 UNNUMBERED: Final = -1
 """The number of an envelope that is no part of a channel's counted messages."""
 
-_Text = Annotated[str, Meta(max_length=1024)]
-
 
 class GarbageError(ValueError):
     """A payload is not what any process of this version publishes."""
@@ -59,8 +58,8 @@ class Close(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, ta
     """Close the connections of an audience."""
 
     audience: Audience
-    code: Annotated[int, Meta(ge=1000, le=4999)]
-    reason: Annotated[str, Meta(max_length=123)]
+    code: int
+    reason: str
 
 
 class Beat(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=2, gc=False):
@@ -137,7 +136,7 @@ def decode(payload: bytes, limit: int = MAX_ENVELOPE) -> Envelope:
     """Return the envelope in ``payload``.
 
     Raises:
-        GarbageError: it is over ``limit`` bytes, of another version, malformed, or holds text that is not UTF-8.
+        GarbageError: it is over ``limit`` bytes, of another version, malformed, or holds what may not be sent to a client.
     """
     if len(payload) > limit:
         raise GarbageError(f"{len(payload)} bytes, more than {limit}")
@@ -147,8 +146,11 @@ def decode(payload: bytes, limit: int = MAX_ENVELOPE) -> Envelope:
         envelope = _decoder.decode(payload)
         for item in envelope.items:
             # A browser fails the connection on text that is not UTF-8, so it must not get as far as that.
-            if item.__class__ is Send and item.opcode == 1 and not item.payload.isascii():
-                item.payload.decode()
+            if item.__class__ is Send:
+                if item.opcode == TEXT and not item.payload.isascii():
+                    item.payload.decode()
+            elif item.__class__ is Close:
+                check_close(item.code, item.reason)
     except (ValueError, RecursionError) as error:
         raise GarbageError(str(error)) from None
     return envelope

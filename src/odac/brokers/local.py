@@ -12,7 +12,8 @@ from typing import Final
 import zmq
 
 from odac.brokers.local_proxy import DIRECTORY_VARIABLE, HIGH_WATER, LocalProxy, addresses
-from odac.brokers.session import MarkedBroker, first_to_end
+from odac.brokers.marked import MarkedBroker
+from odac.brokers.session import first_to_end
 from odac.brokers.url import BrokerURL
 from odac.errors import BrokerError, ConfigurationError
 

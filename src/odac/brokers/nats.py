@@ -12,7 +12,8 @@ from nats.aio.subscription import Subscription
 from nats.errors import Error
 
 from odac.brokers.envelope import MAX_ENVELOPE
-from odac.brokers.session import CONFIRM_TIMEOUT, CONNECT_TIMEOUT, MarkedBroker, first_to_end
+from odac.brokers.marked import CONFIRM_TIMEOUT, MarkedBroker
+from odac.brokers.session import CONNECT_TIMEOUT, first_to_end
 from odac.brokers.url import BrokerURL
 from odac.errors import BrokerError, ConfigurationError
 
