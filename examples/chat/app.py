@@ -28,7 +28,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from odac import CloseCode, Context, Odac, RateLimit
+from odac import CloseCode, Context, Limits, Odac, RateLimit
 from odac.request import Request as HandshakeRequest
 
 from . import pages
@@ -161,7 +161,8 @@ web = Starlette(
     lifespan=lifespan,
 )
 
-app = Odac(http=web)
+# A chat in one process has few clients: two seconds suffice to spread their return after a restart.
+app = Odac(http=web, limits=Limits(drain_timeout=2.0))
 
 
 # ---- rooms
@@ -186,6 +187,7 @@ async def room(odac: Context) -> None:
     if not names.keep(me):
         return ws.close(CloseCode.FORBIDDEN, "Somebody else took your name meanwhile. Sign out and choose another.")
 
+    odac.set_interval(60, lambda: names.seen(me))
     ws.join(here.name)
     arrived = here.open_tab(me)
     people = [person.as_json() for person in here.people]
@@ -197,8 +199,8 @@ async def room(odac: Context) -> None:
         async for message in ws:
             match message:
                 case {"type": "say", "text": str(text), "key": str(key)}:
-                    if problem := what_is_wrong(text, odac.ws.data.pace.wait()):
-                        ws.send({"type": "refused", "key": key, "reason": problem})
+                    if reason := what_is_wrong(text, ws.data.pace.wait()):
+                        ws.send({"type": "refused", "key": key, "reason": reason})
                     else:
                         ws.to(here.name).send({**here.say(me, text.strip()), "key": key})
                 case {"type": "typing", "on": bool(on)}:
@@ -206,9 +208,9 @@ async def room(odac: Context) -> None:
                 case _:
                     ws.send({"type": "refused", "reason": "This page is out of date. Please load it again."})
     finally:
-        names.keep(me)
+        signed_out = not names.seen(me)
         if here.close_tab(me):
-            asyncio.get_running_loop().call_later(GRACE, leave, here.name, me)
+            asyncio.get_running_loop().call_later(0 if signed_out else GRACE, leave, here.name, me)
 
 
 def leave(name: str, person: Person) -> None:

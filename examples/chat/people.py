@@ -77,10 +77,20 @@ class Names:
         self._holders[key] = (person.id, now + KEPT_FOR)
         return True
 
+    def seen(self, person: Person) -> bool:
+        """The person is still here, or has just gone: a name that they hold stays theirs for a while longer.
+
+        False when it is not theirs any more, because they signed out.
+        """
+        return self._holder(person) == person.id and self.keep(person)
+
     def give_up(self, person: Person) -> None:
         """The person signed out: the name is free at once."""
-        if self._holders.get(_key(person.name), ("", 0.0))[0] == person.id:
+        if self._holder(person) == person.id:
             del self._holders[_key(person.name)]
+
+    def _holder(self, person: Person) -> str | None:
+        return self._holders.get(_key(person.name), (None, 0.0))[0]
 
 
 def _key(name: str) -> str:
@@ -118,11 +128,13 @@ class Paces:
     """One pace per person, over all their tabs and reconnects."""
 
     def __init__(self, burst: int, seconds: float, clock: Clock = time.monotonic) -> None:
-        self._new = lambda: Pace(burst, seconds, clock)
+        self._burst = burst
+        self._seconds = seconds
+        self._clock = clock
         self._paces: dict[str, Pace] = {}
 
     def of(self, person: Person) -> Pace:
         """The pace of this person."""
         if len(self._paces) > 10_000:
             self._paces = {key: pace for key, pace in self._paces.items() if not pace.rested}
-        return self._paces.setdefault(person.id, self._new())
+        return self._paces.setdefault(person.id, Pace(self._burst, self._seconds, self._clock))

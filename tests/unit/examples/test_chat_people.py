@@ -82,6 +82,26 @@ def test_a_name_stays_while_its_person_is_seen_and_some_time_after() -> None:
     names.sign_in("Ada")
 
 
+def test_a_name_that_was_given_up_is_not_taken_back_by_a_tab_that_closes_late() -> None:
+    names = Names()
+    ada = names.sign_in("Ada")
+    assert names.seen(ada)
+    names.give_up(ada)
+    assert not names.seen(ada)
+    names.sign_in("Ada")
+
+
+def test_being_seen_keeps_a_name() -> None:
+    clock = Clock()
+    names = Names(clock)
+    ada = names.sign_in("Ada")
+    clock.now += KEPT_FOR - 1
+    names.seen(ada)
+    clock.now += KEPT_FOR - 1
+    with pytest.raises(NotAllowed):
+        names.sign_in("Ada")
+
+
 def test_somebody_whose_session_outlived_a_restart_gets_the_name_back() -> None:
     assert Names().keep(Person("from-before", "Ada"))
 

@@ -1,0 +1,129 @@
+"""A real Chromium, and a server in a process of its own that can be killed and started again on its port."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, sync_playwright
+
+ROOT = Path(__file__).parents[2]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+
+
+def find_chromium() -> str:
+    """The browser's path; without one the test is skipped, and fails in CI."""
+    for name in ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"):
+        path = shutil.which(name)
+        if path:
+            return path
+    assert os.environ.get("CI") != "true", "Chromium is missing, and CI leaves nothing out"
+    pytest.skip("Chromium is not installed")
+
+
+@pytest.fixture(scope="module")
+def chromium() -> Iterator[Browser]:
+    """One browser a module: while it is open, Playwright's event loop counts as running in this thread."""
+    path = find_chromium()
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        yield browser
+        browser.close()
+
+
+class ServerProcess:
+    """``odac run`` on a port of its own.
+
+    Args:
+        app: ``module:app``, importable from the project's root.
+        environment: variables to set.
+    """
+
+    def __init__(self, app: str, environment: Mapping[str, str] | None = None) -> None:
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._command = [
+            sys.executable,
+            "-m",
+            "uvicorn",
+            "--ws",
+            "odac.server:WebSocketProtocol",
+            app,
+            "--host",
+            "127.0.0.1",
+            "--port",
+            str(self.port),
+            "--log-level",
+            "warning",
+        ]
+        self._environment = {
+            **os.environ,
+            "ODAC_SECRET": "a secret that outlives the restart of the server",
+            **(environment or {}),
+        }
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self, deadline: float = 20) -> None:
+        """Start it, and return when it accepts connections."""
+        self._process = subprocess.Popen(self._command, cwd=ROOT, env=self._environment)
+        end = time.monotonic() + deadline
+        while True:
+            assert self._process.poll() is None, "the server ended by itself"
+            with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self.port), timeout=1):
+                return
+            assert time.monotonic() < end, f"the server did not accept connections within {deadline} s"
+            time.sleep(0.02)
+
+    def kill(self) -> None:
+        """End it as a crash does."""
+        self._end(signal.SIGKILL)
+
+    def stop(self) -> None:
+        """End it as an operator does."""
+        self._end(signal.SIGTERM)
+
+    def _end(self, number: signal.Signals) -> None:
+        if self._process is not None:
+            self._process.send_signal(number)
+            try:
+                self._process.wait(timeout=20)
+            finally:
+                self._process.kill()
+                self._process.wait()
+            self._process = None
+
+
+@pytest.fixture(scope="module")
+def start_server() -> Iterator[Callable[..., ServerProcess]]:
+    """Start servers that end with the module: ``start_server("examples.chat.app:app")``."""
+    started: list[ServerProcess] = []
+
+    def start(app: str, environment: Mapping[str, str] | None = None) -> ServerProcess:
+        server = ServerProcess(app, environment)
+        started.append(server)
+        server.start()
+        return server
+
+    yield start
+    for server in started:
+        server.kill()

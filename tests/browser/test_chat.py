@@ -1,0 +1,409 @@
+"""The chat example, as people use it: in a real browser, two of them, on a desk and on a phone."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import httpx
+import pytest
+from playwright.sync_api import Browser, Page, expect
+
+from tests.browser.conftest import ServerProcess
+
+KEY = "the administrator's key"
+DESK = {"width": 1280, "height": 800}
+PHONE = {"width": 360, "height": 640}
+
+
+@pytest.fixture(scope="module")
+def server(start_server: Callable[..., ServerProcess]) -> ServerProcess:
+    return start_server("examples.chat.app:app", {"CHAT_ADMIN_KEY": KEY})
+
+
+class Visitor:
+    """One person with a browser of their own (cookies included)."""
+
+    def __init__(self, page: Page, url: str) -> None:
+        self.page = page
+        self.url = url
+        self.log = page.get_by_role("log")
+        self.box = page.get_by_role("textbox", name=re.compile("^Message to"))
+        self.banner = page.locator("#banner")
+        self.people = page.locator("#people-list")
+
+    def sign_in(self, name: str, room: str) -> None:
+        self.page.goto(f"{self.url}/room/{room}")
+        self.page.get_by_label("Your name").fill(name)
+        self.page.get_by_role("button", name="Come in").click()
+
+    def enter(self, name: str, room: str) -> None:
+        self.sign_in(name, room)
+        expect(self.people.get_by_text(name, exact=True)).to_be_attached()
+
+    def say(self, text: str) -> None:
+        self.box.fill(text)
+        self.box.press("Enter")
+
+    def sees(self, text: str) -> None:
+        expect(self.log.locator(".message:not(.pending) .bubble").get_by_text(text, exact=True)).to_be_visible()
+
+
+@pytest.fixture
+def visitor(chromium: Browser, server: ServerProcess) -> Iterator[Callable[..., Visitor]]:
+    """Makes visitors. What their pages throw or print as an error fails the test."""
+    contexts = []
+    problems: list[str] = []
+
+    def make(*, lost_server: bool = False, **options: object) -> Visitor:
+        context = chromium.new_context(**{"viewport": DESK, **options})  # type: ignore[arg-type]
+        context.set_default_timeout(10_000)
+        contexts.append(context)
+        page = context.new_page()
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        if not lost_server:  # Chromium reports every failed connection as an error
+            page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
+        return Visitor(page, server.url)
+
+    yield make
+    for context in contexts:
+        context.close()
+    assert not [
+        problem for problem in problems if "401 (Unauthorized)" not in problem and "409 (Conflict)" not in problem
+    ]
+
+
+def test_two_people_talk(visitor: Callable[..., Visitor]) -> None:
+    ada, bob = visitor(), visitor()
+    ada.enter("Ada Lovelace", "talk")
+    expect(ada.page.get_by_text("It is quiet in #talk")).to_be_visible()
+    bob.enter("Bob", "talk")
+
+    # who is here, and a line when somebody arrives
+    expect(ada.log.get_by_text("Bob came in")).to_be_visible()
+    for person in (ada, bob):
+        expect(person.people.locator(".who")).to_have_count(2)
+        expect(person.page.locator("#here-count")).to_have_text("2 here")
+
+    # typing, until the message is there
+    bob.box.press_sequentially("Hello")
+    expect(ada.page.get_by_text("Bob is typing…")).to_be_visible()
+    bob.box.press("Enter")
+    ada.sees("Hello")
+    bob.sees("Hello")
+    expect(ada.page.get_by_text("Bob is typing…")).not_to_be_visible()
+
+    ada.say("Good morning, Bob")
+    bob.sees("Good morning, Bob")
+    message = bob.log.locator(".message", has_text="Good morning")
+    expect(message.locator(".author")).to_have_text("Ada Lovelace")
+    expect(message.locator(".avatar")).to_have_text("AL")
+    expect(message.locator("time")).to_have_attribute("datetime", re.compile(r"^20\d\d-.*Z$"))
+
+    # a page that is loaded again shows what was said, and is nobody leaving
+    bob.page.reload()
+    bob.sees("Good morning, Bob")
+    expect(bob.log.locator(".message")).to_have_count(2)
+
+    bob.page.close()
+    expect(ada.log.get_by_text("Bob left")).to_be_visible()
+    expect(ada.page.locator("#here-count")).to_have_text("Only you")
+    expect(ada.log.get_by_text("Bob came in")).to_have_count(1)
+
+
+def test_what_is_said_in_one_room_stays_there(visitor: Callable[..., Visitor]) -> None:
+    ada, bob = visitor(), visitor()
+    ada.enter("Ada", "left-room")
+    bob.enter("Bert", "right-room")
+    ada.say("only for the left")
+    ada.sees("only for the left")
+    bob.say("only for the right")
+    bob.sees("only for the right")
+    expect(bob.log.locator(".message")).to_have_count(1)
+    # each sees that the other's room is there, and can walk over
+    ada.page.get_by_role("link", name="right-room").click()
+    expect(ada.page.get_by_role("heading", name="right-room")).to_be_visible()
+    ada.sees("only for the right")
+
+
+def test_a_lost_server_comes_back(visitor: Callable[..., Visitor], server: ServerProcess) -> None:
+    ada, bob = visitor(lost_server=True), visitor(lost_server=True)
+    ada.enter("Ann", "storm")
+    bob.enter("Ben", "storm")
+    ada.say("before")
+    bob.sees("before")
+
+    server.kill()
+    expect(ada.banner).to_contain_text("The connection was lost")
+    expect(bob.banner).to_contain_text("The connection was lost")
+    ada.say("meanwhile")
+    expect(ada.log.locator(".message.pending")).to_contain_text("meanwhile")
+
+    server.start()
+    expect(ada.log.locator(".message.pending")).to_have_count(0, timeout=15_000)
+    ada.sees("meanwhile")
+    expect(bob.banner).not_to_have_attribute("data-state", "trying", timeout=15_000)
+    # Bob may have come back after it was said; then the room's last messages show it to him
+    bob.sees("meanwhile")
+    bob.say("after")
+    ada.sees("after")
+    for person in (ada, bob):
+        expect(person.banner).to_have_attribute("data-state", "none")
+        expect(person.people.locator(".who")).to_have_count(2)
+        person.sees("before")
+    # one line of Ben's arrival, from before: coming back with the server is no news
+    expect(ada.log.get_by_text("Ben came in")).to_have_count(1)
+
+
+def test_a_server_that_is_stopped_says_so_and_comes_back(
+    visitor: Callable[..., Visitor], server: ServerProcess
+) -> None:
+    ada = visitor(lost_server=True)
+    ada.enter("Amy", "restart")
+    server.stop()
+    expect(ada.banner).to_contain_text("The connection was lost")
+    server.start()
+    expect(ada.banner).to_have_attribute("data-state", "none", timeout=15_000)
+    ada.say("still signed in")
+    ada.sees("still signed in")
+
+
+def test_sending_too_fast_is_said_in_words_and_loses_nothing(visitor: Callable[..., Visitor]) -> None:
+    ada, bob = visitor(), visitor()
+    ada.enter("Hasty", "limits")
+    bob.enter("Calm", "limits")
+    for number in range(8):
+        ada.say(f"quick {number}")
+    refused = ada.log.locator(".message.refused")
+    expect(refused.first).to_contain_text(re.compile(r"Not sent. You are sending too fast. Wait \d seconds?\."))
+    bob.sees("quick 0")
+    # Nobody was thrown out, and what was refused goes out at the second try
+    text = refused.last.locator(".bubble").inner_text()
+    for _ in range(20):
+        before = refused.count()
+        refused.filter(has_text=text).get_by_role("button", name="Send again").click()
+        expect(ada.log.locator(".message.pending")).to_have_count(0)
+        if refused.count() < before:
+            break
+        ada.page.wait_for_timeout(250)
+    bob.sees(text)
+    bob.say("and I am not held up")
+    ada.sees("and I am not held up")
+
+
+def test_markup_in_names_and_messages_is_text(visitor: Callable[..., Visitor]) -> None:
+    name = "<img src=x onerror=boom()>"
+    attack = "<script>boom()</script><b>bold</b> \"'&amp; javascript:boom()"
+    mallory, ada = visitor(), visitor()
+    for person in (mallory, ada):
+        person.page.expose_function("boom", lambda: pytest.fail("a visitor's text ran as code"))
+    ada.enter("Eve", "attack")
+    mallory.enter(name, "attack")
+    mallory.say(attack)
+    ada.sees(attack)
+    mallory.sees(attack)
+    expect(ada.log.locator(".author", has_text="onerror")).to_have_text(name)
+    expect(ada.people.get_by_text(name, exact=True)).to_be_visible()
+    expect(ada.log.get_by_text(f"{name} came in")).to_be_visible()
+    expect(mallory.page.locator(".me-name")).to_have_text(name)
+    for person in (mallory, ada):
+        expect(person.page.locator("img:not([src^='/static/']), .log b, .log script")).to_have_count(0)
+    mallory.say("see https://example.org/?a=1&b=<i>2</i>.")
+    link = ada.log.get_by_role("link")
+    expect(link).to_have_attribute("href", "https://example.org/?a=1&b=")
+    expect(link).to_have_attribute("rel", re.compile("noopener"))
+
+
+def test_what_cannot_be_is_refused_in_words(visitor: Callable[..., Visitor]) -> None:
+    ada, other = visitor(), visitor()
+    ada.enter("Grace", "words")
+    other.sign_in("grace", "words")
+    expect(other.page.get_by_role("alert")).to_have_text(
+        "Somebody here is already called grace. Please choose another name."
+    )
+    expect(other.page.get_by_label("Your name")).to_have_value("grace")
+    other.page.get_by_label("Your name").evaluate("element => element.removeAttribute('maxlength')")
+    other.page.get_by_label("Your name").fill("x" * 50)
+    other.page.get_by_role("button", name="Come in").click()
+    expect(other.page.get_by_role("alert")).to_contain_text("That name has 50 characters. At most 32 fit.")
+    other.page.get_by_label("Your name").fill("Hopper")
+    other.page.get_by_role("button", name="Come in").click()
+    expect(other.people.get_by_text("Hopper", exact=True)).to_be_visible()
+
+    other.page.get_by_label("Open another room").fill("Book Club")
+    other.page.get_by_role("button", name="Open").click()
+    expect(other.page).to_have_url(re.compile("/room/book-club$"))
+
+
+def test_a_room_name_that_is_not_allowed(visitor: Callable[..., Visitor]) -> None:
+    ada = visitor(lost_server=True)
+    ada.enter("Iris", "names")
+    ada.page.get_by_label("Open another room").fill("what?*")
+    ada.page.get_by_role("button", name="Open").click()
+    expect(ada.page.get_by_role("alert")).to_have_text(
+        "That room name is not allowed: use letters, digits and hyphens."
+    )
+    ada.page.get_by_role("link", name="Go to the lobby").click()
+    expect(ada.page.get_by_role("heading", name="lobby")).to_be_visible()
+
+
+def test_signing_out_gives_the_name_back(visitor: Callable[..., Visitor]) -> None:
+    ada, other, witness = visitor(), visitor(), visitor()
+    ada.enter("Joan", "doors")
+    witness.enter("Will", "doors")
+    ada.page.get_by_role("button", name="Sign out").click()
+    expect(ada.page.get_by_role("button", name="Come in")).to_be_visible()
+    expect(witness.log.get_by_text("Joan left")).to_be_visible()
+    other.enter("Joan", "doors")
+    expect(witness.log.get_by_text("Joan came in")).to_be_visible()
+
+
+def test_an_announcement_reaches_every_room(visitor: Callable[..., Visitor], server: ServerProcess) -> None:
+    ada, bob = visitor(), visitor()
+    ada.enter("Kay", "one")
+    bob.enter("Lee", "two")
+    refused = httpx.post(f"{server.url}/announce", content="no", headers={"Authorization": "Bearer guess"})
+    assert refused.status_code == 401
+    done = httpx.post(f"{server.url}/announce", content="The kettle is on", headers={"Authorization": f"Bearer {KEY}"})
+    assert done.status_code == 200
+    for person in (ada, bob):
+        expect(person.log.locator(".announcement")).to_have_text("AnnouncementThe kettle is on")
+
+
+def test_a_reader_who_scrolled_up_is_told_of_new_messages(visitor: Callable[..., Visitor]) -> None:
+    ada, bob = visitor(viewport=PHONE), visitor()
+    bob.enter("Max", "scroll")
+    for number in range(5):
+        bob.say(f"line {number}\n\n\n\n\nend of {number}".replace("\n", "\n"))
+        expect(bob.log.locator(".message:not(.pending)")).to_have_count(number + 1)
+    ada.enter("Nia", "scroll")
+    expect(ada.log.locator(".message")).to_have_count(5)
+    ada.log.evaluate("log => log.scrollTo(0, 0)")
+    pill = ada.page.locator("#latest")
+    expect(pill).to_have_text("Latest messages ↓")
+    with said(bob, "news"):
+        expect(pill).to_have_text("1 new message ↓")
+        expect(ada.page).to_have_title(re.compile(r"^\(1\) #scroll"))
+        assert ada.log.evaluate("log => log.scrollTop") == 0, "the reader's place is kept"
+    pill.click()
+    expect(pill).not_to_be_visible()
+    expect(ada.log.get_by_text("news", exact=True)).to_be_in_viewport()
+    expect(ada.page).to_have_title(re.compile("^#scroll"))
+
+
+@contextmanager
+def said(person: Visitor, text: str) -> Iterator[None]:
+    person.say(text)
+    person.sees(text)
+    yield
+
+
+@contextmanager
+def touching(page: Page) -> Iterator[None]:
+    """Nothing is wider than the screen, before and after."""
+    wide = "document.documentElement.scrollWidth > innerWidth"
+    assert not page.evaluate(wide)
+    yield
+    assert not page.evaluate(wide)
+
+
+def test_on_a_phone(visitor: Callable[..., Visitor]) -> None:
+    ada = visitor(viewport=PHONE, is_mobile=True, has_touch=True, device_scale_factor=2)
+    bob = visitor()
+    with touching(ada.page):
+        ada.enter("Ola", "phone")
+    bob.enter("Pia With A Rather Long Name", "phone")
+    with touching(ada.page):
+        bob.say("x" * 300)
+        ada.sees("x" * 300)
+        ada.page.get_by_role("button", name="Show the list of rooms").tap()
+        expect(ada.page.get_by_role("link", name="kitchen")).to_be_in_viewport()
+        ada.page.keyboard.press("Escape")
+        expect(ada.page.get_by_role("link", name="kitchen")).not_to_be_visible()
+        ada.page.locator("[data-open=people]").tap()
+        expect(ada.people.get_by_text("Pia With")).to_be_in_viewport()
+        ada.page.get_by_role("button", name="Close the list of people").tap()
+        expect(ada.people).not_to_be_visible()
+        ada.box.tap()
+        ada.box.fill("from the bus")
+        ada.page.get_by_role("button", name="Send").tap()
+        bob.sees("from the bus")
+    # Everything that is touched is large enough for a finger
+    small = ada.page.evaluate(
+        """() => [...document.querySelectorAll('.top button, .composer button, .composer textarea')]
+            .map(element => [element.getAttribute('aria-label') || element.id, element.getBoundingClientRect()])
+            .filter(([, box]) => box.width && (box.height < 40 || box.width < 40)).map(([name]) => name)"""
+    )
+    assert small == []
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_all_text_has_contrast(visitor: Callable[..., Visitor], scheme: str) -> None:
+    """WCAG 2.1, 1.4.3: at least 4.5:1, computed from the colours that the browser really uses."""
+    ada, bob = visitor(color_scheme=scheme), visitor(color_scheme=scheme)
+    ada.enter(f"Quentin {scheme}", f"contrast-{scheme}")
+    bob.enter(f"Rosa {scheme}", f"contrast-{scheme}")
+    ada.say("mine")
+    bob.say("theirs")
+    ada.sees("theirs")
+    bob.box.press_sequentially("x")
+    expect(ada.page.get_by_text(f"Rosa {scheme} is typing…")).to_be_visible()
+    assert ada.page.evaluate(WEAK_CONTRAST) == []
+    bob.page.context.clear_cookies()
+    bob.page.goto(f"{bob.url}/room/x")
+    assert bob.page.evaluate(WEAK_CONTRAST) == []
+
+
+WEAK_CONTRAST = """() => {
+  const canvas = document.createElement('canvas').getContext('2d', {willReadFrequently: true})
+  const rgba = (color) => {
+    canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1)
+    return [...canvas.getImageData(0, 0, 1, 1).data]
+  }
+  const luminance = (color) => {
+    const [r, g, b] = color.map((part) => (part /= 255) <= 0.03928 ? part / 12.92 : ((part + 0.055) / 1.055) ** 2.4)
+    return 0.2126 * r + 0.7152 * g + 0.0722 * b
+  }
+  const ground = (element) => {
+    for (let at = element; at; at = at.parentElement) {
+      const color = rgba(getComputedStyle(at).backgroundColor)
+      if (color[3] > 250) return color
+    }
+    return [255, 255, 255]
+  }
+  const weak = []
+  const texts = document.createTreeWalker(document.body, NodeFilter.SHOW_TEXT)
+  while (texts.nextNode()) {
+    const element = texts.currentNode.parentElement
+    if (!texts.currentNode.data.trim() || !element.checkVisibility() || element.closest('[aria-hidden=true]')) continue
+    const [one, two] = [luminance(rgba(getComputedStyle(element).color).slice(0, 3)), luminance(ground(element).slice(0, 3))]
+    const ratio = (Math.max(one, two) + 0.05) / (Math.min(one, two) + 0.05)
+    if (ratio < 4.5) weak.push(`${texts.currentNode.data.trim().slice(0, 30)}: ${ratio.toFixed(2)}`)
+  }
+  return weak
+}"""
+
+
+def test_without_a_mouse(visitor: Callable[..., Visitor]) -> None:
+    """From the address bar, by keyboard alone; and every control has a name."""
+    ada = visitor()
+    ada.enter("Sam", "keys")
+    expect(ada.box).to_be_focused()
+    skip = ada.page.get_by_role("link", name="Skip to the message box")
+    for _ in range(30):
+        ada.page.keyboard.press("Shift+Tab")
+        if skip.evaluate("link => link === document.activeElement"):
+            break
+    expect(skip).to_be_in_viewport()
+    ada.page.keyboard.press("Enter")
+    ada.page.keyboard.type("typed")
+    ada.page.keyboard.press("Enter")
+    ada.sees("typed")
+    nameless = ada.page.evaluate(
+        """() => [...document.querySelectorAll('button, a, input, textarea')]
+            .filter(each => each.type !== 'hidden' && each.checkVisibility()
+              && !(each.getAttribute('aria-label') || each.labels?.length || each.textContent.trim()))
+            .map(each => each.outerHTML)"""
+    )
+    assert nameless == []
