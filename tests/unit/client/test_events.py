@@ -4,10 +4,10 @@ import asyncio
 from typing import Any
 
 import pytest
-from tests.unit.client.client_fakes import idle, run
 
 from odac.client.events import WAITING, Events
 from odac.errors import Disconnected
+from tests.unit.client.client_fakes import idle, run
 
 
 def test_listeners_are_called_in_order_with_what_they_take() -> None:

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 
 import pytest
 import trustme
-from tests.unit.client.client_fakes import run
 
 from odac.client.address import Address
 from odac.client.fetch import MAX_BODY, Answer, get
+from tests.unit.client.client_fakes import run
 
 
 @asynccontextmanager

@@ -8,13 +8,13 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from tests.unit.client.client_fakes import FakeNetwork, Log, idle, run, token_answer, until
 
 from odac.client.errors import HandshakeRefused
 from odac.client.fetch import Answer
 from odac.client.pending import MAX_MESSAGES
 from odac.errors import Disconnected
 from odac.realtime.connection import ReadyState
+from tests.unit.client.client_fakes import FakeNetwork, Log, idle, run, token_answer, until
 
 
 def test_it_offers_odac_and_a_token_and_opens_at_the_hello() -> None:
