@@ -9,8 +9,6 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from starlette._utils import get_route_path
-
 from odac.brokers import RunningBus, make_bus
 from odac.close_codes import CloseCode
 from odac.config import Limits
@@ -24,10 +22,10 @@ from odac.lifespan import Lifespan
 from odac.realtime.audience import Audience, session_room
 from odac.realtime.hub import Hub
 from odac.realtime.ws_server import WsServer
-from odac.request import Request
+from odac.request import Request, route_path
 from odac.routing.gate import Gate
 from odac.routing.middleware import MiddlewareRegistry
-from odac.routing.router import Gates, Router
+from odac.routing.router import Gates, Route, Router
 from odac.security.authentication import AuthService, current_request
 from odac.security.origin import OriginPolicy
 from odac.security.secret import Secret, Secrets
@@ -95,7 +93,7 @@ class Odac:
         self.limits = limits
         self.prefix = prefix
         self.broker_url = broker or os.environ.get("ODAC_BROKER") or "memory://"
-        self._http = http
+        self.http = http
         self._hub = Hub(limits)
         make_bus(self.broker_url, self._hub)  # so that a wrong URL or a missing library is found now
         self._bus: RunningBus | None = None
@@ -116,7 +114,14 @@ class Odac:
             compression=compression,
         )
         self._endpoints = Endpoints(
-            Services(auth=self.auth, tokens=tokens, health=self._health, publish=self._publish, publish_keys=publish_keys, prefix=prefix)
+            Services(
+                auth=self.auth,
+                tokens=tokens,
+                health=self._health,
+                publish=self._publish,
+                publish_keys=publish_keys,
+                prefix=prefix,
+            )
         )
         self._started_on: asyncio.AbstractEventLoop | None = None
         self._starting: asyncio.Lock | None = None
@@ -139,6 +144,11 @@ class Odac:
 
     # Life
 
+    @property
+    def websocket_routes(self) -> Sequence[Route]:
+        """The WebSocket routes, in the order in which they were added (``routes`` is what Starlette asks an app for its own)."""
+        return tuple(self._router.routes)
+
     def check(self) -> None:
         """Look at everything that start-up needs.
 
@@ -153,26 +163,35 @@ class Odac:
         Raises:
             ConfigurationError: see :meth:`check`.
         """
-        loop = asyncio.get_running_loop()
-        if self._started_on is loop:
+        if self._runs_here():
             return
         if self._starting is None or self._started_on is not None:
             self._starting = asyncio.Lock()
             self._started_on = None
         async with self._starting:
-            if self._started_on is loop:
+            if self._runs_here():
                 return
             self.check()
+            loop = asyncio.get_running_loop()
             self._hub.start(loop)
             self._bus = make_bus(self.broker_url, self._hub)
             await self._bus.start()
             self._hub.bus = None if self.broker_url == "memory://" else self._bus
             self._started_on = loop
 
-    async def shutdown(self) -> None:
-        """Close every connection with 1001 and part from the broker. Under a server with lifespan this runs by itself."""
+    def _runs_here(self) -> bool:
+        """Whether the app was started on the running event loop."""
+        return self._started_on is asyncio.get_running_loop()
+
+    def drain(self) -> None:
+        """Begin to stop: ``GET {prefix}/health`` answers 503, and every connection is closed with 1001 after what was sent to it."""
+        self._hub.draining = True
         for connection in list(self._hub.connections.values()):
             connection.drain()
+
+    async def shutdown(self) -> None:
+        """Close every connection with 1001 and part from the broker. Under a server with lifespan this runs by itself."""
+        self.drain()
         if self._bus is not None:
             bus, self._bus = self._bus, None
             self._hub.bus = None
@@ -202,33 +221,33 @@ class Odac:
         elif kind == "http":
             await self._request(scope, receive, send)
         elif kind == "lifespan":
-            await Lifespan(self, self._http)(scope, receive, send)
+            await Lifespan(self, self.http)(scope, receive, send)
         else:
             raise RuntimeError(f"unknown ASGI scope type {kind!r}")
 
     async def _websocket(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        if self._started_on is None or self._started_on is not asyncio.get_running_loop():
+        if not self._runs_here():
             await self.startup()
-        found = self._router.match(get_route_path(scope))
-        if found is None and self._http is not None:
-            await self._http(scope, receive, send)
+        found = self._router.match(route_path(scope))
+        if found is None and self.http is not None:
+            await self.http(scope, receive, send)
             return
         doorway = (scope.get("extensions") or {}).get(LANE_EXTENSION) or AsgiDoorway(scope, receive, send)
         route, parameters = found if found is not None else (None, {})
         await self._gate.admit(route, parameters, scope, doorway)
 
     async def _request(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        if self._started_on is None or self._started_on is not asyncio.get_running_loop():
+        if not self._runs_here():
             await self.startup()
         if self._endpoints.answers(scope):
             await self._endpoints(scope, receive, send)
-        elif self._http is not None:
+        elif self.http is not None:
             current = current_request.set(Request(scope))
             try:
-                await self._http(scope, receive, send)
+                await self.http(scope, receive, send)
             finally:
                 current_request.reset(current)
-        elif self._router.match(get_route_path(scope)) is not None:
+        elif self._router.match(route_path(scope)) is not None:
             await upgrade_required(scope, receive, send)
         else:
             await not_found(scope, receive, send)

@@ -27,7 +27,9 @@ class RateLimit:
 
     def __post_init__(self) -> None:
         if self.max < 1:
-            raise ConfigurationError(f"RateLimit(max={self.max!r}): must be at least 1; rate_limit=None turns the limit off")
+            raise ConfigurationError(
+                f"RateLimit(max={self.max!r}): must be at least 1; rate_limit=None turns the limit off"
+            )
         if not self.window > 0:
             raise ConfigurationError(f"RateLimit(window={self.window!r}): must be more than 0 seconds")
 
@@ -93,7 +95,9 @@ class Limits:
                     raise ConfigurationError(f"Limits(rate_limit={value!r}): must be a RateLimit or None")
             elif field.name == "connections_per_ip":
                 if value is not None and (not _is_whole(value) or value < 1):
-                    raise ConfigurationError(f"Limits(connections_per_ip={value!r}): must be a whole number from 1, or None")
+                    raise ConfigurationError(
+                        f"Limits(connections_per_ip={value!r}): must be a whole number from 1, or None"
+                    )
             elif field.type == "int":
                 if not _is_whole(value) or value < 1:
                     raise ConfigurationError(f"Limits({field.name}={value!r}): must be a whole number from 1")

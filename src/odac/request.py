@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar, overload
 
 from starlette.datastructures import Headers, QueryParams
 
-__all__ = ["Data", "Request", "parse_cookies"]
+__all__ = ["Data", "Request", "parse_cookies", "route_path"]
 
 _Default = TypeVar("_Default")
 _NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
@@ -146,3 +146,11 @@ def parse_cookies(headers: Iterable[bytes]) -> dict[str, str]:
 def _unescape(match: re.Match[str]) -> str:
     octal: str | None = match[1]
     return chr(int(octal, 8)) if octal else match[2]
+
+
+def route_path(scope: Mapping[str, Any]) -> str:
+    """The path below the mount point, which is what routes are matched with (ASGI, "HTTP connection scope": root_path)."""
+    path: str = scope["path"]
+    mount: str = scope.get("root_path") or ""
+    below = path.removeprefix(mount)
+    return below if not below or below.startswith("/") else path

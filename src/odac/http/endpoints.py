@@ -8,7 +8,6 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
-from starlette._utils import get_route_path
 from starlette.requests import Request as StarletteRequest
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
@@ -17,7 +16,7 @@ from odac.errors import ConfigurationError
 from odac.http.answers import explain, json_answer
 from odac.http.files import FILES, ClientFiles
 from odac.http.publish import Publication, PublishEndpoint
-from odac.request import Request
+from odac.request import Request, route_path
 from odac.security.authentication import AuthService
 from odac.security.token import Tokens
 
@@ -97,14 +96,14 @@ class Endpoints:
 
         The latter is ``X-Odac: token`` at the app's root, where the original browser client asks.
         """
-        path = get_route_path(scope)
+        path = route_path(scope)
         if path.startswith(self._below):
             return True
         return path in ("", "/") and Request(scope).header("x-odac") == "token"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
-        path = get_route_path(scope)
+        path = route_path(scope)
         name = path.removeprefix(self._below) if path.startswith(self._below) else "token"
         response = await self._respond(name, scope, receive)
         if scope["method"] == "HEAD":

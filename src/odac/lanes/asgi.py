@@ -48,7 +48,10 @@ class AsgiDoorway:
             return
         try:
             if "websocket.http.response" in (self._scope.get("extensions") or {}):
-                raw = [(b"content-type", b"text/plain; charset=utf-8"), *((name.lower().encode(), value.encode()) for name, value in headers)]
+                raw = [
+                    (b"content-type", b"text/plain; charset=utf-8"),
+                    *((name.lower().encode(), value.encode()) for name, value in headers),
+                ]
                 await self._send({"type": "websocket.http.response.start", "status": status, "headers": raw})
                 await self._send({"type": "websocket.http.response.body", "body": reason.encode()})
             else:
@@ -56,7 +59,9 @@ class AsgiDoorway:
         except OSError:
             pass  # the client did not wait for the answer
 
-    async def open(self, hub: Hub, policy: Policy, subprotocol: str | None, *, v1: bool, compression: bool) -> Connection | None:
+    async def open(
+        self, hub: Hub, policy: Policy, subprotocol: str | None, *, v1: bool, compression: bool
+    ) -> Connection | None:
         """Accept; compression is the server's own matter here."""
         if (await self._receive())["type"] != "websocket.connect":
             return None
@@ -87,7 +92,22 @@ class AsgiLane:
     is checked once they have arrived.
     """
 
-    __slots__ = ("_connection", "_ending", "_limits", "_over", "_queue", "_rate_count", "_rate_start", "_readable", "_receive", "_send", "_size", "_timer", "_writer", "_writing")
+    __slots__ = (
+        "_connection",
+        "_ending",
+        "_limits",
+        "_over",
+        "_queue",
+        "_rate_count",
+        "_rate_start",
+        "_readable",
+        "_receive",
+        "_send",
+        "_size",
+        "_timer",
+        "_writer",
+        "_writing",
+    )
 
     pings: Final = False
     fd: Final = -1

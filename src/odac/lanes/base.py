@@ -23,7 +23,9 @@ class Doorway(Protocol):
         """Answer with an HTTP status instead of the upgrade."""
         ...
 
-    async def open(self, hub: Hub, policy: Policy, subprotocol: str | None, *, v1: bool, compression: bool) -> Connection | None:
+    async def open(
+        self, hub: Hub, policy: Policy, subprotocol: str | None, *, v1: bool, compression: bool
+    ) -> Connection | None:
         """Answer with the upgrade; None if the client is gone meanwhile."""
         ...
 

@@ -35,13 +35,32 @@ class DirectLane(asyncio.Protocol):
         peers: the server's set of connections, which it shuts down when it stops.
     """
 
-    __slots__ = ("_bits", "_close_timer", "_connection", "_ending", "_fileno", "_parser", "_peer_closed", "_peers", "_rate", "_rate_count", "_rate_start", "_socket", "_transport", "fd")
+    __slots__ = (
+        "_bits",
+        "_close_timer",
+        "_connection",
+        "_ending",
+        "_fileno",
+        "_parser",
+        "_peer_closed",
+        "_peers",
+        "_rate",
+        "_rate_count",
+        "_rate_start",
+        "_socket",
+        "_transport",
+        "fd",
+    )
 
     pings: Final = True
 
-    def __init__(self, transport: asyncio.Transport, limits: Limits, deflate: Negotiated | None, peers: set[Any]) -> None:
+    def __init__(
+        self, transport: asyncio.Transport, limits: Limits, deflate: Negotiated | None, peers: set[Any]
+    ) -> None:
         self._transport = transport
-        self._parser = Parser(limits.max_payload, limits.max_fragments, deflate.inflater(limits.max_payload) if deflate else None)
+        self._parser = Parser(
+            limits.max_payload, limits.max_fragments, deflate.inflater(limits.max_payload) if deflate else None
+        )
         self._bits = deflate.server_bits if deflate else 0
         self._peers = peers
         self._rate: RateLimit | None = limits.rate_limit
@@ -162,7 +181,9 @@ class DirectLane(asyncio.Protocol):
         """Write frames, joined to one piece, past the transport where that is right."""
         bits = self._bits
         if bits:
-            data = b"".join([message.compressed(bits) if message.opcode <= BINARY else message.frame for message in messages])
+            data = b"".join(
+                [message.compressed(bits) if message.opcode <= BINARY else message.frame for message in messages]
+            )
         elif len(messages) == 1:
             data = messages[0].frame
         else:

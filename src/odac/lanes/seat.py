@@ -16,7 +16,15 @@ from odac.lanes.direct import DirectLane
 from odac.lanes.session import AsgiSession, ClientGone
 from odac.realtime.connection import Connection
 from odac.wire import deflate
-from odac.wire.handshake import RequestHead, accept_value, offered_subprotocols, parse_request, response_101, response_error, upgrade_key
+from odac.wire.handshake import (
+    RequestHead,
+    accept_value,
+    offered_subprotocols,
+    parse_request,
+    response_101,
+    response_error,
+    upgrade_key,
+)
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -42,7 +50,13 @@ class WebSocketProtocol(asyncio.Protocol):
     limits: ClassVar[Limits] = Limits()
     """Bounds on the request itself; ``odac run`` puts its app's in this place."""
 
-    def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: asyncio.AbstractEventLoop | None = None) -> None:
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
         if not config.loaded:
             config.load()
         self.config = config
@@ -113,12 +127,18 @@ class WebSocketProtocol(asyncio.Protocol):
         if end < 0 and len(self._received) <= 2 * limits.max_header_bytes:
             return
         try:
-            head = parse_request(self._received, max_headers=limits.max_headers, max_header_bytes=limits.max_header_bytes)
+            head = parse_request(
+                self._received, max_headers=limits.max_headers, max_header_bytes=limits.max_header_bytes
+            )
             self._key = upgrade_key(head)
             scope = self._scope(head)
         except HandshakeError as error:
             logger.info("a handshake was refused: %s", error)
-            self.respond(error.status, [(name.lower().encode(), value.encode()) for name, value in error.headers], error.reason.encode())
+            self.respond(
+                error.status,
+                [(name.lower().encode(), value.encode()) for name, value in error.headers],
+                error.reason.encode(),
+            )
             return
         self._head = head
         self._received = self._received[end + len(_END_OF_HEAD) :]
@@ -175,7 +195,9 @@ class WebSocketProtocol(asyncio.Protocol):
         """Answer with an HTTP status instead of the upgrade."""
         self.respond(status, [(name.lower().encode(), value.encode()) for name, value in headers], reason.encode())
 
-    async def open(self, hub: Hub, policy: Policy, subprotocol: str | None, *, v1: bool, compression: bool) -> Connection | None:
+    async def open(
+        self, hub: Hub, policy: Policy, subprotocol: str | None, *, v1: bool, compression: bool
+    ) -> Connection | None:
         """Upgrade, and hand the transport to a direct lane."""
         if self._gone or self.transport.is_closing():
             return None
@@ -205,7 +227,9 @@ class WebSocketProtocol(asyncio.Protocol):
         early, self._received = self._received, b""
         return early
 
-    def _response(self, subprotocol: str | None, extensions: str | None, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+    def _response(
+        self, subprotocol: str | None, extensions: str | None, headers: Sequence[tuple[bytes, bytes]]
+    ) -> bytes:
         own = [header for header in self.default_headers if header[0] != b"date"]
         return response_101(accept_value(self._key), subprotocol, extensions, [*own, *headers])
 

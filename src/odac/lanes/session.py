@@ -11,7 +11,18 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from odac.close_codes import CloseCode
 from odac.errors import ProtocolError
-from odac.wire.frames import BINARY, CLOSE, EMPTY_CLOSE, PING, PONG, TEXT, encode_close, encode_frame, fit_reason, parse_close
+from odac.wire.frames import (
+    BINARY,
+    CLOSE,
+    EMPTY_CLOSE,
+    PING,
+    PONG,
+    TEXT,
+    encode_close,
+    encode_frame,
+    fit_reason,
+    parse_close,
+)
 from odac.wire.message import Prepared
 from odac.wire.parser import Parser
 
@@ -153,9 +164,13 @@ class AsgiSession:
     def _accept(self, message: Message) -> None:
         config = self._seat.config
         negotiated = self._seat.negotiate() if config.ws_per_message_deflate else None
-        self._parser = Parser(config.ws_max_size, _MAX_FRAGMENTS, negotiated.inflater(config.ws_max_size) if negotiated else None)
+        self._parser = Parser(
+            config.ws_max_size, _MAX_FRAGMENTS, negotiated.inflater(config.ws_max_size) if negotiated else None
+        )
         self._bits = negotiated.server_bits if negotiated else 0
-        early = self._seat.upgrade(message.get("subprotocol"), negotiated.response if negotiated else None, list(message.get("headers", ())))
+        early = self._seat.upgrade(
+            message.get("subprotocol"), negotiated.response if negotiated else None, list(message.get("headers", ()))
+        )
         self._state = _State.OPEN
         self._schedule_ping()
         if early:

@@ -48,7 +48,9 @@ def check_room(name: str) -> str:
     except UnicodeEncodeError:
         raise ValueError(f"room name {name!r} holds a lone surrogate, which no UTF-8 text can") from None
     if size > MAX_ROOM_BYTES:
-        raise ValueError(f"room name of {size} UTF-8 bytes: at most {MAX_ROOM_BYTES} are allowed; use an id or a hash of it")
+        raise ValueError(
+            f"room name of {size} UTF-8 bytes: at most {MAX_ROOM_BYTES} are allowed; use an id or a hash of it"
+        )
     return name
 
 

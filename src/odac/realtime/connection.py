@@ -50,7 +50,7 @@ class Connection(Outbox):
     ``app.route.ws_server``.
     """
 
-    __slots__ = ("__weakref__", "_data", "_ended", "_handler", "_hub", "_owned", "_pings", "alive", "due", "id", "inbox", "on_release")
+    __slots__ = ("_data", "_ended", "_handler", "_hub", "_owned", "_pings", "alive", "due", "id", "inbox", "on_release")
 
     def __init__(self, hub: Hub, lane: Lane, policy: Policy, *, v1: bool = False) -> None:
         super().__init__(hub.delivery, lane, policy, v1)
@@ -143,7 +143,9 @@ class Connection(Outbox):
         if self.is_open and room not in self.memberships:
             limit = self.policy.limits.rooms_per_connection
             if len(self.memberships) >= limit and len(self.rooms) >= limit:
-                raise ValueError(f"the connection is in {limit} rooms, which is the most: leave one, or raise Limits.rooms_per_connection")
+                raise ValueError(
+                    f"the connection is in {limit} rooms, which is the most: leave one, or raise Limits.rooms_per_connection"
+                )
             self._hub.enter(self, room)
 
     def leave(self, room: str) -> None:

@@ -45,7 +45,9 @@ class Delivery:
         everyone: all open connections.
     """
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, rooms: dict[str, set[Outbox]], everyone: dict[str, Outbox]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, rooms: dict[str, set[Outbox]], everyone: dict[str, Outbox]
+    ) -> None:
         self.loop = loop
         self.log: list[Entry] = []
         self.dropped_messages = 0
@@ -80,12 +82,6 @@ class Delivery:
                 self._scheduled = True
                 self.loop.call_soon(self.flush)
 
-    def newcomer(self, outbox: Outbox) -> None:
-        """A connection begins in the middle of a tick: what was sent before is not for it."""
-        if self.log:
-            self.touch(outbox)
-            outbox.settled = len(self.log)
-
     def flush(self) -> None:
         """Write everything that this tick has to send."""
         self._scheduled = False
@@ -112,7 +108,12 @@ class Delivery:
             if plain:
                 self._write_to_all(members, data, stop, apart)
             else:
-                apart.update(dict.fromkeys(members))
+                for outbox in members:
+                    if outbox.fd >= 0:  # it has everything before, by bare writes
+                        outbox.settled = start
+                        outbox.touched = True
+                        outbox.fd = -1
+                    apart[outbox] = None
             start = stop
         for outbox in apart:
             outbox.touched = True
@@ -177,4 +178,8 @@ class Delivery:
         """Room messages were dropped for a slow reader that is to stay connected."""
         if count:
             self.dropped_messages += count
-            logger.info("%s: %d room messages were dropped for a client that reads too slowly (overflow='drop_oldest')", outbox.policy.name, count)
+            logger.info(
+                "%s: %d room messages were dropped for a client that reads too slowly (overflow='drop_oldest')",
+                outbox.policy.name,
+                count,
+            )

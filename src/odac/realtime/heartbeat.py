@@ -71,4 +71,8 @@ class Heartbeat:
                 connection.due = now + self._timeout
                 pinged.append(connection)
         head = min((line[0].due for line in (to_ping, pinged) if line), default=None)
-        self._timer = None if head is None else self._loop.call_at(max(head - self._granularity / 2, now + self._granularity / 4), self._beat)
+        self._timer = (
+            None
+            if head is None
+            else self._loop.call_at(max(head - self._granularity / 2, now + self._granularity / 4), self._beat)
+        )

@@ -79,8 +79,9 @@ class Hub:
 
     def add(self, connection: Connection) -> None:
         """A connection is open."""
+        connection.settle()  # what was sent to everybody before is not for it
+        connection.admitted = True
         self.connections[connection.id] = connection
-        self.delivery.newcomer(connection)
         if self._heartbeat is not None and (connection.lane.pings or connection.v1):
             self._heartbeat.watch(connection)
 
@@ -213,7 +214,9 @@ class Target:
 
     __slots__ = ("_excluded", "_hub", "_rooms", "_within")
 
-    def __init__(self, hub: Hub, rooms: tuple[str, ...], within: tuple[str, ...] = (), excluded: frozenset[str] = frozenset()) -> None:
+    def __init__(
+        self, hub: Hub, rooms: tuple[str, ...], within: tuple[str, ...] = (), excluded: frozenset[str] = frozenset()
+    ) -> None:
         self._hub = hub
         self._rooms = rooms
         self._within = within

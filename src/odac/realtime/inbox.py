@@ -29,7 +29,19 @@ class Inbox:
     ``queue``. When ``incoming_queue`` of them wait, the lane stops reading.
     """
 
-    __slots__ = ("_connection", "_ended", "_finishing", "_handler_done", "_iterating", "_listeners", "_paused", "_pump", "_queue", "_waiter", "quick")
+    __slots__ = (
+        "_connection",
+        "_ended",
+        "_finishing",
+        "_handler_done",
+        "_iterating",
+        "_listeners",
+        "_paused",
+        "_pump",
+        "_queue",
+        "_waiter",
+        "quick",
+    )
 
     def __init__(self, connection: Connection) -> None:
         self._connection = connection
@@ -120,7 +132,9 @@ class Inbox:
             self._connection.lane.pause_reading()
 
     def _nobody_will_take(self) -> bool:
-        return self._handler_done and not self._has("message") and self._waiter is None and not self._connection.has_tasks
+        return (
+            self._handler_done and not self._has("message") and self._waiter is None and not self._connection.has_tasks
+        )
 
     def _next(self, queue: deque[object]) -> object:
         data = queue.popleft()

@@ -159,7 +159,23 @@ class Outbox:
     (open, plain frames, nothing pending, nothing settled, nothing buffered), and -1 otherwise.
     """
 
-    __slots__ = ("backlog", "corked", "delivery", "farewell", "fd", "is_open", "lane", "memberships", "pending", "pending_size", "policy", "settled", "touched", "v1")
+    __slots__ = (
+        "admitted",
+        "backlog",
+        "corked",
+        "delivery",
+        "farewell",
+        "fd",
+        "is_open",
+        "lane",
+        "memberships",
+        "pending",
+        "pending_size",
+        "policy",
+        "settled",
+        "touched",
+        "v1",
+    )
 
     def __init__(self, delivery: Delivery, lane: Lane, policy: Policy, v1: bool) -> None:
         self.delivery = delivery
@@ -167,6 +183,7 @@ class Outbox:
         self.policy = policy
         self.v1 = v1
         self.is_open = True
+        self.admitted = False  # through all gates: until then nothing that is for everybody is for this one
         self.fd = lane.fd
         self.pending: list[Prepared] | None = None
         self.pending_size = 0
@@ -215,7 +232,7 @@ class Outbox:
     def is_in(self, entry: Entry) -> bool:
         """Whether a log entry is for this connection."""
         mine = self.memberships
-        if entry.rooms and not any(room in mine for room in entry.rooms):
+        if not any(room in mine for room in entry.rooms) if entry.rooms else not self.admitted:
             return False
         return all(room in mine for room in entry.within)
 

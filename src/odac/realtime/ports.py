@@ -40,7 +40,7 @@ class Bus(Protocol):
         """Have the other processes close their connections of this audience."""
         ...
 
-    async def count(self, audience: Audience, timeout: float) -> Count:
+    async def count(self, audience: Audience, timeout: float) -> Count:  # noqa: ASYNC109 - who asks says how long
         """Ask all processes, this one included, how many connections the audience has; wait ``timeout`` seconds at most."""
         ...
 

@@ -80,9 +80,13 @@ class Gate:
         """
         for route in self._router.routes:
             if route.path not in self._resolved:
-                self._resolved[route.path] = tuple(self._middlewares.resolve(each, route.path) for each in route.middleware)
+                self._resolved[route.path] = tuple(
+                    self._middlewares.resolve(each, route.path) for each in route.middleware
+                )
 
-    async def admit(self, route: Route | None, parameters: dict[str, Any], scope: dict[str, Any], doorway: Doorway) -> None:
+    async def admit(
+        self, route: Route | None, parameters: dict[str, Any], scope: dict[str, Any], doorway: Doorway
+    ) -> None:
         """Take one handshake through all gates, and its connection through the handler."""
         refusal = ((route.origins if route is not None else None) or self._origins).refusal(scope)
         if refusal is not None:
@@ -102,18 +106,29 @@ class Gate:
         """The client's address if it may connect (or "" where addresses are not counted), else None."""
         limits = self._limits
         if self._hub.population >= limits.max_connections:
-            logger.warning("%s: a handshake was refused with 503: %d connections are open (Limits.max_connections)", route.path, limits.max_connections)
+            logger.warning(
+                "%s: a handshake was refused with 503: %d connections are open (Limits.max_connections)",
+                route.path,
+                limits.max_connections,
+            )
             return None
         most = limits.connections_per_ip
         if most is None:
             return ""
         ip = scope["client"][0] if scope.get("client") else ""
         if self._by_ip.get(ip, 0) >= most:
-            logger.warning("%s: a handshake of %s was refused with 503: %d connections of it are open (Limits.connections_per_ip)", route.path, ip, most)
+            logger.warning(
+                "%s: a handshake of %s was refused with 503: %d connections of it are open (Limits.connections_per_ip)",
+                route.path,
+                ip,
+                most,
+            )
             return None
         return str(ip)
 
-    async def _open(self, route: Route, parameters: dict[str, Any], scope: dict[str, Any], doorway: Doorway, ip: str) -> None:
+    async def _open(
+        self, route: Route, parameters: dict[str, Any], scope: dict[str, Any], doorway: Doorway, ip: str
+    ) -> None:
         offered: list[str] = list(scope.get("subprotocols") or ())
         subprotocol = select_subprotocol(offered, route.subprotocols)
         v1 = subprotocol == SUBPROTOCOL
@@ -127,7 +142,9 @@ class Gate:
             self._by_ip[ip] = self._by_ip.get(ip, 0) + 1
             connection.on_release = lambda: self._forget_ip(ip)
         if v1:
-            connection.put(control.encode_control("hello", {"id": connection.id, "ping": self._limits.ping_interval, "version": 1}))
+            connection.put(
+                control.encode_control("hello", {"id": connection.id, "ping": self._limits.ping_interval, "version": 1})
+            )
         scope["path_params"] = parameters
         request = Request(scope)
 
@@ -156,7 +173,11 @@ class Gate:
             async with asyncio.timeout(self._limits.handshake_timeout):
                 passed = await self._is_welcome(route, offered, context)
         except TimeoutError:
-            logger.warning("%s: a handshake took longer than %g s behind its upgrade (Limits.handshake_timeout)", route.path, self._limits.handshake_timeout)
+            logger.warning(
+                "%s: a handshake took longer than %g s behind its upgrade (Limits.handshake_timeout)",
+                route.path,
+                self._limits.handshake_timeout,
+            )
             connection.end(CloseCode.TRY_AGAIN_LATER, "the server took too long to decide")
             return False
         if passed and connection.is_open:
@@ -200,7 +221,9 @@ class Gate:
             if verdict is not None and hasattr(verdict, "__await__"):
                 verdict = await verdict
         except Exception:
-            logger.exception("%s: the middleware %r raised; its connection is closed with 1011", connection.policy.name, name)
+            logger.exception(
+                "%s: the middleware %r raised; its connection is closed with 1011", connection.policy.name, name
+            )
             connection.end(CloseCode.INTERNAL_ERROR, "internal error")
             return False
         if not connection.is_open:
@@ -212,5 +235,3 @@ class Gate:
         else:
             connection.end(CloseCode.MIDDLEWARE_REJECTED, "Rejected")
         return False
-
-

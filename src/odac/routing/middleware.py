@@ -28,13 +28,17 @@ class MiddlewareRegistry:
         if not isinstance(name, str) or not name:
             raise ConfigurationError(f"@app.middleware takes a name: @app.middleware('rate-limit'), not {name!r}")
         if name == AUTH:
-            raise ConfigurationError("the middleware name 'auth' stands for the authentication gate: choose another, or use @app.authenticate")
+            raise ConfigurationError(
+                "the middleware name 'auth' stands for the authentication gate: choose another, or use @app.authenticate"
+            )
         if name in self._named:
             raise ConfigurationError(f"there are two middlewares named {name!r}: rename one")
 
         def add(function: M) -> M:
             if not callable(function):
-                raise ConfigurationError(f"the middleware {name!r} is {function!r}: it must be a function that takes odac")
+                raise ConfigurationError(
+                    f"the middleware {name!r} is {function!r}: it must be a function that takes odac"
+                )
             self._named[name] = function
             return function
 
@@ -50,7 +54,9 @@ class MiddlewareRegistry:
             function = self._named.get(each)
             if function is None:
                 known = ", ".join(sorted(repr(name) for name in self._named)) or "none so far"
-                raise ConfigurationError(f"the route {path!r} uses the middleware {each!r}, which is not there: add @app.middleware({each!r}), or use one of these: {known}")
+                raise ConfigurationError(
+                    f"the route {path!r} uses the middleware {each!r}, which is not there: add @app.middleware({each!r}), or use one of these: {known}"
+                )
             name = each
         else:
             function = each

@@ -105,9 +105,13 @@ class Router:
         try:
             handler = fit(handler, 1)
         except TypeError:
-            raise ConfigurationError(f"the handler of {path!r} must take one argument, odac: def {getattr(handler, '__name__', 'handler')}(odac)") from None
+            raise ConfigurationError(
+                f"the handler of {path!r} must take one argument, odac: def {getattr(handler, '__name__', 'handler')}(odac)"
+            ) from None
         if shape in self._shapes:
-            raise ConfigurationError(f"the path {path!r} has a route already ({self._shapes[shape].path!r}): remove one, or give it another path")
+            raise ConfigurationError(
+                f"the path {path!r} has a route already ({self._shapes[shape].path!r}): remove one, or give it another path"
+            )
         if overflow not in ("close", "drop_oldest"):
             raise ConfigurationError(f"{path!r}: overflow={overflow!r} must be 'close' or 'drop_oldest'")
         if raw and message is not None:
@@ -127,7 +131,16 @@ class Router:
             middleware=tuple(each for each in middleware if each != AUTH),
             subprotocols=_checked_subprotocols(path, subprotocols),
             origins=None if origins is None else OriginPolicy(origins),
-            options=_told(token=token, max_payload=max_payload, rate_limit=rate_limit, raw=raw, subprotocols=subprotocols, origins=origins, overflow=overflow, message=message),
+            options=_told(
+                token=token,
+                max_payload=max_payload,
+                rate_limit=rate_limit,
+                raw=raw,
+                subprotocols=subprotocols,
+                origins=origins,
+                overflow=overflow,
+                message=message,
+            ),
             pattern=pattern,
             convertors=convertors,
         )
@@ -210,7 +223,9 @@ class Gates:
     def _add(self, path: str, handler: Any, options: dict[str, Any]) -> None:
         unknown = options.keys() - OPTIONS
         if unknown:
-            raise ConfigurationError(f"{path!r}: unknown option {', '.join(sorted(unknown))}; there are {', '.join(OPTIONS)}")
+            raise ConfigurationError(
+                f"{path!r}: unknown option {', '.join(sorted(unknown))}; there are {', '.join(OPTIONS)}"
+            )
         self._router.add(path, handler, needs_auth=self._needs_auth, middleware=self._middleware, **options)
 
 
@@ -222,11 +237,22 @@ def _checked_subprotocols(path: str, names: Sequence[str]) -> tuple[str, ...]:
         raise ConfigurationError(f"{path!r}: subprotocols={names!r} must be a list: [{names!r}]")
     for name in names:
         if not is_token(name) or name == SUBPROTOCOL or name.startswith(TOKEN_PREFIX):
-            raise ConfigurationError(f"{path!r}: {name!r} cannot be a subprotocol of a route: it must be a token (RFC 6455 section 4.1), and none of Odac's own")
+            raise ConfigurationError(
+                f"{path!r}: {name!r} cannot be a subprotocol of a route: it must be a token (RFC 6455 section 4.1), and none of Odac's own"
+            )
     return tuple(names)
 
 
 def _told(**options: object) -> dict[str, object]:
     """The options that differ from their defaults, for ``odac routes``."""
-    defaults: dict[str, object] = {"token": True, "max_payload": None, "rate_limit": _UNSET, "raw": False, "subprotocols": (), "origins": None, "overflow": "close", "message": None}
+    defaults: dict[str, object] = {
+        "token": True,
+        "max_payload": None,
+        "rate_limit": _UNSET,
+        "raw": False,
+        "subprotocols": (),
+        "origins": None,
+        "overflow": "close",
+        "message": None,
+    }
     return {name: value for name, value in options.items() if value != defaults[name]}

@@ -72,7 +72,7 @@ class TestLoop(asyncio.SelectorEventLoop):
         return super().time() + self._ahead
 
     def run_in_executor(
-        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: Unpack[Ts]
+        self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts
     ) -> asyncio.Future[T]:
         """See :meth:`asyncio.loop.run_in_executor`; the job counts as work until it is done."""
         future = super().run_in_executor(executor, func, *args)
