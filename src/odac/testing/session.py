@@ -102,6 +102,7 @@ class AsyncTestConnection:
             raise Disconnected(*self._closed)
         self._write((message.escaped or message) if self.subprotocol == PROTOCOL else message)
         await self.settle()
+        self._raise_for_app()
 
     async def receive(self, timeout: float = TIMEOUT) -> Any:  # noqa: ASYNC109 - it is the app's time
         """Take the next message: parsed JSON, other text as ``str``, binary as ``bytes``.

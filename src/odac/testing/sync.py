@@ -72,7 +72,11 @@ class TestClient:
         """HTTP requests to the app: ``client.http.get("/path")``."""
 
     def __enter__(self) -> Self:
-        self._turn(self._client.__aenter__())
+        try:
+            self._turn(self._client.__aenter__())
+        except BaseException:
+            self._turn.close()
+            raise
         return self
 
     def __exit__(
