@@ -99,7 +99,7 @@ class Endpoints:
         path = route_path(scope)
         if path.startswith(self._below):
             return True
-        return path in ("", "/") and Request(scope).header("x-odac") == "token"
+        return path in ("", "/") and scope["method"] == "GET" and Request(scope).header("x-odac") == "token"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         """Answer one HTTP request."""
@@ -135,9 +135,9 @@ class Endpoints:
         session = session or fresh
         assert session is not None
         content = {"token": self._services.tokens.issue(session.id)}
+        asking = self._services.auth.connection(request)
         try:
-            user = await (connection := self._services.auth.connection(request)).user()
-            user_id = await connection.user_id()
+            user, user_id = await asking.user(), await asking.user_id()
         except Exception:
             _log.exception("@app.authenticate failed for a token request")
             return explain(503, "The server cannot tell who asks. Try again later.")

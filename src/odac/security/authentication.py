@@ -81,8 +81,8 @@ class AuthService:
     def login(self, response: CookieResponse, user: Any, request: Any = None) -> None:
         """Log a user in: put a session cookie with a new id on the response.
 
-        Tokens from before are not valid after. If somebody else was logged in before, that session ends, with its
-        connections.
+        Tokens from before are not valid after. If somebody was logged in before, be it the same user, that session
+        ends, with its connections.
 
         Args:
             response: any response with ``set_cookie`` (Starlette, FastAPI, Django, Flask, Litestar).
@@ -102,7 +102,7 @@ class AuthService:
             )
         secure, previous = self._where(request)
         self.sessions.set_cookie(response, self.sessions.create(user), secure)
-        if previous is not None and previous.user is not None and not self._same_user(previous.user, user):
+        if previous is not None and previous.user is not None:
             self._end(previous)
 
     def logout(self, response: CookieResponse, request: Any = None) -> None:
@@ -148,10 +148,6 @@ class AuthService:
             return user.get("id", user.get("pk"))
         found = getattr(user, "id", None)
         return getattr(user, "pk", None) if found is None else found
-
-    def _same_user(self, one: Any, other: Any) -> bool:
-        known = self.user_id(one)
-        return known is not None and known == self.user_id(other)
 
     def _end(self, session: Session) -> None:
         self.sessions.revoke(session.id)

@@ -9,11 +9,11 @@ from __future__ import annotations
 import base64
 import hashlib
 import hmac
-import secrets as random
 import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable
+from secrets import token_urlsafe
 from typing import Any, Final, Protocol
 
 import itsdangerous
@@ -144,7 +144,7 @@ class Sessions:
 
     def create(self, user: Any = None) -> Session:
         """A new session with an id of its own."""
-        return Session(random.token_urlsafe(16), user, int(self._clock()))
+        return Session(token_urlsafe(16), user, int(self._clock()))
 
     def encode(self, session: Session) -> str:
         """The cookie's value for a session.
