@@ -2,6 +2,33 @@
 
 from __future__ import annotations
 
-from odac.lanes.seat import WebSocketProtocol
+from typing import Any, Unpack
 
-__all__ = ["WebSocketProtocol"]
+from odac.lanes.seat import WebSocketProtocol
+from odac.serving.options import CannotStart
+from odac.serving.run import RunOptions, run_app
+
+__all__ = ["CannotStart", "WebSocketProtocol", "run"]
+
+
+def run(app: str | Any, **options: Unpack[RunOptions]) -> None:
+    """Serve an app until SIGINT or SIGTERM, as ``odac run`` does.
+
+    Args:
+        app: an Odac app or any other ASGI app, or its name as ``module:app``, which ``workers`` and ``reload`` need.
+        **options: ``host="127.0.0.1"``; ``port=8000``, 0 for any that is free; ``uds``, the path of a Unix socket instead;
+            ``workers=1``; ``reload=False`` and ``reload_dirs`` (the current directory); ``broker``, a URL over the app's
+            own; ``log_level="info"``; ``access_log=False``; ``ssl_certfile``, ``ssl_keyfile`` and
+            ``ssl_keyfile_password``; ``proxy_headers=False`` and ``forwarded_allow_ips`` (addresses and networks of
+            trusted proxies, ``"127.0.0.1,::1"``); ``root_path``; ``factory=False`` (the name is a function that returns
+            the app); ``app_dir``, where modules are looked for first.
+
+    Returns:
+        when the server has stopped in order: every client was told, and what was sent to it has left. A second signal
+        ends the whole program at once.
+
+    Raises:
+        CannotStart: the app or the address cannot be used; the message says what to do.
+        OdacError: what the app's own start-up raised.
+    """
+    run_app(app, **options)

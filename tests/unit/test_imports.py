@@ -18,9 +18,9 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "config", "close_codes"}),
     frozenset({"wire"}),
     frozenset({"realtime"}),
-    frozenset({"routing", "security", "brokers", "lanes", "http", "request", "context"}),
+    frozenset({"routing", "security", "brokers", "lanes", "http", "request", "context", "lifespan"}),
     frozenset({"app"}),
-    frozenset({"server", "cli", "client", "testing"}),
+    frozenset({"server", "serving", "cli", "client", "testing"}),
 )
 
 FORBIDDEN: dict[str, frozenset[str]] = {

@@ -1,0 +1,92 @@
+"""What an app looks like from outside, in words: for the first lines of ``odac run`` and for ``odac routes``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+from odac.config import RateLimit
+from odac.routing.router import Route
+from odac.serving.loading import Found
+
+__all__ = ["RouteRow", "introduction", "route_rows", "table"]
+
+_SHOWN: Final = 20
+"""Routes that the introduction lists."""
+
+
+class RouteRow(NamedTuple):
+    """One route, in words."""
+
+    path: str
+    gates: str
+    middleware: str
+    options: str
+
+
+def route_rows(apps: Sequence[Found]) -> list[RouteRow]:
+    """Every WebSocket route of these apps."""
+    return [
+        RouteRow(
+            path + route.path,
+            " ".join(_gates(route)) or "-",
+            " ".join(each if isinstance(each, str) else getattr(each, "__name__", repr(each)) for each in route.middleware) or "-",
+            " ".join(f"{name}={_value(value)}" for name, value in route.options.items() if name not in ("token", "origins")) or "-",
+        )
+        for app, path in apps
+        for route in app.websocket_routes
+    ]
+
+
+def _gates(route: Route) -> list[str]:
+    """What a handshake passes, in the order of the checks."""
+    gates = []
+    origins = route.options.get("origins")
+    if origins is not None:
+        gates.append(f"origin={_value(origins)}")
+    if route.needs_auth:
+        gates.append("auth")
+    if route.needs_token:
+        gates.append("token")
+    return gates
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, RateLimit):
+        return f"{value.max}/{value.window:g}s"
+    if isinstance(value, (list, tuple)):
+        return ",".join(map(str, value))
+    if isinstance(value, type):
+        return value.__name__
+    return str(value)
+
+
+def table(rows: Sequence[RouteRow]) -> str:
+    """The rows below their headings, as aligned columns."""
+    lines = [RouteRow("path", "gates", "middleware", "options"), *rows]
+    widths = [max(len(line[column]) for line in lines) for column in range(4)]
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+
+
+def introduction(target: str, address: str, apps: Sequence[Found], *, workers: int = 1) -> str:
+    """The first lines of a server: what runs where, where the client script is, and the routes.
+
+    Args:
+        target: the app's name.
+        address: see :func:`odac.serving.listener.listening_address`.
+        apps: the Odac apps in it.
+        workers: processes that serve it.
+    """
+    many = f", {workers} workers" if workers > 1 else ""
+    lines = [f"{target} on {address}{many} (Ctrl-C stops it)"]
+    base = address if address.startswith("http") else ""
+    lines += [f"  client script  {base}{path}{app.prefix}/odac.js" for app, path in apps]
+    rows = route_rows(apps)
+    for index, row in enumerate(rows[:_SHOWN]):
+        passed = " ".join(part for part in (row.gates, row.middleware) if part != "-")
+        lines.append(f"  {'routes' if index == 0 else '':13}  {row.path}" + (f"  ({passed})" if passed else ""))
+    if len(rows) > _SHOWN:
+        lines.append(f"  {'':13}  and {len(rows) - _SHOWN} more: odac routes {target}")
+    if not rows:
+        lines.append("  no WebSocket routes yet: add one with @app.route.ws(path)" if apps else "  no Odac app in it: served as it is")
+    return "\n".join(lines)

@@ -1,0 +1,122 @@
+"""Listening sockets, made before anything else starts, so that what is wrong with the address is said at once."""
+
+from __future__ import annotations
+
+import errno
+import os
+import socket
+import stat
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Final
+
+from odac.serving.options import CannotStart, ServeOptions
+
+__all__ = ["BACKLOG", "bind", "listening_address"]
+
+BACKLOG: Final = 2048
+"""Connections that wait to be accepted; the system may allow fewer (net.core.somaxconn)."""
+
+
+def bind(options: ServeOptions, *, shared: bool = False) -> list[socket.socket]:
+    """Bind every address of the options' host and port, or their Unix socket.
+
+    Args:
+        options: host, port and uds are looked at.
+        shared: let other sockets be bound to the same port by the same call's caller (SO_REUSEPORT), to share its connections.
+
+    Raises:
+        CannotStart: the address cannot be bound; the message says why and what to do.
+    """
+    if options.uds is not None:
+        return [_bind_unix(options.uds)]
+    try:
+        found = socket.getaddrinfo(options.host or None, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    except (OSError, UnicodeError):
+        raise CannotStart(f"the host {options.host!r} has no address here: give an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them") from None
+    bound: list[socket.socket] = []
+    port = options.port
+    try:
+        for family, _, protocol, _, address in dict.fromkeys(found):
+            each = _bind_inet(family, protocol, (address[0], port, *address[2:]), shared)
+            bound.append(each)
+            port = each.getsockname()[1]  # with port 0, all addresses get the one that the first was given
+    except OSError as error:
+        for each in bound:
+            each.close()
+        raise CannotStart(_why(error, options.host, port)) from None
+    return bound
+
+
+def _bind_inet(family: int, protocol: int, address: tuple[object, ...], shared: bool) -> socket.socket:
+    each = socket.socket(family, socket.SOCK_STREAM, protocol)
+    try:
+        if os.name == "posix":
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if shared:
+            each.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        if family == socket.AF_INET6:
+            each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+        each.bind(address)
+        each.listen(BACKLOG)
+        each.setblocking(False)
+    except OSError:
+        each.close()
+        raise
+    return each
+
+
+def _bind_unix(path: str) -> socket.socket:
+    if not hasattr(socket, "AF_UNIX"):
+        raise CannotStart("there are no Unix sockets on this system: use a host and a port")
+    each = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+    try:
+        _remove_stale(path)
+        each.bind(path)
+        # As uvicorn has it: whom to let in is a matter of the folder's permissions.
+        Path(path).chmod(0o666)
+        each.listen(BACKLOG)
+        each.setblocking(False)
+    except OSError as error:
+        each.close()
+        if error.errno == errno.EADDRINUSE:
+            raise CannotStart(f"{path} is in use by another server, or is not a socket") from None
+        raise CannotStart(f"{path} cannot be listened on: {error.strerror or error}") from None
+    return each
+
+
+def _remove_stale(path: str) -> None:
+    """Remove the socket of a server that is gone; one that answers stays, and binding fails."""
+    if not Path(path).exists() or not stat.S_ISSOCK(Path(path).stat().st_mode):
+        return
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
+        try:
+            probe.connect(path)
+        except ConnectionRefusedError:
+            Path(path).unlink()
+
+
+def _why(error: OSError, host: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"port {port} on {host or 'this machine'} is in use by another program: stop it, or choose another port with --port (0 takes any that is free)"
+    if error.errno == errno.EACCES:
+        return f"port {port} needs more rights than this user has: choose one from 1024 with --port, and let a proxy listen on {port}"
+    if error.errno == errno.EADDRNOTAVAIL:
+        return f"{host} is no address of this machine: give one that it has, such as 127.0.0.1, or 0.0.0.0 for all of them"
+    return f"{host}:{port} cannot be listened on: {error.strerror or error}"
+
+
+def listening_address(sockets: Sequence[socket.socket], options: ServeOptions) -> str:
+    """Where a person on this machine finds the server: ``http://127.0.0.1:8000``, or ``unix:/path``."""
+    if options.uds is not None:
+        return f"unix:{options.uds}"
+    port = sockets[0].getsockname()[1]
+    host = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(options.host, options.host)  # noqa: S104
+    if ":" in host and not host.startswith("["):
+        host = f"[{host}]"
+    return f"{'https' if options.ssl_certfile else 'http'}://{host}:{port}"
+
+
+CAN_SHARE: Final = sys.platform == "linux"
+"""Whether the kernel spreads connections over sockets that share a port; elsewhere the last one bound gets all."""

@@ -1,0 +1,259 @@
+"""One process that serves an app until it is told to stop, and then stops in order."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import ssl
+import sys
+import threading
+from collections.abc import Callable, Generator, Sequence
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final
+
+import uvicorn
+from uvicorn.lifespan.on import LifespanOn
+
+from odac.app import Odac
+from odac.config import Limits
+from odac.lanes.seat import WebSocketProtocol
+from odac.serving.listener import BACKLOG
+from odac.serving.loading import Found
+from odac.serving.options import CannotStart, ServeOptions
+
+if TYPE_CHECKING:
+    from uvicorn.config import Config
+
+__all__ = ["STUCK", "Server", "serve"]
+
+logger = logging.getLogger("odac.server")
+
+_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_LOOK: Final = 0.05
+"""Seconds between two looks at whether everything has ended."""
+STUCK: Final = 5.0
+"""Seconds after a complete stop at which threads that are still at work are left behind."""
+
+
+class _Lifespan(LifespanOn):
+    """Keeps the reason of a failed start-up, instead of logging each step."""
+
+    def __init__(self, config: Config) -> None:
+        super().__init__(config)
+        self.reason = ""
+        self.logger = logging.getLogger("odac.server.lifespan")
+        self.logger.setLevel(logging.ERROR)
+
+    async def send(self, message: Any) -> None:
+        if message["type"] == "lifespan.startup.failed":
+            self.reason = message.get("message") or ""
+            message = {"type": "lifespan.startup.failed"}
+        await super().send(message)
+
+
+class Server(uvicorn.Server):
+    """Serves one app in this process.
+
+    Args:
+        config: uvicorn's.
+        sockets: listening already; they are closed in the end.
+        tls: for the sockets, or None.
+        apps: the Odac apps in the app, which are drained.
+        limits: bound the handshake and the time that stopping takes.
+        started: called once connections are accepted.
+        grace: seconds until stopping ends what has not ended by itself. Default: as long as the limits let a drain and
+            a closing handshake take.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        sockets: Sequence[socket.socket],
+        *,
+        tls: ssl.SSLContext | None,
+        apps: Sequence[Found],
+        limits: Limits,
+        started: Callable[[], None],
+        grace: float | None = None,
+    ) -> None:
+        super().__init__(config)
+        self.servers: list[Any] = []
+        self._sockets = list(sockets)
+        self._tls = tls
+        self._apps = apps
+        self._limits = limits
+        self._on_started = started
+        self._grace = max(limits.drain_timeout, limits.close_timeout) + 1.0 if grace is None else grace
+
+    # Signals
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Stop at the first SIGINT or SIGTERM, end at once at the second; neither shows in the exit code of an orderly stop."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {each: signal.signal(each, self.handle_exit) for each in _SIGNALS}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal."""
+        if self.should_exit:
+            self.end_at_once(sig)
+        self.should_exit = True
+
+    def end_at_once(self, sig: int = signal.SIGTERM) -> None:
+        """End the process without a word to anybody."""
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(128 + sig)
+
+    # Life
+
+    async def _serve(self, sockets: list[socket.socket] | None = None) -> None:
+        config = self.config
+        if not config.loaded:
+            config.load()
+        self.lifespan = _Lifespan(config)
+        await self.startup()
+        if not self.should_exit:
+            await self.main_loop()
+        await self.shutdown()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the app and accept connections.
+
+        Raises:
+            CannotStart: the app's own start-up failed.
+            OdacError: what an Odac app's start-up raises.
+        """
+        outer = self._apps[0].app if self._apps and self._apps[0].app is self.config.app else None
+        if isinstance(outer, Odac):
+            await outer.startup()  # raises what is wrong; below its lifespan, only a text of it would arrive here
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            raise CannotStart(self.lifespan.reason.strip() or "the app's start-up (its ASGI lifespan) failed without a reason")
+        loop = asyncio.get_running_loop()
+        config = self.config
+
+        def make_protocol() -> asyncio.Protocol:
+            protocol: Callable[..., asyncio.Protocol] = config.http_protocol_class
+            return protocol(config=config, server_state=self.server_state, app_state=self.lifespan.state, _loop=loop)
+
+        # A client that never finishes its TLS handshake holds a descriptor as long as one that never sends a request.
+        timeout = None if self._tls is None else self._limits.handshake_timeout
+        for each in self._sockets:
+            self.servers.append(await loop.create_server(make_protocol, sock=each, ssl=self._tls, backlog=BACKLOG, ssl_handshake_timeout=timeout))
+        self.started = True
+        self._on_started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop accepting, drain, end what does not end by itself, and let the app shut down."""
+        for server in self.servers:
+            server.close()
+        for each in self._sockets:
+            each.close()
+        for found in self._apps:
+            found.app.drain()
+        for connection in list(self.server_state.connections):
+            connection.shutdown()
+        if not await self._ends_within(self._grace, tell=True):
+            await self._end_the_rest()
+        for connection in list(self.server_state.connections):
+            connection.transport.close()
+        await self.lifespan.shutdown()
+
+    async def _ends_within(self, seconds: float, *, tell: bool = False) -> bool:
+        state, loop = self.server_state, asyncio.get_running_loop()
+        begun = loop.time()
+        while state.tasks or not all(getattr(connection, "is_idle", False) for connection in state.connections):
+            waited = loop.time() - begun
+            if waited >= seconds:
+                return False
+            if tell and waited > 1:
+                tell = False
+                logger.info("waiting for %d connections and %d tasks, %g s at most; a second Ctrl-C ends at once", len(state.connections), len(state.tasks), seconds)
+            await asyncio.sleep(_LOOK)
+        return True
+
+    async def _end_the_rest(self) -> None:
+        state = self.server_state
+        logger.warning("%d connections and %d tasks did not end within %g s and are ended", len(state.connections), len(state.tasks), self._grace)
+        for task in list(state.tasks):
+            task.cancel("the server stops")
+        for connection in list(state.connections):
+            transport = getattr(connection, "transport", None) or getattr(connection, "_transport", None)
+            if transport is not None:
+                transport.abort()
+        await self._ends_within(1.0)
+
+
+def serve(
+    app: Any,
+    options: ServeOptions,
+    sockets: Sequence[socket.socket],
+    *,
+    tls: ssl.SSLContext | None,
+    apps: Sequence[Found],
+    started: Callable[[], None],
+    grace: float | None = None,
+    prepare: Callable[[Server], None] = lambda server: None,
+) -> None:
+    """Serve an app on listening sockets until a signal comes.
+
+    Args:
+        app: any ASGI app.
+        options: how.
+        sockets: listening already.
+        tls: for the sockets, or None.
+        apps: the Odac apps in it; the first one's limits bound every handshake.
+        started: called once connections are accepted.
+        grace: see :class:`Server`.
+        prepare: called with the server on its running event loop, before the app starts.
+
+    Raises:
+        OdacError: the app cannot start.
+    """
+    limits = apps[0].app.limits if apps else Limits()
+    config = uvicorn.Config(
+        app,
+        http="httptools",
+        ws=type("WebSocketProtocol", (WebSocketProtocol,), {"limits": limits, "__doc__": WebSocketProtocol.__doc__}),
+        ws_max_size=limits.max_payload,
+        ws_max_queue=limits.incoming_queue,
+        ws_ping_interval=limits.ping_interval,
+        ws_ping_timeout=limits.pong_timeout,
+        log_config=None,
+        access_log=options.access_log,
+        proxy_headers=options.proxy_headers,
+        forwarded_allow_ips=options.forwarded_allow_ips,
+        server_header=False,
+        root_path=options.root_path,
+        factory=False,
+    )
+    server = Server(config, sockets, tls=tls, apps=apps, limits=limits, started=started, grace=grace)
+
+    async def main() -> None:
+        prepare(server)
+        await server.serve()
+
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(main())
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    """The uvloop factory where it is installed, else asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

@@ -1,0 +1,44 @@
+"""Certificates, read before anything starts."""
+
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+from odac.serving.options import CannotStart, ServeOptions
+
+__all__ = ["server_context"]
+
+
+def server_context(options: ServeOptions) -> ssl.SSLContext | None:
+    """The TLS context for these options, or None where they name no certificate.
+
+    Raises:
+        CannotStart: the certificate or its key cannot be used; the message says which, and why.
+    """
+    if options.ssl_certfile is None:
+        return None
+    for path in filter(None, (options.ssl_certfile, options.ssl_keyfile)):
+        try:
+            Path(path).read_bytes()
+        except OSError as error:
+            raise CannotStart(f"{path} cannot be read: {error.strerror or error}") from None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    # Without a password of its own, OpenSSL would stop and ask on the terminal.
+    password = options.ssl_keyfile_password or ""
+    try:
+        context.load_cert_chain(options.ssl_certfile, options.ssl_keyfile, lambda: password)
+    except ssl.SSLError as error:
+        raise CannotStart(_why(error, options)) from None
+    return context
+
+
+def _why(error: ssl.SSLError, options: ServeOptions) -> str:
+    key = options.ssl_keyfile or options.ssl_certfile
+    if error.reason == "KEY_VALUES_MISMATCH":
+        return f"the key in {key} is not the one of the certificate in {options.ssl_certfile}"
+    text = str(error).upper()
+    if "PASSWORD" in text or "BAD DECRYPT" in text or "BAD_DECRYPT" in text:
+        return f"the key in {key} is encrypted, and the password is " + ("wrong" if options.ssl_keyfile_password else "missing: give it with --ssl-keyfile-password or $ODAC_SSL_KEYFILE_PASSWORD")
+    both = f"{options.ssl_certfile} and {key}" if key != options.ssl_certfile else f"{key}"
+    return f"no certificate and key in PEM form can be read from {both} ({error.reason or error}); without --ssl-keyfile, the one file must hold both"
