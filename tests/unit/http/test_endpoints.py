@@ -206,6 +206,7 @@ def test_which_requests_are_answered_here() -> None:
     assert app.answers(scope("/", **{"x-odac": "token"}))
     assert app.answers(scope("/rt", "/rt", **{"x-odac": "token"}))
     assert app.answers(scope("/rt/", "/rt", **{"x-odac": "token"}))
+    assert not app.answers({**scope("/", **{"x-odac": "token"}), "method": "POST"})
     assert not app.answers(scope("/"))
     assert not app.answers(scope("/", **{"x-odac": "page"}))
     assert not app.answers(scope("/page", **{"x-odac": "token"}))
