@@ -29,7 +29,6 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
 from odac import CloseCode, Context, Limits, Odac, RateLimit
-from odac.request import Request as HandshakeRequest
 
 from . import pages
 from .people import Names, NotAllowed, Paces, Person
@@ -131,7 +130,7 @@ async def body(request: Request, most: int = 16 * 1024) -> str:
 
 async def signed_in(request: Request) -> Person | None:
     """Who looks at the page."""
-    user = await app.auth.connection(HandshakeRequest(request.scope)).user()
+    user = await app.auth.user(request)
     return Person(**user) if user else None
 
 

@@ -62,7 +62,7 @@ class ServerProcess:
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self._command = [
+        self._command = [sys.executable, "-m", "odac", "run", app, "--port", str(self.port), "--log-level", "warning"]
             sys.executable,
             "-m",
             "uvicorn",

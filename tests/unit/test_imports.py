@@ -19,7 +19,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"wire"}),
     frozenset({"realtime"}),
     frozenset({"routing", "security", "brokers", "lanes", "http", "request", "context", "lifespan"}),
-    frozenset({"app"}),
+    frozenset({"app", "lifespan"}),
     frozenset({"server", "serving", "cli", "client", "testing"}),
 )
 

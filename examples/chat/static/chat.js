@@ -26,7 +26,7 @@ const log = new Log({
 })
 drawers(byId('scrim'))
 dress(byId('my-avatar'), name)
-byId('address').textContent = location.href
+byId('address').replaceChildren(location.origin, make('wbr'), location.pathname)
 
 const ws = Odac.ws(`/ws/room/${encodeURIComponent(room)}`, { reconnectDelay: 1000, maxReconnectAttempts: 1000 })
 
