@@ -1,0 +1,31 @@
+from __future__ import annotations
+
+from odac.brokers.presence import Presence
+
+A, B = b"a" * 16, b"b" * 16
+
+
+def test_a_process_is_there_from_its_first_sign_until_it_is_silent_for_too_long() -> None:
+    presence = Presence(10)
+    assert presence.heard(A, 0)
+    assert not presence.heard(A, 5)
+    assert presence.expire(15) == []
+    assert presence.expire(15.1) == [A]
+    assert len(presence) == 0
+
+
+def test_who_says_goodbye_is_gone_at_once() -> None:
+    presence = Presence(10)
+    presence.heard(A, 0)
+    presence.heard(B, 0)
+    presence.gone(A)
+    assert presence.origins == {B}
+    presence.gone(A)
+
+
+def test_nobody_is_blamed_for_a_time_when_this_process_did_not_listen() -> None:
+    presence = Presence(10)
+    presence.heard(A, 0)
+    presence.excuse(60)
+    assert presence.expire(65) == []
+    assert A in presence

@@ -1,0 +1,95 @@
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from odac.brokers import make_broker, make_bus
+from odac.brokers.bus import BrokerBus
+from odac.brokers.memory import MemoryBroker
+from odac.brokers.registry import RunningBus, reaches_others
+from odac.brokers.solo import SoloBus
+from odac.errors import ConfigurationError
+from odac.realtime.audience import EVERYONE
+from odac.realtime.ports import Count
+from odac.wire.message import Prepared
+from tests.unit.brokers.fakes import FakeHub, run
+
+
+@pytest.mark.parametrize("url", ["amqp://h", "kafka://h", "http://h", "unix:///x"])
+def test_an_unknown_scheme_names_the_known_ones(url: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"redis://.*nats://"):
+        make_broker(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "library", "module", "extra"),
+    [
+        ("redis://h", "redis", "odac.brokers.redis", "odac[redis]"),
+        ("redis+cluster://h", "redis", "odac.brokers.redis_cluster", "odac[redis]"),
+        ("nats://h", "nats", "odac.brokers.nats", "odac[nats]"),
+        ("local:///x", "zmq", "odac.brokers.local", "odac[local]"),
+    ],
+)
+def test_a_missing_library_names_what_to_install(
+    monkeypatch: pytest.MonkeyPatch, url: str, library: str, module: str, extra: str
+) -> None:
+    for name in list(sys.modules):
+        if name == library or name.startswith(
+            (f"{library}.", "odac.brokers.redis", "odac.brokers.nats", "odac.brokers.local")
+        ):
+            monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, library, None)
+    with pytest.raises(ConfigurationError) as caught:
+        make_broker(url)
+    assert f'pip install "{extra}"' in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "what"),
+    [
+        ("redis://u:geheim@h?colour=red", "colour"),
+        ("redis://h?protocol=3", "protocol"),
+        ("redis+cluster://u:geheim@h/3", "database"),
+        ("nats://u:geheim@h?x=1", "options"),
+        ("redis://h?namespace=a.b", "namespace"),
+    ],
+)
+def test_an_option_that_cannot_be_is_found_at_once(url: str, what: str) -> None:
+    with pytest.raises(ConfigurationError, match=what) as caught:
+        make_bus(url, FakeHub())
+    assert "geheim" not in str(caught.value)
+
+
+def test_local_without_a_server_says_how_to_start_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ODAC_LOCAL_DIRECTORY", raising=False)
+    with pytest.raises(ConfigurationError, match="odac run --workers"):
+        make_broker("local://")
+
+
+def test_a_worker_finds_the_servers_directory(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("ODAC_LOCAL_DIRECTORY", "/run/somewhere")
+    assert make_broker("local://").address == "local:///run/somewhere"
+
+
+def test_memory_is_one_process_and_a_name_is_what_apps_of_it_share() -> None:
+    assert isinstance(make_bus("memory://", FakeHub()), SoloBus)
+    assert isinstance(make_bus("memory://name", FakeHub()), BrokerBus)
+    assert isinstance(make_broker("memory://name"), MemoryBroker)
+    assert not reaches_others("memory://name")
+    assert reaches_others("redis://h")
+
+
+def test_one_process_is_healthy_and_counts_itself() -> None:
+    async def main() -> None:
+        bus: RunningBus = SoloBus(FakeHub(members=3))
+        await bus.start()
+        bus.room_opened("a")
+        bus.publish(EVERYONE, Prepared(1, b"x"))
+        bus.close(EVERYONE, 1000, "")
+        bus.room_closed("a")
+        assert bus.healthy
+        assert await bus.count(EVERYONE, 1) == Count(3, 1, 1)
+        await bus.stop()
+
+    run(main())
