@@ -19,6 +19,7 @@ await build({
   absWorkingDir: root,
   entryPoints: names.map((name) => `test/${name}`),
   outdir: output,
+  outbase: 'test',
   outExtension: { '.js': '.mjs' },
   bundle: true,
   packages: 'external',

@@ -8,6 +8,8 @@ export interface Page extends Pick<EventTarget, 'addEventListener' | 'removeEven
 }
 
 const EVENTS = ['online', 'offline', 'visibilitychange', 'pagehide', 'pageshow', 'freeze', 'resume']
+// Some of these are the document's, and do not bubble.
+const CAPTURE = { capture: true }
 
 type Connect = (sink: Sink) => Transport
 
@@ -37,8 +39,7 @@ export class Socket extends Emitter {
       else if (type === 'pagehide' || type === 'freeze') this.#transport.suspend((event as PageTransitionEvent).persisted)
       else if (type !== 'visibilitychange' || page.document.visibilityState === 'visible') this.#transport.wake()
     }
-    // Capturing, because some of these are the document's and do not bubble.
-    for (const type of EVENTS) page.addEventListener(type, this.#onPageEvent, true)
+    for (const type of EVENTS) page.addEventListener(type, this.#onPageEvent, CAPTURE)
   }
 
   get connected(): boolean {
@@ -55,6 +56,6 @@ export class Socket extends Emitter {
 
   close(code?: number, reason?: string): void {
     this.#transport.close(code, reason)
-    for (const type of EVENTS) this.#page.removeEventListener(type, this.#onPageEvent, true)
+    for (const type of EVENTS) this.#page.removeEventListener(type, this.#onPageEvent, CAPTURE)
   }
 }

@@ -39,6 +39,7 @@ export class Hub {
   readonly #env: Environment
   readonly #locks: Locks | undefined
   readonly #groups = new Map<string, Group>()
+  readonly #ports = new Set<Port>()
   #session: string | undefined
   /** The questions about the session, one after the other, and whether the last of them is still to be asked. */
   #asked: Promise<void> = Promise.resolve()
@@ -65,11 +66,12 @@ export class Hub {
   /** Serve the tab at the other end of `port`. */
   attach(port: Port): void {
     const tab: Tab = { port, heard: 0 }
+    this.#ports.add(port)
     port.onmessage = ({ data }: MessageEvent<ToHub>) => {
       tab.heard = this.#env.now()
       const [kind, value] = data
       if (kind === 'join') this.#join(tab, value, data[2])
-      else if (kind === 'leave') this.#leave(tab)
+      else if (kind === 'leave') this.#forget(tab)
       else if (!tab.group) say(port, ['gone', kind === 'send'])
       else if (kind === 'send') tab.group.connection.send(value)
       else {
@@ -83,8 +85,9 @@ export class Hub {
     say(port, ['ready'])
   }
 
-  /** Close every connection: another hub takes over. */
+  /** Close every connection, and hear nobody any more: another hub takes over. */
   stop(): void {
+    for (const port of this.#ports) port.close()
     this.#env.clearTimeout(this.#sweep)
     this.#env.clearTimeout(this.#again)
     for (const group of [...this.#groups.values()]) this.#dissolve(() => {}, group)
@@ -96,10 +99,7 @@ export class Hub {
       tab.lock = lock
       // Granted when the tab lets go of it, which a crashed one does too.
       this.#locks
-        ?.request(lock, () => {
-          this.#leave(tab)
-          tab.port.close()
-        })
+        ?.request(lock, () => this.#forget(tab))
         .catch(() => {})
     }
     const key = JSON.stringify(subject)
@@ -133,6 +133,12 @@ export class Hub {
   #tell({ port, group }: Tab, event: Parameters<Sink>[0], ...args: unknown[]): void {
     const { state, ended } = (group as Group).connection
     say(port, ['event', state, ended, this.#session, event, ...args])
+  }
+
+  #forget(tab: Tab): void {
+    tab.port.close()
+    this.#ports.delete(tab.port)
+    this.#leave(tab)
   }
 
   #leave(tab: Tab): void {
@@ -193,7 +199,7 @@ export class Hub {
     waiting.delete(tab)
     members.add(tab)
     this.#tell(tab, connection.state === OPEN ? 'open' : '')
-    connection.wake()
+    if (connection.state === CLOSED) connection.wake()
   }
 
   #sweepLater(): void {

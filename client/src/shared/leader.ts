@@ -68,14 +68,16 @@ class Candidate implements Line {
 
   /** Lead as soon as nobody else does; at once if `steal`, because the leader does not answer. */
   #run(steal: boolean): void {
+    let stolen = false
     this.#locks
-      .request(this.#name, { steal }, () => this.#lead())
-      .catch(() => {
-        if (this.#closed) return
-        // Stolen from this tab, which seems to have slept. If it never led, locks are forbidden here.
-        if (this.#resign) this.#run(false)
-        else this.#fail()
+      .request(this.#name, { steal }, () => (stolen ? undefined : this.#lead()))
+      .catch(({ name }: Error) => {
+        stolen = true
         this.#resign?.()
+        if (this.#closed) return
+        // Taken from this tab, which seems to have slept; else locks are forbidden here.
+        if (name === 'AbortError') this.#run(false)
+        else this.#fail()
       })
   }
 

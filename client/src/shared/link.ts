@@ -37,7 +37,7 @@ export class SharedLink extends Transport {
   #timer = 0
   #misses = 0
   /** Whose connection this has been. */
-  #session: string | undefined
+  session: string | undefined
 
   /** `alone` is called, with what waits to be sent, where nothing can be shared; this link is of no use then. */
   constructor(
@@ -130,10 +130,10 @@ export class SharedLink extends Transport {
   #event([, state, ended, session, event, ...args]: Extract<ToTab, readonly ['event', ...unknown[]]>): void {
     if (event === 'open') {
       // What was written as one user must not be sent as another.
-      if (this.#session && this.#session !== session && this.queue.take().length) {
+      if (this.session && this.session !== session && this.queue.take().length) {
         this.fail('messages dropped: the session has changed')
       }
-      this.#session = session
+      this.session = session
       this.opened()
     } else {
       if (ended) this.#end()

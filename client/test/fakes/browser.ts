@@ -1,0 +1,211 @@
+// Tabs of one browser: each can freeze, wake up and crash, and takes its timers, locks, channels and sockets with it.
+import type { Credentials, Environment } from '../../src/environment'
+import type { Locks, Port } from '../../src/shared/protocol'
+import { FakeClock } from './clock'
+import { FakeSocket } from './socket'
+
+/** A thread of script: a tab or a worker. */
+export class Agent {
+  alive = true
+  frozen = false
+  readonly #backlog: (() => void)[] = []
+  readonly #atDeath: (() => void)[] = []
+
+  /** Run `callback` here: now, after the thaw, or never. */
+  readonly run = (callback: () => void): void => {
+    if (this.frozen) this.#backlog.push(callback)
+    else if (this.alive) callback()
+  }
+
+  onDeath(callback: () => void): void {
+    this.#atDeath.push(callback)
+  }
+
+  thaw(): void {
+    this.frozen = false
+    for (const callback of this.#backlog.splice(0)) this.run(callback)
+  }
+
+  /** A crash: no event, no farewell. */
+  kill(): void {
+    this.alive = false
+    for (const callback of this.#atDeath.splice(0)) callback()
+  }
+}
+
+interface Request {
+  readonly agent: Agent
+  readonly callback: () => unknown
+  readonly resolve: (value: unknown) => void
+  readonly reject: (error: Error) => void
+}
+
+/** `navigator.locks` of every agent. */
+export class FakeLocks {
+  readonly #held = new Map<string, Request>()
+  readonly #queues = new Map<string, Request[]>()
+
+  /** Who holds `name`. */
+  holder(name: string): Agent | undefined {
+    return this.#held.get(name)?.agent
+  }
+
+  of(agent: Agent): Locks {
+    const request = (name: string, ...rest: [() => unknown] | [{ steal?: boolean }, () => unknown]): Promise<unknown> =>
+      new Promise((resolve, reject) => {
+        const callback = rest.at(-1) as () => unknown
+        const steal = rest.length === 2 && (rest[0] as { steal?: boolean }).steal
+        const entry = { agent, callback, resolve, reject }
+        const queue = this.#queues.get(name) ?? []
+        this.#queues.set(name, queue)
+        agent.onDeath(() => this.#remove(name, entry))
+        const holder = this.#held.get(name)
+        if (steal && holder) {
+          this.#held.delete(name)
+          holder.agent.run(() => holder.reject(new DOMException('stolen', 'AbortError')))
+        }
+        if (steal) queue.unshift(entry)
+        else queue.push(entry)
+        this.#next(name)
+      })
+    return { request } as unknown as Locks
+  }
+
+  #next(name: string): void {
+    if (this.#held.has(name)) return
+    const entry = this.#queues.get(name)?.shift()
+    if (!entry) return
+    this.#held.set(name, entry)
+    queueMicrotask(() =>
+      entry.agent.run(() => {
+        if (this.#held.get(name) !== entry) return
+        void Promise.resolve(entry.callback()).then((value) => {
+          entry.resolve(value)
+          this.#remove(name, entry)
+        })
+      }),
+    )
+  }
+
+  #remove(name: string, entry: Request): void {
+    this.#queues.set(name, (this.#queues.get(name) ?? []).filter((other) => other !== entry))
+    if (this.#held.get(name) !== entry) return
+    this.#held.delete(name)
+    this.#next(name)
+  }
+}
+
+/** One end of something that messages go through. */
+class FakePort implements Port {
+  onmessage: ((event: MessageEvent) => void) | null = null
+  closed = false
+
+  constructor(
+    readonly agent: Agent,
+    readonly forward: (message: unknown, from: FakePort) => void,
+  ) {
+    agent.onDeath(() => this.close())
+  }
+
+  postMessage(message: unknown): void {
+    // The sender is alive, or it would not be running; what it sends is copied, as a real port does.
+    if (!this.closed) this.forward(structuredClone(message), this)
+  }
+
+  receive(data: unknown): void {
+    if (this.closed) return
+    queueMicrotask(() => this.agent.run(() => this.closed || this.onmessage?.({ data } as MessageEvent)))
+  }
+
+  close(): void {
+    this.closed = true
+  }
+}
+
+export class FakeBrowser {
+  readonly clock = new FakeClock()
+  readonly locks = new FakeLocks()
+  /** Every WebSocket that was ever made. */
+  readonly sockets: FakeSocket[] = []
+  readonly tabs: Tab[] = []
+  /** Whose cookie the browser holds, which the token endpoint answers. */
+  session: string | undefined = 'ann'
+  /** Set to let the token endpoint fail. */
+  outage: Error | undefined
+  asked = 0
+  random: () => number = Math.random
+  /** Which session each token was given to. */
+  readonly tokens = new Map<string, string | undefined>()
+  readonly #channels = new Map<string, Set<FakePort>>()
+
+  tab(): Tab {
+    const tab = new Tab(this)
+    this.tabs.push(tab)
+    return tab
+  }
+
+  /** The WebSockets that the server counts. */
+  get open(): FakeSocket[] {
+    return this.sockets.filter(({ alive }) => alive)
+  }
+
+  channel(agent: Agent, name: string): Port {
+    const members = this.#channels.get(name) ?? new Set()
+    this.#channels.set(name, members)
+    const port = new FakePort(agent, (message, from) => {
+      for (const other of members) if (other !== from) other.receive(message)
+    })
+    members.add(port)
+    return port
+  }
+
+  /** A message channel between two agents. */
+  pair(one: Agent, other: Agent): [Port, Port] {
+    const first: FakePort = new FakePort(one, (message) => second.receive(message))
+    const second: FakePort = new FakePort(other, (message) => first.receive(message))
+    return [first, second]
+  }
+
+  environment(agent: Agent): Environment {
+    return {
+      socket: (url, protocols) => {
+        const socket = new FakeSocket(url, protocols, agent.run)
+        // What the dead still do, in promises under way, does not happen.
+        if (!agent.alive) socket.readyState = 3
+        agent.onDeath(() => (socket.readyState = 3))
+        this.sockets.push(socket)
+        return socket as unknown as WebSocket
+      },
+      fetchCredentials: async (): Promise<Credentials> => {
+        const count = ++this.asked
+        if (this.outage) throw this.outage
+        const { session } = this
+        this.tokens.set(`t${count}`, session)
+        return { token: `t${count}`, ...(session === undefined ? {} : { session }) }
+      },
+      takePageToken: () => {
+        throw new Error('a shared connection must not use the page token: it does not say whose session it is')
+      },
+      setTimeout: (callback, milliseconds) => this.clock.setTimeout(() => agent.run(callback), milliseconds),
+      clearTimeout: (timer) => this.clock.clearTimeout(timer),
+      now: () => this.clock.time,
+      random: () => this.random(),
+      online: () => true,
+    }
+  }
+}
+
+/** One of the browser's tabs. */
+export class Tab extends Agent {
+  constructor(readonly browser: FakeBrowser) {
+    super()
+  }
+
+  get env(): Environment {
+    return this.browser.environment(this)
+  }
+
+  get locks(): Locks {
+    return this.browser.locks.of(this)
+  }
+}

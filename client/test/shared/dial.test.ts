@@ -1,0 +1,88 @@
+// The SharedWorker way, and what is done where it is closed.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { dialWorker, type Worker } from '../../src/shared/dial'
+import { settle } from '../fakes/clock'
+import { Agent } from '../fakes/browser'
+import { Bench, CHAT, Member } from './harness'
+
+const forbidden = (): never => {
+  throw new DOMException('no workers here', 'SecurityError')
+}
+
+test('without SharedWorker a tab leads, without that it is alone', async () => {
+  const bench = new Bench('leader')
+  const first = bench.browser.tab()
+  const member = new Member(first, dialWorker(forbidden, bench.dialLeader(first)), CHAT, {})
+  await bench.accept()
+  assert.equal(member.link.state, 1)
+
+  const alone = new Member(bench.browser.tab(), dialWorker(forbidden, undefined), CHAT, {})
+  alone.link.send('kept')
+  await settle()
+  assert.deepEqual(alone.alone, ['kept'])
+})
+
+test('a worker that cannot be loaded, as under a strict policy, is replaced by a leader', async () => {
+  const bench = new Bench('leader')
+  const tab = bench.browser.tab()
+  const [port] = bench.browser.pair(tab, new Agent())
+  const worker: Worker = { port, onerror: null }
+  const member = new Member(tab, dialWorker(() => worker, bench.dialLeader(tab)), CHAT, {})
+  await settle()
+  assert.equal(bench.browser.sockets.length, 0)
+  worker.onerror?.({} as never)
+  await bench.accept()
+  assert.equal(member.link.state, 1)
+})
+
+test('one that fails after the socket was closed opens nothing', async () => {
+  const bench = new Bench('leader')
+  const tab = bench.browser.tab()
+  const [port] = bench.browser.pair(tab, new Agent())
+  const worker: Worker = { port, onerror: null }
+  const member = new Member(tab, dialWorker(() => worker, bench.dialLeader(tab)), CHAT, {})
+  await settle()
+  member.link.close()
+  worker.onerror?.({} as never)
+  await settle()
+  assert.equal(bench.browser.locks.holder('odac lobby'), undefined)
+  assert.equal(bench.browser.sockets.length, 0)
+})
+
+test('a worker that was ended by the browser is started again', async () => {
+  const bench = new Bench('worker')
+  const [member] = (await bench.opened(1)) as [Member]
+  bench.restartWorker()
+  await bench.pass(40_000)
+  assert.equal(member.log.names.at(-1), 'close')
+  await bench.accept()
+  assert.equal(member.link.state, 1)
+})
+
+test('without Web Locks, as on an insecure page, silence gives a crashed tab away', async () => {
+  const bench = new Bench('worker')
+  const first = bench.browser.tab()
+  const member = new Member(first, bench.dial(first), CHAT, {}, null)
+  await bench.accept()
+  assert.equal(member.link.state, 1)
+  first.kill()
+  await bench.pass(140_000)
+  assert.equal(bench.browser.open.length, 1)
+  await bench.pass(60_000)
+  assert.equal(bench.browser.open.length, 0)
+})
+
+test('what was under way to a connection that was just given up is told to be lost', async () => {
+  const bench = new Bench('worker')
+  const [first, second] = (await bench.opened(2)) as [Member, Member]
+  bench.browser.session = 'bob'
+  second.link.wake()
+  await Promise.resolve()
+  for (let n = 0; n < 40; n++) {
+    first.link.send('x')
+    await Promise.resolve()
+  }
+  await bench.accept()
+  assert.ok(first.log.of('error').some(([error]) => /message lost/.test(String(error))))
+})

@@ -1,0 +1,121 @@
+import type { Settings } from '../../src/connection'
+import { dialWorker } from '../../src/shared/dial'
+import { Hub } from '../../src/shared/hub'
+import { dialLeader } from '../../src/shared/leader'
+import { type Dial, SharedLink } from '../../src/shared/link'
+import type { Port } from '../../src/shared/protocol'
+import { settle } from '../fakes/clock'
+import { Agent, FakeBrowser, type Tab } from '../fakes/browser'
+import { Log } from '../fakes/log'
+import type { FakeSocket } from '../fakes/socket'
+import { DEFAULTS } from '../harness'
+
+export type Mode = 'worker' | 'leader'
+
+/** The ways in which tabs can share: every test of what they promise runs over both. */
+export const MODES: Mode[] = ['worker', 'leader']
+
+export const CHAT = 'ws://site/chat'
+
+/** A tab's socket, and what it was told. */
+export class Member {
+  readonly log = new Log()
+  readonly link: SharedLink
+  /** What waited to be sent when it turned out that nothing can be shared. */
+  alone: unknown[] | undefined
+
+  constructor(
+    readonly tab: Tab,
+    dial: Dial,
+    url: string,
+    settings: Partial<Settings>,
+    locks: Tab['locks'] | null = tab.locks,
+  ) {
+    const alone = (queued: unknown[]): void => void (this.alone = queued)
+    this.link = new SharedLink(tab.env, locks ?? undefined, [url, { ...DEFAULTS, ...settings }], dial, this.log.sink, alone)
+  }
+
+  get messages(): unknown[] {
+    return this.log.of('message').flat()
+  }
+}
+
+export class Bench {
+  readonly browser = new FakeBrowser()
+  worker = new Agent()
+  #hub: Hub | undefined
+
+  constructor(readonly mode: Mode) {}
+
+  get clock() {
+    return this.browser.clock
+  }
+
+  /** The newest WebSocket. */
+  get socket(): FakeSocket {
+    const socket = this.browser.sockets.at(-1)
+    if (!socket) throw new Error('no WebSocket has been made')
+    return socket
+  }
+
+  /** The one WebSocket that the server counts. */
+  get only(): FakeSocket {
+    const { open } = this.browser
+    if (open.length !== 1) throw new Error(`the server counts ${open.length} connections, not 1`)
+    return open[0] as FakeSocket
+  }
+
+  dialLeader(tab: Tab, locks = tab.locks): Dial {
+    return dialLeader(tab.env, locks, (name) => this.browser.channel(tab, name), 'odac lobby')
+  }
+
+  /** `new SharedWorker`, as seen from `tab`. */
+  startWorker(tab: Tab): { port: Port; onerror: null } {
+    this.#hub ??= new Hub(this.browser.environment(this.worker), this.browser.locks.of(this.worker))
+    const [mine, its] = this.browser.pair(tab, this.worker)
+    queueMicrotask(() => this.worker.run(() => this.#hub?.attach(its)))
+    return { port: mine, onerror: null }
+  }
+
+  /** The browser ends the worker; the next `new SharedWorker` starts another. */
+  restartWorker(): void {
+    this.worker.kill()
+    this.worker = new Agent()
+    this.#hub = undefined
+  }
+
+  dial(tab: Tab): Dial {
+    return this.mode === 'worker' ? dialWorker(() => this.startWorker(tab), undefined) : this.dialLeader(tab)
+  }
+
+  join(settings: Partial<Settings> = {}, url = CHAT, tab = this.browser.tab()): Member {
+    return new Member(tab, this.dial(tab), url, settings)
+  }
+
+  /** Members in `count` tabs, with an open connection. */
+  async opened(count: number, settings: Partial<Settings> = {}): Promise<Member[]> {
+    const members: Member[] = []
+    for (let n = 0; n < count; n++) {
+      members.push(this.join(settings))
+      await settle()
+      if (!n) this.only.accept().hello()
+      await settle()
+    }
+    return members
+  }
+
+  /** Let time pass, with a server that gives signs of life. */
+  async pass(milliseconds: number): Promise<void> {
+    for (let left = milliseconds; left > 0; left -= 10_000) {
+      for (const socket of this.browser.open) if (socket.readyState === 1) socket.control('later')
+      await this.clock.advance(Math.min(left, 10_000))
+    }
+  }
+
+  /** The server lets the newest attempt in. */
+  async accept(): Promise<void> {
+    await settle()
+    this.only.accept().hello()
+    await settle()
+  }
+}

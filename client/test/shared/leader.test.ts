@@ -1,0 +1,103 @@
+// Who leads, and how tabs find the leader: what is particular to the Web Locks way.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { Locks } from '../../src/shared/protocol'
+import { settle } from '../fakes/clock'
+import { Bench, CHAT, Member } from './harness'
+
+const LOBBY = 'odac lobby'
+
+test('the tab that came first leads, and the next in line when it goes', async () => {
+  const bench = new Bench('leader')
+  const [first, second, third] = (await bench.opened(3)) as [Member, Member, Member]
+  assert.equal(bench.browser.locks.holder(LOBBY), first.tab)
+  first.link.close()
+  await bench.accept()
+  assert.equal(bench.browser.locks.holder(LOBBY), second.tab)
+  second.tab.kill()
+  await bench.accept()
+  assert.equal(bench.browser.locks.holder(LOBBY), third.tab)
+  assert.equal(third.link.state, 1)
+})
+
+test('a leader that does not answer is replaced after three missing answers, not sooner', async () => {
+  const bench = new Bench('leader')
+  const [first, second] = (await bench.opened(2)) as [Member, Member]
+  first.tab.frozen = true
+  await bench.pass(39_999)
+  assert.equal(bench.browser.locks.holder(LOBBY), first.tab)
+  await bench.pass(1)
+  assert.equal(bench.browser.locks.holder(LOBBY), second.tab)
+  bench.socket.accept().hello()
+  await settle()
+  assert.deepEqual(second.log.names, ['open', 'close', 'open'])
+})
+
+test('several tabs that replace it at once end with one leader', async () => {
+  const bench = new Bench('leader')
+  const [first, ...others] = (await bench.opened(4)) as [Member, Member, Member, Member]
+  first.tab.frozen = true
+  await bench.pass(40_000)
+  for (let n = 0; n < 3; n++) {
+    for (const socket of bench.browser.open) if (!socket.readyState) socket.accept().hello()
+    await bench.pass(10_000)
+  }
+  // One of the frozen tab, one of the rest.
+  assert.equal(bench.browser.open.length, 2)
+  assert.deepEqual(
+    others.map(({ link }) => link.state),
+    [1, 1, 1],
+  )
+  bench.socket.receive('x')
+  await settle()
+  for (const { messages } of others) assert.deepEqual(messages, ['x'])
+})
+
+test('a leader of an earlier term, waking up, is not believed', async () => {
+  const bench = new Bench('leader')
+  const [first, second] = (await bench.opened(2)) as [Member, Member]
+  const stale = bench.only
+  first.tab.frozen = true
+  await bench.pass(40_000)
+  bench.socket.accept().hello()
+  await settle()
+  // In its sleep it was asked by a newcomer who leads, and it got messages.
+  const newcomer = bench.join()
+  await settle()
+  stale.receive('stale')
+  first.tab.thaw()
+  await bench.pass(20_000)
+  assert.deepEqual(second.messages, [])
+  assert.deepEqual(newcomer.messages, [])
+  assert.equal(bench.only, bench.socket)
+  assert.equal(stale.alive, false)
+  bench.only.receive('x')
+  await settle()
+  for (const { messages } of [first, second, newcomer]) assert.equal(messages.at(-1), 'x')
+})
+
+test('an announcement of an earlier term that comes late changes nothing', async () => {
+  const bench = new Bench('leader')
+  const [first, second] = (await bench.opened(2)) as [Member, Member]
+  const outsider = bench.browser.channel(bench.browser.tab(), LOBBY)
+  for (const term of [1, bench.clock.time - 1000]) outsider.postMessage(term)
+  await settle()
+  bench.only.receive('x')
+  await settle()
+  for (const { messages, log } of [first, second]) {
+    assert.deepEqual(messages, ['x'])
+    assert.deepEqual(log.names, ['open', 'message'])
+  }
+})
+
+test('where locks are forbidden every tab is alone', async () => {
+  const bench = new Bench('leader')
+  const tab = bench.browser.tab()
+  const forbidden = {
+    request: () => Promise.reject(new DOMException('not here', 'SecurityError')),
+  } as unknown as Locks
+  const member = new Member(tab, bench.dialLeader(tab, forbidden), CHAT, {}, forbidden)
+  member.link.send('kept')
+  await settle()
+  assert.deepEqual(member.alone, ['kept'])
+})

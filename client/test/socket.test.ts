@@ -1,0 +1,141 @@
+// What the page's author holds.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import { Socket } from '../src/socket'
+import { CLOSED, OPEN, type Sink, Transport } from '../src/transport'
+
+class FakeTransport extends Transport {
+  readonly calls: unknown[] = []
+  fire: Sink
+
+  constructor(sink: Sink) {
+    super(sink)
+    this.fire = sink
+  }
+
+  override send(payload: unknown): boolean {
+    this.calls.push(['send', payload])
+    return true
+  }
+  close(...args: unknown[]): void {
+    this.calls.push(['close', ...args])
+  }
+  wake(): void {
+    this.calls.push('wake')
+  }
+  suspend(persisted: boolean | undefined): void {
+    this.calls.push(['suspend', persisted])
+  }
+  protected transmit(): boolean {
+    return true
+  }
+}
+
+class FakePage extends EventTarget {
+  readonly document = { visibilityState: 'visible' }
+
+  fire(type: string, properties: object = {}): void {
+    this.dispatchEvent(Object.assign(new Event(type), properties))
+  }
+}
+
+const make = () => {
+  const page = new FakePage()
+  let transport!: FakeTransport
+  const socket = new Socket(page, (sink) => (transport = new FakeTransport(sink)))
+  return { page, socket, transport }
+}
+
+test('connected is a boolean, state a readyState', () => {
+  const { socket, transport } = make()
+  assert.deepEqual([socket.connected, socket.state], [false, 0])
+  transport.state = OPEN
+  assert.deepEqual([socket.connected, socket.state], [true, 1])
+  transport.state = CLOSED
+  assert.deepEqual([socket.connected, socket.state], [false, 3])
+})
+
+test('JSON arrives parsed, other text and binary as they are, and a change of state is nobody’s event', () => {
+  const { socket, transport } = make()
+  const heard: unknown[] = []
+  socket.on('message', (data: unknown) => heard.push(data)).on('', () => heard.push('state'))
+  const buffer = new ArrayBuffer(1)
+  for (const payload of ['{"a":1}', 'text', buffer]) transport.fire('message', payload)
+  transport.fire('')
+  assert.deepEqual(heard, [{ a: 1 }, 'text', buffer])
+})
+
+test('close and error listeners get what happened', () => {
+  const { socket, transport } = make()
+  const heard: unknown[] = []
+  socket.on('close', (...args: unknown[]) => heard.push(args)).on('reconnecting', (...args: unknown[]) => heard.push(args))
+  transport.fire('close', 1001, '{"not": "parsed"}')
+  transport.fire('reconnecting', 1, 3000)
+  assert.deepEqual(heard, [
+    [1001, '{"not": "parsed"}'],
+    [1, 3000],
+  ])
+})
+
+test('objects are sent as JSON', () => {
+  const { socket, transport } = make()
+  assert.equal(socket.send({ a: [1] }), true)
+  assert.deepEqual(transport.calls, [['send', '{"a":[1]}']])
+})
+
+test("the page's comings and goings reach the transport", () => {
+  const { page, socket, transport } = make()
+  let offline = 0
+  socket.on('offline', () => offline++)
+  page.fire('offline')
+  assert.deepEqual([offline, transport.calls], [1, []])
+  page.fire('online')
+  page.document.visibilityState = 'hidden'
+  page.fire('visibilitychange')
+  page.fire('freeze')
+  page.fire('resume')
+  page.document.visibilityState = 'visible'
+  page.fire('visibilitychange')
+  page.fire('pagehide', { persisted: true })
+  page.fire('pageshow', { persisted: true })
+  page.fire('pagehide', { persisted: false })
+  assert.deepEqual(transport.calls, [
+    'wake',
+    ['suspend', undefined],
+    'wake',
+    'wake',
+    ['suspend', true],
+    'wake',
+    ['suspend', false],
+  ])
+})
+
+test('a closed socket lets the page go', () => {
+  const { page, socket, transport } = make()
+  socket.close(3000, 'bye')
+  for (const type of ['online', 'offline', 'visibilitychange', 'pagehide', 'pageshow', 'freeze', 'resume']) page.fire(type)
+  assert.deepEqual(transport.calls, [['close', 3000, 'bye']])
+})
+
+test('a transport may be replaced, and what waited goes to the other', () => {
+  const page = new FakePage()
+  const made: FakeTransport[] = []
+  let replace!: (connect: (sink: Sink) => Transport, queued: string[]) => void
+  const socket = new Socket(page, (sink, other) => {
+    replace = other as never
+    made.push(new FakeTransport(sink))
+    return made[0] as Transport
+  })
+  const heard: unknown[] = []
+  socket.on('message', (data: unknown) => heard.push(data))
+  replace((sink) => {
+    made.push(new FakeTransport(sink))
+    return made[1] as Transport
+  }, ['a', 'b'])
+  socket.send('c')
+  page.fire('online')
+  made[1]?.fire('message', 'heard')
+  assert.deepEqual(made[0]?.calls, [])
+  assert.deepEqual(made[1]?.calls, [['send', 'a'], ['send', 'b'], ['send', 'c'], 'wake'])
+  assert.deepEqual(heard, ['heard'])
+})
