@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from odac.close_codes import CloseCode
 from odac.realtime.audience import Audience, check_room
+from odac.realtime.deadlines import Deadlines
 from odac.realtime.delivery import Delivery, Entry
 from odac.realtime.heartbeat import Heartbeat
 from odac.realtime.ports import Count
@@ -43,6 +44,7 @@ class Hub:
         self.draining = False
         self.population = 0  # every connection that has a transport, admitted or not
         self._rooms: dict[str, set[Outbox]] = {}
+        self._entering: dict[str, Connection] = {}  # in a room already, though not through all gates
         self._delivery: Delivery | None = None
         self._heartbeat: Heartbeat | None = None
         self._thread = 0
@@ -54,8 +56,10 @@ class Hub:
         """Belong to this event loop and its thread from now on."""
         if self._delivery is None or self._delivery.loop is not loop:
             self._rooms.clear()
+            self._entering.clear()
             self.connections.clear()
             self._delivery = Delivery(loop, self._rooms, self.connections)  # type: ignore[arg-type]
+            self.handshakes = Deadlines(loop, self.limits.handshake_timeout)
             self._heartbeat = Heartbeat(loop, self.limits.ping_interval, self.limits.pong_timeout)
             self._thread = threading.get_ident()
 
@@ -81,6 +85,7 @@ class Hub:
         """A connection is open."""
         connection.settle()  # what was sent to everybody before is not for it
         connection.admitted = True
+        self._entering.pop(connection.id, None)
         self.connections[connection.id] = connection
         if self._heartbeat is not None and (connection.lane.pings or connection.v1):
             self._heartbeat.watch(connection)
@@ -88,6 +93,7 @@ class Hub:
     def remove(self, connection: Connection) -> None:
         """A connection closes: it is in no room any more, though it still knows in which it was."""
         self.connections.pop(connection.id, None)
+        self._entering.pop(connection.id, None)
         for room in connection.memberships:
             self._discard(connection, room)
 
@@ -102,8 +108,12 @@ class Hub:
             connection.end(CloseCode.GOING_AWAY, "the server is stopping")
 
     def enter(self, connection: Connection, room: str) -> None:
-        """A connection joins a room."""
+        """A connection joins a room. One that is closed does not, so that nothing of it stays behind."""
+        if not connection.is_open:
+            return
         connection.settle()
+        if not connection.admitted:
+            self._entering[connection.id] = connection
         members = self._rooms.get(room)
         if members is None:
             members = self._rooms[room] = set()
@@ -173,8 +183,8 @@ class Hub:
         delivery = self._delivery
         assert delivery is not None
         if excluded:
-            connections = self.connections
-            delivery.add(Entry(rooms, within, message), [connections[name] for name in excluded if name in connections])
+            present = [self.connections.get(name) or self._entering.get(name) for name in excluded]
+            delivery.add(Entry(rooms, within, message), [each for each in present if each is not None])
         else:
             delivery.add(Entry(rooms, within, message))
 

@@ -330,6 +330,9 @@ class Outbox:
                     return
                 backlog.drop_oldest(excess)
                 excess = backlog.size + self.lane.buffered + len(message.frame) - limit
+                if excess > 0 and to_room:
+                    backlog.dropped += 1
+                    return
             if excess > 0:
                 self.overflowed(limit)
                 return
@@ -339,6 +342,7 @@ class Outbox:
         """The reader is too slow: it is closed, and nobody else notices."""
         self.delivery.overflowed(self, limit)
         self.discard()
+        self.settled = len(self.delivery.log)  # what it has not taken yet is discarded as well
         self.end(CloseCode.TRY_AGAIN_LATER, f"reads too slowly: over {limit} bytes wait (outgoing_buffer)")
 
     def discard(self) -> None:
@@ -346,6 +350,8 @@ class Outbox:
         self.pending = None
         backlog = self.backlog
         if backlog is not None:
+            self.delivery.dropped(self, backlog.dropped)
+            backlog.dropped = 0
             backlog.messages.clear()
             backlog.size = 0
             backlog.release()
