@@ -19,7 +19,7 @@ from odac.http.publish import Publication
 from odac.lanes.asgi import AsgiDoorway
 from odac.lanes.base import LANE_EXTENSION
 from odac.lifespan import Lifespan
-from odac.realtime.audience import Audience, session_room
+from odac.realtime.audience import Audience, session_of, session_room
 from odac.realtime.hub import Hub
 from odac.realtime.ws_server import WsServer
 from odac.request import Request, route_path
@@ -99,6 +99,7 @@ class Odac:
         self._bus: RunningBus | None = None
         secrets = Secrets(secret)
         self.auth = AuthService(Sessions(secrets), user_id=user_id, on_logout=self._close_session)
+        self._hub.on_close = self._revoke_sessions
         tokens = Tokens(secrets)
         self._router = Router(limits)
         self._middlewares = MiddlewareRegistry()
@@ -257,6 +258,13 @@ class Odac:
     def _close_session(self, session_id: str) -> None:
         if self._started_on is not None:
             self._hub.close(Audience((session_room(session_id),)), CloseCode.UNAUTHORIZED, "Logged out")
+
+    def _revoke_sessions(self, audience: Audience) -> None:
+        """A logout, here or in another process: copies of the session's cookie are refused here as well."""
+        for room in audience.rooms:
+            session_id = session_of(room)
+            if session_id is not None:
+                self.auth.sessions.revoke(session_id)
 
     def _health(self) -> Health:
         hub, bus = self._hub, self._bus

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Final, NamedTuple
 
-__all__ = ["EVERYONE", "Audience", "check_room", "session_room", "user_room"]
+__all__ = ["EVERYONE", "Audience", "check_room", "is_private", "session_of", "session_room", "user_room"]
 
 MAX_ROOM_BYTES: Final = 200
 _PRIVATE: Final = "\x01"
@@ -62,6 +62,12 @@ def user_room(user_id: str) -> str:
 def session_room(session_id: str) -> str:
     """The private room of all connections of one session."""
     return f"{_PRIVATE}session:{session_id}"
+
+
+def session_of(room: str) -> str | None:
+    """The session whose private room this is, or None."""
+    prefix = session_room("")
+    return room[len(prefix) :] if room.startswith(prefix) else None
 
 
 def is_private(room: str) -> bool:

@@ -125,8 +125,14 @@ class Connection(Outbox):
             return ping
         if self._pings is None:
             self._pings = {}
-        self._pings[payload] = ping
-        self.put(Prepared(PING, payload) if self.lane.pings else control.PING)
+        if self.lane.pings:
+            self._pings[payload] = ping
+            self.put(Prepared(PING, payload))
+        elif self.v1:
+            self._pings[payload] = ping
+            self.put(control.PING)
+        else:
+            ping = self._pings.setdefault(b"", ping)  # one for all that wait for the end
         return ping
 
     # Rooms

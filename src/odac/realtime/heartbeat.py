@@ -1,8 +1,8 @@
 """One timer that notices every peer that is gone.
 
-Each connection stands in one of two lines, both in the order of time because all have the same interval: those to be
-pinged, and those that were pinged and may yet show a sign of life. So a beat touches only the connections whose turn
-it is.
+Each connection stands in two lines: those to be pinged, and those that were pinged and have yet to show a sign of life.
+Whoever joins a line stands behind the others in time as well, because all wait equally long; and who joins at nearly the
+same moment shares a place. So a beat touches only the connections whose turn it is.
 """
 
 from __future__ import annotations
@@ -22,6 +22,9 @@ __all__ = ["Heartbeat"]
 
 _PING_FRAME: Final = Prepared(PING, b"")
 
+_Line = deque[tuple[float, "list[Connection]"]]
+"""Places in the order of their times, with the connections whose turn it is then."""
+
 
 class Heartbeat:
     """Pings connections, and aborts those that do not answer.
@@ -39,38 +42,43 @@ class Heartbeat:
         # A beat serves everyone whose turn comes within this time, so that 10,000 connections do not take 10,000
         # wake-ups. It is early for some, never late: a dead peer is noticed within interval + timeout.
         self._granularity = min(1.0, interval / 10, timeout / 10)
-        self._to_ping: deque[Connection] = deque()
-        self._pinged: deque[Connection] = deque()
+        self._to_ping: _Line = deque()
+        self._pinged: _Line = deque()
         self._timer: asyncio.TimerHandle | None = None
 
     def watch(self, connection: Connection) -> None:
         """Watch a connection until it is closed."""
-        connection.due = self._loop.time() + self._interval
-        self._to_ping.append(connection)
+        self._append(self._to_ping, self._loop.time() + self._interval, connection)
         if self._timer is None:
             self._timer = self._loop.call_later(self._interval, self._beat)
+
+    def _append(self, line: _Line, due: float, connection: Connection) -> None:
+        if line and due - line[-1][0] <= self._granularity:
+            line[-1][1].append(connection)
+        else:
+            line.append((due, [connection]))
 
     def _beat(self) -> None:
         now = self._loop.time()
         soon = now + self._granularity
         pinged, to_ping = self._pinged, self._to_ping
-        while pinged and pinged[0].due <= soon:
-            connection = pinged.popleft()
-            if not connection.is_open:
-                continue
-            if connection.alive:
-                connection.due = max(now, connection.due - self._timeout + self._interval)
-                to_ping.append(connection)
-            else:
-                connection.lane.abort()
-        while to_ping and to_ping[0].due <= soon:
-            connection = to_ping.popleft()
-            if connection.is_open:
-                connection.alive = False
-                connection.put(control.PING if connection.v1 else _PING_FRAME)
-                connection.due = now + self._timeout
-                pinged.append(connection)
-        head = min((line[0].due for line in (to_ping, pinged) if line), default=None)
+        while pinged and pinged[0][0] <= soon:
+            due, connections = pinged.popleft()
+            for connection in connections:
+                # One that has answered and was asked again since then has a later place as well.
+                if connection.is_open and not connection.alive and connection.due - due <= self._granularity:
+                    connection.lane.abort()
+        while to_ping and to_ping[0][0] <= soon:
+            _, connections = to_ping.popleft()
+            for connection in connections:
+                if connection.is_open:
+                    if connection.alive:
+                        connection.alive = False
+                        connection.due = now + self._timeout
+                        self._append(pinged, connection.due, connection)
+                    connection.put(control.PING if connection.v1 else _PING_FRAME)
+                    self._append(to_ping, now + self._interval, connection)
+        head = min((line[0][0] for line in (to_ping, pinged) if line), default=None)
         self._timer = (
             None
             if head is None

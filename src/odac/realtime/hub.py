@@ -6,12 +6,11 @@ import asyncio
 import logging
 import random
 import threading
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from odac.close_codes import CloseCode
 from odac.realtime.audience import Audience, check_room
-from odac.realtime.deadlines import Deadlines
 from odac.realtime.delivery import Delivery, Entry
 from odac.realtime.heartbeat import Heartbeat
 from odac.realtime.ports import Count
@@ -41,6 +40,7 @@ class Hub:
         self.limits = limits
         self.connections: dict[str, Connection] = {}
         self.bus: Bus | None = None
+        self.on_close: Callable[[Audience], None] | None = None  # told first when an audience is closed
         self.draining = False
         self.population = 0  # every connection that has a transport, admitted or not
         self._rooms: dict[str, set[Outbox]] = {}
@@ -59,7 +59,6 @@ class Hub:
             self._entering.clear()
             self.connections.clear()
             self._delivery = Delivery(loop, self._rooms, self.connections)  # type: ignore[arg-type]
-            self.handshakes = Deadlines(loop, self.limits.handshake_timeout)
             self._heartbeat = Heartbeat(loop, self.limits.ping_interval, self.limits.pong_timeout)
             self._thread = threading.get_ident()
 
@@ -205,6 +204,8 @@ class Hub:
 
     def close_local(self, audience: Audience, code: int, reason: str) -> None:
         """Close this process's connections of the audience."""
+        if self.on_close is not None:
+            self.on_close(audience)
         for connection in self._matching(audience):
             connection.end(code, reason)
 

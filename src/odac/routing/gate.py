@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, Final
+from functools import partial
+from typing import Any, Final, cast
 
 from odac.close_codes import CloseCode
 from odac.config import Limits
@@ -17,11 +18,12 @@ from odac.context import Context
 from odac.lanes.base import Doorway
 from odac.realtime.audience import session_room, user_room
 from odac.realtime.connection import Connection
+from odac.realtime.deadlines import Deadlines
 from odac.realtime.hub import Hub
 from odac.request import Request
 from odac.routing.middleware import Middleware, MiddlewareRegistry
 from odac.routing.router import Route, Router
-from odac.security.authentication import Authentication, AuthService
+from odac.security.authentication import AuthService
 from odac.security.origin import OriginPolicy
 from odac.security.token import Tokens
 from odac.wire import control
@@ -71,6 +73,7 @@ class Gate:
         self._compression = compression
         self._resolved: dict[str, tuple[tuple[str, Middleware], ...]] = {}
         self._by_ip: dict[str, int] = {}
+        self._waits: Deadlines | None = None
 
     def check(self) -> None:
         """Look up every name that the routes use.
@@ -141,20 +144,13 @@ class Gate:
         if ip:
             self._by_ip[ip] = self._by_ip.get(ip, 0) + 1
             connection.on_release = lambda: self._forget_ip(ip)
-        if v1:
-            connection.put(
-                control.encode_control("hello", {"id": connection.id, "ping": self._limits.ping_interval, "version": 1})
-            )
         scope["path_params"] = parameters
+        visitor = _Visitor(self._hub, connection)
         request = Request(scope)
-
-        def recognized(user_id: object) -> None:
-            self._hub.enter(connection, user_room(str(user_id)))
-
-        context = Context(connection, request, self._auth.connection(request, recognized))
+        context = Context(connection, request, self._auth.connection(request, visitor.recognized))
 
         async def handle() -> None:
-            if await self._pass(route, offered, context):
+            if await self._pass(route, offered, context, visitor):
                 await connection.run_handler(lambda: route.handler(context))
 
         await doorway.serve(connection, handle)
@@ -166,53 +162,66 @@ class Gate:
         else:
             self._by_ip.pop(ip, None)
 
-    async def _pass(self, route: Route, offered: list[str], context: Context) -> bool:
+    async def _pass(self, route: Route, offered: list[str], context: Context, visitor: _Visitor) -> bool:
         """Whether the connection passes all gates behind the upgrade."""
-        connection = context.ws
-        try:
-            async with asyncio.timeout(self._limits.handshake_timeout):
-                passed = await self._is_welcome(route, offered, context)
-        except TimeoutError:
-            logger.warning(
-                "%s: a handshake took longer than %g s behind its upgrade (Limits.handshake_timeout)",
-                route.path,
-                self._limits.handshake_timeout,
+        if route.needs_auth or route.middleware:  # only these may wait for something
+            deadline = self._deadlines().begin(
+                partial(self._late, route, context.ws, cast("asyncio.Task[Any]", asyncio.current_task()))
             )
-            connection.end(CloseCode.TRY_AGAIN_LATER, "the server took too long to decide")
-            return False
-        if passed and connection.is_open:
-            self._hub.add(connection)
+            try:
+                passed = await self._is_welcome(route, offered, context)
+            except asyncio.CancelledError:
+                if deadline.missed is not None:
+                    raise
+                return False
+            finally:
+                deadline.met()
+        else:
+            passed = await self._is_welcome(route, offered, context)
+        if passed and context.ws.is_open:
+            visitor.admit()
             return True
         return False
 
+    def _deadlines(self) -> Deadlines:
+        loop = asyncio.get_running_loop()
+        if self._waits is None or self._waits.loop is not loop:
+            self._waits = Deadlines(loop, self._limits.handshake_timeout)
+        return self._waits
+
+    def _late(self, route: Route, connection: Connection, task: asyncio.Task[Any]) -> None:
+        seconds = self._limits.handshake_timeout
+        logger.warning(
+            "%s: the gates took longer than %g s and are cancelled (Limits.handshake_timeout)", route.path, seconds
+        )
+        connection.end(CloseCode.TRY_AGAIN_LATER, "the server took too long to decide")
+        task.cancel()
+
     async def _is_welcome(self, route: Route, offered: list[str], context: Context) -> bool:
         connection, auth = context.ws, context.auth
+        session = auth.session
         try:
+            if session is not None and (session.user is not None or self._auth.authenticator is not None):
+                # Before anything is awaited: a logout meanwhile must find the connection.
+                self._hub.enter(connection, session_room(session.id))
+                if self._auth.authenticator is None:
+                    await auth.user()
             if route.needs_auth and not await auth.check():
                 connection.end(CloseCode.UNAUTHORIZED, _CLOSE_4001)
                 return False
-            if route.needs_token:
-                session = auth.session
-                if not self._tokens.verify(offered_token(offered), session.id if session is not None else None):
-                    connection.end(CloseCode.INVALID_TOKEN, _CLOSE_4002)
-                    return False
-            await self._join_own_rooms(connection, auth)
         except Exception:
             logger.exception("%s: finding out who is connected failed (@app.authenticate)", route.path)
             connection.end(CloseCode.INTERNAL_ERROR, "internal error")
+            return False
+        if route.needs_token and not self._tokens.verify(
+            offered_token(offered), None if session is None else session.id
+        ):
+            connection.end(CloseCode.INVALID_TOKEN, _CLOSE_4002)
             return False
         for name, function in self._resolved[route.path]:
             if not await self._passes(name, function, context):
                 return False
         return True
-
-    async def _join_own_rooms(self, connection: Connection, auth: Authentication) -> None:
-        """Make the connection reachable as its user's and its session's."""
-        session = auth.session
-        if session is not None and session.user is not None:
-            self._hub.enter(connection, session_room(session.id))
-            if self._auth.authenticator is None:
-                await auth.user()
 
     async def _passes(self, name: str, function: Middleware, context: Context) -> bool:
         connection = context.ws
@@ -235,3 +244,28 @@ class Gate:
         else:
             connection.end(CloseCode.MIDDLEWARE_REJECTED, "Rejected")
         return False
+
+
+class _Visitor:
+    """A connection on its way through the gates: it becomes reachable as its user's when it is through."""
+
+    __slots__ = ("_admitted", "_connection", "_hub", "_user_id")
+
+    def __init__(self, hub: Hub, connection: Connection) -> None:
+        self._hub = hub
+        self._connection = connection
+        self._admitted = False
+        self._user_id: object = None
+
+    def recognized(self, user_id: object) -> None:
+        """Somebody asked who the user is, and this is the answer."""
+        self._user_id = user_id
+        if self._admitted:
+            self._hub.enter(self._connection, user_room(str(user_id)))
+
+    def admit(self) -> None:
+        """All gates are passed."""
+        self._admitted = True
+        self._hub.add(self._connection)
+        if self._user_id is not None:
+            self.recognized(self._user_id)
