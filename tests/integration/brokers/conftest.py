@@ -1,0 +1,81 @@
+"""Servers that live as long as the tests, and event loops to run them on."""
+
+from __future__ import annotations
+
+import asyncio
+import shutil
+import tempfile
+from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import uvloop
+
+from tests.integration.brokers.servers import SERVERS, Server
+
+Run = Callable[[Coroutine[Any, Any, None]], None]
+LIMIT = 60.0
+
+
+@pytest.fixture(scope="session")
+def short_directory() -> Iterator[Path]:
+    """A directory with a name short enough for Unix sockets, which pytest's own is not."""
+    path = Path(tempfile.mkdtemp(prefix="odac-test-"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def servers(short_directory: Path) -> Iterator[Callable[[str], Server]]:
+    running: dict[str, Server] = {}
+
+    def get(name: str) -> Server:
+        if name not in running:
+            server = SERVERS[name](short_directory / name)
+            server.start()
+            running[name] = server
+        return running[name]
+
+    yield get
+    for server in running.values():
+        server.stop()
+
+
+@pytest.fixture(params=list(SERVERS))
+def server(request: pytest.FixtureRequest, servers: Callable[[str], Server]) -> Server:
+    """Each broker in turn."""
+    return servers(request.param)
+
+
+@pytest.fixture(params=["local", "redis", "nats"])
+def remote(request: pytest.FixtureRequest, servers: Callable[[str], Server]) -> Server:
+    """Each broker that is reached over one connection that a test can cut."""
+    return servers(request.param)
+
+
+@pytest.fixture(params=["local", "redis", "cluster", "nats"])
+def fragile(request: pytest.FixtureRequest, short_directory: Path, tmp_path: Path) -> Iterator[Server]:
+    """Each broker in turn, for this test alone: it may be killed."""
+    directory = Path(tempfile.mkdtemp(dir=short_directory))
+    server = SERVERS[request.param](directory)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(params=["asyncio", "uvloop"])
+def run(request: pytest.FixtureRequest) -> Run:
+    """Run a test's coroutine on an event loop, and fail if it leaves tasks behind."""
+
+    def runner(coroutine: Coroutine[Any, Any, None]) -> None:
+        async def main() -> None:
+            await asyncio.wait_for(coroutine, LIMIT)
+            rest = asyncio.all_tasks() - {asyncio.current_task()}
+            assert not rest, f"left behind: {rest}"
+
+        factory = uvloop.new_event_loop if request.param == "uvloop" else asyncio.new_event_loop
+        with asyncio.Runner(loop_factory=factory) as running:
+            running.run(main())
+
+    return runner

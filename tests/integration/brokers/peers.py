@@ -1,0 +1,176 @@
+"""Processes as the brokers see them: a broker or a bus with somebody who notes what it says, and waits for it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import secrets
+from collections.abc import AsyncIterator, Callable
+
+from odac.brokers import make_broker
+from odac.brokers.bus import BrokerBus
+from odac.brokers.channels import Channels
+from odac.realtime.audience import Audience
+from odac.wire.message import Prepared
+
+DEADLINE = 15.0
+TEST = b"is anybody there? "
+"""What such a payload says is of no interest to a test, only that it arrives."""
+
+
+class Changes:
+    """Waits until something is so, and looks whenever anything happens."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Event()
+
+    def change(self) -> None:
+        self._changed.set()
+
+    async def until(self, condition: Callable[[], bool], timeout: float = DEADLINE) -> None:
+        async with asyncio.timeout(timeout):
+            while not condition():
+                self._changed.clear()
+                # What is waited for may also change without a word, such as a connection's state.
+                with contextlib.suppress(TimeoutError):
+                    async with asyncio.timeout(0.05):
+                        await self._changed.wait()
+
+
+class BrokerPeer(Changes):
+    """A broker, and what it said."""
+
+    def __init__(self, url: str) -> None:
+        super().__init__()
+        self.broker = make_broker(url)
+        self.arrived: list[tuple[str, bytes]] = []
+        self.tests: set[tuple[str, bytes]] = set()
+        self.events: list[str] = []
+        self.dropped = 0
+
+    def on_message(self, channel: str, payload: bytes) -> None:
+        if payload.startswith(TEST):
+            self.tests.add((channel, payload))
+        else:
+            self.arrived.append((channel, payload))
+        self.change()
+
+    def on_up(self) -> None:
+        self.events.append("up")
+        self.change()
+
+    def on_down(self, reason: str) -> None:
+        self.events.append("down")
+        self.change()
+
+    def on_dropped(self, messages: int, reason: str) -> None:
+        self.dropped += messages
+        self.change()
+
+    async def up(self, times: int = 1) -> None:
+        await self.until(lambda: self.events.count("up") >= times and self.broker.connected)
+
+    def payloads(self, channel: str) -> list[bytes]:
+        return [payload for where, payload in self.arrived if where == channel]
+
+    async def listens(self, *channels: str) -> None:
+        """Return when what anybody publishes on the channels arrives here."""
+        for channel in channels:
+            await self.hears(self, channel)
+
+    async def hears(self, other: BrokerPeer, channel: str) -> None:
+        """Return when what the other one publishes on the channel arrives here."""
+        test = TEST + secrets.token_bytes(8)
+        async with asyncio.timeout(DEADLINE):
+            while (channel, test) not in self.tests:
+                other.broker.publish(channel, test, 0)
+                with contextlib.suppress(TimeoutError):
+                    await self.until(lambda: (channel, test) in self.tests, 0.1)
+
+
+@contextlib.asynccontextmanager
+async def peers(url: str, count: int = 2, *channels: str) -> AsyncIterator[list[BrokerPeer]]:
+    """Brokers that are up and listen to the channels."""
+    made = [BrokerPeer(url) for _ in range(count)]
+    try:
+        for peer in made:
+            for channel in channels:
+                peer.broker.subscribe(channel)
+            await peer.broker.start(peer)
+        for peer in made:
+            await peer.up()
+            await peer.listens(*channels)
+        for peer in made:
+            for other in made:
+                if other is not peer:
+                    for channel in channels:
+                        await peer.hears(other, channel)
+        yield made
+    finally:
+        for peer in made:
+            await peer.broker.stop()
+
+
+class BusPeer(Changes):
+    """A bus, and the hub of a process without connections."""
+
+    def __init__(self, url: str, interval: float = 0.3) -> None:
+        super().__init__()
+        self.broker = make_broker(url)
+        self.bus = BrokerBus(self.broker, self, Channels(), interval=interval)
+        self.delivered: list[tuple[Audience, bytes]] = []
+        self.tests: set[bytes] = set()
+        self.closed: list[tuple[Audience, int, str]] = []
+        self.members = 0
+
+    def deliver(self, audience: Audience, message: Prepared) -> None:
+        if message.payload.startswith(TEST):
+            self.tests.add(message.payload)
+        else:
+            self.delivered.append((audience, message.payload))
+        self.change()
+
+    def close_local(self, audience: Audience, code: int, reason: str) -> None:
+        self.closed.append((audience, code, reason))
+        self.change()
+
+    def count_local(self, audience: Audience) -> int:
+        return self.members
+
+    def send(self, payload: bytes, *rooms: str) -> None:
+        self.bus.publish(Audience(rooms), Prepared(2, payload))
+
+    def payloads(self) -> list[bytes]:
+        return [payload for _, payload in self.delivered]
+
+    async def healthy(self) -> None:
+        await self.until(lambda: self.bus.healthy)
+
+    async def unhealthy(self) -> None:
+        await self.until(lambda: not self.bus.healthy)
+
+    async def hears(self, other: BusPeer, *rooms: str) -> None:
+        """Return when what the other process sends to each room (with none: to everyone) arrives here."""
+        for room in rooms or (None,):
+            test = TEST + secrets.token_bytes(8)
+            async with asyncio.timeout(DEADLINE):
+                while test not in self.tests:
+                    other.send(test, *filter(None, [room]))
+                    with contextlib.suppress(TimeoutError):
+                        await self.until(lambda test=test: test in self.tests, 0.1)  # type: ignore[misc]
+
+
+@contextlib.asynccontextmanager
+async def buses(*urls: str, interval: float = 0.3) -> AsyncIterator[list[BusPeer]]:
+    """Processes that are connected and know each other."""
+    made = [BusPeer(url, interval) for url in urls]
+    try:
+        for peer in made:
+            await peer.bus.start()
+        for peer in made:
+            await peer.healthy()
+            await peer.until(lambda peer=peer: peer.bus.processes == len(made))  # type: ignore[misc]
+        yield made
+    finally:
+        for peer in made:
+            await peer.bus.stop()

@@ -1,0 +1,299 @@
+"""Real brokers for the tests, on ports of their own, that can be stopped, restarted and frozen."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+START_TIMEOUT = 15.0
+
+
+def free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
+
+
+def program(name: str) -> str:
+    """The path of a server program. Without it tests are skipped, but in CI they fail: nobody would notice the skip."""
+    found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
+    if found is None:
+        if os.environ.get("CI") == "true":
+            pytest.fail(f"{name} is missing; install it with apt-get install {name}")
+        pytest.skip(f"{name} is not installed")
+    return found
+
+
+def until(condition: Callable[[], bool], what: str, timeout: float = START_TIMEOUT) -> None:
+    deadline = time.monotonic() + timeout
+    while not condition():
+        if time.monotonic() > deadline:
+            raise AssertionError(f"{what}: not within {timeout} s")
+        time.sleep(0.02)
+
+
+class Server(ABC):
+    """One server process.
+
+    Args:
+        directory: where it may write.
+    """
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        directory.mkdir(parents=True, exist_ok=True)
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    @abstractmethod
+    def url(self) -> str: ...
+
+    @abstractmethod
+    def command(self) -> list[str]: ...
+
+    @abstractmethod
+    def answers(self) -> bool: ...
+
+    def start(self) -> None:
+        with (self.directory / "log").open("ab") as log:
+            self.process = subprocess.Popen(self.command(), stdout=log, stderr=log, cwd=self.directory)
+        until(self._ready, f"{type(self).__name__} starts")
+
+    def _ready(self) -> bool:
+        assert self.process is not None
+        if self.process.poll() is not None:
+            raise AssertionError(f"{type(self).__name__} ended: {(self.directory / 'log').read_text()[-500:]}")
+        return self.answers()
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.send_signal(how)
+            self.process.wait(10)
+            self.process = None
+
+    def kill(self) -> None:
+        self.stop(signal.SIGKILL)
+
+    def freeze(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+
+class TCPServer(Server):
+    scheme = ""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.port = free_port()
+
+    @property
+    def url(self) -> str:
+        return f"{self.scheme}://127.0.0.1:{self.port}"
+
+    def ask(self, question: bytes) -> bytes:
+        with socket.create_connection(("127.0.0.1", self.port), 1) as connection:
+            connection.settimeout(1)
+            connection.sendall(question)
+            return connection.recv(4096)
+
+    def says(self, question: bytes, answer: bytes) -> bool:
+        try:
+            return self.ask(question).startswith(answer)
+        except OSError:
+            return False
+
+
+class Redis(TCPServer):
+    scheme = "redis"
+    options: tuple[str, ...] = ()
+
+    def command(self) -> list[str]:
+        server = program("redis-server")
+        return [
+            server,
+            "--port",
+            str(self.port),
+            "--bind",
+            "127.0.0.1",
+            "--save",
+            "",
+            "--appendonly",
+            "no",
+            *self.options,
+        ]
+
+    def answers(self) -> bool:
+        return self.says(b"PING\r\n", b"+PONG")
+
+
+class ClusterNode(Redis):
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.bus_port = free_port()
+        self.options = (
+            "--cluster-enabled",
+            "yes",
+            "--cluster-port",
+            str(self.bus_port),
+            "--cluster-node-timeout",
+            "2000",
+        )
+
+    def slots(self) -> int:
+        return sum(end + 1 - start for start, end in self.ranges())
+
+    def ranges(self) -> list[tuple[int, int]]:
+        """The slots that this node says it owns."""
+        mine = next(line for line in self.cluster("NODES").splitlines() if "myself" in line)
+        found = []
+        for part in mine.split()[8:]:
+            if part[0].isdigit():
+                first, _, last = part.partition("-")
+                found.append((int(first), int(last or first)))
+        return found
+
+    def cluster(self, *words: str) -> str:
+        with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
+            connection.sendall((" ".join(("CLUSTER", *words)) + "\r\n").encode())
+            answer = connection.makefile("rb")
+            line = answer.readline()
+            if line.startswith(b"$"):
+                return answer.read(int(line[1:])).decode()
+            if line.startswith(b"-"):
+                raise AssertionError(line.decode())
+            return line.decode()
+
+    @property
+    def node_id(self) -> str:
+        return self.cluster("MYID").strip()
+
+
+class RedisCluster(Server):
+    """Three primaries."""
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        self.nodes = [ClusterNode(directory / f"node-{number}") for number in range(3)]
+
+    @property
+    def url(self) -> str:
+        return "redis+cluster://" + ",".join(f"127.0.0.1:{node.port}" for node in self.nodes)
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def answers(self) -> bool:
+        return all("cluster_state:ok" in node.cluster("INFO") for node in self.nodes)
+
+    def start(self) -> None:
+        for node in self.nodes:
+            node.start()
+        if not self.nodes[0].slots():
+            bounds = [0, 5461, 10923, 16384]
+            for node, first, end in zip(self.nodes, bounds, bounds[1:], strict=False):
+                node.cluster("ADDSLOTSRANGE", str(first), str(end - 1))
+                self.nodes[0].cluster("MEET", "127.0.0.1", str(node.port), str(node.bus_port))
+        until(self.answers, "the cluster forms")
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        for node in self.nodes:
+            node.stop(how)
+
+    def freeze(self) -> None:
+        for node in self.nodes:
+            node.freeze()
+
+    def thaw(self) -> None:
+        for node in self.nodes:
+            node.thaw()
+
+    def move_slot(self, slot: int) -> None:
+        """Give a slot to the next node, as a reshard does."""
+        index = next(
+            i for i, node in enumerate(self.nodes) if any(first <= slot <= last for first, last in node.ranges())
+        )
+        old, new = self.nodes[index], self.nodes[(index + 1) % 3]
+        new.cluster("SETSLOT", str(slot), "IMPORTING", old.node_id)
+        old.cluster("SETSLOT", str(slot), "MIGRATING", new.node_id)
+        for node in (new, old, *self.nodes):
+            node.cluster("SETSLOT", str(slot), "NODE", new.node_id)
+
+
+class Nats(TCPServer):
+    scheme = "nats"
+
+    def command(self) -> list[str]:
+        return [program("nats-server"), "-a", "127.0.0.1", "-p", str(self.port)]
+
+    def answers(self) -> bool:
+        return self.says(b"PING\r\n", b"INFO")
+
+
+class Local(Server):
+    """The proxy that a supervisor runs, in a process of its own so that it can be killed."""
+
+    @property
+    def sockets(self) -> Path:
+        return self.directory / "s"
+
+    @property
+    def url(self) -> str:
+        return f"local://{self.sockets}"
+
+    def command(self) -> list[str]:
+        code = (
+            "import signal, sys\n"
+            "from odac.brokers.local import LocalProxy\n"
+            "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})\n"
+            "proxy = LocalProxy(sys.argv[1])\n"
+            "proxy.start()\n"
+            "signal.sigwait({signal.SIGTERM})\n"
+            "proxy.stop()\n"
+        )
+        return [sys.executable, "-c", code, str(self.sockets)]
+
+    def answers(self) -> bool:
+        return (self.sockets / "out").exists()
+
+    def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
+        super().stop(how)
+        for name in ("in", "out"):
+            (self.sockets / name).unlink(missing_ok=True)
+
+
+class Memory(Server):
+    @property
+    def url(self) -> str:
+        return f"memory://{self.directory.name}"
+
+    def command(self) -> list[str]:
+        raise NotImplementedError
+
+    def answers(self) -> bool:
+        return True
+
+    def start(self) -> None: ...
+
+
+SERVERS: dict[str, type[Server]] = {
+    "memory": Memory,
+    "local": Local,
+    "redis": Redis,
+    "cluster": RedisCluster,
+    "nats": Nats,
+}

@@ -1,0 +1,235 @@
+"""What every broker promises, against the real servers."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from odac.brokers.base import Flushable
+from odac.brokers.channels import Channels
+from tests.integration.brokers.conftest import Run
+from tests.integration.brokers.peers import BrokerPeer, peers
+from tests.integration.brokers.servers import Server
+
+CHANNELS = Channels()
+A, B = CHANNELS.room("a"), CHANNELS.room("b")
+
+
+def test_a_payload_reaches_everyone_who_listens_the_publisher_too(server: Server, run: Run) -> None:
+    async def main() -> None:
+        async with peers(server.url, 3, A) as (one, two, three):
+            one.broker.publish(A, b"hello")
+            for peer in (one, two, three):
+                await peer.until(lambda peer=peer: peer.payloads(A) == [b"hello"])  # type: ignore[misc]
+
+    run(main())
+
+
+@pytest.mark.parametrize(
+    "payload",
+    [b"", bytes(range(256)), b"\r\n" * 1000, b"x" * 900_000],
+    ids=["empty", "every byte", "line ends", "900 kB"],
+)
+def test_payloads_arrive_as_they_are(server: Server, run: Run, payload: bytes) -> None:
+    async def main() -> None:
+        async with peers(server.url, 2, A) as (one, two):
+            one.broker.publish(A, payload)
+            await two.until(lambda: two.payloads(A) == [payload])
+
+    run(main())
+
+
+def test_what_one_publishes_arrives_in_order(server: Server, run: Run) -> None:
+    async def main() -> None:
+        async with peers(server.url, 2, A, B) as (one, two):
+            expected = [(A if number % 3 else B, b"%d" % number) for number in range(3000)]
+            for number, (channel, payload) in enumerate(expected):
+                one.broker.publish(channel, payload)
+                if number % 100 == 0:
+                    await asyncio.sleep(0)
+            await two.until(lambda: len(two.arrived) == len(expected))
+            if server.url.startswith("redis+cluster"):
+                # A node keeps the order of its own channels.
+                for channel in (A, B):
+                    assert two.payloads(channel) == [payload for where, payload in expected if where == channel]
+            else:
+                assert two.arrived == expected
+
+    run(main())
+
+
+def test_only_what_is_subscribed_to_arrives(server: Server, run: Run) -> None:
+    async def main() -> None:
+        async with peers(server.url, 2, A) as (one, two):
+            two.broker.subscribe(B)
+            await two.hears(one, B)
+            one.broker.publish(CHANNELS.room("c"), b"nobody listens")
+            two.broker.unsubscribe(A)
+            two.broker.unsubscribe("never subscribed to")
+            # Two rounds through the server: by then the one before is done.
+            for number in range(50):
+                one.broker.publish(A, b"%d" % number)
+                one.broker.publish(B, b"%d" % number)
+                await two.until(lambda number=number: b"%d" % number in two.payloads(B))  # type: ignore[misc]
+            after = len(two.payloads(A))
+            one.broker.publish(A, b"late")
+            one.broker.publish(B, b"late")
+            await one.until(lambda: b"late" in one.payloads(A))
+            await two.until(lambda: b"late" in two.payloads(B))
+            assert len(two.payloads(A)) == after < 50
+            assert two.payloads(CHANNELS.room("c")) == []
+
+    run(main())
+
+
+def test_no_name_is_a_wildcard_or_another_rooms_name(server: Server, run: Run) -> None:
+    names = [
+        "a",
+        "A",
+        "ab",
+        "a.b",
+        "a*",
+        "*",
+        ">",
+        "?",
+        "a?",
+        "[a]",
+        "a.>",
+        ".",
+        "..",
+        " ",
+        "a ",
+        "{a}",
+        "a\u0301",
+        "á",
+        "%61",
+        "\\",
+        "/",
+        "a/b",
+        "a:b",
+        "\x01user:a",
+    ]
+    channels = {name: CHANNELS.room(name) for name in names}
+
+    async def main() -> None:
+        async with peers(server.url, 2, *channels.values()) as (one, two):
+            for name, channel in channels.items():
+                one.broker.publish(channel, name.encode())
+            await two.until(lambda: len(two.arrived) >= len(names))
+            assert sorted(two.arrived) == sorted((channel, name.encode()) for name, channel in channels.items())
+
+    run(main())
+
+
+def test_a_channel_subscribed_to_twice_delivers_once(server: Server, run: Run) -> None:
+    async def main() -> None:
+        async with peers(server.url, 2, A) as (one, two):
+            two.broker.subscribe(A)
+            await two.hears(one, A)
+            one.broker.publish(A, b"1")
+            one.broker.publish(A, b"2")
+            await two.until(lambda: b"2" in two.payloads(A))
+            assert two.payloads(A) == [b"1", b"2"]
+
+    run(main())
+
+
+def test_a_flapping_subscription_ends_as_it_was_wanted(server: Server, run: Run) -> None:
+    async def main() -> None:
+        async with peers(server.url, 2, A) as (one, two):
+            for number in range(200):
+                two.broker.unsubscribe(A)
+                if number % 7 == 0:
+                    await asyncio.sleep(0)
+                if number % 31 == 0:
+                    await asyncio.sleep(0.005)
+                two.broker.subscribe(A)
+            await two.hears(one, A)
+            one.broker.publish(A, b"1")
+            one.broker.publish(A, b"2")
+            await two.until(lambda: b"2" in two.payloads(A))
+            assert two.payloads(A) == [b"1", b"2"]
+            assert two.events == ["up"]
+
+    run(main())
+
+
+def test_flushing_returns_when_the_broker_has_everything(server: Server, run: Run) -> None:
+    async def main() -> None:
+        async with peers(server.url, 2, A) as (one, two):
+            broker = one.broker
+            assert isinstance(broker, Flushable)
+            await broker.flush()
+            for number in range(1000):
+                broker.publish(A, b"%d" % number)
+            await broker.flush()
+            await two.until(lambda: len(two.payloads(A)) == 1000)
+
+    run(main())
+
+
+def test_what_is_published_just_before_the_end_arrives(server: Server, run: Run) -> None:
+    async def main() -> None:
+        async with peers(server.url, 2, A) as (one, two):
+            one.broker.publish(A, b"last words")
+            await one.broker.stop()
+            await two.until(lambda: two.payloads(A) == [b"last words"])
+
+    run(main())
+
+
+def test_a_reconnect_brings_every_subscription_back(server: Server, run: Run) -> None:
+    channels = [CHANNELS.room(f"room {number}") for number in range(1500)]
+
+    async def main() -> None:
+        async with peers(server.url, 2, A) as (one, two):
+            for channel in channels:
+                two.broker.subscribe(channel)
+            await two.hears(one, channels[-1])
+            two.broker.reconnect("the test wants it")
+            await two.up(times=2)
+            assert two.events == ["up", "down", "up"]
+            if server.url.startswith("local"):
+                await two.hears(one, channels[-1])  # subscriptions go from the proxy to the publishers
+            for channel in channels:
+                one.broker.publish(channel, channel.encode())
+            await two.until(lambda: len(two.arrived) == len(channels))
+            assert sorted(two.arrived) == sorted((channel, channel.encode()) for channel in channels)
+
+    run(main())
+
+
+def test_a_payload_that_is_too_large_is_dropped_and_nothing_else(server: Server, run: Run) -> None:
+    if server.url.startswith("memory"):
+        pytest.skip("memory has no limit of its own; the bus has")
+
+    async def main() -> None:
+        async with peers(server.url, 2, A) as (one, two):
+            one.broker.publish(A, bytes(one.broker.max_message + 1), 3)
+            one.broker.publish(A, b"next")
+            await two.until(lambda: two.payloads(A) == [b"next"])
+            assert one.dropped == 3
+            assert one.events == ["up"]
+
+    run(main())
+
+
+def test_a_publisher_alone_subscribes_to_nothing_and_works(server: Server, run: Run) -> None:
+    async def main() -> None:
+        async with peers(server.url, 1, A) as (listener,), peers(server.url, 1) as (publisher,):
+            await listener.hears(publisher, A)
+            assert publisher.arrived == []
+
+    run(main())
+
+
+def test_stopping_twice_and_before_starting_is_no_error(server: Server, run: Run) -> None:
+    async def main() -> None:
+        peer = BrokerPeer(server.url)
+        await peer.broker.stop()
+        await peer.broker.start(peer)
+        await peer.broker.stop()
+        await peer.broker.stop()
+
+    run(main())

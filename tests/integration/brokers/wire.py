@@ -1,0 +1,119 @@
+"""A stretch of network between a process and its broker that can be cut, held up, or lose one direction."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from tests.integration.brokers.servers import Local, Server, TCPServer
+
+
+class Wire:
+    """Passes bytes on between whoever connects and a target, as long as it is told to."""
+
+    def __init__(self) -> None:
+        self._open = asyncio.Event()
+        self._open.set()
+        self._downstream = asyncio.Event()
+        self._downstream.set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._servers: list[asyncio.Server] = []
+        self.refuses = False
+        self.connections = 0
+
+    async def listen_tcp(self, target: int) -> int:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await self._serve(reader, writer, asyncio.open_connection("127.0.0.1", target))
+
+        server = await asyncio.start_server(serve, "127.0.0.1", 0)
+        self._servers.append(server)
+        return int(server.sockets[0].getsockname()[1])
+
+    async def listen_unix(self, path: Path, target: Path) -> None:
+        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            await self._serve(reader, writer, asyncio.open_unix_connection(str(target)))
+
+        self._servers.append(await asyncio.start_unix_server(serve, str(path)))
+
+    def cut(self) -> None:
+        """End every connection at once, without a word."""
+        for writer in self._writers:
+            transport = writer.transport
+            assert isinstance(transport, asyncio.WriteTransport)
+            transport.abort()
+
+    def swallow_what_the_broker_says(self) -> None:
+        """From now on everything looks alive, and nothing arrives: a subscription that died silently."""
+        self._downstream.clear()
+
+    def restore(self) -> None:
+        self._downstream.set()
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connecting: object) -> None:
+        self.connections += 1
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        self._writers.add(writer)
+        try:
+            if self.refuses:
+                connecting.close()  # type: ignore[attr-defined]
+                return
+            far_reader, far_writer = await connecting  # type: ignore[misc]
+            self._writers.add(far_writer)
+            try:
+                parts = [
+                    asyncio.create_task(self._pass(reader, far_writer, None)),
+                    asyncio.create_task(self._pass(far_reader, writer, self._downstream)),
+                ]
+                await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+                for part in parts:
+                    part.cancel()
+                await asyncio.gather(*parts, return_exceptions=True)
+            finally:
+                self._writers.discard(far_writer)
+                far_writer.close()
+        except OSError:
+            pass
+        finally:
+            self._writers.discard(writer)
+            self._tasks.discard(task)
+            writer.close()
+
+    async def _pass(
+        self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, gate: asyncio.Event | None
+    ) -> None:
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                if gate is None or gate.is_set():
+                    writer.write(data)
+                    await writer.drain()
+
+    async def close(self) -> None:
+        for server in self._servers:
+            server.close()
+        self.cut()
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+
+
+@contextlib.asynccontextmanager
+async def wire_to(server: Server, directory: Path) -> AsyncIterator[tuple[Wire, str]]:
+    """A wire to a server, and the URL at its near end."""
+    wire = Wire()
+    try:
+        if isinstance(server, Local):
+            near = directory / "w"
+            near.mkdir()
+            for name in ("in", "out"):
+                await wire.listen_unix(near / name, server.sockets / name)
+            yield wire, f"local://{near}"
+        else:
+            assert isinstance(server, TCPServer)
+            yield wire, f"{server.scheme}://127.0.0.1:{await wire.listen_tcp(server.port)}"
+    finally:
+        await wire.close()
