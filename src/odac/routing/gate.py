@@ -144,6 +144,9 @@ class Gate:
         if ip:
             self._by_ip[ip] = self._by_ip.get(ip, 0) + 1
             connection.on_release = lambda: self._forget_ip(ip)
+        if v1:
+            hello = {"id": connection.id, "ping": self._limits.ping_interval, "version": 1}
+            connection.put(control.encode_control("hello", hello))
         scope["path_params"] = parameters
         visitor = _Visitor(self._hub, connection)
         request = Request(scope)
