@@ -63,19 +63,6 @@ class ServerProcess:
             self.port: int = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
         self._command = [sys.executable, "-m", "odac", "run", app, "--port", str(self.port), "--log-level", "warning"]
-            sys.executable,
-            "-m",
-            "uvicorn",
-            "--ws",
-            "odac.server:WebSocketProtocol",
-            app,
-            "--host",
-            "127.0.0.1",
-            "--port",
-            str(self.port),
-            "--log-level",
-            "warning",
-        ]
         self._environment = {
             **os.environ,
             "ODAC_SECRET": "a secret that outlives the restart of the server",
@@ -101,6 +88,11 @@ class ServerProcess:
     def stop(self) -> None:
         """End it as an operator does."""
         self._end(signal.SIGTERM)
+
+    def start_again(self) -> None:
+        """Start it if a test has ended it, or if it has ended by itself."""
+        if self._process is None or self._process.poll() is not None:
+            self.start()
 
     def _end(self, number: signal.Signals) -> None:
         if self._process is not None:
