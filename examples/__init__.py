@@ -1,0 +1,1 @@
+"""Examples: run one with ``odac run examples.echo:app`` from the repository's root."""

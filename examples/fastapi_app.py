@@ -1,0 +1,48 @@
+"""Odac around FastAPI: an auction. Bids come in by HTTP, everyone who looks on sees them at once.
+
+::
+
+    pip install fastapi
+    odac run examples.fastapi_app:app
+    odac connect ws://127.0.0.1:8000/auction/clock
+    curl -d '' 'http://127.0.0.1:8000/auction/clock/bid?amount=20'
+"""
+
+from __future__ import annotations
+
+from fastapi import FastAPI, HTTPException
+
+from odac import Context, Odac
+
+api = FastAPI()
+app = Odac(http=api)
+highest: dict[str, int] = {"clock": 0, "lamp": 0}
+
+
+@api.get("/auction")
+def auctions() -> dict[str, int]:
+    """The highest bids."""
+    return highest
+
+
+@api.post("/auction/{item}/bid")
+def bid(item: str, amount: int) -> dict[str, int]:
+    """Bid, and tell everybody who looks on. A plain ``def``: FastAPI runs it in a thread."""
+    if item not in highest:
+        raise HTTPException(404, f"There is no {item} for sale.")
+    if amount <= highest[item]:
+        raise HTTPException(409, f"Somebody bids {highest[item]} already.")
+    highest[item] = amount
+    app.route.ws_server.to_room(f"auction:{item}", {"item": item, "highest": amount})
+    return {"highest": amount}
+
+
+@app.route.ws("/auction/{item}", token=False)
+async def look_on(odac: Context) -> None:
+    """Follow one item."""
+    item = odac.request.data.url["item"]
+    if item not in highest:
+        odac.ws.close(4404, f"There is no {item} for sale.")
+        return
+    odac.ws.join(f"auction:{item}")
+    odac.ws.send({"item": item, "highest": highest[item]})

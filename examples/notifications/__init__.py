@@ -1,0 +1,1 @@
+"""One connection for all tabs: notifications."""

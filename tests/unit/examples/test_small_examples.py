@@ -1,0 +1,38 @@
+"""The small examples do what their first lines say."""
+
+from __future__ import annotations
+
+from examples import echo, fastapi_app
+from examples.notifications import app as notifications
+from odac.testing import TestClient
+
+
+def test_echo() -> None:
+    with TestClient(echo.app) as client, client.connect("/echo", token=False) as ws:
+        for message in ({"a": [1, None]}, "text", b"\x00\xff"):
+            ws.send(message)
+            assert ws.receive() == message
+
+
+def test_bids_by_http_reach_everyone_who_looks_on() -> None:
+    with TestClient(fastapi_app.app) as client, client.connect("/auction/clock", token=False) as ws:
+        assert ws.receive() == {"item": "clock", "highest": 0}
+        assert client.http.post("/auction/clock/bid?amount=20").json() == {"highest": 20}
+        assert ws.receive() == {"item": "clock", "highest": 20}
+        assert client.http.post("/auction/clock/bid?amount=20").status == 409
+        assert client.http.post("/auction/moon/bid?amount=20").status == 404
+        assert ws.received_nothing()
+        assert client.connect("/auction/moon", token=False).wait_closed() == (4404, "There is no moon for sale.")
+
+
+def test_a_notification_reaches_everyone() -> None:
+    with (
+        TestClient(notifications.app) as client,
+        client.connect("/notifications") as one,
+        client.connect("/notifications") as two,
+    ):
+        assert client.http.post("/notify").json() == {"told": 2}
+        assert one.receive() == two.receive() == {"number": 1, "connections": 2}
+        page = client.http.get("/").text
+        assert "/static/page.js" in page
+        assert client.http.get("/static/page.js").status == client.http.get("/static/page.css").status == 200
