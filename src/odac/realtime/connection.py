@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Gener
 from enum import IntEnum
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+from weakref import ref
 
 from odac.close_codes import CloseCode
 from odac.config import RateLimit
@@ -32,6 +33,9 @@ __all__ = ["Connection", "Ping", "ReadyState"]
 logger = logging.getLogger("odac")
 
 H = TypeVar("H", bound=Handler)
+
+_OVERDUE: Final = "the connection has ended"
+"""Marks the one cancellation that is for the handler and not for the server's task that it runs in."""
 
 
 class ReadyState(IntEnum):
@@ -378,9 +382,34 @@ class Connection(Outbox):
         """Run a coroutine as a task that is cancelled when the connection ends."""
         return self.owned.create_task(coroutine)
 
-    def own_to_the_end(self, coroutine: Coroutine[Any, Any, None]) -> None:
+    def own_to_the_end(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a coroutine of the connection's end itself; it is not cancelled by it."""
-        self._hub.keep(self.delivery.loop.create_task(coroutine))
+        task = self.delivery.loop.create_task(coroutine)
+        self._hub.keep(task)
+        return task
+
+    def cut_short(self, task: asyncio.Task[Any], what: str) -> None:
+        """Let a task go on for ``Limits.close_timeout`` after the connection's end, and cancel it then.
+
+        Args:
+            task: of the application.
+            what: for the log line.
+        """
+        limits, name = self.policy.limits, self.policy.name
+        waiting = ref(task)
+
+        def cancel() -> None:
+            task = waiting()
+            if task is not None and not task.done():
+                logger.warning(
+                    "%s: %s went on for %g s after its connection had ended and is cancelled (Limits.close_timeout); start what must go on with asyncio",
+                    name,
+                    what,
+                    limits.close_timeout,
+                )
+                task.cancel(_OVERDUE)
+
+        self.delivery.loop.call_later(limits.close_timeout, cancel)
 
     async def run_handler(self, handler: Callable[[], object]) -> None:
         """Run the route's handler. It outlives the connection by ``Limits.close_timeout`` at most."""
@@ -389,33 +418,33 @@ class Connection(Outbox):
             if result is not None and hasattr(result, "__await__"):
                 self._handler = asyncio.current_task()
                 await result
+        except asyncio.CancelledError as error:
+            if error.args != (_OVERDUE,):
+                raise
+            if self._handler is not None:
+                self._handler.uncancel()
         except Exception as error:
-            if self._ended is None or not isinstance(error, Disconnected):
-                self.inbox.failed(error)
+            self.inbox.failed(error)
         finally:
             self._handler = None
             self.inbox.handler_returned()
 
-    def _cancel_handler(self) -> None:
-        if self._handler is not None:
-            logger.warning(
-                "%s: a handler went on for %g s after its connection had ended and is cancelled (Limits.close_timeout); start what must go on with asyncio",
-                self.policy.name,
-                self.policy.limits.close_timeout,
-            )
-            self._handler.cancel()
-
     def _finish_owned(self, error: Exception) -> None:
         self.inbox.failed(error)
 
-    def released(self) -> None:
-        """The close listeners have run: timers and tasks end, and the rooms are forgotten."""
+    def released(self) -> bool:
+        """The close listeners have run: timers and tasks end, and the rooms are forgotten.
+
+        Returns:
+            Whether the handler is through as well.
+        """
         if self._owned is not None:
             self._owned.cancel()
-        if self._handler is not None:
-            self.delivery.loop.call_later(self.policy.limits.close_timeout, self._cancel_handler)
-        self.inbox.drop()
         self.memberships = NO_ROOMS
+        if self._handler is None:
+            return True
+        self.cut_short(self._handler, "a handler")
+        return False
 
 
 class Ping(Awaitable[float]):

@@ -57,6 +57,7 @@ class Delivery:
         self._touched: list[Outbox] = []
         self._log_size = 0
         self._scheduled = False
+        self._told: set[str] = set()
 
     def add(self, entry: Entry, excluded: Iterable[Outbox] = ()) -> None:
         """Send a message to all members but the excluded ones when the tick ends."""
@@ -173,6 +174,16 @@ class Delivery:
             outbox.policy.name,
             limit,
         )
+
+    def untaken(self, outbox: Outbox) -> None:
+        """A client sends messages to a route that takes none: said once for each route."""
+        name = outbox.policy.name
+        if name not in self._told:
+            self._told.add(name)
+            logger.warning(
+                "%s: a client sends messages, and nothing takes them: add odac.ws.on('message', …), or read them in the handler; the messages are dropped",
+                name,
+            )
 
     def dropped(self, outbox: Outbox, count: int) -> None:
         """Room messages were dropped for a slow reader that is to stay connected."""

@@ -67,7 +67,10 @@ class Heartbeat:
             for connection in connections:
                 # One that has answered and was asked again since then has a later place as well.
                 if connection.is_open and not connection.alive and connection.due - due <= self._granularity:
-                    connection.lane.abort()
+                    if connection.inbox.is_paused:
+                        connection.alive = True  # its pong waits unread behind what a slow handler has yet to take
+                    else:
+                        connection.lane.abort()
         while to_ping and to_ping[0][0] <= soon:
             _, connections = to_ping.popleft()
             for connection in connections:

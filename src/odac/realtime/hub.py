@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import random
 import threading
 from collections.abc import Callable, Iterable
@@ -25,8 +24,6 @@ if TYPE_CHECKING:
     from odac.realtime.ports import Bus
 
 __all__ = ["Hub", "Target"]
-
-logger = logging.getLogger("odac")
 
 
 class Hub:

@@ -32,6 +32,7 @@ class Inbox:
     __slots__ = (
         "_connection",
         "_ended",
+        "_finished",
         "_finishing",
         "_handler_done",
         "_iterating",
@@ -52,6 +53,7 @@ class Inbox:
         self._waiter: asyncio.Future[None] | None = None
         self._ended: tuple[int, str] | None = None
         self._finishing = False
+        self._finished = False
         self._handler_done = False
         self._iterating = False
         self._paused = False
@@ -63,7 +65,11 @@ class Inbox:
         """Add a listener."""
         if event not in EVENTS:
             raise ValueError(f"there is no event {event!r}: use one of {', '.join(EVENTS)}")
-        self._listeners += ((event, handler, fit(handler, EVENTS[event])),)
+        called = fit(handler, EVENTS[event])
+        self._listeners += ((event, handler, called),)
+        if event == "close" and self._finishing:
+            # The connection ended while its handler was on the way here; whoever cleans up must hear of it all the same.
+            self._connection.delivery.loop.call_soon(self._announce, [called])
         if event == "message":
             if self._queue:
                 self._connection.delivery.loop.call_soon(self._drain)
@@ -92,6 +98,11 @@ class Inbox:
 
     # Messages
 
+    @property
+    def is_paused(self) -> bool:
+        """Whether nothing is read from the peer until a slow handler has taken what waits."""
+        return self._paused
+
     def deliver(self, data: object) -> None:
         """A message has arrived."""
         quick = self.quick
@@ -117,10 +128,7 @@ class Inbox:
             queue = self._queue = deque()
         bound = self._connection.policy.limits.incoming_queue
         if len(queue) >= bound and self._nobody_will_take():
-            logger.warning(
-                "%s: a client sends messages, and nothing takes them: add odac.ws.on('message', …), or read them in the handler; the message is dropped",
-                self._connection.policy.name,
-            )
+            self._connection.delivery.untaken(self._connection)
             return
         queue.append(data)
         if self._waiter is not None and not self._waiter.done():
@@ -228,6 +236,8 @@ class Inbox:
     def failed(self, error: Exception) -> None:
         """A handler or listener raised, or a message was invalid: tell the error listeners, else end the connection."""
         connection = self._connection
+        if self._ended is not None and isinstance(error, Disconnected):
+            return  # that the connection has ended is no news, and no fault of the application's
         listeners = self._called("error")
         if listeners:
             for called in listeners:
@@ -237,7 +247,8 @@ class Inbox:
                     self._fatal(second)
                     continue
                 if result is not None and hasattr(result, "__await__"):
-                    connection.own(self._error_listener(result))
+                    own = connection.own if self._ended is None else connection.own_to_the_end
+                    own(self._error_listener(result))
         elif isinstance(error, InvalidMessage):
             connection.end(CloseCode.INVALID_DATA, _shortened(error.reason))
         else:
@@ -262,6 +273,8 @@ class Inbox:
     def handler_returned(self) -> None:
         """The route's handler is through; the connection stays."""
         self._handler_done = True
+        if self._finished:
+            self.drop()
         queue = self._queue
         if self._paused and queue and self._nobody_will_take():
             self._paused = False
@@ -277,13 +290,17 @@ class Inbox:
                 self._drain()
             if self._pump is None:
                 self._announce_end()
+            else:
+                self._connection.cut_short(self._pump, "a message listener")
 
     def _announce_end(self) -> None:
-        if self._finishing or self._ended is None:
-            return
-        self._finishing = True
-        listeners = self._called("close")
+        if not self._finishing:
+            self._finishing = True
+            self._announce(self._called("close"))
+
+    def _announce(self, listeners: list[Handler]) -> None:
         arguments = self._ended
+        assert arguments is not None
         for index, called in enumerate(listeners):
             try:
                 result = called(*arguments)
@@ -291,16 +308,22 @@ class Inbox:
                 self.failed(error)
                 continue
             if result is not None and hasattr(result, "__await__"):
-                self._connection.own_to_the_end(self._announce_rest(result, listeners[index + 1 :], arguments))
+                rest = self._announce_rest(result, listeners[index + 1 :], arguments)
+                self._connection.cut_short(self._connection.own_to_the_end(rest), "a close listener")
                 return
-        self._connection.released()
+        self._finish()
 
     async def _announce_rest(self, result: Awaitable[object], rest: list[Handler], arguments: tuple[int, str]) -> None:
         try:
             await self._awaited(result)
             await self._call(rest, *arguments)
         finally:
-            self._connection.released()
+            self._finish()
+
+    def _finish(self) -> None:
+        self._finished = True
+        if self._connection.released():
+            self.drop()
 
     def drop(self) -> None:
         """Forget the listeners: what they refer to may refer to the connection."""

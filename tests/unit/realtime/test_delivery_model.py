@@ -33,7 +33,7 @@ body = st.sampled_from(["small", "small", "medium", "big", "binary", "separator"
 # One step of a program: its name and its arguments.
 Step = tuple[Any, ...]
 
-sending = st.one_of(
+sending: st.SearchStrategy[Step] = st.one_of(
     st.tuples(st.just("send"), person, body),
     st.tuples(st.just("to"), rooms, st.just(()), st.just(frozenset()), body),
     st.tuples(st.just("to"), rooms, st.lists(room, max_size=2), people, body),
