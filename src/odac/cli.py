@@ -24,22 +24,54 @@ def _fail(message: object) -> None:
 @main.command()
 @click.argument("app", metavar="MODULE:APP")
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address or name to listen on; 0.0.0.0 for all.")
-@click.option("--port", type=click.IntRange(0, 65_535), default=8000, show_default=True, help="0 takes any that is free.")
+@click.option(
+    "--port", type=click.IntRange(0, 65_535), default=8000, show_default=True, help="0 takes any that is free."
+)
 @click.option("--uds", metavar="PATH", help="Listen on a Unix socket instead.")
 @click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that share the port.")
 @click.option("--reload", is_flag=True, help="Start again when a source file changes (for development).")
-@click.option("--reload-dir", "reload_dirs", multiple=True, metavar="PATH", help="What --reload watches; default: the current directory.")
-@click.option("--broker", metavar="URL", help="What connects processes, such as redis://localhost; default: $ODAC_BROKER, or what the app names.")
-@click.option("--log-level", type=click.Choice(["critical", "error", "warning", "info", "debug"]), default="info", show_default=True)
+@click.option(
+    "--reload-dir",
+    "reload_dirs",
+    multiple=True,
+    metavar="PATH",
+    help="What --reload watches; default: the current directory.",
+)
+@click.option(
+    "--broker",
+    metavar="URL",
+    help="What connects processes, such as redis://localhost; default: $ODAC_BROKER, or what the app names.",
+)
+@click.option(
+    "--log-level",
+    type=click.Choice(["critical", "error", "warning", "info", "debug"]),
+    default="info",
+    show_default=True,
+)
 @click.option("--access-log/--no-access-log", default=False, show_default=True, help="One line for each HTTP request.")
 @click.option("--ssl-certfile", metavar="PATH", help="Certificate chain in PEM form, for HTTPS and wss://.")
 @click.option("--ssl-keyfile", metavar="PATH", help="Its private key, if the certificate's file does not hold it.")
-@click.option("--ssl-keyfile-password", envvar="ODAC_SSL_KEYFILE_PASSWORD", help="The key's password; better in $ODAC_SSL_KEYFILE_PASSWORD.")
-@click.option("--proxy-headers/--no-proxy-headers", default=False, show_default=True, help="Believe X-Forwarded-For and -Proto of trusted proxies.")
-@click.option("--forwarded-allow-ips", metavar="LIST", help="Trusted proxies: addresses and networks, with commas; default: $FORWARDED_ALLOW_IPS, or 127.0.0.1,::1.")
+@click.option(
+    "--ssl-keyfile-password",
+    envvar="ODAC_SSL_KEYFILE_PASSWORD",
+    help="The key's password; better in $ODAC_SSL_KEYFILE_PASSWORD.",
+)
+@click.option(
+    "--proxy-headers/--no-proxy-headers",
+    default=False,
+    show_default=True,
+    help="Believe X-Forwarded-For and -Proto of trusted proxies.",
+)
+@click.option(
+    "--forwarded-allow-ips",
+    metavar="LIST",
+    help="Trusted proxies: addresses and networks, with commas; default: $FORWARDED_ALLOW_IPS, or 127.0.0.1,::1.",
+)
 @click.option("--root-path", default="", metavar="PATH", help="Where a proxy has mounted the app.")
 @click.option("--factory", is_flag=True, help="APP is a function that returns the app.")
-@click.option("--app-dir", default="", metavar="PATH", help="Where MODULE is looked for first; default: the current directory.")
+@click.option(
+    "--app-dir", default="", metavar="PATH", help="Where MODULE is looked for first; default: the current directory."
+)
 def run(app: str, **options: Any) -> None:
     """Serve an app, such as chat:app."""
     from odac.errors import OdacError
@@ -56,7 +88,9 @@ def run(app: str, **options: Any) -> None:
 @main.command()
 @click.argument("app", metavar="MODULE:APP")
 @click.option("--factory", is_flag=True, help="APP is a function that returns the app.")
-@click.option("--app-dir", default="", metavar="PATH", help="Where MODULE is looked for first; default: the current directory.")
+@click.option(
+    "--app-dir", default="", metavar="PATH", help="Where MODULE is looked for first; default: the current directory."
+)
 def routes(app: str, factory: bool, app_dir: str) -> None:
     """List an app's WebSocket routes: path, gates, middleware, options."""
     from odac.errors import OdacError

@@ -1,14 +1,15 @@
-"""Running an app: uvicorn with Odac's own WebSocket protocol in its ``ws=`` seat."""
+"""Running an app: uvicorn with Odac's own protocols in its ``http=`` and ``ws=`` seats."""
 
 from __future__ import annotations
 
 from typing import Any, Unpack
 
 from odac.lanes.seat import WebSocketProtocol
+from odac.serving.http import HttpProtocol
 from odac.serving.options import CannotStart
 from odac.serving.run import RunOptions, run_app
 
-__all__ = ["CannotStart", "WebSocketProtocol", "run"]
+__all__ = ["CannotStart", "HttpProtocol", "WebSocketProtocol", "run"]
 
 
 def run(app: str | Any, **options: Unpack[RunOptions]) -> None:

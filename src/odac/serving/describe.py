@@ -30,8 +30,14 @@ def route_rows(apps: Sequence[Found]) -> list[RouteRow]:
         RouteRow(
             path + route.path,
             " ".join(_gates(route)) or "-",
-            " ".join(each if isinstance(each, str) else getattr(each, "__name__", repr(each)) for each in route.middleware) or "-",
-            " ".join(f"{name}={_value(value)}" for name, value in route.options.items() if name not in ("token", "origins")) or "-",
+            " ".join(
+                each if isinstance(each, str) else getattr(each, "__name__", repr(each)) for each in route.middleware
+            )
+            or "-",
+            " ".join(
+                f"{name}={_value(value)}" for name, value in route.options.items() if name not in ("token", "origins")
+            )
+            or "-",
         )
         for app, path in apps
         for route in app.websocket_routes
@@ -65,7 +71,9 @@ def table(rows: Sequence[RouteRow]) -> str:
     """The rows below their headings, as aligned columns."""
     lines = [RouteRow("path", "gates", "middleware", "options"), *rows]
     widths = [max(len(line[column]) for line in lines) for column in range(4)]
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines)
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
 
 
 def introduction(target: str, address: str, apps: Sequence[Found], *, workers: int = 1) -> str:
@@ -88,5 +96,9 @@ def introduction(target: str, address: str, apps: Sequence[Found], *, workers: i
     if len(rows) > _SHOWN:
         lines.append(f"  {'':13}  and {len(rows) - _SHOWN} more: odac routes {target}")
     if not rows:
-        lines.append("  no WebSocket routes yet: add one with @app.route.ws(path)" if apps else "  no Odac app in it: served as it is")
+        lines.append(
+            "  no WebSocket routes yet: add one with @app.route.ws(path)"
+            if apps
+            else "  no Odac app in it: served as it is"
+        )
     return "\n".join(lines)

@@ -34,7 +34,9 @@ def bind(options: ServeOptions, *, shared: bool = False) -> list[socket.socket]:
     try:
         found = socket.getaddrinfo(options.host or None, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
-        raise CannotStart(f"the host {options.host!r} has no address here: give an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them") from None
+        raise CannotStart(
+            f"the host {options.host!r} has no address here: give an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them"
+        ) from None
     bound: list[socket.socket] = []
     port = options.port
     try:
@@ -103,7 +105,9 @@ def _why(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EACCES:
         return f"port {port} needs more rights than this user has: choose one from 1024 with --port, and let a proxy listen on {port}"
     if error.errno == errno.EADDRNOTAVAIL:
-        return f"{host} is no address of this machine: give one that it has, such as 127.0.0.1, or 0.0.0.0 for all of them"
+        return (
+            f"{host} is no address of this machine: give one that it has, such as 127.0.0.1, or 0.0.0.0 for all of them"
+        )
     return f"{host}:{port} cannot be listened on: {error.strerror or error}"
 
 

@@ -38,7 +38,9 @@ def load_app(target: str, *, factory: bool = False, app_dir: str = "") -> Any:
     if not colon or not module_name or not path:
         raise CannotStart(f"{target!r} must be a module and the app's name in it, such as {_suggested(target)!r}")
     if module_name.endswith(".py") or "/" in module_name:
-        raise CannotStart(f"{target!r} names a file; name the module: {_suggested(module_name) if path == 'app' else _module_of(module_name) + ':' + path!r}")
+        raise CannotStart(
+            f"{target!r} names a file; name the module: {_suggested(module_name) if path == 'app' else _module_of(module_name) + ':' + path!r}"
+        )
     directory = str(Path(app_dir or ".").resolve())
     if directory not in sys.path:
         sys.path.insert(0, directory)
@@ -100,7 +102,9 @@ def _import(name: str, directory: str) -> Any:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
-            raise CannotStart(f"there is no module {error.name!r} in {directory} nor among the installed packages{_near(name, directory)}") from None
+            raise CannotStart(
+                f"there is no module {error.name!r} in {directory} nor among the installed packages{_near(name, directory)}"
+            ) from None
         raise CannotStart(_told(error, f"{name} cannot be imported")) from None
     except ConfigurationError as error:
         where = _line_of(error)
@@ -112,7 +116,11 @@ def _import(name: str, directory: str) -> Any:
 
 
 def _told(error: BaseException, what: str) -> str:
-    where = f"{error.filename}, line {error.lineno}: {(error.text or '').strip()}" if isinstance(error, SyntaxError) else _line_of(error)
+    where = (
+        f"{error.filename}, line {error.lineno}: {(error.text or '').strip()}"
+        if isinstance(error, SyntaxError)
+        else _line_of(error)
+    )
     message = error.msg if isinstance(error, SyntaxError) else str(error)
     return f"{what}: {type(error).__name__}" + (f": {message}" if message else "") + (f"\n{where}" if where else "")
 
@@ -164,7 +172,9 @@ def _check_asgi(target: str, app: Any) -> None:
     if _takes(signature, 0):
         raise CannotStart(f"{target!r} is a function without arguments: if it returns the app, start it with --factory")
     if _takes(signature, 2):
-        raise CannotStart(f"{target!r} looks like a WSGI app: put it into an Odac app with Odac(http=WSGIMiddleware(…)), from a2wsgi")
+        raise CannotStart(
+            f"{target!r} looks like a WSGI app: put it into an Odac app with Odac(http=WSGIMiddleware(…)), from a2wsgi"
+        )
     raise CannotStart(f"{target!r} is no ASGI app: it does not take scope, receive and send")
 
 

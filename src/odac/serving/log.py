@@ -25,7 +25,10 @@ def configure_logging(level: LogLevel, *, access_log: bool = False, name_process
         "disable_existing_loggers": False,
         "formatters": {
             "plain": {"()": "uvicorn.logging.DefaultFormatter", "fmt": prefix + "%(message)s"},
-            "access": {"()": "uvicorn.logging.AccessFormatter", "fmt": prefix + '%(client_addr)s "%(request_line)s" %(status_code)s'},
+            "access": {
+                "()": "uvicorn.logging.AccessFormatter",
+                "fmt": prefix + '%(client_addr)s "%(request_line)s" %(status_code)s',
+            },
         },
         "handlers": {
             "plain": {"class": "logging.StreamHandler", "formatter": "plain", "stream": "ext://sys.stderr"},
@@ -36,7 +39,11 @@ def configure_logging(level: LogLevel, *, access_log: bool = False, name_process
             "uvicorn": {"handlers": ["plain"], "level": shout, "propagate": False},
             # Its own level, because uvicorn looks at this logger's alone to see whether it traces every connection.
             "uvicorn.error": {"level": shout},
-            "uvicorn.access": {"handlers": ["access"] if access_log else [], "level": "INFO" if access_log else "CRITICAL", "propagate": False},
+            "uvicorn.access": {
+                "handlers": ["access"] if access_log else [],
+                "level": "INFO" if access_log else "CRITICAL",
+                "propagate": False,
+            },
         },
     }
     logging.config.dictConfig(config)

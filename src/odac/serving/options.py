@@ -53,7 +53,9 @@ class ServeOptions:
         if self.ssl_keyfile and not self.ssl_certfile:
             raise ConfigurationError("ssl_keyfile needs ssl_certfile as well: TLS takes both (one file may hold both)")
         if self.forwarded_allow_ips is not None and not self.proxy_headers:
-            raise ConfigurationError("forwarded_allow_ips says which proxies to trust, and has no effect without proxy_headers")
+            raise ConfigurationError(
+                "forwarded_allow_ips says which proxies to trust, and has no effect without proxy_headers"
+            )
 
     @property
     def supervised(self) -> bool:

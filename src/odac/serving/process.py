@@ -21,6 +21,7 @@ from uvicorn.lifespan.on import LifespanOn
 from odac.app import Odac
 from odac.config import Limits
 from odac.lanes.seat import WebSocketProtocol
+from odac.serving.http import HttpProtocol, Reception
 from odac.serving.listener import BACKLOG
 from odac.serving.loading import Found
 from odac.serving.options import CannotStart, ServeOptions
@@ -87,6 +88,7 @@ class Server(uvicorn.Server):
         self._apps = apps
         self._limits = limits
         self._on_started = started
+        self._reception: Reception | None = None
         self._grace = max(limits.drain_timeout, limits.close_timeout) + 1.0 if grace is None else grace
 
     # Signals
@@ -141,9 +143,13 @@ class Server(uvicorn.Server):
             await outer.startup()  # raises what is wrong; below its lifespan, only a text of it would arrive here
         await self.lifespan.startup()
         if self.lifespan.should_exit:
-            raise CannotStart(self.lifespan.reason.strip() or "the app's start-up (its ASGI lifespan) failed without a reason")
+            raise CannotStart(
+                self.lifespan.reason.strip() or "the app's start-up (its ASGI lifespan) failed without a reason"
+            )
         loop = asyncio.get_running_loop()
         config = self.config
+
+        self._reception = Reception.of(config, self.server_state, loop, self._limits)
 
         def make_protocol() -> asyncio.Protocol:
             protocol: Callable[..., asyncio.Protocol] = config.http_protocol_class
@@ -152,7 +158,11 @@ class Server(uvicorn.Server):
         # A client that never finishes its TLS handshake holds a descriptor as long as one that never sends a request.
         timeout = None if self._tls is None else self._limits.handshake_timeout
         for each in self._sockets:
-            self.servers.append(await loop.create_server(make_protocol, sock=each, ssl=self._tls, backlog=BACKLOG, ssl_handshake_timeout=timeout))
+            self.servers.append(
+                await loop.create_server(
+                    make_protocol, sock=each, ssl=self._tls, backlog=BACKLOG, ssl_handshake_timeout=timeout
+                )
+            )
         self.started = True
         self._on_started()
 
@@ -162,14 +172,16 @@ class Server(uvicorn.Server):
             server.close()
         for each in self._sockets:
             each.close()
+        if self._reception is not None:
+            self._reception.stopping = True
         for found in self._apps:
             found.app.drain()
         for connection in list(self.server_state.connections):
-            connection.shutdown()
+            getattr(connection, "stop_soon", connection.shutdown)()
         if not await self._ends_within(self._grace, tell=True):
             await self._end_the_rest()
-        for connection in list(self.server_state.connections):
-            connection.transport.close()
+        for connection in list(self.server_state.connections):  # idle ones: until now they could ask how the server is
+            _transport_of(connection).close()
         await self.lifespan.shutdown()
 
     async def _ends_within(self, seconds: float, *, tell: bool = False) -> bool:
@@ -181,20 +193,33 @@ class Server(uvicorn.Server):
                 return False
             if tell and waited > 1:
                 tell = False
-                logger.info("waiting for %d connections and %d tasks, %g s at most; a second Ctrl-C ends at once", len(state.connections), len(state.tasks), seconds)
+                logger.info(
+                    "waiting for %d connections and %d tasks, %g s at most; a second Ctrl-C ends at once",
+                    len(state.connections),
+                    len(state.tasks),
+                    seconds,
+                )
             await asyncio.sleep(_LOOK)
         return True
 
     async def _end_the_rest(self) -> None:
         state = self.server_state
-        logger.warning("%d connections and %d tasks did not end within %g s and are ended", len(state.connections), len(state.tasks), self._grace)
+        logger.warning(
+            "%d connections and %d tasks did not end within %g s and are ended",
+            len(state.connections),
+            len(state.tasks),
+            self._grace,
+        )
         for task in list(state.tasks):
             task.cancel("the server stops")
         for connection in list(state.connections):
-            transport = getattr(connection, "transport", None) or getattr(connection, "_transport", None)
-            if transport is not None:
-                transport.abort()
+            _transport_of(connection).abort()
         await self._ends_within(1.0)
+
+
+def _transport_of(connection: Any) -> asyncio.Transport:
+    transport: asyncio.Transport = getattr(connection, "transport", None) or connection._transport
+    return transport
 
 
 def serve(
@@ -226,7 +251,9 @@ def serve(
     limits = apps[0].app.limits if apps else Limits()
     config = uvicorn.Config(
         app,
-        http="httptools",
+        http=type(
+            "HttpProtocol", (HttpProtocol,), {"__slots__": (), "limits": limits, "__doc__": HttpProtocol.__doc__}
+        ),
         ws=type("WebSocketProtocol", (WebSocketProtocol,), {"limits": limits, "__doc__": WebSocketProtocol.__doc__}),
         ws_max_size=limits.max_payload,
         ws_max_queue=limits.incoming_queue,

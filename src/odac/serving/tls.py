@@ -39,6 +39,10 @@ def _why(error: ssl.SSLError, options: ServeOptions) -> str:
         return f"the key in {key} is not the one of the certificate in {options.ssl_certfile}"
     text = str(error).upper()
     if "PASSWORD" in text or "BAD DECRYPT" in text or "BAD_DECRYPT" in text:
-        return f"the key in {key} is encrypted, and the password is " + ("wrong" if options.ssl_keyfile_password else "missing: give it with --ssl-keyfile-password or $ODAC_SSL_KEYFILE_PASSWORD")
+        return f"the key in {key} is encrypted, and the password is " + (
+            "wrong"
+            if options.ssl_keyfile_password
+            else "missing: give it with --ssl-keyfile-password or $ODAC_SSL_KEYFILE_PASSWORD"
+        )
     both = f"{options.ssl_certfile} and {key}" if key != options.ssl_certfile else f"{key}"
     return f"no certificate and key in PEM form can be read from {both} ({error.reason or error}); without --ssl-keyfile, the one file must hold both"
