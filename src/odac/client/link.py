@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Final
 
@@ -20,6 +21,9 @@ PROTOCOL: Final = "odac.v1"
 GRACE: Final = 10.0
 """Seconds of silence past the ping interval after which a connection counts as dead."""
 
+EARLY: Final = 16
+"""Messages that may come before the hello."""
+
 DEFAULT_PING: Final = 25.0
 """Seconds of silence after which a server that promised nothing is asked with a ping."""
 
@@ -33,7 +37,7 @@ class Link:
         on_token: takes the tokens that the server sends for the next reconnect.
     """
 
-    __slots__ = ("_clock", "_on_token", "_reading_since", "drain", "hello", "id", "ping", "socket", "speaks_odac")
+    __slots__ = ("_clock", "_early", "_on_token", "_reading_since", "drain", "hello", "id", "ping", "socket", "speaks_odac")
 
     def __init__(self, socket: Socket, clock: Clock, on_token: Callable[[str], None]) -> None:
         self.socket = socket
@@ -44,6 +48,7 @@ class Link:
         self.drain: float | None = None  # seconds that the server asked to wait before coming back
         self._clock = clock
         self._on_token = on_token
+        self._early: deque[str | bytes] = deque()
         self._reading_since: float | None = None  # None while nobody waits for the network
 
     def send(self, message: Prepared) -> bool:
@@ -53,17 +58,21 @@ class Link:
     async def greeted(self) -> None:
         """Wait for the hello, the first message of a server that speaks ``odac.v1``; return at once for any other.
 
-        A server that turns the client away (4001, 4002, 4003) does it before, so nothing is sent to be lost.
+        It comes when every gate has been passed, so nothing that is sent then is lost to a 4001, 4002 or 4003. What a
+        middleware sent before it is kept for :meth:`run`.
 
         Raises:
             Disconnected: the server closed instead.
+            ConnectionError: it sent all kinds of things, but no hello.
         """
         while self.speaks_odac and not self.hello:
             message = await self._next()
             if isinstance(message, str) and is_control(payload := message.encode()):
                 self._control(payload)
+            elif len(self._early) < EARLY:
+                self._early.append(message)
             else:
-                raise ConnectionError("the server selected odac.v1 and did not begin with its hello")
+                raise ConnectionError("the server selected odac.v1 and did not say hello")
 
     async def run(
         self, deliver: Callable[[object], Awaitable[None]], failed: Callable[[Exception], None]
@@ -76,7 +85,7 @@ class Link:
         """
         while True:
             try:
-                message = await self._next()
+                message = self._early.popleft() if self._early else await self._next()
             except Disconnected as end:
                 return end
             if isinstance(message, bytes):

@@ -1,0 +1,263 @@
+"""``odac connect URL``: talk to a server line by line."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import ssl as ssl_module
+import sys
+import time
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import Any, Final, TextIO
+
+import msgspec
+
+from odac.client.connection import ClientConnection
+from odac.client.errors import HandshakeRefused
+from odac.close_codes import CloseCode
+from odac.errors import Disconnected
+
+__all__ = ["main"]
+
+_SHOWN_BYTES: Final = 32
+
+
+def main(
+    url: str,
+    *,
+    token: bool = True,
+    reconnect: bool = True,
+    headers: Mapping[str, str] | None = None,
+    cookies: Mapping[str, str] | None = None,
+    subprotocols: Sequence[str] = (),
+    prefix: str = "/odac",
+    ssl: ssl_module.SSLContext | None = None,
+    wait: float = 0.0,
+    stdin: int | None = None,
+    stdout: TextIO | None = None,
+) -> int:
+    """Connect, send each line of the input, and print what comes, until the input ends, Ctrl-C, or the server's last word.
+
+    A line goes out as it is: the server reads it as JSON where it is JSON, and as text otherwise.
+
+    Args:
+        url: ``ws://`` or ``wss://``; ``http://`` and ``https://`` are taken for these.
+        token: whether to send a token.
+        reconnect: whether to come back when the connection is lost. The first connection is tried once.
+        headers: further headers of the handshake.
+        cookies: cookies of the handshake.
+        subprotocols: what to offer besides Odac's own.
+        prefix: where the server keeps its token endpoint.
+        ssl: the TLS context for ``wss://``.
+        wait: seconds to go on listening after the end of the input, for answers to what was piped in.
+        stdin: the file descriptor to read lines from, the process's standard input by default.
+        stdout: where to print.
+
+    Returns:
+        the exit status: 0 after a normal end, 1 where the connection could not be made or ended otherwise, 2 for a URL or
+        an option that cannot work.
+    """
+    screen = _Screen(stdout or sys.stdout)
+    for plain, real in (("http://", "ws://"), ("https://", "wss://")):
+        if url.lower().startswith(plain):
+            url = real + url[len(plain) :]
+    try:
+        ws = ClientConnection(
+            url,
+            token=token,
+            auto_reconnect=reconnect,
+            headers=headers,
+            cookies=cookies,
+            subprotocols=subprotocols,
+            prefix=prefix,
+            ssl=ssl,
+        )
+    except ValueError as error:
+        screen.line("!", str(error))
+        return 2
+    try:
+        return asyncio.run(_Talk(ws, url, screen, sys.stdin.fileno() if stdin is None else stdin, wait).run())
+    except KeyboardInterrupt:
+        return 0
+
+
+class _Screen:
+    """Prints lines: the time, an arrow, and text that cannot play tricks on a terminal."""
+
+    def __init__(self, out: TextIO) -> None:
+        self._out = out
+        self.gone = False  # nobody reads any more: `odac connect … | head`
+
+    def line(self, arrow: str, text: str) -> None:
+        if self.gone:
+            return
+        try:
+            self._out.write(f"{time.strftime('%H:%M:%S')} {arrow} {_harmless(text)}\n")
+            self._out.flush()
+        except BrokenPipeError:
+            self.gone = True
+            # Python would complain when it flushes at its end.
+            os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
+
+
+class _Talk:
+    """One run of the interactive client."""
+
+    def __init__(self, ws: ClientConnection, url: str, screen: _Screen, stdin: int, wait: float) -> None:
+        self._ws = ws
+        self._url = url.partition("?")[0]
+        self._screen = screen
+        self._stdin = stdin
+        self._wait = wait
+        self._opened = False
+        self._error: Exception = Disconnected()
+        self._failed = asyncio.Event()  # the first connection could not be made
+        ws.on("open", self._on_open).on("close", self._on_close)
+        ws.on("error", self._on_error).on("reconnecting", self._on_reconnecting)
+
+    async def run(self) -> int:
+        opening = asyncio.ensure_future(self._ws)
+        failing = asyncio.ensure_future(self._failed.wait())
+        try:
+            await asyncio.wait([opening, failing], return_when=asyncio.FIRST_COMPLETED)
+            if opening.done() and (error := opening.exception()) is not None and isinstance(error, Exception):
+                self._error = error
+            if not self._opened:
+                self._screen.line("!", _sentence(self._error, self._url))
+                return 1
+            return await self._talk()
+        finally:
+            for task in (opening, failing):
+                task.cancel()
+            await asyncio.wait([opening, failing])
+            await self._ws.close()
+
+    async def _talk(self) -> int:
+        showing = asyncio.ensure_future(self._show())
+        typing = asyncio.ensure_future(self._type())
+        try:
+            await asyncio.wait([showing, typing], return_when=asyncio.FIRST_COMPLETED)
+            if showing.done():
+                return 0 if self._ws.close_code == CloseCode.NORMAL or self._screen.gone else 1
+            await asyncio.wait([showing], timeout=self._wait)
+            await self._ws.close()
+            await showing
+            return 0
+        finally:
+            typing.cancel()
+            await self._ws.close()
+            await asyncio.wait([showing, typing])
+
+    async def _show(self) -> None:
+        async for data in self._ws:
+            self._screen.line("←", _shown(data))
+            if self._screen.gone:
+                return
+
+    async def _type(self) -> None:
+        echo = not os.isatty(self._stdin)  # a terminal has shown what was typed
+        async for line in _lines(self._stdin):
+            text = line.decode(errors="replace")
+            if not text.strip():
+                continue
+            if echo:
+                self._screen.line("→", text)
+            await self._ws.send(text)
+
+    # Events
+
+    def _on_open(self) -> None:
+        self._opened = True
+        identity = f" as {self._ws.id}" if self._ws.id else ""
+        self._screen.line("·", f"connected to {self._url}{identity}; a line is a message, Ctrl-D ends")
+
+    def _on_close(self, code: int, reason: str) -> None:
+        if self._opened:
+            self._screen.line("·", f"closed with {_named(code, reason)}")
+        elif isinstance(self._error, Disconnected):
+            self._error = Disconnected(code, reason)
+
+    def _on_error(self, error: Exception) -> None:
+        if self._opened:
+            self._screen.line("!", _sentence(error, self._url))
+        else:
+            self._error = error
+
+    def _on_reconnecting(self, attempt: int, seconds: float) -> None:
+        if self._opened:
+            self._screen.line("·", f"connecting again in {seconds:.1f} s, attempt {attempt}")
+        elif seconds > 0:  # a fresh token for a refused one is part of the first attempt
+            self._failed.set()
+
+
+async def _lines(file: int) -> AsyncIterator[bytes]:
+    """The lines of a terminal, pipe or file, without a thread that would outlive the program."""
+    rest = b""
+    while True:
+        await _readable(file)
+        data = os.read(file, 64 * 1024)
+        if not data:
+            if rest:
+                yield rest
+            return
+        *lines, rest = (rest + data).split(b"\n")
+        for line in lines:
+            yield line.removesuffix(b"\r")
+
+
+async def _readable(file: int) -> None:
+    loop = asyncio.get_running_loop()
+    ready = loop.create_future()
+
+    def is_readable() -> None:
+        loop.remove_reader(file)
+        if not ready.done():
+            ready.set_result(None)
+
+    try:
+        loop.add_reader(file, is_readable)
+    except PermissionError:  # a file on disk is always ready, and epoll refuses it
+        await asyncio.sleep(0)
+        return
+    try:
+        await ready
+    finally:
+        loop.remove_reader(file)
+
+
+def _shown(data: Any) -> str:
+    if isinstance(data, bytes):
+        more = " …" if len(data) > _SHOWN_BYTES else ""
+        return f"{len(data)} bytes: {data[:_SHOWN_BYTES].hex(' ')}{more}"
+    return data if isinstance(data, str) else msgspec.json.encode(data).decode()
+
+
+def _harmless(text: str) -> str:
+    """Control characters as escapes: what a server sends must not move the cursor or change the title."""
+    return "".join(
+        each if each.isprintable() or each == "\t" else each.encode("unicode_escape").decode() for each in text
+    )
+
+
+def _named(code: int, reason: str) -> str:
+    meaning = next((known.meaning for known in CloseCode if known == code), "the application's own code")
+    return f"{code} ({meaning})" + (f": {reason}" if reason else "")
+
+
+def _sentence(error: Exception, url: str) -> str:
+    """What happened and what to do, for a person."""
+    match error:
+        case Disconnected():
+            return f"The server closed the connection with {_named(error.code, error.reason)}."
+        case HandshakeRefused():
+            return f"The server answered {url} with HTTP {error.status}: {error.reason}"
+        case ssl_module.SSLCertVerificationError():
+            return f"The certificate of {url} is not trusted: {error.verify_message}"
+        case ConnectionRefusedError():
+            return f"Nothing listens at {url}: is the server running?"
+        case TimeoutError():
+            return f"{url} did not answer in time."
+        case OSError():
+            return f"The connection to {url} failed: {error}"
+        case _:
+            return f"{type(error).__name__}: {error}"
