@@ -42,7 +42,8 @@ help: ## list these targets
 
 .PHONY: run
 run: $(VENV)/.run $(VENV)/.secret ## start the chat demo (HOST=… PORT=…)
-	@ODAC_SECRET="$${ODAC_SECRET:-$$(cat $(VENV)/.secret)}" exec $(VENV)/bin/odac run examples.chat.app:app --host $(HOST) --port $(PORT)
+	@export ODAC_SECRET="$${ODAC_SECRET:-$$(cat $(VENV)/.secret)}" CHAT_URL=http://$(HOST):$(PORT); \
+	exec $(VENV)/bin/odac run examples.chat.app:app --host $(HOST) --port $(PORT)
 
 .PHONY: test
 test: $(VENV)/.test ## run every test that this machine can (ARGS="…" goes to pytest)

@@ -6,6 +6,8 @@ Start it with ``make run``, or ``odac run examples.chat.app:app``. Settings come
     signs the sessions; without it, everybody has to sign in again after a restart.
 ``CHAT_ADMIN_KEY``
     lets its holder make announcements; without it, one is made at each start and printed.
+``CHAT_URL``
+    where the chat is, for what is printed.
 """
 
 from __future__ import annotations
@@ -141,8 +143,9 @@ async def lifespan(_: Starlette) -> AsyncIterator[None]:
     if "CHAT_ADMIN_KEY" not in os.environ:
         logger.info(
             "Announce something from a second terminal: "
-            "curl -H 'Authorization: Bearer %s' -d 'The kettle is on' http://127.0.0.1:8000/announce",
+            "curl -H 'Authorization: Bearer %s' -d 'The kettle is on' %s/announce",
             ADMIN_KEY,
+            os.environ.get("CHAT_URL", "http://127.0.0.1:8000"),
         )
     yield
 
