@@ -1,0 +1,129 @@
+"""Browsers, and the server that they talk to."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import httpx
+import pytest
+from playwright.sync_api import Browser
+
+from tests.browser.client.chromium import Chromium
+from tests.browser.client.engines import Engine, Profile, Tab
+from tests.browser.client.firefox import Firefox
+from tests.browser.conftest import ServerProcess
+
+APP = "tests.browser.client.app:app"
+
+# The ways in which tabs share, forced by taking away what the better ones need.
+WAYS = {
+    "worker": "",
+    "leader": "delete window.SharedWorker",
+    "alone": "delete window.SharedWorker; Object.defineProperty(navigator, 'locks', { value: undefined })",
+}
+
+
+class Site:
+    """The server, as tests look at it from outside."""
+
+    def __init__(self, process: ServerProcess) -> None:
+        self.process = process
+        self.url = process.url
+
+    def get(self, path: str) -> Any:
+        return httpx.get(self.url + path).raise_for_status().json()
+
+    @property
+    def clients(self) -> int:
+        """``client_count``: how many connections the server has."""
+        count = self.get("/count")
+        assert isinstance(count, int)
+        return count
+
+    @property
+    def received(self) -> list[Any]:
+        """What the route ``/record`` has received, from everybody."""
+        received = self.get("/counters")["received"]
+        assert isinstance(received, list)
+        return received
+
+    @property
+    def attempts(self) -> dict[str, int]:
+        """How often a route that refuses was tried."""
+        attempts = self.get("/counters")["attempts"]
+        assert isinstance(attempts, dict)
+        return attempts
+
+    def broadcast(self, data: Any) -> None:
+        """Send to every connection."""
+        httpx.post(self.url + "/broadcast", json=data).raise_for_status()
+
+
+@pytest.fixture(scope="module")
+def site_process(start_server: Callable[..., ServerProcess]) -> ServerProcess:
+    return start_server(APP)
+
+
+@pytest.fixture
+def site(site_process: ServerProcess) -> Iterator[Site]:
+    """The server with nothing in its books."""
+    found = Site(site_process)
+    httpx.post(found.url + "/forget").raise_for_status()
+    yield found
+    site_process.start_again()
+
+
+@pytest.fixture(scope="session")
+def firefox() -> Iterator[Firefox]:
+    """Without Firefox a test is skipped, and fails in CI."""
+    path = shutil.which("firefox-esr") or shutil.which("firefox")
+    if path is None:
+        assert os.environ.get("CI") != "true", "Firefox is missing, and CI leaves nothing out"
+        pytest.skip("Firefox is not installed")
+    browser = Firefox(path)
+    yield browser
+    browser.close()
+
+
+@pytest.fixture(params=["chromium", "firefox"])
+def engine(request: pytest.FixtureRequest) -> Engine:
+    """Each browser in turn."""
+    if request.param == "chromium":
+        browser: Browser = request.getfixturevalue("chromium")
+        return Chromium(browser)
+    found: Firefox = request.getfixturevalue("firefox")
+    return found
+
+
+@pytest.fixture(params=list(WAYS))
+def way(request: pytest.FixtureRequest) -> str:
+    """Each way to share in turn."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def profile(engine: Engine) -> Iterator[Profile]:
+    """A fresh profile of each browser."""
+    made = engine.profile()
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def shared_profile(engine: Engine, way: str) -> Iterator[Profile]:
+    """A fresh profile of each browser, in which tabs share in one of the ways."""
+    made = engine.profile(WAYS[way])
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def tab(profile: Profile, site: Site) -> Tab:
+    """A page of the site, in each browser."""
+    made = profile.tab()
+    made.goto(site.url + "/")
+    return made
