@@ -144,9 +144,6 @@ class Gate:
         if ip:
             self._by_ip[ip] = self._by_ip.get(ip, 0) + 1
             connection.on_release = lambda: self._forget_ip(ip)
-        if v1:
-            hello = {"id": connection.id, "ping": self._limits.ping_interval, "version": 1}
-            connection.put(control.encode_control("hello", hello))
         scope["path_params"] = parameters
         visitor = _Visitor(self._hub, connection)
         request = Request(scope)
@@ -182,6 +179,10 @@ class Gate:
         else:
             passed = await self._is_welcome(route, offered, context)
         if passed and context.ws.is_open:
+            if context.ws.v1:
+                # Both clients send what they have queued when they hear it: none of it may meet a gate that is closed.
+                hello = {"id": context.ws.id, "ping": self._limits.ping_interval, "version": 1}
+                context.ws.put(control.encode_control("hello", hello))
             visitor.admit()
             return True
         return False
