@@ -85,8 +85,12 @@ conformance: $(VENV)/.test ## RFC 6455 conformance (ARGS="…" goes to pytest)
 	$(PY) -m pytest tests/conformance $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/.test ## the microbenchmarks that guard the hot path
-	$(PY) -m pytest benchmarks --benchmark-only $(ARGS)
+bench: $(VENV)/.test ## measure side by side with the peers (needs cc and two cores; ARGS="--write" puts it into docs/)
+	$(PY) -m benchmarks $(ARGS)
+
+.PHONY: micro
+micro: $(VENV)/.test ## the microbenchmarks of the parser, the frames and the hub
+	$(PY) -m pytest benchmarks/micro --benchmark-only $(ARGS)
 
 .PHONY: clean
 clean: ## remove what the targets above made

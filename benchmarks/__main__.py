@@ -1,0 +1,89 @@
+"""Run the comparison: ``python -m benchmarks [--loads echo,fan] [--servers odac,picows] [--rounds 7] [--write]``."""
+
+from __future__ import annotations
+
+import argparse
+import contextlib
+import sys
+from datetime import date
+
+from benchmarks import report
+from benchmarks.loads import LOADS, LoadFailed, idle, run
+from benchmarks.servers import SERVERS, Running, available, build
+
+FIRST_PORT = 8750
+
+
+def compare(names: list[str], load_name: str, rounds: int, seconds: float) -> report.Comparison:
+    """Start all servers, load them in turn, round after round, so that a machine that drifts drifts for all of them."""
+    load = LOADS[load_name]
+    costs: dict[str, list[float]] = {name: [] for name in names}
+    failed: dict[str, str] = {}
+    with contextlib.ExitStack() as stack:
+        running = {name: stack.enter_context(Running(SERVERS[name], FIRST_PORT + i)) for i, name in enumerate(names)}
+        for round_ in range(rounds + 1):
+            for name in names:
+                if name in failed:
+                    continue
+                try:
+                    cost, _ = run(running[name], load, seconds)
+                except LoadFailed as error:
+                    failed[name] = str(error)
+                    print(error, file=sys.stderr)
+                    continue
+                if round_:  # the first round warms up
+                    costs[name].append(cost)
+    return report.Comparison(
+        load_name, load.unit, {name: figures for name, figures in costs.items() if figures}, failed
+    )
+
+
+def latencies(names: list[str], rate: float, seconds: float) -> dict[str, dict[str, float]]:
+    """Echo latency at a fixed rate that none of the servers is near its end with, in an open loop."""
+    found: dict[str, dict[str, float]] = {}
+    load = LOADS["echo"]
+    for i, name in enumerate(names):
+        with Running(SERVERS[name], FIRST_PORT + i) as running:
+            paced = type(load)(load.name, "paced", load.arguments, load.path, load.unit)
+            try:
+                _, said = run(running, paced, seconds, extra=("--rate", str(rate)))
+            except LoadFailed as error:
+                print(error, file=sys.stderr)
+                continue
+            found[name] = {key: said[key] for key in ("p50_us", "p99_us", "p999_us", "overrun")}
+    return found
+
+
+def main() -> None:
+    """Measure what the arguments say, print it, and with ``--write`` put it into ``docs/``."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("--loads", default="echo,fan,fanw8,connect", help=f"of {', '.join(LOADS)}")
+    parser.add_argument("--servers", default="", help=f"of {', '.join(SERVERS)}; default: all that are there")
+    parser.add_argument("--rounds", type=int, default=7)
+    parser.add_argument("--seconds", type=float, default=1.0, help="of one load")
+    parser.add_argument(
+        "--rate", type=float, default=2000, help="messages per second for the latencies; 0 leaves them out"
+    )
+    parser.add_argument("--idle", type=int, default=5000, help="connections for the memory; 0 leaves it out")
+    parser.add_argument("--write", action="store_true", help="write the results into docs/")
+    options = parser.parse_args()
+    build()
+    names = [name.strip() for name in options.servers.split(",") if name.strip()] or available()
+    results = report.Results(date.today().isoformat(), options.rounds, options.seconds, options.rate)
+    for load_name in filter(None, options.loads.split(",")):
+        results.comparisons.append(compare(names, load_name, options.rounds, options.seconds))
+        print(report.table(results.comparisons[-1]), flush=True)
+    if options.idle:
+        for i, name in enumerate(names):
+            with Running(SERVERS[name], FIRST_PORT + i) as running:
+                results.memory[name] = idle(running, options.idle)
+        print(report.memory_table(results), flush=True)
+    if options.rate:
+        results.latencies = latencies(names, options.rate, options.seconds * 5)
+        print(report.latency_table(results), flush=True)
+    if options.write:
+        report.write(results)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,327 @@
+// wsload: a WebSocket load generator for one machine, one thread, epoll. Loopback only, bounded in time and count.
+// It prints MEASURING when its warm-up is over, and one line of JSON at the end, which counts only what came in between.
+//   echo    every connection keeps --pipeline messages in flight; prints replies/s and latency
+//   fanout  connection 0 publishes, every connection (or all but the publisher, --others) must receive; prints deliveries/s
+//   paced   sends --rate messages a second, evenly over the connections, whatever comes back (an open loop): the latency
+//           counts from the moment when a message was due, so that a stall of the server is not hidden by waiting for it
+//   idle    opens --conns connections, prints READY and holds them for --secs
+//   connect opens and closes connections as fast as it can; prints handshakes/s
+// Build: cc -O2 -o wsload wsload.c
+#define _GNU_SOURCE
+#include <arpa/inet.h>
+#include <errno.h>
+#include <fcntl.h>
+#include <netinet/tcp.h>
+#include <stdint.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/epoll.h>
+#include <sys/resource.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { HTTPMAX = 8192, PREFIX = 128, QUEUE = 64 };
+typedef struct {
+  int fd, state;            // 0 connecting, 1 handshake sent, 2 open, 3 closed
+  int hello_sent, ready;    // ready: hellos sent and --ready seen
+  uint8_t hdr[14];
+  int hlen;
+  uint64_t left;            // payload bytes still to come
+  int prefix_have;
+  char prefix[PREFIX];
+  uint8_t op;
+  char *http;
+  int httplen;
+  uint64_t t_sent[QUEUE];
+  int q_head, q_len;
+  uint64_t got;
+} conn;
+
+static const char *mode, *path = "/", *host = "127.0.0.1", *proto = NULL, *cookie = NULL, *msg = NULL, *match = "", *readymark = NULL, *origin = NULL;
+static const char *hello[16];
+static int nhello, port = 8000, nconns = 100, size = 64, pipeline = 1, others = 0, window = 1, binary = 0, ntopics = 0;
+static double secs = 5, warm = 1, rate = 1000;
+static uint64_t overrun;
+static int ep;
+static conn *cs;
+static int nopen, nready, nclosed;
+static uint8_t *frame;
+static int framelen;
+
+static uint64_t now(void) { struct timespec t; clock_gettime(CLOCK_MONOTONIC, &t); return t.tv_sec * 1000000000ull + t.tv_nsec; }
+static void die(const char *w) { fprintf(stderr, "wsload: %s: %s\n", w, strerror(errno)); exit(2); }
+
+static int build(uint8_t *out, const char *p, int n, int op) {
+  int h = 0;
+  static const uint8_t key[4] = {0x37, 0xfa, 0x21, 0x3d};
+  out[h++] = 0x80 | op;
+  if (n < 126) out[h++] = 0x80 | n;
+  else if (n < 65536) { out[h++] = 0x80 | 126; out[h++] = n >> 8; out[h++] = n; }
+  else { out[h++] = 0x80 | 127; for (int i = 7; i >= 0; i--) out[h++] = (uint64_t)n >> (8 * i); }
+  memcpy(out + h, key, 4); h += 4;
+  for (int i = 0; i < n; i++) out[h + i] = p[i] ^ key[i & 3];
+  return h + n;
+}
+static void wr(conn *c, const void *b, int n) {
+  const char *p = b;
+  while (n > 0) {
+    ssize_t k = send(c->fd, p, n, MSG_NOSIGNAL);
+    if (k < 0) {
+      if (errno == EAGAIN) { usleep(50); continue; }
+      c->state = 3; nclosed++; return;
+    }
+    p += k; n -= k;
+  }
+}
+static void open_conn(conn *c, int i) {
+  memset(c, 0, sizeof *c);
+  c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
+  if (c->fd < 0) die("socket");
+  int one = 1;
+  setsockopt(c->fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  struct sockaddr_in s = {.sin_family = AF_INET};
+  if (nconns > 20000) {     // one source address has some 28,000 ports
+    s.sin_addr.s_addr = htonl(0x7f000002 + i / 20000);
+    setsockopt(c->fd, IPPROTO_IP, 24 /* IP_BIND_ADDRESS_NO_PORT */, &one, sizeof one);
+    if (bind(c->fd, (void *)&s, sizeof s)) die("bind");
+  }
+  struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
+  inet_pton(AF_INET, host, &a.sin_addr);
+  if (connect(c->fd, (void *)&a, sizeof a) && errno != EINPROGRESS) die("connect");
+  struct epoll_event e = {.events = EPOLLIN | EPOLLOUT, .data.ptr = c};
+  epoll_ctl(ep, EPOLL_CTL_ADD, c->fd, &e);
+}
+static void handshake(conn *c) {
+  char b[2048];
+  int id = c - cs;
+  char realpath[512];
+  if (ntopics) snprintf(realpath, sizeof realpath, path, id % ntopics); else snprintf(realpath, sizeof realpath, "%s", path);
+  int n = snprintf(b, sizeof b,
+    "GET %s HTTP/1.1\r\nHost: %s:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n", realpath, host, port);
+  if (proto) n += snprintf(b + n, sizeof b - n, "Sec-WebSocket-Protocol: %s\r\n", proto);
+  if (cookie) n += snprintf(b + n, sizeof b - n, "Cookie: %s\r\n", cookie);
+  if (origin) n += snprintf(b + n, sizeof b - n, "Origin: %s\r\n", origin);
+  n += snprintf(b + n, sizeof b - n, "\r\n");
+  c->state = 1;
+  struct epoll_event e = {.events = EPOLLIN, .data.ptr = c};
+  epoll_ctl(ep, EPOLL_CTL_MOD, c->fd, &e);
+  wr(c, b, n);
+}
+
+static void on_message(conn *c);
+static void send_one(conn *c) {
+  c->t_sent[(c->q_head + c->q_len) & (QUEUE - 1)] = now();
+  c->q_len++;
+  wr(c, frame, framelen);
+}
+// A message that was due at this time; one that finds its connection's queue full is counted and not sent.
+static void send_due(conn *c, uint64_t due) {
+  if (c->q_len == QUEUE) { overrun++; return; }
+  c->t_sent[(c->q_head + c->q_len) & (QUEUE - 1)] = due;
+  c->q_len++;
+  wr(c, frame, framelen);
+}
+static void mark_ready(conn *c) { if (!c->ready) { c->ready = 1; nready++; } }
+static void send_hellos(conn *c) {
+  uint8_t b[4096];
+  for (int i = 0; i < nhello; i++) { int n = build(b, hello[i], strlen(hello[i]), 1); wr(c, b, n); }
+  c->hello_sent = 1;
+  if (!readymark) mark_ready(c);
+}
+static void on_payload_done(conn *c) {
+  if (c->op == 8) { c->state = 3; nclosed++; close(c->fd); return; }
+  if (c->op == 9) { uint8_t b[512]; int n = build(b, c->prefix, c->prefix_have < 125 ? c->prefix_have : 125, 10); wr(c, b, n); return; }
+  if (c->op == 10) return;
+  if (readymark && !c->ready) {
+    c->prefix[c->prefix_have < PREFIX - 1 ? c->prefix_have : PREFIX - 1] = 0;
+    if (strstr(c->prefix, readymark)) mark_ready(c);
+    return;
+  }
+  int ml = strlen(match);
+  if (ml && (c->prefix_have < ml || memcmp(c->prefix, match, ml))) return;
+  on_message(c);
+}
+static void feed(conn *c, const uint8_t *p, ssize_t n) {
+  while (n > 0 && c->state == 2) {
+    if (c->left) {
+      uint64_t k = (uint64_t)n < c->left ? (uint64_t)n : c->left;
+      int room = PREFIX - 1 - c->prefix_have;
+      if (room > 0) { int q = (int)(k < (uint64_t)room ? k : (uint64_t)room); memcpy(c->prefix + c->prefix_have, p, q); c->prefix_have += q; }
+      p += k; n -= k; c->left -= k;
+      if (!c->left) on_payload_done(c);
+      continue;
+    }
+    c->hdr[c->hlen++] = *p++; n--;
+    if (c->hlen < 2) continue;
+    int l7 = c->hdr[1] & 127, need = l7 < 126 ? 2 : l7 == 126 ? 4 : 10;
+    if (c->hlen < need) continue;
+    uint64_t len = l7;
+    if (l7 == 126) len = c->hdr[2] << 8 | c->hdr[3];
+    else if (l7 == 127) { len = 0; for (int i = 2; i < 10; i++) len = len << 8 | c->hdr[i]; }
+    c->op = c->hdr[0] & 15; c->hlen = 0; c->prefix_have = 0; c->left = len;
+    if (!len) on_payload_done(c);
+  }
+}
+static int max_opening = 64;
+static void on_io(conn *c, uint32_t ev) {
+  static uint8_t buf[1 << 18];
+  if (c->state == 0 && (ev & (EPOLLOUT | EPOLLERR | EPOLLHUP))) {
+    int err = 0; socklen_t l = sizeof err;
+    getsockopt(c->fd, SOL_SOCKET, SO_ERROR, &err, &l);
+    if (err) { errno = err; die("connect"); }
+    handshake(c); return;
+  }
+  if (!(ev & (EPOLLIN | EPOLLHUP | EPOLLERR)) || c->state == 3) return;
+  ssize_t n = recv(c->fd, buf, sizeof buf, 0);
+  if (n < 0 && errno == EAGAIN) return;
+  if (n <= 0) { if (c->state != 3) { if (c->state == 1) fprintf(stderr, "wsload: closed in handshake: %.80s\n", c->http ? c->http : ""); c->state = 3; nclosed++; close(c->fd); } return; }
+  if (c->state == 1) {
+    if (!c->http) c->http = malloc(HTTPMAX);
+    int k = n < HTTPMAX - 1 - c->httplen ? (int)n : HTTPMAX - 1 - c->httplen;
+    memcpy(c->http + c->httplen, buf, k);
+    int before = c->httplen;
+    c->httplen += k; c->http[c->httplen] = 0;
+    char *e = strstr(c->http, "\r\n\r\n");
+    if (!e) return;
+    if (strncmp(c->http, "HTTP/1.1 101", 12)) { fprintf(stderr, "wsload: refused: %.200s\n", c->http); exit(3); }
+    c->state = 2; nopen++;
+    int used = (int)(e + 4 - c->http) - before;
+    free(c->http); c->http = NULL;
+    send_hellos(c);
+    if (used < n) feed(c, buf + used, n - used);
+    return;
+  }
+  feed(c, buf, n);
+}
+static void pump(int ms) {
+  struct epoll_event ev[1024];
+  int k = epoll_wait(ep, ev, 1024, ms);
+  for (int i = 0; i < k; i++) on_io(ev[i].data.ptr, ev[i].events);
+}
+
+static uint64_t *lat; static size_t nlat, caplat = 4000000;
+static int measuring; static uint64_t count, round_got, round_need, rounds, t_round, t_start;
+static int cmp(const void *a, const void *b) { uint64_t x = *(uint64_t *)a, y = *(uint64_t *)b; return x < y ? -1 : x > y; }
+static void addlat(uint64_t v) { if (measuring && nlat < caplat) lat[nlat++] = v; }
+
+static void on_message(conn *c) {
+  c->got++;
+  if (!strcmp(mode, "echo")) {
+    if (c->q_len) { addlat(now() - c->t_sent[c->q_head & (QUEUE - 1)]); c->q_head++; c->q_len--; }
+    if (measuring) count++;
+    send_one(c);
+  } else if (!strcmp(mode, "paced")) {
+    if (c->q_len) { addlat(now() - c->t_sent[c->q_head & (QUEUE - 1)]); c->q_head++; c->q_len--; }
+    if (measuring) count++;
+  } else if (!strcmp(mode, "fanout")) {
+    round_got++;
+    if (measuring) count++;
+  }
+}
+static void begin(void) { measuring = 1; t_start = now(); puts("MEASURING"); fflush(stdout); }
+static void report(const char *unit, double elapsed) {
+  qsort(lat, nlat, sizeof *lat, cmp);
+  struct rusage r; getrusage(RUSAGE_SELF, &r);
+  printf("{\"mode\":\"%s\",\"conns\":%d,\"size\":%d,\"%s_per_s\":%.0f,\"p50_us\":%.1f,\"p99_us\":%.1f,\"p999_us\":%.1f,\"max_us\":%.1f,\"closed\":%d,\"overrun\":%llu,\"count\":%llu,\"client_cpu_s\":%.2f,\"secs\":%.2f}\n", mode, nconns, size, unit,
+    count / elapsed, nlat ? lat[nlat / 2] / 1e3 : 0, nlat ? lat[(size_t)(nlat * .99)] / 1e3 : 0, nlat ? lat[(size_t)(nlat * .999)] / 1e3 : 0, nlat ? lat[nlat - 1] / 1e3 : 0, nclosed,
+    (unsigned long long)overrun, (unsigned long long)count,
+    r.ru_utime.tv_sec + r.ru_stime.tv_sec + (r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1e6, elapsed);
+}
+int main(int argc, char **argv) {
+  if (argc < 2) { fprintf(stderr, "usage: wsload echo|paced|fanout|idle|connect [--rate R --port N --path P --conns N --size N --secs S --pipeline N --hello T --msg T --match PREFIX --ready MARK --proto P --cookie C --origin O --others --window N --binary --topics N]\n"); return 2; }
+  mode = argv[1];
+  for (int i = 2; i < argc; i++) {
+    char *a = argv[i];
+#define S(n, v) else if (!strcmp(a, n)) v = argv[++i]
+#define I(n, v) else if (!strcmp(a, n)) v = atoi(argv[++i])
+    if (0);
+    S("--path", path); S("--host", host); S("--proto", proto); S("--cookie", cookie); S("--msg", msg); S("--match", match); S("--ready", readymark); S("--origin", origin);
+    I("--port", port); I("--conns", nconns); I("--size", size); I("--pipeline", pipeline); I("--window", window); I("--topics", ntopics); I("--opening", max_opening);
+    else if (!strcmp(a, "--secs")) secs = atof(argv[++i]);
+    else if (!strcmp(a, "--rate")) rate = atof(argv[++i]);
+    else if (!strcmp(a, "--warm")) warm = atof(argv[++i]);
+    else if (!strcmp(a, "--hello")) hello[nhello++] = argv[++i];
+    else if (!strcmp(a, "--others")) others = 1;
+    else if (!strcmp(a, "--binary")) binary = 1;
+    else { fprintf(stderr, "wsload: unknown %s\n", a); return 2; }
+  }
+  if (strncmp(host, "127.", 4)) { fprintf(stderr, "wsload: loopback only\n"); return 2; }
+  struct rlimit rl = {1048576, 1048576}; if (setrlimit(RLIMIT_NOFILE, &rl)) { getrlimit(RLIMIT_NOFILE, &rl); rl.rlim_cur = rl.rlim_max; setrlimit(RLIMIT_NOFILE, &rl); }
+  ep = epoll_create1(0);
+  cs = calloc(nconns, sizeof *cs);
+  lat = malloc(caplat * sizeof *lat);
+  char *text;
+  if (msg) { text = strdup(msg); size = strlen(msg); }
+  else { // a JSON string of exactly size bytes
+    text = malloc(size + 1); memset(text, 'x', size); text[size] = 0; if (size >= 2) { text[0] = '"'; text[size - 1] = '"'; } }
+  frame = malloc(size + 16); framelen = build(frame, text, size, binary ? 2 : 1);
+  uint64_t t0 = now();
+  if (!strcmp(mode, "connect")) {
+    uint64_t done = 0, end = t0 + secs * 1e9;
+    puts("MEASURING"); fflush(stdout);
+    int live = nconns < 64 ? nconns : 64;
+    for (int i = 0; i < live; i++) open_conn(&cs[i], i);
+    while (now() < end) {
+      pump(10);
+      for (int i = 0; i < live; i++) if (cs[i].state == 2 && cs[i].ready) {
+        struct linger lg = {1, 0}; setsockopt(cs[i].fd, SOL_SOCKET, SO_LINGER, &lg, sizeof lg);
+        close(cs[i].fd); done++; open_conn(&cs[i], i);
+      } else if (cs[i].state == 3) open_conn(&cs[i], i);
+    }
+    printf("{\"mode\":\"connect\",\"count\":%llu,\"handshakes_per_s\":%.0f,\"closed\":%d}\n", (unsigned long long)done, done / secs, nclosed);
+    return 0;
+  }
+  int started = 0;
+  while (nready < nconns) {
+    while (started < nconns && started - nopen - nclosed < max_opening) { open_conn(&cs[started], started); started++; }
+    pump(100);
+    if (nclosed) { fprintf(stderr, "wsload: %d connections closed while opening\n", nclosed); return 3; }
+    if (now() - t0 > 120e9) { fprintf(stderr, "wsload: only %d of %d ready after 120 s\n", nready, nconns); return 3; }
+  }
+  double open_s = (now() - t0) / 1e9;
+  if (!strcmp(mode, "idle")) {
+    printf("READY conns=%d open_s=%.2f\n", nready, open_s); fflush(stdout);
+    uint64_t end = now() + secs * 1e9;
+    while (now() < end) pump(100);
+    printf("{\"mode\":\"idle\",\"conns\":%d,\"open_s\":%.2f,\"closed\":%d}\n", nconns, open_s, nclosed);
+    return nclosed != 0;
+  }
+  if (!strcmp(mode, "echo")) {
+    for (int i = 0; i < nconns; i++) for (int k = 0; k < pipeline; k++) send_one(&cs[i]);
+    uint64_t w = now() + warm * 1e9; while (now() < w) pump(10);
+    begin(); uint64_t end = t_start + secs * 1e9;
+    while (now() < end) pump(10);
+    report("msgs", (now() - t_start) / 1e9);
+  } else if (!strcmp(mode, "paced")) {
+    uint64_t begun = now(), w = begun + warm * 1e9, end = w + secs * 1e9, sent = 0, t;
+    while ((t = now()) < end) {
+      if (!measuring && t >= w) begin();
+      for (uint64_t due; (due = begun + (uint64_t)(sent * 1e9 / rate)) <= t; sent++) send_due(&cs[sent % nconns], due);
+      pump(0);
+    }
+    report("msgs", (now() - t_start) / 1e9);
+  } else if (!strcmp(mode, "fanout")) {
+    round_need = (uint64_t)window * (nconns - others);
+    uint64_t w = now() + warm * 1e9, end = w + secs * 1e9;
+    int stalled = 0;
+    t_start = 0;
+    for (;;) {
+      uint64_t t = now();
+      if (!measuring && t >= w) begin();
+      if (t >= end) break;
+      round_got = 0; t_round = t;
+      for (int k = 0; k < window; k++) wr(&cs[0], frame, framelen);
+      while (round_got < round_need) {
+        pump(100);
+        if (now() - t_round > 30e9) { stalled = 1; break; }
+      }
+      if (stalled) { fprintf(stderr, "wsload: stalled at %llu of %llu\n", (unsigned long long)round_got, (unsigned long long)round_need); break; }
+      addlat(now() - t_round); rounds++;
+    }
+    report("deliveries", (now() - t_start) / 1e9);
+    if (stalled) return 4;
+  }
+  return 0;
+}

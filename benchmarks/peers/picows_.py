@@ -1,0 +1,41 @@
+import sys
+
+import orjson
+import uvloop
+from picows import WSListener, WSMsgType, ws_create_server
+
+room = set()
+
+
+class Echo(WSListener):
+    def on_ws_frame(self, t, f):
+        if f.msg_type == WSMsgType.CLOSE:
+            t.disconnect()
+            return
+        t.send(WSMsgType.TEXT, orjson.dumps(orjson.loads(f.get_payload_as_memoryview())))
+
+
+class Room(WSListener):
+    def on_ws_connected(self, t):
+        room.add(t)
+
+    def on_ws_disconnected(self, t):
+        room.discard(t)
+
+    def on_ws_frame(self, t, f):
+        if f.msg_type == WSMsgType.CLOSE:
+            t.disconnect()
+            return
+        b = orjson.dumps(orjson.loads(f.get_payload_as_memoryview()))
+        for x in room:
+            x.send(WSMsgType.TEXT, b)
+
+
+async def main():
+    s = await ws_create_server(
+        lambda r: Room() if r.path.startswith(b"/room") else Echo(), "127.0.0.1", int(sys.argv[1]), backlog=4096
+    )
+    await s.serve_forever()
+
+
+uvloop.run(main())

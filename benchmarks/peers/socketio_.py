@@ -1,0 +1,21 @@
+import socketio
+
+sio = socketio.AsyncServer(async_mode="asgi", cors_allowed_origins="*")
+
+
+@sio.event
+async def connect(sid, environ):
+    await sio.enter_room(sid, "r")
+
+
+@sio.on("echo")
+async def echo(sid, d):
+    await sio.emit("echo", d, to=sid)
+
+
+@sio.on("room")
+async def room(sid, d):
+    await sio.emit("room", d, room="r")
+
+
+app = socketio.ASGIApp(sio)

@@ -1,0 +1,166 @@
+"""Results as tables, as JSON and as a plot."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import statistics
+from dataclasses import asdict, dataclass, field
+from html import escape
+from pathlib import Path
+
+from benchmarks.servers import HERE, SERVERS
+
+DOCS = HERE.parent / "docs" / "explanation"
+REFERENCE = "C loop"
+
+
+@dataclass
+class Comparison:
+    """One load over several servers.
+
+    Args:
+        load: its name.
+        unit: what one operation is.
+        costs: server: CPU seconds per operation, one a round.
+        failed: server: why it has no figure.
+    """
+
+    load: str
+    unit: str
+    costs: dict[str, list[float]]
+    failed: dict[str, str] = field(default_factory=dict)
+
+    def ratios(self, name: str) -> list[float]:
+        """Round by round: this server's cost over the C loop's of the same round."""
+        reference = self.costs.get(REFERENCE, [])
+        return [own / other for own, other in zip(self.costs[name], reference, strict=False)]
+
+
+@dataclass
+class Results:
+    """Everything that one run measured."""
+
+    day: str
+    rounds: int
+    seconds: float
+    rate: float
+    comparisons: list[Comparison] = field(default_factory=list)
+    memory: dict[str, float] = field(default_factory=dict)
+    latencies: dict[str, dict[str, float]] = field(default_factory=dict)
+
+
+def table(comparison: Comparison) -> str:
+    """Server CPU per operation: the median, the spread of the rounds, and the median ratio to the C loop."""
+    rows = [
+        f"**{comparison.load}**: server CPU per {comparison.unit}",
+        "",
+        "| server | µs, median | lowest to highest | ratio to the C loop, median | lowest to highest |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, costs in sorted(comparison.costs.items(), key=lambda item: statistics.median(item[1])):
+        micro = [cost * 1e6 for cost in costs]
+        ratios = comparison.ratios(name)
+        ratio = f"{statistics.median(ratios):.2f} | {min(ratios):.2f} to {max(ratios):.2f}" if ratios else "– | –"
+        rows.append(f"| {name} | {statistics.median(micro):.2f} | {min(micro):.2f} to {max(micro):.2f} | {ratio} |")
+    rows += [f"| {name} | {escape(why)} | | | |" for name, why in comparison.failed.items()]
+    return "\n".join(rows) + "\n"
+
+
+def memory_table(results: Results) -> str:
+    """Memory per idle connection."""
+    rows = ["**memory**: growth of the resident size per idle connection", "", "| server | KiB |", "|---|---:|"]
+    rows += [
+        f"| {name} | {size / 1024:.2f} |" for name, size in sorted(results.memory.items(), key=lambda item: item[1])
+    ]
+    return "\n".join(rows) + "\n"
+
+
+def latency_table(results: Results) -> str:
+    """Latency at a fixed rate."""
+    rows = [
+        f"**latency**: echo at {results.rate:g} messages per second over 100 connections, counted from when each was due",
+        "",
+        "| server | p50, µs | p99, µs | p99.9, µs | not sent in time |",
+        "|---|---:|---:|---:|---:|",
+    ]
+    for name, said in sorted(results.latencies.items(), key=lambda item: item[1]["p99_us"]):
+        rows.append(
+            f"| {name} | {said['p50_us']:.0f} | {said['p99_us']:.0f} | {said['p999_us']:.0f} | {said['overrun']:.0f} |"
+        )
+    return "\n".join(rows) + "\n"
+
+
+def settings_table() -> str:
+    """What is set other than by default, server by server."""
+    rows = ["| server | settings |", "|---|---|"]
+    rows += [f"| {server.name} | {server.note or 'defaults'} |" for server in SERVERS.values()]
+    return "\n".join(rows) + "\n"
+
+
+def plot(comparison: Comparison) -> str:
+    """A bar a server: the median, and a line from the lowest to the highest round."""
+    items = sorted(comparison.costs.items(), key=lambda item: statistics.median(item[1]))
+    longest = max(statistics.median(costs) for _, costs in items) * 1e6
+    height, left, width = 26, 190, 640
+    scale = (width - left - 90) / longest
+    parts = [
+        f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {width} {height * len(items) + 34}" font-family="system-ui, sans-serif" font-size="13">',
+        f"<title>{escape(comparison.load)}: server CPU per operation</title>",
+        f'<rect width="100%" height="100%" fill="#fff"/><text x="8" y="20" font-weight="600">{escape(comparison.load)}: µs of server CPU per operation</text>',
+    ]
+    for row, (name, costs) in enumerate(items):
+        y = 34 + row * height
+        micro = sorted(cost * 1e6 for cost in costs)
+        median = statistics.median(micro)
+        colour = "#1f6f8b" if name.startswith("odac") else "#9aa5b1"
+        low, high = (left + min(value, longest) * scale for value in (micro[0], micro[-1]))
+        parts.append(
+            f'<text x="{left - 8}" y="{y + 15}" text-anchor="end">{escape(name)}</text>'
+            f'<rect x="{left}" y="{y + 3}" width="{median * scale:.1f}" height="{height - 9}" fill="{colour}"/>'
+            f'<line x1="{low:.1f}" x2="{high:.1f}" y1="{y + 11}" y2="{y + 11}" stroke="#222" stroke-width="1.5"/>'
+            f'<text x="{max(left + median * scale, high) + 6:.1f}" y="{y + 15}">{median:.1f}</text>'
+        )
+    return "\n".join([*parts, "</svg>", ""])
+
+
+def machine() -> str:
+    """What the figures were measured on, as far as it matters."""
+    model = next(
+        (
+            line.split(":", 1)[1].strip()
+            for line in Path("/proc/cpuinfo").read_text().splitlines()
+            if line.startswith("model name")
+        ),
+        platform.machine(),
+    )
+    return f"{os.cpu_count()} cores ({model}), Linux {platform.release().split('-')[0]}, CPython {platform.python_version()}"
+
+
+def write(results: Results) -> None:
+    """Put the results into ``docs/explanation``: a page, the raw figures, and a plot a load."""
+    (DOCS / "measured").mkdir(parents=True, exist_ok=True)
+    (DOCS / "measured" / "results.json").write_text(json.dumps(asdict(results), indent=1) + "\n")
+    how = (
+        f"On {results.day}, on {machine()}. All servers run at once on one core and are loaded in turn from the other, "
+        f"{results.rounds} rounds of {results.seconds:g} s each, so that a machine whose speed drifts drifts for all of "
+        "them. What can be compared is the ratio within one run; the microseconds are of this machine at that hour."
+    )
+    warning = "<!-- Written by `make bench`; edit benchmarks/report.py, not this page. -->"
+    page = ["# Measured", "", warning, "", how, ""]
+    for comparison in results.comparisons:
+        (DOCS / "measured" / f"{comparison.load}.svg").write_text(plot(comparison))
+        page += [
+            f"## {comparison.load}",
+            "",
+            table(comparison),
+            f"![{comparison.load}](measured/{comparison.load}.svg)",
+            "",
+        ]
+    if results.memory:
+        page += ["## Memory", "", memory_table(results)]
+    if results.latencies:
+        page += ["## Latency", "", latency_table(results)]
+    page += ["## Settings", "", settings_table()]
+    (DOCS / "measured.md").write_text("\n".join(page))
