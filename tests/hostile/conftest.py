@@ -1,0 +1,24 @@
+"""What the tests of hostile input share."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+import pytest
+
+from tests.hostile.served import LANES
+
+
+@pytest.fixture(params=LANES)
+def lane(request: pytest.FixtureRequest) -> str:
+    """The name of a lane."""
+    name: str = request.param
+    return name
+
+
+@pytest.fixture
+def log(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
+    """The lines that Odac has logged so far, without those of the server under it."""
+    caplog.set_level(logging.INFO, "odac")
+    return lambda: [record.getMessage() for record in caplog.records if record.name.startswith("odac")]
