@@ -1,0 +1,35 @@
+"""Servers for the tests: every lane on every event loop, one server a module."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from tests.integration.harness import Lane, Loop, Probe, Server
+
+LANES: list[tuple[Lane, Loop]] = [
+    ("direct", "asyncio"),
+    ("direct", "uvloop"),
+    ("asgi", "asyncio"),
+    ("asgi", "uvloop"),
+]
+
+
+@pytest.fixture(scope="module", params=LANES, ids=lambda each: "-".join(each))
+def server(request: pytest.FixtureRequest) -> Iterator[Server]:
+    """The app that the test's module builds, over one lane and one event loop.
+
+    The module has ``build(probe)``, which returns the app.
+    """
+    lane, loop = request.param
+    probe = Probe()
+    with Server(request.module.build(probe), lane=lane, loop=loop, probe=probe) as running:
+        yield running
+
+
+@pytest.fixture
+def probe(server: Server) -> Probe:
+    """What the handlers tell during this test."""
+    server.probe.clear()
+    return server.probe
