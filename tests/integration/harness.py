@@ -18,10 +18,12 @@ import uvicorn
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
+from odac import Odac
 from odac.server import WebSocketProtocol
 from odac.wire.frames import encode_masked_frame
 
 T = TypeVar("T")
+H = TypeVar("H", bound=Callable[..., Any])
 
 DEADLINE = 5.0
 """Seconds after which a test that waits for something has failed; none of them waits for time to pass."""
@@ -75,6 +77,26 @@ class Answer:
     @property
     def json(self) -> Any:
         return json.loads(self.body)
+
+
+class OpenRoutes:
+    """``app.route.ws`` for routes that ask for no token: ``@ws("/echo")``.
+
+    Args:
+        app: gets the routes.
+        options: of every route.
+    """
+
+    def __init__(self, app: Odac, **options: Any) -> None:
+        self._app = app
+        self._options = options
+
+    def __call__(self, path: str, **options: Any) -> Callable[[H], H]:
+        def register(handler: H) -> H:
+            self._app.route.ws(path, handler, **{"token": False, **self._options, **options})
+            return handler
+
+        return register
 
 
 class _Uvicorn(uvicorn.Server):
@@ -188,7 +210,8 @@ class Server:
         }
         if offered:
             settings["subprotocols"] = offered
-        return connect(f"ws://{self.host}:{self.port}{path}", **settings)
+        client: ClientConnection = connect(f"ws://{self.host}:{self.port}{path}", **settings)
+        return client
 
     def token(self) -> tuple[str, str]:
         """A token, and the cookie of the session that it is bound to; the same for the server's whole life."""

@@ -4,18 +4,16 @@ from __future__ import annotations
 
 import array
 import asyncio
-from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from odac import Context, Disconnected, Odac
-from tests.integration.harness import Probe, Server, closing, everybody, receive, receive_all
+from tests.integration.harness import OpenRoutes, Probe, Server, closing, everybody, receive, receive_all
 
 
 def build(probe: Probe) -> Odac:
     app = Odac(secret="x" * 32)
-    ws: Callable[..., Any] = lambda path, **options: app.route.ws(path, token=False, **options)  # noqa: E731
+    ws = OpenRoutes(app)
 
     @ws("/echo")
     def echo(odac: Context) -> None:
