@@ -97,6 +97,7 @@ class Odac:
         self._hub = Hub(limits)
         make_bus(self.broker_url, self._hub)  # so that a wrong URL or a missing library is found now
         self._bus: RunningBus | None = None
+        self.uses_environment_secret = secret is None
         secrets = Secrets(secret)
         self.auth = AuthService(Sessions(secrets), user_id=user_id, on_logout=self._close_session)
         self._hub.on_close = self._revoke_sessions

@@ -76,9 +76,11 @@ def run(app: str, **options: Any) -> None:
     """Serve an app, such as chat:app."""
     from odac.errors import OdacError
     from odac.server import run as run_app
+    from odac.serving.process import end_when_done
 
     try:
         run_app(app, **options)
+        end_when_done()
     except OdacError as error:
         _fail(error)
     except KeyboardInterrupt:  # before the server had begun to listen to signals

@@ -8,12 +8,13 @@ import socket
 import stat
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Final
 
 from odac.serving.options import CannotStart, ServeOptions
 
-__all__ = ["BACKLOG", "bind", "listening_address"]
+__all__ = ["BACKLOG", "Ports", "bind", "listening_address"]
 
 BACKLOG: Final = 2048
 """Connections that wait to be accepted; the system may allow fewer (net.core.somaxconn)."""
@@ -122,5 +123,60 @@ def listening_address(sockets: Sequence[socket.socket], options: ServeOptions) -
     return f"{'https' if options.ssl_certfile else 'http'}://{host}:{port}"
 
 
-CAN_SHARE: Final = sys.platform == "linux"
-"""Whether the kernel spreads connections over sockets that share a port; elsewhere the last one bound gets all."""
+class Ports:
+    """The listening sockets of several workers.
+
+    On Linux each worker has sockets of its own on the same port (SO_REUSEPORT), and the kernel spreads connections over
+    them by a hash of both addresses. They stay open here, so that what waits for a worker is there for its successor.
+    Elsewhere, and on a Unix socket, all workers accept from the same one, and whoever is quicker gets more.
+
+    Args:
+        options: host, port or uds, and workers.
+
+    Raises:
+        CannotStart: see :func:`bind`.
+    """
+
+    def __init__(self, options: ServeOptions) -> None:
+        self._each = _CAN_SPREAD and options.uds is None and options.workers > 1
+        if self._each and options.port:
+            # Sockets that share a port would join another server of the same user without a word.
+            for probe in bind(options):
+                probe.close()
+        first = bind(options, shared=self._each)
+        self.address = listening_address(first, options)
+        if options.uds is None:
+            options = replace(options, port=first[0].getsockname()[1])
+        self._options = options
+        self._sets = [first]
+        try:
+            while self._each and len(self._sets) < options.workers:
+                self._sets.append(bind(options, shared=True))
+        except CannotStart:
+            self.close_all()
+            raise
+
+    def descriptors(self, index: int) -> list[int]:
+        """What the worker at this place listens on."""
+        return [each.fileno() for each in self._sets[index if self._each else 0]]
+
+    def close(self, index: int) -> None:
+        """Let the other workers have this one's connections, where each has sockets of its own. The first keeps the port."""
+        if self._each and index:
+            for each in self._sets[index]:
+                each.close()
+            self._sets[index] = []
+
+    def open(self, index: int) -> None:
+        """Undo :meth:`close`, if that was called."""
+        if self._each and not self._sets[index]:
+            self._sets[index] = bind(self._options, shared=True)
+
+    def close_all(self) -> None:
+        """Stop listening."""
+        for each in self._sets:
+            for one in each:
+                one.close()
+
+
+_CAN_SPREAD: Final = sys.platform == "linux"

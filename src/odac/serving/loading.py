@@ -6,6 +6,7 @@ import difflib
 import importlib
 import importlib.util
 import inspect
+import os
 import sys
 import traceback
 from collections.abc import Iterator
@@ -16,9 +17,9 @@ from starlette.routing import Host, Mount
 
 from odac.app import Odac
 from odac.errors import ConfigurationError
-from odac.serving.options import CannotStart
+from odac.serving.options import CannotStart, ServeOptions
 
-__all__ = ["Found", "find_odac_apps", "load_app"]
+__all__ = ["Found", "find_odac_apps", "load_and_check", "load_app"]
 
 _OWN: Final = str(Path(__file__).parents[1])
 
@@ -53,6 +54,23 @@ def load_app(target: str, *, factory: bool = False, app_dir: str = "") -> Any:
         found = _call_factory(target, found)
     _check_asgi(target, found)
     return found
+
+
+def load_and_check(app: str | Any, options: ServeOptions) -> tuple[Any, list[Found]]:
+    """Import the app, and look at all that can be known before it starts.
+
+    Raises:
+        OdacError: something is wrong with it; the message names the fix.
+    """
+    if options.broker is not None:
+        os.environ["ODAC_BROKER"] = options.broker
+    loaded = load_app(app, factory=options.factory, app_dir=options.app_dir) if isinstance(app, str) else app
+    found = find_odac_apps(loaded)
+    for each in found:
+        if options.broker is not None:
+            each.app.broker_url = options.broker  # also where the app names one itself: the command line is nearer
+        each.app.check()
+    return loaded, found
 
 
 class Found(NamedTuple):

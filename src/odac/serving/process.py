@@ -29,11 +29,11 @@ from odac.serving.options import CannotStart, ServeOptions
 if TYPE_CHECKING:
     from uvicorn.config import Config
 
-__all__ = ["STUCK", "Server", "serve"]
+__all__ = ["Server", "end_when_done", "grace_of", "serve"]
 
 logger = logging.getLogger("odac.server")
 
-_SIGNALS: Final = (signal.SIGINT, signal.SIGTERM)
+_SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
 _LOOK: Final = 0.05
 """Seconds between two looks at whether everything has ended."""
 STUCK: Final = 5.0
@@ -66,8 +66,8 @@ class Server(uvicorn.Server):
         apps: the Odac apps in the app, which are drained.
         limits: bound the handshake and the time that stopping takes.
         started: called once connections are accepted.
-        grace: seconds until stopping ends what has not ended by itself. Default: as long as the limits let a drain and
-            a closing handshake take.
+        grace: seconds until stopping ends what has not ended by itself.
+        signals: stop it.
     """
 
     def __init__(
@@ -79,7 +79,8 @@ class Server(uvicorn.Server):
         apps: Sequence[Found],
         limits: Limits,
         started: Callable[[], None],
-        grace: float | None = None,
+        grace: float,
+        signals: Sequence[signal.Signals] = _SIGNALS,
     ) -> None:
         super().__init__(config)
         self.servers: list[Any] = []
@@ -89,17 +90,20 @@ class Server(uvicorn.Server):
         self._limits = limits
         self._on_started = started
         self._reception: Reception | None = None
-        self._grace = max(limits.drain_timeout, limits.close_timeout) + 1.0 if grace is None else grace
+        self._grace = grace
+        self._signals = signals
 
     # Signals
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Stop at the first SIGINT or SIGTERM, end at once at the second; neither shows in the exit code of an orderly stop."""
+        """Stop at the first signal, end at once at the second; an orderly stop does not show in the exit code."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        before = {each: signal.signal(each, self.handle_exit) for each in _SIGNALS}
+        # What is ignored stays ignored: nohup does that with SIGHUP.
+        heard = [each for each in self._signals if signal.getsignal(each) is not signal.SIG_IGN]
+        before = {each: signal.signal(each, self.handle_exit) for each in heard}
         try:
             yield
         finally:
@@ -217,6 +221,25 @@ class Server(uvicorn.Server):
         await self._ends_within(1.0)
 
 
+def grace_of(apps: Sequence[Found]) -> float:
+    """Seconds that stopping may take: as long as the apps' limits let a drain and a closing handshake take."""
+    limits = [found.app.limits for found in apps] or [Limits()]
+    return max(max(each.drain_timeout, each.close_timeout) for each in limits) + 1.0
+
+
+def end_when_done() -> None:
+    """Do not let a thread that is still at work (in ``asyncio.to_thread``, say) keep a process that has stopped."""
+
+    def leave() -> None:
+        logger.warning("threads were still at work %g s after everything had stopped, and are left behind", STUCK)
+        sys.stderr.flush()
+        os._exit(0)
+
+    timer = threading.Timer(STUCK, leave)
+    timer.daemon = True
+    timer.start()
+
+
 def _transport_of(connection: Any) -> asyncio.Transport:
     transport: asyncio.Transport = getattr(connection, "transport", None) or connection._transport
     return transport
@@ -232,6 +255,7 @@ def serve(
     started: Callable[[], None],
     grace: float | None = None,
     prepare: Callable[[Server], None] = lambda server: None,
+    signals: Sequence[signal.Signals] = _SIGNALS,
 ) -> None:
     """Serve an app on listening sockets until a signal comes.
 
@@ -242,8 +266,9 @@ def serve(
         tls: for the sockets, or None.
         apps: the Odac apps in it; the first one's limits bound every handshake.
         started: called once connections are accepted.
-        grace: see :class:`Server`.
+        grace: see :class:`Server`; default: :func:`grace_of` the apps.
         prepare: called with the server on its running event loop, before the app starts.
+        signals: stop it.
 
     Raises:
         OdacError: the app cannot start.
@@ -267,7 +292,16 @@ def serve(
         root_path=options.root_path,
         factory=False,
     )
-    server = Server(config, sockets, tls=tls, apps=apps, limits=limits, started=started, grace=grace)
+    server = Server(
+        config,
+        sockets,
+        tls=tls,
+        apps=apps,
+        limits=limits,
+        started=started,
+        grace=grace_of(apps) if grace is None else grace,
+        signals=signals,
+    )
 
     async def main() -> None:
         prepare(server)

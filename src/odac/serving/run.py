@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
-from collections.abc import Sequence
+import secrets
+import socket
+import threading
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any, TypedDict
 
 import click
 
 from odac.serving.describe import introduction
-from odac.serving.listener import bind, listening_address
-from odac.serving.loading import Found, find_odac_apps, load_app
+from odac.serving.listener import Ports, bind, listening_address
+from odac.serving.loading import load_and_check
 from odac.serving.log import configure_logging
 from odac.serving.options import CannotStart, LogLevel, ServeOptions
+from odac.serving.process import serve
 from odac.serving.tls import server_context
 
-__all__ = ["RunOptions", "load_and_check", "run_app"]
+__all__ = ["RunOptions", "run_app"]
 
 
 class RunOptions(TypedDict, total=False):
@@ -44,40 +51,79 @@ def run_app(app: str | Any, **given: Any) -> None:
     """See :func:`odac.server.run`."""
     options = ServeOptions(**{**given, "reload_dirs": tuple(given.get("reload_dirs", ()))})
     configure_logging(options.log_level, access_log=options.access_log)
-    if options.supervised:
-        raise CannotStart("workers and reload are not there yet")
-    _run_here(app, options)
+    if not options.supervised:
+        _run_here(app, options)
+    elif not isinstance(app, str):
+        raise CannotStart("workers and reload start other processes, which need the app's name: run('module:app', …)")
+    elif threading.current_thread() is not threading.main_thread():
+        raise CannotStart(
+            "workers and reload take signals, which Python delivers to a program's main thread only: call run() there"
+        )
+    else:
+        _run_supervised(app, options)
 
 
 def _run_here(app: str | Any, options: ServeOptions) -> None:
-    from odac.serving.process import serve
-
     tls = server_context(options)
     loaded, found = load_and_check(app, options)
     sockets = bind(options)
     target = app if isinstance(app, str) else type(app).__name__
     text = introduction(target, listening_address(sockets, options), found)
-    try:
+    with _closing(sockets, options.uds):
         serve(loaded, options, sockets, tls=tls, apps=found, started=lambda: click.echo(text))
+
+
+@contextlib.contextmanager
+def _closing(sockets: Sequence[socket.socket], uds: str | None) -> Iterator[None]:
+    try:
+        yield
     finally:
         for each in sockets:
             each.close()
-        if options.uds is not None and os.path.exists(options.uds):  # noqa: PTH110 - no Path for one look
-            os.unlink(options.uds)  # noqa: PTH108
+        if uds is not None:
+            Path(uds).unlink(missing_ok=True)
 
 
-def load_and_check(app: str | Any, options: ServeOptions) -> tuple[Any, list[Found]]:
-    """Import the app, and look at all that can be known before it starts.
+def _run_supervised(app: str, options: ServeOptions) -> None:
+    from odac.serving.supervisor import Supervisor
 
-    Raises:
-        OdacError: something is wrong with it; the message names the fix.
-    """
-    if options.broker is not None:
-        os.environ["ODAC_BROKER"] = options.broker
-    loaded = load_app(app, factory=options.factory, app_dir=options.app_dir) if isinstance(app, str) else app
-    found = find_odac_apps(loaded)
-    for each in found:
-        if options.broker is not None:
-            each.app.broker_url = options.broker  # also where the app names one itself: the command line is nearer
-        each.app.check()
-    return loaded, found
+    server_context(options)  # what is wrong with the certificate is said once, not by every worker
+    ports = Ports(options)
+    environment = dict(os.environ)
+    own_secret = not environment.get("ODAC_SECRET")
+    if own_secret:
+        # One for all, so that a token from one worker is valid at another, and a session outlives a reload.
+        environment["ODAC_SECRET"] = secrets.token_urlsafe(32)
+    with contextlib.ExitStack() as stack:
+        stack.enter_context(_closing((), options.uds))
+        stack.callback(ports.close_all)
+        notes = stack.enter_context(_broker(options, environment))
+        supervisor = Supervisor(app, options, ports, environment, own_secret=own_secret, notes=notes)
+        with asyncio.Runner() as runner:
+            runner.run(supervisor.run())
+
+
+@contextlib.contextmanager
+def _broker(options: ServeOptions, environment: dict[str, str]) -> Iterator[list[str]]:
+    """Connect the workers: run the local broker's proxy where it is what they use."""
+    named = options.broker or environment.get("ODAC_BROKER")
+    if named is None and options.workers == 1:
+        yield []
+        return
+    url = named or "local://"
+    environment["ODAC_BROKER"] = url
+    if url != "local://":
+        yield []
+        return
+    try:
+        from odac.brokers.local_proxy import DIRECTORY_VARIABLE, LocalProxy
+    except ModuleNotFoundError:
+        yield []  # an app that names another broker needs none; for others, Odac() says what to install
+        return
+    proxy = LocalProxy()
+    proxy.start()
+    environment[DIRECTORY_VARIABLE] = str(proxy.directory)
+    try:
+        yield [f"  broker         {proxy.url}"]
+    finally:
+        proxy.stop()

@@ -1,0 +1,115 @@
+"""A worker's process, as the supervisor holds it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import logging
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from typing import Final
+
+from odac.serving.options import CannotStart
+from odac.serving.worker import DRAIN, Job, Report
+
+__all__ = ["Worker", "how_it_ended"]
+
+logger = logging.getLogger("odac.server")
+
+_PATIENCE: Final = 20.0
+"""Seconds beyond a worker's own limits after which one that does not end is killed: what an app's shutdown may take."""
+_RELOAD_PATIENCE: Final = 2.0
+
+
+class Worker:
+    """One process, from its start to its end."""
+
+    def __init__(
+        self,
+        process: asyncio.subprocess.Process,
+        channel: asyncio.StreamWriter,
+        reader: asyncio.StreamReader,
+        patience: float,
+    ) -> None:
+        self.process = process
+        self.pid = process.pid
+        self.grace = 0.0
+        self._patience = patience
+        self.born = asyncio.get_running_loop().time()
+        self._channel = channel
+        self._reader = reader
+
+    @classmethod
+    async def start(cls, job: Job, environment: Mapping[str, str]) -> Worker:
+        """Start a process on a job."""
+        ours, theirs = socket.socketpair()
+        try:
+            process = await asyncio.create_subprocess_exec(
+                sys.executable,
+                "-m",
+                "odac.serving.worker",
+                str(theirs.fileno()),
+                pass_fds=(theirs.fileno(), *job["sockets"]),
+                env=dict(environment),
+            )
+        except OSError as error:
+            ours.close()
+            raise CannotStart(f"no process can be started: {error}") from None
+        finally:
+            theirs.close()
+        reader, writer = await asyncio.open_connection(sock=ours)
+        writer.write(json.dumps(job).encode() + b"\n")
+        return cls(process, writer, reader, _PATIENCE if job["grace"] is None else _RELOAD_PATIENCE)
+
+    async def report(self) -> Report:
+        """What it says once it serves, or cannot."""
+        with contextlib.suppress(ConnectionError):
+            line = await self._reader.readline()
+            if line:
+                report: Report = json.loads(line)
+                self.grace = report.get("grace", self.grace)
+                return report
+        code = await self.process.wait()
+        return {"failed": f"a worker {how_it_ended(code)} before it served"}
+
+    def say(self, word: bytes) -> None:
+        """Tell it to drain, or to end."""
+        if not self._channel.is_closing():
+            self._channel.write(word)
+
+    async def stop(self) -> bool:
+        """Let it drain and end; kill it if it does not. False if it was killed."""
+        self.say(DRAIN)
+        try:
+            async with asyncio.timeout(self.grace + self._patience):
+                await self.process.wait()
+        except TimeoutError:
+            logger.error("worker %d did not end within %g s and is killed", self.pid, self.grace + self._patience)
+            self.kill()
+            await self.process.wait()
+            return False
+        return True
+
+    async def ended(self) -> int:
+        """Its exit code, once it has ended by whatever cause."""
+        code = await self.process.wait()
+        self._channel.close()
+        return code
+
+    def kill(self) -> None:
+        """End it at once."""
+        with contextlib.suppress(ProcessLookupError):
+            self.process.kill()
+
+
+def how_it_ended(code: int) -> str:
+    """An exit code in words."""
+    if code < 0:
+        try:
+            return f"was ended by {signal.Signals(-code).name}"
+        except ValueError:
+            return f"was ended by signal {-code}"
+    return f"ended with exit code {code}"

@@ -1,0 +1,287 @@
+"""Several processes that serve one app: started, watched, replaced and stopped."""
+
+from __future__ import annotations
+
+import asyncio
+import dataclasses
+import logging
+import signal
+import sys
+from collections.abc import Coroutine, Mapping, Sequence
+from typing import Any, Final
+
+import click
+
+from odac.serving.child import Worker, how_it_ended
+from odac.serving.listener import Ports
+from odac.serving.options import CannotStart, ServeOptions
+from odac.serving.reload import changes
+from odac.serving.worker import DRAIN, END, Job, Report
+
+__all__ = ["Supervisor"]
+
+logger = logging.getLogger("odac.server")
+
+_YOUNG: Final = 5.0
+"""Seconds that a worker must live for its end to count as one of its own, not as one more of the same."""
+_LONGEST_WAIT: Final = 30.0
+_RELOAD_GRACE: Final = 1.0
+
+
+class Slot:
+    """The place of one worker, with its own share of the connections."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.worker: Worker | None = None
+        self.failures = 0
+        self.turn = 0  # counts the workers, so that two ways to replace one do not both do it
+
+
+class Supervisor:
+    """Keeps as many workers as asked for, until it is told to stop.
+
+    Args:
+        app: as ``module:app``.
+        options: how it is served.
+        ports: the listening sockets, one set for each worker where the system allows.
+        environment: of the workers.
+        own_secret: ``$ODAC_SECRET`` in it was made for them.
+        notes: lines to print below the introduction.
+    """
+
+    def __init__(
+        self,
+        app: str,
+        options: ServeOptions,
+        ports: Ports,
+        environment: Mapping[str, str],
+        *,
+        own_secret: bool = False,
+        notes: Sequence[str] = (),
+    ) -> None:
+        self._app = app
+        self._options = options
+        self._ports = ports
+        self._environment = environment
+        self._own_secret = own_secret
+        self._notes = notes
+        self._slots = [Slot(index) for index in range(options.workers)]
+        self._alive: set[Worker] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._stopping = asyncio.Event()
+        self._signal = 0
+        self._introduced = False
+        self._restarting = asyncio.Lock()
+        self._failure: BaseException | None = None
+
+    async def run(self) -> None:
+        """Start the workers, and return when all have stopped after SIGINT or SIGTERM.
+
+        Raises:
+            CannotStart: the app cannot start at all.
+            SystemExit: a second signal came, or a worker had to be killed.
+        """
+        loop = asyncio.get_running_loop()
+        for each in (signal.SIGINT, signal.SIGTERM):
+            loop.add_signal_handler(each, self._on_signal, each)
+        loop.add_signal_handler(signal.SIGHUP, self._on_hangup)
+        try:
+            self._own(self._begin())
+            await self._stopping.wait()
+        finally:
+            clean = await self._stop_all()
+        if self._failure is not None:
+            raise self._failure
+        if self._signal:
+            sys.exit(128 + self._signal)
+        if not clean:
+            sys.exit(1)
+
+    # Signals
+
+    def _on_signal(self, number: int) -> None:
+        if not self._stopping.is_set():
+            self._stopping.set()
+            return
+        self._signal = number
+        for worker in self._alive:
+            worker.say(END)
+            worker.kill()
+
+    def _on_hangup(self) -> None:
+        if _terminal_is_gone():
+            self._on_signal(signal.SIGTERM)
+        elif not self._stopping.is_set():
+            self._own(self._restart_one_by_one())
+
+    # Starting
+
+    async def _begin(self) -> None:
+        await self._start_all()
+        if self._options.reload:
+            self._own(self._watch_files())
+
+    async def _start_all(self) -> None:
+        reports = await asyncio.gather(*(self._start(slot) for slot in self._slots))
+        good = [report for report in reports if "failed" not in report]
+        if self._stopping.is_set():
+            return
+        if not good and not self._options.reload:
+            raise CannotStart(reports[0]["failed"])
+        if good:
+            self._introduce(good[0])
+        for slot, report in zip(self._slots, reports, strict=True):
+            if "failed" in report:
+                self._failed_to_start(slot, report["failed"])
+
+    async def _start(self, slot: Slot) -> Report:
+        slot.turn += 1
+        worker = await self._spawn(slot)
+        slot.worker = worker
+        report = await worker.report()
+        if "failed" not in report:
+            self._own(self._watch(slot, worker))
+        return report
+
+    async def _spawn(self, slot: Slot) -> Worker:
+        options = self._options
+        self._ports.open(slot.index)
+        job: Job = {
+            "app": self._app,
+            "options": dataclasses.asdict(options),
+            "sockets": self._ports.descriptors(slot.index),
+            "address": self._ports.address,
+            "path": sys.path,
+            "grace": _RELOAD_GRACE if options.reload else None,
+        }
+        worker = await Worker.start(job, self._environment)
+        self._alive.add(worker)
+        self._own(self._bury(worker))
+        if self._stopping.is_set():
+            worker.say(DRAIN)
+        return worker
+
+    async def _bury(self, worker: Worker) -> None:
+        await worker.ended()
+        self._alive.discard(worker)
+
+    def _introduce(self, report: Report) -> None:
+        if self._introduced:
+            return
+        self._introduced = True
+        click.echo("\n".join((report["introduction"], *self._notes)))
+        if report["needs_secret"] and self._own_secret:
+            logger.warning(
+                "No secret is set: sessions and tokens are signed with a random one that these workers share, and end with"
+                " this server. Set $ODAC_SECRET or Odac(secret=…)."
+            )
+        if report["alone"] and self._options.workers > 1:
+            logger.warning(
+                "The app's broker is memory://, so what one worker sends does not reach the others' clients: leave broker= out, or name one such as local://"
+            )
+
+    # Replacing
+
+    async def _watch(self, slot: Slot, worker: Worker) -> None:
+        """Replace a worker that ends by itself."""
+        code = await worker.process.wait()
+        if self._stopping.is_set() or slot.worker is not worker:
+            return
+        if asyncio.get_running_loop().time() - worker.born >= _YOUNG:
+            slot.failures = 0
+        logger.error("worker %d %s and is replaced", worker.pid, how_it_ended(code))
+        await self._replace(slot)
+
+    def _failed_to_start(self, slot: Slot, why: str) -> None:
+        if self._options.reload:
+            logger.error("%s\nwaiting for a change", why)
+        else:
+            logger.error("a worker cannot start: %s", why)
+            self._own(self._replace(slot))
+
+    async def _replace(self, slot: Slot) -> None:
+        wait = min(0.5 * 2.0 ** (slot.failures - 1), _LONGEST_WAIT) if slot.failures else 0.0
+        slot.failures += 1
+        if wait:
+            logger.error("the next attempt is in %g s", wait)
+            # What would wait for this worker goes to the others meanwhile.
+            self._ports.close(slot.index)
+            turn = slot.turn
+            await asyncio.sleep(wait)
+            if slot.turn != turn:
+                return
+        if self._stopping.is_set():
+            return
+        report = await self._start(slot)
+        if "failed" in report:
+            self._failed_to_start(slot, report["failed"])
+        else:
+            self._introduce(report)
+
+    async def _restart_one_by_one(self) -> None:
+        """Give each slot a new worker before its old one goes, so that the port is always answered."""
+        if self._restarting.locked():
+            return
+        async with self._restarting:
+            logger.info("starting new workers, one after the other")
+            for slot in self._slots:
+                old = slot.worker
+                slot.turn += 1
+                new = await self._spawn(slot)
+                report = await new.report()
+                if self._stopping.is_set():
+                    return
+                if "failed" in report:
+                    logger.error("a new worker cannot start, so the others stay: %s", report["failed"])
+                    return
+                slot.worker = new
+                self._own(self._watch(slot, new))
+                if old is not None:
+                    await old.stop()
+            logger.info("all workers are new")
+
+    async def _watch_files(self) -> None:
+        async for names in changes(self._options.reload_dirs or ("",)):
+            logger.info("changed: %s; starting again", names)
+            old = [slot.worker for slot in self._slots if slot.worker is not None]
+            for slot in self._slots:
+                slot.worker = None
+            await asyncio.gather(*(worker.stop() for worker in old))
+            if self._stopping.is_set():
+                return
+            await self._start_all()
+
+    # Stopping
+
+    async def _stop_all(self) -> bool:
+        self._stopping.set()
+        self._ports.close_all()
+        clean = await asyncio.gather(*(worker.stop() for worker in list(self._alive)))
+        for task in list(self._tasks):
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        return all(clean)
+
+    def _own(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.get_running_loop().create_task(coroutine)
+        self._tasks.add(task)
+        task.add_done_callback(self._over)
+
+    def _over(self, task: asyncio.Task[Any]) -> None:
+        self._tasks.discard(task)
+        if not task.cancelled() and task.exception() is not None:
+            self._failure = self._failure or task.exception()
+            self._stopping.set()
+
+
+def _terminal_is_gone() -> bool:
+    """Whether SIGHUP means what it meant at first: the terminal has been closed."""
+    try:
+        with open("/dev/tty"):  # noqa: PTH123 - opens at once or not at all
+            return False
+    except OSError:
+        return sys.stdin is not None and _was_terminal
+
+
+_was_terminal: Final = sys.stdin is not None and sys.stdin.isatty()

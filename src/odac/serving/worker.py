@@ -1,0 +1,144 @@
+"""One worker of several: ``python -m odac.serving.worker FD``, started by the supervisor and by nobody else.
+
+The supervisor speaks through a socket, line by line: first a job, later ``drain`` or ``end``. The worker answers with one
+line of JSON, once it serves or cannot. When the other end is gone, so is the supervisor, and the worker stops as well.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import signal
+import socket
+import sys
+from typing import Any, Final, TypedDict
+
+from odac.errors import OdacError
+from odac.serving.describe import introduction
+from odac.serving.loading import load_and_check
+from odac.serving.log import configure_logging
+from odac.serving.options import ServeOptions
+from odac.serving.process import Server, end_when_done, grace_of, serve
+from odac.serving.tls import server_context
+
+__all__ = ["DRAIN", "END", "Job", "Report", "main"]
+
+DRAIN: Final = b"drain\n"
+END: Final = b"end\n"
+
+logger = logging.getLogger("odac.server")
+
+
+class Job(TypedDict):
+    """What a worker is started with."""
+
+    app: str
+    options: dict[str, Any]
+    sockets: list[int]
+    address: str
+    path: list[str]
+    grace: float | None
+
+
+class Report(TypedDict, total=False):
+    """What a worker answers: ``failed`` alone, or all the others.
+
+    ``failed`` is a sentence. ``introduction`` is for the terminal, ``grace`` how many seconds stopping may take,
+    ``needs_secret`` whether an app signs with ``$ODAC_SECRET``, and ``alone`` whether one reaches no other process.
+    """
+
+    failed: str
+    introduction: str
+    grace: float
+    needs_secret: bool
+    alone: bool
+
+
+def main() -> None:
+    """Serve until told to stop."""
+    # Ctrl-C and a closed terminal reach every process of the group; what follows from them is the supervisor's to say.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    job: Job = json.loads(_read_line(channel))
+    sys.path[:] = job["path"]
+    sys.argv[:] = [f"odac run {job['app']}"]
+    options = ServeOptions(**{**job["options"], "reload_dirs": tuple(job["options"]["reload_dirs"])})
+    configure_logging(options.log_level, access_log=options.access_log, name_process=options.workers > 1)
+    try:
+        _serve(channel, job, options)
+    except OdacError as error:
+        _send(channel, {"failed": str(error)})
+        sys.exit(1)
+    end_when_done()
+
+
+def _serve(channel: socket.socket, job: Job, options: ServeOptions) -> None:
+    tls = server_context(options)
+    app, found = load_and_check(job["app"], options)
+    grace = grace_of(found) if job["grace"] is None else job["grace"]
+    report: Report = {
+        "introduction": introduction(job["app"], job["address"], found, workers=options.workers),
+        "grace": grace,
+        "needs_secret": any(each.app.uses_environment_secret for each in found),
+        "alone": any(each.app.broker_url.startswith("memory:") for each in found),
+    }
+
+    def prepare(server: Server) -> None:
+        _listen(channel, server)
+
+    sockets = [socket.socket(fileno=each) for each in job["sockets"]]
+    serve(
+        app,
+        options,
+        sockets,
+        tls=tls,
+        apps=found,
+        started=lambda: _send(channel, report),
+        grace=grace,
+        prepare=prepare,
+        signals=(signal.SIGTERM,),
+    )
+
+
+def _read_line(channel: socket.socket) -> bytes:
+    # Unbuffered, so that a word behind it stays where the event loop will find it.
+    with channel.makefile("rb", buffering=0) as stream:
+        line = stream.readline()
+    if not line.endswith(b"\n"):
+        sys.exit(1)
+    return line
+
+
+def _send(channel: socket.socket, report: Report) -> None:
+    try:
+        channel.sendall(json.dumps(report).encode() + b"\n")
+    except OSError:
+        pass  # the supervisor is gone, of which reading tells
+
+
+def _listen(channel: socket.socket, server: Server) -> None:
+    loop = asyncio.get_running_loop()
+    channel.setblocking(False)
+
+    def readable() -> None:
+        try:
+            said = channel.recv(1024)
+        except BlockingIOError:
+            return
+        except OSError:
+            said = b""
+        if END in said:
+            server.end_at_once()
+        if not said:
+            loop.remove_reader(channel)
+            if not server.should_exit:
+                logger.warning("the process that started this worker is gone: it stops too")
+        server.should_exit = True
+
+    loop.add_reader(channel, readable)
+
+
+if __name__ == "__main__":
+    main()
