@@ -37,7 +37,18 @@ class Link:
         on_token: takes the tokens that the server sends for the next reconnect.
     """
 
-    __slots__ = ("_clock", "_early", "_on_token", "_reading_since", "drain", "hello", "id", "ping", "socket", "speaks_odac")
+    __slots__ = (
+        "_clock",
+        "_early",
+        "_on_token",
+        "_reading_since",
+        "drain",
+        "hello",
+        "id",
+        "ping",
+        "socket",
+        "speaks_odac",
+    )
 
     def __init__(self, socket: Socket, clock: Clock, on_token: Callable[[str], None]) -> None:
         self.socket = socket

@@ -203,7 +203,9 @@ class Supervisor:
             wait = None
         if wait is None:
             self._pending.clear()
-        code, reason = (error.code, error.reason) if isinstance(error, Disconnected) else (int(CloseCode.ABNORMAL), "")
+        code, reason = (
+            (int(error.code), error.reason) if isinstance(error, Disconnected) else (int(CloseCode.ABNORMAL), "")
+        )
         # Whoever waits for the first connection hears of a final error there, and need not be told twice.
         opening = self._first is not None and not self._first.done()
         if not isinstance(error, Disconnected) and not (opening and wait is None):
