@@ -1,0 +1,94 @@
+"""A TCP relay in front of a server, which can fall silent: it stays connected and passes nothing on."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+from typing import Any, Self
+
+
+class Relay:
+    """Passes connections on to a port of this machine, in a thread of its own.
+
+    Args:
+        target: the server's port.
+    """
+
+    def __init__(self, target: int) -> None:
+        self._target = target
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever)
+        self._tasks: set[asyncio.Task[Any]] = set()
+        self._writers: set[asyncio.StreamWriter] = set()
+        self._silent = False
+        self._port = 0
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self._port}"
+
+    def __enter__(self) -> Self:
+        self._thread.start()
+        starting = asyncio.start_server(self._serve, "127.0.0.1", 0)
+        self._server = asyncio.run_coroutine_threadsafe(starting, self._loop).result(timeout=20)
+        self._port = self._server.sockets[0].getsockname()[1]
+        return self
+
+    def __exit__(self, *exc: object) -> None:
+        asyncio.run_coroutine_threadsafe(self._stop(), self._loop).result(timeout=20)
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+        self._loop.close()
+
+    def silence(self) -> None:
+        """From now on nothing passes, in either direction, and nobody is told."""
+        self._do(lambda: setattr(self, "_silent", True))
+
+    def speak(self) -> None:
+        """Pass on what new connections say; those that missed something are cut off."""
+
+        def speak() -> None:
+            self._silent = False
+            for writer in self._writers:
+                writer.transport.abort()
+
+        self._do(speak)
+
+    def _do(self, action: Callable[[], None]) -> None:
+        done = threading.Event()
+        self._loop.call_soon_threadsafe(lambda: (action(), done.set()))
+        assert done.wait(20), "the relay does not react"
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        self._tasks.add(task)
+        try:
+            with contextlib.suppress(OSError):
+                there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._target)
+                self._writers |= {writer, there_writer}
+                try:
+                    await asyncio.gather(self._pump(reader, there_writer), self._pump(there_reader, writer))
+                finally:
+                    self._writers -= {writer, there_writer}
+                    writer.transport.abort()
+                    there_writer.transport.abort()
+        finally:
+            self._tasks.discard(task)
+
+    async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        while data := await reader.read(65536):
+            if not self._silent:
+                writer.write(data)
+                await writer.drain()
+        if not self._silent:
+            writer.transport.abort()
+
+    async def _stop(self) -> None:
+        self._server.close()
+        tasks = list(self._tasks)
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
