@@ -247,7 +247,13 @@ class DirectLane(asyncio.Protocol):
         """Abort when the close timeout is over."""
         if self._close_timer is None:
             connection = self._connection
-            self._close_timer = connection.delivery.loop.call_later(connection.policy.limits.close_timeout, self.abort)
+            self._close_timer = connection.delivery.loop.call_later(
+                connection.policy.limits.close_timeout, self._give_up
+            )
+
+    def _give_up(self) -> None:
+        self._connection.unanswered()
+        self.abort()
 
     def _part(self, code: int, reason: str) -> None:
         """The closing handshake is through: the server closes TCP first (RFC 6455 section 7.1.1)."""

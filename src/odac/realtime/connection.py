@@ -330,6 +330,14 @@ class Connection(Outbox):
         limit = self.policy.limits.max_payload
         self.broken(ProtocolError(CloseCode.MESSAGE_TOO_BIG, f"message of {size} bytes: at most {limit} (max_payload)"))
 
+    def unanswered(self) -> None:
+        """The peer did not take part in the closing handshake."""
+        logger.info(
+            "%s: a client did not close within %g s and was cut off (Limits.close_timeout)",
+            self.policy.name,
+            self.policy.limits.close_timeout,
+        )
+
     def broken(self, error: ProtocolError) -> None:
         """The peer broke the protocol or a limit of it."""
         logger.info("%s: a client was closed with %s", self.policy.name, error)

@@ -190,7 +190,7 @@ class Delivery:
         if count:
             self.dropped_messages += count
             logger.info(
-                "%s: %d room messages were dropped for a client that reads too slowly (overflow='drop_oldest')",
+                "%s: %d room messages were dropped for a client that reads too slowly (Limits.outgoing_buffer, overflow='drop_oldest')",
                 outbox.policy.name,
                 count,
             )

@@ -8,6 +8,7 @@ same moment shares a place. So a beat touches only the connections whose turn it
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
     from odac.realtime.connection import Connection
 
 __all__ = ["Heartbeat"]
+
+logger = logging.getLogger("odac")
 
 _PING_FRAME: Final = Prepared(PING, b"")
 
@@ -45,12 +48,28 @@ class Heartbeat:
         self._to_ping: _Line = deque()
         self._pinged: _Line = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._watched = 0
+        self._ended = 0
 
     def watch(self, connection: Connection) -> None:
         """Watch a connection until it is closed."""
-        self._append(self._to_ping, self._loop.time() + self._interval, connection)
+        self._line_up(self._loop.time() + self._interval, connection)
         if self._timer is None:
             self._timer = self._loop.call_later(self._interval, self._beat)
+
+    def ended(self) -> None:
+        """A watched connection is closed. Most are forgotten when their turn comes; where many come and go, before it."""
+        self._ended += 1
+        if self._ended > 100 and 2 * self._ended > self._watched:
+            for line in (self._to_ping, self._pinged):
+                for _, connections in line:
+                    connections[:] = [each for each in connections if each.is_open]
+            self._watched = sum(len(connections) for _, connections in self._to_ping)
+            self._ended = 0
+
+    def _line_up(self, due: float, connection: Connection) -> None:
+        self._watched += 1
+        self._append(self._to_ping, due, connection)
 
     def _append(self, line: _Line, due: float, connection: Connection) -> None:
         if line and due - line[-1][0] <= self._granularity:
@@ -70,9 +89,15 @@ class Heartbeat:
                     if connection.inbox.is_paused:
                         connection.alive = True  # its pong waits unread behind what a slow handler has yet to take
                     else:
+                        logger.info(
+                            "%s: a client did not answer a ping within %g s and was cut off (Limits.pong_timeout)",
+                            connection.policy.name,
+                            self._timeout,
+                        )
                         connection.lane.abort()
         while to_ping and to_ping[0][0] <= soon:
             _, connections = to_ping.popleft()
+            self._watched -= len(connections)
             for connection in connections:
                 if connection.is_open:
                     if connection.alive:
@@ -80,7 +105,9 @@ class Heartbeat:
                         connection.due = now + self._timeout
                         self._append(pinged, connection.due, connection)
                     connection.put(control.PING if connection.v1 else _PING_FRAME)
-                    self._append(to_ping, now + self._interval, connection)
+                    self._line_up(now + self._interval, connection)
+                elif self._ended:
+                    self._ended -= 1
         head = min((line[0][0] for line in (to_ping, pinged) if line), default=None)
         self._timer = (
             None

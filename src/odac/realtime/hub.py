@@ -92,6 +92,8 @@ class Hub:
         self._entering.pop(connection.id, None)
         for room in connection.memberships:
             self._discard(connection, room)
+        if self._heartbeat is not None and connection.admitted and (connection.lane.pings or connection.v1):
+            self._heartbeat.ended()
 
     def drain(self, connection: Connection) -> None:
         """This process stops: a client that understands it is told when to come back, and all are closed with 1001."""
