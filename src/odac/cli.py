@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from typing import Any
+from typing import Any, NoReturn
 
 import click
 
@@ -16,7 +16,7 @@ def main() -> None:
     """Serve realtime apps, look at their routes, and talk to them."""
 
 
-def _fail(message: object) -> None:
+def _fail(message: object) -> NoReturn:
     click.echo(f"odac: {message}", err=True)
     sys.exit(1)
 
@@ -108,3 +108,69 @@ def routes(app: str, factory: bool, app_dir: str) -> None:
     except OdacError as error:
         _fail(error)
     click.echo(table(route_rows(found)))
+
+
+@main.command()
+@click.argument("url", metavar="URL")
+@click.argument("room_and_data", metavar="[ROOM] JSON", nargs=-1, required=True)
+@click.option("--broadcast", is_flag=True, help="Send to all clients; there is no ROOM then.")
+@click.option(
+    "--key",
+    envvar="ODAC_PUBLISH_KEY",
+    help="For an http(s):// URL: one of the app's publish keys; better in $ODAC_PUBLISH_KEY.",
+)
+@click.option("--timeout", type=click.FloatRange(0.1), default=5.0, show_default=True, help="Seconds to wait.")
+def publish(url: str, room_and_data: tuple[str, ...], broadcast: bool, key: str | None, timeout: float) -> None:
+    """Send JSON to everyone in a room.
+
+    URL is the app's broker (redis://localhost, nats://localhost, or the local:// line that odac run --workers prints), or
+    its publish endpoint (https://example.com/odac/publish). JSON is what the members get; - reads it from the input.
+    """
+    from odac.errors import OdacError
+    from odac.serving.publishing import publish as send
+
+    if len(room_and_data) != (1 if broadcast else 2):
+        raise click.UsageError(
+            "it takes URL JSON with --broadcast" if broadcast else "it takes URL ROOM JSON, or --broadcast URL JSON"
+        )
+    text = sys.stdin.read() if room_and_data[-1] == "-" else room_and_data[-1]
+    try:
+        send(url, None if broadcast else room_and_data[0], text, key=key, timeout=timeout)
+    except (OdacError, ValueError) as error:
+        _fail(error)
+
+
+@main.command()
+@click.argument("url", metavar="URL")
+@click.option("--token/--no-token", default=True, show_default=True, help="Ask for a token first.")
+@click.option(
+    "--reconnect/--no-reconnect", default=True, show_default=True, help="Come back when the connection is lost."
+)
+@click.option(
+    "--header", "-H", "headers", multiple=True, metavar="'NAME: VALUE'", help="A further header of the handshake."
+)
+@click.option("--cookie", "cookies", multiple=True, metavar="NAME=VALUE", help="A cookie of the handshake.")
+@click.option("--subprotocol", "subprotocols", multiple=True, metavar="NAME", help="A subprotocol to offer.")
+@click.option("--prefix", default="/odac", show_default=True, help="Where the server keeps its token endpoint.")
+@click.option(
+    "--wait",
+    type=click.FloatRange(0.0),
+    default=0.0,
+    show_default=True,
+    help="Seconds to listen after the end of the input.",
+)
+def connect(url: str, headers: tuple[str, ...], cookies: tuple[str, ...], **options: Any) -> None:
+    """Talk to a route: each line that is typed is sent, and what comes is printed."""
+    from odac.client.interactive import main as talk
+
+    sys.exit(talk(url, headers=_pairs(headers, ":", "--header"), cookies=_pairs(cookies, "=", "--cookie"), **options))
+
+
+def _pairs(values: tuple[str, ...], separator: str, option: str) -> dict[str, str]:
+    pairs = {}
+    for value in values:
+        name, found, content = value.partition(separator)
+        if not found or not name.strip():
+            raise click.UsageError(f"{option} {value!r}: write it as NAME{separator}VALUE")
+        pairs[name.strip()] = content.strip()
+    return pairs

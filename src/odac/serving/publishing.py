@@ -1,0 +1,75 @@
+"""``odac publish``: one message, through the broker or through the app's own endpoint."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from typing import Any
+
+import msgspec
+
+from odac.brokers.publisher import Publisher
+from odac.errors import BrokerError, ConfigurationError
+
+__all__ = ["publish"]
+
+
+def publish(url: str, room: str | None, text: str, *, key: str | None = None, timeout: float = 5.0) -> None:
+    """Send JSON to a room, or to everybody.
+
+    Args:
+        url: of the broker, or of the endpoint ``POST {prefix}/publish``.
+        room: None for everybody.
+        text: JSON.
+        key: a bearer key, for the endpoint.
+        timeout: seconds to wait for either.
+
+    Raises:
+        ValueError: the text is not JSON, or the room's name is not allowed.
+        ConfigurationError: the URL is no broker's, its client library is missing, or the endpoint does not take the key.
+        BrokerError: it cannot be reached, or did not take the message.
+    """
+    try:
+        data = msgspec.json.decode(text)
+    except (ValueError, RecursionError) as error:
+        raise ValueError(
+            f"{_shortened(text)} is not JSON ({error}); text needs quotes of its own, such as '\"hello\"'"
+        ) from None
+    if url.startswith(("http://", "https://")):
+        _post(url, {"data": data, **({"broadcast": True} if room is None else {"room": room})}, key, timeout)
+        return
+    with Publisher(url, timeout=timeout) as publisher:
+        if room is None:
+            publisher.broadcast(data)
+        else:
+            publisher.to_room(room, data)
+
+
+def _post(url: str, content: dict[str, Any], key: str | None, timeout: float) -> None:
+    if not key:
+        raise ConfigurationError(f"{url} needs one of the app's publish keys: give it with --key or $ODAC_PUBLISH_KEY")
+    request = urllib.request.Request(  # noqa: S310 - http and https only, see above
+        url,
+        json.dumps(content).encode(),
+        {"Authorization": f"Bearer {key}", "Content-Type": "application/json"},
+        method="POST",
+    )
+    try:
+        with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310
+            answer.read()
+    except urllib.error.HTTPError as error:
+        with error:
+            said = error.read(500).decode(errors="replace").strip()
+        if error.code == 404:
+            raise ConfigurationError(
+                f"{url} is not there (404): the app has no publish key, or another prefix"
+            ) from None
+        raise BrokerError(f"{url} answered {error.code}: {said}") from None
+    except (urllib.error.URLError, OSError, ValueError) as error:
+        reason = getattr(error, "reason", error)
+        raise BrokerError(f"{url} cannot be reached: {getattr(reason, 'strerror', None) or reason}") from None
+
+
+def _shortened(text: str) -> str:
+    return repr(text if len(text) <= 60 else text[:57] + "...")
