@@ -4,15 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from types import MappingProxyType
-from typing import Any, Final, TypeVar, overload
+from typing import Any, TypeVar, overload
 
 from starlette.datastructures import Headers, QueryParams
 
 __all__ = ["Data", "Request", "parse_cookies", "route_path"]
 
 _Default = TypeVar("_Default")
-_NOTHING: Final[Mapping[str, Any]] = MappingProxyType({})
 
 
 class Data:
@@ -48,7 +46,7 @@ class Request:
     def data(self) -> Data:
         """``data.url``: the path parameters."""
         if self._data is None:
-            self._data = Data(self.scope.get("path_params") or _NOTHING)
+            self._data = Data(self.scope.get("path_params") or {})
         return self._data
 
     @property

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import pytest
 
-from tests.integration.harness import Lane, Loop, Probe, Server
+from tests.integration.harness import BYSTANDER, DEADLINE, Lane, Loop, Probe, Server
 
 LANES: list[tuple[Lane, Loop]] = [
     ("direct", "asyncio"),
@@ -33,3 +33,14 @@ def probe(server: Server) -> Probe:
     """What the handlers tell during this test."""
     server.probe.clear()
     return server.probe
+
+
+@pytest.fixture
+def bystander(server: Server) -> Iterator[None]:
+    """Another connection of the same app, which must be unharmed by what the test does: it is tried before and after."""
+    with server.connect(BYSTANDER) as client:
+        client.send("before")
+        assert client.recv(DEADLINE) == "before"
+        yield
+        client.send("after")
+        assert client.recv(DEADLINE) == "after"

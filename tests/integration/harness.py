@@ -30,6 +30,8 @@ DEADLINE = 5.0
 
 KEY = "dGhlIHNhbXBsZSBub25jZQ=="
 
+BYSTANDER = "/bystander"
+
 Lane = Literal["direct", "asgi"]
 Loop = Literal["asyncio", "uvloop"]
 
@@ -80,7 +82,7 @@ class Answer:
 
 
 class OpenRoutes:
-    """``app.route.ws`` for routes that ask for no token: ``@ws("/echo")``.
+    """``app.route.ws`` for routes that ask for no token: ``@ws("/echo")``. The route of the bystander is there.
 
     Args:
         app: gets the routes.
@@ -90,6 +92,7 @@ class OpenRoutes:
     def __init__(self, app: Odac, **options: Any) -> None:
         self._app = app
         self._options = options
+        app.route.ws(BYSTANDER, lambda odac: odac.ws.on("message", odac.ws.send), token=False)
 
     def __call__(self, path: str, **options: Any) -> Callable[[H], H]:
         def register(handler: H) -> H:

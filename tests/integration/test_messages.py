@@ -132,10 +132,6 @@ def build(probe: Probe) -> Odac:
                 odac.ws.send(number)
             odac.ws.close(4100, "done")
 
-    @ws("/bystander")
-    def bystander(odac: Context) -> None:
-        odac.ws.on("message", odac.ws.send)
-
     return app
 
 
