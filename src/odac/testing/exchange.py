@@ -176,7 +176,7 @@ async def exchange(
     incoming: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
     answered = asyncio.Event()
     status = 0
-    fields: tuple[tuple[str, str], ...] = ()
+    fields: list[tuple[str, str]] = []
     content = bytearray()
 
     async def receive() -> Message:
@@ -187,14 +187,12 @@ async def exchange(
         return {"type": "http.disconnect"}
 
     async def send(message: Message) -> None:
-        nonlocal status, fields
+        nonlocal status
         world.activity += 1
         if message["type"] == "http.response.start":
             status = message["status"]
-            fields = tuple(
-                (bytes(name).decode("latin-1").lower(), bytes(value).decode("latin-1"))
-                for name, value in message.get("headers", ())
-            )
+            for name, value in message.get("headers", ()):
+                fields.append((bytes(name).decode("latin-1").lower(), bytes(value).decode("latin-1")))
         elif message["type"] == "http.response.body":
             content.extend(message.get("body", b""))
             if not message.get("more_body", False):
@@ -204,4 +202,4 @@ async def exchange(
     if not answered.is_set():
         raise AssertionError(f"{method} {url}: the app returned without a complete answer")
     jar.store([value for name, value in fields if name == "set-cookie"], scope["path"])
-    return Response(status, fields, bytes(content))
+    return Response(status, tuple(fields), bytes(content))

@@ -36,6 +36,56 @@ def test_it_offers_odac_and_a_token_and_opens_at_the_hello() -> None:
     run(test())
 
 
+def test_what_comes_before_the_hello_is_kept() -> None:
+    async def test() -> None:
+        network = FakeNetwork(greet=False)
+        client = network.client()
+        opening = asyncio.ensure_future(client)
+        await until(lambda: network.sockets)
+        network.socket.say("from a middleware")
+        network.socket.control("ping")
+        await idle()
+        assert not opening.done()
+        network.socket.hello()
+        network.socket.say("from the handler")
+        await opening
+        assert [await client.receive(), await client.receive()] == ["from a middleware", "from the handler"]
+        assert network.socket.written == ['\x1e["pong"]']
+        await client.close()
+
+    run(test())
+
+
+def test_a_server_that_never_says_hello_is_given_up() -> None:
+    async def test() -> None:
+        network = FakeNetwork(greet=False)
+        opening = asyncio.ensure_future(network.client(auto_reconnect=False))
+        await until(lambda: network.sockets)
+        for _ in range(100):
+            network.socket.say("anything but hello")
+        with pytest.raises(ConnectionError, match="hello"):
+            await opening
+        assert network.socket.aborted
+
+    run(test())
+
+
+def test_a_server_that_does_not_answer_is_given_up(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("odac.client.supervisor.OPEN_TIMEOUT", 0.01)
+
+    async def test() -> None:
+        network = FakeNetwork(greet=False)
+        with pytest.raises(TimeoutError, match=r"ws://example.test/chat: no answer in 0.01 s"):
+            await network.client(auto_reconnect=False)
+        assert network.socket.aborted
+        network.hang = True
+        with pytest.raises(TimeoutError, match="no answer"):
+            await network.client(auto_reconnect=False)
+        assert asyncio.all_tasks() == {asyncio.current_task()}
+
+    run(test())
+
+
 def test_without_odac_v1_it_is_open_after_the_handshake() -> None:
     async def test() -> None:
         network = FakeNetwork(subprotocol=None)
