@@ -18,7 +18,7 @@ __all__ = ["DIRECTORY_VARIABLE", "HIGH_WATER", "LocalProxy", "addresses"]
 DIRECTORY_VARIABLE: Final = "ODAC_LOCAL_DIRECTORY"
 """Where a supervisor tells its workers the proxy's directory: what ``local://`` without a path means."""
 
-HIGH_WATER: Final = 10_000
+HIGH_WATER: Final = 4096
 """Payloads that wait for one process. Past it the proxy drops what is meant for that process, which sees the gap."""
 PATH_LIMIT: Final = 100
 """Bytes of a Unix socket's path: the system's limit is 104 to 108."""

@@ -35,7 +35,6 @@ class MarkedBroker(SessionBroker):
         self._marker = f"{url.namespace}.marker.{secrets.token_hex(16)}"
         self._handed_over = 0
         self._handed = asyncio.Event()
-        self._hurry = asyncio.Event()
         self._returned = asyncio.Event()
 
     def _received(self, channel: str, payload: bytes) -> None:
@@ -61,14 +60,10 @@ class MarkedBroker(SessionBroker):
             self._queue.confirm(count)
             try:
                 async with asyncio.timeout(CONFIRM_PAUSE):
-                    await self._hurry.wait()
-                    self._hurry.clear()
+                    await self._queue.hurry.wait()
+                    self._queue.hurry.clear()
             except TimeoutError:
                 pass
-
-    async def _confirmed(self) -> None:
-        self._hurry.set()
-        await super()._confirmed()
 
     async def _round_trip(self, send: Send) -> None:
         """Return once everything sent so far is through."""

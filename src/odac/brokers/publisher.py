@@ -45,6 +45,7 @@ class Publisher:
         make_broker(self._url)
         self._lock = threading.Lock()
         self._engine: _Engine | None = None
+        self._end: weakref.finalize[..., Publisher] | None = None
         _publishers.add(self)
 
     def __enter__(self) -> Self:
@@ -76,14 +77,16 @@ class Publisher:
     def close(self) -> None:
         """Disconnect. What was sent is with the broker already; a message sent later connects again."""
         with self._lock:
-            engine, self._engine = self._engine, None
-        if engine is not None:
-            engine.stop()
+            end, self._engine, self._end = self._end, None, None
+        if end is not None:
+            end()
 
     def _publish(self, item: Send | Close) -> None:
         with self._lock:
             if self._engine is None:
                 self._engine = _Engine(AsyncPublisher(self._url, timeout=self._timeout))
+                # A publisher that nobody closes is closed when it is collected, or when the program ends.
+                self._end = weakref.finalize(self, self._engine.stop)
             engine = self._engine
         engine.run(engine.publisher._publish(item))
 
@@ -143,8 +146,7 @@ class _Engine:
     def __init__(self, publisher: AsyncPublisher) -> None:
         self.publisher = publisher
         self._loop = asyncio.new_event_loop()
-        # A daemon: nothing is on its way when no call is, so a program may end without close().
-        self._thread = threading.Thread(target=self._loop.run_forever, name="odac publisher", daemon=True)
+        self._thread = threading.Thread(target=self._serve, name="odac publisher", daemon=True)
         self._thread.start()
 
     def run(self, coroutine: Coroutine[Any, Any, None]) -> None:
@@ -153,9 +155,17 @@ class _Engine:
 
     def stop(self) -> None:
         """Disconnect and end the thread."""
-        self.run(self.publisher.close())
-        self._loop.call_soon_threadsafe(self._loop.stop)
-        self._thread.join()
+        self._loop.call_soon_threadsafe(self._begin_to_stop)
+        # Garbage is collected on any thread, this one too.
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _begin_to_stop(self) -> None:
+        closing = self._loop.create_task(self.publisher.close())
+        closing.add_done_callback(lambda _: self._loop.stop())
+
+    def _serve(self) -> None:
+        self._loop.run_forever()
         self._loop.close()
 
 
@@ -167,7 +177,9 @@ def _after_fork() -> None:
     for publisher in _publishers:
         # The thread is the parent's, and so is the connection. Kept, not collected: collecting it would say goodbye.
         _parents_engines.append(publisher._engine)
-        publisher._engine = None
+        if publisher._end is not None:
+            publisher._end.detach()
+        publisher._engine = publisher._end = None
         publisher._lock = threading.Lock()
 
 

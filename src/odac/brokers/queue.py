@@ -11,7 +11,9 @@ __all__ = ["MAX_BYTES", "MAX_PAYLOADS", "Queue", "Queued"]
 MAX_BYTES: Final = 16 * 1024 * 1024
 """A second of a 100 Mbit/s link, and some: a broker that is further behind does not catch up by waiting longer."""
 MAX_PAYLOADS: Final = 65_536
-MAX_UNCONFIRMED: Final = 8192
+MAX_UNCONFIRMED: Final = 4096
+MAX_UNCONFIRMED_BYTES: Final = 4 * 1024 * 1024
+"""What a client library may hold, besides: some of them have no bound of their own."""
 TAKE_PAYLOADS: Final = 512
 TAKE_BYTES: Final = 512 * 1024
 
@@ -34,14 +36,30 @@ class Queue:
     """First in, first out; what was taken stays counted until the broker has confirmed it.
 
     Past its bounds the newest is refused, so that what a room has got stays without gaps for as long as possible.
+
+    Attributes:
+        hurry: set when somebody waits for a confirmation.
     """
 
-    __slots__ = ("_bytes", "_confirmed", "_put", "_ready", "_room", "_unconfirmed", "_waiting", "_watchers")
+    __slots__ = (
+        "_bytes",
+        "_confirmed",
+        "_put",
+        "_ready",
+        "_room",
+        "_unconfirmed",
+        "_unconfirmed_bytes",
+        "_waiting",
+        "_watchers",
+        "hurry",
+    )
 
     def __init__(self) -> None:
         self._waiting: deque[Queued] = deque()
         self._bytes = 0
         self._unconfirmed: deque[Queued] = deque()
+        self._unconfirmed_bytes = 0
+        self.hurry = asyncio.Event()
         self._ready = asyncio.Event()
         self._room = asyncio.Event()
         self._put = 0
@@ -64,7 +82,9 @@ class Queue:
 
     async def take(self) -> list[Queued]:
         """Wait until there is something, and for the broker to confirm enough of what went before; return a good deal of it."""
-        while not self._waiting or len(self._unconfirmed) >= MAX_UNCONFIRMED:
+        while not self._waiting or self._full:
+            if self._waiting:
+                self.hurry.set()
             event = self._room if self._waiting else self._ready
             event.clear()
             await event.wait()
@@ -75,8 +95,13 @@ class Queue:
             size += len(queued.payload)
             taken.append(queued)
         self._bytes -= size
+        self._unconfirmed_bytes += size
         self._unconfirmed.extend(taken)
         return taken
+
+    @property
+    def _full(self) -> bool:
+        return len(self._unconfirmed) >= MAX_UNCONFIRMED or self._unconfirmed_bytes >= MAX_UNCONFIRMED_BYTES
 
     @property
     def oldest(self) -> Queued:
@@ -86,7 +111,7 @@ class Queue:
     def confirm(self, count: int = 1) -> None:
         """The broker has got the first ``count`` payloads that are not confirmed."""
         for _ in range(count):
-            self._unconfirmed.popleft()
+            self._unconfirmed_bytes -= len(self._unconfirmed.popleft().payload)
         self._confirmed += count
         self._room.set()
         while self._watchers and self._watchers[0][0] <= self._confirmed:
@@ -103,6 +128,7 @@ class Queue:
         if self._confirmed < self._put:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._watchers.append((self._put, future))
+            self.hurry.set()
             await future
 
     def clear(self, reason: str) -> int:
@@ -112,7 +138,7 @@ class Queue:
         )
         self._waiting.clear()
         self._unconfirmed.clear()
-        self._bytes = 0
+        self._bytes = self._unconfirmed_bytes = 0
         self._confirmed = self._put
         self._room.set()
         while self._watchers:

@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import shutil
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
 import uvloop
 
-from tests.integration.brokers.servers import SERVERS, Server
+from tests.integration.brokers.servers import SERVERS, Redis, RedisCluster, Server
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
 LIMIT = 60.0
+Kind = TypeVar("Kind", bound=Server)
 
 
 @pytest.fixture(scope="session")
@@ -54,14 +56,33 @@ def remote(request: pytest.FixtureRequest, servers: Callable[[str], Server]) -> 
     return servers(request.param)
 
 
-@pytest.fixture(params=["local", "redis", "cluster", "nats"])
-def fragile(request: pytest.FixtureRequest, short_directory: Path, tmp_path: Path) -> Iterator[Server]:
-    """Each broker in turn, for this test alone: it may be killed."""
-    directory = Path(tempfile.mkdtemp(dir=short_directory))
-    server = SERVERS[request.param](directory)
+@contextlib.contextmanager
+def started(kind: type[Kind], directory: Path) -> Iterator[Kind]:
+    server = kind(Path(tempfile.mkdtemp(dir=directory)))
     server.start()
     yield server
     server.stop()
+
+
+@pytest.fixture(params=["local", "redis", "cluster", "nats"])
+def fragile(request: pytest.FixtureRequest, short_directory: Path) -> Iterator[Server]:
+    """Each broker in turn, for this test alone: it may be killed."""
+    with started(SERVERS[request.param], short_directory) as server:
+        yield server
+
+
+@pytest.fixture
+def own_cluster(short_directory: Path) -> Iterator[RedisCluster]:
+    """A cluster for this test alone."""
+    with started(RedisCluster, short_directory) as server:
+        yield server
+
+
+@pytest.fixture
+def own_redis(short_directory: Path) -> Iterator[Redis]:
+    """A Redis server for this test alone."""
+    with started(Redis, short_directory) as server:
+        yield server
 
 
 @pytest.fixture(params=["asyncio", "uvloop"])

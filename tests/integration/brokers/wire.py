@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import tempfile
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -41,9 +42,7 @@ class Wire:
     def cut(self) -> None:
         """End every connection at once, without a word."""
         for writer in self._writers:
-            transport = writer.transport
-            assert isinstance(transport, asyncio.WriteTransport)
-            transport.abort()
+            writer.transport.abort()
 
     def swallow_what_the_broker_says(self) -> None:
         """From now on everything looks alive, and nothing arrives: a subscription that died silently."""
@@ -107,8 +106,7 @@ async def wire_to(server: Server, directory: Path) -> AsyncIterator[tuple[Wire, 
     wire = Wire()
     try:
         if isinstance(server, Local):
-            near = directory / "w"
-            near.mkdir()
+            near = Path(tempfile.mkdtemp(dir=directory))
             for name in ("in", "out"):
                 await wire.listen_unix(near / name, server.sockets / name)
             yield wire, f"local://{near}"

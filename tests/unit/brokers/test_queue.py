@@ -108,3 +108,22 @@ def test_what_is_lost_with_the_connection_is_counted_and_told() -> None:
         assert queue.oldest.payload == b"3"
 
     run(main())
+
+
+def test_taking_waits_while_too_many_bytes_are_unconfirmed_and_asks_to_hurry(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(module, "MAX_UNCONFIRMED_BYTES", 10)
+
+    async def main() -> None:
+        queue = Queue()
+        queue.put("c", b"x" * 10, 1)
+        await queue.take()
+        assert not queue.hurry.is_set()
+        queue.put("c", b"later", 1)
+        taker = asyncio.create_task(queue.take())
+        await ticks()
+        assert not taker.done()
+        assert queue.hurry.is_set()
+        queue.confirm()
+        assert [queued.payload for queued in await taker] == [b"later"]
+
+    run(main())
