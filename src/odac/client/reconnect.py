@@ -17,7 +17,7 @@ FACTOR: Final = 1.5
 """Each wait is this many times as long as the one before."""
 
 CAP: Final = 30.0
-"""No wait is longer than this many seconds, unless the first one was asked to be."""
+"""No wait is longer than this many seconds."""
 
 STABLE: Final = 5.0
 """A connection that stayed open for this many seconds makes the count of attempts start again."""
@@ -29,7 +29,7 @@ class Reconnect:
 
     Args:
         enabled: False never connects again; a refused token is fetched anew all the same.
-        delay: seconds before the first retry.
+        delay: seconds before the first retry, at most :data:`CAP`.
         max_attempts: retries since the last connection that stayed open for :data:`STABLE` seconds; None has no bound.
         random: gives a number from 0 to 1. Every wait is scaled by a factor from 0.5 to 1, so that a thousand clients do
             not return in the same instant.
@@ -94,10 +94,9 @@ class Reconnect:
     def _next(self, at_least: float, instead: float | None) -> float | None:
         if not self.enabled or self.exhausted:
             return None
-        ceiling = max(CAP, self.delay)
         # The exponent is bounded so that a client that never gives up does not end in an OverflowError.
-        wait = min(self.delay * FACTOR ** min(self.attempts, 64), ceiling)
+        wait = min(self.delay * FACTOR ** min(self.attempts, 64), CAP)
         self.attempts += 1
         if instead is not None:
-            return min(instead, ceiling)  # the server has spread its clients already
-        return max(wait * (0.5 + self.random() / 2), min(at_least, ceiling))
+            return min(instead, CAP)  # the server has spread its clients already
+        return max(wait * (0.5 + self.random() / 2), min(at_least, CAP))

@@ -32,11 +32,6 @@ def test_each_wait_is_half_as_long_again_up_to_thirty_seconds() -> None:
     assert [reconnect.after(LOST) for _ in range(8)] == [3.0, 4.5, 6.75, 10.125, 15.1875, 22.78125, 30.0, 30.0]
 
 
-def test_a_longer_first_wait_is_kept() -> None:
-    reconnect = rules(delay=60)
-    assert [reconnect.after(LOST) for _ in range(3)] == [60, 60, 60]
-
-
 @given(chance=st.floats(0, 1), attempt=st.integers(0, 200))
 def test_every_wait_is_scaled_by_a_factor_from_a_half_to_one(chance: float, attempt: int) -> None:
     reconnect = rules(random=lambda: chance, attempts=None)
