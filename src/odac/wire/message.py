@@ -33,13 +33,14 @@ class Prepared:
     payload: bytes
     frame: bytes
     escaped: Prepared | None
-    # These two stay unset until somebody asks: most messages are never compressed, nor sent over plain ASGI.
-    _frames: dict[int, bytes]
-    _text: str
+    # Made when somebody asks: most messages are never compressed, nor sent over plain ASGI.
+    _frames: dict[int, bytes] | None
+    _text: str | None
 
     def __init__(self, opcode: int, payload: bytes) -> None:
         self.opcode = opcode
         self.payload = payload
+        self._frames = self._text = None
         length = len(payload)
         self.frame = SMALL_HEADERS[opcode][length] + payload if length < 126 else encode_frame(opcode, payload)
         self.escaped = None if payload[:1] != SEPARATOR or opcode != TEXT else Verbatim(SEPARATOR + payload)
@@ -55,11 +56,10 @@ class Prepared:
     @property
     def text(self) -> str:
         """The payload of a text message as a ``str``, decoded at most once for all receivers."""
-        try:
-            return self._text
-        except AttributeError:
-            self._text = self.payload.decode()
-            return self._text
+        text = self._text
+        if text is None:
+            text = self._text = self.payload.decode()
+        return text
 
     def compressed(self, bits: int) -> bytes:
         """Return the frame for receivers that negotiated permessage-deflate, made at most once per window size.
@@ -69,13 +69,12 @@ class Prepared:
 
         It is the plain frame where compressing would not pay.
         """
-        try:
-            return self._frames[bits]
-        except AttributeError:
-            self._frames = {}
-        except KeyError:
-            pass
-        frame = self._frames[bits] = deflate_frame(self.opcode, self.payload, bits)
+        frames = self._frames
+        if frames is None:
+            frames = self._frames = {}
+        frame = frames.get(bits)
+        if frame is None:
+            frame = frames[bits] = deflate_frame(self.opcode, self.payload, bits)
         return frame
 
 
@@ -91,5 +90,6 @@ class Verbatim(Prepared):
     def __init__(self, payload: bytes) -> None:
         self.opcode = TEXT
         self.payload = payload
+        self._frames = self._text = None
         self.frame = encode_frame(TEXT, payload)
         self.escaped = None

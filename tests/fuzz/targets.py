@@ -1,0 +1,158 @@
+"""What the coverage-guided fuzzer calls: bytes in, and an exception only where something is wrong.
+
+The first bytes of an input choose the variation (server or client, how the rest is cut), so that the fuzzer finds those by
+itself. ``test_corpus.py`` runs every input that was worth keeping; ``run.py`` looks for new ones.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from odac.brokers.envelope import Envelope, GarbageError
+from odac.brokers.envelope import decode as decode_envelope
+from odac.brokers.envelope import encode as encode_envelope
+from odac.errors import HandshakeError, InvalidMessage, ProtocolError
+from odac.wire.codec import decode_text
+from odac.wire.control import decode_control, is_control, unescape
+from odac.wire.deflate import Inflater, negotiate
+from odac.wire.frames import BINARY, CLOSE, TEXT, check_close, parse_close
+from odac.wire.handshake import (
+    accept_value,
+    offered_subprotocols,
+    offered_token,
+    parse_request,
+    response_101,
+    response_error,
+    select_subprotocol,
+    upgrade_key,
+)
+from odac.wire.message import Prepared
+from odac.wire.parser import Event, Parser
+
+__all__ = ["TARGETS"]
+
+MAX_PAYLOAD = 4096
+
+
+def parser(data: bytes) -> None:
+    """However a stream is cut: the same events, within the limits, and no exception."""
+    if len(data) < 2:
+        return
+    flags, step, stream = data[0], data[1] % 32 + 1, data[2:]
+
+    def run(segments: list[bytes]) -> tuple[list[Event], int | None]:
+        inflater = Inflater(MAX_PAYLOAD, takeover=bool(flags & 2)) if flags & 4 else None
+        machine = Parser(MAX_PAYLOAD, 8, inflater, masked=bool(flags & 1))
+        events = [event for segment in segments for event in machine.feed(segment)]
+        if machine.error is not None:
+            check_close(machine.error.code, machine.error.reason)
+        return events, None if machine.error is None else int(machine.error.code)
+
+    events, code = run([stream])
+    for opcode, payload in events:
+        if opcode == TEXT:
+            payload.decode()
+        assert len(payload) <= (MAX_PAYLOAD if opcode in (TEXT, BINARY) else 125)
+        if opcode == CLOSE:
+            assert (opcode, payload) == events[-1]
+            try:
+                assert check_close(*parse_close(payload)) == payload[2:] or not payload
+            except (ProtocolError, ValueError):
+                assert payload[:2] not in (b"\x03\xe8", b"\x03\xe9") or not _is_utf8(payload[2:]) or not payload
+    assert run([stream[index : index + step] for index in range(0, len(stream), step)]) == (events, code)
+
+
+def _is_utf8(text: bytes) -> bool:
+    try:
+        text.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def handshake(data: bytes) -> None:
+    """A request is a handshake or is refused with a status, and no answer lets a header in."""
+    try:
+        head = parse_request(data, max_headers=20, max_header_bytes=2048)
+        assert len(head.headers) <= 20
+        assert all(name == name.lower() and b"\n" not in value and b"\r" not in value for name, value in head.headers)
+        accept = accept_value(upgrade_key(head))
+        offered = offered_subprotocols(head.headers)
+        agreed = negotiate(
+            [value.decode("ascii") for name, value in head.headers if name == b"sec-websocket-extensions"]
+        )
+        offered_token(offered)
+        selected = select_subprotocol(offered, ["chat"])
+        answer = response_101(accept, selected, None if agreed is None else agreed.response, [])
+        assert answer.count(b"\r\n\r\n") == 1
+        assert answer.count(b"\r\n") == 5 + (selected is not None) + (agreed is not None)
+    except HandshakeError as error:
+        assert 400 <= error.status < 500  # noqa: PT017 - either outcome is right
+        answer = response_error(error.status, error.headers, error.reason)
+        assert answer.count(b"\r\n\r\n") == 1
+
+
+def extensions(data: bytes) -> None:
+    """Whatever stands in Sec-WebSocket-Extensions, the answer is one of ours or none."""
+    agreed = negotiate(data.decode("latin-1").split("\n"))
+    if agreed is not None:
+        assert 8 <= agreed.server_bits <= 15
+        assert 8 <= agreed.client_bits <= 15
+        assert negotiate([agreed.response]) is not None
+        agreed.inflater(MAX_PAYLOAD)
+
+
+def inflate(data: bytes) -> None:
+    """Whatever is inflated ends at the limit, and the same in pieces as at once."""
+
+    def run(pieces: list[bytes]) -> bytes | int:
+        inflater = Inflater(MAX_PAYLOAD)
+        try:
+            parts = [inflater.inflate(piece, last=False) for piece in pieces]
+            return b"".join([*parts, inflater.inflate(b"", last=True)])
+        except ProtocolError as error:
+            return int(error.code)
+
+    whole = run([data])
+    assert whole in (1007, 1008, 1009) if isinstance(whole, int) else len(whole) <= MAX_PAYLOAD
+    assert run([data[index : index + 3] for index in range(0, len(data), 3)]) == whole
+
+
+def text(data: bytes) -> None:
+    """Text from a peer becomes a value, a control message or an error of ours."""
+    try:
+        data.decode()
+    except UnicodeDecodeError:
+        return
+    try:
+        decode_text(data)
+    except InvalidMessage as error:
+        assert error.reason  # noqa: PT017 - either outcome is right
+    control(data)
+
+
+def control(data: bytes) -> None:
+    """A control message has a kind or is ignored; the application's text never is one, and comes out as it went in."""
+    if is_control(data):
+        decoded = decode_control(data)
+        assert decoded is None or type(decoded[0]) is str
+    message = Prepared(TEXT, data)
+    sent = (message.escaped or message).payload
+    assert not is_control(sent)
+    assert unescape(sent) == data
+
+
+def envelope(data: bytes) -> None:
+    """What arrives from a broker is an envelope or garbage, and an envelope can be sent again."""
+    try:
+        decoded = decode_envelope(data)
+    except GarbageError:
+        return
+    assert isinstance(decoded, Envelope)
+    assert decode_envelope(encode_envelope(decoded)) == decoded
+
+
+TARGETS: dict[str, Callable[[bytes], None]] = {
+    target.__name__: target for target in (parser, handshake, extensions, inflate, text, control, envelope)
+}
+"""By name; each has its folder below ``corpus``."""
