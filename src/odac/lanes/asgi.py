@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from collections import deque
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -77,8 +76,16 @@ class AsgiDoorway:
     async def serve(self, connection: Connection, handle: Callable[[], Awaitable[None]]) -> None:
         """Run the handler beside the loop that receives."""
         handler = asyncio.ensure_future(handle())
+        lane = cast("AsgiLane", connection.lane)
+        lane.receiver = asyncio.current_task()
         try:
-            await cast("AsgiLane", connection.lane).receive_all()
+            try:
+                await lane.receive_all()
+            except asyncio.CancelledError:
+                if not lane.aborted:
+                    raise
+                cast("asyncio.Task[Any]", lane.receiver).uncancel()
+            lane.receiver = None
             await handler
         except asyncio.CancelledError:
             handler.cancel()
@@ -102,11 +109,15 @@ class AsgiLane:
         "_rate_start",
         "_readable",
         "_receive",
+        "_receiving",
         "_send",
         "_size",
+        "_steps",
         "_timer",
         "_writer",
         "_writing",
+        "aborted",
+        "receiver",
     )
 
     pings: Final = False
@@ -117,13 +128,19 @@ class AsgiLane:
         self._send = send
         self._limits = limits
         self._connection: Connection = cast("Connection", None)  # attach() follows at once
+        # uvicorn's own send() waits for nothing but room in its buffer, so that it may be begun outside a task, and a
+        # room of a thousand does not take a thousand tasks a message. What others do in send() is theirs to know.
+        self._steps = type(getattr(send, "__self__", None)).__module__.startswith("uvicorn.")
         self._queue: deque[Prepared] = deque()
         self._size = 0
         self._writer: asyncio.Task[None] | None = None
         self._ending: tuple[int, str] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._over = False
+        self.receiver: asyncio.Task[Any] | None = None  # the server's task while it takes what the client sends
+        self.aborted = False
         self._writing = False
+        self._receiving = False
         self._readable: asyncio.Event | None = None
         self._rate_count = 0
         self._rate_start = 0.0
@@ -147,13 +164,11 @@ class AsgiLane:
                 continue
             connection.alive = True
             connection.corked = True
+            self._receiving = True
             try:
                 if rate is None or not self._is_too_fast(rate):
                     text = message.get("text")
-                    if text is not None:
-                        payload = text.encode()
-                    else:
-                        payload = message.get("bytes") or b""
+                    payload = text.encode() if text is not None else message.get("bytes") or b""
                     if len(payload) > max_payload:
                         connection.too_big(len(payload))
                     elif text is not None:
@@ -162,6 +177,7 @@ class AsgiLane:
                         connection.inbox.deliver(payload)
             finally:
                 connection.uncork()
+                self._receiving = False
             if not self._writing and (self._queue or self._ending is not None):
                 await self._write_all()
             if self._readable is not None and not self._readable.is_set():
@@ -215,14 +231,25 @@ class AsgiLane:
         return self._size
 
     def _start_writing(self) -> None:
-        # While the chunk is handled, the receiving task itself writes afterwards.
-        if not self._writing and self._writer is None and not self._connection.corked:
-            loop = self._connection.delivery.loop
-            if sys.version_info >= (3, 12):
-                writer = asyncio.Task(self._write_in_task(), loop=loop, eager_start=True)
-            else:
-                writer = loop.create_task(self._write_in_task())
-            self._writer = None if writer.done() else writer
+        # While a chunk is handled, the receiving task itself writes afterwards.
+        if self._writing or self._writer is not None or self._receiving:
+            return
+        loop = self._connection.delivery.loop
+        if self._steps:
+            writing = self._write_all()
+            try:
+                waiting = writing.send(None)
+            except StopIteration:
+                return
+            self._writer = loop.create_task(self._resume(writing, waiting))
+        else:
+            self._writer = loop.create_task(self._write_in_task())
+
+    async def _resume(self, writing: Coroutine[Any, Any, None], waiting: object) -> None:
+        try:
+            await _Resumed(writing, waiting)
+        finally:
+            self._writer = None
 
     async def _write_in_task(self) -> None:
         try:
@@ -245,15 +272,16 @@ class AsgiLane:
                 if queue:  # abort() empties it
                     queue.popleft()
                     self._size -= len(message.frame)
-                if not queue:
+                if not queue and self._connection.backlog is not None:
                     self._connection.go_on()
             if self._ending is not None and not self._over:
                 code, reason = self._ending
                 self._over = True
                 await send({"type": "websocket.close", "code": int(code), "reason": reason})
-                self._lost(code, reason)
+                self._lose_soon(code, reason)
         except (OSError, RuntimeError):  # the client is gone: servers say it in one of these ways
-            self._lost(CloseCode.ABNORMAL, "")
+            self._over = True
+            self._lose_soon(CloseCode.ABNORMAL, "")
         finally:
             self._writing = False
 
@@ -269,18 +297,26 @@ class AsgiLane:
     def expect_end(self) -> None:
         """Give up when the close timeout is over."""
         if self._timer is None:
-            self._timer = self._connection.delivery.loop.call_later(self._limits.close_timeout, self.abort)
+            self._timer = self._connection.delivery.loop.call_later(self._limits.close_timeout, self._give_up)
+
+    def _give_up(self) -> None:
+        self._connection.unanswered()
+        self.abort()
 
     def abort(self) -> None:
-        """End at once, as far as plain ASGI can: the server is told to close and nothing is waited for."""
-        self._queue.clear()
+        """End at once, as far as plain ASGI can: the app returns, and the server under it closes."""
         self._size = 0
-        if self._ending is None:
-            self._ending = (CloseCode.INTERNAL_ERROR, "")
-            self._start_writing()
-        if self._writer is not None and self._over:
-            self._writer.cancel()
         self._lost(CloseCode.ABNORMAL, "")
+        if self._writer is not None:
+            self._writer.cancel()
+        if self.receiver is not None and self.receiver is not asyncio.current_task():
+            # The peer may neither send nor read ever again, so that receive() and send() may never return.
+            self.aborted = True
+            self.receiver.cancel()
+
+    def _lose_soon(self, code: int, reason: str) -> None:
+        # Not now: close listeners must not run in the middle of a delivery, nor within the application's close().
+        self._connection.delivery.loop.call_soon(self._lost, code, reason)
 
     def _lost(self, code: int, reason: str) -> None:
         if self._timer is not None:
@@ -290,3 +326,26 @@ class AsgiLane:
         self._queue.clear()
         self.resume_reading()
         self._connection.lost(*(self._ending or (code, reason)))
+
+
+class _Resumed:
+    """Goes on with a coroutine that was begun outside a task and has come to wait for something."""
+
+    __slots__ = ("_coroutine", "_waiting")
+
+    def __init__(self, coroutine: Coroutine[Any, Any, None], waiting: object) -> None:
+        self._coroutine = coroutine
+        self._waiting = waiting
+
+    def __await__(self) -> Generator[object, Any, None]:
+        waiting = self._waiting
+        try:
+            while True:
+                try:
+                    value = yield waiting
+                except BaseException as error:
+                    waiting = self._coroutine.throw(error)
+                else:
+                    waiting = self._coroutine.send(value)
+        except StopIteration:
+            return
