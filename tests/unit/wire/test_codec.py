@@ -122,7 +122,7 @@ def deep() -> list[Any]:
         (1 + 2j, "this complex"),
         ({(1, 2): 3}, "this dict: Only dicts with str-like or number-like keys"),
         ("\ud800", "this str: it holds a lone surrogate"),
-        (Text("\udfff"), "this Text: it holds a lone surrogate"),
+        (Text("\udfff"), "this str: it holds a lone surrogate"),
         ({"a": "\ud800"}, "this dict: it holds a lone surrogate"),
         (circle(), "this list: it is nested too deeply"),
         (deep(), "this list: it is nested too deeply"),
