@@ -93,7 +93,7 @@ class Gate:
         """Take one handshake through all gates, and its connection through the handler."""
         refusal = ((route.origins if route is not None else None) or self._origins).refusal(scope)
         if refusal is not None:
-            logger.info("%s: a handshake was refused with 403: %s", scope["path"][:200], refusal)
+            logger.info("a handshake for %r was refused with 403: %s", scope["path"][:200], refusal)
             await doorway.refuse(403, "This origin may not connect.")
             return
         if route is None:
@@ -137,12 +137,18 @@ class Gate:
         v1 = subprotocol == SUBPROTOCOL
         # Counted from here until the transport is gone, so that what is refused behind the upgrade counts as well.
         self._hub.population += 1
-        connection = await doorway.open(self._hub, route.policy, subprotocol, v1=v1, compression=self._compression)
-        if connection is None:
-            self._hub.population -= 1
-            return
         if ip:
             self._by_ip[ip] = self._by_ip.get(ip, 0) + 1
+        connection: Connection | None = None
+        try:
+            connection = await doorway.open(self._hub, route.policy, subprotocol, v1=v1, compression=self._compression)
+        finally:
+            if connection is None:
+                self._hub.population -= 1
+                self._forget_ip(ip)
+        if connection is None:
+            return
+        if ip:
             connection.on_release = lambda: self._forget_ip(ip)
         scope["path_params"] = parameters
         visitor = _Visitor(self._hub, connection)
@@ -150,8 +156,14 @@ class Gate:
         context = Context(connection, request, self._auth.connection(request, visitor.recognized))
 
         async def handle() -> None:
-            if await self._pass(route, offered, context, visitor):
-                await connection.run_handler(lambda: route.handler(context))
+            try:
+                if await self._pass(route, offered, context, visitor):
+                    await connection.run_handler(lambda: route.handler(context))
+            except BaseException:
+                # A cancellation that nobody asked for, say: a gate awaited a task that was cancelled. Without an end
+                # the connection would stay open with nobody behind it.
+                connection.end(CloseCode.INTERNAL_ERROR, "internal error")
+                raise
 
         await doorway.serve(connection, handle)
 
