@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Callable, Coroutine
 from contextlib import AsyncExitStack
 from typing import Any
 
@@ -99,8 +99,8 @@ def test_connections_per_ip(lane: str, log: Log) -> None:
             # Another address has its own count, whatever it claims about proxies.
             for _ in range(2):
                 await stack.enter_async_context(Peer.connect(port, "/idle", source="127.0.0.2"))
+            forged = [("X-Forwarded-For", "10.0.0.1")]
             with pytest.raises(Refused):
-                forged = [("X-Forwarded-For", "10.0.0.1")]
                 await stack.enter_async_context(Peer.connect(port, "/idle", forged, source="127.0.0.2"))
             peers[0].writer.transport.abort()
             await until(lambda: app._hub.population == 3, "a place is free")
@@ -214,7 +214,7 @@ async def deaf(peer: Peer) -> None:
 
 
 @pytest.mark.parametrize("behave", [silent, deaf], ids=["silent", "deaf"])
-def test_pong_timeout(log: Log, behave: Callable[[Peer], Awaitable[None]]) -> None:
+def test_pong_timeout(log: Log, behave: Callable[[Peer], Coroutine[Any, Any, None]]) -> None:
     """Who answers pings stays however long it is idle; who does not is cut off after interval and timeout."""
     app = idle_app(Limits(ping_interval=0.2, pong_timeout=0.2))
 
