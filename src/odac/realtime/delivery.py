@@ -98,8 +98,9 @@ class Delivery:
             stop = start + 1
             while stop < count and log[stop].rooms == rooms and log[stop].within == within:
                 stop += 1
-            plain = message.escaped is None
             if stop - start == 1:
+                run = [message]
+                plain = message.escaped is None
                 data = message.frame
             else:
                 run = [entry.message for entry in log[start:stop]]
@@ -107,7 +108,9 @@ class Delivery:
                 data = b"".join([message.frame for message in run])
             members = self.members(rooms, within)
             if plain:
-                self._write_to_all(members, data, stop, apart)
+                crowd = self._write_to_all(members, data, stop, apart, alone=stop - start == count)
+                for outbox in crowd:
+                    outbox.lane.write(run)
             else:
                 for outbox in members:
                     if outbox.fd >= 0:  # it has everything before, by bare writes
@@ -129,12 +132,36 @@ class Delivery:
             outbox.touched = False
             outbox.restore()
 
-    def _write_to_all(self, members: Iterable[Outbox], data: bytes, stop: int, apart: dict[Outbox, None]) -> None:
+    def _write_to_all(
+        self, members: Iterable[Outbox], data: bytes, stop: int, apart: dict[Outbox, None], *, alone: bool
+    ) -> list[Outbox]:
+        """Write one run of the log by bare writes.
+
+        Args:
+            members: whom it is for.
+            data: the run's frames.
+            stop: where it ends in the log.
+            apart: gets those who are to be settled one by one.
+            alone: whether the run is the whole log.
+
+        Returns:
+            those whose lane takes no bare writes, but who need nothing else of the log: its ``write`` will do.
+        """
         write, size = os.write, len(data)
+        crowd: list[Outbox] = []
         for outbox in members:
             fd = outbox.fd
             if fd < 0:
-                apart[outbox] = None
+                if (
+                    alone
+                    and not outbox.touched
+                    and outbox.backlog is None
+                    and outbox.pending is None
+                    and outbox.is_open
+                ):
+                    crowd.append(outbox)
+                else:
+                    apart[outbox] = None
                 continue
             try:
                 sent = write(fd, data)
@@ -147,6 +174,7 @@ class Delivery:
                 outbox.touched = True
                 outbox.fd = -1
                 apart[outbox] = None
+        return crowd
 
     def members(self, rooms: tuple[str, ...], within: tuple[str, ...]) -> Iterable[Outbox]:
         """Everyone in any of the rooms (with none: everyone) who is in all of ``within``, once each."""

@@ -231,10 +231,15 @@ class Outbox:
 
     def is_in(self, entry: Entry) -> bool:
         """Whether a log entry is for this connection."""
+        rooms, within, _ = entry
         mine = self.memberships
-        if not any(room in mine for room in entry.rooms) if entry.rooms else not self.admitted:
-            return False
-        return all(room in mine for room in entry.within)
+        for room in rooms:
+            if room in mine:
+                break
+        else:
+            if rooms or not self.admitted:
+                return False
+        return not within or all(room in mine for room in within)
 
     def _variant(self, message: Prepared) -> Prepared:
         escaped = message.escaped
