@@ -102,8 +102,8 @@ class DirectLane(asyncio.Protocol):
                     continue
                 if rate is not None:
                     self._rate_count += 1
-                    if (self._rate_count > rate.max or self._rate_count == 1) and self._is_too_fast(rate):
-                        break
+                    if (self._rate_count > rate.max or self._rate_count == 1) and opcode != CLOSE and self._is_too_fast(rate):
+                        continue  # a close frame behind it must not be lost: the closing handshake waits for it
                 if opcode == TEXT:
                     connection.receive_text(payload)
                 elif opcode == BINARY:

@@ -43,9 +43,11 @@ def read_head(data: bytes, known: int, limits: Limits) -> Head:
         return Head.UNFINISHED
     if line > limits.max_header_bytes:
         raise HandshakeError(414, f"request line over {limits.max_header_bytes} bytes (max_header_bytes)")
-    # The common case in one comparison; the pattern would look at every byte of the line.
-    if not data.endswith(b" HTTP/1.1", 0, line) or end < 0:
-        _check_line(data, line)
+    found = _REQUEST_LINE.fullmatch(data, 0, line)
+    if found is None:
+        raise HandshakeError(400, "the first line is not an HTTP/1.1 request line")
+    if found[1] != b"1":
+        raise HandshakeError(505, "this server speaks HTTP/1.1")
     start = line + 2
     stop = end if end >= 0 else len(data)
     if stop - start > limits.max_header_bytes:
@@ -64,13 +66,6 @@ def read_head(data: bytes, known: int, limits: Limits) -> Head:
 def _check_beginning(data: bytes, limits: Limits) -> None:
     if len(data) > limits.max_header_bytes:
         raise HandshakeError(414, f"request line over {limits.max_header_bytes} bytes (max_header_bytes)")
-    if _BEGINS.match(data) is None:
+    # A line feed alone ends no line (RFC 9112 section 2.2 lets a server see it so); waiting for more would not help.
+    if _BEGINS.match(data) is None or b"\n" in data:
         raise HandshakeError(400, "the first line is not an HTTP/1.1 request line")
-
-
-def _check_line(data: bytes, line: int) -> None:
-    found = _REQUEST_LINE.fullmatch(data, 0, line)
-    if found is None:
-        raise HandshakeError(400, "the first line is not an HTTP/1.1 request line")
-    if found[1] != b"1":
-        raise HandshakeError(505, "this server speaks HTTP/1.1")

@@ -1,0 +1,396 @@
+"""``odac run`` in one process: what it serves, and what it refuses before the app ever hears of it."""
+
+from __future__ import annotations
+
+import http.client
+import json
+import re
+import socket
+import ssl
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import connect, unix_connect
+
+from tests.integration.running import DEADLINE, Running, until
+
+HANDSHAKE_TIMEOUT = 2.0
+
+APP = f"""
+from odac import Limits, Odac
+
+async def page(scope, receive, send):
+    if scope["type"] == "lifespan":
+        raise RuntimeError("no lifespan here")
+    if scope["type"] == "websocket":
+        await receive()
+        await send({{"type": "websocket.close"}})
+        return
+    body = b""
+    while (message := await receive())["type"] == "http.request":
+        body += message["body"]
+        if not message.get("more_body"):
+            break
+    await send({{"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]}})
+    await send({{"type": "http.response.body", "body": body}})
+
+app = Odac(http=page, limits=Limits(handshake_timeout={HANDSHAKE_TIMEOUT}, max_headers=40, max_header_bytes=4096))
+
+@app.route.ws("/echo", token=False)
+def echo(odac):
+    odac.ws.on("message", odac.ws.send)
+
+@app.route.ws("/whoami", token=False)
+def whoami(odac):
+    odac.ws.send({{"ip": odac.request.ip, "scheme": odac.request.scope["scheme"]}})
+"""
+
+HANDSHAKE = (
+    b"GET /echo HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n"
+)
+HELLO = b"\x81\x85\0\0\0\0hello"  # masked with zeros
+HELLO_BACK = b"\x81\x05hello"
+
+
+@pytest.fixture(scope="module", params=["uvloop", "asyncio"])
+def running(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Running]:
+    folder = tmp_path_factory.mktemp(request.param)
+    if request.param == "asyncio":
+        # The current directory comes first on the module path: here, uvloop is not installed.
+        (folder / "uvloop.py").write_text("raise ImportError('not here')\n")
+    with Running(folder, APP, "--log-level", "debug") as running:
+        yield running
+        assert running.stop() == 0
+        assert "Traceback" not in running.text
+
+
+class Raw:
+    """A client that sends what it likes."""
+
+    def __init__(self, running: Running) -> None:
+        self._socket = socket.create_connection(("127.0.0.1", running.port), timeout=DEADLINE)
+        self.received = b""
+
+    def __enter__(self) -> Raw:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._socket.close()
+
+    def send(self, data: bytes) -> None:
+        self._socket.sendall(data)
+
+    def take_until(self, end: bytes) -> bytes:
+        """What comes, up to these bytes and with them."""
+        while end not in self.received:
+            data = self._socket.recv(65_536)
+            assert data, f"closed after {self.received!r}"
+            self.received += data
+        taken, self.received = self.received[: self.received.index(end) + len(end)], self.received.partition(end)[2]
+        return taken
+
+    def take_all(self) -> bytes:
+        """What comes until the server closes."""
+        try:
+            while data := self._socket.recv(65_536):
+                self.received += data
+        except ConnectionResetError:
+            pass
+        return self.received
+
+
+def answer(running: Running, request: bytes) -> bytes:
+    with Raw(running) as client:
+        client.send(request)
+        return client.take_all()
+
+
+def test_it_says_where_things_are(running: Running) -> None:
+    text = running.text
+    assert re.search(r"^app:app on http://127\.0\.0\.1:\d+ \(Ctrl-C stops it\)$", text, re.MULTILINE), text
+    assert f"client script  {running.url}/odac/odac.js" in text
+    assert re.search(r"routes +/echo$", text, re.MULTILINE), text
+    connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=DEADLINE)
+    connection.request("GET", "/odac/odac.js")
+    script = connection.getresponse()
+    assert script.status == 200
+    assert b"Odac" in script.read()
+    connection.close()
+
+
+def test_messages_go_back_and_forth(running: Running) -> None:
+    with running.connect("/echo") as client:
+        client.send("hello")
+        assert client.recv(DEADLINE) == "hello"
+
+
+@pytest.mark.parametrize("pieces", [1, 2, 7, 10_000], ids=lambda count: f"{count} pieces")
+def test_frames_right_behind_the_handshake_arrive(running: Running, pieces: int) -> None:
+    """uvicorn drops what is in one segment with the handshake."""
+    with Raw(running) as client:
+        data = HANDSHAKE + b"\r\n" + HELLO * 3
+        step = max(1, len(data) // pieces)
+        for start in range(0, len(data), step):
+            client.send(data[start : start + step])
+        assert client.take_until(b"\r\n\r\n").startswith(b"HTTP/1.1 101 ")
+        assert client.take_until(HELLO_BACK * 3) == HELLO_BACK * 3
+
+
+def test_a_handshake_on_a_connection_that_has_carried_requests(running: Running) -> None:
+    with Raw(running) as client:
+        for _ in range(3):
+            client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
+            assert client.take_until(b"abc").startswith(b"HTTP/1.1 200 ")
+        client.send(HANDSHAKE + b"\r\n" + HELLO)
+        assert client.take_until(b"\r\n\r\n").startswith(b"HTTP/1.1 101 ")
+        assert client.take_until(HELLO_BACK) == HELLO_BACK
+
+
+def test_requests_in_one_segment_and_in_pieces(running: Running) -> None:
+    one = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
+    with Raw(running) as client:
+        client.send(one * 5 + one[:20])
+        for _ in range(5):
+            assert client.take_until(b"abc").startswith(b"HTTP/1.1 200 ")
+        client.send(one[20:])
+        assert client.take_until(b"abc").startswith(b"HTTP/1.1 200 ")
+        for byte in b"\r\n" + one:  # RFC 9112 section 2.2: an empty line before the request line is ignored
+            client.send(bytes([byte]))
+        assert client.take_until(b"abc").startswith(b"HTTP/1.1 200 ")
+
+
+def test_a_handshake_right_behind_a_request_ends_the_connection(running: Running) -> None:
+    """Its answer would have to overtake the request's."""
+    received = answer(running, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + HANDSHAKE + b"\r\n" + HELLO)
+    assert received.startswith(b"HTTP/1.1 200 ")
+    assert b" 101 " not in received
+
+
+LONG = b"x" * 4097
+MANY = b"".join(b"h%d: v\r\n" % index for index in range(41))
+
+
+@pytest.mark.parametrize(
+    ("request_", "status"),
+    [
+        pytest.param(b"nonsense\r\n\r\n", 400, id="one-word"),
+        pytest.param(b"\x16\x03\x01\x02\x00\x01\x00", 400, id="TLS-to-plain-port"),
+        pytest.param(b"GET /\r\n\r\n", 400, id="no-version"),
+        pytest.param(b"GET  / HTTP/1.1\r\n\r\n", 400, id="two-spaces"),
+        pytest.param(b"GET / HTTP/1.1\nHost: x\n\n", 400, id="bare-LF"),
+        pytest.param(b"GET / HTTP/2.0\r\nHost: x\r\n\r\n", 505, id="HTTP/2.0"),
+        pytest.param(b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n", 505, id="HTTP/2-preface"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost x\r\n\r\n", 400, id="header-without-colon"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\n folded\r\n\r\n", 400, id="folded-header"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost : x\r\n\r\n", 400, id="space-before-colon"),
+        pytest.param(b"GET /" + LONG + b" HTTP/1.1\r\nHost: x\r\n\r\n", 414, id="long-path"),
+        pytest.param(b"GET /" + LONG, 414, id="long-path-unfinished"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\na: " + LONG + b"\r\n\r\n", 431, id="long-header"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\na: " + LONG, 431, id="long-header-unfinished"),
+        pytest.param(b"GET / HTTP/1.1\r\n" + MANY + b"\r\n", 431, id="many-headers"),
+        pytest.param(b"GET / HTTP/1.1\r\n" + MANY, 431, id="many-headers-unfinished"),
+        pytest.param(HANDSHAKE + MANY + b"\r\n", 431, id="handshake-many-headers"),
+        pytest.param(HANDSHAKE + b"a: " + LONG + b"\r\n\r\n", 431, id="handshake-long-header"),
+        pytest.param(HANDSHAKE.replace(b"GET", b"POST") + b"\r\n", 405, id="handshake-POST"),
+        pytest.param(HANDSHAKE.replace(b"13", b"8") + b"\r\n", 426, id="handshake-version-8"),
+        pytest.param(HANDSHAKE.replace(b"HTTP/1.1", b"HTTP/1.0") + b"\r\n", 400, id="handshake-HTTP/1.0"),
+        pytest.param(HANDSHAKE.replace(b"Connection: Upgrade\r\n", b"") + b"\r\n", 400, id="handshake-no-Connection"),
+        pytest.param(re.sub(rb"Sec-WebSocket-Key.*\r\n", b"", HANDSHAKE) + b"\r\n", 400, id="handshake-no-key"),
+        pytest.param(HANDSHAKE.replace(b"/echo", b"/nowhere") + b"\r\n", 403, id="handshake-that-the-app-declines"),
+    ],
+)
+def test_what_is_refused(running: Running, request_: bytes, status: int) -> None:
+    received = answer(running, request_)
+    assert received.startswith(b"HTTP/1.1 %d " % status), received[:200]
+    assert b"\r\nconnection: close\r\n" in received.lower()
+    with running.connect("/echo") as client:
+        client.send("still there")
+        assert client.recv(DEADLINE) == "still there"
+
+
+def test_the_answer_reaches_a_client_that_still_sends(running: Running) -> None:
+    """Closing while there are bytes to read would reset the connection, and take the answer with it."""
+    with Raw(running) as client:
+        client.send(b"GET / HTTP/1.1\r\n" + b"".join(b"h%d: v\r\n" % index for index in range(20_000)))
+        assert client.take_until(b"(max_header_bytes)").startswith(b"HTTP/1.1 431 ")
+
+
+@pytest.mark.parametrize(
+    "kind", ["nothing", "half a request line", "half a handshake", "a byte at a time", "half of a second request"]
+)
+def test_slow_clients_are_closed_in_time(running: Running, kind: str) -> None:
+    """From the first byte on, in all: a byte now and then does not buy more time."""
+    clients = 50
+    until(lambda: running.open_files() < 40, "files of earlier tests are closed")
+    before = running.open_files()
+    raw = [Raw(running) for _ in range(clients)]
+    ended = threading.Event()
+    started = time.monotonic()
+    try:
+        if kind == "half a request line":
+            for client in raw:
+                client.send(b"GET /ec")
+        elif kind == "half a handshake":
+            for client in raw:
+                client.send(HANDSHAKE)
+        elif kind == "half of a second request":
+            for client in raw:
+                client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
+                client.take_until(b"abc")
+            started = time.monotonic()
+            for client in raw:
+                client.send(b"POST / HTTP/1.1\r\nHo")
+        elif kind == "a byte at a time":
+            drip = threading.Thread(target=_drip, args=(raw, ended))
+            drip.start()
+        for client in raw:
+            assert client.take_all() == b""
+        took = time.monotonic() - started
+        assert took <= HANDSHAKE_TIMEOUT + 1 + (DEADLINE / 10), f"{took:.2f} s"
+        assert took >= HANDSHAKE_TIMEOUT * 0.9
+        until(lambda: running.open_files() <= before, "file descriptors are back at the baseline")
+    finally:
+        ended.set()
+        for client in raw:
+            client.__exit__()
+
+
+def _drip(clients: list[Raw], ended: threading.Event) -> None:
+    for index in range(len(HANDSHAKE)):
+        for client in clients:
+            try:
+                client.send(HANDSHAKE[index : index + 1])
+            except OSError:
+                return
+        if ended.wait(0.2):
+            return
+
+
+def test_a_thousand_bytes_at_once_cost_no_more_in_single_bytes(running: Running) -> None:
+    with Raw(running) as client:
+        client._socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        for byte in HANDSHAKE + b"cookie: " + b"c" * 1000 + b"\r\n\r\n" + HELLO:
+            client.send(bytes([byte]))
+        assert client.take_until(b"\r\n\r\n").startswith(b"HTTP/1.1 101 ")
+        assert client.take_until(HELLO_BACK) == HELLO_BACK
+
+
+def test_small_messages_are_not_held_back(running: Running) -> None:
+    """Nagle's algorithm is off: a hundred turns of two small messages each are no hundred delays of 40 ms."""
+    with running.connect("/echo") as client:
+        begun = time.monotonic()
+        for _ in range(50):
+            client.send("one")
+            client.send("two")
+            assert client.recv(DEADLINE) == "one"
+            assert client.recv(DEADLINE) == "two"
+        assert time.monotonic() - begun < 50 * 0.040
+
+
+@pytest.mark.parametrize("messages", [100, 101], ids=["at the limit", "past it"])
+def test_a_close_frame_counts_when_the_rate_limit_is_reached(running: Running, messages: int) -> None:
+    """The closing handshake is over at once, not when its time is."""
+    with Raw(running) as client:
+        client.send(HANDSHAKE + b"\r\n")
+        client.take_until(b"\r\n\r\n")
+        begun = time.monotonic()
+        client.send(HELLO * messages + b"\x88\x82\0\0\0\0\x03\xe8")
+        code = client.take_all().removeprefix(HELLO_BACK * 100)[2:4]
+        assert int.from_bytes(code) == (1000 if messages == 100 else 1008)
+        assert time.monotonic() - begun < 5
+
+
+# ---- other ways to listen
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+def test_tls(tmp_path: Path, authority: trustme.CA) -> None:
+    issued = authority.issue_cert("127.0.0.1")
+    issued.private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    with Running(tmp_path, APP, "--ssl-certfile", "both.pem") as running:
+        assert running.url.startswith("https://")
+        with running.connect("/whoami", ssl=context) as client:
+            assert json.loads(client.recv(DEADLINE))["scheme"] == "wss"
+        # One that never finishes its TLS handshake has no more time than one that never finishes its request.
+        with Raw(running) as client:
+            begun = time.monotonic()
+            client.send(b"\x16\x03\x01")
+            client.take_all()
+            assert time.monotonic() - begun < HANDSHAKE_TIMEOUT + 3
+        with running.connect("/echo", ssl=context) as client:
+            running.stop()
+            with pytest.raises(ConnectionClosed) as closed:
+                client.recv(DEADLINE)
+            assert closed.value.rcvd is not None
+            assert closed.value.rcvd.code == 1001
+
+
+def test_a_unix_socket(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with Running(tmp_path, APP, "--uds", str(path)) as running:
+        assert f"unix:{path}" in running.text
+        with unix_connect(str(path), "ws://localhost/echo") as client:
+            client.send("hello")
+            assert client.recv(DEADLINE) == "hello"
+        assert running.stop() == 0
+        assert not path.exists()
+
+
+def test_the_socket_of_a_server_that_crashed_is_taken_over(tmp_path: Path) -> None:
+    path = tmp_path / "s"
+    with Running(tmp_path, APP, "--uds", str(path)) as running:
+        running.process.kill()
+        running.wait()
+        assert path.exists()
+    with Running(tmp_path, APP, "--uds", str(path)) as running:
+        with unix_connect(str(path), "ws://localhost/echo"):
+            pass
+        with Running(tmp_path, "", "--uds", str(path), ready=False) as second:
+            assert second.wait() == 1
+            assert "in use" in second.text
+
+
+@pytest.mark.parametrize(
+    ("arguments", "ip", "scheme"),
+    [
+        pytest.param((), "127.0.0.1", "ws", id="off"),
+        pytest.param(("--proxy-headers",), "198.51.100.7", "wss", id="on"),
+        pytest.param(("--proxy-headers", "--forwarded-allow-ips", "192.0.2.1"), "127.0.0.1", "ws", id="untrusted-peer"),
+        pytest.param(("--proxy-headers", "--forwarded-allow-ips", "127.0.0.0/8"), "198.51.100.7", "wss", id="network"),
+    ],
+)
+def test_proxy_headers(tmp_path: Path, arguments: tuple[str, ...], ip: str, scheme: str) -> None:
+    headers = {"X-Forwarded-For": "203.0.113.9, 198.51.100.7", "X-Forwarded-Proto": "https"}
+    with (
+        Running(tmp_path, APP, *arguments) as running,
+        connect(f"ws{running.url.removeprefix('http')}/whoami", additional_headers=headers) as client,
+    ):
+        assert json.loads(client.recv(DEADLINE)) == {"ip": ip, "scheme": scheme}
+
+
+def test_run_from_a_program(tmp_path: Path) -> None:
+    """``odac.server.run(app)``, with the object itself; it returns after an orderly stop."""
+    source = APP + (
+        "\nif __name__ == '__main__':\n    from odac.server import run\n    run(app, port=0)\n    print('returned')\n"
+    )
+    (tmp_path / "program.py").write_text(source)
+    starter = "import runpy, sys; runpy.run_path('program.py', run_name='__main__')"
+    with Running(tmp_path, "", target="unused", ready=False, command=("-c", starter)) as running:
+        url = running.line(r"on (http://\S+)")[1]
+        with connect(f"ws{url.removeprefix('http')}/echo") as client:
+            client.send("hello")
+            assert client.recv(DEADLINE) == "hello"
+        assert running.stop() == 0
+        assert "returned" in running.text
