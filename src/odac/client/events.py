@@ -10,7 +10,7 @@ from typing import Final
 from odac.errors import Disconnected
 from odac.realtime.listeners import Handler, fit
 
-__all__ = ["EVENTS", "Events"]
+__all__ = ["ERRORS", "EVENTS", "Events"]
 
 logger = logging.getLogger("odac.client")
 
@@ -19,6 +19,9 @@ EVENTS: Final = {"open": 0, "message": 1, "close": 2, "error": 1, "reconnecting"
 
 WAITING: Final = 16
 """Messages that wait for the listeners, and as many for ``receive()``; past it reading pauses and TCP tells the server."""
+
+ERRORS: Final = 256
+"""Events that may wait before further errors are dropped."""
 
 
 class Events:
@@ -73,8 +76,8 @@ class Events:
     # From the connection
 
     def post(self, event: str, *arguments: object) -> None:
-        """An event has happened."""
-        if self._ended is None:
+        """An event has happened. Of errors at most :data:`ERRORS` wait: a loop that sends and is refused makes many."""
+        if self._ended is None and not (event == "error" and len(self._queue) >= ERRORS):
             self._queue.append((event, arguments))
             self._changed.set()
 

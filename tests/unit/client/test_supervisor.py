@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from odac.client.errors import HandshakeRefused
+from odac.client.events import ERRORS
 from odac.client.fetch import Answer
 from odac.client.pending import MAX_MESSAGES
 from odac.errors import Disconnected
@@ -561,6 +562,22 @@ def test_the_queue_refuses_what_does_not_fit() -> None:
             assert log.of("error") == [("BufferError",)] * 2
             await network.clock.advance(3)
             assert network.socket.written == [str(number) for number in range(MAX_MESSAGES)]
+
+    run(test())
+
+
+def test_a_loop_that_is_refused_takes_no_memory() -> None:
+    async def test() -> None:
+        network = FakeNetwork()
+        client = network.client()
+        log = Log(client)
+        async with client:
+            network.socket.end(1006)
+            await idle()
+            assert sum(map(bool, (client.send("x") for _ in range(10_000)))) == MAX_MESSAGES
+            await until(lambda: log.of("error"))
+            await idle()
+            assert 0 < len(log.of("error")) <= ERRORS
 
     run(test())
 
