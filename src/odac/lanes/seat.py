@@ -25,6 +25,7 @@ from odac.wire.handshake import (
     response_error,
     upgrade_key,
 )
+from odac.wire.message import Prepared
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -38,6 +39,7 @@ __all__ = ["WebSocketProtocol"]
 logger = logging.getLogger("uvicorn.error")
 
 _END_OF_HEAD = b"\r\n\r\n"
+_NO_OPCODE = 0xF
 
 
 class WebSocketProtocol(asyncio.Protocol):
@@ -180,7 +182,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._end(CloseCode.INTERNAL_ERROR, "internal error")
         else:
             if not self._answered and not self._gone:
-                logger.error("the ASGI app returned without answering the handshake of %s", scope["path"])
+                logger.error("the ASGI app returned without answering the handshake for %r", scope["path"][:200])
             self._end(CloseCode.NORMAL, "")
 
     def _end(self, code: CloseCode, reason: str) -> None:
@@ -206,7 +208,8 @@ class WebSocketProtocol(asyncio.Protocol):
         lane = DirectLane(self.transport, policy.limits, negotiated, self.connections)
         connection = Connection(hub, lane, policy, v1=v1)
         lane.attach(connection)
-        lane.write_bytes(self._response(subprotocol, negotiated.response if negotiated else None, ()))
+        # With what the gates and the handler send at once, the answer goes out in one system call.
+        connection.put(_Upgrade(self._response(subprotocol, negotiated.response if negotiated else None, ())))
         self.connections.discard(self)
         early, self._received = self._received, b""
         if early:
@@ -259,6 +262,16 @@ class WebSocketProtocol(asyncio.Protocol):
 
     async def _send(self, message: dict[str, Any]) -> None:
         await self._plain().send(message)
+
+
+class _Upgrade(Prepared):
+    """The answer that opens a connection, as the first thing that it is sent."""
+
+    __slots__ = ()
+
+    def __init__(self, response: bytes) -> None:
+        super().__init__(_NO_OPCODE, b"")
+        self.frame = response
 
 
 def _address(transport: asyncio.Transport, name: str) -> tuple[str, int | None] | None:
