@@ -52,7 +52,7 @@ class DirectLane(asyncio.Protocol):
         "fd",
     )
 
-    pings: Final = True
+    pings = True
 
     def __init__(
         self, transport: asyncio.Transport, limits: Limits, deflate: Negotiated | None, peers: set[Any]
@@ -102,7 +102,11 @@ class DirectLane(asyncio.Protocol):
                     continue
                 if rate is not None:
                     self._rate_count += 1
-                    if (self._rate_count > rate.max or self._rate_count == 1) and opcode != CLOSE and self._is_too_fast(rate):
+                    if (
+                        (self._rate_count > rate.max or self._rate_count == 1)
+                        and opcode != CLOSE
+                        and self._is_too_fast(rate)
+                    ):
                         continue  # a close frame behind it must not be lost: the closing handshake waits for it
                 if opcode == TEXT:
                     connection.receive_text(payload)
@@ -140,7 +144,8 @@ class DirectLane(asyncio.Protocol):
         try:
             code, reason = parse_close(payload)
         except ProtocolError as error:
-            self._fail(error)
+            self._connection.broken(error)
+            self._part(error.code, error.reason)  # it has said that it sends nothing more, however badly
             return
         if self._connection.backlog is not None:
             self._connection.discard()  # who closes does not read on
@@ -188,10 +193,6 @@ class DirectLane(asyncio.Protocol):
             data = messages[0].frame
         else:
             data = b"".join([message.frame for message in messages])
-        self.write_bytes(data)
-
-    def write_bytes(self, data: bytes) -> None:
-        """Write bytes that are framed already."""
         socket = self._socket
         if socket >= 0:
             try:

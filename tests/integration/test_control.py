@@ -1,0 +1,173 @@
+"""Control messages: for clients that offered ``odac.v1``, and never for others."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+from websockets.sync.client import ClientConnection
+
+from odac import Context, Limits, Odac
+from tests.integration.harness import OpenRoutes, Probe, Server, closing, everybody
+
+SEPARATOR = "\x1e"
+
+
+def build(probe: Probe) -> Odac:
+    app = Odac(secret="x" * 32, limits=Limits(ping_interval=0.2, pong_timeout=0.3))
+    ws = OpenRoutes(app)
+
+    @ws("/talk")
+    def talk(odac: Context) -> None:
+        odac.ws.join("all")
+        odac.ws.on("close", lambda code: probe("close", code))
+        odac.ws.on("pong", lambda: probe("pong"))
+
+        @odac.ws.on("message")
+        def answer(data: Any) -> None:
+            probe("message", data)
+            odac.ws.send(data)
+            odac.ws.to("all").send(data)
+
+        probe("connection", odac.ws)
+
+    @ws("/greets")
+    def greets(odac: Context) -> None:
+        odac.ws.send("from the handler")
+
+    app.route.auth.ws("/refused", greets, token=False)
+    return app
+
+
+def control(client: ClientConnection) -> Any:
+    """The next message, which is a control message."""
+    message = str(client.recv(5))
+    assert message[0] == SEPARATOR
+    assert message[1] != SEPARATOR
+    return json.loads(message[1:])
+
+
+def application(client: ClientConnection) -> str | bytes:
+    """The next message that is no ping."""
+    while (message := client.recv(5)) == '\x1e["ping"]':
+        client.send('\x1e["pong"]')
+    return message
+
+
+def test_hello_comes_first(server: Server, probe: Probe) -> None:
+    with server.connect("/greets", v1=True) as client:
+        assert client.subprotocol == "odac.v1"
+        kind, facts = control(client)
+        assert client.recv(5) == "from the handler"
+    assert kind == "hello"
+    assert facts == {"id": facts["id"], "ping": 0.2, "version": 1}
+    with server.connect("/talk", v1=True) as client:
+        assert control(client)[1]["id"] == probe.get("connection").id
+
+
+def test_who_is_refused_is_not_greeted(server: Server) -> None:
+    with server.connect("/refused", v1=True) as client:
+        assert closing(client)[0] == 4001
+
+
+def test_who_did_not_offer_it_gets_nothing_of_the_kind(server: Server) -> None:
+    with server.connect("/greets", token=True) as client:
+        assert client.subprotocol is not None
+        assert client.subprotocol.startswith("odac-token-")
+        assert client.recv(5) == "from the handler"
+        with pytest.raises(TimeoutError):  # longer than two pings
+            client.recv(0.5)
+
+
+@pytest.mark.parametrize("text", ["\x1e", "\x1e[1]", '\x1e["hello"]', "\x1e\x1e", "\x1etext", "plain", "pla\x1ein"])
+def test_text_that_begins_with_the_separator_is_the_applications(server: Server, probe: Probe, text: str) -> None:
+    """It arrives as it was sent, whoever sends it and whoever gets it, directly and through a room."""
+    with everybody(server.connect("/talk", v1=True), server.connect("/talk")) as (v1, plain):
+        assert control(v1)[0] == "hello"
+        escaped = SEPARATOR + text if text.startswith(SEPARATOR) else text
+        v1.send(escaped)
+        assert probe.get("message") == text
+        assert [application(v1), application(v1)] == [escaped, escaped]
+        assert plain.recv(5) == text
+        plain.send(text)
+        assert probe.get("message") == text
+        assert [plain.recv(5), plain.recv(5)] == [text, text]
+        assert application(v1) == escaped
+
+
+def test_binary_is_never_escaped(server: Server) -> None:
+    with server.connect("/talk", v1=True) as client:
+        control(client)
+        client.send(b"\x1e[1]")
+        assert application(client) == b"\x1e[1]"
+
+
+def test_a_ping_is_answered(server: Server) -> None:
+    with server.connect("/talk", v1=True) as client:
+        control(client)
+        client.send('\x1e["ping"]')
+        assert application(client) == '\x1e["pong"]'
+
+
+def test_a_pong_is_an_event(server: Server, probe: Probe) -> None:
+    with server.connect("/talk", v1=True) as client:
+        control(client)
+        client.send('\x1e["pong"]')
+        probe.get("pong")
+
+
+@pytest.mark.parametrize(
+    "text",
+    ["\x1e", "\x1e[]", "\x1e{}", "\x1e[1]", '\x1e["unknown", 7]', "\x1enot JSON", '\x1e["ping"', "\x1e" + "[" * 50_000],
+)
+def test_unknown_and_malformed_control_messages_are_ignored(server: Server, probe: Probe, text: str) -> None:
+    with server.connect("/talk", v1=True) as client:
+        control(client)
+        client.send(text)
+        client.send("after")
+        assert application(client) == "after"
+    assert probe.so_far("message") == ["after"]
+
+
+def test_the_server_pings_and_a_silent_client_is_dropped(server: Server, probe: Probe) -> None:
+    with server.connect("/talk", v1=True) as client:
+        assert control(client)[0] == "hello"
+        for _ in range(3):
+            assert control(client) == ["ping"]
+            client.send('\x1e["pong"]')
+        assert control(client) == ["ping"]
+        assert probe.get("close") == 1006 if server.lane == "direct" else probe.get("close")
+
+
+def test_over_the_direct_lane_others_are_pinged_by_frames(server: Server, probe: Probe) -> None:
+    if server.lane != "direct":
+        pytest.skip("over plain ASGI the server sends pings of its own")
+    with server.raw() as raw:
+        raw.upgrade("/talk")
+        for _ in range(3):
+            opcode, payload = raw.frame()
+            assert opcode == 9
+            raw.send_frame(10, payload)
+            probe.get("pong")
+        assert raw.frame()[0] == 9
+        assert raw.ends()
+    assert probe.get("close") == 1006
+
+
+def test_drain_tells_clients_of_odac_v1_when_to_come_back(server: Server) -> None:
+    probe = Probe()
+    with (
+        Server(build(probe), lane=server.lane, probe=probe) as draining,
+        draining.connect("/talk", v1=True) as v1,
+        draining.connect("/talk") as plain,
+    ):
+        control(v1)
+        probe.take("connection", 2)
+        draining.call(draining.app.drain)
+        message = json.loads(str(application(v1))[1:])
+        assert message[0] == "drain"
+        assert 0 <= message[1] <= 10_000
+        assert closing(v1)[0] == 1001
+        assert closing(plain)[0] == 1001
+    assert probe.take("close", 2) == [1001, 1001]
