@@ -161,6 +161,7 @@ def build(probe: Probe) -> Odac:
     @ws("/owns")
     def owns(odac: Context) -> None:
         async def forever(name: str) -> None:
+            probe("begun", name)
             try:
                 await asyncio.Event().wait()
             except asyncio.CancelledError:
@@ -430,6 +431,7 @@ def test_timers_and_tasks_end_with_the_connection(server: Server, probe: Probe) 
     with server.connect("/owns") as client:
         assert receive(client) == "ready"
         timer = probe.get("timer")
+        probe.take("begun", 2)
     assert sorted(probe.take("cancelled", 2)) == ["task", "timer's task"]
     probe.get("close")
     assert server.call(lambda: timer._handle) is None
