@@ -43,6 +43,8 @@ INTERVAL: Final = 3.0
 """Seconds between two probes; a subscription that died silently is found after two intervals at most."""
 PATIENCE: Final = 3.5
 """Intervals of silence after which another process counts as gone."""
+LEDGER_AGE: Final = 600.0
+"""Seconds, at least, that a publisher's last number is kept: what an outage that long cost can still be counted."""
 
 
 class BrokerBus:
@@ -78,6 +80,7 @@ class BrokerBus:
         self._reporter = Reporter(broker.address)
         self._outgoing = Outgoing(broker, self._origin, self._reporter.too_large)
         self._ledger = Ledger()
+        self._aged = clock()
         self._presence = Presence(PATIENCE * interval)
         self._probe = Probe()
         # Channels of rooms, the one to be probed next first.
@@ -205,8 +208,10 @@ class BrokerBus:
         stood_still = elapsed > 2 * self._interval
         if stood_still:
             self._presence.excuse(elapsed)
-        for origin in self._presence.expire(now):
-            self._ledger.forget_origin(origin)
+        self._presence.expire(now)
+        if self.healthy and now - self._aged > LEDGER_AGE:
+            self._aged = now
+            self._ledger.age()
         for channel in self._leaving:
             self._unlisten(channel)
         self._leaving.clear()
@@ -276,7 +281,7 @@ class BrokerBus:
     def _handle(self, envelope: Envelope) -> None:
         for item in envelope.items:
             try:
-                if item.__class__ is Send:
+                if type(item) is Send:
                     self.counters.received += 1
                     self._hub.deliver(item.audience, Prepared(item.opcode, item.payload))
                 else:
@@ -293,7 +298,6 @@ class BrokerBus:
                 self._outgoing.now(self._channels.inbox(origin), Beat(item.nonce))
         elif isinstance(item, Bye):
             self._presence.gone(origin)
-            self._ledger.forget_origin(origin)
         elif isinstance(item, Ask):
             answer = Answer(item.question, self._hub.count_local(item.audience))
             self._outgoing.now(self._channels.inbox(origin), answer)

@@ -146,10 +146,10 @@ def decode(payload: bytes, limit: int = MAX_ENVELOPE) -> Envelope:
         envelope = _decoder.decode(payload)
         for item in envelope.items:
             # A browser fails the connection on text that is not UTF-8, so it must not get as far as that.
-            if item.__class__ is Send:
+            if type(item) is Send:
                 if item.opcode == TEXT and not item.payload.isascii():
                     item.payload.decode()
-            elif item.__class__ is Close:
+            elif type(item) is Close:
                 check_close(item.code, item.reason)
     except (ValueError, RecursionError) as error:
         raise GarbageError(str(error)) from None

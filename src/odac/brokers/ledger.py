@@ -40,10 +40,11 @@ class Ledger:
         late: envelopes dropped because a later one of the same publisher and channel had been delivered.
     """
 
-    __slots__ = ("_channels", "_shared", "late", "lost")
+    __slots__ = ("_channels", "_older", "_shared", "late", "lost")
 
     def __init__(self) -> None:
         self._channels: dict[str, dict[bytes, tuple[int, int]]] = {}
+        self._older: dict[str, dict[bytes, tuple[int, int]]] = {}
         self._shared: dict[tuple[bytes, int], None] = {}
         self.lost = 0
         self.late = 0
@@ -60,6 +61,8 @@ class Ledger:
         if origins is None:
             origins = self._channels[channel] = {}
         last = origins.pop(envelope.origin, None)
+        if last is None and channel in self._older:
+            last = self._older[channel].pop(envelope.origin, None)
         if last is not None:
             sequence, expected = last
             if envelope.sequence <= sequence:
@@ -68,7 +71,7 @@ class Ledger:
                 return False
             if envelope.number > expected:
                 self.lost += envelope.number - expected
-        elif len(origins) >= MAX_ORIGINS:
+        if len(origins) >= MAX_ORIGINS:
             del origins[next(iter(origins))]
         origins[envelope.origin] = (envelope.sequence, envelope.number + len(envelope.items))
         return not envelope.shared or self._first_copy((envelope.origin, envelope.sequence))
@@ -76,11 +79,11 @@ class Ledger:
     def forget_channel(self, channel: str) -> None:
         """Forget a channel that this process listens to no longer: what passes there from now on is not missed."""
         self._channels.pop(channel, None)
+        self._older.pop(channel, None)
 
-    def forget_origin(self, origin: bytes) -> None:
-        """A publisher is gone; its id never comes back."""
-        for origins in self._channels.values():
-            origins.pop(origin, None)
+    def age(self) -> None:
+        """Forget what nothing was entered for since this was called last: publishers come and go, and not all say so."""
+        self._older, self._channels = self._channels, {}
 
     def _first_copy(self, key: tuple[bytes, int]) -> bool:
         if key in self._shared:

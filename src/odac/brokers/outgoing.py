@@ -66,7 +66,7 @@ class Outgoing:
 
     def add(self, channels: tuple[str, ...], item: Item) -> None:
         """Publish an item at the end of this tick, counted on each of its channels."""
-        size = len(item.payload) if item.__class__ is Send else 0
+        size = len(item.payload) if type(item) is Send else 0
         if size > RUN_BYTES // 2 and size + OVERHEAD > self._broker.max_message:
             self._too_large(size, self._broker.max_message)
             return

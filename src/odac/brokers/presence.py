@@ -29,22 +29,18 @@ class Presence:
         """Their ids."""
         return frozenset(self._heard)
 
-    def heard(self, origin: bytes, now: float) -> bool:
-        """A process gave a sign of life; return whether it is new."""
-        new = origin not in self._heard
+    def heard(self, origin: bytes, now: float) -> None:
+        """A process gave a sign of life."""
         self._heard[origin] = now
-        return new
 
     def gone(self, origin: bytes) -> None:
         """A process said goodbye."""
         self._heard.pop(origin, None)
 
-    def expire(self, now: float) -> list[bytes]:
-        """Forget who was silent for too long, and return them."""
-        silent = [origin for origin, heard in self._heard.items() if now - heard > self._patience]
-        for origin in silent:
+    def expire(self, now: float) -> None:
+        """Forget who was silent for too long."""
+        for origin in [origin for origin, heard in self._heard.items() if now - heard > self._patience]:
             del self._heard[origin]
-        return silent
 
     def excuse(self, seconds: float) -> None:
         """Allow for a time during which this process did not listen: nobody's silence during that time counts."""

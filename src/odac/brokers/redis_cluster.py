@@ -109,7 +109,7 @@ class RedisClusterBroker(SessionBroker):
             try:
                 async with opened(self._pool(node)) as connection:
                     await connection.send_command("CLUSTER", "SLOTS", check_health=False)
-                    layout: list[Any] = await connection.read_response()
+                    layout: Any = await connection.read_response()
             except (RedisError, OSError, TimeoutError) as problem:
                 error = problem
                 continue

@@ -75,7 +75,8 @@ class Wire:
             finally:
                 self._writers.discard(far_writer)
                 far_writer.close()
-        except OSError:
+        except (OSError, asyncio.CancelledError):
+            # Cancelled only by close(); the streams of Python 3.11 do not take a cancelled task for an end.
             pass
         finally:
             self._writers.discard(writer)

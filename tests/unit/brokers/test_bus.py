@@ -197,6 +197,35 @@ def test_what_is_lost_is_counted_and_logged_once_per_episode(caplog: pytest.LogC
     run(main())
 
 
+def test_what_a_long_outage_cost_is_counted_when_it_is_over() -> None:
+    async def main() -> None:
+        setup = await Setup().start()
+        setup.arrive(ROOM, message("0"), number=0)
+        setup.broker.break_()
+        for _ in range(1000):
+            setup.tick()
+        assert setup.bus.processes == 1
+        setup.broker.connect()
+        setup.broker.echo()
+        setup.arrive(ROOM, message("100"), number=100)
+        assert setup.bus.counters.lost == 99
+
+    run(main())
+
+
+def test_who_has_been_silent_for_long_is_forgotten() -> None:
+    async def main() -> None:
+        setup = await Setup().start()
+        setup.arrive(ROOM, message("0"), number=0)
+        for _ in range(420):
+            setup.tick()
+            setup.broker.echo()
+        setup.arrive(ROOM, message("100"), number=100)
+        assert setup.bus.counters.lost == 0
+
+    run(main())
+
+
 def test_too_large_a_message_is_dropped_counted_and_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         setup = await Setup().start()

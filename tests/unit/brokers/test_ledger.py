@@ -88,12 +88,17 @@ def test_what_was_not_listened_to_is_not_missed() -> None:
     assert ledger.lost == 0
 
 
-def test_a_publisher_that_is_gone_is_forgotten() -> None:
+def test_a_publisher_is_remembered_for_one_age_and_forgotten_after_two() -> None:
     ledger = Ledger()
-    ledger.accept("a", envelope(5, 5))
-    ledger.forget_origin(A)
-    assert ledger.accept("a", envelope(1, 9))
-    assert ledger.lost == 0
+    ledger.accept("a", envelope(1, 0))
+    ledger.age()
+    ledger.accept("a", envelope(3, 2))
+    assert ledger.lost == 1
+    ledger.age()
+    ledger.age()
+    assert ledger.accept("a", envelope(9, 8))
+    assert ledger.lost == 1
+    assert ledger._older == {}
 
 
 def test_control_messages_are_not_counted() -> None:

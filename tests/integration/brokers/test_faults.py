@@ -1,0 +1,291 @@
+"""What is promised about delivery, under faults, between real processes.
+
+Always: nothing twice, nothing out of order, nothing lost within a process, what is lost between processes is counted,
+and the health endpoint tells the truth.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from tests.integration.brokers.nodes import Field, Node, field
+from tests.integration.brokers.peers import BrokerPeer, peers
+from tests.integration.brokers.servers import Server
+from tests.integration.brokers.wire import wire_to
+
+
+def go(work: Callable[[Field], Awaitable[None]], directory: Path) -> None:
+    async def main() -> None:
+        async with field(directory) as made:
+            await work(made)
+
+    asyncio.run(asyncio.wait_for(main(), 120))
+
+
+async def two_nodes(made: Field, url: str, other_url: str | None = None) -> tuple[Node, Node]:
+    """Node A with publisher a and receiver A, node B with publisher b and receiver B, and everything flows."""
+    nodes = await made.node(url), await made.node(other_url or url)
+    for name, node in zip("AB", nodes, strict=True):
+        await made.receiver(name, node)
+        await made.publisher(name.lower(), node)
+    await made.checker.caught_up("A", "B")
+    return nodes
+
+
+async def lost_is_counted(made: Field, receiver: str, node: Node, *publishers: str) -> int:
+    missing = sum(len(made.checker.missing(receiver, publisher)) for publisher in publishers)
+    counters = await node.ask("counters")
+    assert counters["lost"] == missing, counters
+    return missing
+
+
+def warnings(node: Node, what: str) -> int:
+    return sum(what in line for line in node.running.text.splitlines())
+
+
+@pytest.mark.parametrize("fragile", ["redis", "nats"], indirect=True)
+def test_a_broker_that_is_restarted(fragile: Server, short_directory: Path) -> None:
+    async def work(made: Field) -> None:
+        nodes = await two_nodes(made, fragile.url)
+        await asyncio.to_thread(fragile.stop)
+        for node in nodes:
+            await node.until_health(503)
+        await asyncio.to_thread(fragile.start)
+        for node in nodes:
+            await node.until_health(200)
+        await made.settled("A", "B")
+        made.checker.in_order_and_once()
+        made.checker.nothing_missing("A", "a")
+        made.checker.nothing_missing("B", "b")
+        assert await lost_is_counted(made, "A", nodes[0], "b") > 0
+        assert await lost_is_counted(made, "B", nodes[1], "a") > 0
+        for node in nodes:
+            assert (warnings(node, "local delivery goes on"), warnings(node, "is back after")) == (1, 1)
+
+    go(work, short_directory)
+
+
+@pytest.mark.parametrize("fragile", ["redis", "nats"], indirect=True)
+def test_a_broker_that_is_unreachable_for_ten_seconds(fragile: Server, short_directory: Path) -> None:
+    async def work(made: Field) -> None:
+        async with wire_to(fragile, short_directory) as (wire, url):
+            nodes = await two_nodes(made, url, fragile.url)
+            wire.refuses = True
+            wire.cut()
+            await nodes[0].until_health(503)
+            away = asyncio.get_running_loop().time() + 10
+            while asyncio.get_running_loop().time() < away:
+                assert await asyncio.to_thread(nodes[0].health) == 503
+                assert await asyncio.to_thread(nodes[1].health) == 200
+                await asyncio.sleep(0.5)
+            wire.refuses = False
+            await nodes[0].until_health(200)
+            await made.settled("A", "B")
+            made.checker.in_order_and_once()
+            made.checker.nothing_missing("A", "a")
+            made.checker.nothing_missing("B", "b")
+            assert await lost_is_counted(made, "A", nodes[0], "b") > 100
+            lost = await lost_is_counted(made, "B", nodes[1], "a")
+            # What the sender knows it could not send; the connection may have swallowed a little more, or delivered
+            # what it did not confirm.
+            dropped = (await nodes[0].ask("counters"))["dropped"]
+            assert lost > 100
+            assert abs(lost - dropped) < 50
+            assert warnings(nodes[0], "local delivery goes on") == 1
+
+    go(work, short_directory)
+
+
+@pytest.mark.parametrize("fragile", ["redis", "nats"], indirect=True)
+def test_a_subscription_that_died_silently(fragile: Server, short_directory: Path) -> None:
+    async def work(made: Field) -> None:
+        async with wire_to(fragile, short_directory) as (wire, url):
+            nodes = await two_nodes(made, url, fragile.url)
+            wire.swallow_what_the_broker_says()
+            await nodes[0].until_health(503, 8)
+            wire.restore()
+            await nodes[0].until_health(200)
+            await made.settled("A", "B")
+            made.checker.in_order_and_once()
+            made.checker.nothing_missing("A", "a")
+            made.checker.nothing_missing("B", "b")
+            assert await lost_is_counted(made, "A", nodes[0], "b") > 0
+            assert warnings(nodes[0], "did not come back") == 1
+
+    go(work, short_directory)
+
+
+def children(pid: int) -> list[int]:
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+
+
+def descendants(pid: int) -> set[int]:
+    found = set(children(pid))
+    for child in list(found):
+        found |= descendants(child)
+    return found
+
+
+async def workers(made: Field) -> tuple[Node, int, int]:
+    """Two workers of one server with the local broker: receiver A and A2 on one, B on the other, and a publisher."""
+    node = await made.node("", "--workers", "2")
+    first = await made.receiver("A", node)
+    second = await made.receiver("B", node, lambda pid: pid != first)
+    await made.receiver("A2", node, lambda pid: pid == first)
+    assert {first, second} <= descendants(node.running.pid)
+    for name in "pq":
+        await made.publisher(name, node)
+    await made.checker.caught_up("A", "A2", "B")
+    return node, first, second
+
+
+def test_a_worker_that_is_killed_under_load(short_directory: Path) -> None:
+    async def work(made: Field) -> None:
+        node, first, second = await workers(made)
+        os.kill(second, signal.SIGKILL)
+        await made.receiver("C", node, lambda pid: pid not in {first, second})
+        await made.publisher("r", node)
+        await made.checker.until(lambda: made.checker.last("C", "r") > 100, 30)
+        # Publishers on the killed worker are gone; the others never stopped.
+        alive = [name for name in "pqr" if made.running(name)]
+        await made.stop_publishing(*"pqr")
+        await made.delivered(alive, ["A", "A2", "C"])
+        made.checker.in_order_and_once()
+        for receiver in ("A", "A2"):
+            made.checker.nothing_missing(receiver, "p", "q", "r")
+        made.checker.nothing_missing("C", *alive)
+        assert await asyncio.to_thread(node.health) == 200
+        answers = await node.ask("count")
+        assert answers[0] == 3
+
+    go(work, short_directory)
+
+
+def test_a_worker_that_is_frozen_for_five_seconds(short_directory: Path) -> None:
+    async def work(made: Field) -> None:
+        node, _, second = await workers(made)
+        os.kill(second, signal.SIGSTOP)
+        await asyncio.sleep(5)
+        os.kill(second, signal.SIGCONT)
+        await made.settled("A", "A2", "B")
+        made.checker.in_order_and_once()
+        for receiver in ("A", "A2"):
+            made.checker.nothing_missing(receiver, "p", "q")
+            assert made.checker.received[receiver, "p"][-1] == made.checker.published["p"]
+        missing = sum(len(made.checker.missing("B", name)) for name in "pq")
+        assert missing == 0, "five seconds of this load fit into what the broker keeps for a process"
+        await node.until_health(200)
+
+    go(work, short_directory)
+
+
+@pytest.mark.parametrize("fragile", ["redis", "nats"], indirect=True)
+def test_a_node_that_is_frozen_for_five_seconds(fragile: Server, short_directory: Path) -> None:
+    async def work(made: Field) -> None:
+        nodes = await two_nodes(made, fragile.url)
+        pid = nodes[1].running.pid
+        os.kill(pid, signal.SIGSTOP)
+        try:
+            start = made.checker.last("A", "a")
+            await asyncio.sleep(5)
+            assert made.checker.last("A", "a") > start + 200
+            assert await asyncio.to_thread(nodes[0].health) == 200
+            total, answered, expected = await nodes[0].ask("count")
+            assert (total, answered, expected) == (1, 1, 2)
+        finally:
+            os.kill(pid, signal.SIGCONT)
+        await nodes[1].until_health(200)
+        await made.settled("A", "B")
+        made.checker.in_order_and_once()
+        made.checker.nothing_missing("A", "a", "b")
+        made.checker.nothing_missing("B", "b")
+        await lost_is_counted(made, "B", nodes[1], "a")
+        assert (await nodes[0].ask("count"))[:2] == [2, 2]
+
+    go(work, short_directory)
+
+
+@pytest.mark.parametrize("fragile", ["local", "redis", "cluster", "nats"], indirect=True)
+def test_garbage_on_the_channel(fragile: Server, short_directory: Path) -> None:
+    async def work(made: Field) -> None:
+        nodes = await two_nodes(made, fragile.url)
+        async with peers(fragile.url, 1) as (stranger,):
+            await spill(stranger)
+        for node in nodes:
+            async with asyncio.timeout(10):
+                while (await node.ask("counters"))["garbage"] < 60:
+                    assert await asyncio.to_thread(node.health) == 200
+        await made.settled("A", "B")
+        made.checker.in_order_and_once()
+        for receiver in "AB":
+            made.checker.nothing_missing(receiver, "a", "b")
+        for node in nodes:
+            counters = await node.ask("counters")
+            assert (counters["garbage"], counters["lost"], counters["outages"]) == (60, 0, 0)
+            assert warnings(node, "dropped what is no message") == 1
+
+    go(work, short_directory)
+
+
+async def spill(stranger: BrokerPeer) -> None:
+    payloads = (b"", b"\x80\x04\x95pickle", b"\x96\x01\xc4\x10" + bytes(100), os.urandom(1000), bytes(900_000))
+    for _ in range(4):
+        for channel in ("odac.room.room", "odac.everyone", "odac.control"):
+            for payload in payloads:
+                stranger.broker.publish(channel, payload)
+    await stranger.broker.flush()  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("fragile", ["local", "redis", "cluster", "nats"], indirect=True)
+def test_a_node_that_joins_late(fragile: Server, short_directory: Path) -> None:
+    async def work(made: Field) -> None:
+        nodes = await two_nodes(made, fragile.url)
+        late = await made.node(fragile.url)
+        await made.receiver("C", late)
+        await made.publisher("c", late)
+        await made.checker.caught_up("A", "B", "C")
+        assert (await nodes[0].ask("count")) == [3, 3, 3]
+        await made.settled("A", "B", "C")
+        made.checker.in_order_and_once()
+        for receiver in "ABC":
+            made.checker.nothing_missing(receiver, "a", "b", "c")
+        for node in (*nodes, late):
+            counters = await node.ask("counters")
+            assert (counters["lost"], counters["dropped"], counters["outages"]) == (0, 0, 0)
+
+    go(work, short_directory)
+
+
+SAME_NAME = "import os, socket; os.getpid = lambda: 1; socket.gethostname = lambda: 'container'"
+AN_HOUR_AHEAD = "import time; real = time.time; time.time = lambda: real() + 3600"
+
+
+@pytest.mark.parametrize(
+    "preludes",
+    [(SAME_NAME, SAME_NAME), (AN_HOUR_AHEAD, "")],
+    ids=["the same process id and host name", "clocks an hour apart"],
+)
+@pytest.mark.parametrize("fragile", ["redis"], indirect=True)
+def test_nodes_that_cannot_be_told_apart_or_disagree_on_the_time(
+    fragile: Server, short_directory: Path, preludes: tuple[str, str]
+) -> None:
+    async def work(made: Field) -> None:
+        nodes = [await made.node(fragile.url, prelude=prelude) for prelude in preludes]
+        for name, node in zip("AB", nodes, strict=True):
+            await made.receiver(name, node)
+            await made.publisher(name.lower(), node)
+        await made.checker.caught_up("A", "B")
+        for node in nodes:
+            assert await node.ask("count") == [2, 2, 2]
+        await made.settled("A", "B")
+        made.checker.in_order_and_once()
+        for receiver in "AB":
+            made.checker.nothing_missing(receiver, "a", "b")
+
+    go(work, short_directory)
