@@ -215,7 +215,7 @@ class Odac:
 
     # ASGI
 
-    async def __call__(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one ASGI scope."""
         kind = scope["type"]
         if kind == "websocket":

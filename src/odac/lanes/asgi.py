@@ -120,8 +120,8 @@ class AsgiLane:
         "receiver",
     )
 
-    pings: Final = False
-    fd: Final = -1
+    pings = False
+    fd = -1
 
     def __init__(self, receive: Receive, send: Send, limits: Limits) -> None:
         self._receive = receive

@@ -419,7 +419,7 @@ class Connection(Outbox):
 
         self.delivery.loop.call_later(limits.close_timeout, cancel)
 
-    async def run_handler(self, handler: Callable[[], object]) -> None:
+    async def run_handler(self, handler: Callable[[], Any]) -> None:
         """Run the route's handler. It outlives the connection by ``Limits.close_timeout`` at most."""
         try:
             result = handler()

@@ -156,8 +156,11 @@ class Server(uvicorn.Server):
         self._reception = Reception.of(config, self.server_state, loop, self._limits)
 
         def make_protocol() -> asyncio.Protocol:
-            protocol: Callable[..., asyncio.Protocol] = config.http_protocol_class
-            return protocol(config=config, server_state=self.server_state, app_state=self.lifespan.state, _loop=loop)
+            protocol_class: Any = config.http_protocol_class
+            protocol: asyncio.Protocol = protocol_class(
+                config=config, server_state=self.server_state, app_state=self.lifespan.state, _loop=loop
+            )
+            return protocol
 
         # A client that never finishes its TLS handshake holds a descriptor as long as one that never sends a request.
         timeout = None if self._tls is None else self._limits.handshake_timeout
