@@ -81,16 +81,12 @@ client: ## build the browser client into src/odac/static (needs Node 20)
 	cd client && npm install --no-audit --no-fund --no-package-lock --loglevel=error && npm run build
 
 .PHONY: conformance
-conformance: $(VENV)/.test ## RFC 6455 conformance (ARGS="…" goes to pytest)
-	$(PY) -m pytest tests/conformance $(ARGS)
+conformance: $(VENV)/.test ## RFC 6455 and 7692 by the Autobahn suite (ARGS="--short", …)
+	$(PY) -m tests.conformance.run_autobahn $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/.test ## measure side by side with the peers (needs cc and two cores; ARGS="--write" puts it into docs/)
+bench: $(VENV)/.test ## measure beside other servers (ARGS="--loads echo,fan --servers odac", …)
 	$(PY) -m benchmarks $(ARGS)
-
-.PHONY: micro
-micro: $(VENV)/.test ## the microbenchmarks of the parser, the frames and the hub
-	$(PY) -m pytest benchmarks/micro --benchmark-only $(ARGS)
 
 .PHONY: clean
 clean: ## remove what the targets above made
