@@ -150,7 +150,8 @@ class Gate:
             return
         if ip:
             connection.on_release = lambda: self._forget_ip(ip)
-        scope["path_params"] = parameters
+        outer = scope.get("path_params")  # of the mount point
+        scope["path_params"] = {**outer, **parameters} if outer else parameters
         visitor = _Visitor(self._hub, connection)
         request = Request(scope)
         context = Context(connection, request, self._auth.connection(request, visitor.recognized))
