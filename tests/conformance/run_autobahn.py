@@ -1,0 +1,174 @@
+"""RFC 6455 and RFC 7692 conformance by the Autobahn suite.
+
+    python -m tests.conformance.run_autobahn                     everything: both lanes of the server, and the client
+    python -m tests.conformance.run_autobahn direct              one of: direct, asgi, client
+    python -m tests.conformance.run_autobahn --short             what CI runs: sections 1 to 7, 10, 12.1 and 13.1
+    python -m tests.conformance.run_autobahn direct --cases 7.* 5.19
+    python -m tests.conformance.run_autobahn --write             put the tables into docs/reference/conformance.md
+
+The suite is installed below .build/autobahn; the reports are there too: open …/<lane>/index.html. The exit code is 1 when a
+case failed, and 2 when this machine cannot run the suite.
+"""
+
+from __future__ import annotations
+
+import argparse
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, AnyStr, Final
+
+from tests.conformance.client import AGENT
+from tests.conformance.report import Summary, judge, read, table, write_section
+from tests.conformance.suite import VERSION, NotHere, Suite
+
+ROOT: Final = Path(__file__).parents[2]
+BUILD: Final = ROOT / ".build" / "autobahn"
+PAGE: Final = ROOT / "docs" / "reference" / "conformance.md"
+
+LANES: Final = ("direct", "asgi", "client")
+ALL: Final = ("*",)
+SHORT: Final = ("1.*", "2.*", "3.*", "4.*", "5.*", "6.*", "7.*", "10.*", "12.1.*", "13.1.*")
+COMPRESSION: Final = ("12.*", "13.*")
+COUNT: Final = 517
+COUNT_PLAIN: Final = 301
+"""Cases without the sections on compression, which plain ASGI leaves to the server below."""
+
+
+def main() -> int:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("lanes", nargs="*", metavar="lane", help=f"of {', '.join(LANES)}; default: all")
+    arguments.add_argument("--cases", nargs="+", default=[], help="patterns of cases")
+    arguments.add_argument("--short", action="store_true", help="the selection for CI")
+    arguments.add_argument("--server", choices=["hypercorn", "uvicorn"], default="hypercorn", help="of the ASGI lane")
+    arguments.add_argument("--timeout", type=float, default=7200, help="seconds for one lane (default: 7200)")
+    arguments.add_argument("--write", action="store_true", help=f"write the tables to {PAGE.relative_to(ROOT)}")
+    options = arguments.parse_args()
+    if unknown := [lane for lane in options.lanes if lane not in LANES]:
+        arguments.error(f"{unknown[0]!r} is none of {', '.join(LANES)}")
+    selection = options.cases or (SHORT if options.short else ALL)
+    try:
+        suite = Suite(BUILD)
+    except NotHere as problem:
+        print(problem, file=sys.stderr)
+        return 2
+    failed = False
+    for lane in options.lanes or LANES:
+        print(f"\n== {lane}", flush=True)
+        started = time.monotonic()
+        if lane == "client":
+            summary = attack_client(suite, selection, options.timeout)
+        else:
+            summary = attack_server(suite, lane, options.server, selection, options.timeout)
+        expected = (COUNT_PLAIN if lane == "asgi" else COUNT) if selection == ALL else None
+        wrong = judge(summary, expected)
+        minutes = (time.monotonic() - started) / 60
+        text = f"{table(summary)}\n\nautobahntestsuite {VERSION}, {minutes:.1f} minutes."
+        print(text, *wrong, sep="\n", flush=True)
+        failed = failed or bool(wrong)
+        if options.write and selection == ALL:
+            write_section(PAGE, lane, text)
+    return int(failed)
+
+
+def attack_server(suite: Suite, lane: str, server: str, cases: Sequence[str], timeout: float) -> Summary:
+    """Let the suite attack the server of one lane."""
+    reports = BUILD / lane
+    with running_server([lane, server] if lane == "asgi" else [lane]) as url:
+        spec = {
+            "servers": [{"agent": lane, "url": url}],
+            "cases": list(cases),
+            "exclude-cases": list(COMPRESSION) if lane == "asgi" else [],
+            "exclude-agent-cases": {},
+        }
+        with ended(suite.start("fuzzingclient", spec, reports), "wstest") as wstest:
+            watch(wstest, reports / "wstest.log", timeout)
+    return read(reports / "index.json", lane)
+
+
+def attack_client(suite: Suite, cases: Sequence[str], timeout: float) -> Summary:
+    """Let the suite attack the Python client."""
+    reports = BUILD / "client"
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port = probe.getsockname()[1]
+    url = f"ws://127.0.0.1:{port}"
+    spec = {"url": url, "cases": list(cases), "exclude-cases": [], "exclude-agent-cases": {}}
+    log = BUILD / "client.log"
+    with ended(suite.start("fuzzingserver", spec, reports), "wstest") as wstest, log.open("wb") as output:
+        wait_for_port(port, wstest)
+        command = [sys.executable, "-m", "tests.conformance.client", url]
+        with ended(subprocess.Popen(command, cwd=ROOT, stdout=output, stderr=subprocess.STDOUT), "client") as client:
+            if watch(client, log, timeout) != 0:
+                raise SystemExit(f"the client failed: see {log}")
+    return read(reports / "index.json", AGENT)
+
+
+@contextmanager
+def running_server(arguments: Sequence[str]) -> Iterator[str]:
+    """Run the echo server; it must end in order when it is told to."""
+    command = [sys.executable, "-m", "tests.conformance.server", *arguments]
+    with ended(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True), "server") as server:
+        assert server.stdout is not None
+        first = server.stdout.readline()
+        found = re.search(r"ws://\S+", first)
+        if found is None:
+            raise SystemExit(f"the server did not start: {first!r}")
+        wait_for_port(int(found[0].rpartition(":")[2]), server)
+        yield found[0]
+        if (code := server.poll()) is not None:
+            raise SystemExit(f"the server ended with {code} under the attack")
+        server.send_signal(signal.SIGTERM)
+        if (code := server.wait(60)) not in (0, -signal.SIGTERM):
+            raise SystemExit(f"the server did not end in order, but with {code}")
+
+
+@contextmanager
+def ended(process: subprocess.Popen[AnyStr], name: str) -> Iterator[subprocess.Popen[AnyStr]]:
+    """See that a process is gone afterwards."""
+    try:
+        yield process
+    finally:
+        if process.poll() is None:
+            process.terminate()
+            try:
+                process.wait(30)
+            except subprocess.TimeoutExpired:
+                print(f"{name} had to be killed", file=sys.stderr)
+                process.kill()
+                process.wait()
+
+
+def wait_for_port(port: int, process: subprocess.Popen[Any]) -> None:
+    """Wait until somebody listens; there is no event for it in another process."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            socket.create_connection(("127.0.0.1", port), 1).close()
+            return
+        except OSError:
+            if process.poll() is not None or time.monotonic() > deadline:
+                raise SystemExit(f"nobody listens on port {port}") from None
+            time.sleep(0.1)
+
+
+def watch(process: subprocess.Popen[bytes], log: Path, timeout: float) -> int:
+    """Wait for the end, and say once a minute where it stands."""
+    deadline = time.monotonic() + timeout
+    while True:
+        try:
+            return process.wait(60)
+        except subprocess.TimeoutExpired:
+            lines = log.read_text(errors="replace").splitlines()
+            print(lines[-1] if lines else "…", flush=True)
+            if time.monotonic() > deadline:
+                raise SystemExit(f"not done after {timeout:g} s") from None
+
+
+if __name__ == "__main__":
+    sys.exit(main())
