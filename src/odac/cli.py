@@ -75,12 +75,10 @@ def _fail(message: object) -> NoReturn:
 def run(app: str, **options: Any) -> None:
     """Serve an app, such as chat:app."""
     from odac.errors import OdacError
-    from odac.server import run as run_app
-    from odac.serving.process import end_when_done
+    from odac.serving.run import run_app
 
     try:
-        run_app(app, **options)
-        end_when_done()
+        run_app(app, exiting=True, **options)
     except OdacError as error:
         _fail(error)
     except KeyboardInterrupt:  # before the server had begun to listen to signals

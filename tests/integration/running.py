@@ -12,14 +12,14 @@ from collections.abc import Callable
 from pathlib import Path
 from signal import SIGTERM, Signals
 from types import TracebackType
-from typing import IO, Self
+from typing import IO, Any, Self
 
 from websockets.sync.client import ClientConnection, connect
 
 DEADLINE = 30.0
 """Seconds after which a test gives up; nothing waits that long unless it has failed."""
 
-SECRET = "a secret of the tests, which is long enough to be one"
+SECRET = "a secret of the tests that is long enough to be one"
 
 
 def until(condition: Callable[[], object], what: str, deadline: float = DEADLINE) -> None:
@@ -113,11 +113,12 @@ class Running:
                     raise AssertionError(f"no line like {pattern!r} in:\n" + "\n".join(self.output))
                 self._news.wait(min(left, 0.2))
 
-    def connect(self, path: str, **options: object) -> ClientConnection:
+    def connect(self, path: str, **options: Any) -> ClientConnection:
         """A client of the ``websockets`` library."""
         options.setdefault("open_timeout", DEADLINE)
         options.setdefault("close_timeout", DEADLINE)
-        return connect(f"ws{self.url.removeprefix('http')}{path}", **options)  # type: ignore[arg-type]
+        client: ClientConnection = connect(f"ws{self.url.removeprefix('http')}{path}", **options)
+        return client
 
     def signal(self, number: Signals) -> None:
         self.process.send_signal(number)

@@ -29,7 +29,7 @@ from odac.serving.options import CannotStart, ServeOptions
 if TYPE_CHECKING:
     from uvicorn.config import Config
 
-__all__ = ["Server", "end_when_done", "grace_of", "serve"]
+__all__ = ["Server", "grace_of", "serve"]
 
 logger = logging.getLogger("odac.server")
 
@@ -217,11 +217,17 @@ class Server(uvicorn.Server):
             len(state.tasks),
             self._grace,
         )
+        logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
         for task in list(state.tasks):
             task.cancel("the server stops")
         for connection in list(state.connections):
             _transport_of(connection).abort()
         await self._ends_within(1.0)
+
+
+def _is_no_cancellation(record: logging.LogRecord) -> bool:
+    """Whether a record is other than the traceback of a request's task that was cancelled to stop."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], asyncio.CancelledError)
 
 
 def grace_of(apps: Sequence[Found]) -> float:
@@ -230,17 +236,10 @@ def grace_of(apps: Sequence[Found]) -> float:
     return max(max(each.drain_timeout, each.close_timeout) for each in limits) + 1.0
 
 
-def end_when_done() -> None:
-    """Do not let a thread that is still at work (in ``asyncio.to_thread``, say) keep a process that has stopped."""
-
-    def leave() -> None:
-        logger.warning("threads were still at work %g s after everything had stopped, and are left behind", STUCK)
-        sys.stderr.flush()
-        os._exit(0)
-
-    timer = threading.Timer(STUCK, leave)
-    timer.daemon = True
-    timer.start()
+def _leave() -> None:
+    logger.warning("tasks or threads were still at work %g s after everything had stopped, and are left behind", STUCK)
+    sys.stderr.flush()
+    os._exit(0)
 
 
 def _transport_of(connection: Any) -> asyncio.Transport:
@@ -259,6 +258,7 @@ def serve(
     grace: float | None = None,
     prepare: Callable[[Server], None] = lambda server: None,
     signals: Sequence[signal.Signals] = _SIGNALS,
+    exiting: bool = False,
 ) -> None:
     """Serve an app on listening sockets until a signal comes.
 
@@ -272,6 +272,7 @@ def serve(
         grace: see :class:`Server`; default: :func:`grace_of` the apps.
         prepare: called with the server on its running event loop, before the app starts.
         signals: stop it.
+        exiting: the process ends afterwards, and threads that are still at work do not hold it.
 
     Raises:
         OdacError: the app cannot start.
@@ -306,12 +307,20 @@ def serve(
         signals=signals,
     )
 
+    # A task that ignores its cancellation would hold the event loop for ever, and a thread (asyncio.to_thread) its end.
+    last = threading.Timer(STUCK, _leave)
+    last.daemon = True
+
     async def main() -> None:
         prepare(server)
         await server.serve()
+        if threading.current_thread() is threading.main_thread():
+            last.start()
 
     with asyncio.Runner(loop_factory=_loop_factory()) as runner:
         runner.run(main())
+    if not exiting:
+        last.cancel()
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-__all__ = ["changes", "source_files"]
+__all__ = ["Watch", "source_files"]
 
 _INTERVAL: Final = 0.4
 """Seconds between two looks."""
@@ -35,17 +35,27 @@ def _times(folders: Sequence[str]) -> dict[str, int]:
     return found
 
 
-async def changes(folders: Sequence[str]) -> AsyncIterator[str]:
-    """Yield the names of files that were changed, added or removed, whenever that happens and has settled."""
-    seen = await asyncio.to_thread(_times, folders)
-    pending: set[str] = set()
-    while True:
-        await asyncio.sleep(_INTERVAL)
-        now = await asyncio.to_thread(_times, folders)
-        different = {path for path in seen.keys() | now.keys() if seen.get(path) != now.get(path)}
-        seen = now
-        pending |= different
-        if pending and not different:  # an editor or a checkout may write several, one after the other
-            names = sorted(Path(path).as_posix().removeprefix("./") for path in pending)
-            pending = set()
-            yield ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")
+class Watch:
+    """Watches source files from its making on.
+
+    Args:
+        folders: where they are; an empty name is the current directory.
+    """
+
+    def __init__(self, folders: Sequence[str]) -> None:
+        self._folders = folders
+        self._seen = _times(folders)
+
+    async def changes(self) -> AsyncIterator[str]:
+        """Yield the names of files that were changed, added or removed, whenever that has happened and settled."""
+        pending: set[str] = set()
+        while True:
+            await asyncio.sleep(_INTERVAL)
+            seen, now = self._seen, await asyncio.to_thread(_times, self._folders)
+            different = {path for path in seen.keys() | now.keys() if seen.get(path) != now.get(path)}
+            self._seen = now
+            pending |= different
+            if pending and not different:  # an editor or a checkout may write several, one after the other
+                names = sorted(Path(path).as_posix().removeprefix("./") for path in pending)
+                pending = set()
+                yield ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

@@ -47,12 +47,18 @@ class RunOptions(TypedDict, total=False):
     app_dir: str
 
 
-def run_app(app: str | Any, **given: Any) -> None:
-    """See :func:`odac.server.run`."""
+def run_app(app: str | Any, *, exiting: bool = False, **given: Any) -> None:
+    """See :func:`odac.server.run`.
+
+    Args:
+        app: the app or its name.
+        exiting: the process ends afterwards, and threads that are still at work do not hold it.
+        **given: see :class:`RunOptions`.
+    """
     options = ServeOptions(**{**given, "reload_dirs": tuple(given.get("reload_dirs", ()))})
     configure_logging(options.log_level, access_log=options.access_log)
     if not options.supervised:
-        _run_here(app, options)
+        _run_here(app, options, exiting)
     elif not isinstance(app, str):
         raise CannotStart("workers and reload start other processes, which need the app's name: run('module:app', …)")
     elif threading.current_thread() is not threading.main_thread():
@@ -63,14 +69,14 @@ def run_app(app: str | Any, **given: Any) -> None:
         _run_supervised(app, options)
 
 
-def _run_here(app: str | Any, options: ServeOptions) -> None:
+def _run_here(app: str | Any, options: ServeOptions, exiting: bool) -> None:
     tls = server_context(options)
     loaded, found = load_and_check(app, options)
     sockets = bind(options)
     target = app if isinstance(app, str) else type(app).__name__
     text = introduction(target, listening_address(sockets, options), found)
     with _closing(sockets, options.uds):
-        serve(loaded, options, sockets, tls=tls, apps=found, started=lambda: click.echo(text))
+        serve(loaded, options, sockets, tls=tls, apps=found, started=lambda: click.echo(text), exiting=exiting)
 
 
 @contextlib.contextmanager

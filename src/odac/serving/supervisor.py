@@ -15,7 +15,7 @@ import click
 from odac.serving.child import Worker, how_it_ended
 from odac.serving.listener import Ports
 from odac.serving.options import CannotStart, ServeOptions
-from odac.serving.reload import changes
+from odac.serving.reload import Watch
 from odac.serving.worker import DRAIN, END, Job, Report
 
 __all__ = ["Supervisor"]
@@ -118,9 +118,11 @@ class Supervisor:
     # Starting
 
     async def _begin(self) -> None:
+        # From before the start, so that no change is missed that is made meanwhile.
+        watch = Watch(self._options.reload_dirs or ("",)) if self._options.reload else None
         await self._start_all()
-        if self._options.reload:
-            self._own(self._watch_files())
+        if watch is not None:
+            self._own(self._watch_files(watch))
 
     async def _start_all(self) -> None:
         reports = await asyncio.gather(*(self._start(slot) for slot in self._slots))
@@ -241,8 +243,8 @@ class Supervisor:
                     await old.stop()
             logger.info("all workers are new")
 
-    async def _watch_files(self) -> None:
-        async for names in changes(self._options.reload_dirs or ("",)):
+    async def _watch_files(self, watch: Watch) -> None:
+        async for names in watch.changes():
             logger.info("changed: %s; starting again", names)
             old = [slot.worker for slot in self._slots if slot.worker is not None]
             for slot in self._slots:

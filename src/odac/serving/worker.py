@@ -19,7 +19,7 @@ from odac.serving.describe import introduction
 from odac.serving.loading import load_and_check
 from odac.serving.log import configure_logging
 from odac.serving.options import ServeOptions
-from odac.serving.process import Server, end_when_done, grace_of, serve
+from odac.serving.process import Server, grace_of, serve
 from odac.serving.tls import server_context
 
 __all__ = ["DRAIN", "END", "Job", "Report", "main"]
@@ -71,7 +71,6 @@ def main() -> None:
     except OdacError as error:
         _send(channel, {"failed": str(error)})
         sys.exit(1)
-    end_when_done()
 
 
 def _serve(channel: socket.socket, job: Job, options: ServeOptions) -> None:
@@ -99,6 +98,7 @@ def _serve(channel: socket.socket, job: Job, options: ServeOptions) -> None:
         grace=grace,
         prepare=prepare,
         signals=(signal.SIGTERM,),
+        exiting=True,
     )
 
 
