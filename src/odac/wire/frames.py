@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from struct import Struct
 from typing import Final
 
 from odac.close_codes import CloseCode, is_sendable
@@ -32,6 +33,8 @@ PING: Final = 0x9
 PONG: Final = 0xA
 
 OPCODES: Final = frozenset({CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG})
+DATA_OPCODES: Final = (TEXT, BINARY)
+"""Those that begin a message."""
 
 MAX_CONTROL_PAYLOAD: Final = 125
 """Bytes a control frame may carry (RFC 6455 section 5.5)."""
@@ -41,6 +44,8 @@ MAX_REASON: Final = MAX_CONTROL_PAYLOAD - 2
 
 SMALL_HEADERS: Final = tuple(tuple(bytes((0x80 | opcode, length)) for length in range(126)) for opcode in range(16))
 """The header of every whole unmasked frame below 126 bytes, by opcode and length: looking up beats building."""
+
+_MEDIUM_HEADER: Final = Struct("!BBH").pack
 
 
 def encode_frame(opcode: int, payload: bytes, *, rsv1: bool = False, fin: bool = True) -> bytes:
@@ -56,8 +61,11 @@ def encode_frame(opcode: int, payload: bytes, *, rsv1: bool = False, fin: bool =
         ValueError: a control frame that is fragmented or over 125 bytes, or an opcode that RFC 6455 does not define.
     """
     length = len(payload)
-    if length < 126 and fin and not rsv1 and opcode in OPCODES:
-        return SMALL_HEADERS[opcode][length] + payload
+    if fin and not rsv1:
+        if length < 126 and opcode in OPCODES:
+            return SMALL_HEADERS[opcode][length] + payload
+        if 126 <= length < 0x10000 and opcode in DATA_OPCODES:
+            return _MEDIUM_HEADER(0x80 | opcode, 126, length) + payload
     return _header(opcode, length, 0, rsv1=rsv1, fin=fin) + payload
 
 

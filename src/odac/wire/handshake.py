@@ -30,14 +30,14 @@ SUBPROTOCOL: Final = "odac.v1"
 TOKEN_PREFIX: Final = "odac-token-"  # noqa: S105 - a prefix, not a secret
 
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_METHOD: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+_TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _TARGET: Final = re.compile(rb"[\x21-\x7e]+")
 _VERSION: Final = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _CONTROLS: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _BREAKS: Final = re.compile(rb"[\x00\r\n]")
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+;=\-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _KEY: Final = re.compile(rb"[A-Za-z0-9+/]{22}==")
-_PRINTABLE: Final = re.compile(rb"[\x20-\x7e\t]*")
+_PRINTABLE: Final = bytes((0x09, *range(0x20, 0x7F)))
 
 _HANDSHAKE_HEADERS: Final = frozenset(
     {
@@ -51,7 +51,28 @@ _HANDSHAKE_HEADERS: Final = frozenset(
         b"sec-websocket-extensions",
     }
 )
-_LISTS: Final = frozenset({b"upgrade", b"connection", b"sec-websocket-protocol", b"sec-websocket-extensions"})
+_LISTS: Final = (b"upgrade", b"connection", b"sec-websocket-protocol", b"sec-websocket-extensions")
+_NAMES: Final = {
+    spelling: name.lower()
+    for name in (
+        b"Accept-Encoding",
+        b"Accept-Language",
+        b"Cache-Control",
+        b"Connection",
+        b"Cookie",
+        b"Host",
+        b"Origin",
+        b"Pragma",
+        b"Sec-WebSocket-Extensions",
+        b"Sec-WebSocket-Key",
+        b"Sec-WebSocket-Protocol",
+        b"Sec-WebSocket-Version",
+        b"Upgrade",
+        b"User-Agent",
+    )
+    for spelling in (name, name.lower())
+}
+"""What browsers send, which needs no checking."""
 
 Headers = list[tuple[bytes, bytes]]
 """Headers as ASGI has them: lowercase names, values without the whitespace around them."""
@@ -92,7 +113,7 @@ def parse_request(data: bytes, *, max_headers: int, max_header_bytes: int) -> Re
     parts = data[:end].split(b" ")
     if (
         len(parts) != 3
-        or _METHOD.fullmatch(parts[0]) is None
+        or _TOKEN.fullmatch(parts[0]) is None
         or _TARGET.fullmatch(parts[1]) is None
         or _VERSION.fullmatch(parts[2]) is None
     ):
@@ -111,12 +132,15 @@ def parse_request(data: bytes, *, max_headers: int, max_header_bytes: int) -> Re
 
 def _parse_header(line: bytes) -> tuple[bytes, bytes]:
     name, colon, value = line.partition(b":")
-    # The name's grammar also refuses folded lines and a space before the colon (RFC 9112 sections 5.1 and 5.2).
-    if not colon or _METHOD.fullmatch(name) is None:
-        raise HandshakeError(400, "a header line has no name and colon")
+    lower = _NAMES.get(name)
+    if lower is None or not colon:
+        # The name's grammar also refuses folded lines and a space before the colon (RFC 9112 sections 5.1 and 5.2).
+        if not colon or _TOKEN.fullmatch(name) is None:
+            raise HandshakeError(400, "a header line has no name and colon")
+        lower = name.lower()
     if _CONTROLS.search(value) is not None:
-        raise HandshakeError(400, f"control character in the header {name.decode('ascii')[:40]}")
-    return name.lower(), value.strip(b" \t")
+        raise HandshakeError(400, f"control character in the header {lower.decode()[:40]}")
+    return lower, value.strip(b" \t")
 
 
 def upgrade_key(head: RequestHead) -> bytes:
@@ -130,35 +154,39 @@ def upgrade_key(head: RequestHead) -> bytes:
         raise HandshakeError(405, "a WebSocket handshake is a GET request", (("Allow", "GET"),))
     if head.version != b"HTTP/1.1":
         raise HandshakeError(400, "a WebSocket handshake takes HTTP/1.1")
-    values: dict[bytes, list[bytes]] = {name: [] for name in _HANDSHAKE_HEADERS}
+    values: dict[bytes, list[bytes]] = {}
     for name, value in head.headers:
-        if name in values:
-            if _PRINTABLE.fullmatch(value) is None:
+        if name in _HANDSHAKE_HEADERS:
+            if value.translate(None, _PRINTABLE):
                 raise HandshakeError(400, f"the header {name.decode()} holds a character that is not printable ASCII")
-            values[name].append(value)
+            values.setdefault(name, []).append(value)
         elif name == b"transfer-encoding" or (name == b"content-length" and value != b"0"):
             raise HandshakeError(400, "a WebSocket handshake has no body")
     for name in _LISTS:
-        if len(values[name]) + sum(value.count(b",") for value in values[name]) > MAX_LIST:
+        lines = values.get(name, ())
+        if len(lines) + sum([value.count(b",") for value in lines]) > MAX_LIST:
             raise HandshakeError(400, f"the header {name.decode()} lists more than {MAX_LIST} elements")
-    if len(values[b"host"]) != 1 or _HOST.fullmatch(values[b"host"][0]) is None:
+    hosts = values.get(b"host", ())
+    if len(hosts) != 1 or _HOST.fullmatch(hosts[0]) is None:
         raise HandshakeError(400, "exactly one Host header with a host name and an optional port is needed")
-    if not _has_token(values[b"upgrade"], b"websocket"):
+    if not _has_token(values.get(b"upgrade", ()), b"websocket"):
         raise HandshakeError(
             426, "this address speaks WebSocket only", (("Upgrade", "websocket"), ("Connection", "Upgrade"))
         )
-    if not _has_token(values[b"connection"], b"upgrade"):
+    if not _has_token(values.get(b"connection", ()), b"upgrade"):
         raise HandshakeError(400, "the Connection header must name Upgrade; a proxy in between may have removed it")
-    if values[b"sec-websocket-version"] != [b"13"]:
+    if values.get(b"sec-websocket-version") != [b"13"]:
         raise HandshakeError(426, "Sec-WebSocket-Version must be 13", (("Sec-WebSocket-Version", "13"),))
-    keys = values[b"sec-websocket-key"]
+    keys = values.get(b"sec-websocket-key", ())
     if len(keys) != 1 or _KEY.fullmatch(keys[0]) is None:
         raise HandshakeError(400, "exactly one Sec-WebSocket-Key of 16 bytes in base64 is needed")
     return keys[0]
 
 
-def _has_token(values: list[bytes], token: bytes) -> bool:
-    return any(element.strip(b" \t").lower() == token for value in values for element in value.split(b","))
+def _has_token(values: Sequence[bytes], token: bytes) -> bool:
+    return token in values or any(
+        element.strip(b" \t").lower() == token for value in values for element in value.split(b",")
+    )
 
 
 def accept_value(key: bytes) -> bytes:
@@ -279,6 +307,6 @@ def response_error(
 def _header_line(name: bytes | str, value: bytes | str) -> bytes:
     name = name.encode("latin-1") if isinstance(name, str) else name
     value = value.encode("latin-1") if isinstance(value, str) else value
-    if _METHOD.fullmatch(name) is None or _BREAKS.search(value) is not None:
+    if _TOKEN.fullmatch(name) is None or _BREAKS.search(value) is not None:
         raise ValueError(f"the header {name!r} must be a token, and its value hold no line break or NUL")
     return name + b": " + value + b"\r\n"

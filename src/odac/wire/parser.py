@@ -8,7 +8,7 @@ from typing import Final
 from odac.close_codes import CloseCode
 from odac.errors import ProtocolError
 from odac.wire.deflate import Inflater
-from odac.wire.frames import BINARY, CLOSE, CONTINUATION, MAX_CONTROL_PAYLOAD, OPCODES, TEXT
+from odac.wire.frames import CLOSE, CONTINUATION, DATA_OPCODES, MAX_CONTROL_PAYLOAD, OPCODES, TEXT
 from odac.wire.mask import apply_mask
 
 __all__ = ["Event", "Parser"]
@@ -16,7 +16,6 @@ __all__ = ["Event", "Parser"]
 Event = tuple[int, bytes]
 """An opcode and a payload: a complete message (TEXT, BINARY) or a control frame (CLOSE, PING, PONG)."""
 
-_DATA: Final = (TEXT, BINARY)
 
 _UTF8_STEP: Final = 64 * 1024
 """Bytes checked at a time: the check makes a str of them, four times as large at worst."""
@@ -169,7 +168,7 @@ class Parser:
         opcode = first & 0xF
         if opcode not in OPCODES:
             raise ProtocolError(CloseCode.PROTOCOL_ERROR, f"reserved opcode {opcode:#x}")
-        if first & 0x70 and not (first & 0x70 == 0x40 and self._inflater is not None and opcode in _DATA):
+        if first & 0x70 and not (first & 0x70 == 0x40 and self._inflater is not None and opcode in DATA_OPCODES):
             raise ProtocolError(CloseCode.PROTOCOL_ERROR, "reserved bit set that no extension was negotiated for")
         if (second >= 0x80) is not self._masked:
             raise ProtocolError(
