@@ -38,6 +38,7 @@ interface Group {
 export class Hub {
   readonly #env: Environment
   readonly #locks: Locks | undefined
+  readonly #life: string | undefined
   readonly #groups = new Map<string, Group>()
   readonly #ports = new Set<Port>()
   #session: string | undefined
@@ -47,8 +48,13 @@ export class Hub {
   #sweep = 0
   #again = 0
 
-  constructor(env: Environment, locks: Locks | undefined) {
+  /** `life` is the name of a Web Lock, held for as long as this hub's thread lives, for tabs to watch. */
+  constructor(env: Environment, locks: Locks | undefined, life?: string) {
     this.#locks = locks
+    if (locks && life) {
+      this.#life = life
+      locks.request(life, () => new Promise(() => {})).catch(() => {})
+    }
     this.#env = {
       ...env,
       identified: true,
@@ -82,7 +88,7 @@ export class Hub {
         }
       }
     }
-    say(port, ['ready'])
+    say(port, ['ready', this.#life])
   }
 
   /** Close every connection, and hear nobody any more: another hub takes over. */

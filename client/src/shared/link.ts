@@ -34,6 +34,7 @@ export class SharedLink extends Transport {
   #release: (() => void) | undefined
   /** Counts the beginnings, so that a lock that comes too late is let go. */
   #turn = 0
+  #watch: AbortController | undefined
   #timer = 0
   #misses = 0
   /** Whose connection this has been. */
@@ -103,6 +104,7 @@ export class SharedLink extends Transport {
 
   #call(lost: boolean): void {
     this.#misses = 0
+    this.#watch?.abort()
     this.#line?.close()
     this.#line = this.#dial((port) => this.#attach(port), lost, () => this.#fallBack())
   }
@@ -123,8 +125,20 @@ export class SharedLink extends Transport {
     else if (kind !== 'beat') {
       this.#down(CONNECTING, GOING_AWAY)
       this.#post(['join', this.#subject, this.#lock])
-      if (message[1]) this.fail('message lost: the connection was just given up')
+      if (message[1] === true) this.fail('message lost: the connection was just given up')
+      else if (message[1]) this.#watchOver(message[1])
     }
+  }
+
+  /** Look for another hub as soon as this one is dead: then its lock is free. */
+  #watchOver(life: string): void {
+    this.#watch = new AbortController()
+    this.#locks?.request(life, { signal: this.#watch.signal }, () => this.#lost()).catch(() => {})
+  }
+
+  #lost(): void {
+    this.#down(CONNECTING, ABNORMAL)
+    this.#call(true)
   }
 
   #event([, state, ended, session, event, ...args]: Extract<ToTab, readonly ['event', ...unknown[]]>): void {
@@ -164,6 +178,7 @@ export class SharedLink extends Transport {
     this.#turn++
     this.#env.clearTimeout(this.#timer)
     this.#post(['leave'])
+    this.#watch?.abort()
     this.#line?.close()
     this.#line = this.#port = undefined
     this.#release?.()
@@ -171,12 +186,8 @@ export class SharedLink extends Transport {
 
   #beatLater(): void {
     this.#timer = this.#env.setTimeout(() => {
-      if (++this.#misses > MISSES) {
-        this.#down(CONNECTING, ABNORMAL)
-        this.#call(true)
-      } else {
-        this.#post(['beat'])
-      }
+      if (++this.#misses > MISSES) this.#lost()
+      else this.#post(['beat'])
       this.#beatLater()
     }, BEAT)
   }

@@ -24,8 +24,8 @@ export type ToHub =
   | readonly ['leave']
 
 export type ToTab =
-  /** The hub listens now. */
-  | readonly ['ready']
+  /** The hub listens now. `life` is a Web Lock that it holds for as long as it lives. */
+  | readonly ['ready', life: string | undefined]
   /** You are in. */
   | readonly ['beat']
   /** You are not in, or no longer; what you sent since is lost. */

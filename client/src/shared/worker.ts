@@ -3,7 +3,8 @@ import { browserEnvironment } from '../environment'
 import { Hub } from './hub'
 
 // It is served beside the token endpoint.
-const hub = new Hub(browserEnvironment(location.href.replace(/\/[^/]*$/, '')), navigator.locks)
+const env = browserEnvironment(location.href.replace(/\/[^/]*$/, ''))
+const hub = new Hub(env, navigator.locks, 'odac hub ' + Math.random())
 
 Object.assign(globalThis, {
   onconnect: ({ ports: [port] }: MessageEvent) => hub.attach(port as MessagePort),

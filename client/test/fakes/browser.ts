@@ -50,12 +50,23 @@ export class FakeLocks {
     return this.#held.get(name)?.agent
   }
 
+  /** How many locks `agent` holds or waits for. */
+  waiting(agent: Agent): number {
+    return [...this.#held.values(), ...[...this.#queues.values()].flat()].filter((entry) => entry.agent === agent).length
+  }
+
   of(agent: Agent): Locks {
-    const request = (name: string, ...rest: [() => unknown] | [{ steal?: boolean }, () => unknown]): Promise<unknown> =>
+    const request = (name: string, ...rest: [() => unknown] | [LockOptions, () => unknown]): Promise<unknown> =>
       new Promise((resolve, reject) => {
         const callback = rest.at(-1) as () => unknown
-        const steal = rest.length === 2 && (rest[0] as { steal?: boolean }).steal
+        const { steal, signal } = rest.length === 2 ? (rest[0] as LockOptions) : {}
         const entry = { agent, callback, resolve, reject }
+        signal?.addEventListener('abort', () => {
+          // A granted lock is not taken back.
+          if (this.#held.get(name) === entry) return
+          this.#remove(name, entry)
+          reject(new DOMException('aborted', 'AbortError'))
+        })
         const queue = this.#queues.get(name) ?? []
         this.#queues.set(name, queue)
         agent.onDeath(() => this.#remove(name, entry))

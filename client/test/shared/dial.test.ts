@@ -50,14 +50,39 @@ test('one that fails after the socket was closed opens nothing', async () => {
   assert.equal(bench.browser.sockets.length, 0)
 })
 
-test('a worker that was ended by the browser is started again', async () => {
+test('a worker that was ended by the browser, or has crashed, is replaced at once', async () => {
   const bench = new Bench('worker')
-  const [member] = (await bench.opened(1)) as [Member]
+  const members = await bench.opened(3)
   bench.restartWorker()
-  await bench.pass(40_000)
-  assert.equal(member.log.names.at(-1), 'close')
+  await settle()
+  for (const { log } of members) assert.deepEqual(log.names, ['open', 'close'])
   await bench.accept()
-  assert.equal(member.link.state, 1)
+  for (const { link, log } of members) {
+    assert.equal(link.state, 1)
+    assert.deepEqual(log.names, ['open', 'close', 'open'])
+  }
+})
+
+test('and without Web Locks when it does not answer', async () => {
+  const bench = new Bench('worker')
+  const tab = bench.browser.tab()
+  const member = new Member(tab, bench.dial(tab), CHAT, {}, null)
+  await bench.accept()
+  bench.restartWorker()
+  await bench.pass(39_999)
+  assert.deepEqual(member.log.names, ['open'])
+  await bench.pass(1)
+  await bench.accept()
+  assert.deepEqual(member.log.names, ['open', 'close', 'open'])
+})
+
+test('a tab that has left waits for no lock any more, which would keep it from the back/forward cache', async () => {
+  const bench = new Bench('worker')
+  const [first, second] = (await bench.opened(2)) as [Member, Member]
+  first.link.suspend(true)
+  second.link.close()
+  await settle()
+  assert.equal(bench.browser.locks.waiting(first.tab) + bench.browser.locks.waiting(second.tab), 0)
 })
 
 test('without Web Locks, as on an insecure page, silence gives a crashed tab away', async () => {

@@ -71,7 +71,11 @@ export class Bench {
 
   /** `new SharedWorker`, as seen from `tab`. */
   startWorker(tab: Tab): { port: Port; onerror: null } {
-    this.#hub ??= new Hub(this.browser.environment(this.worker), this.browser.locks.of(this.worker))
+    this.#hub ??= new Hub(
+      this.browser.environment(this.worker),
+      this.browser.locks.of(this.worker),
+      `hub ${this.browser.random()}`,
+    )
     const [mine, its] = this.browser.pair(tab, this.worker)
     queueMicrotask(() => this.worker.run(() => this.#hub?.attach(its)))
     return { port: mine, onerror: null }

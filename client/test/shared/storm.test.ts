@@ -93,7 +93,8 @@ class Storm {
     else if (dice < 0.85) {
       // Labelled with the session that the tab believes to be in.
       if (awake) awake.link.send(`${this.label(awake)}:${++this.sent}`)
-    } else if (dice < 0.95) await bench.pass(Math.floor(this.random() * 60_000))
+    } else if (dice < 0.86) bench.restartWorker()
+    else if (dice < 0.95) await bench.pass(Math.floor(this.random() * 60_000))
     this.serve()
     // Sometimes the next thing happens before the last one has been dealt with.
     for (let turn = Math.floor(this.random() * 6); turn > 0; turn--) await Promise.resolve()

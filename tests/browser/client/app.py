@@ -13,6 +13,7 @@ from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, R
 from starlette.routing import Mount, Route
 
 from odac import Context, Limits, Odac
+from odac.request import Request as HandshakeRequest
 from odac.security.secret import Secrets
 from odac.security.token import Tokens
 
@@ -102,6 +103,13 @@ async def login(request: Request) -> Response:
     return response
 
 
+async def foreign_login(request: Request) -> Response:
+    """Log in with somebody else's session, of which Odac knows only what ``authenticate`` says."""
+    response = PlainTextResponse("welcome")
+    response.set_cookie("foreign", request.query_params["user"], httponly=True)
+    return response
+
+
 async def logout(request: Request) -> Response:
     response = PlainTextResponse("goodbye")
     app.auth.logout(response)
@@ -139,6 +147,7 @@ app = Odac(
             Route("/page.js", script),
             Route("/module.js", module_script),
             Route("/login", login),
+            Route("/foreign-login", foreign_login),
             Route("/logout", logout),
             Route("/count", count),
             Route("/counters", counters),
@@ -148,6 +157,12 @@ app = Odac(
         ]
     ),
 )
+
+
+@app.authenticate
+def foreign_user(request: HandshakeRequest) -> dict[str, str] | None:
+    user = request.cookie("foreign")
+    return {"id": user} if user else None
 
 
 @app.route.ws("/echo")

@@ -1,0 +1,246 @@
+"""One connection for all tabs of a site, a path, options and a session: held by a worker, by a tab, or by each its own."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+from tests.browser.client.conftest import WAYS, Site
+from tests.browser.client.engines import Engine, Profile, Tab
+
+RETRY = "reconnectDelay: 50, maxReconnectAttempts: 1000"
+JOIN = f"join('/echo', {{ shared: true, {RETRY} }})"
+OPEN = f"async () => {{ {JOIN}; await until(() => ws.connected) }}"
+
+
+def open_tabs(profile: Profile, site: Site, count: int, script: str = OPEN) -> list[Tab]:
+    """Tabs of one person, each with its share of the connection."""
+    tabs = []
+    for _ in range(count):
+        page = profile.tab()
+        page.goto(site.url + "/")
+        page.run(script)
+        tabs.append(page)
+    return tabs
+
+
+def wait_for_clients(site: Site, count: int, deadline: float = 20) -> None:
+    """Wait until the server has so many connections."""
+    end = time.monotonic() + deadline
+    while (now := site.clients) != count:
+        assert time.monotonic() < end, f"the server has {now} connections, not {count}"
+        time.sleep(0.05)
+
+
+def wait_until_connected(tabs: list[Tab]) -> None:
+    for page in tabs:
+        page.run("async () => { await until(() => ws.connected, 60000) }")
+
+
+def hear(site: Site, tabs: list[Tab], data: str) -> None:
+    """Broadcast, and see that each tab hears it once."""
+    site.broadcast(data)
+    for page in tabs:
+        page.run(f"async () => {{ await until(() => messages.includes('{data}')) }}")
+    # In each tab everything before a further message has been heard, too: a second copy would be there.
+    site.broadcast(data + " over")
+    for page in tabs:
+        count = page.run(
+            f"async () => {{ await until(() => messages.includes('{data} over'));"
+            f" return messages.filter((message) => message === '{data}').length }}"
+        )
+        assert count == 1
+
+
+def test_three_tabs_have_one_connection(site: Site, shared_profile: Profile, way: str) -> None:
+    tabs = open_tabs(shared_profile, site, 3)
+    assert site.clients == (3 if way == "alone" else 1)
+    # Late tabs were told, too.
+    assert [page.run("[names(), ws.connected, ws.state]") for page in tabs] == [[["open"], True, 1]] * 3
+    hear(site, tabs, "to all")
+    # What any of them sends arrives, and the echo comes back to all that share.
+    for number, page in enumerate(tabs):
+        page.run(f"ws.send('from {number}')")
+    for number, page in enumerate(tabs):
+        wanted = [number] if way == "alone" else range(3)
+        for other in wanted:
+            page.run(f"async () => {{ await until(() => messages.includes('from {other}')) }}")
+    tabs[1].run("ws.close()")
+    assert tabs[1].run("[ws.connected, ws.state]")[0] is False
+    tabs[0].close()
+    wait_for_clients(site, 1)
+    wait_until_connected(tabs[2:])
+    hear(site, tabs[2:], "to the last")
+    tabs[2].close()
+    wait_for_clients(site, 0)
+
+
+def test_binary_and_order_survive_the_way_through_the_other_tab(site: Site, shared_profile: Profile, way: str) -> None:
+    _, second = open_tabs(shared_profile, site, 2, OPEN.replace("/echo", "/record"))
+    second.run("""async () => {
+        for (let number = 0; number < 2000; number++) ws.send(number)
+        ws.send(new Uint8Array([1, 2]))
+        ws.send(new Blob([new Uint8Array([3])]))
+        await until(() => messages.some(({ received }) => received === 2002))
+    }""")
+    assert site.received == [*range(2000), [1, 2], [3]]
+
+
+def test_ten_thousand_messages_reach_every_tab_in_order(site: Site, shared_profile: Profile, way: str) -> None:
+    tabs = open_tabs(shared_profile, site, 2, OPEN.replace("/echo", "/numbers"))
+    for page in tabs if way == "alone" else tabs[:1]:
+        page.run("ws.send(10000)")
+    for page in tabs:
+        assert page.run("""async () => {
+            await until(() => messages.length === 10000, 60000)
+            return messages.every((number, index) => number === index)
+        }""")
+
+
+def test_an_outage_is_seen_and_survived_by_every_tab(site: Site, shared_profile: Profile) -> None:
+    tabs = open_tabs(shared_profile, site, 3, OPEN.replace("/echo", "/record"))
+    site.process.kill()
+    for number, page in enumerate(tabs):
+        page.run("async () => { await until(() => names().includes('reconnecting')) }")
+        assert page.run(f"[ws.connected, ws.send('{number}a'), ws.send('{number}b')]") == [False, True, True]
+    site.process.start()
+    wait_until_connected(tabs)
+    for page in tabs:
+        page.run("async () => { await until(() => messages.length) }")
+    end = time.monotonic() + 20
+    while len(site.received) < 6 and time.monotonic() < end:
+        time.sleep(0.05)
+    received = site.received
+    assert sorted(received) == ["0a", "0b", "1a", "1b", "2a", "2b"]
+    for number in range(3):
+        assert received.index(f"{number}a") < received.index(f"{number}b")
+
+
+def test_other_paths_and_options_share_nothing(site: Site, shared_profile: Profile) -> None:
+    page, other = shared_profile.tab(), shared_profile.tab()
+    for each in (page, other):
+        each.goto(site.url + "/")
+    page.run(OPEN)
+    other.run("""async () => {
+        const path = join('/other', { shared: true })
+        const options = join('/echo', { shared: true, reconnectDelay: 51 })
+        const own = join('/echo')
+        await until(() => [path, options, own].every(({ ws }) => ws.connected))
+        path.ws.send('other')
+        await until(() => path.messages.length)
+        window.all = [path, options, own]
+    }""")
+    assert site.clients == 4
+    assert other.run("all.map(({ messages }) => messages)") == [["other"], [], []]
+    assert page.run("messages") == []
+
+
+def test_other_people_share_nothing(site: Site, engine: Engine, way: str) -> None:
+    one, other = engine.profile(WAYS[way]), engine.profile(WAYS[way])
+    try:
+        tabs = [*open_tabs(one, site, 1), *open_tabs(other, site, 1)]
+        assert site.clients == 2
+        tabs[0].run("async () => { ws.send('mine'); await until(() => messages.length) }")
+        tabs[1].run("async () => { ws.send('its own'); await until(() => messages.length) }")
+        assert [page.run("messages") for page in tabs] == [["mine"], ["its own"]]
+    finally:
+        one.close()
+        other.close()
+
+
+WHO = OPEN.replace("/echo", "/who").replace("ws.connected)", "messages.length)")
+
+
+SHARING = pytest.mark.parametrize("way", ["worker", "leader"])
+
+
+@SHARING
+def test_after_a_change_of_user_no_tab_hears_the_other_user(site: Site, shared_profile: Profile, way: str) -> None:
+    """With the sessions of another framework, so that the server itself does not notice."""
+    first = shared_profile.tab()
+    first.goto(site.url + "/foreign-login?user=ann")
+    first.goto(site.url + "/")
+    first.run(WHO)
+    assert first.run("messages") == [{"user": "ann"}]
+    # Bob logs in, in another tab.
+    second = shared_profile.tab()
+    second.goto(site.url + "/foreign-login?user=bob")
+    second.goto(site.url + "/")
+    second.run(WHO)
+    assert second.run("messages") == [{"user": "bob"}]
+    wait_until_connected([first])
+    wait_for_clients(site, 1)
+    site.broadcast("news")
+    for page in (first, second):
+        page.run("async () => { await until(() => messages.includes('news')) }")
+    assert second.run("messages") == [{"user": "bob"}, "news"]
+    # The first tab was told, so that its page can act on it; whatever it sends, it sends as bob.
+    assert first.run("names().slice(0, 3)") == ["open", "close", "open"]
+    first.run("async () => { ws.send('x'); await until(() => messages.some(({ said }) => said === 'x')) }")
+    assert first.run("messages.at(-1)") == {"user": "bob", "said": "x"}
+
+
+def test_a_login_as_another_ends_the_tabs_of_the_one_before(site: Site, shared_profile: Profile) -> None:
+    """With Odac's own sessions, which the server ends."""
+    first = shared_profile.tab()
+    first.goto(site.url + "/login?user=ann")
+    first.goto(site.url + "/")
+    first.run(WHO)
+    second = shared_profile.tab()
+    second.goto(site.url + "/login?user=bob")
+    second.goto(site.url + "/")
+    second.run(WHO)
+    first.run("async () => { await until(() => ws.state === 3) }")
+    wait_for_clients(site, 1)
+    site.broadcast("for bob")
+    second.run("async () => { await until(() => messages.includes('for bob')) }")
+    assert second.run("messages[0]") == {"user": "bob"}
+    assert first.run("[messages, log.find(([name]) => name === 'close')[1]]") == [[{"user": "ann"}], 4001]
+
+
+@SHARING
+def test_a_login_in_a_page_that_reopens_its_socket_moves_the_other_tabs(site: Site, shared_profile: Profile, way: str) -> None:
+    tabs = open_tabs(shared_profile, site, 2, OPEN.replace("/echo", "/who"))
+    tabs[0].run("async () => { await fetch('/login?user=ann'); ws.close(); " + WHO[len("async () => { ") :])
+    assert tabs[0].run("messages[0]") == {"user": "ann"}
+    tabs[1].run("""async () => {
+        await until(() => names().filter((name) => name === 'open').length > 1)
+        ws.send('x')
+        await until(() => messages.some(({ said }) => said === 'x'))
+    }""")
+    assert tabs[1].run("messages.at(-1)") == {"user": "ann", "said": "x"}
+    wait_for_clients(site, 1)
+
+
+def test_after_a_logout_the_server_ends_it_for_every_tab(site: Site, shared_profile: Profile) -> None:
+    page = shared_profile.tab()
+    page.goto(site.url + "/login?user=ann")
+    tabs = open_tabs(shared_profile, site, 2, OPEN.replace("/echo", "/who"))
+    tabs[0].run("async () => { await fetch('/logout') }")
+    for each in tabs:
+        assert each.run("async () => { await until(() => ws.state === 3); return log.find(([name]) => name === 'close')[1] }") == 4001
+    assert site.clients == 0
+
+
+def test_a_tab_that_leaves_for_another_page_and_comes_back_joins_again(site: Site, shared_profile: Profile) -> None:
+    tabs = open_tabs(shared_profile, site, 2)
+    tabs[0].goto(site.url + "/count")
+    wait_until_connected(tabs[1:])
+    tabs[0].goto(site.url + "/")
+    tabs[0].run(OPEN)
+    hear(site, tabs, "again")
+
+
+def test_without_a_session_to_compare_each_tab_is_on_its_own(site: Site, shared_profile: Profile) -> None:
+    """A token endpoint that is not this app's, as behind a proxy that answers for it."""
+    script = """async () => {
+        const { fetch } = window
+        window.fetch = async (url, options) => {
+            const { token } = await (await fetch(url, options)).json()
+            return new Response(JSON.stringify({ token }))
+        }
+        %s
+    }""" % OPEN.removeprefix("async () => {").removesuffix("}")
+    tabs = open_tabs(shared_profile, site, 2, script)
+    hear(site, tabs, "to each")
