@@ -10,7 +10,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
@@ -54,15 +54,19 @@ class ServerProcess:
     Args:
         app: ``module:app``, importable from the project's root.
         environment: variables to set.
+        arguments: further ones for ``odac run``.
     """
 
-    def __init__(self, app: str, environment: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, app: str, environment: Mapping[str, str] | None = None, arguments: Sequence[str] = ()
+    ) -> None:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", 0))
             self.port: int = probe.getsockname()[1]
         self.url = f"http://127.0.0.1:{self.port}"
-        self._command = [sys.executable, "-m", "odac", "run", app, "--port", str(self.port), "--log-level", "warning"]
+        self._command = [sys.executable, "-m", "odac", "run", app, "--port", str(self.port)]
+        self._command += ["--log-level", "warning", *arguments]
         self._environment = {
             **os.environ,
             "ODAC_SECRET": "a secret that outlives the restart of the server",
@@ -110,8 +114,10 @@ def start_server() -> Iterator[Callable[..., ServerProcess]]:
     """Start servers that end with the module: ``start_server("examples.chat.app:app")``."""
     started: list[ServerProcess] = []
 
-    def start(app: str, environment: Mapping[str, str] | None = None) -> ServerProcess:
-        server = ServerProcess(app, environment)
+    def start(
+        app: str, environment: Mapping[str, str] | None = None, arguments: Sequence[str] = ()
+    ) -> ServerProcess:
+        server = ServerProcess(app, environment, arguments)
         started.append(server)
         server.start()
         return server

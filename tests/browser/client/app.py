@@ -28,7 +28,7 @@ attempts: Counter[str] = Counter()
 received: list[Any] = []
 # What a page may load and where it may connect to; nothing inline, nothing from a blob.
 POLICIES = {
-    "strict": "default-src 'none'; script-src 'self'; connect-src 'self'; worker-src 'self'",
+    "strict": "default-src 'none'; script-src 'self'; connect-src 'self'; worker-src 'self'; img-src 'self'",
     "no-worker": "default-src 'none'; script-src 'self'; connect-src 'self'; worker-src 'none'",
     "trusted-types": "default-src 'self'; require-trusted-types-for 'script'",
 }
