@@ -31,7 +31,7 @@ from odac.brokers.outgoing import Outgoing, channels_of
 from odac.brokers.presence import Presence
 from odac.brokers.probe import Probe
 from odac.brokers.reporter import Reporter
-from odac.realtime.audience import Audience
+from odac.realtime.audience import Audience, session_of
 from odac.realtime.ports import Count, LocalHub
 from odac.wire.message import Prepared
 
@@ -114,8 +114,13 @@ class BrokerBus:
         self._outgoing.add(channels_of(self._channels, audience), Send(audience, message.opcode, message.payload))
 
     def close(self, audience: Audience, code: int, reason: str) -> None:
-        """See :class:`odac.realtime.ports.Bus`."""
-        self._outgoing.add(channels_of(self._channels, audience), Close(audience, code, reason))
+        """See :class:`odac.realtime.ports.Bus`.
+
+        The end of a session is told to every process: also where it has no connections, its cookie is good no longer.
+        """
+        ends_session = any(session_of(room) is not None for room in audience.rooms)
+        channels = (self._channels.everyone,) if ends_session else channels_of(self._channels, audience)
+        self._outgoing.add(channels, Close(audience, code, reason))
 
     async def count(self, audience: Audience, timeout: float) -> Count:  # noqa: ASYNC109 - who asks says how long
         """See :class:`odac.realtime.ports.Bus`."""

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from typing import Final
+from urllib.parse import unquote
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -19,6 +20,7 @@ from odac.errors import BrokerError, ConfigurationError
 
 __all__ = ["NatsBroker"]
 
+CLOSE_TIMEOUT: Final = 1.0
 PENDING_BYTES: Final = 1024 * 1024
 
 
@@ -56,11 +58,17 @@ class NatsBroker(MarkedBroker):
         scheme, _, rest = url.url.partition("://")
         if "?" in rest or url.path.strip("/"):
             raise ConfigurationError(f"{scheme}:// URLs have no path and, but for namespace, no options")
-        credentials, at, hosts = rest.rstrip("/").rpartition("@")
-        # Comma-separated servers share the credentials of the first unless they bring their own.
-        self._servers = [f"{scheme}://{credentials}{at}{host}" for host in hosts.split(",")]
+        credentials, _, hosts = rest.rstrip("/").rpartition("@")
+        # nats-py takes a URL's user and password as they are written, so they are taken out and decoded here.
+        user, colon, password = credentials.partition(":")
+        self._user = unquote(user) if colon else None
+        self._password = unquote(password) if colon else None
+        self._token = unquote(user) if user and not colon else None
         if "@" in credentials:
-            self._servers = [f"{scheme}://{server}" for server in rest.rstrip("/").split(",")]
+            raise ConfigurationError(
+                f"{scheme}:// URLs have one user and password for all servers: {scheme}://user:password@host,host"
+            )
+        self._servers = [f"{scheme}://{host}" for host in hosts.split(",")]
         self._subscriptions: dict[str, Subscription] = {}
         self._last_error: Exception | None = None
 
@@ -88,6 +96,9 @@ class NatsBroker(MarkedBroker):
                         pending_size=PENDING_BYTES,
                         ping_interval=20,
                         reconnect_time_wait=0,
+                        user=self._user,
+                        password=self._password,
+                        token=self._token,
                     )
             except (Error, OSError, TimeoutError) as error:
                 raise BrokerError(str(self._last_error or error) or "no answer") from None
@@ -98,7 +109,7 @@ class NatsBroker(MarkedBroker):
                 self._subscriptions[channel] = await client.subscribe(channel, future=sink)
             await first_to_end(self._ended(closed, client), self._live(client, sink))
         finally:
-            await client.close()
+            await _close(client)
             sink.cancel()
 
     async def _ended(self, closed: asyncio.Event, client: Client) -> None:
@@ -125,3 +136,15 @@ class NatsBroker(MarkedBroker):
         self._last_error = error
         if "permissions violation" in str(error).lower():
             self._dropped(1, str(error))
+
+
+async def _close(client: Client) -> None:
+    # close() waits for what is still to be sent, which a server that stands still never takes.
+    try:
+        async with asyncio.timeout(CLOSE_TIMEOUT):
+            await client.close()
+    except TimeoutError:
+        # nats-py has no way to give up. Without this the socket would stay open until the server moves again.
+        writer = getattr(getattr(client, "_transport", None), "_io_writer", None)
+        if writer is not None:
+            writer.transport.abort()

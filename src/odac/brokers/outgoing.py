@@ -8,7 +8,7 @@ from typing import Final
 
 from odac.brokers.base import Broker
 from odac.brokers.channels import Channels
-from odac.brokers.envelope import UNNUMBERED, VERSION, Envelope, Item, Send, encode
+from odac.brokers.envelope import UNNUMBERED, VERSION, Close, Envelope, Item, Send, encode
 from odac.brokers.ledger import Numbers
 from odac.realtime.audience import Audience
 
@@ -16,8 +16,8 @@ __all__ = ["Outgoing", "channels_of"]
 
 RUN_ITEMS: Final = 128
 RUN_BYTES: Final = 64 * 1024
-OVERHEAD: Final = 512
-"""Bytes of an envelope besides payload and audience, generously."""
+OVERHEAD: Final = 128
+"""Bytes of an envelope besides its items, generously."""
 
 
 def channels_of(channels: Channels, audience: Audience) -> tuple[str, ...]:
@@ -66,12 +66,14 @@ class Outgoing:
 
     def add(self, channels: tuple[str, ...], item: Item) -> None:
         """Publish an item at the end of this tick, counted on each of its channels."""
-        size = len(item.payload) if type(item) is Send else 0
-        if size > RUN_BYTES // 2 and size + OVERHEAD > self._broker.max_message:
+        size = _size(item)
+        limit = self._broker.max_message - OVERHEAD
+        if size > limit:
             self._too_large(size, self._broker.max_message)
             return
         items = self._items
-        if items and (channels != self._channels or self._bytes + size > RUN_BYTES or len(items) >= RUN_ITEMS):
+        full = self._bytes + size > min(RUN_BYTES, limit) or len(items) >= RUN_ITEMS
+        if items and (full or channels != self._channels):
             self.flush()
             items = self._items
         if not items:
@@ -108,3 +110,12 @@ class Outgoing:
 
     def _encode(self, number: int, shared: bool, items: list[Item], sequence: int = 0) -> bytes:
         return encode(Envelope(VERSION, self._origin, sequence, number, shared, items))
+
+
+def _size(item: Item) -> int:
+    """Bytes of an item on the wire, at most."""
+    if isinstance(item, Send | Close):
+        rooms, within, excluded = item.audience
+        size = 160 + 3 * sum([len(name) + 2 for name in (*rooms, *within, *excluded)])
+        return size + len(item.payload) if isinstance(item, Send) else size + 3 * len(item.reason)
+    return 0

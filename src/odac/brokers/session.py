@@ -23,6 +23,7 @@ CONNECT_TIMEOUT: Final = 5.0
 FIRST_DELAY: Final = 0.1
 LONGEST_DELAY: Final = 3.0
 STOP_TIMEOUT: Final = 1.0
+CANCEL_AGAIN: Final = 1.5
 
 
 class SessionBroker(Broker):
@@ -164,27 +165,35 @@ class SessionBroker(Broker):
     async def _keep(self) -> None:
         delay = FIRST_DELAY
         while True:
-            self._running = asyncio.get_running_loop().create_task(
-                self._session(), name=f"odac: session with {self.address}"
-            )
             try:
-                await asyncio.wait([self._running])
-                reason = self._why(self._running)
-            finally:
-                await end(self._running)
-                was_up, self._up = self._up, False
-                lost = self._forget_queued("the connection is lost")
-            self._reason = reason
-            if was_up:
-                delay = FIRST_DELAY
-            if self._receiver is not None:
-                self._receiver.on_down(reason)
-                if lost:
-                    self._receiver.on_dropped(lost, reason)
-            _log.debug("%s: %s; next attempt within %.1f s", self.address, reason, delay)
+                if await self._run_session():
+                    delay = FIRST_DELAY
+            except Exception:
+                # This task is the last one that could notice.
+                _log.exception("%s: a session could not be ended in order; another begins", self.address)
+            _log.debug("%s: %s; next attempt within %.1f s", self.address, self._reason, delay)
             # Jitter, so that the processes that lost the same broker do not all return in the same instant.
             await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311 - nobody gains by guessing it
             delay = min(delay * 2, LONGEST_DELAY)
+
+    async def _run_session(self) -> bool:
+        """Run a session to its end; return whether it was ever complete."""
+        self._running = asyncio.get_running_loop().create_task(
+            self._session(), name=f"odac: session with {self.address}"
+        )
+        self._running.add_done_callback(_look_at)
+        try:
+            await asyncio.wait([self._running])
+            self._reason = self._why(self._running)
+        finally:
+            await end(self._running)
+            was_up, self._up = self._up, False
+            lost = self._forget_queued("the connection is lost")
+        if self._receiver is not None:
+            self._receiver.on_down(self._reason)
+            if lost:
+                self._receiver.on_dropped(lost, self._reason)
+        return was_up
 
     def _why(self, session: asyncio.Task[None]) -> str:
         if session.cancelled():
@@ -200,6 +209,8 @@ class SessionBroker(Broker):
 async def first_to_end(*parts: Coroutine[Any, Any, None]) -> None:
     """Run the parts of a session until one of them ends, end the others, and raise what the first one raised."""
     tasks = [asyncio.get_running_loop().create_task(part) for part in parts]
+    for task in tasks:
+        task.add_done_callback(_look_at)
     try:
         done, _ = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
     finally:
@@ -213,7 +224,10 @@ async def end(*tasks: asyncio.Task[None]) -> None:
     while pending := [task for task in tasks if not task.done()]:
         for task in pending:
             task.cancel()
-        await asyncio.wait(pending, timeout=0.2)
-    for task in tasks:
-        if not task.cancelled():
-            task.exception()
+        await asyncio.wait(pending, timeout=CANCEL_AGAIN)
+
+
+def _look_at(task: asyncio.Task[None]) -> None:
+    # Several parts of a session may fail with one connection; the first one's error is the session's.
+    if not task.cancelled():
+        task.exception()

@@ -247,6 +247,25 @@ def test_what_a_frozen_broker_does_not_take_is_bounded_and_counted(fragile: Serv
     run(main())
 
 
+def test_a_connection_to_a_frozen_broker_that_is_full_is_given_up(fragile: Server, run: Run) -> None:
+    async def main() -> None:
+        async with buses(fragile.url, fragile.url) as (one, other):
+            other.bus.room_opened("a")
+            await other.hears(one, "a")
+            fragile.freeze()
+            for _ in range(100):
+                one.send(bytes(200_000), "a")
+            await one.unhealthy()
+            await one.until(lambda: one.bus.counters.dropped > 0)
+            fragile.thaw()
+            await one.healthy()
+            await other.hears(one, "a")
+            # The questions of hears() count too, while nobody is heard yet.
+            assert len(other.delivered) + other.bus.counters.lost >= 100
+
+    run(main())
+
+
 def test_a_flood_arrives_in_order_or_is_counted(remote: Server, run: Run) -> None:
     async def main() -> None:
         async with buses(remote.url, remote.url, interval=3) as (one, other):

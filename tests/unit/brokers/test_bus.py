@@ -12,7 +12,7 @@ import pytest
 from odac.brokers.bus import BrokerBus
 from odac.brokers.channels import Channels
 from odac.brokers.envelope import Answer, Ask, Beat, Bye, Close, Envelope, Item, Send, decode, encode
-from odac.realtime.audience import EVERYONE, Audience
+from odac.realtime.audience import EVERYONE, Audience, session_room
 from odac.realtime.ports import Bus, Count
 from odac.wire.message import Prepared
 from tests.unit.brokers.fakes import Clock, FakeBroker, FakeHub, run, ticks
@@ -126,6 +126,17 @@ def test_what_is_published_goes_out_at_the_end_of_the_tick_and_its_echo_is_ignor
         setup.broker.echo()
         assert (setup.hub.delivered, setup.hub.closed) == ([], [])
         assert setup.bus.counters.as_dict() == {**dict.fromkeys(setup.bus.counters.as_dict(), 0), "published": 1}
+
+    run(main())
+
+
+def test_the_end_of_a_session_is_told_to_processes_without_its_connections_too() -> None:
+    async def main() -> None:
+        setup = await Setup().start()
+        audience = Audience((session_room("s"),))
+        setup.bus.close(audience, 4001, "Logged out")
+        await ticks()
+        assert setup.sent() == [(CHANNELS.everyone, Close(audience, 4001, "Logged out"))]
 
     run(main())
 

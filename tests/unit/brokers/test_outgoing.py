@@ -84,7 +84,7 @@ def test_a_run_ends_before_it_is_large() -> None:
     async def main() -> None:
         setup = Setup()
         for _ in range(3):
-            setup.send(b"x" * (module.RUN_BYTES // 2), "a")
+            setup.send(b"x" * (module.RUN_BYTES // 2 - 1000), "a")
         for _ in range(module.RUN_ITEMS + 1):
             setup.send(b"", "b")
         await ticks()
@@ -104,8 +104,25 @@ def test_what_the_broker_does_not_carry_is_refused_by_its_size() -> None:
         setup.send(b"x" * setup.broker.max_message, "a")
         setup.send(b"y", "a")
         await ticks()
-        assert setup.too_large == [(setup.broker.max_message, setup.broker.max_message)]
+        ((size, limit),) = setup.too_large
+        assert size >= limit == setup.broker.max_message
         assert setup.payloads == [("a", [b"y"])]
+
+    run(main())
+
+
+def test_a_run_is_never_more_than_the_broker_carries() -> None:
+    async def main() -> None:
+        setup = Setup()
+        setup.broker.max_message = 3000
+        ids = frozenset(f"{number:022}" for number in range(20))
+        for number in range(30):
+            audience = Audience(("é" * 20,), ("b",), ids)
+            setup.outgoing.add(("c",), Send(audience, 1, b"%d" % number))
+        await ticks()
+        assert sum(len(payloads) for _, payloads in setup.payloads) == 30
+        assert all(len(payload) <= 3000 for _, payload, _ in setup.broker.published)
+        assert setup.too_large == []
 
     run(main())
 

@@ -52,6 +52,7 @@ def test_a_missing_library_names_what_to_install(
         ("redis://h?protocol=3", "protocol"),
         ("redis+cluster://u:geheim@h/3", "database"),
         ("nats://u:geheim@h?x=1", "options"),
+        ("nats://u:geheim@h,v:geheim@i", "one user and password"),
         ("redis://h?namespace=a.b", "namespace"),
     ],
 )
