@@ -221,6 +221,13 @@ def build(probe: Probe) -> Odac:
         odac.ws.close()
         probe("sent")
 
+    @ws("/endless")
+    async def endless(odac: Context) -> None:
+        probe("endless")
+        while odac.ws.ready_state is ReadyState.OPEN:
+            await odac.ws.send("x" * 1000)
+        probe("ended")
+
     @ws("/stubborn")
     async def stubborn(odac: Context) -> None:
         probe("stubborn", odac.ws.id)
@@ -480,6 +487,21 @@ def test_the_peers_pings_are_answered(server: Server) -> None:
 
 
 # What does not end
+
+
+def test_an_endless_loop_of_awaited_sends_leaves_the_others_their_turn_and_ends_with_its_peer(
+    server: Server, probe: Probe, bystander: None
+) -> None:
+    with server.connect("/namespace") as other, server.raw() as raw:
+        raw.upgrade("/endless")
+        probe.get("endless")
+        for _ in range(200):
+            raw.frame()
+            if _ % 20 == 0:
+                other.send("x")
+                assert receive(other) == [7, "now"]
+        raw.reset()
+        probe.get("ended")
 
 
 def test_a_handler_that_outlives_its_connection_is_cancelled(

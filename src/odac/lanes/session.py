@@ -18,6 +18,7 @@ from odac.wire.frames import (
     PING,
     PONG,
     TEXT,
+    check_close,
     encode_close,
     encode_frame,
     fit_reason,
@@ -82,6 +83,7 @@ class AsgiSession:
         self._queue: deque[Message] = deque([{"type": "websocket.connect"}])
         self._waiter: asyncio.Future[None] | None = None
         self._disconnect: Message | None = None
+        self._said_close = False  # by the application, after which it may say nothing more
         self._parser: Parser | None = None
         self._bits = 0
         self._paused = False
@@ -116,26 +118,29 @@ class AsgiSession:
             ClientGone: the client has left.
             RuntimeError: the message is not one that may come now.
         """
-        if self._writable is not None:
+        if self._writable is not None and self._disconnect is None:
             await self._writable.wait()
+        if self._seat.transport.is_closing():
+            await asyncio.sleep(0)  # let a loss come through, or a loop of sends would never hear of it
         kind = message["type"]
-        if self._disconnect is not None and self._state is not _State.CLOSING:
-            if self._state is _State.CLOSED and kind not in ("websocket.send", "websocket.close"):
-                raise RuntimeError(f"Unexpected ASGI message {kind!r} after the connection was closed")
+        if self._said_close:
+            raise RuntimeError(
+                f"Unexpected ASGI message {kind!r}, after sending 'websocket.close' or a complete response."
+            )
+        if self._disconnect is not None:
             raise ClientGone("the client has closed the connection")
         if self._state is _State.CONNECTING:
             self._send_connecting(kind, message)
         elif self._state is _State.RESPONDING:
             self._send_body(kind, message)
-        elif self._state is _State.OPEN:
-            self._send_open(kind, message)
         else:
-            raise RuntimeError(f"Unexpected ASGI message {kind!r}, after sending 'websocket.close'.")
+            self._send_open(kind, message)
 
     def _send_connecting(self, kind: str, message: Message) -> None:
         if kind == "websocket.accept":
             self._accept(message)
         elif kind == "websocket.close":
+            self._said_close = True
             self._state = _State.CLOSED
             self._disconnected(CloseCode.ABNORMAL, "")
             self._seat.respond(403, (), b"")
@@ -157,6 +162,7 @@ class AsgiSession:
         status, headers, body = self._response
         body.append(message.get("body", b""))
         if not message.get("more_body", False):
+            self._said_close = True
             self._state = _State.CLOSED
             self._disconnected(CloseCode.ABNORMAL, "")
             self._seat.respond(status, headers, b"".join(body))
@@ -186,6 +192,8 @@ class AsgiSession:
                 self._write(Prepared(TEXT, text.encode()))
         elif kind == "websocket.close":
             code, reason = message.get("code", 1000), message.get("reason") or ""
+            check_close(code)
+            self._said_close = True
             self._disconnected(code, reason)
             self._close(code, reason)
         else:
@@ -292,6 +300,8 @@ class AsgiSession:
             self._disconnected(CloseCode.SERVICE_RESTART, "")
             self._close(CloseCode.SERVICE_RESTART, "")
             self._seat.transport.close()
+        elif self._state is _State.CLOSING:
+            self._seat.transport.close()  # the peer has had its time
         else:
             self._seat.respond(503, ((b"retry-after", b"1"),), b"The server is stopping.")
 
@@ -308,8 +318,7 @@ class AsgiSession:
         """The transport's buffer is full."""
         if self._writable is None:
             self._writable = asyncio.Event()
-        if self._disconnect is None:
-            self._writable.clear()
+        self._writable.clear()
 
     def resume_writing(self) -> None:
         """The transport's buffer has room."""
