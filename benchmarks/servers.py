@@ -176,6 +176,10 @@ class Running:
                     found.append([entry.name, *fields])
         return found
 
+    def pids(self) -> list[str]:
+        """The ids of all the server's processes."""
+        return [pid for pid, *_ in self._stats()]
+
     def cpu(self) -> float:
         """CPU seconds, user and system, of all the server's processes so far."""
         total = 0

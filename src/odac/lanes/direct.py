@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import os
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from odac.close_codes import CloseCode
 from odac.config import RateLimit
 from odac.errors import ProtocolError
+from odac.realtime.writing import write
 from odac.wire.frames import BINARY, CLOSE, EMPTY_CLOSE, PING, PONG, TEXT, encode_close, fit_reason, parse_close
 from odac.wire.message import Prepared
 from odac.wire.parser import Parser
@@ -195,12 +195,7 @@ class DirectLane(asyncio.Protocol):
             data = b"".join([message.frame for message in messages])
         socket = self._socket
         if socket >= 0:
-            try:
-                sent = os.write(socket, data)
-            except BlockingIOError:
-                sent = 0
-            except OSError:
-                return  # the peer is gone, of which the transport hears by itself
+            sent = write(socket, data)
             if sent != len(data):
                 self._transport.write(memoryview(data)[sent:])
         else:

@@ -10,10 +10,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import os
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from odac.realtime.writing import write_to_all
 from odac.wire.message import Prepared
 
 if TYPE_CHECKING:
@@ -147,33 +147,17 @@ class Delivery:
         Returns:
             those whose lane takes no bare writes, but who need nothing else of the log: its ``write`` will do.
         """
-        write, size = os.write, len(data)
         crowd: list[Outbox] = []
-        for outbox in members:
-            fd = outbox.fd
-            if fd < 0:
-                if (
-                    alone
-                    and not outbox.touched
-                    and outbox.backlog is None
-                    and outbox.pending is None
-                    and outbox.is_open
-                ):
-                    crowd.append(outbox)
-                else:
-                    apart[outbox] = None
-                continue
-            try:
-                sent = write(fd, data)
-            except OSError as error:
-                # A full socket buffer, or a peer that is gone, of which the transport hears by itself.
-                sent = 0 if isinstance(error, BlockingIOError) else size
-            if sent != size:
+        for outbox, sent in write_to_all(members, data):
+            if sent >= 0:
                 outbox.lane.write_rest(memoryview(data)[sent:])
                 outbox.settled = stop
                 outbox.touched = True
                 outbox.fd = -1
-                apart[outbox] = None
+            elif alone and not outbox.touched and outbox.backlog is None and outbox.pending is None and outbox.is_open:
+                crowd.append(outbox)
+                continue
+            apart[outbox] = None
         return crowd
 
     def members(self, rooms: tuple[str, ...], within: tuple[str, ...]) -> Iterable[Outbox]:

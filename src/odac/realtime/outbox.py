@@ -5,10 +5,10 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Generator, Mapping
-from os import write
 from typing import TYPE_CHECKING, Final, Protocol
 
 from odac.close_codes import CloseCode
+from odac.realtime.writing import write
 from odac.wire.message import Prepared
 
 if TYPE_CHECKING:
@@ -83,6 +83,18 @@ class Sent:
 
 SENT: Final = Sent()
 """There is room already, which is nearly always so: one object serves everybody."""
+
+
+class _OneTurn(Sent):
+    """Awaiting it lets everybody else run once: a loop of awaited sends must not have the event loop for itself."""
+
+    __slots__ = ()
+
+    def __await__(self) -> Generator[object, None, None]:
+        yield
+
+
+_TURN: Final = _OneTurn()
 
 
 class _WhenDrained(Sent):
@@ -211,6 +223,7 @@ class Outbox:
             self.pending_size += len(message.frame)
             if self.pending_size > FLUSH_BYTES:
                 self.flush()
+                return _TURN if self.backlog is None else _WhenDrained(self)
         return SENT if self.backlog is None else _WhenDrained(self)
 
     def settle(self) -> None:
@@ -281,10 +294,7 @@ class Outbox:
         if fd >= 0 and len(pending) == 1:
             # The answer to one message, which is what nearly every chunk comes to.
             frame = pending[0].frame
-            try:
-                sent = write(fd, frame)
-            except OSError as error:
-                sent = 0 if isinstance(error, BlockingIOError) else len(frame)
+            sent = write(fd, frame)
             if sent != len(frame):
                 lane.write_rest(memoryview(frame)[sent:])
         else:

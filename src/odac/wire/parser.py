@@ -10,6 +10,7 @@ from odac.errors import ProtocolError
 from odac.wire.deflate import Inflater
 from odac.wire.frames import CLOSE, CONTINUATION, DATA_OPCODES, MAX_CONTROL_PAYLOAD, OPCODES, TEXT
 from odac.wire.mask import apply_mask
+from odac.wire.whole import whole_text
 
 __all__ = ["Event", "Parser"]
 
@@ -50,17 +51,11 @@ class Parser:
 
     def feed(self, data: bytes) -> list[Event]:
         """Return the events that ``data`` completes, in order."""
-        end = len(data)
-        if 5 < end <= self._quick and data[1] == end + 122:
-            # One whole small frame and nothing else, with nothing before it: what chat and games are made of.
-            first = data[0]
-            if first == 0x81:
-                payload = apply_mask(data[6:], data[2:6])
-                if payload.isascii() or _is_utf8(payload):
-                    return [(TEXT, payload)]
-            elif first == 0x82 or first == 0x89 or first == 0x8A:
-                return [(first & 0xF, apply_mask(data[6:], data[2:6]))]
+        text = whole_text(data, self._quick)
+        if text is not None:
+            return [(TEXT, text)]
         events: list[Event] = []
+        end = len(data)
         try:
             position = self._take_small_frames(data, events) if self._quick else 0
             if position < end:

@@ -13,7 +13,7 @@ from unittest.mock import patch
 
 from odac.close_codes import CloseCode
 from odac.config import Limits
-from odac.realtime import delivery, outbox
+from odac.realtime import delivery, outbox, writing
 from odac.realtime.connection import Connection
 from odac.realtime.hub import Hub
 from odac.realtime.policy import Policy
@@ -103,7 +103,11 @@ class Kernel:
 
     @contextmanager
     def in_place(self) -> Iterator[None]:
-        with patch.object(delivery, "os", SimpleNamespace(write=self.write)), patch.object(outbox, "write", self.write):
+        with (
+            patch.object(writing, "os", SimpleNamespace(write=self.write)),
+            patch.object(delivery, "write_to_all", writing.reference_write_to_all),
+            patch.object(outbox, "write", writing.reference_write),
+        ):
             yield
 
 

@@ -1,0 +1,163 @@
+"""Where the time of one echo and of one delivery goes: ``python -m benchmarks.where``.
+
+The steps of Odac's own are timed in this process, on the real objects with a transport that only remembers (the best of
+many short runs, so that what else the machine does hardly shows). User and kernel time of the whole are read from the
+process of a real server under load; what the steps leave of the user time is the event loop's.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from benchmarks.loads import LOADS, run
+from benchmarks.servers import SERVERS, Running, build
+from odac.config import Limits
+from odac.lanes.direct import DirectLane
+from odac.realtime.connection import Connection
+from odac.realtime.hub import Hub
+from odac.realtime.policy import Policy
+from odac.wire.codec import decode_text, encode
+from odac.wire.frames import TEXT, encode_masked_frame
+from odac.wire.parser import Parser
+
+TEXT_64 = b'"' + b"x" * 62 + b'"'
+
+
+class _Socket:
+    def __init__(self, fileno: int) -> None:
+        self._fileno = fileno
+
+    def fileno(self) -> int:
+        return self._fileno
+
+
+class _Transport:
+    """As much of a transport as a lane asks for; what is written goes to /dev/null by a real system call."""
+
+    def __init__(self, fileno: int) -> None:
+        self._socket = _Socket(fileno)
+
+    def get_extra_info(self, name: str) -> object:
+        return self._socket if name == "socket" else None
+
+    def set_write_buffer_limits(self, high: int) -> None: ...
+
+    def set_protocol(self, protocol: object) -> None: ...
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+    def is_closing(self) -> bool:
+        return False
+
+
+def nanoseconds(function: Callable[[], Any], calls: int = 1000, runs: int = 300) -> float:
+    """The best of many runs of many calls, per call."""
+    best = float("inf")
+    for _ in range(runs):
+        start = time.perf_counter_ns()
+        for _ in range(calls):
+            function()
+        best = min(best, (time.perf_counter_ns() - start) / calls)
+    return best - _EMPTY
+
+
+def _nothing() -> None: ...
+
+
+_EMPTY = 0.0
+_EMPTY = nanoseconds(_nothing)
+
+
+async def steps() -> dict[str, float]:
+    """Nanoseconds of each step, in this process."""
+    null = os.open(os.devnull, os.O_WRONLY)
+    limits = Limits(rate_limit=None)
+    hub = Hub(limits)
+    hub.start(asyncio.get_running_loop())
+    policy = Policy("/", limits)
+
+    def connect() -> DirectLane:
+        lane = DirectLane(_Transport(null), limits, None, set())  # type: ignore[arg-type]
+        connection = Connection(hub, lane, policy)
+        lane.attach(connection)
+        hub.add(connection)
+        connection.join("room")
+        return lane
+
+    lane = connect()
+    connection = next(iter(hub.connections.values()))
+    connection.leave("room")
+    hub.delivery.flush()
+    connection.on("message", connection.send)
+    frame = encode_masked_frame(TEXT, TEXT_64, b"mask")
+    parser = Parser(limits.max_payload, limits.max_fragments)
+    data = decode_text(TEXT_64)
+    found = {
+        "parse, unmask, check UTF-8": nanoseconds(lambda: parser.feed(frame)),
+        "decode JSON": nanoseconds(lambda: decode_text(TEXT_64)),
+        "encode and frame": nanoseconds(lambda: encode(data)),
+        "write(), without what the kernel does with a socket": nanoseconds(lambda: os.write(null, frame)),
+        "one echo, all of it": nanoseconds(lambda: lane.data_received(frame)),
+    }
+    members = 1000
+    for _ in range(members):
+        connect()
+    hub.delivery.flush()
+    room = hub.to("room")
+
+    def deliver(messages: int) -> Callable[[], None]:
+        def once() -> None:
+            for _ in range(messages):
+                room.send({"text": "x" * 50})
+            hub.delivery.flush()
+
+        return once
+
+    found["one delivery in a room of 1,000"] = nanoseconds(deliver(1), 1, 200) / members
+    found["the same, eight messages in flight"] = nanoseconds(deliver(8), 1, 200) / members / 8
+    os.close(null)
+    return found
+
+
+def times(pid: str) -> tuple[float, float]:
+    """User and system seconds of a process so far."""
+    fields = Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()
+    tick = os.sysconf("SC_CLK_TCK")
+    return int(fields[11]) / tick, int(fields[12]) / tick
+
+
+def shares(load_name: str, server: str, seconds: float = 3.0) -> tuple[float, float]:
+    """User and kernel microseconds per operation of a real server."""
+    with Running(SERVERS[server], 8790) as running:
+        run(running, LOADS[load_name], 0.5)
+        pids = running.pids()
+        before = [times(pid) for pid in pids]
+        cost, _ = run(running, LOADS[load_name], seconds)
+        after = [times(pid) for pid in pids]
+        user = sum(a[0] - b[0] for a, b in zip(after, before, strict=True))
+        kernel = sum(a[1] - b[1] for a, b in zip(after, before, strict=True))
+    part = user / (user + kernel)
+    return cost * part * 1e6, cost * (1 - part) * 1e6
+
+
+def main() -> None:
+    """Print both tables."""
+    build()
+    print("| step of Odac's own | ns |\n|---|---:|")
+    for name, value in asyncio.run(steps()).items():
+        print(f"| {name} | {value:.0f} |")
+    print("\n| load | server | user µs | kernel µs |\n|---|---|---:|---:|")
+    for load_name in ("echo", "fan", "fanw8"):
+        for server in ("odac", "C loop"):
+            user, kernel = shares(load_name, server)
+            print(f"| {load_name} | {server} | {user:.2f} | {kernel:.2f} |")
+
+
+if __name__ == "__main__":
+    main()
