@@ -21,12 +21,12 @@ def _compiled(name: str) -> Any:
 
 @pytest.fixture(params=["reference", "compiled"])
 def write(request: pytest.FixtureRequest) -> Write:
-    return writing.reference_write if request.param == "reference" else _compiled("write")  # type: ignore[no-any-return]
+    return writing.reference_write if request.param == "reference" else _compiled("write")
 
 
 @pytest.fixture(params=["reference", "compiled"])
 def write_to_all(request: pytest.FixtureRequest) -> WriteToAll:
-    return writing.reference_write_to_all if request.param == "reference" else _compiled("write_to_all")  # type: ignore[no-any-return]
+    return writing.reference_write_to_all if request.param == "reference" else _compiled("write_to_all")
 
 
 @pytest.fixture
@@ -43,9 +43,11 @@ class Member:
 
 
 def _fill(sock: socket.socket) -> None:
-    with pytest.raises(BlockingIOError):
+    try:
         while True:
             sock.send(b"x" * 65536)
+    except BlockingIOError:
+        pass
 
 
 def test_a_socket_with_room_takes_all(write: Write, pair: tuple[socket.socket, socket.socket]) -> None:
