@@ -91,7 +91,7 @@ class _OneTurn(Sent):
     __slots__ = ()
 
     def __await__(self) -> Generator[object, None, None]:
-        yield
+        yield None
 
 
 _TURN: Final = _OneTurn()
