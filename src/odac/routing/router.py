@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, overload
-
-from starlette.convertors import Convertor
-from starlette.routing import compile_path
 
 from odac.config import Limits, Overflow, RateLimit
 from odac.errors import ConfigurationError
 from odac.realtime.listeners import fit
 from odac.realtime.policy import Policy
 from odac.routing.middleware import AUTH, Middleware
+from odac.routing.pattern import Pattern
 from odac.security.origin import OriginPolicy
 from odac.wire.codec import decode_text, make_decoder
 from odac.wire.handshake import SUBPROTOCOL, TOKEN_PREFIX
@@ -39,18 +36,7 @@ class Route:
     subprotocols: tuple[str, ...]
     origins: OriginPolicy | None
     options: Mapping[str, object]
-    pattern: re.Pattern[str] = field(repr=False)
-    convertors: Mapping[str, Convertor[Any]] = field(repr=False)
-
-    def match(self, path: str) -> dict[str, Any] | None:
-        """The path parameters, or None if the path is not this route's."""
-        found = self.pattern.match(path)
-        if found is None:
-            return None
-        try:
-            return {name: self.convertors[name].convert(value) for name, value in found.groupdict().items()}
-        except ValueError:
-            return None
+    pattern: Pattern = field(repr=False)
 
 
 class Router:
@@ -72,8 +58,8 @@ class Router:
         if fixed is not None:
             return fixed, {}
         for route in self.routes:
-            if route.convertors:
-                parameters = route.match(path)
+            if route.pattern.convertors:
+                parameters = route.pattern.match(path)
                 if parameters is not None:
                     return route, parameters
         return None
@@ -99,7 +85,7 @@ class Router:
         Raises:
             ConfigurationError: something about it cannot work; the message names the fix.
         """
-        shape, convertors, pattern = self._parse(path)
+        pattern = Pattern(path)
         if not callable(handler):
             raise ConfigurationError(f"the handler of {path!r} is {handler!r}: it must be a function that takes odac")
         try:
@@ -108,9 +94,10 @@ class Router:
             raise ConfigurationError(
                 f"the handler of {path!r} must take one argument, odac: def {getattr(handler, '__name__', 'handler')}(odac)"
             ) from None
-        if shape in self._shapes:
+        same = self._shapes.get(pattern.shape)  # two paths that differ only in their parameters' names
+        if same is not None:
             raise ConfigurationError(
-                f"the path {path!r} has a route already ({self._shapes[shape].path!r}): remove one, or give it another path"
+                f"the path {path!r} has a route already ({same.path!r}): remove one, or give it another path"
             )
         if overflow not in ("close", "drop_oldest"):
             raise ConfigurationError(f"{path!r}: overflow={overflow!r} must be 'close' or 'drop_oldest'")
@@ -142,23 +129,11 @@ class Router:
                 message=message,
             ),
             pattern=pattern,
-            convertors=convertors,
         )
         self.routes.append(route)
-        self._shapes[shape] = route
-        if not convertors:
+        self._shapes[pattern.shape] = route
+        if not pattern.convertors:
             self._fixed[path] = route
-
-    def _parse(self, path: str) -> tuple[str, Mapping[str, Convertor[Any]], re.Pattern[str]]:
-        if not isinstance(path, str) or not path.startswith("/"):
-            raise ConfigurationError(f"the path {path!r} must be a str that begins with '/'")
-        try:
-            pattern, _, convertors = compile_path(path)
-        except (AssertionError, ValueError) as error:
-            raise ConfigurationError(f"the path {path!r} cannot be read: {error}") from None
-        # Two paths that differ only in the names of their parameters match the same requests.
-        shape = re.sub(r"{[a-zA-Z_]\w*(:[a-zA-Z_]\w*)?}", lambda found: "{" + (found[1] or ":str") + "}", path)
-        return shape, convertors, pattern
 
 
 class Gates:
@@ -199,7 +174,9 @@ class Gates:
         """Add a WebSocket route: ``app.route.ws("/chat", handler)``, or ``@app.route.ws("/chat")`` above a function.
 
         Args:
-            path: with Starlette's parameters and convertors, such as ``/room/{id}`` or ``/room/{id:int}``.
+            path: with Starlette's parameters and convertors, such as ``/room/{id}`` or ``/room/{id:int}``. Where one has
+                several ``:path`` parameters, or several in one segment of which some are more than a plain ``{name}``,
+                only paths of up to 256 characters are looked at.
             handler: a ``def`` or ``async def`` that takes ``odac``.
             **options: ``token=True`` (ask for the CSRF token), ``max_payload`` (bytes), ``rate_limit=RateLimit(max,
                 window)`` or None, ``raw=False`` (True: text arrives unparsed), ``subprotocols=()``, ``origins`` (in place
