@@ -23,6 +23,12 @@ def test_what_does_not_pass(kind: str) -> None:
     assert judge(summary(("1.1.1", "OK", kind))) == [f"1.1.1: OK, at the close {kind}"]
 
 
+def test_what_is_known_to_fail_must_fail() -> None:
+    verdicts = summary(("7.1.5", "FAILED", "OK"), ("7.1.6", "OK", "OK"))
+    assert judge(verdicts, known={"7.1.5"}) == []
+    assert judge(verdicts, known={"7.1.5", "7.1.6"}) == ["7.1.6: OK, at the close OK, but known to fail"]
+
+
 def test_missing_cases_do_not_pass() -> None:
     assert judge(summary()) == ["0 cases were run, not any"]
     assert judge(summary(("1.1.1", "OK", "OK")), 517) == ["1 cases were run, not 517"]
