@@ -1,55 +1,65 @@
-"""One timer for many waits of the same length."""
+"""One timer for many deadlines of the same length."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import deque
-from collections.abc import Callable
+from collections import OrderedDict
+from typing import Final, Protocol
 
-__all__ = ["Deadline", "Deadlines"]
+__all__ = ["Deadlines", "Expiring"]
+
+_TOGETHER: Final = 0.1
+"""Seconds within which deadlines are met together."""
 
 
-class Deadline:
-    """One wait; :meth:`met` ends it."""
+class Expiring(Protocol):
+    """What has a deadline."""
 
-    __slots__ = ("at", "missed")
-
-    def __init__(self, at: float, missed: Callable[[], object]) -> None:
-        self.at = at
-        self.missed: Callable[[], object] | None = missed
-
-    def met(self) -> None:
-        """What was waited for has happened."""
-        self.missed = None
+    def expire(self) -> None:
+        """The deadline is over."""
+        ...
 
 
 class Deadlines:
-    """Waits that all last as long stand in one line in the order of their ends, so that one timer serves them all.
+    """Whoever is added expires after so many seconds, unless discarded before.
+
+    Because all wait equally long, they expire in the order of their adding, and only the first needs a timer.
 
     Args:
-        loop: the event loop.
-        seconds: how long each wait lasts.
+        loop: runs the timer.
+        seconds: until expiry.
     """
+
+    __slots__ = ("_seconds", "_timer", "_waiting", "loop")
 
     def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
         self.loop = loop
         self._seconds = seconds
-        self._line: deque[Deadline] = deque()
+        # A dict would search its whole front for the first key, where keys have been deleted.
+        self._waiting: OrderedDict[Expiring, float] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
 
-    def begin(self, missed: Callable[[], object]) -> Deadline:
-        """Begin a wait; ``missed`` is called if it is not :meth:`Deadline.met` in time."""
-        deadline = Deadline(self.loop.time() + self._seconds, missed)
-        self._line.append(deadline)
-        if self._timer is None:
-            self._timer = self.loop.call_at(deadline.at, self._fire)
-        return deadline
+    def add(self, who: Expiring) -> None:
+        """Begin the deadline; one that has begun goes on."""
+        if who not in self._waiting:
+            self._waiting[who] = self.loop.time() + self._seconds
+            if self._timer is None:
+                self._timer = self.loop.call_later(self._seconds, self._look)
 
-    def _fire(self) -> None:
-        now, line = self.loop.time(), self._line
-        while line and (line[0].missed is None or line[0].at <= now):
-            deadline = line.popleft()
-            missed, deadline.missed = deadline.missed, None
-            if missed is not None:
-                missed()
-        self._timer = self.loop.call_at(line[0].at, self._fire) if line else None
+    def discard(self, who: Expiring) -> None:
+        """Forget the deadline, if there is one."""
+        self._waiting.pop(who, None)
+
+    def __len__(self) -> int:
+        return len(self._waiting)
+
+    def _look(self) -> None:
+        self._timer = None
+        now = self.loop.time()
+        while self._waiting:
+            who, due = next(iter(self._waiting.items()))
+            if due > now:
+                self._timer = self.loop.call_at(max(due, now + _TOGETHER), self._look)
+                return
+            del self._waiting[who]
+            who.expire()

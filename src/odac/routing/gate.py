@@ -9,24 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from functools import partial
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from odac.close_codes import CloseCode
 from odac.config import Limits
 from odac.context import Context
 from odac.lanes.base import Doorway
-from odac.realtime.audience import session_room, user_room
+from odac.realtime.audience import session_room
 from odac.realtime.connection import Connection
 from odac.realtime.deadlines import Deadlines
 from odac.realtime.hub import Hub
 from odac.request import Request
 from odac.routing.middleware import Middleware, MiddlewareRegistry
 from odac.routing.router import Route, Router
+from odac.routing.visitor import Visitor
 from odac.security.authentication import AuthService
 from odac.security.origin import OriginPolicy
 from odac.security.token import Tokens
-from odac.wire import control
 from odac.wire.handshake import SUBPROTOCOL, offered_token, select_subprotocol
 
 __all__ = ["Gate"]
@@ -152,7 +151,7 @@ class Gate:
             connection.on_release = lambda: self._forget_ip(ip)
         outer = scope.get("path_params")  # of the mount point
         scope["path_params"] = {**outer, **parameters} if outer else parameters
-        visitor = _Visitor(self._hub, connection)
+        visitor = Visitor(self._hub, connection)
         request = Request(scope)
         context = Context(connection, request, self._auth.connection(request, visitor.recognized))
 
@@ -175,27 +174,23 @@ class Gate:
         else:
             self._by_ip.pop(ip, None)
 
-    async def _pass(self, route: Route, offered: list[str], context: Context, visitor: _Visitor) -> bool:
+    async def _pass(self, route: Route, offered: list[str], context: Context, visitor: Visitor) -> bool:
         """Whether the connection passes all gates behind the upgrade."""
         if route.needs_auth or route.middleware:  # only these may wait for something
-            deadline = self._deadlines().begin(
-                partial(self._late, route, context.ws, cast("asyncio.Task[Any]", asyncio.current_task()))
-            )
+            visitor.enters(asyncio.current_task())
+            deadlines = self._deadlines()
+            deadlines.add(visitor)
             try:
                 passed = await self._is_welcome(route, offered, context)
             except asyncio.CancelledError:
-                if deadline.missed is not None:
+                if not visitor.late:
                     raise
                 return False
             finally:
-                deadline.met()
+                deadlines.discard(visitor)
         else:
             passed = await self._is_welcome(route, offered, context)
         if passed and context.ws.is_open:
-            if context.ws.v1:
-                # Both clients send what they have queued when they hear it: none of it may meet a gate that is closed.
-                hello = {"id": context.ws.id, "ping": self._limits.ping_interval, "version": 1}
-                context.ws.put(control.encode_control("hello", hello))
             visitor.admit()
             return True
         return False
@@ -205,14 +200,6 @@ class Gate:
         if self._waits is None or self._waits.loop is not loop:
             self._waits = Deadlines(loop, self._limits.handshake_timeout)
         return self._waits
-
-    def _late(self, route: Route, connection: Connection, task: asyncio.Task[Any]) -> None:
-        seconds = self._limits.handshake_timeout
-        logger.warning(
-            "%s: the gates took longer than %g s and are cancelled (Limits.handshake_timeout)", route.path, seconds
-        )
-        connection.end(CloseCode.TRY_AGAIN_LATER, "the server took too long to decide")
-        task.cancel()
 
     async def _is_welcome(self, route: Route, offered: list[str], context: Context) -> bool:
         connection, auth = context.ws, context.auth
@@ -261,28 +248,3 @@ class Gate:
         else:
             connection.end(CloseCode.MIDDLEWARE_REJECTED, "Rejected")
         return False
-
-
-class _Visitor:
-    """A connection on its way through the gates: it becomes reachable as its user's when it is through."""
-
-    __slots__ = ("_admitted", "_connection", "_hub", "_user_id")
-
-    def __init__(self, hub: Hub, connection: Connection) -> None:
-        self._hub = hub
-        self._connection = connection
-        self._admitted = False
-        self._user_id: object = None
-
-    def recognized(self, user_id: object) -> None:
-        """Somebody asked who the user is, and this is the answer."""
-        self._user_id = user_id
-        if self._admitted:
-            self._hub.enter(self._connection, user_room(str(user_id)))
-
-    def admit(self) -> None:
-        """All gates are passed."""
-        self._admitted = True
-        self._hub.add(self._connection)
-        if self._user_id is not None:
-            self.recognized(self._user_id)

@@ -15,7 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from odac.config import Limits
 from odac.errors import HandshakeError
-from odac.serving.deadlines import Deadlines
+from odac.realtime.deadlines import Deadlines
 from odac.serving.head import Head, read_head
 from odac.wire.handshake import response_error
 

@@ -20,12 +20,13 @@ BACKLOG: Final = 2048
 """Connections that wait to be accepted; the system may allow fewer (net.core.somaxconn)."""
 
 
-def bind(options: ServeOptions, *, shared: bool = False) -> list[socket.socket]:
+def bind(options: ServeOptions, *, shared: bool = False, listen: bool = True) -> list[socket.socket]:
     """Bind every address of the options' host and port, or their Unix socket.
 
     Args:
         options: host, port and uds are looked at.
-        shared: let other sockets be bound to the same port by the same call's caller (SO_REUSEPORT), to share its connections.
+        shared: let other sockets that are bound in this way share the port and its connections (SO_REUSEPORT).
+        listen: take connections at once, even if nobody accepts them yet. A socket that does not listen gets none.
 
     Raises:
         CannotStart: the address cannot be bound; the message says why and what to do.
@@ -42,7 +43,7 @@ def bind(options: ServeOptions, *, shared: bool = False) -> list[socket.socket]:
     port = options.port
     try:
         for family, _, protocol, _, address in dict.fromkeys(found):
-            each = _bind_inet(family, protocol, (address[0], port, *address[2:]), shared)
+            each = _bind_inet(family, protocol, (address[0], port, *address[2:]), shared, listen)
             bound.append(each)
             port = each.getsockname()[1]  # with port 0, all addresses get the one that the first was given
     except OSError as error:
@@ -52,7 +53,7 @@ def bind(options: ServeOptions, *, shared: bool = False) -> list[socket.socket]:
     return bound
 
 
-def _bind_inet(family: int, protocol: int, address: tuple[object, ...], shared: bool) -> socket.socket:
+def _bind_inet(family: int, protocol: int, address: tuple[object, ...], shared: bool, listen: bool) -> socket.socket:
     each = socket.socket(family, socket.SOCK_STREAM, protocol)
     try:
         if os.name == "posix":
@@ -62,7 +63,8 @@ def _bind_inet(family: int, protocol: int, address: tuple[object, ...], shared: 
         if family == socket.AF_INET6:
             each.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
         each.bind(address)
-        each.listen(BACKLOG)
+        if listen:
+            each.listen(BACKLOG)
         each.setblocking(False)
     except OSError:
         each.close()
@@ -161,16 +163,16 @@ class Ports:
         return [each.fileno() for each in self._sets[index if self._each else 0]]
 
     def close(self, index: int) -> None:
-        """Let the other workers have this one's connections, where each has sockets of its own. The first keeps the port."""
-        if self._each and index:
+        """Let the other workers have this one's connections, where each has sockets of its own. The last keeps the port."""
+        if self._each and sum(map(bool, self._sets)) > 1:
             for each in self._sets[index]:
                 each.close()
             self._sets[index] = []
 
     def open(self, index: int) -> None:
-        """Undo :meth:`close`, if that was called."""
+        """Undo :meth:`close`, if that was called; connections come once the worker listens."""
         if self._each and not self._sets[index]:
-            self._sets[index] = bind(self._options, shared=True)
+            self._sets[index] = bind(self._options, shared=True, listen=False)
 
     def close_all(self) -> None:
         """Stop listening."""
