@@ -114,65 +114,18 @@ class _Uvicorn(uvicorn.Server):
         self.ready.set()
 
 
-class Server:
-    """uvicorn in a thread, on a port that the system chose.
+class Client:
+    """Connects to a server, as the independent client and in ways of its own.
 
     Args:
-        app: any ASGI app.
-        lane: ``direct``: Odac's protocol in the ``ws=`` seat; ``asgi``: uvicorn's own.
-        loop: the event loop.
-        probe: what the app's handlers tell.
-        config: further options of ``uvicorn.Config``.
+        port: of the server.
     """
 
     host = "127.0.0.1"
 
-    def __init__(
-        self, app: Any, *, lane: Lane = "direct", loop: Loop = "asyncio", probe: Probe | None = None, **config: Any
-    ) -> None:
-        self.app = app
-        self.lane = lane
-        self.probe = probe or Probe()
-        seat: Any = WebSocketProtocol if lane == "direct" else "websockets-sansio"
-        options = {"host": self.host, "port": 0, "log_config": None, "lifespan": "on", "ws": seat, **config}
-        self._server = _Uvicorn(uvicorn.Config(app, loop=loop, **options))
-        self._thread = threading.Thread(target=self._run, daemon=True)
+    def __init__(self, port: int) -> None:
+        self.port = port
         self._token: tuple[str, str] | None = None
-        self.port = 0
-
-    def _run(self) -> None:
-        try:
-            self._server.run()
-        finally:
-            self._server.ready.set()
-
-    def __enter__(self) -> Server:
-        self._thread.start()
-        assert self._server.ready.wait(DEADLINE), "the server does not start"
-        assert self._server.started, "the server has failed to start"
-        self.port = self._server.servers[0].sockets[0].getsockname()[1]
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._server.should_exit = True
-        self._thread.join(2 * DEADLINE)
-        assert not self._thread.is_alive(), "the server does not stop"
-
-    @property
-    def loop(self) -> asyncio.AbstractEventLoop:
-        """The server's event loop."""
-        assert self._server.loop is not None
-        return self._server.loop
-
-    def call(self, function: Callable[[], T]) -> T:
-        """Run a function in the server's thread, between two callbacks of its loop."""
-
-        async def run() -> T:
-            return function()
-
-        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(DEADLINE)
-
-    # Clients
 
     def connect(
         self,
@@ -234,6 +187,62 @@ class Server:
     def raw(self, **options: Any) -> Raw:
         """A bare TCP connection."""
         return Raw(self.host, self.port, **options)
+
+
+class Server(Client):
+    """uvicorn in a thread, on a port that the system chose.
+
+    Args:
+        app: any ASGI app.
+        lane: ``direct``: Odac's protocol in the ``ws=`` seat; ``asgi``: uvicorn's own.
+        loop: the event loop.
+        probe: what the app's handlers tell.
+        config: further options of ``uvicorn.Config``.
+    """
+
+    def __init__(
+        self, app: Any, *, lane: Lane = "direct", loop: Loop = "asyncio", probe: Probe | None = None, **config: Any
+    ) -> None:
+        super().__init__(0)
+        self.app = app
+        self.lane = lane
+        self.probe = probe or Probe()
+        seat: Any = WebSocketProtocol if lane == "direct" else "websockets-sansio"
+        options = {"host": self.host, "port": 0, "log_config": None, "lifespan": "on", "ws": seat, **config}
+        self._server = _Uvicorn(uvicorn.Config(app, loop=loop, **options))
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def _run(self) -> None:
+        try:
+            self._server.run()
+        finally:
+            self._server.ready.set()
+
+    def __enter__(self) -> Server:
+        self._thread.start()
+        assert self._server.ready.wait(DEADLINE), "the server does not start"
+        assert self._server.started, "the server has failed to start"
+        self.port = self._server.servers[0].sockets[0].getsockname()[1]
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._server.should_exit = True
+        self._thread.join(2 * DEADLINE)
+        assert not self._thread.is_alive(), "the server does not stop"
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The server's event loop."""
+        assert self._server.loop is not None
+        return self._server.loop
+
+    def call(self, function: Callable[[], T]) -> T:
+        """Run a function in the server's thread, between two callbacks of its loop."""
+
+        async def run() -> T:
+            return function()
+
+        return asyncio.run_coroutine_threadsafe(run(), self.loop).result(DEADLINE)
 
 
 class Raw:
@@ -359,7 +368,7 @@ def closing(client: ClientConnection) -> tuple[int | None, str]:
     raise AssertionError(f"a message in front of the end: {message!r}")
 
 
-def handshake_status(server: Server, path: str, *lines: str, **options: Any) -> int:
+def handshake_status(server: Client, path: str, *lines: str, **options: Any) -> int:
     """The HTTP status that answers a handshake."""
     with server.raw() as raw:
         raw.handshake(path, *lines, **options)

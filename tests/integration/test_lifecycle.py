@@ -139,10 +139,9 @@ def build(probe: Probe) -> Odac:
             if ticks == 3:
                 interval.cancel()
                 interval.cancel()
+                odac.set_timeout(0, lambda: odac.ws.send("never")).cancel()
                 odac.set_timeout(0.001, lambda: odac.ws.send("timeout"))
-                never.cancel()
 
-        never = odac.set_timeout(0.05, lambda: odac.ws.send("never"))
         interval = odac.set_interval(0.001, tick)
 
     @ws("/async-timer")

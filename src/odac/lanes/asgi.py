@@ -76,16 +76,8 @@ class AsgiDoorway:
     async def serve(self, connection: Connection, handle: Callable[[], Awaitable[None]]) -> None:
         """Run the handler beside the loop that receives."""
         handler = asyncio.ensure_future(handle())
-        lane = cast("AsgiLane", connection.lane)
-        lane.receiver = asyncio.current_task()
         try:
-            try:
-                await lane.receive_all()
-            except asyncio.CancelledError:
-                if not lane.aborted:
-                    raise
-                cast("asyncio.Task[Any]", lane.receiver).uncancel()
-            lane.receiver = None
+            await cast("AsgiLane", connection.lane).serve()
             await handler
         except asyncio.CancelledError:
             handler.cancel()
@@ -102,6 +94,7 @@ class AsgiLane:
     __slots__ = (
         "_connection",
         "_ending",
+        "_interrupted",
         "_limits",
         "_over",
         "_queue",
@@ -109,6 +102,7 @@ class AsgiLane:
         "_rate_start",
         "_readable",
         "_receive",
+        "_receiver",
         "_receiving",
         "_send",
         "_size",
@@ -116,8 +110,6 @@ class AsgiLane:
         "_timer",
         "_writer",
         "_writing",
-        "aborted",
-        "receiver",
     )
 
     pings = False
@@ -137,8 +129,8 @@ class AsgiLane:
         self._ending: tuple[int, str] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._over = False
-        self.receiver: asyncio.Task[Any] | None = None  # the server's task while it takes what the client sends
-        self.aborted = False
+        self._receiver: asyncio.Task[Any] | None = None  # the server's task while it takes what the client sends
+        self._interrupted = False
         self._writing = False
         self._receiving = False
         self._readable: asyncio.Event | None = None
@@ -148,6 +140,29 @@ class AsgiLane:
     def attach(self, connection: Connection) -> None:
         """Belong to this connection."""
         self._connection = connection
+
+    async def serve(self) -> None:
+        """Take what the client sends, until it is gone or this side has closed."""
+        self._receiver = asyncio.current_task()
+        step = self.receive_all
+        try:
+            while not self._over:
+                try:
+                    await step()
+                except asyncio.CancelledError:
+                    if not self._interrupted or self._receiver is None:
+                        raise
+                    self._interrupted = False
+                    self._receiver.uncancel()
+                    step = self._write_all
+        finally:
+            self._receiver = None
+
+    def _interrupt(self) -> None:
+        """Call the server's task back from receive() or send(), which may never return."""
+        if self._receiver is not None:
+            self._interrupted = True
+            self._receiver.cancel()
 
     # Incoming
 
@@ -275,6 +290,10 @@ class AsgiLane:
                 if not queue and self._connection.backlog is not None:
                     self._connection.go_on()
             if self._ending is not None and not self._over:
+                if not self._steps and self._receiver not in (None, asyncio.current_task()):
+                    # Granian closes only when nobody waits in receive(), so the task that does is to close instead.
+                    self._interrupt()
+                    return
                 code, reason = self._ending
                 self._over = True
                 await send({"type": "websocket.close", "code": int(code), "reason": reason})
@@ -309,10 +328,8 @@ class AsgiLane:
         self._lost(CloseCode.ABNORMAL, "")
         if self._writer is not None:
             self._writer.cancel()
-        if self.receiver is not None and self.receiver is not asyncio.current_task():
-            # The peer may neither send nor read ever again, so that receive() and send() may never return.
-            self.aborted = True
-            self.receiver.cancel()
+        if self._receiver is not asyncio.current_task():
+            self._interrupt()
 
     def _lose_soon(self, code: int, reason: str) -> None:
         # Not now: close listeners must not run in the middle of a delivery, nor within the application's close().
