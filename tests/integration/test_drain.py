@@ -111,7 +111,7 @@ def start(tmp_path: Path) -> Callable[..., Running]:
 def end_of(client: ClientConnection) -> tuple[list[str], int]:
     """What still comes, and the close code."""
     received: list[str] = []
-    with pytest.raises(ConnectionClosed) as closed:
+    with pytest.raises(ConnectionClosed) as closed:  # noqa: PT012 - until it ends
         while True:
             received.append(str(client.recv(DEADLINE)))
     assert closed.value.rcvd is not None, "the connection was cut"
