@@ -1,5 +1,5 @@
 // Build the client: into the Python package's static folder, and into dist/ for the npm package.
-// `node build.mjs <folder>` puts the static files elsewhere, which is how a test compares them with the committed ones.
+// `node build.mjs <folder>` puts the former elsewhere, which is how a test compares them with the committed ones.
 import { execFileSync } from 'node:child_process'
 import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { dirname, join } from 'node:path'
@@ -52,15 +52,15 @@ writeFileSync(
     'export as namespace Odac;\n',
 )
 
-if (!process.argv[2]) {
-  const dist = join(root, 'dist')
-  mkdirSync(dist, { recursive: true })
-  // Under another name: the client takes its own address for the app's prefix only when it is called odac.js or odac.mjs.
-  cpSync(join(output, 'odac.d.ts'), join(dist, 'index.d.ts'))
-  const module = readFileSync(join(output, 'odac.mjs'), 'utf8')
-  writeFileSync(join(dist, 'index.js'), module.replace('odac.mjs.map', 'index.js.map'))
-  cpSync(join(output, 'odac.mjs.map'), join(dist, 'index.js.map'))
-}
+// The npm package, under other names: the client takes its own address for the app's prefix only when it is called
+// odac.js or odac.mjs.
+const dist = join(root, 'dist')
+mkdirSync(dist, { recursive: true })
+cpSync(join(output, 'odac.d.ts'), join(dist, 'index.d.ts'))
+cpSync(join(output, 'odac.mjs.map'), join(dist, 'index.js.map'))
+cpSync(join(root, '../LICENSE'), join(dist, 'LICENSE'))
+const module = readFileSync(join(output, 'odac.mjs'), 'utf8')
+writeFileSync(join(dist, 'index.js'), module.replace('odac.mjs.map', 'index.js.map'))
 
 for (const file of ['odac.js', 'odac.mjs', 'odac-worker.js']) {
   const bytes = readFileSync(join(output, file))

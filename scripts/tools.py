@@ -36,6 +36,12 @@ TOOLS = (
         "apt-get install chromium, or brew install --cask chromium",
     ),
     Tool(
+        "Firefox",
+        ("firefox-esr", "firefox"),
+        "the client in a second real browser (tests/browser/client)",
+        "apt-get install firefox-esr, or brew install --cask firefox",
+    ),
+    Tool(
         "Redis or Valkey",
         ("redis-server", "valkey-server"),
         "redis:// against a real server",

@@ -57,9 +57,7 @@ class ServerProcess:
         arguments: further ones for ``odac run``.
     """
 
-    def __init__(
-        self, app: str, environment: Mapping[str, str] | None = None, arguments: Sequence[str] = ()
-    ) -> None:
+    def __init__(self, app: str, environment: Mapping[str, str] | None = None, arguments: Sequence[str] = ()) -> None:
         with socket.socket() as probe:
             probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
             probe.bind(("127.0.0.1", 0))
@@ -114,9 +112,7 @@ def start_server() -> Iterator[Callable[..., ServerProcess]]:
     """Start servers that end with the module: ``start_server("examples.chat.app:app")``."""
     started: list[ServerProcess] = []
 
-    def start(
-        app: str, environment: Mapping[str, str] | None = None, arguments: Sequence[str] = ()
-    ) -> ServerProcess:
+    def start(app: str, environment: Mapping[str, str] | None = None, arguments: Sequence[str] = ()) -> ServerProcess:
         server = ServerProcess(app, environment, arguments)
         started.append(server)
         server.start()

@@ -6,7 +6,8 @@ How the pages are read:
   to that file instead, for the blocks after it to import.
 - ``<!-- test`` … ``-->`` holds Python that runs at its place and is not shown.
 - ``json``, ``toml`` and ``js`` blocks must parse. In ``sh`` blocks, every ``odac`` command and ``make`` target must exist.
-- ``text``, ``html`` and the like are shown only. A block without a language is a mistake.
+- ``text``, ``html`` and the like are shown only (what docs/client has for React and Vue, the client's own tests
+  render). A block without a language is a mistake.
 """
 
 from __future__ import annotations
@@ -35,7 +36,7 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "examples").rglob("*.md")),
 ]
-SHOWN_ONLY = {"text", "html", "css", "nginx", "haproxy", "yaml", "ini", "diff", "ts", "dockerfile"}
+SHOWN_ONLY = {"text", "html", "jsx", "css", "nginx", "haproxy", "yaml", "ini", "diff", "ts", "dockerfile"}
 CHECKED = {"python", "json", "toml", "js", "sh"}
 
 _block = re.compile(

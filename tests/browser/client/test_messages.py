@@ -36,13 +36,18 @@ def test_a_mounted_app_is_asked_for_its_own_token(site: Site, profile: Profile) 
 def test_the_module_exports_the_function_alone_too(site: Site, profile: Profile) -> None:
     page = profile.tab()
     page.goto(site.url + "/module")
-    assert page.run(
-        "async () => { await until(() => window.directly); const ws = directly('/echo');"
-        " await until(() => ws.connected); return ws.state }"
-    ) == 1
+    assert (
+        page.run(
+            "async () => { await until(() => window.directly); const ws = directly('/echo');"
+            " await until(() => ws.connected); return ws.state }"
+        )
+        == 1
+    )
 
 
-@pytest.mark.parametrize("data", [{"a": [1, None, "ä€𐍈"]}, [], 0, -1.5, True, None, "text", "", "{not json", "\x1e", "\x1e[\"ping\"]"])
+@pytest.mark.parametrize(
+    "data", [{"a": [1, None, "ä€𐍈"]}, [], 0, -1.5, True, None, "text", "", "{not json", "\x1e", '\x1e["ping"]']
+)
 def test_a_message_comes_back_as_it_was(tab: Tab, data: Any) -> None:
     echoed = tab.run(
         f"async () => {{ join('/echo'); ws.send({json.dumps(data)}); await until(() => messages.length); return messages }}"

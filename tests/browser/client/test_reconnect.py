@@ -13,8 +13,10 @@ from tests.browser.conftest import ServerProcess
 
 
 def test_after_a_crash_and_a_restart_it_is_back_and_the_queue_goes_out_in_order(site: Site, tab: Tab) -> None:
-    tab.run("async () => { join('/record', { reconnectDelay: 50, maxReconnectAttempts: 1000 }); ws.send('before');"
-            " await until(() => messages.length) }")
+    tab.run(
+        "async () => { join('/record', { reconnectDelay: 50, maxReconnectAttempts: 1000 }); ws.send('before');"
+        " await until(() => messages.length) }"
+    )
     assert site.received == ["before"]
     site.process.kill()
     assert tab.run("""async () => {
@@ -25,7 +27,9 @@ def test_after_a_crash_and_a_restart_it_is_back_and_the_queue_goes_out_in_order(
         return [accepted.every((value) => value === true), ws.connected, log.find(([name]) => name === 'close')[1]]
     }""") == [True, False, 1006]
     site.process.start()
-    tab.run("async () => { await until(() => ws.connected); ws.send('after'); await until(() => messages.length >= 203) }")
+    tab.run(
+        "async () => { await until(() => ws.connected); ws.send('after'); await until(() => messages.length >= 203) }"
+    )
     # The server that has crashed has forgotten; the one that has replaced it got everything once, in order.
     assert site.received == [*range(200), [200], "after"]
 
@@ -44,7 +48,7 @@ def test_a_server_that_stops_in_an_orderly_way_says_when_to_come_back(site: Site
 
 
 def test_each_attempt_takes_a_fresh_token(site: Site, tab: Tab) -> None:
-    tokens = tab.run("""async () => {
+    tab.run("""async () => {
         const Native = window.WebSocket
         const offered = []
         window.WebSocket = class extends Native {
@@ -56,7 +60,9 @@ def test_each_attempt_takes_a_fresh_token(site: Site, tab: Tab) -> None:
     }""")
     site.process.kill()
     site.process.start()
-    tokens = tab.run("async () => { await until(() => names().filter((name) => name === 'open').length === 2); return offered }")
+    tokens = tab.run(
+        "async () => { await until(() => names().filter((name) => name === 'open').length === 2); return offered }"
+    )
     assert len(tokens) >= 2
     assert all(first == "odac.v1" and second.startswith("odac-token-") for first, second in tokens)
     assert len({second for _, second in tokens}) == len(tokens)
@@ -80,7 +86,9 @@ def test_a_token_that_expired_with_its_page_is_replaced_once_and_nothing_is_lost
     page.goto(site.url + "/")
     page.run("async () => { await fetch('/odac/token') }")
     page.goto(site.url + "/with-token?age=3600")
-    page.run("async () => { join('/record', { reconnectDelay: 60000 }); ws.send('kept'); await until(() => messages.length) }")
+    page.run(
+        "async () => { join('/record', { reconnectDelay: 60000 }); ws.send('kept'); await until(() => messages.length) }"
+    )
     log = page.run("log")
     assert [entry[0] for entry in log] == ["close", "reconnecting", "open"]
     assert log[0][1] == 4002
@@ -179,7 +187,8 @@ def test_close_tells_the_server_and_stays_closed(site: Site, tab: Tab) -> None:
 
 
 def test_close_during_an_attempt_and_during_a_wait_leaves_nothing_behind(site: Site, tab: Tab) -> None:
-    assert tab.run("""async () => {
+    assert (
+        tab.run("""async () => {
         const early = join('/echo')
         early.ws.close()
         const attempted = join('/echo')
@@ -190,7 +199,9 @@ def test_close_during_an_attempt_and_during_a_wait_leaves_nothing_behind(site: S
         waiting.ws.close()
         await new Promise((resolve) => setTimeout(resolve, 500))
         return [early, attempted, waiting].map(({ ws, log }) => [ws.state, log.at(-1)])
-    }""") == [[3, ["close", 1000, ""]]] * 3
+    }""")
+        == [[3, ["close", 1000, ""]]] * 3
+    )
     assert site.clients == 0
     assert site.attempts == {"1011": 1}
 
