@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 
 import pytest
 
+from tests.hostile.crowd import close_all
 from tests.hostile.served import LANES
 
 
@@ -22,3 +23,9 @@ def log(caplog: pytest.LogCaptureFixture) -> Callable[[], list[str]]:
     """The lines that Odac has logged so far, without those of the server under it."""
     caplog.set_level(logging.INFO, "odac")
     return lambda: [record.getMessage() for record in caplog.records if record.name.startswith("odac")]
+
+
+@pytest.fixture(autouse=True)
+def _no_links_left() -> Iterator[None]:
+    yield
+    close_all()
