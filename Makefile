@@ -49,9 +49,11 @@ run: $(VENV)/.run $(VENV)/.secret ## start the chat demo (HOST=… PORT=…)
 test: $(VENV)/.test ## run every test that this machine can (ARGS="…" goes to pytest)
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" scripts/test $(ARGS)
 
-.PHONY: lint
-lint: $(VENV)/.check ## ruff: mistakes, and formatting
+.PHONY: lint ruff formatted
+lint: ruff formatted ## ruff: mistakes, and formatting
+ruff: $(VENV)/.check
 	$(VENV)/bin/ruff check .
+formatted: $(VENV)/.check
 	$(VENV)/bin/ruff format --check .
 
 .PHONY: format
@@ -59,9 +61,11 @@ format: $(VENV)/.check ## let ruff mend and format
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
-.PHONY: types
-types: $(VENV)/.check ## mypy --strict, and pyright
+.PHONY: types mypy pyright
+types: mypy pyright ## mypy --strict, and pyright
+mypy: $(VENV)/.check
 	$(VENV)/bin/mypy
+pyright: $(VENV)/.check
 	$(VENV)/bin/pyright --pythonpath $(PY)
 
 .PHONY: imports
