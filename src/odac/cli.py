@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import Any, NoReturn
 
@@ -97,6 +98,8 @@ def routes(app: str, factory: bool, app_dir: str) -> None:
     from odac.serving.describe import route_rows, table
     from odac.serving.loading import find_odac_apps, load_app
 
+    # An app that names local:// can be looked at without the server that would run its workers.
+    placed = os.environ.setdefault("ODAC_LOCAL_DIRECTORY", "-")
     try:
         found = find_odac_apps(load_app(app, factory=factory, app_dir=app_dir))
         if not found:
@@ -105,6 +108,9 @@ def routes(app: str, factory: bool, app_dir: str) -> None:
             each.app.check()
     except OdacError as error:
         _fail(error)
+    finally:
+        if placed == "-":
+            del os.environ["ODAC_LOCAL_DIRECTORY"]
     click.echo(table(route_rows(found)))
 
 

@@ -8,6 +8,7 @@ import importlib.util
 import inspect
 import os
 import sys
+import sysconfig
 import traceback
 from collections.abc import Iterator
 from pathlib import Path
@@ -21,7 +22,8 @@ from odac.serving.options import CannotStart, ServeOptions
 
 __all__ = ["Found", "find_odac_apps", "load_and_check", "load_app"]
 
-_OWN: Final = str(Path(__file__).parents[1])
+_ODAC: Final = str(Path(__file__).parents[1])
+_PYTHON: Final = tuple({sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")})
 
 
 def load_app(target: str, *, factory: bool = False, app_dir: str = "") -> Any:
@@ -144,17 +146,14 @@ def _told(error: BaseException, what: str) -> str:
 
 
 def _line_of(error: BaseException) -> str:
-    """The line that a person can mend: the last one that is neither the import system's nor a package's."""
-    frames = [
+    """The line that a person can mend: the last one that is neither Python's, a package's nor Odac's own."""
+    frames = traceback.extract_tb(error.__traceback__)
+    own = [
         frame
-        for frame in traceback.extract_tb(error.__traceback__)
-        if not frame.filename.startswith(("<frozen importlib", _OWN)) and "importlib" not in Path(frame.filename).parts
+        for frame in frames
+        if not frame.filename.startswith(("<", _ODAC, *_PYTHON)) and "site-packages" not in frame.filename
     ]
-    own = [frame for frame in frames if "site-packages" not in frame.filename]
-    if not frames:
-        return ""
-    frame = (own or frames)[-1]
-    return f"{frame.filename}, line {frame.lineno}: {frame.line}"
+    return f"{own[-1].filename}, line {own[-1].lineno}: {own[-1].line}" if own else ""
 
 
 def _missing(target: str, module_name: str, name: str, found: Any) -> str:
@@ -213,7 +212,7 @@ def _module_of(path: str) -> str:
 
 
 def _suggested(target: str) -> str:
-    return f"{_module_of(target.rstrip(':'))}:app"
+    return f"{_module_of(target.partition(':')[0])}:app"
 
 
 def _near(name: str, directory: str) -> str:

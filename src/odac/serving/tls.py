@@ -37,8 +37,7 @@ def _why(error: ssl.SSLError, options: ServeOptions) -> str:
     key = options.ssl_keyfile or options.ssl_certfile
     if error.reason == "KEY_VALUES_MISMATCH":
         return f"the key in {key} is not the one of the certificate in {options.ssl_certfile}"
-    text = str(error).upper()
-    if "PASSWORD" in text or "BAD DECRYPT" in text or "BAD_DECRYPT" in text:
+    if b"ENCRYPTED" in Path(key or "").read_bytes():
         return f"the key in {key} is encrypted, and the password is " + (
             "wrong"
             if options.ssl_keyfile_password
