@@ -16,6 +16,7 @@ from odac.security.authentication import Authentication, AuthService, current_re
 from odac.security.secret import Secrets
 from odac.security.session import Session, Sessions
 from odac.security.token import Tokens
+from tests.ids import stable
 
 SECRETS = Secrets("a" * 32)
 ADA = {"id": 7, "name": "Ada"}
@@ -144,7 +145,7 @@ def test_login_after_nobody_ends_none() -> None:
 
 
 @pytest.mark.parametrize(
-    "user", [None, True, False, "", object(), 1.5, [7], SimpleUser("ada"), {"id": object()}], ids=repr
+    "user", [None, True, False, "", object(), 1.5, [7], SimpleUser("ada"), {"id": object()}], ids=stable
 )
 def test_login_takes_what_a_cookie_can_hold_and_says_so(user: Any) -> None:
     with pytest.raises(TypeError, match=r"\{'id': "):
@@ -293,7 +294,7 @@ class Method:
         ("ada", False),
         (None, False),
     ],
-    ids=repr,
+    ids=stable,
 )
 def test_the_scopes_user_counts_where_it_says_that_it_is_authenticated(user: Any, known: bool) -> None:
     assert (site_user := Site().who(user=user)) is (user if known else None), site_user
@@ -389,7 +390,7 @@ def test_a_second_function_or_none_at_all_is_refused() -> None:
         (SimpleNamespace(id=None, pk=5), 5),
         (object(), None),
     ],
-    ids=repr,
+    ids=stable,
 )
 def test_what_identifies_a_user(user: Any, identity: Any) -> None:
     assert Site().auth.user_id(user) == identity

@@ -7,6 +7,7 @@ import pytest
 from odac.errors import ConfigurationError
 from odac.security import secret as module
 from odac.security.secret import Secrets
+from tests.ids import stable
 
 LONG = "correct horse battery staple, and more of it"
 
@@ -66,7 +67,7 @@ def test_without_one_a_random_one_is_made_and_a_warning_logged_once(
         ([None], "not NoneType"),
         (object(), "not object"),
     ],
-    ids=repr,
+    ids=stable,
 )
 def test_what_is_no_secret_is_refused_with_how_to_make_one(secret: object, says: str) -> None:
     with pytest.raises(ConfigurationError, match=says) as caught:
