@@ -49,10 +49,11 @@ def read_head(data: bytes, known: int, limits: Limits) -> Head:
     if found[1] != b"1":
         raise HandshakeError(505, "this server speaks HTTP/1.1")
     start = line + 2
-    stop = end if end >= 0 else len(data)
-    if stop - start > limits.max_header_bytes:
+    # Where the end is missing, the last lines may have come with a part of it: up to three bytes, and one line break.
+    stop, spare, lines = (end, 0, 1) if end >= 0 else (len(data), 3, 0)
+    if stop - start > limits.max_header_bytes + spare:
         raise HandshakeError(431, f"headers over {limits.max_header_bytes} bytes together (max_header_bytes)")
-    if data.count(b"\r\n", start, stop) >= limits.max_headers:
+    if data.count(b"\r\n", start, stop) + lines > limits.max_headers and stop > start:
         raise HandshakeError(431, f"more than {limits.max_headers} headers (max_headers)")
     if end < 0:
         return Head.UNFINISHED

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncGenerator, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -46,7 +46,7 @@ class Watch:
         self._folders = folders
         self._seen = _times(folders)
 
-    async def changes(self) -> AsyncIterator[str]:
+    async def changes(self) -> AsyncGenerator[str]:
         """Yield the names of files that were changed, added or removed, whenever that has happened and settled."""
         pending: set[str] = set()
         while True:
