@@ -29,14 +29,15 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 
 @pytest.fixture
-def probe(server: Server) -> Probe:
-    """What the handlers tell during this test."""
+def probe(server: Server) -> Iterator[Probe]:
+    """What the handlers tell during this test. Nothing of its connections may stay behind."""
     server.probe.clear()
-    return server.probe
+    yield server.probe
+    server.wait_until_empty()
 
 
 @pytest.fixture
-def bystander(server: Server) -> Iterator[None]:
+def bystander(server: Server, probe: Probe) -> Iterator[None]:
     """Another connection of the same app, which must be unharmed by what the test does: it is tried before and after."""
     with server.connect(BYSTANDER) as client:
         client.send("before")
@@ -44,3 +45,10 @@ def bystander(server: Server) -> Iterator[None]:
         yield
         client.send("after")
         assert client.recv(DEADLINE) == "after"
+
+
+@pytest.fixture(autouse=True)
+def clean(request: pytest.FixtureRequest) -> None:
+    """Every test of a module with a server of its own uses the probe, and so waits for what it has left."""
+    if "server" in request.fixturenames and hasattr(request.module, "build"):
+        request.getfixturevalue("probe")

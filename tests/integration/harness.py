@@ -8,6 +8,7 @@ import http.client
 import json
 import socket
 import threading
+import time
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -243,6 +244,16 @@ class Server(Client):
             return function()
 
         return asyncio.run_coroutine_threadsafe(run(), self.loop).result(DEADLINE)
+
+    def wait_until_empty(self) -> None:
+        """Wait until the app, if it is Odac's, has forgotten every connection."""
+        if isinstance(self.app, Odac):
+            hub, deadline = self.app._hub, time.monotonic() + DEADLINE
+            while left := self.call(lambda: (hub.population, len(hub.connections), sorted(hub.open_rooms))):
+                if left == (0, 0, []):
+                    return
+                assert time.monotonic() < deadline, f"connections and rooms stay behind: {left}"
+                time.sleep(0.001)
 
 
 class Raw:
