@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import http.client
 import json
 import re
@@ -219,6 +220,30 @@ def test_the_answer_reaches_a_client_that_still_sends(running: Running) -> None:
     with Raw(running) as client:
         client.send(b"GET / HTTP/1.1\r\n" + b"".join(b"h%d: v\r\n" % index for index in range(20_000)))
         assert client.take_until(b"(max_header_bytes)").startswith(b"HTTP/1.1 431 ")
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
+
+
+def test_small_chunks_and_trailers(running: Running) -> None:
+    with Raw(running) as client:
+        client.send(CHUNKED)
+        for _ in range(3000):
+            client.send(b"1\r\na\r\n")
+        client.send(b"0\r\nX-Trailer: t\r\n\r\n")
+        assert client.take_until(b"a" * 3000).startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize("part", [b"0\r\nX: " + b"x" * 5000, b"5;" + b"e" * 5000, b"0\r\n" + b"a: b\r\n" * 1000])
+def test_endless_trailers_and_extensions_are_refused(running: Running, part: bytes) -> None:
+    """The parser would keep a header without end for as long as it grows."""
+    with Raw(running) as client:
+        client.send(CHUNKED)
+        client.send(part)
+        with contextlib.suppress(OSError):
+            for _ in range(10_000):
+                client.send(part[-1000:])
+        assert client.take_all()[:13] in (b"HTTP/1.1 400 ", b""), "the answer may be lost, as the client still sends"
 
 
 @pytest.mark.parametrize(

@@ -192,7 +192,7 @@ class _HttpConnection(_Door, HttpToolsProtocol):
         self._received = b""
         self._at_door = False  # between two requests, or within the head of one
         self._in_head = False  # within one that came right behind another, which only the parser can tell apart
-        self._head_size = 0
+        self._idle_bytes = 0  # fed to the parser since it last had something for the app: a head, or trailers
 
     @property
     def is_idle(self) -> bool:
@@ -206,13 +206,15 @@ class _HttpConnection(_Door, HttpToolsProtocol):
             self._collect(data)
             return
         head_before = self._in_head
+        self._idle_bytes += len(data)
         super().data_received(data)
-        if self._in_head and not self.transport.is_closing():
-            self._head_size = self._head_size + len(data) if head_before else 0
-            if self._head_size > 2 * self.reception.limits.max_header_bytes:
-                self.send_400_response("Request head too large.")
-            else:
-                self.reception.deadlines.add(self)
+        if self.transport.is_closing():
+            return
+        if self._idle_bytes > 2 * self.reception.limits.max_header_bytes:
+            # The parser keeps a header until its end, which may never come.
+            self.send_400_response("Request head or trailers too large.")
+        elif self._in_head:
+            self.reception.deadlines.add(self)
         elif head_before:
             self.reception.deadlines.discard(self)
 
@@ -226,6 +228,7 @@ class _HttpConnection(_Door, HttpToolsProtocol):
         """The parser has found a request."""
         self._at_door = False
         self._in_head = True
+        self._idle_bytes = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
@@ -236,6 +239,11 @@ class _HttpConnection(_Door, HttpToolsProtocol):
         super().on_headers_complete()
         if self.reception.stopping and self.cycle is not None:
             self.cycle.keep_alive = False
+
+    def on_body(self, body: bytes) -> None:
+        """The parser has read a part of a request's body."""
+        self._idle_bytes = 0
+        super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The parser has read a request."""
