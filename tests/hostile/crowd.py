@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import selectors
 import socket
 import struct
@@ -10,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from tests.hostile.peers import CLOSE, DEADLINE, Closed, Headers, parse_response, request
 
-__all__ = ["Link", "close_all", "crowd", "link", "pump"]
+__all__ = ["Audience", "Link", "close_all", "crowd", "link", "pump"]
 
 _links: list[Link] = []
 """All that were made since :func:`close_all`, so that a test that fails leaves none behind."""
@@ -148,3 +149,40 @@ def pump(links: Sequence[Link], done: Callable[[], bool], what: str, seconds: fl
             for key, _ in selector.select(0.05):
                 if not key.data.take():
                     selector.unregister(key.data.socket)
+
+
+class Audience:
+    """Many links that are to receive the same, and are asked for nothing but how much has arrived."""
+
+    def __init__(self, links: Sequence[Link]) -> None:
+        self._count = len(links)
+        self._arrived = {each.socket.fileno(): 0 for each in links}
+        self._sockets = {each.socket.fileno(): each.socket for each in links}
+        self._epoll = select.epoll()
+        for number, each in self._sockets.items():
+            each.setblocking(False)
+            self._epoll.register(number, select.EPOLLIN)
+
+    def wait(self, size: int) -> list[float]:
+        """Wait until everybody has received exactly ``size`` bytes more; gives the moments at which each had."""
+        arrived, sockets, moments = self._arrived, self._sockets, []
+        deadline = time.perf_counter() + DEADLINE
+        missing = self._count
+        while missing:
+            ready = self._epoll.poll(0.5)
+            for number, _ in ready:
+                data = sockets[number].recv(262_144)
+                assert data, "the server has closed the connection"
+                arrived[number] += len(data)
+                if arrived[number] >= size:
+                    assert arrived[number] == size, f"{arrived[number]} bytes instead of {size}"
+                    missing -= 1
+                    moments.append(time.perf_counter())
+            if time.perf_counter() > deadline:
+                raise AssertionError(f"{missing} of {self._count} have not received {size} bytes")
+        for number in arrived:
+            arrived[number] = 0
+        return moments
+
+    def close(self) -> None:
+        self._epoll.close()

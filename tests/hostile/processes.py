@@ -64,12 +64,14 @@ class ServerProcess:
         lines: what it has written so far, on both outputs.
     """
 
-    def __init__(self, kind: str, limits: dict[str, Any], host: str = "127.0.0.1", wrap: tuple[str, ...] = ()) -> None:
+    def __init__(
+        self, kind: str, limits: dict[str, Any], host: str = "127.0.0.1", arguments: tuple[str, ...] = ()
+    ) -> None:
         environment = {**os.environ, "SITE_LIMITS": json.dumps(limits), "PYTHONUNBUFFERED": "1"}
         self.host = host
         self.lines: list[str] = []
         self._process = subprocess.Popen(
-            [*wrap, sys.executable, *KINDS[kind], "--host", host],
+            [sys.executable, *KINDS[kind], "--host", host, *arguments],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,
@@ -148,15 +150,17 @@ class ServerProcess:
 
 
 @contextmanager
-def serving(kind: str = "run", *, tracebacks: bool = False, **limits: Any) -> Iterator[ServerProcess]:
+def serving(kind: str = "run", *arguments: str, tracebacks: bool = False, **limits: Any) -> Iterator[ServerProcess]:
     """Serve ``tests.hostile.site`` in a process of its own; in the end it must live and have logged no traceback.
 
     Args:
         kind: see ``KINDS``.
+        *arguments: of its command line.
         tracebacks: True where the app itself raises, which is logged with its traceback.
         **limits: for ``Limits``; ``rate_limit`` as a pair or None.
     """
-    server = ServerProcess(kind, limits)
+    limits.setdefault("close_timeout", 0.5)  # most peers here do not answer a close frame, and stopping waits for it
+    server = ServerProcess(kind, limits, arguments=arguments)
     try:
         yield server
         server.ask()  # it serves

@@ -126,12 +126,14 @@ def bye(odac: Context) -> None:
 
 @app.route.ws("/room/{name}", token=False, raw=True)
 def room(odac: Context) -> None:
-    name = odac.request.data.url["name"]
+    """Joins one room, or several with commas in between, and sends what comes to the first."""
+    rooms = odac.request.data.url["name"].split(",")
     try:
-        odac.ws.join(name)
+        for each in rooms:
+            odac.ws.join(each)
     except ValueError:
         odac.ws.close(4404)
-    odac.ws.on("message", lambda data: odac.ws.to(name).send(data))
+    odac.ws.on("message", lambda data: odac.ws.to(rooms[0]).send(data))
 
 
 @app.route.ws("/tolerant/{name}", token=False, raw=True, overflow="drop_oldest")

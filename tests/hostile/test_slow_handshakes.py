@@ -1,0 +1,104 @@
+"""A thousand sockets that never finish their handshake hold nothing for longer than the deadline."""
+
+from __future__ import annotations
+
+import selectors
+import socket
+import time
+
+from tests.hostile.crowd import link
+from tests.hostile.peers import TEXT, frame, request
+from tests.hostile.processes import needs_proc, serving
+
+SOCKETS = 1_000
+TIMEOUT = 2.0
+SLACK = 1.0
+"""Seconds after the deadline at which all must be closed, on a machine that has nothing else to do."""
+
+
+def connected(port: int, count: int) -> list[socket.socket]:
+    sockets = []
+    for _ in range(count):
+        each = socket.create_connection(("127.0.0.1", port))
+        each.setblocking(False)
+        sockets.append(each)
+    return sockets
+
+
+@needs_proc
+def test_a_thousand_sockets_that_send_a_byte_a_second() -> None:
+    """A third sends nothing at all, a third a valid request byte by byte, a third headers that never end."""
+    with serving("run", "--log-level", "debug", handshake_timeout=TIMEOUT) as server:
+        each = link(server.port, "/echo")
+        each.close()
+        before = server.until(lambda stats: stats.population == 0, "nobody is there")
+        whole = request("/echo")
+        sockets: dict[socket.socket, tuple[int, float]] = {}
+        closed: list[float] = []
+        tried = 0
+        try:
+            for number, raw in enumerate(connected(server.port, SOCKETS)):
+                kind = number % 3
+                begun = time.monotonic()
+                sockets[raw] = (kind, begun)
+                if kind == 2:
+                    raw.send(whole[:-2])  # all but the empty line
+            everybody = link(server.port, "/echo")  # among them is one who does as one should
+            with selectors.DefaultSelector() as selector:
+                for raw in sockets:
+                    selector.register(raw, selectors.EVENT_READ)
+                beat, position = time.monotonic(), 0
+                deadline = beat + 10 * TIMEOUT
+                while len(closed) < SOCKETS and time.monotonic() < deadline:
+                    for key, _ in selector.select(0.05):
+                        raw = key.fileobj  # type: ignore[assignment]
+                        try:
+                            data = raw.recv(4_096)
+                        except ConnectionError:
+                            data = b""
+                        if not data:  # what comes before it is an answer that says why
+                            selector.unregister(raw)
+                            closed.append(time.monotonic() - sockets[raw][1])
+                    if time.monotonic() >= beat:
+                        beat += 1.0
+                        position += 1
+                        tried += 1
+                        for raw, (kind, _) in sockets.items():
+                            try:
+                                if kind == 1:
+                                    raw.send(whole[position : position + 1])
+                                elif kind == 2:
+                                    raw.send(b"x")
+                            except (ConnectionError, BlockingIOError):
+                                pass
+                        everybody.send(frame(TEXT, b"1"))
+            assert len(closed) == SOCKETS, f"{SOCKETS - len(closed)} are open yet"
+            print(f"closed {min(closed):.2f} to {max(closed):.2f} s after they connected; the deadline is {TIMEOUT} s")
+            assert min(closed) >= TIMEOUT * 0.9
+            assert max(closed) < TIMEOUT + SLACK + 5.0  # 5 s are for a machine that is busy
+            assert tried >= 2
+            assert len(everybody.next()) >= 1
+            everybody.close()
+        finally:
+            for raw in sockets:
+                raw.close()
+        after = server.until(lambda stats: stats.descriptors <= before.descriptors, "the descriptors are back")
+        assert after.population == 0
+        assert after.tasks <= before.tasks
+        assert after.rss - before.rss < 16 * 1024 * 1024
+        assert "Limits.handshake_timeout" in server.log
+
+
+@needs_proc
+def test_slow_handshakes_take_no_place_from_others() -> None:
+    """They are not connections yet: ``max_connections`` is for those who have shaken hands."""
+    with serving("run", handshake_timeout=5.0, max_connections=10) as server:
+        waiting = connected(server.port, 100)
+        try:
+            for raw in waiting:
+                raw.send(b"GET /echo HTTP/1.1\r\n")
+            links = [link(server.port, "/echo") for _ in range(12)]
+            assert [each.status for each in links] == [101] * 10 + [503] * 2
+        finally:
+            for raw in waiting:
+                raw.close()
