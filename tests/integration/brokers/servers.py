@@ -154,18 +154,15 @@ class ClusterNode(Redis):
             "2000",
         )
 
-    def slots(self) -> int:
-        return sum(end + 1 - start for start, end in self.ranges())
-
-    def ranges(self) -> list[tuple[int, int]]:
-        """The slots that this node says it owns."""
-        mine = next(line for line in self.cluster("NODES").splitlines() if "myself" in line)
-        found = []
-        for part in mine.split()[8:]:
-            if part[0].isdigit():
+    def owner(self, slot: int) -> str | None:
+        """The id of the node that owns a slot, as far as this one knows."""
+        for line in self.cluster("NODES").splitlines():
+            node_id, *rest = line.split()
+            for part in rest[7:]:
                 first, _, last = part.partition("-")
-                found.append((int(first), int(last or first)))
-        return found
+                if first.isdigit() and int(first) <= slot <= int(last or first):
+                    return node_id
+        return None
 
     def cluster(self, *words: str) -> str:
         with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
@@ -203,10 +200,13 @@ class RedisCluster(Server):
     def start(self) -> None:
         for node in self.nodes:
             node.start()
-        if not self.nodes[0].slots():
+        if self.nodes[0].owner(0) is None:
             bounds = [0, 5461, 10923, 16384]
-            for node, first, end in zip(self.nodes, bounds, bounds[1:], strict=False):
+            for epoch, (node, first, end) in enumerate(zip(self.nodes, bounds, bounds[1:], strict=False), 1):
+                # Who has the higher epoch is right about a slot; with the same one, nodes may argue for ever.
+                node.cluster("SET-CONFIG-EPOCH", str(epoch))
                 node.cluster("ADDSLOTSRANGE", str(first), str(end - 1))
+            for node in self.nodes[1:]:
                 self.nodes[0].cluster("MEET", "127.0.0.1", str(node.port), str(node.bus_port))
         until(self.answers, "the cluster forms")
 
@@ -224,14 +224,14 @@ class RedisCluster(Server):
 
     def move_slot(self, slot: int) -> None:
         """Give a slot to the next node, as a reshard does."""
-        index = next(
-            i for i, node in enumerate(self.nodes) if any(first <= slot <= last for first, last in node.ranges())
-        )
+        ids = [node.node_id for node in self.nodes]
+        index = ids.index(self.nodes[0].owner(slot) or "")
         old, new = self.nodes[index], self.nodes[(index + 1) % 3]
         new.cluster("SETSLOT", str(slot), "IMPORTING", old.node_id)
         old.cluster("SETSLOT", str(slot), "MIGRATING", new.node_id)
-        for node in (new, old, *self.nodes):
+        for node in (new, old):
             node.cluster("SETSLOT", str(slot), "NODE", new.node_id)
+        until(lambda: {node.owner(slot) for node in self.nodes} == {new.node_id}, f"slot {slot} moves")
 
 
 class Nats(TCPServer):

@@ -4,7 +4,7 @@ import re
 import unicodedata
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from odac.brokers.channels import Channels
@@ -38,11 +38,13 @@ def test_no_name_keeps_a_character_that_means_something_to_a_broker(name: str) -
     assert re.fullmatch(r"odac\.room\.[A-Za-z0-9_~%-]+", CHANNELS.room(name))
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1))
 def test_every_name_comes_back(name: str) -> None:
     assert CHANNELS.room_of(CHANNELS.room(name)) == name
 
 
+@settings(deadline=None)
 @given(st.text(min_size=1), st.text(min_size=1))
 def test_different_names_are_different_channels(one: str, other: str) -> None:
     assert (CHANNELS.room(one) == CHANNELS.room(other)) == (one == other)

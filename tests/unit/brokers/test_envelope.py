@@ -59,11 +59,13 @@ def envelope(*items: Item, number: int = 0) -> Envelope:
     return Envelope(1, ORIGIN, 7, number, False, list(items))
 
 
+@settings(deadline=None)
 @given(ENVELOPES)
 def test_what_is_encoded_comes_back(original: Envelope) -> None:
     assert decode(encode(original)) == original
 
 
+@settings(deadline=None)
 @given(ENVELOPES)
 def test_every_envelope_begins_with_the_mark_of_its_origin_and_of_no_other(original: Envelope) -> None:
     payload = encode(original)
@@ -72,13 +74,14 @@ def test_every_envelope_begins_with_the_mark_of_its_origin_and_of_no_other(origi
     assert not payload.startswith(mark(other))
 
 
+@settings(deadline=None)
 @given(st.binary(max_size=300))
 def test_garbage_is_garbage_and_nothing_else(payload: bytes) -> None:
     with pytest.raises(GarbageError):
         decode(payload)
 
 
-@settings(max_examples=300)
+@settings(max_examples=300, deadline=None)
 @given(ENVELOPES, st.data())
 def test_a_damaged_envelope_is_decoded_or_refused_and_never_anything_else(
     original: Envelope, data: st.DataObject
