@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import asyncio
 import heapq
 import itertools
 from collections import deque
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import SimpleNamespace
-from typing import Any, cast
+from typing import Any, TypeVar, cast
 from unittest.mock import patch
 
 from odac.close_codes import CloseCode
@@ -20,7 +21,11 @@ from odac.realtime.policy import Policy
 from odac.wire.frames import CLOSE, EMPTY_CLOSE, encode_close, fit_reason
 from odac.wire.message import Prepared
 
+T = TypeVar("T")
 Frame = tuple[int, bytes]
+
+DEADLINE = 5.0
+"""Seconds after which a test that waits for something has failed; none of them waits for time to pass."""
 
 
 class ManualTimer:
@@ -235,14 +240,19 @@ def close_code(frame: Frame) -> int:
 
 
 class Room:
-    """A hub on a loop of the test's own, and whoever connects to it."""
+    """A hub, and whoever connects to it.
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    Args:
+        limits: of the hub and of every connection.
+        loop: the running event loop, for what needs tasks; by default one of the test's own.
+    """
+
+    def __init__(self, limits: Limits | None = None, loop: asyncio.AbstractEventLoop | None = None) -> None:
         self.loop = ManualLoop()
         self.kernel = Kernel()
         self.limits = limits or Limits()
         self.hub = Hub(self.limits)
-        self.hub.start(cast(Any, self.loop))
+        self.hub.start(loop or cast(Any, self.loop))
 
     def connect(self, *, v1: bool = False, bare: bool = True, admitted: bool = True, **policy: Any) -> Connection:
         lane = FakeLane(self.kernel, bare=bare)
@@ -252,6 +262,22 @@ class Room:
         if admitted:
             self.hub.add(connection)
         return connection
+
+
+def run(test: Coroutine[Any, Any, T]) -> T:
+    """Run a coroutine on an event loop, bounded."""
+
+    async def bounded() -> T:
+        async with asyncio.timeout(DEADLINE):
+            return await test
+
+    return asyncio.run(bounded())
+
+
+async def idle() -> None:
+    """Let everything that is ready run. Nothing here waits for a socket or a thread, so a fixed number of turns is enough."""
+    for _ in range(20):
+        await asyncio.sleep(0)
 
 
 def lane_of(connection: Connection) -> FakeLane:

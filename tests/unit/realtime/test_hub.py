@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from functools import partial
+from typing import Any, cast
+
+import pytest
+
+from odac.config import Limits
+from odac.realtime.audience import EVERYONE, Audience
+from odac.realtime.hub import Hub
+from odac.realtime.ports import Count
+from odac.wire.codec import encode
+from odac.wire.message import Prepared
+from tests.unit.realtime.realtime_fakes import ManualLoop, Room, close_code, lane_of, run
+
+
+class FakeBus:
+    """Writes down what it is told."""
+
+    healthy = True
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Any, ...]] = []
+
+    def publish(self, audience: Audience, message: Prepared) -> None:
+        self.told.append(("publish", audience, message.payload))
+
+    def close(self, audience: Audience, code: int, reason: str) -> None:
+        self.told.append(("close", audience, code, reason))
+
+    async def count(self, audience: Audience, timeout: float) -> Count:
+        return Count(7, 2, 3)
+
+    def room_opened(self, room: str) -> None:
+        self.told.append(("opened", room))
+
+    def room_closed(self, room: str) -> None:
+        self.told.append(("closed", room))
+
+
+def test_a_bus_hears_of_the_first_and_the_last_member_of_a_room() -> None:
+    room = Room()
+    bus = room.hub.bus = FakeBus()
+    one, two = room.connect(), room.connect()
+    one.join("r")
+    two.join("r")
+    one.join("s")
+    one.leave("r")
+    assert bus.told == [("opened", "r"), ("opened", "s")]
+    two.close()
+    one.close()
+    assert bus.told[2:] == [("closed", "r"), ("closed", "s")]
+    assert list(room.hub.open_rooms) == []
+
+
+def test_a_send_is_delivered_here_and_handed_to_the_bus_in_the_same_tick() -> None:
+    room = Room()
+    bus = room.hub.bus = FakeBus()
+    one = room.connect()
+    one.join("r")
+    bus.told.clear()
+    with room.kernel.in_place():
+        room.hub.to("r").within("s").excluding("x", one).send("hi")
+        room.hub.send(EVERYONE, encode("all"))
+        assert bus.told == [
+            ("publish", Audience(("r",), ("s",), frozenset({"x", one.id})), b"hi"),
+            ("publish", EVERYONE, b"all"),
+        ]
+        room.loop.run()
+    assert lane_of(one).frames == [(1, b"all")]
+
+
+def test_deliver_reaches_this_process_only() -> None:
+    room = Room()
+    bus = room.hub.bus = FakeBus()
+    one = room.connect()
+    with room.kernel.in_place():
+        room.hub.deliver(EVERYONE, encode("from elsewhere"))
+        room.loop.run()
+    assert bus.told == []
+    assert lane_of(one).frames == [(1, b"from elsewhere")]
+
+
+@pytest.mark.parametrize(
+    ("audience", "expected"),
+    [
+        (EVERYONE, {"a", "b", "c"}),
+        (Audience(("r",)), {"a", "b"}),
+        (Audience(("r", "s")), {"a", "b", "c"}),
+        (Audience(("r",), ("s",)), {"b"}),
+        (Audience(("r",), ("s", "missing")), set()),
+        (Audience((), ("s",)), {"b", "c"}),
+        (Audience(("missing",)), set()),
+        (Audience(("r",), (), frozenset({"id of a"})), {"b"}),
+        (Audience((), (), frozenset({"id of a", "id of nobody"})), {"b", "c"}),
+    ],
+)
+def test_every_way_to_name_an_audience_means_the_same_people(audience: Audience, expected: set[str]) -> None:
+    room = Room()
+    people = {name: room.connect() for name in "abc"}
+    for name, home in {"a": "r", "b": "rs", "c": "s"}.items():
+        for letter in home:
+            people[name].join(letter)
+    ids = {f"id of {name}": each.id for name, each in people.items()}
+    rooms, within, excluded = audience
+    audience = Audience(rooms, within, frozenset(ids.get(each, each) for each in excluded))
+    assert room.hub.count_local(audience) == len(expected)
+    with room.kernel.in_place():
+        room.hub.deliver(audience, encode("x"))
+        room.loop.run()
+        assert {name for name, each in people.items() if lane_of(each).frames} == expected
+        room.hub.close_local(audience, 4000, "")
+    assert {name for name, each in people.items() if not each.is_open} == expected
+
+
+def test_close_reaches_the_bus_as_well() -> None:
+    room = Room()
+    bus = room.hub.bus = FakeBus()
+    one = room.connect()
+    with room.kernel.in_place():
+        room.hub.close(EVERYONE, 4001, "out")
+    assert bus.told == [("close", EVERYONE, 4001, "out")]
+    assert close_code(lane_of(one).frames[0]) == 4001
+
+
+def test_count_asks_the_bus_where_there_is_one() -> None:
+    async def test() -> None:
+        room = Room(loop=asyncio.get_running_loop())
+        room.connect()
+        assert await room.hub.count(EVERYONE, 1.0) == Count(1, 1, 1)
+        room.hub.bus = FakeBus()
+        assert await room.hub.count(EVERYONE, 1.0) == Count(7, 2, 3)
+
+    run(test())
+
+
+def test_from_another_thread_sends_and_closes_are_handed_to_the_loop() -> None:
+    room = Room()
+    one = room.connect()
+    with room.kernel.in_place():
+        calls: list[Callable[[], None]] = [
+            partial(room.hub.send, EVERYONE, encode("x")),
+            partial(room.hub.close, EVERYONE, 4000, ""),
+        ]
+        for call in calls:
+            thread = threading.Thread(target=call)
+            thread.start()
+            thread.join()
+        assert lane_of(one).frames == []
+        room.loop.run()
+    assert [opcode for opcode, _ in lane_of(one).frames] == [1, 8]
+
+
+def test_before_the_start_the_error_says_why() -> None:
+    hub = Hub(Limits())
+    with pytest.raises(RuntimeError, match="event loop starts it"):
+        hub.send(EVERYONE, encode("x"))
+    assert hub.count_local(EVERYONE) == 0
+
+
+def test_on_another_loop_it_starts_afresh() -> None:
+    room = Room()
+    room.connect().join("r")
+    first = room.hub.delivery
+    room.hub.start(cast(Any, room.loop))
+    assert room.hub.delivery is first
+    room.hub.start(cast(Any, ManualLoop()))
+    assert room.hub.delivery is not first
+    assert not room.hub.connections
+    assert list(room.hub.open_rooms) == []
+
+
+def test_who_is_lost_while_it_enters_leaves_nothing_behind() -> None:
+    room = Room()
+    one = room.connect(admitted=False)
+    lane_of(one).lose()
+    room.hub.enter(one, "r")
+    one.join("s")
+    assert list(room.hub.open_rooms) == []
+    assert room.hub.population == 0
+
+
+def test_drain_tells_odac_v1_and_closes_all() -> None:
+    room = Room()
+    plain, v1 = room.connect(), room.connect(v1=True)
+    with room.kernel.in_place():
+        for each in (plain, v1):
+            each.drain()
+    assert [close_code(each) for each in lane_of(plain).frames] == [1001]
+    first, last = lane_of(v1).frames
+    assert first[1].startswith(b'\x1e["drain",')
+    assert close_code(last) == 1001
+
+
+def test_targets_are_checked_when_they_are_made() -> None:
+    hub = Room().hub
+    with pytest.raises(ValueError, match="broadcast"):
+        hub.to()
+    with pytest.raises(ValueError, match="control character"):
+        hub.to("r", "a\n")
+    with pytest.raises(ValueError, match="empty"):
+        hub.to("r").within("")
+    with pytest.raises(TypeError, match="str"):
+        hub.to("r", 7)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="cannot send"):
+        hub.to("r").send(object())
+    with pytest.raises(TypeError, match="send_binary"):
+        hub.to("r").send_binary("text")
+
+
+def test_a_target_is_not_changed_by_narrowing_it() -> None:
+    room = Room()
+    one, two = room.connect(), room.connect()
+    for each in (one, two):
+        each.join("r")
+    with room.kernel.in_place():
+        everyone = room.hub.to("r")
+        everyone.excluding(one).send(1)
+        everyone.send(2)
+        room.loop.run()
+    assert lane_of(one).frames == [(1, b"2")]
+    assert lane_of(two).frames == [(1, b"1"), (1, b"2")]

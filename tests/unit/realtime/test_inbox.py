@@ -1,0 +1,394 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+from typing import Any
+
+import pytest
+
+from odac.config import Limits
+from odac.errors import Disconnected, InvalidMessage
+from odac.realtime.connection import Connection
+from tests.unit.realtime.realtime_fakes import FakeLane, Room, close_code, idle, lane_of, run
+
+
+class Live(Room):
+    """A room on the running loop."""
+
+    def __init__(self, **limits: Any) -> None:
+        super().__init__(Limits(**limits), asyncio.get_running_loop())
+
+    def person(self, **options: Any) -> tuple[Connection, FakeLane]:
+        connection = self.connect(**options)
+        return connection, lane_of(connection)
+
+
+def arrive(connection: Connection, *texts: str) -> None:
+    for text in texts:
+        connection.receive_text(text.encode())
+
+
+# Listeners
+
+
+def test_the_quick_way_and_the_long_way_give_the_same() -> None:
+    async def test() -> None:
+        for listeners in (1, 2):
+            got: list[Any] = []
+            connection, _ = Live().person()
+            for _ in range(listeners):
+                connection.on("message", got.append)
+            arrive(connection, "1", "[2]", "three")
+            await idle()
+            assert got == [each for each in (1, [2], "three") for _ in range(listeners)]
+
+    run(test())
+
+
+def test_on_refuses_what_could_never_work() -> None:
+    async def test() -> None:
+        connection, _ = Live().person()
+        for call in (connection.on, connection.off):
+            with pytest.raises(ValueError, match="message, close, error, pong"):
+                call("mesage", print)
+        with pytest.raises(TypeError, match="callable"):
+            connection.on("message", 7)  # type: ignore[call-overload]
+        with pytest.raises(TypeError, match="needs 2 arguments"):
+            connection.on("message", lambda a, b: None)
+
+    run(test())
+
+
+def test_on_is_a_decorator_that_leaves_the_function_alone() -> None:
+    async def test() -> None:
+        connection, _ = Live().person()
+
+        def function(data: object) -> None: ...
+
+        assert connection.on("message")(function) is function
+        assert connection.on("close", function) is function
+
+    run(test())
+
+
+def test_off_finds_a_bound_method() -> None:
+    class Counter:
+        count = 0
+
+        def add(self) -> None:
+            self.count += 1
+
+    async def test() -> None:
+        connection, _ = Live().person()
+        counter = Counter()
+        connection.on("message", counter.add)
+        arrive(connection, "1")
+        connection.off("message", counter.add)
+        arrive(connection, "2")
+        assert counter.count == 1
+
+    run(test())
+
+
+def test_a_listener_added_while_messages_wait_gets_them_in_order_with_the_new_ones() -> None:
+    async def test() -> None:
+        got: list[Any] = []
+        connection, _ = Live().person()
+        arrive(connection, "1", "2")
+        connection.on("message", got.append)
+        assert got == []  # not within on(): the handler may add another
+        arrive(connection, "3")
+        await idle()
+        arrive(connection, "4")
+        assert got == [1, 2, 3, 4]
+
+    run(test())
+
+
+def test_off_in_the_middle_holds_the_rest_for_the_next_listener() -> None:
+    async def test() -> None:
+        got: list[Any] = []
+        connection, _ = Live().person()
+
+        def first(data: object) -> None:
+            got.append(["first", data])
+            connection.off("message", first)
+
+        arrive(connection, "1", "2", "3")
+        connection.on("message", first)
+        await idle()
+        assert got == [["first", 1]]
+        connection.on("message", lambda data: got.append(["second", data]))
+        await idle()
+        assert got == [["first", 1], ["second", 2], ["second", 3]]
+
+    run(test())
+
+
+def test_iterating_after_listening_and_listening_after_iterating() -> None:
+    async def test() -> None:
+        got: list[Any] = []
+        connection, _ = Live().person()
+        connection.on("message", got.append)
+        arrive(connection, "1")
+        connection.off("message")
+        arrive(connection, "2", "3")
+        async for data in connection:
+            got.append(["iterated", data])
+            if data == 3:
+                break
+        connection.on("message", got.append)
+        arrive(connection, "4")
+        await idle()
+        assert got == [1, ["iterated", 2], ["iterated", 3], 4]
+
+    run(test())
+
+
+def test_an_async_listener_is_not_started_before_the_last_one_is_through() -> None:
+    async def test() -> None:
+        connection, _ = Live().person()
+        gates: list[asyncio.Event] = []
+
+        async def listener(data: object) -> None:
+            gates.append(asyncio.Event())
+            await gates[-1].wait()
+
+        connection.on("message", listener)
+        arrive(connection, "1", "2", "3")
+        for number in range(3):
+            await idle()
+            assert len(gates) == number + 1
+            gates[-1].set()
+
+    run(test())
+
+
+def test_reading_pauses_at_the_bound_and_goes_on_at_half_of_it() -> None:
+    async def test() -> None:
+        connection, lane = Live(incoming_queue=4).person()
+        gate = asyncio.Semaphore(0)
+
+        async def listener() -> None:
+            await gate.acquire()
+
+        connection.on("message", listener)
+        states = []
+        for step in (("1", "2", "3", "4"), ("5",), (), ()):
+            if step:
+                arrive(connection, *step)
+            else:
+                gate.release()
+                await idle()
+            states.append((lane.reading, connection.inbox.is_paused))
+        assert states == [(True, False), (False, True), (False, True), (True, False)]
+
+    run(test())
+
+
+def test_a_handler_that_returns_without_a_listener_does_not_stop_the_reading(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        room = Live(incoming_queue=4)
+        connection, lane = room.person()
+        arrive(connection, *"1234")
+        states = [lane.reading]
+        await connection.run_handler(lambda: None)
+        states.append(lane.reading)
+        arrive(connection, *"5678")
+        states.append(lane.reading)
+        assert states == [False, True, True]
+        other, _ = room.person()
+        await other.run_handler(lambda: None)
+        arrive(other, *"123456")
+
+    run(test())
+    assert [each.levelno for each in caplog.records] == [logging.WARNING]
+    assert "nothing takes them" in caplog.text
+
+
+# receive
+
+
+def test_receive_gives_what_came_before_the_end_and_then_raises() -> None:
+    async def test() -> None:
+        connection, lane = Live().person()
+        arrive(connection, "1", "2")
+        lane.ending = (4001, "bye")
+        lane.lose()
+        assert [await connection.receive(), await connection.receive()] == [1, 2]
+        with pytest.raises(Disconnected) as error:
+            await connection.receive()
+        assert (error.value.code, error.value.reason) == (4001, "bye")
+        assert [each async for each in connection] == []
+
+    run(test())
+
+
+def test_receive_may_be_cancelled_and_loses_nothing() -> None:
+    async def test() -> None:
+        connection, _ = Live().person()
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(connection.receive(), 0.001)
+        arrive(connection, "1")
+        assert await connection.receive() == 1
+
+    run(test())
+
+
+def test_two_readers_at_once_are_told_so() -> None:
+    async def test() -> None:
+        connection, _ = Live().person()
+        first = asyncio.ensure_future(connection.receive())
+        await idle()
+        with pytest.raises(RuntimeError, match="one place"):
+            await connection.receive()
+        arrive(connection, "1")
+        assert await first == 1
+
+    run(test())
+
+
+# Errors
+
+
+def test_an_invalid_message_closes_with_its_reason_cut_to_a_characters_end() -> None:
+    async def test() -> None:
+        def decode(payload: bytes) -> object:
+            raise InvalidMessage("ü" * 100)
+
+        connection, lane = Live().person(decode=decode)
+        arrive(connection, "x")
+        await idle()
+        assert close_code(lane.frames[-1]) == 1007
+        assert lane.frames[-1][1][2:].decode() == "ü" * 61
+
+    run(test())
+
+
+def test_disconnected_after_the_end_is_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        connection, lane = Live().person()
+
+        async def listener() -> None:
+            await connection.ping()
+
+        connection.on("message", listener)
+        arrive(connection, "1")
+        connection.own(listener())
+        await idle()
+        lane.lose()
+        await idle()
+
+    run(test())
+    assert caplog.records == []
+
+
+def test_an_error_while_an_error_listener_waits_is_told_as_well() -> None:
+    async def test() -> None:
+        connection, _ = Live().person()
+        told: list[str] = []
+        gate = asyncio.Event()
+
+        async def on_error(error: Exception) -> None:
+            await gate.wait()
+            told.append(str(error))
+
+        connection.on("error", on_error)
+        connection.on("message", lambda data: 1 / data)
+        arrive(connection, "0", '"a"')
+        gate.set()
+        await idle()
+        assert len(told) == 2
+        assert connection.is_open
+
+    run(test())
+
+
+# The end
+
+
+def test_messages_that_came_before_the_end_are_handled_before_the_close_listeners() -> None:
+    async def test() -> None:
+        connection, lane = Live().person()
+        told: list[Any] = []
+
+        async def listener(data: object) -> None:
+            await asyncio.sleep(0)
+            told.append(data)
+
+        connection.on("message", listener)
+        connection.on("close", lambda: told.append("close"))
+        arrive(connection, "1", "2", "3")
+        lane.lose()
+        assert told == []
+        await idle()
+        assert told == [1, 2, 3, "close"]
+
+    run(test())
+
+
+def test_a_close_listener_that_raises_does_not_stop_the_next(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        connection, lane = Live().person()
+        told: list[str] = []
+        timer = connection.owned.set_timer(30, lambda: None)
+
+        async def second() -> None:
+            await asyncio.sleep(0)
+            raise ZeroDivisionError
+
+        connection.on("close", lambda: 1 / 0)
+        connection.on("close", second)
+        connection.on("close", lambda: told.append("third"))
+        lane.lose()
+        await idle()
+        assert told == ["third"]
+        assert timer._handle is None
+
+    run(test())
+    assert len(caplog.records) == 2
+
+
+def test_a_listener_that_never_returns_is_cancelled_after_the_close_timeout(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        connection, lane = Live(close_timeout=0.001).person()
+        ended = asyncio.Event()
+
+        async def listener() -> None:
+            await asyncio.Event().wait()
+
+        connection.on("message", listener)
+        connection.on("close", listener)
+        connection.on("close", ended.set)
+        arrive(connection, "1")
+        lane.lose()
+        closed = connection.inbox
+        while not closed._finished:
+            await asyncio.sleep(0.001)
+        await idle()
+
+    run(test())
+    assert [("message" in each.getMessage(), "close listener" in each.getMessage()) for each in caplog.records] == [
+        (True, False),
+        (False, True),
+    ]
+
+
+def test_listeners_are_forgotten_when_the_end_and_the_handler_are_through() -> None:
+    """What they refer to mostly refers to the connection: a cycle that would wait for the garbage collector."""
+
+    async def test() -> None:
+        connection, lane = Live().person()
+        go = asyncio.Event()
+        handler = asyncio.ensure_future(connection.run_handler(go.wait))
+        await idle()
+        connection.on("message", connection.send)
+        connection.on("error", print)
+        lane.lose()
+        await idle()
+        assert connection.inbox._listeners != ()  # the handler may yet raise
+        go.set()
+        await handler
+        assert connection.inbox._listeners == ()
+
+    run(test())
