@@ -54,6 +54,11 @@ class Summary(NamedTuple):
     verdicts: list[Verdict]
     seconds: float
 
+    def corrected(self, again: Summary) -> Summary:
+        """This run with the verdicts of another in the place of its own."""
+        newer = {verdict.case: verdict for verdict in again.verdicts}
+        return Summary([newer.get(verdict.case, verdict) for verdict in self.verdicts], self.seconds + again.seconds)
+
 
 def read(index: Path, agent: str) -> Summary:
     """Read one agent's results.

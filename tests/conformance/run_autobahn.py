@@ -26,7 +26,7 @@ from pathlib import Path
 from typing import Any, AnyStr, Final
 
 from tests.conformance.client import AGENT
-from tests.conformance.report import Summary, judge, read, table, write_section
+from tests.conformance.report import Summary, judge, passes, read, table, write_section
 from tests.conformance.suite import VERSION, NotHere, Suite
 
 ROOT: Final = Path(__file__).parents[2]
@@ -43,6 +43,9 @@ KNOWN: Final = {
 }
 ENVIRONMENT: Final = {**os.environ, "WEBSOCKETS_MAX_FRAGMENTS": "100000"}
 """Sections 9.3 and 9.4 send 65,536, and the library's default is 4,096."""
+
+MAX_AGAIN: Final = 10
+"""Failed cases that get a second chance. The suite gives some answers half a second, which a busy machine may miss."""
 
 COUNT: Final = 517
 COUNT_PLAIN: Final = 301
@@ -70,12 +73,16 @@ def main() -> int:
     for lane in options.lanes or LANES:
         print(f"\n== {lane}", flush=True)
         started = time.monotonic()
-        if lane == "client":
-            summary = attack_client(suite, selection, options.timeout)
-        else:
-            summary = attack_server(suite, lane, options.server, selection, options.timeout)
+        attack = Attack(suite, lane, options.server, options.timeout)
+        summary = attack(selection, BUILD / lane)
+        again = [
+            verdict.case for verdict in summary.verdicts if not passes(verdict) and verdict.case not in attack.known
+        ]
+        if 0 < len(again) <= MAX_AGAIN:
+            print(f"once more, alone: {', '.join(again)}", flush=True)
+            summary = summary.corrected(attack(again, BUILD / f"{lane}-again"))
         expected = (COUNT_PLAIN if lane == "asgi" else COUNT) if selection == ALL else None
-        wrong = judge(summary, expected, KNOWN.get(lane, ()))
+        wrong = judge(summary, expected, attack.known)
         minutes = (time.monotonic() - started) / 60
         text = f"{table(summary)}\n\nautobahntestsuite {VERSION}, {minutes:.1f} minutes."
         print(text, *wrong, sep="\n", flush=True)
@@ -85,37 +92,59 @@ def main() -> int:
     return int(failed)
 
 
-def attack_server(suite: Suite, lane: str, server: str, cases: Sequence[str], timeout: float) -> Summary:
-    """Let the suite attack the server of one lane."""
-    reports = BUILD / lane
-    with running_server([lane, server] if lane == "asgi" else [lane]) as url:
+class Attack:
+    """Lets the suite attack one lane of the server, or the client.
+
+    Args:
+        suite: the tool.
+        lane: of :data:`LANES`.
+        server: what serves the ASGI lane.
+        timeout: seconds for a run.
+    """
+
+    def __init__(self, suite: Suite, lane: str, server: str, timeout: float) -> None:
+        self.known = KNOWN.get(lane, frozenset())
+        self._suite = suite
+        self._lane = lane
+        self._server = server
+        self._timeout = timeout
+
+    def __call__(self, cases: Sequence[str], reports: Path) -> Summary:
+        """Run these cases.
+
+        Args:
+            cases: patterns.
+            reports: the folder for what the suite writes.
+        """
         spec = {
-            "servers": [{"agent": lane, "url": url}],
             "cases": list(cases),
-            "exclude-cases": list(COMPRESSION) if lane == "asgi" else [],
+            "exclude-cases": list(COMPRESSION) if self._lane == "asgi" else [],
             "exclude-agent-cases": {},
         }
-        with ended(suite.start("fuzzingclient", spec, reports), "wstest") as wstest:
-            watch(wstest, reports / "wstest.log", timeout)
-    return read(reports / "index.json", lane)
+        return self._client(spec, reports) if self._lane == "client" else self._servers(spec, reports)
 
+    def _servers(self, spec: dict[str, Any], reports: Path) -> Summary:
+        lane = self._lane
+        with running_server([lane, self._server] if lane == "asgi" else [lane]) as url:
+            spec["servers"] = [{"agent": lane, "url": url}]
+            with ended(self._suite.start("fuzzingclient", spec, reports), "wstest") as wstest:
+                watch(wstest, reports / "wstest.log", self._timeout)
+        return read(reports / "index.json", lane)
 
-def attack_client(suite: Suite, cases: Sequence[str], timeout: float) -> Summary:
-    """Let the suite attack the Python client."""
-    reports = BUILD / "client"
-    with socket.create_server(("127.0.0.1", 0)) as probe:
-        port = probe.getsockname()[1]
-    url = f"ws://127.0.0.1:{port}"
-    spec = {"url": url, "cases": list(cases), "exclude-cases": [], "exclude-agent-cases": {}}
-    log = BUILD / "client.log"
-    with ended(suite.start("fuzzingserver", spec, reports), "wstest") as wstest, log.open("wb") as output:
-        wait_for_port(port, wstest)
-        command = [sys.executable, "-m", "tests.conformance.client", url]
-        process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=output, stderr=subprocess.STDOUT)
-        with ended(process, "client") as client:
-            if watch(client, log, timeout) != 0:
-                raise SystemExit(f"the client failed: see {log}")
-    return read(reports / "index.json", AGENT)
+    def _client(self, spec: dict[str, Any], reports: Path) -> Summary:
+        with socket.create_server(("127.0.0.1", 0)) as probe:
+            port = probe.getsockname()[1]
+        spec["url"] = url = f"ws://127.0.0.1:{port}"
+        with ended(self._suite.start("fuzzingserver", spec, reports), "wstest") as wstest:
+            wait_for_port(port, wstest)
+            log = reports / "client.log"
+            command = [sys.executable, "-m", "tests.conformance.client", url]
+            with log.open("wb") as output:
+                process = subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=output, stderr=subprocess.STDOUT)
+            with ended(process, "client") as client:
+                if watch(client, log, self._timeout) != 0:
+                    raise SystemExit(f"the client failed: see {log}")
+        return read(reports / "index.json", AGENT)
 
 
 @contextmanager

@@ -44,6 +44,13 @@ def test_read(tmp_path: Path) -> None:
         read(tmp_path / "index.json", "asgi")
 
 
+def test_a_second_run_corrects_the_first() -> None:
+    first = summary(("1.1.1", "FAILED", "OK"), ("1.1.2", "OK", "OK"))
+    assert first.corrected(summary(("1.1.1", "OK", "OK"))) == Summary(
+        summary(("1.1.1", "OK", "OK"), ("1.1.2", "OK", "OK")).verdicts, 2.0
+    )
+
+
 def test_table() -> None:
     text = table(
         summary(
