@@ -34,6 +34,9 @@ logger = logging.getLogger("odac")
 
 H = TypeVar("H", bound=Handler)
 
+_PINGS: Final = 100
+"""Pings under way of one connection; further ones share the last, so that a peer that never answers costs no memory."""
+
 _OVERDUE: Final = "the connection has ended"
 """Marks the one cancellation that is for the handler and not for the server's task that it runs in."""
 
@@ -129,6 +132,8 @@ class Connection(Outbox):
             return ping
         if self._pings is None:
             self._pings = {}
+        if len(self._pings) >= _PINGS:
+            return self._pings[next(reversed(self._pings))]
         if self.lane.pings:
             self._pings[payload] = ping
             self.put(Prepared(PING, payload))
@@ -294,10 +299,13 @@ class Connection(Outbox):
 
     def receive_pong(self, payload: bytes) -> None:
         """A pong has arrived (RFC 6455 section 5.5.3)."""
-        if self._pings is not None:
-            ping = self._pings.pop(payload, None)
-            if ping is not None:
-                ping.succeed()
+        pings = self._pings
+        if pings is not None and payload in pings:
+            # It answers those before it as well: a peer may leave out all but the last (RFC 6455 section 5.5.3).
+            for asked in list(pings):
+                pings.pop(asked).succeed()
+                if asked == payload:
+                    break
         self.inbox.emit("pong")
 
     def _receive_control(self, payload: bytes) -> None:

@@ -50,6 +50,9 @@ def _positional(handler: Handler) -> tuple[int, int]:
         parameters = inspect.signature(handler).parameters.values()
     except (TypeError, ValueError):  # some builtins do not say
         return 1_000, 0
+    unfilled = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
+    if unfilled:
+        raise TypeError(f"{handler!r} needs {', '.join(unfilled)}, which no event gives")
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return 1_000, 0
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]

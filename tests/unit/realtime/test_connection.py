@@ -1,0 +1,225 @@
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from odac.config import Limits
+from odac.errors import Disconnected
+from odac.realtime.audience import session_room, user_room
+from odac.realtime.connection import ReadyState
+from odac.wire.frames import PING
+from tests.unit.realtime.realtime_fakes import Room, idle, lane_of, run
+
+
+def test_ids_are_long_and_never_the_same() -> None:
+    room = Room()
+    ids = {room.connect().id for _ in range(1000)}
+    assert len(ids) == 1000
+    assert {len(each) for each in ids} == {22}  # 128 bits in base64url
+
+
+def test_the_states() -> None:
+    room = Room()
+    connection = room.connect()
+    states = [connection.ready_state]
+    connection.close()
+    states.append(connection.ready_state)
+    lane_of(connection).lose()
+    states.append(connection.ready_state)
+    assert states == [ReadyState.OPEN, ReadyState.CLOSING, ReadyState.CLOSED]
+    assert "/test CLOSED" in repr(connection)
+
+
+def test_private_rooms_are_out_of_sight_and_do_not_count() -> None:
+    room = Room(Limits(rooms_per_connection=2))
+    connection = room.connect()
+    room.hub.enter(connection, user_room("7"))
+    room.hub.enter(connection, session_room("s"))
+    connection.join("a")
+    connection.join("b")
+    connection.join("a")
+    assert connection.rooms == ["a", "b"]
+    with pytest.raises(ValueError, match="rooms_per_connection"):
+        connection.join("c")
+    connection.leave("a")
+    connection.join("c")
+    assert connection.rooms == ["b", "c"]
+
+
+def test_rooms_is_a_copy() -> None:
+    connection = Room().connect()
+    connection.rooms.append("x")
+    assert connection.rooms == []
+    connection.join("r")
+    assert Room().connect().rooms == []
+
+
+def test_data_belongs_to_one_connection() -> None:
+    room = Room()
+    one, two = room.connect(), room.connect()
+    one.data.x = 1
+    assert one.data.x == 1
+    assert not hasattr(two.data, "x")
+
+
+@pytest.mark.parametrize(
+    ("code", "reason"), [(1005, ""), (1006, ""), (999, ""), (2000, ""), (5000, ""), (1000, "x" * 124), (1000, "\ud800")]
+)
+def test_a_close_that_may_not_be_sent_raises_and_does_nothing(code: int, reason: str) -> None:
+    connection = Room().connect()
+    with pytest.raises(ValueError, match="close"):
+        connection.close(code, reason)
+    assert connection.is_open
+
+
+def test_a_send_that_cannot_be_encoded_raises_even_when_nobody_is_there() -> None:
+    connection = Room().connect()
+    connection.close()
+    for send in (connection.send, connection.broadcast):
+        with pytest.raises(TypeError, match="cannot send"):
+            send(object())
+    with pytest.raises(TypeError, match="send_binary"):
+        connection.send_binary("text")
+
+
+# Pings
+
+
+def pings(connection: Any) -> list[bytes]:
+    return [payload for opcode, payload in lane_of(connection).frames if opcode == PING]
+
+
+def test_a_pong_answers_its_ping_and_those_before_it() -> None:
+    async def test() -> None:
+        room = Room(loop=asyncio.get_running_loop())
+        connection = room.connect()
+        told: list[str] = []
+        connection.on("pong", lambda: told.append("pong"))
+        with room.kernel.in_place():
+            made = [connection.ping() for _ in range(3)]
+            await idle()
+            payloads = pings(connection)
+            assert len(set(payloads)) == 3
+            connection.receive_pong(payloads[1])
+            assert [await made[0], await made[1]] == pytest.approx([0, 0], abs=1)
+            waiting = asyncio.ensure_future(wait(made[2]))
+            await idle()
+            assert not waiting.done()
+            connection.receive_pong(b"never asked")
+            connection.receive_pong(payloads[2])
+            await waiting
+        assert told == ["pong"] * 3
+
+    async def wait(ping: Any) -> None:
+        await ping
+
+    run(test())
+
+
+def test_the_end_fails_the_pings_under_way_and_after() -> None:
+    async def test() -> None:
+        room = Room(loop=asyncio.get_running_loop())
+        connection = room.connect()
+        ping = connection.ping()
+        lane_of(connection).lose()
+        for each in (ping, connection.ping()):
+            with pytest.raises(Disconnected):
+                await each
+
+    run(test())
+
+
+def test_a_peer_that_never_answers_costs_no_memory() -> None:
+    room = Room()
+    connection = room.connect()
+    with room.kernel.in_place():
+        for _ in range(10_000):
+            connection.ping()
+            room.loop.run()
+    assert len(pings(connection)) == 100
+
+
+@pytest.mark.parametrize("v1", [True, False])
+def test_over_a_lane_without_pings_only_odac_v1_is_asked(v1: bool) -> None:
+    async def test() -> None:
+        room = Room(loop=asyncio.get_running_loop())
+        connection = room.connect(v1=v1)
+        lane = lane_of(connection)
+        lane.pings = False
+        with room.kernel.in_place():
+            ping = connection.ping()
+            connection.ping()
+            await idle()
+        assert [payload for _, payload in lane.frames] == ([b'\x1e["ping"]'] * 2 if v1 else [])
+        if v1:
+            connection.receive_text(b'\x1e["pong"]')
+            assert await ping >= 0
+        else:
+            lane.lose()
+            with pytest.raises(Disconnected):
+                await ping
+
+    run(test())
+
+
+# Escaping
+
+
+@pytest.mark.parametrize(
+    ("v1", "arrives", "is_told"),
+    [
+        (True, b"plain", ["plain"]),
+        (True, b"\x1e\x1etext", ["\x1etext"]),
+        (True, b"\x1e\x1e\x1e", ["\x1e\x1e"]),
+        (True, b'\x1e["unknown"]', []),
+        (True, b"\x1e", []),
+        (False, b"\x1e[1]", ["\x1e[1]"]),
+        (False, b"\x1e\x1e", ["\x1e\x1e"]),
+    ],
+)
+def test_only_odac_v1_unescapes(v1: bool, arrives: bytes, is_told: list[str]) -> None:
+    connection = Room().connect(v1=v1)
+    told: list[object] = []
+    connection.on("message", told.append)
+    connection.receive_text(arrives)
+    assert told == is_told
+
+
+def test_control_messages_are_answered_while_the_connection_is_open() -> None:
+    room = Room()
+    connection = room.connect(v1=True)
+    with room.kernel.in_place():
+        connection.receive_text(b'\x1e["ping"]')
+        connection.close()
+        connection.receive_text(b'\x1e["ping"]')
+        room.loop.run()
+    assert [payload for _, payload in lane_of(connection).frames] == [b'\x1e["pong"]', b"\x03\xe8"]
+
+
+# The handler
+
+
+def test_a_handler_that_is_cancelled_by_the_server_stays_cancelled() -> None:
+    async def test() -> None:
+        connection = Room(loop=asyncio.get_running_loop()).connect()
+        handler = asyncio.ensure_future(connection.run_handler(asyncio.Event().wait))
+        await idle()
+        handler.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await handler
+
+    run(test())
+
+
+def test_a_handler_that_outlives_its_connection_ends_without_harm_to_the_task_it_runs_in() -> None:
+    async def test() -> None:
+        connection = Room(Limits(close_timeout=0.001), asyncio.get_running_loop()).connect()
+        handler = asyncio.ensure_future(connection.run_handler(asyncio.Event().wait))
+        await idle()
+        lane_of(connection).lose()
+        await handler
+        assert handler.cancelling() == 0
+
+    run(test())
