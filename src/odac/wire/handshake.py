@@ -38,6 +38,7 @@ _BREAKS: Final = re.compile(rb"[\x00\r\n]")
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+;=\-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _KEY: Final = re.compile(rb"[A-Za-z0-9+/]{22}==")
 _PRINTABLE: Final = bytes((0x09, *range(0x20, 0x7F)))
+_NO_CONTROLS: Final = bytes((0x09, *range(0x20, 0x7F), *range(0x80, 0x100)))
 
 _HANDSHAKE_HEADERS: Final = frozenset(
     {
@@ -127,7 +128,19 @@ def parse_request(data: bytes, *, max_headers: int, max_header_bytes: int) -> Re
     lines = data[start:stop].split(b"\r\n", max_headers) if stop > end else []
     if len(lines) > max_headers:
         raise HandshakeError(431, f"more than {max_headers} headers (max_headers)")
+    # Nearly always the line breaks are the only control characters: then no line need be searched for others.
+    controls = data[start:stop].translate(None, _NO_CONTROLS) if lines else b""
+    if controls == b"\r\n" * (len(lines) - 1):
+        return RequestHead(parts[0], parts[1], parts[2], [_split_header(line) for line in lines])
     return RequestHead(parts[0], parts[1], parts[2], [_parse_header(line) for line in lines])
+
+
+def _split_header(line: bytes) -> tuple[bytes, bytes]:
+    name, colon, value = line.partition(b":")
+    lower = _NAMES.get(name)
+    if lower is None or not colon:
+        return _parse_header(line)
+    return lower, value.strip(b" \t")
 
 
 def _parse_header(line: bytes) -> tuple[bytes, bytes]:
@@ -163,8 +176,8 @@ def upgrade_key(head: RequestHead) -> bytes:
         elif name == b"transfer-encoding" or (name == b"content-length" and value != b"0"):
             raise HandshakeError(400, "a WebSocket handshake has no body")
     for name in _LISTS:
-        lines = values.get(name, ())
-        if len(lines) + sum([value.count(b",") for value in lines]) > MAX_LIST:
+        lines = values.get(name)
+        if lines is not None and b",".join(lines).count(b",") >= MAX_LIST:
             raise HandshakeError(400, f"the header {name.decode()} lists more than {MAX_LIST} elements")
     hosts = values.get(b"host", ())
     if len(hosts) != 1 or _HOST.fullmatch(hosts[0]) is None:
