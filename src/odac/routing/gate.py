@@ -81,10 +81,15 @@ class Gate:
             ConfigurationError: one is not there.
         """
         for route in self._router.routes:
-            if route.path not in self._resolved:
-                self._resolved[route.path] = tuple(
-                    self._middlewares.resolve(each, route.path) for each in route.middleware
-                )
+            self._middleware_of(route)
+
+    def _middleware_of(self, route: Route) -> tuple[tuple[str, Middleware], ...]:
+        """The route's middlewares; those of a route that was added while the app runs are looked up now."""
+        found = self._resolved.get(route.path)
+        if found is None:
+            found = tuple(self._middlewares.resolve(each, route.path) for each in route.middleware)
+            self._resolved[route.path] = found
+        return found
 
     async def admit(
         self, route: Route | None, parameters: dict[str, Any], scope: dict[str, Any], doorway: Doorway
@@ -222,7 +227,7 @@ class Gate:
         ):
             connection.end(CloseCode.INVALID_TOKEN, _CLOSE_4002)
             return False
-        for name, function in self._resolved[route.path]:
+        for name, function in self._middleware_of(route):
             if not await self._passes(name, function, context):
                 return False
         return True

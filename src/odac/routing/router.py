@@ -108,7 +108,12 @@ class Router:
             limits = replace(limits, max_payload=max_payload)
         if rate_limit is not _UNSET:
             limits = replace(limits, rate_limit=rate_limit)
-        decode = bytes.decode if raw else decode_text if message is None else make_decoder(message)
+        try:
+            decode = bytes.decode if raw else decode_text if message is None else make_decoder(message)
+        except TypeError as error:
+            raise ConfigurationError(
+                f"{path!r}: message={message!r} is no type that JSON can be decoded into: {error}"
+            ) from None
         route = Route(
             path=path,
             handler=handler,
@@ -170,7 +175,7 @@ class Gates:
     @overload
     def ws(self, path: str, **options: Any) -> Callable[[H], H]: ...
 
-    def ws(self, path: str, handler: Any = None, **options: Any) -> Any:
+    def ws(self, path: str, handler: Any = _UNSET, **options: Any) -> Any:
         """Add a WebSocket route: ``app.route.ws("/chat", handler)``, or ``@app.route.ws("/chat")`` above a function.
 
         Args:
@@ -187,7 +192,7 @@ class Gates:
             ConfigurationError: the path is taken or malformed, the handler is not callable, or an option is unknown or
                 out of range. The message names the fix.
         """
-        if handler is None and "handler" not in options:
+        if handler is _UNSET:
 
             def register(function: H) -> H:
                 self._add(path, function, options)
@@ -213,7 +218,7 @@ def _checked_subprotocols(path: str, names: Sequence[str]) -> tuple[str, ...]:
     if isinstance(names, str):
         raise ConfigurationError(f"{path!r}: subprotocols={names!r} must be a list: [{names!r}]")
     for name in names:
-        if not is_token(name) or name == SUBPROTOCOL or name.startswith(TOKEN_PREFIX):
+        if not isinstance(name, str) or not is_token(name) or name == SUBPROTOCOL or name.startswith(TOKEN_PREFIX):
             raise ConfigurationError(
                 f"{path!r}: {name!r} cannot be a subprotocol of a route: it must be a token (RFC 6455 section 4.1), and none of Odac's own"
             )
