@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import socket as sockets
+from socket import AF_INET, AF_INET6, IPPROTO_TCP
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, cast
 
@@ -23,6 +25,9 @@ __all__ = ["DirectLane"]
 
 _AT_ONCE: Final = 256 * 1024
 """Bytes above which pieces are not joined for one write: copying them would cost more than the call saved."""
+
+_USER_TIMEOUT: Final[int | None] = getattr(sockets, "TCP_USER_TIMEOUT", None)
+"""Linux's option for how long what was sent may stay unacknowledged (RFC 5482)."""
 
 
 class DirectLane(asyncio.Protocol):
@@ -174,11 +179,29 @@ class DirectLane(asyncio.Protocol):
         """Let TCP hold the peer back."""
         if not self._transport.is_closing():
             self._transport.pause_reading()
+            # While nothing is read, only the transport's own writes (pings at least) can hear that the peer is gone.
+            self.fd = self._socket = self._connection.fd = -1
+            self._limit_silence()
 
     def resume_reading(self) -> None:
         """Take from the peer again."""
         if not self._transport.is_closing():
             self._transport.resume_reading()
+            if self._connection.backlog is None:
+                self._write_past()
+                if not self._connection.touched:
+                    self._connection.restore()
+
+    def _limit_silence(self) -> None:
+        """Let the kernel end a connection whose peer does not even acknowledge the pings, for its pongs are not read."""
+        socket = self._transport.get_extra_info("socket")
+        if _USER_TIMEOUT is not None and socket is not None and socket.family in (AF_INET, AF_INET6):
+            limits = self._connection.policy.limits
+            silence = min(int(1000 * (limits.ping_interval + limits.pong_timeout)), 2**31 - 1)
+            try:
+                socket.setsockopt(IPPROTO_TCP, _USER_TIMEOUT, silence)
+            except OSError:
+                pass  # it is closed already
 
     # Outgoing
 
@@ -217,11 +240,14 @@ class DirectLane(asyncio.Protocol):
 
     def resume_writing(self) -> None:
         """See :meth:`asyncio.BaseProtocol.resume_writing`."""
-        if self._ending is None:
+        self._write_past()
+        self._connection.go_on()
+
+    def _write_past(self) -> None:
+        if self._ending is None and not self._connection.inbox.is_paused:
             self._socket = self._fileno
             if not self._bits:
                 self.fd = self._socket
-        self._connection.go_on()
 
     # The end
 
