@@ -44,7 +44,16 @@ def stats() -> dict[str, Any]:
         "timers": kinds["TimerHandle"],
         "objects": sum(kinds.values()),
         "alive": {
-            name: kinds[name] for name in ("Connection", "DirectLane", "AsgiLane", "Parser", "Backlog", "Context")
+            name: kinds[name]
+            for name in (
+                "Connection",
+                "DirectLane",
+                "AsgiLane",
+                "Parser",
+                "Backlog",
+                "AsgiSession",
+                "WebSocketProtocol",
+            )
         },
         "population": hub.population,
         "clients": len(hub.connections),

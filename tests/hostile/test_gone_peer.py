@@ -13,7 +13,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from tests.hostile.peers import DEADLINE
+from tests.hostile.crowd import Link, link
+from tests.hostile.peers import DEADLINE, TEXT, frame
 from tests.hostile.processes import ROOT, ServerProcess, needs_proc, serving
 
 INTERVAL, TIMEOUT = 0.5, 0.5
@@ -22,9 +23,12 @@ COUNT = 20
 CLIENT = f"""
 import sys
 from tests.hostile.crowd import link
-from tests.hostile.peers import PING, PONG, frame
+from tests.hostile.peers import PING, PONG, TEXT, frame
 host, port = sys.argv[1], int(sys.argv[2])
-links = [link(port, "/idle", host=host) for _ in range({COUNT})]
+links = [link(port, sys.argv[3], host=host) for _ in range({COUNT})]
+if sys.argv[3] == "/sleep":
+    for each in links:
+        each.send(frame(TEXT, b"1") * 10)
 print("connected", flush=True)
 while True:
     for each in links:
@@ -36,9 +40,9 @@ while True:
 
 
 @contextmanager
-def client(host: str, port: int, wrap: tuple[str, ...] = ()) -> Iterator[subprocess.Popen[str]]:
+def client(host: str, port: int, path: str, wrap: tuple[str, ...] = ()) -> Iterator[subprocess.Popen[str]]:
     process = subprocess.Popen(
-        [*wrap, sys.executable, "-c", CLIENT, host, str(port)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+        [*wrap, sys.executable, "-c", CLIENT, host, str(port), path], cwd=ROOT, stdout=subprocess.PIPE, text=True
     )
     try:
         assert process.stdout is not None
@@ -72,13 +76,25 @@ def test_a_stopped_process_is_noticed() -> None:
     """Its kernel goes on to acknowledge every byte; only the answers stay away."""
     with (
         serving("run", ping_interval=INTERVAL, pong_timeout=TIMEOUT, close_timeout=0.5) as server,
-        client("127.0.0.1", server.port) as process,
+        client("127.0.0.1", server.port, "/idle") as process,
     ):
         before = server.until(lambda stats: stats.clients == COUNT, "all are there")
         stays(server)
         os.kill(process.pid, signal.SIGSTOP)
         is_noticed(server, time.monotonic())
         server.until(lambda stats: stats.descriptors <= before.descriptors - COUNT, "their sockets are closed")
+
+
+@needs_proc
+def test_a_peer_that_resets_while_nothing_is_read_is_noticed() -> None:
+    """Its handler is slow, so that reading is paused; what notices it is the next ping."""
+    with serving("run", ping_interval=INTERVAL, pong_timeout=TIMEOUT, incoming_queue=2, rate_limit=None) as server:
+        for ending in (Link.reset, Link.close):
+            each = link(server.port, "/sleep")
+            each.send(frame(TEXT, b"1") * 10)
+            server.until(lambda stats: stats.clients == 1, "it is there")
+            ending(each)
+            server.until(lambda stats: stats.population == 0, "it is gone")
 
 
 NETWORK = "odac-hostile"
@@ -112,17 +128,20 @@ def namespace() -> Iterator[None]:
 
 
 @needs_proc
-def test_a_cut_cable_is_noticed() -> None:
+@pytest.mark.parametrize("path", ["/idle", "/sleep"], ids=["idle", "while its handler is slow and nothing is read"])
+def test_a_cut_cable_is_noticed(path: str) -> None:
     """Nothing of the peer arrives any more, not even an acknowledgement."""
-    limits = {"ping_interval": INTERVAL, "pong_timeout": TIMEOUT, "close_timeout": 0.5}
+    limits = {"ping_interval": INTERVAL, "pong_timeout": TIMEOUT, "close_timeout": 0.5, "incoming_queue": 2}
     with namespace():
         server = ServerProcess("run", limits, host=HERE)
         try:
-            with client(HERE, server.port, ("ip", "netns", "exec", NETWORK)):
+            with client(HERE, server.port, path, ("ip", "netns", "exec", NETWORK)):
                 before = server.until(lambda stats: stats.clients == COUNT, "all are there")
                 stays(server)
                 ip("-n", NETWORK, "link", "set", "odac1", "down")
-                is_noticed(server, time.monotonic())
+                if path == "/idle":
+                    is_noticed(server, time.monotonic())
+                server.until(lambda stats: stats.population == 0, "the server notices that they are gone")
                 server.until(
                     lambda stats: stats.descriptors <= before.descriptors - COUNT, "their sockets are closed", DEADLINE
                 )
