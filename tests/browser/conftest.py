@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 
 import pytest
-from playwright.sync_api import Browser, sync_playwright
+from playwright.sync_api import Browser, expect, sync_playwright
 
 ROOT = Path(__file__).parents[2]
 FLAGS = [
@@ -42,6 +42,7 @@ def find_chromium() -> str:
 def chromium() -> Iterator[Browser]:
     """One browser a module: while it is open, Playwright's event loop counts as running in this thread."""
     path = find_chromium()
+    expect.set_options(timeout=15_000)  # a busy machine's browser takes its time
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
         yield browser
