@@ -13,6 +13,14 @@ Overflow = Literal["close", "drop_oldest"]
 """What happens when a connection's outgoing buffer is full: close it with 1013, or drop its oldest room messages."""
 
 
+def _is_whole(value: object) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool)
+
+
+def _is_duration(value: object) -> bool:
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf")
+
+
 @dataclass(frozen=True, slots=True)
 class RateLimit:
     """How many messages one connection may send, control frames included.
@@ -20,18 +28,21 @@ class RateLimit:
     Args:
         max: messages per window, at least 1.
         window: the window's length in seconds.
+
+    Raises:
+        ConfigurationError: a value is out of its range.
     """
 
     max: int
     window: float = 1.0
 
     def __post_init__(self) -> None:
-        if self.max < 1:
+        if not _is_whole(self.max) or self.max < 1:
             raise ConfigurationError(
-                f"RateLimit(max={self.max!r}): must be at least 1; rate_limit=None turns the limit off"
+                f"RateLimit(max={self.max!r}): must be a whole number from 1; rate_limit=None turns the limit off"
             )
-        if not self.window > 0:
-            raise ConfigurationError(f"RateLimit(window={self.window!r}): must be more than 0 seconds")
+        if not _is_duration(self.window):
+            raise ConfigurationError(f"RateLimit(window={self.window!r}): must be a number of seconds above 0")
 
 
 DEFAULT_RATE_LIMIT: Final = RateLimit(100, 1.0)
@@ -101,11 +112,7 @@ class Limits:
             elif field.type == "int":
                 if not _is_whole(value) or value < 1:
                     raise ConfigurationError(f"Limits({field.name}={value!r}): must be a whole number from 1")
-            elif isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < float("inf"):
+            elif not _is_duration(value):
                 raise ConfigurationError(f"Limits({field.name}={value!r}): must be a number of seconds above 0")
         if self.drain_timeout > 30:
             raise ConfigurationError(f"Limits(drain_timeout={self.drain_timeout!r}): must be at most 30 seconds")
-
-
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)

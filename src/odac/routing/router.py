@@ -104,10 +104,13 @@ class Router:
         if raw and message is not None:
             raise ConfigurationError(f"{path!r}: raw=True gives text as it came, message= decodes it: choose one")
         limits = self._limits
-        if max_payload is not None:
-            limits = replace(limits, max_payload=max_payload)
-        if rate_limit is not _UNSET:
-            limits = replace(limits, rate_limit=rate_limit)
+        try:
+            if max_payload is not None:
+                limits = replace(limits, max_payload=max_payload)
+            if rate_limit is not _UNSET:
+                limits = replace(limits, rate_limit=rate_limit)
+        except ConfigurationError as error:
+            raise ConfigurationError(f"{path!r}: {error}") from None
         try:
             decode = bytes.decode if raw else decode_text if message is None else make_decoder(message)
         except TypeError as error:

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+from dataclasses import FrozenInstanceError, fields
+from typing import Any
+
+import pytest
+
+from odac.config import Limits, RateLimit
+from odac.errors import ConfigurationError
+
+
+def test_the_defaults() -> None:
+    """The table of docs and design: a change here is a change of what users were promised."""
+    limits = Limits()
+    assert {field.name: getattr(limits, field.name) for field in fields(limits)} == {
+        "max_payload": 1024 * 1024,
+        "max_fragments": 1024,
+        "rate_limit": RateLimit(100, 1.0),
+        "outgoing_buffer": 1024 * 1024,
+        "incoming_queue": 16,
+        "handshake_timeout": 10.0,
+        "max_headers": 100,
+        "max_header_bytes": 16 * 1024,
+        "ping_interval": 25.0,
+        "pong_timeout": 20.0,
+        "close_timeout": 10.0,
+        "rooms_per_connection": 128,
+        "max_connections": 65_536,
+        "connections_per_ip": None,
+        "drain_timeout": 10.0,
+    }
+
+
+def test_every_default_gives_its_reason() -> None:
+    assert Limits.__doc__ is not None
+    for field in fields(Limits):
+        assert f"        {field.name}: " in Limits.__doc__
+
+
+def test_limits_are_frozen_and_named() -> None:
+    with pytest.raises(FrozenInstanceError):
+        Limits().max_payload = 1  # type: ignore[misc]
+    with pytest.raises(TypeError):
+        Limits(1)  # type: ignore[misc]
+
+
+COUNTS = [
+    "max_payload",
+    "max_fragments",
+    "outgoing_buffer",
+    "incoming_queue",
+    "max_headers",
+    "max_header_bytes",
+    "rooms_per_connection",
+    "max_connections",
+]
+TIMES = ["handshake_timeout", "ping_interval", "pong_timeout", "close_timeout", "drain_timeout"]
+
+
+@pytest.mark.parametrize("field", COUNTS)
+@pytest.mark.parametrize("value", [0, -1, 1.5, "1", None, True])
+def test_a_count_is_a_whole_number_from_one(field: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=rf"Limits\({field}=.*whole number from 1"):
+        Limits(**{field: value})
+    assert getattr(Limits(**{field: 1}), field) == 1
+
+
+@pytest.mark.parametrize("field", TIMES)
+@pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan"), "1", None, True])
+def test_a_time_is_a_number_of_seconds_above_zero(field: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=rf"Limits\({field}=.*seconds above 0"):
+        Limits(**{field: value})
+    assert getattr(Limits(**{field: 0.5}), field) == 0.5
+
+
+@pytest.mark.parametrize("value", [0, -1, "1", True, 1.0])
+def test_connections_per_ip(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="connections_per_ip"):
+        Limits(connections_per_ip=value)
+    assert Limits(connections_per_ip=1).connections_per_ip == 1
+
+
+@pytest.mark.parametrize("value", [5, (5, 1), "5"])
+def test_rate_limit(value: Any) -> None:
+    with pytest.raises(ConfigurationError, match="must be a RateLimit or None"):
+        Limits(rate_limit=value)
+    assert Limits(rate_limit=None).rate_limit is None
+
+
+@pytest.mark.parametrize(("maximum", "window"), [(0, 1.0), (-1, 1.0), (1, 0), (1, -1.0), (1, float("nan"))])
+def test_a_rate_that_makes_no_sense(maximum: int, window: float) -> None:
+    with pytest.raises(ConfigurationError, match="RateLimit"):
+        RateLimit(maximum, window)
+
+
+@pytest.mark.parametrize(("maximum", "window"), [("5", 1.0), (None, 1.0), (5, "1"), (5, None), (1.5, 1.0), (True, 1.0)])
+def test_a_rate_of_the_wrong_type(maximum: Any, window: Any) -> None:
+    with pytest.raises(ConfigurationError, match="RateLimit"):
+        RateLimit(maximum, window)
+
+
+def test_a_drain_of_more_than_30_seconds_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="at most 30"):
+        Limits(drain_timeout=31)
