@@ -41,7 +41,7 @@ def test_limits_are_frozen_and_named() -> None:
     with pytest.raises(FrozenInstanceError):
         Limits().max_payload = 1  # type: ignore[misc]
     with pytest.raises(TypeError):
-        Limits(1)  # type: ignore[misc]
+        Limits(1)  # type: ignore[call-arg]
 
 
 COUNTS = [
@@ -62,7 +62,8 @@ TIMES = ["handshake_timeout", "ping_interval", "pong_timeout", "close_timeout", 
 def test_a_count_is_a_whole_number_from_one(field: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=rf"Limits\({field}=.*whole number from 1"):
         Limits(**{field: value})
-    assert getattr(Limits(**{field: 1}), field) == 1
+    right: dict[str, Any] = {field: 1}
+    assert getattr(Limits(**right), field) == 1
 
 
 @pytest.mark.parametrize("field", TIMES)
@@ -70,7 +71,8 @@ def test_a_count_is_a_whole_number_from_one(field: str, value: Any) -> None:
 def test_a_time_is_a_number_of_seconds_above_zero(field: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=rf"Limits\({field}=.*seconds above 0"):
         Limits(**{field: value})
-    assert getattr(Limits(**{field: 0.5}), field) == 0.5
+    right: dict[str, Any] = {field: 0.5}
+    assert getattr(Limits(**right), field) == 0.5
 
 
 @pytest.mark.parametrize("value", [0, -1, "1", True, 1.0])
