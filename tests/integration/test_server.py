@@ -405,6 +405,48 @@ def test_proxy_headers(tmp_path: Path, arguments: tuple[str, ...], ip: str, sche
         assert json.loads(client.recv(DEADLINE)) == {"ip": ip, "scheme": scheme}
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_an_app_whose_start_up_fails(tmp_path: Path, workers: str) -> None:
+    source = """
+from contextlib import asynccontextmanager
+from odac import Odac
+from starlette.applications import Starlette
+
+@asynccontextmanager
+async def lifespan(app):
+    raise RuntimeError("the database is not there")
+    yield
+
+app = Odac(http=Starlette(lifespan=lifespan))
+"""
+    with Running(tmp_path, source, "--workers", workers, ready=False) as running:
+        assert running.wait() == 1
+        assert "odac: the app's start-up failed: RuntimeError: the database is not there" in running.text
+        assert 'app.py, line 8: raise RuntimeError("the database is not there")' in running.text
+        assert "Traceback" not in running.text
+
+
+def test_the_access_log_is_off_unless_asked_for(tmp_path: Path) -> None:
+    for arguments, lines in ((), 0), (("--access-log",), 1):
+        with Running(tmp_path, APP, *arguments) as running:
+            connection = http.client.HTTPConnection("127.0.0.1", running.port, timeout=DEADLINE)
+            connection.request("GET", "/odac/health?x=1")
+            assert connection.getresponse().read()
+            connection.close()
+            assert running.stop() == 0
+            assert len(re.findall(r'"GET /odac/health\?x=1 HTTP/1\.1" 200', running.text)) == lines
+
+
+def test_modules_of_the_app_named_as_pythons_own(tmp_path: Path) -> None:
+    """They come first for what is imported later, and do not keep a worker from starting."""
+    (tmp_path / "selectors.py").write_text("raise RuntimeError('the wrong one')")
+    for workers in ("1", "2"):
+        with Running(
+            tmp_path, APP, command=("-P", "-m", "odac", "run", "app:app", "--port", "0", "--workers", workers)
+        ) as running:
+            assert running.stop() == 0
+
+
 def test_run_from_a_program(tmp_path: Path) -> None:
     """``odac.server.run(app)``, with the object itself; it returns after an orderly stop."""
     source = APP + (

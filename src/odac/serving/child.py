@@ -17,6 +17,11 @@ from odac.serving.worker import DRAIN, Job, Report
 
 __all__ = ["Worker", "how_it_ended"]
 
+# Modules are found as they are here, and -P keeps the current directory from coming before Python's own until then.
+_START: Final = (
+    "import sys; sys.path[:] = sys.argv[2:]; from odac.serving.worker import main; main()  # one of Odac's workers"
+)
+
 logger = logging.getLogger("odac.server")
 
 _PATIENCE: Final = 20.0
@@ -49,9 +54,11 @@ class Worker:
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
-                "-m",
-                "odac.serving.worker",
+                "-P",
+                "-c",
+                _START,
                 str(theirs.fileno()),
+                *sys.path,
                 pass_fds=(theirs.fileno(), *job["sockets"]),
                 env=dict(environment),
             )

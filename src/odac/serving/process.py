@@ -6,12 +6,14 @@ import asyncio
 import contextlib
 import logging
 import os
+import re
 import signal
 import socket
 import ssl
 import sys
 import threading
 from collections.abc import Callable, Generator, Sequence
+from itertools import pairwise
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
@@ -34,6 +36,7 @@ __all__ = ["Server", "grace_of", "serve"]
 logger = logging.getLogger("odac.server")
 
 _SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+_PLACE: Final = re.compile(r' *File "(.+)", line (\d+), in .*')
 _LOOK: Final = 0.05
 """Seconds between two looks at whether everything has ended."""
 STUCK: Final = 5.0
@@ -147,9 +150,7 @@ class Server(uvicorn.Server):
             await outer.startup()  # raises what is wrong; below its lifespan, only a text of it would arrive here
         await self.lifespan.startup()
         if self.lifespan.should_exit:
-            raise CannotStart(
-                self.lifespan.reason.strip() or "the app's start-up (its ASGI lifespan) failed without a reason"
-            )
+            raise CannotStart(_why_it_failed(self.lifespan.reason))
         loop = asyncio.get_running_loop()
         config = self.config
 
@@ -167,7 +168,12 @@ class Server(uvicorn.Server):
         for each in self._sockets:
             self.servers.append(
                 await loop.create_server(
-                    make_protocol, sock=each, ssl=self._tls, backlog=BACKLOG, ssl_handshake_timeout=timeout
+                    make_protocol,
+                    sock=each,
+                    ssl=self._tls,
+                    backlog=BACKLOG,
+                    ssl_handshake_timeout=timeout,
+                    ssl_shutdown_timeout=None if self._tls is None else self._limits.close_timeout,
                 )
             )
         self.started = True
@@ -240,6 +246,20 @@ def _leave() -> None:
     logger.warning("tasks or threads were still at work %g s after everything had stopped, and are left behind", STUCK)
     sys.stderr.flush()
     os._exit(0)
+
+
+def _why_it_failed(reason: str) -> str:
+    """The sentence in what an app's lifespan gave as its reason: Starlette gives a whole traceback."""
+    lines = reason.strip().splitlines() or ["the app gave no reason"]
+    if "Traceback (most recent call last):" not in reason:
+        return f"the app's start-up failed: {reason.strip() or lines[0]}"
+    logger.debug("%s", reason)
+    places = [
+        f"{found[1]}, line {found[2]}: {following.strip()}"
+        for line, following in pairwise(lines)
+        if (found := _PLACE.fullmatch(line)) is not None and "site-packages" not in found[1]
+    ]
+    return f"the app's start-up failed: {lines[-1]}" + (f"\n{places[-1]}" if places else "")
 
 
 def _transport_of(connection: Any) -> asyncio.Transport:

@@ -154,7 +154,6 @@ class Supervisor:
             "options": dataclasses.asdict(options),
             "sockets": self._ports.descriptors(slot.index),
             "address": self._ports.address,
-            "path": sys.path,
             "grace": _RELOAD_GRACE if options.reload else None,
         }
         worker = await Worker.start(job, self._environment)

@@ -1,4 +1,4 @@
-"""One worker of several: ``python -m odac.serving.worker FD``, started by the supervisor and by nobody else.
+"""One worker of several, in a process of its own that the supervisor starts.
 
 The supervisor speaks through a socket, line by line: first a job, later ``drain`` or ``end``. The worker answers with one
 line of JSON, once it serves or cannot. When the other end is gone, so is the supervisor, and the worker stops as well.
@@ -37,7 +37,6 @@ class Job(TypedDict):
     options: dict[str, Any]
     sockets: list[int]
     address: str
-    path: list[str]
     grace: float | None
 
 
@@ -62,7 +61,6 @@ def main() -> None:
     signal.signal(signal.SIGHUP, signal.SIG_IGN)
     channel = socket.socket(fileno=int(sys.argv[1]))
     job: Job = json.loads(_read_line(channel))
-    sys.path[:] = job["path"]
     sys.argv[:] = [f"odac run {job['app']}"]
     options = ServeOptions(**{**job["options"], "reload_dirs": tuple(job["options"]["reload_dirs"])})
     configure_logging(options.log_level, access_log=options.access_log, name_process=options.workers > 1)
@@ -138,7 +136,3 @@ def _listen(channel: socket.socket, server: Server) -> None:
         server.should_exit = True
 
     loop.add_reader(channel, readable)
-
-
-if __name__ == "__main__":
-    main()
