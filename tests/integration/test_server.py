@@ -12,6 +12,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from signal import SIGTERM
 
 import pytest
 import trustme
@@ -445,6 +446,27 @@ def test_modules_of_the_app_named_as_pythons_own(tmp_path: Path) -> None:
             tmp_path, APP, command=("-P", "-m", "odac", "run", "app:app", "--port", "0", "--workers", workers)
         ) as running:
             assert running.stop() == 0
+
+
+def test_both_protocols_in_uvicorn_itself(tmp_path: Path) -> None:
+    """Without ``odac run``, in the seats that uvicorn has for them."""
+    seats = ("--http", "odac.server:HttpProtocol", "--ws", "odac.server:WebSocketProtocol")
+    command = ("-m", "uvicorn", *seats, "--port", "0", "app:app")
+    with Running(tmp_path, APP, command=command, ready=False) as running:
+        running.url = running.line(r"running on (http://\S+)")[1]
+        assert answer(running, b"GET / HTTP/2.0\r\n\r\n").startswith(b"HTTP/1.1 505 ")
+        with Raw(running) as idle:
+            idle.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
+            assert idle.take_until(b"abc").startswith(b"HTTP/1.1 200 ")
+            with running.connect("/echo") as client:
+                client.send("hello")
+                assert client.recv(DEADLINE) == "hello"
+                running.signal(SIGTERM)
+                with pytest.raises(ConnectionClosed) as closed:
+                    client.recv(DEADLINE)
+                assert closed.value.rcvd is not None
+                assert closed.value.rcvd.code == 1001
+        running.wait()
 
 
 def test_run_from_a_program(tmp_path: Path) -> None:

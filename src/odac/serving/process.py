@@ -6,24 +6,22 @@ import asyncio
 import contextlib
 import logging
 import os
-import re
 import signal
 import socket
 import ssl
 import sys
 import threading
 from collections.abc import Callable, Generator, Sequence
-from itertools import pairwise
 from types import FrameType
 from typing import TYPE_CHECKING, Any, Final
 
 import uvicorn
-from uvicorn.lifespan.on import LifespanOn
 
 from odac.app import Odac
 from odac.config import Limits
 from odac.lanes.seat import WebSocketProtocol
 from odac.serving.http import HttpProtocol, Reception
+from odac.serving.lifespan import QuietLifespan, why_it_failed
 from odac.serving.listener import BACKLOG
 from odac.serving.loading import Found
 from odac.serving.options import CannotStart, ServeOptions
@@ -36,27 +34,10 @@ __all__ = ["Server", "grace_of", "serve"]
 logger = logging.getLogger("odac.server")
 
 _SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-_PLACE: Final = re.compile(r' *File "(.+)", line (\d+), in .*')
 _LOOK: Final = 0.05
 """Seconds between two looks at whether everything has ended."""
 STUCK: Final = 5.0
 """Seconds after a complete stop at which threads that are still at work are left behind."""
-
-
-class _Lifespan(LifespanOn):
-    """Keeps the reason of a failed start-up, instead of logging each step."""
-
-    def __init__(self, config: Config) -> None:
-        super().__init__(config)
-        self.reason = ""
-        self.logger = logging.getLogger("odac.server.lifespan")
-        self.logger.setLevel(logging.ERROR)
-
-    async def send(self, message: Any) -> None:
-        if message["type"] == "lifespan.startup.failed":
-            self.reason = message.get("message") or ""
-            message = {"type": "lifespan.startup.failed"}
-        await super().send(message)
 
 
 class Server(uvicorn.Server):
@@ -132,7 +113,7 @@ class Server(uvicorn.Server):
         config = self.config
         if not config.loaded:
             config.load()
-        self.lifespan = _Lifespan(config)
+        self.lifespan = QuietLifespan(config)
         await self.startup()
         if not self.should_exit:
             await self.main_loop()
@@ -150,7 +131,7 @@ class Server(uvicorn.Server):
             await outer.startup()  # raises what is wrong; below its lifespan, only a text of it would arrive here
         await self.lifespan.startup()
         if self.lifespan.should_exit:
-            raise CannotStart(_why_it_failed(self.lifespan.reason))
+            raise CannotStart(why_it_failed(self.lifespan.reason))
         loop = asyncio.get_running_loop()
         config = self.config
 
@@ -246,20 +227,6 @@ def _leave() -> None:
     logger.warning("tasks or threads were still at work %g s after everything had stopped, and are left behind", STUCK)
     sys.stderr.flush()
     os._exit(0)
-
-
-def _why_it_failed(reason: str) -> str:
-    """The sentence in what an app's lifespan gave as its reason: Starlette gives a whole traceback."""
-    lines = reason.strip().splitlines() or ["the app gave no reason"]
-    if "Traceback (most recent call last):" not in reason:
-        return f"the app's start-up failed: {reason.strip() or lines[0]}"
-    logger.debug("%s", reason)
-    places = [
-        f"{found[1]}, line {found[2]}: {following.strip()}"
-        for line, following in pairwise(lines)
-        if (found := _PLACE.fullmatch(line)) is not None and "site-packages" not in found[1]
-    ]
-    return f"the app's start-up failed: {lines[-1]}" + (f"\n{places[-1]}" if places else "")
 
 
 def _transport_of(connection: Any) -> asyncio.Transport:
