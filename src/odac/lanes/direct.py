@@ -159,6 +159,8 @@ class DirectLane(asyncio.Protocol):
 
     def _fail(self, error: ProtocolError) -> None:
         """Fail the connection (RFC 6455 section 7.1.7)."""
+        if self._connection.backlog is not None:
+            self._connection.discard()  # so that the close frame is the last that is written
         self._connection.broken(error)
         if not self._peer_closed and self._transport.can_write_eof() and not self._transport.is_closing():
             self._transport.write_eof()
@@ -221,7 +223,7 @@ class DirectLane(asyncio.Protocol):
             sent = write(socket, data)
             if sent != len(data):
                 self._transport.write(memoryview(data)[sent:])
-        else:
+        elif not self._transport.is_closing():
             self._transport.write(data)
 
     def write_rest(self, data: memoryview) -> None:
@@ -287,7 +289,7 @@ class DirectLane(asyncio.Protocol):
 
     def abort(self) -> None:
         """End at once."""
-        self.fd = self._socket = -1
+        self.fd = self._socket = self._connection.fd = -1
         self._transport.abort()
 
     def shutdown(self) -> None:

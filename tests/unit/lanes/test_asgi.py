@@ -1,0 +1,294 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+from unittest.mock import patch
+
+import pytest
+
+from odac.config import Limits, RateLimit
+from odac.lanes import asgi
+from odac.lanes.asgi import AsgiDoorway, AsgiLane
+from odac.realtime.connection import Connection
+from odac.realtime.policy import Policy
+from tests.unit.realtime.realtime_fakes import Room, idle, run
+
+
+class Server:
+    """The server's end of one connection."""
+
+    def __init__(self) -> None:
+        self.incoming: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
+        self.sent: list[dict[str, Any]] = []
+        self.failure: Exception | None = None
+        self.taking = asyncio.Event()
+        self.taking.set()
+
+    async def receive(self) -> dict[str, Any]:
+        return await self.incoming.get()
+
+    async def send(self, message: dict[str, Any]) -> None:
+        await self.taking.wait()
+        if self.failure is not None:
+            raise self.failure
+        self.sent.append(message)
+
+    def arrives(self, *messages: str | bytes) -> None:
+        for message in messages:
+            self.incoming.put_nowait(
+                {"type": "websocket.receive", "text" if isinstance(message, str) else "bytes": message}
+            )
+
+    def leaves(self, code: int = 1000, reason: str = "") -> None:
+        self.incoming.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+
+
+class Uvicorn(Server):
+    """A server whose ``send`` may be begun outside a task."""
+
+
+Uvicorn.__module__ = "uvicorn.pretended"
+
+
+class Site:
+    """Connections of one hub over plain ASGI."""
+
+    def __init__(self, **limits: Any) -> None:
+        self.limits = Limits(**limits)
+        self.room = Room(self.limits, asyncio.get_running_loop())
+
+    def connect(self, server: Server, *, v1: bool = False, **policy: Any) -> tuple[Connection, asyncio.Task[None]]:
+        lane = AsgiLane(server.receive, server.send, self.limits)
+        connection = Connection(self.room.hub, lane, Policy("/test", self.limits, **policy), v1=v1)
+        lane.attach(connection)
+        self.room.hub.population += 1
+        self.room.hub.add(connection)
+        return connection, asyncio.ensure_future(lane.serve())
+
+
+Test = Callable[[Site, Server], Awaitable[None]]
+
+
+@pytest.fixture(params=[Server, Uvicorn])
+def live(request: pytest.FixtureRequest) -> Callable[..., None]:
+    """Runs a test over a server whose sends need tasks, and one whose sends do not."""
+
+    def start(test: Test, **limits: Any) -> None:
+        async def body() -> None:
+            await test(Site(**limits), request.param())
+
+        run(body())
+
+    return start
+
+
+def test_messages_pass_both_ways(live: Callable[..., None]) -> None:
+    async def test(site: Site, server: Server) -> None:
+        connection, serving = site.connect(server)
+        connection.on("message", connection.send)
+        server.arrives("1", '{"a": 1}', b"bytes", "text")
+        await idle()
+        connection.send("unasked")
+        await idle()
+        assert server.sent == [
+            {"type": "websocket.send", "text": "1"},
+            {"type": "websocket.send", "text": '{"a":1}'},
+            {"type": "websocket.send", "bytes": b"bytes"},
+            {"type": "websocket.send", "text": "text"},
+            {"type": "websocket.send", "text": "unasked"},
+        ]
+        server.leaves(4001, "bye")
+        await serving
+        assert connection._ended == (4001, "bye")
+
+    live(test)
+
+
+def test_closing_flushes_first_and_the_task_returns(live: Callable[..., None]) -> None:
+    async def test(site: Site, server: Server) -> None:
+        connection, serving = site.connect(server)
+        connection.send("last words")
+        connection.close(4000, "reason")
+        await serving
+        await idle()
+        assert server.sent == [
+            {"type": "websocket.send", "text": "last words"},
+            {"type": "websocket.close", "code": 4000, "reason": "reason"},
+        ]
+        assert connection._ended == (4000, "reason")
+
+    live(test)
+
+
+def test_close_listeners_never_run_within_the_applications_close(live: Callable[..., None]) -> None:
+    async def test(site: Site, server: Server) -> None:
+        connection, serving = site.connect(server)
+        told: list[str] = []
+        connection.on("close", lambda: told.append("close"))
+        connection.close()
+        told.append("closed")
+        await serving
+        await idle()
+        assert told == ["closed", "close"]
+
+    live(test)
+
+
+@pytest.mark.parametrize("failure", [OSError("gone"), RuntimeError("gone")], ids=lambda error: type(error).__name__)
+def test_what_a_close_listener_sends_in_the_middle_of_a_delivery_is_not_lost(
+    live: Callable[..., None], failure: Exception
+) -> None:
+    async def test(site: Site, server: Server) -> None:
+        gone, serving = site.connect(server)
+        others = [type(server)() for _ in range(2)]
+        joined = [site.connect(each) for each in others]
+        for connection in (gone, *(each for each, _ in joined)):
+            connection.join("r")
+        gone.on("close", lambda: site.room.hub.to("r").send("left"))
+        server.failure = failure
+        site.room.hub.to("r").send("hello")
+        await idle()
+        for each in others:
+            assert [message["text"] for message in each.sent] == ["hello", "left"]
+            each.leaves()
+        server.leaves()
+        await asyncio.gather(serving, *(task for _, task in joined))
+        assert not gone.is_open
+
+    live(test)
+
+
+def test_a_server_that_takes_nothing_holds_messages_back_by_reference(live: Callable[..., None]) -> None:
+    async def test(site: Site, server: Server) -> None:
+        connection, serving = site.connect(server)
+        server.taking.clear()
+        for number in range(50):
+            connection.send(f"{number:03}" + "." * 5000)
+            await asyncio.sleep(0)
+        assert connection.backlog is not None
+        waiting = asyncio.ensure_future(_awaited(connection, "end"))
+        await idle()
+        assert not waiting.done()
+        server.taking.set()
+        await waiting
+        await idle()
+        assert [message["text"][:3] for message in server.sent] == [*(f"{number:03}" for number in range(50)), "end"]
+        server.leaves()
+        await serving
+
+    live(test)
+
+
+async def _awaited(connection: Connection, data: object) -> None:
+    await connection.send(data)
+
+
+def test_a_server_that_never_takes_the_close_is_left_after_the_timeout(live: Callable[..., None]) -> None:
+    async def test(site: Site, server: Server) -> None:
+        connection, serving = site.connect(server)
+        server.taking.clear()
+        connection.send("x")
+        connection.close()
+        await serving
+        await idle()
+        assert connection._ended is not None
+        assert serving.cancelling() == 0
+        assert site.room.hub.population == 0
+
+    live(test, close_timeout=0.001)
+
+
+def test_a_cancellation_of_the_servers_own_goes_through(live: Callable[..., None]) -> None:
+    async def test(site: Site, server: Server) -> None:
+        _, serving = site.connect(server)
+        await idle()
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+
+    live(test)
+
+
+def test_limits_that_the_server_does_not_know(live: Callable[..., None]) -> None:
+    async def test(site: Site, server: Server) -> None:
+        connection, serving = site.connect(server)
+        connection.on("message", connection.send)
+        server.arrives("ü" * 5, "ü" * 6)
+        await serving
+        assert [message.get("text") or message["code"] for message in server.sent] == ["ü" * 5, 1009]
+
+    live(test, max_payload=10)
+
+
+def test_the_rate_and_a_new_window(live: Callable[..., None]) -> None:
+    async def test(site: Site, server: Server) -> None:
+        connection, serving = site.connect(server)
+        connection.on("message", connection.send)
+        now = 1000.0
+        with patch.object(asgi, "monotonic", lambda: now):
+            for _ in range(2):
+                server.arrives("1", "2", "3")
+                await idle()
+                now += 10
+            server.arrives("1", "2", "3", "4")
+            await serving
+        assert [message["type"] for message in server.sent] == ["websocket.send"] * 9 + ["websocket.close"]
+        assert server.sent[-1]["code"] == 1008
+
+    live(test, rate_limit=RateLimit(3, 10.0))
+
+
+def test_reading_pauses_for_a_slow_handler(live: Callable[..., None]) -> None:
+    async def test(site: Site, server: Server) -> None:
+        connection, serving = site.connect(server)
+        gate = asyncio.Semaphore(0)
+        told: list[object] = []
+
+        async def slow(data: object) -> None:
+            await gate.acquire()
+            told.append(data)
+
+        connection.on("message", slow)
+        server.arrives(*map(str, range(100)))
+        await idle()
+        assert server.incoming.qsize() > 50
+        for _ in range(100):
+            gate.release()
+            await idle()
+        assert told == list(range(100))
+        server.leaves()
+        await serving
+
+    live(test, rate_limit=None)
+
+
+# The door
+
+
+def test_a_client_that_leaves_at_the_door_is_no_connection() -> None:
+    async def test() -> None:
+        site, server = Site(), Server()
+        server.leaves()
+        door = AsgiDoorway({}, server.receive, server.send)
+        opened = await door.open(site.room.hub, Policy("/", site.limits), None, v1=False, compression=False)
+        assert opened is None
+        server.leaves()
+        await door.refuse(404, "no")
+        assert server.sent == []
+
+    run(test())
+
+
+def test_a_server_that_has_lost_the_client_meanwhile() -> None:
+    async def test() -> None:
+        site, server = Site(), Server()
+        server.failure = OSError("gone")
+        for _ in range(2):
+            server.incoming.put_nowait({"type": "websocket.connect"})
+        door = AsgiDoorway({}, server.receive, server.send)
+        opened = await door.open(site.room.hub, Policy("/", site.limits), None, v1=False, compression=False)
+        assert opened is None
+        await door.refuse(404, "no")
+
+    run(test())
