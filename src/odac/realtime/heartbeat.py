@@ -12,6 +12,7 @@ import logging
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from odac.realtime.writing import write_to_all
 from odac.wire import control
 from odac.wire.frames import PING
 from odac.wire.message import Prepared
@@ -98,19 +99,32 @@ class Heartbeat:
         while to_ping and to_ping[0][0] <= soon:
             _, connections = to_ping.popleft()
             self._watched -= len(connections)
+            due = now + self._timeout
+            asked: tuple[list[Connection], list[Connection]] = ([], [])
             for connection in connections:
                 if connection.is_open:
                     if connection.alive:
                         connection.alive = False
-                        connection.due = now + self._timeout
-                        self._append(pinged, connection.due, connection)
-                    connection.put(control.PING if connection.v1 else _PING_FRAME)
+                        connection.due = due
+                        self._append(pinged, due, connection)
+                    asked[connection.v1].append(connection)
                     self._line_up(now + self._interval, connection)
                 elif self._ended:
                     self._ended -= 1
+            _ping(asked[False], _PING_FRAME)
+            _ping(asked[True], control.PING)
         head = min((line[0][0] for line in (to_ping, pinged) if line), default=None)
         self._timer = (
             None
             if head is None
             else self._loop.call_at(max(head - self._granularity / 2, now + self._granularity / 4), self._beat)
         )
+
+
+def _ping(connections: list[Connection], message: Prepared) -> None:
+    """Write a ping to all, past the queues where nothing waits: it does not matter between which messages it comes."""
+    for outbox, sent in write_to_all(connections, message.frame):
+        if sent < 0:
+            outbox.put(message)
+        else:
+            outbox.lane.write_rest(memoryview(message.frame)[sent:])

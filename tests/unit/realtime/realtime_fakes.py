@@ -14,7 +14,7 @@ from unittest.mock import patch
 
 from odac.close_codes import CloseCode
 from odac.config import Limits
-from odac.realtime import delivery, outbox, writing
+from odac.realtime import delivery, heartbeat, outbox, writing
 from odac.realtime.connection import Connection
 from odac.realtime.hub import Hub
 from odac.realtime.policy import Policy
@@ -111,6 +111,7 @@ class Kernel:
         with (
             patch.object(writing, "os", SimpleNamespace(write=self.write)),
             patch.object(delivery, "write_to_all", writing.reference_write_to_all),
+            patch.object(heartbeat, "write_to_all", writing.reference_write_to_all),
             patch.object(outbox, "write", writing.reference_write),
         ):
             yield
