@@ -46,7 +46,7 @@ window.until = (condition, milliseconds = 15000) => new Promise((resolve, reject
     let value
     try { value = condition() } catch (error) { return reject(error) }
     if (value) return resolve(value)
-    if (Date.now() > end) return reject(new Error(`not within ${milliseconds} ms: ${condition}; ${JSON.stringify(window.log)}`))
+    if (Date.now() > end) return reject(new Error(`not within ${milliseconds} ms: ${condition}; ${JSON.stringify([window.log, window.messages, window.ws?.state])}`))
     setTimeout(look, 10)
   }
   look()
