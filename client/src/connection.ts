@@ -163,7 +163,8 @@ export class Connection extends Transport {
     const { autoReconnect, reconnectDelay, maxReconnectAttempts, token } = this.#settings
     const wait = this.#drain
     this.#drop()
-    this.setState(CLOSED)
+    // The event tells it.
+    this.state = CLOSED
     // A refused token is not a lost connection: one more attempt with a fresh one, whatever autoReconnect says.
     const refetch = code === INVALID_TOKEN && token && !this.#refused
     this.#refused ||= refetch

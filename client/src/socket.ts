@@ -34,10 +34,13 @@ export class Socket extends Emitter {
       for (const payload of queued) this.#transport.send(payload)
     })
     this.#onPageEvent = (event) => {
-      const { type } = event
+      const { type, persisted } = event as PageTransitionEvent
       if (type === 'offline') this.emit('offline', [])
-      else if (type === 'pagehide' || type === 'freeze') this.#transport.suspend((event as PageTransitionEvent).persisted)
-      else if (type !== 'visibilitychange' || page.document.visibilityState === 'visible') this.#transport.wake()
+      else if (type === 'pagehide' || type === 'freeze') this.#transport.suspend(persisted)
+      // A page that was just loaded, rather than taken from the cache, needs no waking up.
+      else if (persisted !== false && (type !== 'visibilitychange' || page.document.visibilityState === 'visible')) {
+        this.#transport.wake()
+      }
     }
     for (const type of EVENTS) page.addEventListener(type, this.#onPageEvent, CAPTURE)
   }

@@ -1,7 +1,12 @@
 // Addresses: of connections, and of what the app serves.
 import assert from 'node:assert/strict'
+import { readFileSync } from 'node:fs'
+import { join } from 'node:path'
 import { test } from 'node:test'
-import { prefixOf, resolve } from '../src/odac'
+import { createOdac, prefixOf, resolve } from '../src/odac'
+import { settle } from './fakes/clock'
+import { FakeSocket } from './fakes/socket'
+import { clientRoot } from './vectors'
 
 for (const [path, page, url] of [
   ['/chat', 'http://site/', 'ws://site/chat'],
@@ -35,3 +40,79 @@ for (const [script, prefix] of [
 ] as const) {
   test(`a script from ${script} has its app at ${prefix}`, () => assert.equal(prefixOf(script), prefix))
 }
+
+const globals = (page: string) => {
+  const made = { sockets: [] as FakeSocket[], workers: [] as string[], asked: [] as string[] }
+  const target = Object.assign(new EventTarget(), { document: { visibilityState: 'visible' } })
+  const values = {
+    window: target,
+    location: new URL(page),
+    navigator: { onLine: true },
+    document: { querySelector: () => null },
+    fetch: async (url: string) => {
+      made.asked.push(url)
+      return new Response('{"token": "t", "session": "s"}')
+    },
+    WebSocket: class extends FakeSocket {
+      constructor(url: string, protocols: string[]) {
+        super(url, protocols)
+        made.sockets.push(this)
+      }
+    },
+    SharedWorker: class {
+      port = { postMessage: () => {}, close: () => {}, onmessage: null }
+      onerror = null
+      constructor(url: string) {
+        made.workers.push(url)
+      }
+    },
+  }
+  for (const [name, value] of Object.entries(values)) {
+    Object.defineProperty(globalThis, name, { value, configurable: true, writable: true })
+  }
+  return made
+}
+
+test('Odac.ws connects to the path, with the token of the app that the script came from', async () => {
+  const made = globals('https://site/page')
+  const ws = createOdac('https://site/rt/odac/odac.js').ws('/rt/chat')
+  assert.deepEqual([ws.state, ws.connected], [0, false])
+  await settle()
+  assert.deepEqual(made.asked, ['https://site/rt/odac/token'])
+  assert.equal(made.sockets[0]?.url, 'wss://site/rt/chat')
+  ws.close()
+})
+
+test('an option that is undefined has its default', async () => {
+  const made = globals('http://site/')
+  const ws = createOdac(undefined).ws('/chat', { token: undefined, prefix: undefined } as never)
+  await settle()
+  assert.deepEqual(made.asked, ['http://site/odac/token'])
+  assert.equal(made.sockets[0]?.token, 't')
+  ws.close()
+})
+
+test('prefix says where the app is', async () => {
+  const made = globals('http://site/')
+  const ws = createOdac(undefined).ws('/chat', { prefix: '/live' })
+  await settle()
+  assert.deepEqual(made.asked, ['http://site/live/token'])
+  ws.close()
+})
+
+test('shared: the worker comes from the app, one for each version of the client', async () => {
+  const made = globals('http://site/')
+  const ws = createOdac('http://site/live/odac.js').ws('/chat', { shared: true })
+  await settle()
+  const { version } = JSON.parse(readFileSync(join(clientRoot, 'package.json'), 'utf8')) as { version: string }
+  assert.deepEqual([made.workers, made.sockets], [[`http://site/live/odac-worker.js?${version}`], []])
+  ws.close()
+})
+
+test("another host's connection is never shared: whose session it is there cannot be known", async () => {
+  const made = globals('http://site/')
+  const ws = createOdac(undefined).ws('wss://other/chat', { shared: true, token: false })
+  await settle()
+  assert.deepEqual([made.workers, made.sockets.map(({ url }) => url)], [[], ['wss://other/chat']])
+  ws.close()
+})

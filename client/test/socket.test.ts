@@ -99,6 +99,7 @@ test("the page's comings and goings reach the transport", () => {
   page.fire('pagehide', { persisted: true })
   page.fire('pageshow', { persisted: true })
   page.fire('pagehide', { persisted: false })
+  page.fire('pageshow', { persisted: false })
   assert.deepEqual(transport.calls, [
     'wake',
     ['suspend', undefined],
