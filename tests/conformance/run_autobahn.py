@@ -84,8 +84,8 @@ def main() -> int:
         expected = (COUNT_PLAIN if lane == "asgi" else COUNT) if selection == ALL else None
         wrong = judge(summary, expected, attack.known)
         minutes = (time.monotonic() - started) / 60
-        text = f"{table(summary)}\n\nautobahntestsuite {VERSION}, {minutes:.1f} minutes."
-        print(text, *wrong, sep="\n", flush=True)
+        text = f"{table(summary)}\n\nautobahntestsuite {VERSION}"
+        print(f"{text}, {minutes:.1f} minutes", *wrong, sep="\n", flush=True)
         failed = failed or bool(wrong)
         if options.write and selection == ALL:
             write_section(PAGE, lane, text)
