@@ -17,7 +17,8 @@ class CloseCode(IntEnum):
 
     meaning: str
 
-    def __new__(cls, code: int, meaning: str) -> CloseCode:
+    def __new__(cls, code: int, meaning: str = "") -> CloseCode:
+        """Make the member that is this int; ``CloseCode(4001)`` finds it."""
         member = int.__new__(cls, code)
         member._value_ = code
         member.meaning = meaning

@@ -4,8 +4,6 @@ import pytest
 
 from odac.close_codes import RETRYABLE, CloseCode, is_retryable, is_sendable
 
-BY_NUMBER = {int(each): each for each in CloseCode}
-
 
 def test_the_codes_of_the_reference_are_there_with_their_meaning() -> None:
     reference = {
@@ -20,13 +18,13 @@ def test_the_codes_of_the_reference_are_there_with_their_meaning() -> None:
         4003: "middleware forbade",
     }
     for code, meaning in reference.items():
-        assert meaning in BY_NUMBER[code].meaning
+        assert meaning in CloseCode(code).meaning
 
 
 def test_a_code_is_an_int() -> None:
     assert isinstance(CloseCode.UNAUTHORIZED, int)
     assert f"{int(CloseCode.UNAUTHORIZED)}" == "4001"
-    assert BY_NUMBER[1000] is CloseCode.NORMAL
+    assert CloseCode(1000) is CloseCode.NORMAL
     assert all(each.meaning for each in CloseCode)
 
 
