@@ -6,6 +6,7 @@ import asyncio
 import base64
 import os
 import socket
+import ssl
 import struct
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
@@ -110,6 +111,7 @@ class Peer:
         *,
         source: str = "127.0.0.1",
         receive_buffer: int | None = None,
+        tls: ssl.SSLContext | None = None,
     ) -> AsyncIterator[Peer]:
         """Shake hands.
 
@@ -119,6 +121,7 @@ class Peer:
             headers: beside the necessary ones.
             source: the address to come from.
             receive_buffer: bytes that the kernel keeps for a peer that does not read.
+            tls: for a server that speaks it, as ``localhost``.
 
         Raises:
             Refused: the server said no.
@@ -129,7 +132,8 @@ class Peer:
             raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         raw.bind((source, 0))
         await asyncio.get_running_loop().sock_connect(raw, ("127.0.0.1", port))
-        reader, writer = await asyncio.open_connection(sock=raw, limit=4 * 1024 * 1024)
+        name = "localhost" if tls is not None else None
+        reader, writer = await asyncio.open_connection(sock=raw, limit=4 * 1024 * 1024, ssl=tls, server_hostname=name)
         try:
             writer.write(request(path, headers))
             async with asyncio.timeout(DEADLINE):

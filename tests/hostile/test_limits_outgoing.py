@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable
+from pathlib import Path
 
 import pytest
+import trustme
 
 from odac import Context, Limits, Odac
 from odac.realtime.connection import Connection
@@ -307,3 +310,34 @@ def test_pongs_for_a_peer_that_never_reads_are_bounded() -> None:
             assert connection._hub.delivery.overflows == 1
 
     run(main)
+
+
+def test_a_full_outgoing_buffer_closes_over_tls(tmp_path: Path, log: Log) -> None:
+    """There no frame passes the transport by, and what waits in the layers below is bounded too."""
+    authority = trustme.CA()
+    authority.issue_cert("localhost").private_key_and_cert_chain_pem.write_to_path(str(tmp_path / "pem"))
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    app, members = room_app()
+
+    async def main() -> None:
+        options = {"ssl_certfile": str(tmp_path / "pem"), "ssl_keyfile": str(tmp_path / "pem")}
+        async with (
+            served(app, "direct", **options) as port,
+            Peer.connect(port, "/room", receive_buffer=SMALL, tls=context) as slow,
+        ):
+            slow.stop_reading()
+            await until(lambda: members, "it is in the room")
+            connection = members[0].ws
+            sent = 0
+            while connection.is_open:
+                connection.to("room").send(text("x", sent))
+                sent += 1
+                await asyncio.sleep(0)
+                assert waiting(connection) <= LIMIT + 2 * PIECE
+                assert sent < 10_000
+            await until(lambda: connection.ready_state == 3, "the close timeout ends it")
+            assert connection._hub.delivery.overflows == 1
+
+    run(main)
+    assert any("Limits.outgoing_buffer" in line for line in log())

@@ -16,12 +16,14 @@ SLACK = 1.0
 """Seconds after the deadline at which all must be closed, on a machine that has nothing else to do."""
 
 
-def connected(port: int, count: int) -> list[socket.socket]:
-    sockets = []
+def connected(port: int, count: int) -> dict[socket.socket, float]:
+    """Sockets that have sent nothing yet, with the moments at which each began to connect."""
+    sockets = {}
     for _ in range(count):
+        begun = time.monotonic()
         each = socket.create_connection(("127.0.0.1", port))
         each.setblocking(False)
-        sockets.append(each)
+        sockets[each] = begun
     return sockets
 
 
@@ -37,9 +39,8 @@ def test_a_thousand_sockets_that_send_a_byte_a_second() -> None:
         closed: list[float] = []
         tried = 0
         try:
-            for number, raw in enumerate(connected(server.port, SOCKETS)):
+            for number, (raw, begun) in enumerate(connected(server.port, SOCKETS).items()):
                 kind = number % 3
-                begun = time.monotonic()
                 sockets[raw] = (kind, begun)
                 if kind == 2:
                     raw.send(whole[:-2])  # all but the empty line
