@@ -213,6 +213,22 @@ class Odac:
         finally:
             await self.shutdown()
 
+    def figures(self) -> dict[str, int]:
+        """What this process counts: connections and rooms now, and what was dropped, lost or closed since its start."""
+        hub, bus = self._hub, self._bus
+        figures = {
+            "connections": len(hub.connections),
+            "rooms": hub.room_count,
+            "healthy": int(self.route.ws_server.healthy),
+        }
+        if self._started_on is not None:
+            figures["overflows"] = hub.delivery.overflows
+            figures["dropped_room_messages"] = hub.delivery.dropped_messages
+        if bus is not None:
+            figures["processes"] = bus.processes
+            figures.update({f"broker_{name}": count for name, count in bus.counters.as_dict().items()})
+        return figures
+
     # ASGI
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:

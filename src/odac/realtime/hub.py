@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from odac.close_codes import CloseCode
-from odac.realtime.audience import Audience, check_room
+from odac.realtime.audience import Audience, check_room, is_private
 from odac.realtime.delivery import Delivery, Entry
 from odac.realtime.heartbeat import Heartbeat
 from odac.realtime.ports import Count
@@ -137,6 +137,11 @@ class Hub:
                 del self._rooms[room]
                 if self.bus is not None:
                     self.bus.room_closed(room)
+
+    @property
+    def room_count(self) -> int:
+        """How many rooms of the application have members in this process."""
+        return sum(not is_private(room) for room in self._rooms)
 
     @property
     def open_rooms(self) -> Iterable[str]:

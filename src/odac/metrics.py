@@ -1,0 +1,54 @@
+"""An app's figures in Prometheus' form: ``pip install "odac[metrics]"``."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from odac.app import Odac
+from odac.errors import ConfigurationError
+
+try:
+    from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+    from prometheus_client.registry import Collector
+except ModuleNotFoundError:
+    raise ConfigurationError('odac.metrics needs prometheus_client: pip install "odac[metrics]"') from None
+
+__all__ = ["OdacCollector"]
+
+_HELP = {
+    "connections": "open connections of this process",
+    "rooms": "rooms with members in this process",
+    "healthy": "1 while messages reach the other processes and the process takes connections",
+    "processes": "processes known on the broker, this one included",
+    "overflows": "connections closed with 1013 because they read too slowly",
+    "dropped_room_messages": "room messages dropped for slow readers (overflow='drop_oldest')",
+    "broker_published": "messages handed to the broker",
+    "broker_received": "messages of other processes delivered here",
+    "broker_dropped": "messages that the broker did not get",
+    "broker_lost": "messages of other processes that did not arrive here, as far as later ones showed it",
+    "broker_late": "envelopes that arrived after a newer one and were not delivered",
+    "broker_garbage": "payloads that no process of this version can have published",
+    "broker_outages": "times that the way to the other processes was lost",
+}
+_GAUGES = frozenset({"connections", "rooms", "healthy", "processes"})
+
+
+class OdacCollector(Collector):
+    """Reads an app's figures when Prometheus asks: ``REGISTRY.register(OdacCollector(app))``.
+
+    Nothing is counted twice for it, and nothing is done on the way of a message.
+
+    Args:
+        app: whose figures.
+        prefix: of the metrics' names.
+    """
+
+    def __init__(self, app: Odac, prefix: str = "odac") -> None:
+        self._app = app
+        self._prefix = prefix
+
+    def collect(self) -> Iterator[Metric]:
+        """See :meth:`prometheus_client.registry.Collector.collect`."""
+        for name, value in self._app.figures().items():
+            family = GaugeMetricFamily if name in _GAUGES else CounterMetricFamily
+            yield family(f"{self._prefix}_{name}", _HELP[name], value=value)

@@ -1,0 +1,57 @@
+"""The figures of an app, as Prometheus gets them."""
+
+from __future__ import annotations
+
+from prometheus_client import CollectorRegistry, generate_latest
+
+from odac import Context, Odac
+from odac.metrics import OdacCollector
+from odac.testing import TestClient
+
+
+def make_app() -> Odac:
+    app = Odac(secret="a secret of thirty-two characters, or more")
+
+    @app.route.ws("/room")
+    def room(odac: Context) -> None:
+        odac.ws.join("kitchen")
+
+    return app
+
+
+def scraped(registry: CollectorRegistry) -> dict[str, float]:
+    lines = generate_latest(registry).decode().splitlines()
+    return {line.split()[0]: float(line.split()[1]) for line in lines if not line.startswith("#")}
+
+
+def test_the_figures_follow_the_app() -> None:
+    app = make_app()
+    registry = CollectorRegistry()
+    registry.register(OdacCollector(app))
+    with TestClient(app) as client:
+        assert scraped(registry)["odac_connections"] == 0
+        with client.connect("/room"), client.connect("/room"):
+            client.settle()
+            figures = scraped(registry)
+            assert figures["odac_connections"] == 2
+            assert figures["odac_rooms"] == 1
+            assert figures["odac_healthy"] == 1
+            assert figures["odac_overflows_total"] == 0
+            assert figures["odac_broker_lost_total"] == 0
+        client.settle()
+        assert scraped(registry)["odac_connections"] == 0
+
+
+def test_every_figure_has_a_sentence() -> None:
+    app = make_app()
+    registry = CollectorRegistry()
+    registry.register(OdacCollector(app, prefix="chat"))
+    with TestClient(app):
+        text = generate_latest(registry).decode()
+    names = {line.split()[2] for line in text.splitlines() if line.startswith("# HELP")}
+    assert "chat_connections" in names
+    assert "chat_broker_outages_total" in names
+
+
+def test_an_app_that_has_not_started_can_be_asked() -> None:
+    assert make_app().figures()["connections"] == 0
