@@ -65,13 +65,20 @@ class ServerProcess:
     """
 
     def __init__(
-        self, kind: str, limits: dict[str, Any], host: str = "127.0.0.1", arguments: tuple[str, ...] = ()
+        self,
+        kind: str,
+        limits: dict[str, Any],
+        *,
+        host: str = "127.0.0.1",
+        arguments: tuple[str, ...] = (),
+        files: int | None = None,
     ) -> None:
         environment = {**os.environ, "SITE_LIMITS": json.dumps(limits), "PYTHONUNBUFFERED": "1"}
         self.host = host
         self.lines: list[str] = []
+        few = ("prlimit", f"--nofile={files}:{files}") if files is not None else ()
         self._process = subprocess.Popen(
-            [sys.executable, *KINDS[kind], "--host", host, *arguments],
+            [*few, sys.executable, *KINDS[kind], "--host", host, *arguments],
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,
@@ -150,17 +157,20 @@ class ServerProcess:
 
 
 @contextmanager
-def serving(kind: str = "run", *arguments: str, tracebacks: bool = False, **limits: Any) -> Iterator[ServerProcess]:
+def serving(
+    kind: str = "run", *arguments: str, tracebacks: bool = False, files: int | None = None, **limits: Any
+) -> Iterator[ServerProcess]:
     """Serve ``tests.hostile.site`` in a process of its own; in the end it must live and have logged no traceback.
 
     Args:
         kind: see ``KINDS``.
         *arguments: of its command line.
+        files: how many file descriptors it may have.
         tracebacks: True where the app itself raises, which is logged with its traceback.
         **limits: for ``Limits``; ``rate_limit`` as a pair or None.
     """
     limits.setdefault("close_timeout", 0.5)  # most peers here do not answer a close frame, and stopping waits for it
-    server = ServerProcess(kind, limits, arguments=arguments)
+    server = ServerProcess(kind, limits, arguments=arguments, files=files)
     try:
         yield server
         server.ask()  # it serves

@@ -7,6 +7,7 @@ import socket
 import struct
 import time
 from collections.abc import Callable
+from typing import Any
 
 import pytest
 
@@ -243,7 +244,7 @@ def at_rest(server: ServerProcess, connections: int = 0) -> Stats:
 def test_ten_thousand_connections_leave_nothing(kind: str) -> None:
     # What plain ASGI cannot do by itself is left out there: its servers' own timeouts are 10 s and more.
     skip = frozenset[Way]() if kind == "run" else frozenset({silent, deaf_to_the_close, reset_while_a_handler_sleeps})
-    limits = {
+    limits: dict[str, Any] = {
         "max_payload": 65_536,
         "rate_limit": [50, 1.0],
         "handshake_timeout": 0.5,

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import http.client
 import selectors
+import shutil
 import socket
 import time
 
+import pytest
+
 from tests.hostile.crowd import link
-from tests.hostile.peers import TEXT, frame, request
+from tests.hostile.peers import DEADLINE, TEXT, frame, request
 from tests.hostile.processes import needs_proc, serving
 
 SOCKETS = 1_000
@@ -103,3 +107,38 @@ def test_slow_handshakes_take_no_place_from_others() -> None:
         finally:
             for raw in waiting:
                 raw.close()
+
+
+@needs_proc
+@pytest.mark.skipif(shutil.which("prlimit") is None, reason="needs the command prlimit")
+def test_more_connections_than_file_descriptors() -> None:
+    """Those that have no descriptor are closed; the others are served, the server rests, and later all is as before."""
+    with serving("run", files=64, handshake_timeout=5.0) as server:
+        before = server.ask()
+        sockets = list(connected(server.port, 150))
+        try:
+            served = 0
+            for raw in sockets:
+                raw.settimeout(DEADLINE)
+                try:
+                    raw.sendall(request("/echo"))
+                    served += raw.recv(64).startswith(b"HTTP/1.1 101 ")
+                except ConnectionError:
+                    pass
+            assert 40 <= served < 64
+            spent = server.cpu
+            time.sleep(0.5)
+            assert server.cpu - spent < 0.25  # it does not spin over what it cannot accept
+        finally:
+            for raw in sockets:
+                raw.close()
+        server_is_back = time.monotonic() + DEADLINE
+        while True:
+            try:
+                after = server.until(lambda stats: stats.population == 0, "all are gone")
+                break
+            except (ConnectionError, http.client.HTTPException):
+                assert time.monotonic() < server_is_back
+        assert after.descriptors <= before.descriptors
+        each = link(server.port, "/echo")
+        assert each.status == 101
