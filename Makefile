@@ -88,6 +88,11 @@ client: ## build the browser client into src/odac/static (needs Node 20)
 conformance: $(VENV)/.test ## RFC 6455 and 7692 by the Autobahn suite (ARGS="--short", …)
 	$(PY) -m tests.conformance.run_autobahn $(ARGS)
 
+.PHONY: fuzz
+fuzz: $(VENV)/.test ## look for inputs that break the parsers (ARGS="parser --seconds 600")
+	@$(PY) -c 'import atheris' 2>/dev/null || $(PIP) atheris
+	$(PY) -m tests.fuzz.run $(ARGS)
+
 .PHONY: bench
 bench: $(VENV)/.test ## measure beside other servers (ARGS="--loads echo,fan --servers odac", …)
 	$(PY) -m benchmarks $(ARGS)
