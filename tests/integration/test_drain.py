@@ -16,7 +16,7 @@ from websockets.asyncio.client import connect as connect_async
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
-from tests.integration.running import DEADLINE, Running
+from tests.integration.running import DEADLINE, Running, until
 
 APP = """
 import asyncio, time
@@ -230,6 +230,34 @@ def test_a_client_that_does_not_answer_the_close_frame(start: Callable[..., Runn
         assert client.recv(1024)[:4] == b"\x88\x18\x03\xe9"
         assert running.wait() == 0
         assert 1.5 < time.monotonic() - began < 2 + 5
+
+
+def test_who_has_connected_before_is_let_in_and_told(start: Callable[..., Running]) -> None:
+    """Between connecting and its request, nobody is turned away: another process may have the port by then."""
+    with start() as running, running.connect("/endless"):
+        running.line("handler begun")
+        with socket.create_connection(("127.0.0.1", running.port), DEADLINE) as client:
+            running.signal(SIGTERM)
+            until(lambda: not _listens(running.port), "it has begun to stop")
+            client.sendall(
+                b"GET /echo HTTP/1.1\r\nHost: 127.0.0.1\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+                b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+            )
+            received = b""
+            while b"\x88\x18\x03\xe9the server is stopping" not in received:
+                data = client.recv(1024)
+                assert data, received
+                received += data
+            assert received.startswith(b"HTTP/1.1 101 ")
+        assert running.wait() == 0
+
+
+def _listens(port: int) -> bool:
+    try:
+        socket.create_connection(("127.0.0.1", port), DEADLINE).close()
+    except ConnectionRefusedError:
+        return False
+    return True
 
 
 @pytest.mark.parametrize("second", [SIGTERM, SIGINT], ids=lambda number: number.name)

@@ -51,8 +51,9 @@ def perform(scene: Coroutine[Any, Any, T]) -> T:
         try:
             return await scene
         finally:
-            await asyncio.gather(*(client.close() for client in _opened))
+            closing = [client.close() for client in _opened]
             _opened.clear()
+            await asyncio.gather(*closing)
 
     return asyncio.run(main())
 

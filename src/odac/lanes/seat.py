@@ -114,6 +114,11 @@ class WebSocketProtocol(asyncio.Protocol):
         if self._session is not None:
             self._session.resume_writing()
 
+    @property
+    def is_answered(self) -> bool:
+        """Whether the handshake has its answer."""
+        return self._answered
+
     def shutdown(self) -> None:
         """The server stops (uvicorn calls this)."""
         if self._session is not None:

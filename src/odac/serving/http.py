@@ -28,6 +28,8 @@ __all__ = ["HttpProtocol", "Reception"]
 logger = logging.getLogger("odac.server")
 
 _RECEPTION: Final = "odac.reception"
+_PROMPT: Final = 0.5
+"""Seconds within which a client that has connected sends its request, if it was connecting for one."""
 _FAREWELL: Final = 1.0
 """Seconds for a refused client to read the answer; closing while it still sends could take the answer from it."""
 
@@ -94,8 +96,6 @@ class _Door:
         reception.deadlines.discard(self)  # type: ignore[arg-type]
         if head is Head.HTTP or reception.config.ws_protocol_class is None:
             self._serve(data)
-        elif reception.stopping:
-            self._refuse(HandshakeError(503, "The server is stopping.", (("Retry-After", "1"),)))
         else:
             self._upgrade(data)
 
@@ -126,7 +126,7 @@ class HttpProtocol(_Door, asyncio.Protocol):
     One that has not sent it within ``Limits.handshake_timeout`` is closed, whether it sent a part or nothing.
     """
 
-    __slots__ = ()
+    __slots__ = ("_since",)
 
     limits: ClassVar[Limits] = Limits()
     """Bounds on every request; ``odac run`` puts its app's in this place."""
@@ -144,12 +144,17 @@ class HttpProtocol(_Door, asyncio.Protocol):
         self.app_state = app_state
         self.transport = cast("asyncio.Transport", None)
         self._received = b""
+        self._since = 0.0
 
-    is_idle: Final = True
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing need be waited for: a new connection's request follows at once, or it was opened for later."""
+        return self.reception.loop.time() - self._since > _PROMPT
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See :meth:`asyncio.BaseProtocol.connection_made`."""
         self.transport = cast("asyncio.Transport", transport)
+        self._since = self.reception.loop.time()
         self.reception.connections.add(self)
         self.reception.deadlines.add(self)
 
@@ -169,6 +174,9 @@ class HttpProtocol(_Door, asyncio.Protocol):
             self.reception.limits.handshake_timeout,
         )
         self.transport.abort()
+
+    def stop_soon(self) -> None:
+        """The server stops, but a request that is on its way is served."""
 
     def shutdown(self) -> None:
         """The server stops (uvicorn calls this)."""

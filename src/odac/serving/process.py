@@ -74,6 +74,7 @@ class Server(uvicorn.Server):
         self._limits = limits
         self._on_started = started
         self._reception: Reception | None = None
+        self._told: set[Any] = set()
         self._grace = grace
         self._signals = signals
 
@@ -170,17 +171,28 @@ class Server(uvicorn.Server):
             self._reception.stopping = True
         for found in self._apps:
             found.app.drain()
-        for connection in list(self.server_state.connections):
-            getattr(connection, "stop_soon", connection.shutdown)()
+        self._tell()
         if not await self._ends_within(self._grace, tell=True):
             await self._end_the_rest()
         for connection in list(self.server_state.connections):  # idle ones: until now they could ask how the server is
             _transport_of(connection).close()
         await self.lifespan.shutdown()
 
+    def _tell(self) -> None:
+        """Tell every connection once that the server stops; a handshake under way comes to its end first.
+
+        That keeps a restart from refusing anybody: who has connected already is let in, and told like the others.
+        """
+        for connection in self.server_state.connections - self._told:
+            if getattr(connection, "is_answered", True):
+                self._told.add(connection)
+                getattr(connection, "stop_soon", connection.shutdown)()
+        self._told &= self.server_state.connections
+
     async def _ends_within(self, seconds: float, *, tell: bool = False) -> bool:
         state, loop = self.server_state, asyncio.get_running_loop()
         begun = loop.time()
+        await asyncio.sleep(_LOOK)  # what the kernel had accepted becomes a connection meanwhile
         while state.tasks or not all(getattr(connection, "is_idle", False) for connection in state.connections):
             waited = loop.time() - begun
             if waited >= seconds:
@@ -194,6 +206,7 @@ class Server(uvicorn.Server):
                     seconds,
                 )
             await asyncio.sleep(_LOOK)
+            self._tell()
         return True
 
     async def _end_the_rest(self) -> None:
