@@ -105,12 +105,13 @@ def build() -> None:
         subprocess.run(["cc", "-O2", "-w", "-o", BUILD / name, HERE / "load" / f"{name}.c"], check=True)
     if not (PYTHON / "python").exists():
         subprocess.run([sys.executable, "-m", "venv", BUILD / "venv"], check=True)
-    packages = "picows websockets uvicorn uvloop httptools granian aiohttp python-socketio channels starlette orjson"
+    packages = "picows websockets uvicorn uvloop httptools granian aiohttp python-socketio channels channels_redis starlette orjson"
     subprocess.run([PYTHON / "pip", "install", "--quiet", *packages.split()], check=True)
-    if shutil.which("npm") and not (NODE / "node_modules" / "ws").exists():
+    if shutil.which("npm") and not (NODE / "node_modules" / "@socket.io" / "redis-adapter").exists():
         NODE.mkdir(exist_ok=True)
         (NODE / "package.json").write_text('{"private": true}')
-        subprocess.run(["npm", "install", "--silent", "--no-package-lock", "ws", "socket.io"], cwd=NODE, check=True)
+        names = ["ws", "socket.io", "@socket.io/redis-adapter", "redis"]
+        subprocess.run(["npm", "install", "--silent", "--no-package-lock", *names], cwd=NODE, check=True)
 
 
 def available() -> list[str]:
@@ -119,9 +120,15 @@ def available() -> list[str]:
 
 
 class Running:
-    """A server process on core 0, with its children, from ``with`` to its end."""
+    """A server process on core 0, with its children, from ``with`` to its end.
 
-    def __init__(self, server: Server, port: int) -> None:
+    Args:
+        server: what to start.
+        port: where it listens.
+        environment: added to this process's own.
+    """
+
+    def __init__(self, server: Server, port: int, environment: dict[str, str] | None = None) -> None:
         self.server = server
         self.port = port
         own = Path(sys.executable).parent
@@ -130,7 +137,7 @@ class Running:
         self._process = subprocess.Popen(
             ["taskset", "-c", "0", *command.split()],
             cwd=HERE / "peers",
-            env={**os.environ, "NODE_PATH": str(NODE / "node_modules")},
+            env={**os.environ, "NODE_PATH": str(NODE / "node_modules"), **(environment or {})},
             start_new_session=True,
             stdout=self._log,
             stderr=subprocess.STDOUT,

@@ -4,6 +4,10 @@
 //   fanout  connection 0 publishes, every connection (or all but the publisher, --others) must receive; prints deliveries/s
 //   paced   sends --rate messages a second, evenly over the connections, whatever comes back (an open loop): the latency
 //           counts from the moment when a message was due, so that a stall of the server is not hidden by waiting for it
+//   room    connection 0 publishes --rate messages a second, stamped with number and time, whatever comes back; every
+//           connection checks that it gets every one of them once and in order, and prints the latency of those on the
+//           publisher's port and of those on --port2 apart. --msg needs a run of x for the stamp
+//   With --port2, every other connection goes there.
 //   idle    opens --conns connections, prints READY and holds them for --secs
 //   connect opens and closes connections as fast as it can; prints handshakes/s
 // Build: cc -O2 -o wsload wsload.c
@@ -17,8 +21,10 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <linux/sockios.h>
 #include <unistd.h>
 
 enum { HTTPMAX = 8192, PREFIX = 128, QUEUE = 64 };
@@ -35,12 +41,12 @@ typedef struct {
   int httplen;
   uint64_t t_sent[QUEUE];
   int q_head, q_len;
-  uint64_t got;
+  uint64_t got;             // in room: the number that comes next
 } conn;
 
 static const char *mode, *path = "/", *host = "127.0.0.1", *proto = NULL, *cookie = NULL, *msg = NULL, *match = "", *readymark = NULL, *origin = NULL;
 static const char *hello[16];
-static int nhello, port = 8000, nconns = 100, size = 64, pipeline = 1, others = 0, window = 1, binary = 0, ntopics = 0;
+static int nhello, port = 8000, port2 = 0, nconns = 100, size = 64, pipeline = 1, others = 0, window = 1, binary = 0, ntopics = 0;
 static double secs = 5, warm = 1, rate = 1000;
 static uint64_t overrun;
 static int ep;
@@ -86,7 +92,7 @@ static void open_conn(conn *c, int i) {
     setsockopt(c->fd, IPPROTO_IP, 24 /* IP_BIND_ADDRESS_NO_PORT */, &one, sizeof one);
     if (bind(c->fd, (void *)&s, sizeof s)) die("bind");
   }
-  struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port)};
+  struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port2 && i & 1 ? port2 : port)};
   inet_pton(AF_INET, host, &a.sin_addr);
   if (connect(c->fd, (void *)&a, sizeof a) && errno != EINPROGRESS) die("connect");
   struct epoll_event e = {.events = EPOLLIN | EPOLLOUT, .data.ptr = c};
@@ -99,7 +105,7 @@ static void handshake(conn *c) {
   if (ntopics) snprintf(realpath, sizeof realpath, path, id % ntopics); else snprintf(realpath, sizeof realpath, "%s", path);
   int n = snprintf(b, sizeof b,
     "GET %s HTTP/1.1\r\nHost: %s:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n", realpath, host, port);
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n", realpath, host, port2 && id & 1 ? port2 : port);
   if (proto) n += snprintf(b + n, sizeof b - n, "Sec-WebSocket-Protocol: %s\r\n", proto);
   if (cookie) n += snprintf(b + n, sizeof b - n, "Cookie: %s\r\n", cookie);
   if (origin) n += snprintf(b + n, sizeof b - n, "Origin: %s\r\n", origin);
@@ -206,7 +212,25 @@ static int measuring; static uint64_t count, round_got, round_need, rounds, t_ro
 static int cmp(const void *a, const void *b) { uint64_t x = *(uint64_t *)a, y = *(uint64_t *)b; return x < y ? -1 : x > y; }
 static void addlat(uint64_t v) { if (measuring && nlat < caplat) lat[nlat++] = v; }
 
+// The room: what is counted begins with number first; before it, subscriptions may still be on their way.
+enum { STAMP = 31 };
+static uint64_t *lat2, nlat2, first = UINT64_MAX, lost, disorder;
+static void on_stamped(conn *c) {
+  c->prefix[c->prefix_have < PREFIX - 1 ? c->prefix_have : PREFIX - 1] = 0;
+  char *t = strchr(c->prefix, 'T');
+  unsigned long long sent, number;
+  if (!t || sscanf(t, "T%19lluS%10llu", &sent, &number) != 2) { fprintf(stderr, "wsload: no stamp in %s\n", c->prefix); exit(3); }
+  if (number < c->got) { disorder++; return; }
+  if (number > c->got && number > first) lost += number - (c->got > first ? c->got : first);
+  c->got = number + 1;
+  if (number < first) return;
+  count++;
+  uint64_t took = now() - sent;
+  if (port2 && (c - cs) & 1) { if (nlat2 < caplat) lat2[nlat2++] = took; }
+  else addlat(took);
+}
 static void on_message(conn *c) {
+  if (!strcmp(mode, "room")) { on_stamped(c); return; }
   c->got++;
   if (!strcmp(mode, "echo")) {
     if (c->q_len) { addlat(now() - c->t_sent[c->q_head & (QUEUE - 1)]); c->q_head++; c->q_len--; }
@@ -230,7 +254,7 @@ static void report(const char *unit, double elapsed) {
     r.ru_utime.tv_sec + r.ru_stime.tv_sec + (r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1e6, elapsed);
 }
 int main(int argc, char **argv) {
-  if (argc < 2) { fprintf(stderr, "usage: wsload echo|paced|fanout|idle|connect [--rate R --port N --path P --conns N --size N --secs S --pipeline N --hello T --msg T --match PREFIX --ready MARK --proto P --cookie C --origin O --others --window N --binary --topics N]\n"); return 2; }
+  if (argc < 2) { fprintf(stderr, "usage: wsload echo|paced|fanout|room|idle|connect [--rate R --port N --port2 N --path P --conns N --size N --secs S --pipeline N --hello T --msg T --match PREFIX --ready MARK --proto P --cookie C --origin O --others --window N --binary --topics N]\n"); return 2; }
   mode = argv[1];
   for (int i = 2; i < argc; i++) {
     char *a = argv[i];
@@ -238,7 +262,7 @@ int main(int argc, char **argv) {
 #define I(n, v) else if (!strcmp(a, n)) v = atoi(argv[++i])
     if (0);
     S("--path", path); S("--host", host); S("--proto", proto); S("--cookie", cookie); S("--msg", msg); S("--match", match); S("--ready", readymark); S("--origin", origin);
-    I("--port", port); I("--conns", nconns); I("--size", size); I("--pipeline", pipeline); I("--window", window); I("--topics", ntopics); I("--opening", max_opening);
+    I("--port", port); I("--port2", port2); I("--conns", nconns); I("--size", size); I("--pipeline", pipeline); I("--window", window); I("--topics", ntopics); I("--opening", max_opening);
     else if (!strcmp(a, "--secs")) secs = atof(argv[++i]);
     else if (!strcmp(a, "--rate")) rate = atof(argv[++i]);
     else if (!strcmp(a, "--warm")) warm = atof(argv[++i]);
@@ -288,6 +312,7 @@ int main(int argc, char **argv) {
     printf("{\"mode\":\"idle\",\"conns\":%d,\"open_s\":%.2f,\"closed\":%d}\n", nconns, open_s, nclosed);
     return nclosed != 0;
   }
+  if (port2) { uint64_t settled = now() + 1e9; while (now() < settled) pump(10); }   // subscriptions are on their way
   if (!strcmp(mode, "echo")) {
     for (int i = 0; i < nconns; i++) for (int k = 0; k < pipeline; k++) send_one(&cs[i]);
     uint64_t w = now() + warm * 1e9; while (now() < w) pump(10);
@@ -321,7 +346,36 @@ int main(int argc, char **argv) {
       addlat(now() - t_round); rounds++;
     }
     report("deliveries", (now() - t_start) / 1e9);
+    for (int i = 0; i < nconns; i++) if (!(others && !i) && cs[i].got != cs[nconns - 1].got) { fprintf(stderr, "wsload: connection %d got %llu messages, and the last one %llu\n", i, (unsigned long long)cs[i].got, (unsigned long long)cs[nconns - 1].got); return 4; }
     if (stalled) return 4;
+  } else if (!strcmp(mode, "room")) {
+    char *stamp = strstr(text, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
+    if (!stamp) { fprintf(stderr, "wsload: no run of %d x for the stamp\n", STAMP); return 2; }
+    lat2 = malloc(caplat * sizeof *lat2);
+    uint64_t begun = now(), w = begun + warm * 1e9, end = w + secs * 1e9, sent = 0, t;
+    while ((t = now()) < end) {
+      if (!measuring && t >= w) { first = sent; begin(); }
+      int waiting = 0;
+      for (uint64_t due; (due = begun + (uint64_t)(sent * 1e9 / rate)) <= t; sent++) {
+        ioctl(cs[0].fd, SIOCOUTQ, &waiting);
+        if (waiting > 65536) break;   // the server does not keep up: later, and counted from when it was due
+        char b[STAMP + 1];
+        snprintf(b, sizeof b, "T%019lluS%010llu", (unsigned long long)due, (unsigned long long)sent);
+        memcpy(stamp, b, STAMP);
+        framelen = build(frame, text, size, binary ? 2 : 1);
+        wr(&cs[0], frame, framelen);
+      }
+      pump(rate > 2000 ? 0 : 1);
+    }
+    uint64_t need = (sent - first) * nconns, patience = now() + 10e9;
+    while (count < need && now() < patience && !nclosed) pump(10);
+    for (int i = 0; i < nconns; i++) if (cs[i].got < sent) lost += sent - (cs[i].got > first ? cs[i].got : first);
+    double elapsed = (now() - t_start) / 1e9;
+    qsort(lat, nlat, sizeof *lat, cmp); qsort(lat2, nlat2, sizeof *lat2, cmp);
+#define AT(a, n, q) (n ? a[(size_t)(n * q)] / 1e3 : 0)
+    printf("{\"mode\":\"room\",\"conns\":%d,\"sent\":%llu,\"count\":%llu,\"lost\":%llu,\"disorder\":%llu,\"closed\":%d,\"local_p50_us\":%.1f,\"local_p99_us\":%.1f,\"remote_p50_us\":%.1f,\"remote_p99_us\":%.1f,\"secs\":%.3f}\n",
+      nconns, (unsigned long long)(sent - first), (unsigned long long)count, (unsigned long long)lost, (unsigned long long)disorder, nclosed,
+      AT(lat, nlat, .5), AT(lat, nlat, .99), AT(lat2, nlat2, .5), AT(lat2, nlat2, .99), elapsed);
   }
   return 0;
 }

@@ -1,10 +1,18 @@
+import os
+
 import django
 from django.conf import settings
+
+LAYER = {"BACKEND": os.environ.get("PEER_LAYER", "channels.layers.InMemoryChannelLayer"), "CONFIG": {}}
+if "PEER_REDIS" in os.environ:
+    LAYER["CONFIG"]["hosts"] = [os.environ["PEER_REDIS"]]
+if "pubsub" not in LAYER["BACKEND"]:
+    LAYER["CONFIG"]["capacity"] = 10000
 
 settings.configure(
     SECRET_KEY="x",
     INSTALLED_APPS=["channels"],
-    CHANNEL_LAYERS={"default": {"BACKEND": "channels.layers.InMemoryChannelLayer", "CONFIG": {"capacity": 10000}}},
+    CHANNEL_LAYERS={"default": LAYER},
 )
 django.setup()
 from channels.generic.websocket import AsyncJsonWebsocketConsumer

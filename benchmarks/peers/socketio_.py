@@ -1,6 +1,10 @@
+import os
+
 import socketio
 
-sio = socketio.AsyncServer(async_mode="asgi", cors_allowed_origins="*")
+redis = os.environ.get("PEER_REDIS")
+manager = socketio.AsyncRedisManager(redis) if redis else None
+sio = socketio.AsyncServer(async_mode="asgi", cors_allowed_origins="*", client_manager=manager)
 
 
 @sio.event

@@ -1,0 +1,464 @@
+"""Compute what many connections take: ``python -m benchmarks.planning [--connections N --rooms N --rate R] [--write]``.
+
+All constants are in ``docs/explanation/measured/cluster.json``, which ``python -m benchmarks.cluster --write`` fills.
+"""
+
+from __future__ import annotations
+
+import argparse
+import heapq
+import json
+import math
+import random
+import statistics
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from odac.brokers.envelope import ORIGIN_BYTES, VERSION, Envelope, Send, encode
+from odac.config import Limits
+from odac.realtime.audience import Audience
+
+DOCS = Path(__file__).parents[1] / "docs" / "explanation"
+MEASURED = DOCS / "measured" / "cluster.json"
+KIND = "odac, redis://"
+USED = 0.6
+"""The share of a core that is planned for; the rest is for bursts, reconnects and messages from clients."""
+PROTOCOL = 60
+"""Bytes around a payload on the way to a broker and from it: command, lengths, the channel's name."""
+
+
+@dataclass(frozen=True)
+class Costs:
+    """What one thing takes, in CPU seconds unless it says otherwise.
+
+    Args:
+        deliver: a message, to one member.
+        send: a message, for the process whose client sends it: read, decode, publish.
+        receive: a message, for another process with members of the room.
+        broker_in: a message, for the broker to take.
+        broker_out: a message, for the broker to hand to one process.
+        memory: bytes of a connection.
+    """
+
+    deliver: float
+    send: float
+    receive: float
+    broker_in: float
+    broker_out: float
+    memory: float
+
+
+def measured() -> dict[str, Any]:
+    """The last measurement."""
+    found: dict[str, Any] = json.loads(MEASURED.read_text())
+    return found
+
+
+def costs(kind: str = KIND) -> Costs:
+    """The constants of a broker."""
+    found = measured()
+    return Costs(**found["costs"][kind], memory=found["memory"])
+
+
+def envelope_bytes(size: int = 64, room: str = "room-1234") -> int:
+    """Bytes of one message between two processes."""
+    envelope = Envelope(VERSION, bytes(ORIGIN_BYTES), 10**6, 10**6, False, [Send(Audience((room,)), 1, b"x" * size)])
+    return len(encode(envelope)) + PROTOCOL
+
+
+def processes_reached(members: int, processes: int) -> float:
+    """How many processes have a member of a room, on average, where each member is in any of them by chance."""
+    return processes * (1 - (1 - 1 / processes) ** members)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What one second takes.
+
+    Args:
+        processes: how many there are.
+        reached: how many of them a message goes to.
+        core: the share of a core that each process uses.
+        broker: the share of a core that the broker uses.
+        broker_in: messages per second into it.
+        broker_out: messages per second out of it.
+        traffic: bytes per second out of it.
+        memory: bytes of all connections.
+    """
+
+    processes: int
+    reached: float
+    core: float
+    broker: float
+    broker_in: float
+    broker_out: float
+    traffic: float
+    memory: float
+
+
+def plan(connections: int, rooms: int, rate: float, processes: int, cost: Costs, size: int = 64) -> Plan:
+    """Compute it.
+
+    Args:
+        connections: in all.
+        rooms: each connection is in one, and all are of one size.
+        rate: messages per second to each room.
+        processes: the connections are spread over them by chance.
+        cost: the constants.
+        size: bytes of a message.
+    """
+    members = connections / rooms
+    messages = rooms * rate
+    reached = processes_reached(round(members), processes)
+    cpu = messages * (cost.send + cost.receive * (reached - 1) + cost.deliver * members)
+    out = messages * reached if processes > 1 else 0.0
+    return Plan(
+        processes,
+        reached,
+        cpu / processes,
+        messages * cost.broker_in + out * cost.broker_out if processes > 1 else 0.0,
+        messages if processes > 1 else 0.0,
+        out,
+        out * envelope_bytes(size),
+        connections * cost.memory,
+    )
+
+
+def needed(connections: int, rooms: int, rate: float, cost: Costs) -> Plan | None:
+    """The fewest processes of which none uses more than ``USED`` of a core or holds more than ``max_connections``.
+
+    None where there is no such number: past some point a further process costs the others what it takes off them.
+    """
+    first = max(1, math.ceil(connections / Limits().max_connections))
+    for processes in range(first, 2001):
+        found = plan(connections, rooms, rate, processes, cost)
+        if found.core <= USED:
+            return found
+    return None
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a simulated stretch of time came to.
+
+    Args:
+        messages: how many were sent.
+        deliveries: to members.
+        broker_out: copies that the broker handed on.
+        core: the mean share of a core over all processes.
+        busiest: the same of the busiest.
+        broker: the share of a core that the broker used.
+        p50: seconds from the sending to a delivery in another process, the median over copies.
+        p99: the same, exceeded by one copy in a hundred.
+        seconds: of CPU, of all processes and the broker.
+    """
+
+    messages: int
+    deliveries: int
+    broker_out: int
+    core: float
+    busiest: float
+    broker: float
+    p50: float
+    p99: float
+    seconds: float
+
+
+def simulate(
+    sizes: Sequence[int], rate: float, processes: int, cost: Costs, *, messages: int, seed: int, evenly: bool = False
+) -> Run:
+    """Play it through, message by message: every process, and the broker, does one thing at a time, in order of arrival.
+
+    Args:
+        sizes: members of each room.
+        rate: messages per second to each room; they come by chance (Poisson), from a member taken by chance.
+        processes: how many.
+        cost: the constants.
+        messages: how many to play.
+        seed: of chance.
+        evenly: members are dealt out in turn rather than by chance.
+    """
+    dice = random.Random(seed)
+    rooms: list[Counter[int]] = [
+        Counter(i % processes for i in range(size)) if evenly else Counter(dice.choices(range(processes), k=size))
+        for size in sizes
+    ]
+    # Index `processes` is the broker. An event is (time, order, kind, where, room, sent at).
+    free = [0.0] * (processes + 1)
+    busy = [0.0] * (processes + 1)
+    events: list[tuple[float, int, str, int, int, float]] = []
+    order = deliveries = copies = 0
+    took: list[float] = []
+    at = 0.0
+    for order in range(messages):
+        at += dice.expovariate(rate * len(sizes))
+        room = dice.randrange(len(sizes))
+        sender = dice.choices(list(rooms[room]), list(rooms[room].values()))[0]
+        events.append((at, order, "send", sender, room, at))
+    heapq.heapify(events)
+
+    def work(where: int, now: float, seconds: float) -> float:
+        start = max(now, free[where])
+        free[where] = start + seconds
+        busy[where] += seconds
+        return free[where]
+
+    while events:
+        now, _, kind, where, room, sent = heapq.heappop(events)
+        members = rooms[room]
+        if kind == "send":
+            deliveries += members[where]
+            done = work(where, now, cost.send + cost.deliver * members[where])
+            if processes > 1:
+                order += 1
+                heapq.heappush(events, (done, order, "broker", where, room, sent))
+        elif kind == "broker":
+            done = work(processes, now, cost.broker_in + cost.broker_out * len(members))
+            copies += len(members)
+            for other in members:
+                if other != where:
+                    order += 1
+                    heapq.heappush(events, (done, order, "receive", other, room, sent))
+        else:
+            deliveries += members[where]
+            took.append(work(where, now, cost.receive + cost.deliver * members[where]) - sent)
+    took.sort()
+    return Run(
+        messages,
+        deliveries,
+        copies,
+        statistics.fmean(busy[:processes]) / at,
+        max(busy[:processes]) / at,
+        busy[processes] / at,
+        took[len(took) // 2] if took else 0.0,
+        took[int(len(took) * 0.99)] if took else 0.0,
+        sum(busy),
+    )
+
+
+# The page
+
+
+def _row(cells: Sequence[object]) -> str:
+    return "| " + " | ".join(str(cell) for cell in cells) + " |"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
+    return [_row(head), "|" + "---:|" * len(head), *map(_row, rows), ""]
+
+
+def check() -> tuple[float, float]:
+    """CPU seconds per delivery in a room of 1,000 over two processes, one message at a time: simulated, and measured.
+
+    The measured one is of another load than the constants, which come from rooms of 20 and of 400.
+    """
+    run = simulate([1000], 1.0, 2, costs(), messages=200, seed=1, evenly=True)
+    return run.seconds / run.deliveries, statistics.median(measured()["single"][KIND]["cost"])
+
+
+SEED = 20
+SIZES = (2, 5, 10, 20, 50, 100, 200)
+
+
+def _load(connections: int, rooms: int, rate: float) -> list[str]:
+    cost = costs()
+    rows = []
+    for processes in SIZES:
+        found = plan(connections, rooms, rate, processes, cost)
+        full = connections / processes > Limits().max_connections
+        cells = [
+            processes,
+            f"{found.reached:.1f}",
+            f"{found.core * 100:.0f} %" if found.core < 1 else f"**{found.core * 100:.0f} %**",
+            f"{found.broker_out:,.0f}",
+            f"{found.traffic / 1e6:.1f} MB",
+            f"{found.broker * 100:.0f} %" if found.broker < 1 else f"**{found.broker * 100:.0f} %**",
+            f"**{connections / processes:,.0f}**" if full else f"{connections / processes:,.0f}",
+        ]
+        rows.append(cells)
+    head = [
+        "processes",
+        "processes a message reaches",
+        "CPU of each, of a core",
+        "messages out of the broker, a second",
+        "its traffic, a second",
+        "its CPU, of a core",
+        "connections each",
+    ]
+    return _table(head, rows)
+
+
+def _simulated(connections: int, rooms: int, rate: float) -> list[str]:
+    cost = costs()
+    rows = []
+    for processes in SIZES:
+        planned = plan(connections, rooms, rate, processes, cost)
+        cells: list[object] = [processes, f"{planned.core * 100:.0f} %", f"{planned.broker * 100:.0f} %"]
+        if max(planned.core, planned.broker) >= 0.95:
+            rows.append([*cells, "does not keep up", "", "", "", ""])
+            continue
+        run = simulate([connections // rooms] * rooms, rate, processes, cost, messages=3000, seed=SEED)
+        cells += [f"{run.core * 100:.0f} %", f"{run.busiest * 100:.0f} %", f"{run.broker * 100:.0f} %"]
+        rows.append([*cells, f"{run.p50 * 1e3:.1f}", f"{run.p99 * 1e3:.1f}"])
+    head = [
+        "processes",
+        "CPU of each, computed",
+        "broker, computed",
+        "CPU of each, simulated",
+        "of the busiest",
+        "broker, simulated",
+        "to another process, p50, ms",
+        "p99, ms",
+    ]
+    return _table(head, rows)
+
+
+def page(connections: int = 1_000_000, rooms: int = 10_000, rate: float = 0.1) -> str:
+    """The planning page."""
+    cost = costs()
+    members = connections // rooms
+    simulated, real = check()
+    constants = [
+        ("to deliver a message to a member", cost.deliver),
+        ("to read, decode and publish one", cost.send),
+        ("to take one from the broker", cost.receive),
+        ("the broker, to take one", cost.broker_in),
+        ("the broker, to hand it to one process", cost.broker_out),
+    ]
+    rows = []
+    for each in (0.01, 0.05, 0.1, 0.2, 0.5, 1.0):
+        found = needed(connections, rooms, each, cost)
+        apart = plan(connections, rooms, each, found.processes, cost) if found else None
+        cells: list[object] = [f"{each:g}", f"{rooms * each:,.0f}", f"{connections * each:,.0f}"]
+        if apart is None:
+            rows.append([*cells, "more than 2,000", "", "", "", ""])
+        else:
+            broker = f"{apart.broker * 100:.0f} %" if apart.broker < USED else f"**{apart.broker * 100:.0f} %**"
+            rows.append(
+                [
+                    *cells,
+                    apart.processes,
+                    f"{apart.reached:.1f}",
+                    f"{apart.broker_out:,.0f}",
+                    f"{apart.traffic / 1e6:.1f} MB",
+                    broker,
+                ]
+            )
+    least = math.ceil(connections / Limits().max_connections)
+    text = [
+        "# Planning: a million connections",
+        "",
+        "<!-- Written by `python -m benchmarks.planning --write`; edit benchmarks/planning.py, not this page. -->",
+        "",
+        f"What {connections:,} connections in {rooms:,} rooms take, computed from what [was measured](measured-cluster.md) of two",
+        "processes. It is a computation, not a measurement: nobody has run it. Its use is to see what grows with what.",
+        "",
+        "## The constants",
+        "",
+        f"Of {KIND.split(', ')[1]}, on {measured()['machine']}, on {measured()['day']}; each message of 64 bytes in a turn of the event loop of its",
+        "own, which is the dearest way: under load they share turns, wake-ups and writes. Yours differ:",
+        "`python -m benchmarks.cluster --write` measures them and writes this page anew.",
+        *(
+            [
+                f"Other programs ran meanwhile (load average {measured()['load_before']:.1f}), which makes them dearer still, the broker's most."
+            ]
+            if measured()["load_before"] > 2
+            else []
+        ),
+        "",
+        *_table(["µs of CPU", ""], [[f"{value * 1e6:.1f}", what] for what, value in constants]),
+        f"A silent connection in a room takes {cost.memory / 1024:.1f} KiB, a message between two processes {envelope_bytes()} bytes. Kernel memory",
+        "for sockets comes on top: a few KiB for a silent one, and what has not been read for a busy one.",
+        "",
+        "## The formula",
+        "",
+        "With *N* processes over which the *m* members of a room are spread by chance, a message reaches",
+        "",
+        "```text",
+        "k = N × (1 − (1 − 1/N)^m)",
+        "```",
+        "",
+        "of them. It costs the sender's process *send*, *k* − 1 others *receive*, the members *m* × *deliver* in all, and the broker *in* +",
+        "*k* × *out*. What matters is how *k* compares with *m*: with far more processes than members, each member costs a *receive*, and a",
+        "further process saves the others nothing.",
+        "",
+        f"## {connections:,} connections, {rooms:,} rooms of {members}",
+        "",
+        f"**Memory**: {connections * cost.memory / 1e9:.1f} GB for connections in all processes together, and some 40 MB for each process.",
+        f"**Processes**: {least} at least, for `Limits.max_connections` is {Limits().max_connections:,}; and as many as keep each at {USED:.0%} of a core:",
+        "",
+        *_table(
+            [
+                "messages a room, a second",
+                "messages a second",
+                "deliveries a second",
+                "processes",
+                "reached by each message",
+                "out of the broker, a second",
+                "its traffic, a second",
+                "its CPU, of a core",
+            ],
+            rows,
+        ),
+        f"Where the broker's CPU is above {USED:.0%} of a core (bold), one Redis is not enough: use `redis+cluster://`, which spreads rooms over",
+        "nodes, so that each node has its share of that sum.",
+        "",
+        f"## More processes, one load: {rate:g} messages a second to each room",
+        "",
+        f"{rooms * rate:,.0f} messages and {connections * rate:,.0f} deliveries a second. What does not fit into one is bold.",
+        "",
+        *_load(connections, rooms, rate),
+        "## The same, played through",
+        "",
+        "A simulation of 3,000 messages: members are dealt to processes by chance, messages come by chance, and each process and the broker",
+        "does one thing at a time. It adds what the formula cannot say: how uneven it gets, and how long a message waits. Times leave out",
+        "the network. It was run with a fixed seed, and a test runs it again.",
+        "",
+        *_simulated(connections, rooms, rate),
+        "## How well the model fits",
+        "",
+        "The constants come from rooms of 20 and of 400. For a room of 1,000 over two processes, one message at a time, the model says",
+        f"{simulated * 1e6:.2f} µs a delivery, and {real * 1e6:.2f} µs were measured ({simulated / real - 1:+.0%}). With eight messages in flight, which then share turns of the",
+        f"event loop, {statistics.median(measured()['fan'][KIND]['cost']) * 1e6:.2f} µs were measured: the model errs on the side of too many processes. A test keeps it within a factor of",
+        "one and a half of what was measured one at a time.",
+        "",
+        "Left out: what clients send besides, pings (each connection one every 25 s), handshakes after a deployment, compression, TLS, and the",
+        "network between machines.",
+        "",
+        "## What follows",
+        "",
+        f"- If all members of a room were in one process, the broker would carry nothing, and {least} processes would do for the connections. No",
+        "  balancer does that by itself; a path or a host name a room (`/room/7`, `balance uri`) can, and is worth it where rooms are large and",
+        "  busy. It is an optimization: nothing becomes wrong if a member lands elsewhere.",
+        "- Few large processes are better than many small ones, as long as each has a core.",
+        "- Under load, messages that are sent in one turn of the event loop travel and are written together, so send what belongs together in",
+        "  one turn.",
+        "",
+    ]
+    return "\n".join(text)
+
+
+def write() -> None:
+    """Put the page into ``docs/explanation``."""
+    (DOCS / "planning.md").write_text(page())
+
+
+def main() -> None:
+    """Print what the arguments ask for, or write the page."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks.planning", description=__doc__)
+    parser.add_argument("--connections", type=int, default=1_000_000)
+    parser.add_argument("--rooms", type=int, default=10_000)
+    parser.add_argument("--rate", type=float, default=0.1, help="messages per second to each room")
+    parser.add_argument("--write", action="store_true", help="write the page into docs/, for the defaults")
+    options = parser.parse_args()
+    if options.write:
+        write()
+    else:
+        print(page(options.connections, options.rooms, options.rate))
+
+
+if __name__ == "__main__":
+    main()
