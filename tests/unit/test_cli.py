@@ -232,7 +232,7 @@ def test_a_port_in_use(odac: Odac, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("host", "said"),
     [
-        ("203.0.113.1", "203.0.113.1 is no address of this machine"),
+        ("198.51.100.1", "198.51.100.1 is no address of this machine"),
         ("no.such.host.invalid", "the host 'no.such.host.invalid' has no address here"),
         ("x" * 300, "has no address here"),
     ],
