@@ -9,6 +9,7 @@ import pytest
 from odac.config import Limits, RateLimit
 from odac.errors import ConfigurationError, InvalidMessage
 from odac.routing.router import OPTIONS, Gates, Router
+from tests.ids import stable
 
 
 def handler(odac: object) -> None: ...
@@ -181,7 +182,7 @@ OPTION_MISTAKES: list[tuple[dict[str, Any], str]] = [
 ]
 
 
-@pytest.mark.parametrize(("options", "why"), OPTION_MISTAKES, ids=lambda value: str(value)[:40])
+@pytest.mark.parametrize(("options", "why"), OPTION_MISTAKES, ids=lambda value: stable(value)[:40])
 def test_options_that_cannot_be(options: dict[str, Any], why: str) -> None:
     router, route = routes()
     with pytest.raises(ConfigurationError, match=why):

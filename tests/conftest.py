@@ -1,0 +1,12 @@
+"""What all tests share."""
+
+from __future__ import annotations
+
+import pytest
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Refuse tests whose names hold a memory address: processes that share the tests must call them the same."""
+    unstable = sorted({item.nodeid.partition("[")[0] for item in items if " at 0x" in item.nodeid})
+    if unstable:
+        raise pytest.UsageError(f"names that change with each run; give them ids=stable (tests/ids.py): {unstable}")
