@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 
 from odac import ConfigurationError, Limits, Odac
+from odac.security import secret
 from tests.unit.realtime.realtime_fakes import idle, run
 
 SECRET = "x" * 32
@@ -83,6 +84,7 @@ def test_arguments_that_cannot_work_say_so(arguments: dict[str, Any], why: str) 
 
 def test_without_a_secret_there_is_a_warning(monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture) -> None:
     monkeypatch.delenv("ODAC_SECRET", raising=False)
+    secret._random_secret.cache_clear()  # it is made, and told, once a process
     Odac()
     assert "ODAC_SECRET" in caplog.text
     caplog.clear()

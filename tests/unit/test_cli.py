@@ -28,7 +28,8 @@ def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(sys, "path", [*sys.path])
     for name in ("ODAC_BROKER", "ODAC_SECRET", "ODAC_PUBLISH_KEY"):
-        monkeypatch.delenv(name, raising=False)
+        monkeypatch.setenv(name, "")  # so that what a command sets is undone, though the variable was not there before
+        monkeypatch.delenv(name)
     # What is logged is not looked at here, and what the server sets would stay set for other tests.
     monkeypatch.setattr("odac.serving.run.configure_logging", lambda *_, **__: None)
     before = set(sys.modules)
