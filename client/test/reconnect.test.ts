@@ -150,6 +150,20 @@ test('waking up retries at once, in the wait and in vain nowhere else', async ()
   assert.deepEqual([env.sockets.length, log.names], [2, ['open', 'close', 'reconnecting', 'open']])
 })
 
+test('a page that wakes up while it hears of the close is retried once, not twice', async () => {
+  const { connection, socket, clock, env, log } = await opened()
+  const { sink } = log
+  Object.assign(connection, {
+    emit: (event: 'close', ...args: unknown[]) => {
+      sink(event, ...args)
+      if (event === 'close') connection.wake()
+    },
+  })
+  socket.end()
+  await clock.advance(20_000 - 1)
+  assert.deepEqual([env.sockets.length, log.names], [2, ['open', 'close']])
+})
+
 test('without a network attempts are seldom and do not count', async () => {
   const env = new FakeEnvironment()
   const { clock, log, connection } = await opened({ maxReconnectAttempts: 3 }, env)

@@ -90,6 +90,25 @@ test('an announcement of an earlier term that comes late changes nothing', async
   }
 })
 
+test('a lock that is stolen before its tab has heard of it makes no leader', async () => {
+  const bench = new Bench('leader')
+  const tab = bench.browser.tab()
+  let granted: (() => unknown) | undefined
+  let steal: ((error: Error) => void) | undefined
+  const request = (name: string, ...rest: [() => unknown] | [object, () => unknown]): Promise<unknown> => {
+    if (name !== LOBBY) return tab.locks.request(name, rest.at(-1) as never)
+    granted ??= rest.at(-1) as () => unknown
+    return new Promise((_, reject) => (steal ??= reject))
+  }
+  new Member(tab, bench.dialLeader(tab, { request } as unknown as Locks), CHAT, {})
+  await settle()
+  steal?.(new DOMException('stolen', 'AbortError'))
+  await settle()
+  assert.equal(granted?.(), undefined)
+  await settle()
+  assert.deepEqual(bench.browser.sockets, [])
+})
+
 test('where locks are forbidden every tab is alone', async () => {
   const bench = new Bench('leader')
   const tab = bench.browser.tab()
