@@ -60,6 +60,19 @@ test('while the server cannot be asked, no new tab is let into a connection that
   assert.deepEqual(late.messages, ['y'])
 })
 
+test('who waits to be let in when the connection ends for good gets another', async (bench) => {
+  const [first] = (await bench.opened(1)) as [Member]
+  bench.browser.outage = new Error('down')
+  const late = bench.join()
+  await settle()
+  bench.only.end(4001)
+  await settle()
+  bench.browser.outage = undefined
+  await bench.clock.advance(10_000)
+  await bench.accept()
+  assert.deepEqual([first.link.ended, late.link.state, late.log.of('close').filter(([code]) => code === 4001)], [true, 1, []])
+})
+
 test('a page that logs out and goes is enough for the others to move', async (bench) => {
   const [first, second] = (await bench.opened(2)) as [Member, Member]
   const anns = bench.only
