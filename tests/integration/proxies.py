@@ -7,6 +7,7 @@ import signal
 import socket
 import ssl
 import subprocess
+import sys
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -108,6 +109,7 @@ class Proxy(ABC):
         assert self._process is not None
         self._process.send_signal(signal.SIGTERM)
         self._process.wait(30)
+        sys.stderr.write(self.log)  # shown by pytest for a test that has failed
 
 
 class Nginx(Proxy):

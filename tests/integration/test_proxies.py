@@ -8,14 +8,15 @@ import http.client
 import json
 import signal
 import socket
+import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import pytest
+from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed, InvalidStatus
-from websockets.sync.client import ClientConnection, connect
 
 import odac
 from odac import Limits
@@ -41,32 +42,66 @@ app.route.ws("/open", talk, token=False)
 Start = Callable[..., Running]
 
 
+T = TypeVar("T")
+
+
+class Visitor:
+    """A connection, used from the test's thread."""
+
+    def __init__(self, connection: ClientConnection, call: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
+        self._connection = connection
+        self._call = call
+
+    def send(self, message: str) -> None:
+        self._call(self._connection.send(message))
+
+    def recv(self, timeout: float) -> str | bytes:
+        received: str | bytes = self._call(asyncio.wait_for(self._connection.recv(), timeout))
+        return received
+
+    def close(self) -> None:
+        self._call(self._connection.close())
+
+
 class Clients:
-    """Clients of one proxy, closed at the end of the test."""
+    """Clients of one proxy, closed at the end of the test.
+
+    They live on an event loop of their own: a client that reads and writes TLS from two threads loses what it sends now and
+    then, for Python's ssl (until 3.13) lets both into OpenSSL at once.
+    """
 
     def __init__(self, proxy: Proxy) -> None:
         self.proxy = proxy
-        self._stack = contextlib.ExitStack()
+        self._opened: list[Visitor] = []
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
+        self._thread.start()
 
-    def open(self, path: str = "/open", source: str = "127.0.0.1", **options: Any) -> tuple[ClientConnection, Any]:
+    def _call(self, work: Coroutine[Any, Any, T]) -> T:
+        return asyncio.run_coroutine_threadsafe(work, self._loop).result(2 * DEADLINE)
+
+    def open(self, path: str = "/open", source: str = "127.0.0.1", **options: Any) -> tuple[Visitor, Any]:
         """A connection, and what its handler said first."""
-        client = self._stack.enter_context(
-            connect(
+
+        async def enter() -> ClientConnection:
+            return await connect(
                 f"wss://127.0.0.1:{self.proxy.port}{path}",
                 ssl=self.proxy.certificate.trust,
-                source_address=(source, 0),
+                local_addr=(source, 0),
                 ping_interval=None,
                 open_timeout=DEADLINE,
                 close_timeout=DEADLINE,
                 proxy=None,
                 **options,
             )
-        )
+
+        client = Visitor(self._call(enter()), self._call)
+        self._opened.append(client)
         return client, json.loads(client.recv(DEADLINE))
 
-    def one_of_each(self, path: str = "/open", **options: Any) -> dict[int, ClientConnection]:
+    def one_of_each(self, path: str = "/open", **options: Any) -> dict[int, Visitor]:
         """A connection to each of the two processes, by its process id."""
-        found: dict[int, ClientConnection] = {}
+        found: dict[int, Visitor] = {}
         end = time.monotonic() + DEADLINE
         while len(found) < 2:
             client, said = self.open(path, **options)
@@ -91,7 +126,17 @@ class Clients:
             return answer.status, answer.headers, answer.read()
 
     def close(self) -> None:
-        self._stack.close()
+        """Close all that is open."""
+        for client in self._opened:
+            client.close()
+        self._opened.clear()
+
+    def end(self) -> None:
+        """Close all, and the event loop."""
+        self.close()
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join(DEADLINE)
+        self._loop.close()
 
 
 @pytest.fixture(scope="module")
@@ -137,7 +182,7 @@ def behind(
             folder.mkdir()
             proxy = PROXIES[request.param](folder, certificate, [one.port, two.port], patience)
             clients = Clients(stack.enter_context(proxy))
-            stack.callback(clients.close)
+            stack.callback(clients.end)
             return clients
 
         yield behind
@@ -318,7 +363,7 @@ def test_clients_come_back_when_a_process_is_killed_and_when_it_is_replaced(
     asyncio.run(visit())
 
 
-def arrival_at(clients: Clients, pid: int) -> tuple[ClientConnection, Any]:
+def arrival_at(clients: Clients, pid: int) -> tuple[Visitor, Any]:
     """Connect until this process has got one: the proxy takes it in when its check or its patience says so."""
     end = time.monotonic() + DEADLINE
     while True:
