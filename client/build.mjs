@@ -12,7 +12,10 @@ const output = process.argv[2] ?? join(root, '../src/odac/static')
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 mkdirSync(output, { recursive: true })
 
-/** Bundle src/<entry>.ts into one minified file. Sources are named relative to the map, so that no path of this machine gets in. */
+/**
+ * Bundle src/<entry>.ts into one minified file. Sources are named relative to the map, so that no path of this machine
+ * gets in.
+ */
 async function bundle(entry, file, format) {
   await build({
     absWorkingDir: root,

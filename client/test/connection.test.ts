@@ -18,7 +18,7 @@ test('open comes with the hello, not with the handshake, so that a refused conne
   assert.equal(env.last.binaryType, 'arraybuffer')
 })
 
-test('a server that does not speak odac.v1 is open with the handshake, and its text is never a control message', async () => {
+test('a server that does not speak odac.v1 is open with the handshake, and its text no control message', async () => {
   const { connection, env, log } = new Harness()
   await settle()
   env.last.accept('')
@@ -46,7 +46,7 @@ test('a ping is answered, a hello is heard once, unknown kinds and garbage are i
   assert.equal(connection.state, 1)
 })
 
-test('what is sent before the connection is open goes out first, in order, before what an open listener sends', async () => {
+test('what is sent before the connection is open goes out first, in order', async () => {
   const harness = new Harness()
   const { connection, log } = harness
   const buffer = new ArrayBuffer(1)

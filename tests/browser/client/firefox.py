@@ -8,6 +8,7 @@ from __future__ import annotations
 import contextlib
 import itertools
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -58,6 +59,8 @@ class Firefox:
         (Path(self._folder) / "user.js").write_text("\n".join(lines))
         self._process = subprocess.Popen(
             [executable, "--headless", "--no-remote", "--profile", self._folder, "--remote-debugging-port", "0"],
+            # Its helper for crash reports would outlive it.
+            env={**os.environ, "MOZ_CRASHREPORTER_DISABLE": "1"},
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             text=True,
