@@ -218,8 +218,9 @@ class WebSocketProtocol(asyncio.Protocol):
         self.connections.discard(self)
         early, self._received = self._received, b""
         if early:
-            self.loop.call_soon(lane.data_received, early)
-        self.transport.resume_reading()
+            # The loop may have been told already of what comes behind it: that waits until this has been taken.
+            self.transport.pause_reading()
+            self.loop.call_soon(_take_early, self.transport, lane, early)
         return connection
 
     async def serve(self, connection: Connection, handle: Callable[[], Awaitable[None]]) -> None:
@@ -277,6 +278,11 @@ class _Upgrade(Prepared):
     def __init__(self, response: bytes) -> None:
         super().__init__(_NO_OPCODE, b"")
         self.frame = response
+
+
+def _take_early(transport: asyncio.Transport, lane: DirectLane, data: bytes) -> None:
+    transport.resume_reading()
+    lane.data_received(data)
 
 
 def _address(transport: asyncio.Transport, name: str) -> tuple[str, int | None] | None:
