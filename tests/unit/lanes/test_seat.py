@@ -8,7 +8,7 @@ import pytest
 from uvicorn.config import Config
 from uvicorn.server import ServerState
 
-from odac import Odac, Context
+from odac import Context, Odac
 from odac.lanes.seat import WebSocketProtocol
 from odac.wire.frames import TEXT, encode_masked_frame
 from tests.unit.realtime.realtime_fakes import run
