@@ -49,8 +49,26 @@ class WebSocketProtocol(asyncio.Protocol):
     complete ASGI WebSocket server here, with uvicorn's own settings (``ws_max_size``, ``ws_ping_interval``, …).
     """
 
+    __slots__ = (
+        "_answered",
+        "_gone",
+        "_head",
+        "_key",
+        "_received",
+        "_session",
+        "app_state",
+        "config",
+        "connections",
+        "default_headers",
+        "loop",
+        "tasks",
+        "transport",
+    )
+
     limits: ClassVar[Limits] = Limits()
     """Bounds on the request itself; ``odac run`` puts its app's in this place."""
+
+    transport: asyncio.Transport
 
     def __init__(
         self,
@@ -67,7 +85,6 @@ class WebSocketProtocol(asyncio.Protocol):
         self.tasks = server_state.tasks
         self.default_headers = server_state.default_headers
         self.app_state = app_state
-        self.transport: asyncio.Transport = cast("asyncio.Transport", None)
         self._head: RequestHead | None = None
         self._key = b""
         self._received = b""  # the head while it is incomplete; afterwards what came too early
@@ -79,7 +96,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See :meth:`asyncio.BaseProtocol.connection_made`."""
-        self.transport = cast("asyncio.Transport", transport)
+        self.transport = transport  # type: ignore[assignment]
         self.connections.add(self)
 
     def data_received(self, data: bytes) -> None:
@@ -167,7 +184,7 @@ class WebSocketProtocol(asyncio.Protocol):
             "server": _address(transport, "sockname"),
             "client": _address(transport, "peername"),
             "root_path": root_path,
-            "path": root_path + unquote(path.decode("ascii")),
+            "path": root_path + (unquote(path.decode("ascii")) if b"%" in path else path.decode("ascii")),
             "raw_path": root_path.encode("ascii") + path,
             "query_string": query,
             "headers": head.headers,
@@ -240,7 +257,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self, subprotocol: str | None, extensions: str | None, headers: Sequence[tuple[bytes, bytes]]
     ) -> bytes:
         own = [header for header in self.default_headers if header[0] != b"date"]
-        return response_101(accept_value(self._key), subprotocol, extensions, [*own, *headers])
+        return response_101(accept_value(self._key), subprotocol, extensions, [*own, *headers] if own else headers)
 
     def respond(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
         """Answer with an HTTP status, and end."""
@@ -276,7 +293,9 @@ class _Upgrade(Prepared):
     __slots__ = ()
 
     def __init__(self, response: bytes) -> None:
-        super().__init__(_NO_OPCODE, b"")
+        self.opcode = _NO_OPCODE
+        self.payload = b""
+        self._frames = self._text = self.escaped = None
         self.frame = response
 
 

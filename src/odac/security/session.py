@@ -1,13 +1,12 @@
 """Sessions in a signed cookie: who a browser is, with no storage on the server.
 
-The cookie is ``payload.signature``: the payload is base64url of the JSON ``[issued, id, user]``, the signature
-itsdangerous' HMAC-SHA256. Whoever holds it can read it, nobody can change it.
+The cookie is ``payload.signature``, both in base64url without padding: the payload is the JSON ``[issued, id, user]``, the
+signature HMAC-SHA256 over the payload as it stands there. Whoever holds it can read it, nobody can change it.
 """
 
 from __future__ import annotations
 
 import base64
-import hashlib
 import hmac
 import threading
 import time
@@ -16,11 +15,11 @@ from collections.abc import Callable
 from secrets import token_urlsafe
 from typing import Any, Final, Protocol
 
-import itsdangerous
 import msgspec
 
 from odac.errors import ConfigurationError
 from odac.request import Request
+from odac.security.mac import Mac
 from odac.security.secret import Secrets
 
 __all__ = ["MAX_AGE", "CookieResponse", "Session", "Sessions"]
@@ -76,25 +75,6 @@ class Session:
         return f"<Session {'anonymous' if self.user is None else 'of a user'}>"  # the id stays out of logs
 
 
-class _HmacSha256(itsdangerous.signer.SigningAlgorithm):
-    """HMAC-SHA256 in one call."""
-
-    def get_signature(self, key: bytes, value: bytes) -> bytes:
-        return hmac.digest(key, value, "sha256")
-
-
-class _Signer(itsdangerous.Signer):
-    """Accepts one spelling of each signature only."""
-
-    def verify_signature(self, value: str | bytes, sig: str | bytes) -> bool:
-        value, sig = itsdangerous.want_bytes(value), itsdangerous.want_bytes(sig)
-        # Compared as text: decoding first would let several spellings of the last character through.
-        return any(
-            hmac.compare_digest(sig, itsdangerous.base64_encode(self.algorithm.get_signature(key, value)))
-            for key in reversed(self.secret_keys)
-        )
-
-
 class Sessions:
     """Makes, signs and reads sessions.
 
@@ -108,7 +88,7 @@ class Sessions:
         ConfigurationError: ``max_age`` is not a number of seconds from 1.
     """
 
-    __slots__ = ("_clock", "_lock", "_name", "_revoked", "_secure_name", "_signer", "max_age")
+    __slots__ = ("_clock", "_lock", "_macs", "_name", "_revoked", "_secure_name", "max_age")
 
     def __init__(
         self,
@@ -124,12 +104,7 @@ class Sessions:
         self._clock = clock
         self._name = name
         self._secure_name = f"__Host-{name}"
-        self._signer = _Signer(
-            list(reversed(secrets.keys("session v1"))),  # itsdangerous signs with the last
-            key_derivation="none",  # the keys are derived already
-            digest_method=hashlib.sha256,
-            algorithm=_HmacSha256(),
-        )
+        self._macs = [Mac(key) for key in secrets.keys("session v1")]
         self._revoked: OrderedDict[str, None] = OrderedDict()
         self._lock = threading.Lock()
 
@@ -159,7 +134,8 @@ class Sessions:
             raise TypeError(
                 f"the user in a session must be JSON, such as {{'id': 7, 'name': 'Ada'}}, and this one is not: {error}"
             ) from None
-        value = self._signer.sign(base64.urlsafe_b64encode(payload).rstrip(b"=")).decode("ascii")
+        signed = _encode(payload)
+        value = (signed + b"." + _encode(self._macs[0].sign(signed))).decode("ascii")
         if len(value) > _COOKIE_LIMIT:
             raise ValueError(
                 f"the user makes a session cookie of {len(value)} bytes, and browsers drop those over {_COOKIE_LIMIT}: "
@@ -172,9 +148,15 @@ class Sessions:
         if len(value) > _COOKIE_LIMIT or not value.isascii():
             return None
         try:
-            payload = self._signer.unsign(value.encode("ascii"))
+            payload, _, signature = value.encode("ascii").rpartition(b".")
+            for mac in self._macs:
+                # Compared as text: decoding first would let several spellings of the last character through.
+                if hmac.compare_digest(signature, _encode(mac.sign(payload))):
+                    break
+            else:
+                return None
             issued, session_id, user = _decode(base64.urlsafe_b64decode(payload + b"=" * (-len(payload) % 4)))
-        except (itsdangerous.BadSignature, ValueError, RecursionError):
+        except (ValueError, RecursionError):
             return None
         # One signed a little in the future comes from a machine whose clock is ahead.
         if self._clock() - issued >= self.max_age or session_id in self._revoked:
@@ -217,6 +199,10 @@ class Sessions:
                 f"{type(response).__name__}"
             )
         set_cookie(name, value, max_age=max_age, path="/", secure=secure, httponly=True, samesite="lax")
+
+
+def _encode(data: bytes) -> bytes:
+    return base64.urlsafe_b64encode(data).rstrip(b"=")
 
 
 _decode = msgspec.json.Decoder(tuple[int, str, Any]).decode

@@ -16,6 +16,7 @@ from collections.abc import Callable
 from typing import Final
 
 from odac.errors import ConfigurationError
+from odac.security.mac import Mac
 from odac.security.secret import Secrets
 
 __all__ = ["LIFETIME", "Tokens"]
@@ -28,7 +29,6 @@ _EXPIRY: Final = 6
 _HEAD: Final = _NONCE + _EXPIRY
 _form = re.compile(r"[A-Za-z0-9_-]{72}").fullmatch
 _compare = hmac.compare_digest
-_digest = hmac.digest
 _decode = base64.urlsafe_b64decode
 
 
@@ -44,19 +44,19 @@ class Tokens:
         ConfigurationError: ``lifetime`` is not a number of seconds from 1.
     """
 
-    __slots__ = ("_clock", "_keys", "lifetime")
+    __slots__ = ("_clock", "_macs", "lifetime")
 
     def __init__(self, secrets: Secrets, lifetime: float = LIFETIME, clock: Callable[[], float] = time.time) -> None:
         if isinstance(lifetime, bool) or not 1 <= lifetime < float("inf"):
             raise ConfigurationError(f"a token's lifetime of {lifetime!r}: must be a number of seconds from 1")
         self.lifetime = lifetime
-        self._keys = secrets.keys("token v1")
+        self._macs = [Mac(key) for key in secrets.keys("token v1")]
         self._clock = clock
 
     def issue(self, session_id: str) -> str:
         """Make a token for one session, valid for :attr:`lifetime` seconds: 72 characters of base64url."""
         head = os.urandom(_NONCE) + int(self._clock() + self.lifetime).to_bytes(_EXPIRY, "big")
-        mac = _digest(self._keys[0], session_id.encode("utf-8", "surrogatepass") + head, "sha256")
+        mac = self._macs[0].sign(session_id.encode("utf-8", "surrogatepass") + head)
         return base64.urlsafe_b64encode(head + mac).decode("ascii")
 
     def verify(self, token: str | None, session_id: str | None) -> bool:
@@ -70,8 +70,8 @@ class Tokens:
         raw = _decode(token)
         head, mac = raw[:_HEAD], raw[_HEAD:]
         signed = session_id.encode("utf-8", "surrogatepass") + head
-        for key in self._keys:
-            if _compare(mac, _digest(key, signed, "sha256")):
+        for key in self._macs:
+            if _compare(mac, key.sign(signed)):
                 return self._clock() < int.from_bytes(head[_NONCE:], "big")
         return False
 

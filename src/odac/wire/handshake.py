@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import base64
-import hashlib
 import re
+from binascii import b2a_base64
 from collections.abc import Iterable, Sequence
+from hashlib import sha1
 from http import HTTPStatus
 from typing import Final, NamedTuple
 
@@ -29,6 +29,9 @@ __all__ = [
 SUBPROTOCOL: Final = "odac.v1"
 TOKEN_PREFIX: Final = "odac-token-"  # noqa: S105 - a prefix, not a secret
 
+_SWITCHING: Final = (
+    b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
+)
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _TARGET: Final = re.compile(rb"[\x21-\x7e]+")
@@ -36,6 +39,7 @@ _VERSION: Final = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _CONTROLS: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _BREAKS: Final = re.compile(rb"[\x00\r\n]")
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+;=\-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+_USUAL_OFFER: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:, ?[!#$%&'*+\-.^_`|~0-9A-Za-z]+){0,7}")
 _KEY: Final = re.compile(rb"[A-Za-z0-9+/]{22}==")
 _PRINTABLE: Final = bytes((0x09, *range(0x20, 0x7F)))
 _NO_CONTROLS: Final = bytes((0x09, *range(0x20, 0x7F), *range(0x80, 0x100)))
@@ -52,6 +56,7 @@ _HANDSHAKE_HEADERS: Final = frozenset(
         b"sec-websocket-extensions",
     }
 )
+_USUAL_CONNECTION: Final = frozenset({b"Upgrade", b"upgrade", b"keep-alive, Upgrade"})
 _LISTS: Final = (b"upgrade", b"connection", b"sec-websocket-protocol", b"sec-websocket-extensions")
 _NAMES: Final = {
     spelling: name.lower()
@@ -114,9 +119,9 @@ def parse_request(data: bytes, *, max_headers: int, max_header_bytes: int) -> Re
     parts = data[:end].split(b" ")
     if (
         len(parts) != 3
-        or _TOKEN.fullmatch(parts[0]) is None
+        or (parts[0] != b"GET" and _TOKEN.fullmatch(parts[0]) is None)
         or _TARGET.fullmatch(parts[1]) is None
-        or _VERSION.fullmatch(parts[2]) is None
+        or (parts[2] != b"HTTP/1.1" and _VERSION.fullmatch(parts[2]) is None)
     ):
         raise HandshakeError(400, "the first line is not an HTTP/1.1 request line")
     start = end + 2
@@ -130,17 +135,17 @@ def parse_request(data: bytes, *, max_headers: int, max_header_bytes: int) -> Re
         raise HandshakeError(431, f"more than {max_headers} headers (max_headers)")
     # Nearly always the line breaks are the only control characters: then no line need be searched for others.
     controls = data[start:stop].translate(None, _NO_CONTROLS) if lines else b""
-    if controls == b"\r\n" * (len(lines) - 1):
-        return RequestHead(parts[0], parts[1], parts[2], [_split_header(line) for line in lines])
-    return RequestHead(parts[0], parts[1], parts[2], [_parse_header(line) for line in lines])
-
-
-def _split_header(line: bytes) -> tuple[bytes, bytes]:
-    name, colon, value = line.partition(b":")
-    lower = _NAMES.get(name)
-    if lower is None or not colon:
-        return _parse_header(line)
-    return lower, value.strip(b" \t")
+    searched = controls == b"\r\n" * (len(lines) - 1)
+    known = _NAMES.get
+    headers: Headers = []
+    for line in lines:
+        name, colon, value = line.partition(b":")
+        lower = known(name)
+        if searched and lower is not None and colon:
+            headers.append((lower, value.strip(b" \t")))
+        else:
+            headers.append(_parse_header(line))
+    return RequestHead(parts[0], parts[1], parts[2], headers)
 
 
 def _parse_header(line: bytes) -> tuple[bytes, bytes]:
@@ -163,6 +168,33 @@ def upgrade_key(head: RequestHead) -> bytes:
         HandshakeError: 405 for a method other than GET, 426 for another version of the protocol or no upgrade at all,
             400 for everything else.
     """
+    return _usual_key(head) or _checked_key(head)
+
+
+def _usual_key(head: RequestHead) -> bytes | None:
+    """The key of a handshake as browsers write it. Whatever else it may be, None says only that nobody has looked."""
+    fields = dict(head.headers)
+    key = fields.get(b"sec-websocket-key", b"")
+    if (
+        head.method == b"GET"
+        and head.version == b"HTTP/1.1"
+        and len(fields) == len(head.headers)
+        and fields.get(b"upgrade") == b"websocket"
+        and fields.get(b"connection") in _USUAL_CONNECTION
+        and fields.get(b"sec-websocket-version") == b"13"
+        and _KEY.fullmatch(key) is not None
+        and _HOST.fullmatch(fields.get(b"host", b"")) is not None
+        and b"content-length" not in fields
+        and b"transfer-encoding" not in fields
+        and fields.get(b"sec-websocket-protocol", b"").count(b",") < MAX_LIST
+        and fields.get(b"sec-websocket-extensions", b"").count(b",") < MAX_LIST
+        and not b"".join(fields.values()).translate(None, _PRINTABLE)
+    ):
+        return key
+    return None
+
+
+def _checked_key(head: RequestHead) -> bytes:
     if head.method != b"GET":
         raise HandshakeError(405, "a WebSocket handshake is a GET request", (("Allow", "GET"),))
     if head.version != b"HTTP/1.1":
@@ -204,7 +236,7 @@ def _has_token(values: Sequence[bytes], token: bytes) -> bool:
 
 def accept_value(key: bytes) -> bytes:
     """Return the ``Sec-WebSocket-Accept`` that answers a ``Sec-WebSocket-Key`` (RFC 6455 section 4.2.2)."""
-    return base64.b64encode(hashlib.sha1(key + _GUID, usedforsecurity=False).digest())
+    return b2a_base64(sha1(key + _GUID, usedforsecurity=False).digest(), newline=False)
 
 
 def offered_subprotocols(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:
@@ -216,6 +248,8 @@ def offered_subprotocols(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:
     values = [value for name, value in headers if name == b"sec-websocket-protocol"]
     if not values:
         return []
+    if len(values) == 1 and _USUAL_OFFER.fullmatch(values[0]) is not None:
+        return list(dict.fromkeys(values[0].replace(b" ", b"").decode("ascii").split(",")))
     try:
         offered = split_list([value.decode("ascii") for value in values])
     except (Malformed, UnicodeDecodeError):
@@ -268,16 +302,13 @@ def response_101(
     Raises:
         ValueError: a header holds a line break or NUL, or its name is not a token.
     """
-    lines = [
-        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ",
-        accept,
-        b"\r\n",
-    ]
+    lines = [_SWITCHING, accept, b"\r\n"]
     if subprotocol is not None:
         lines.append(_header_line("Sec-WebSocket-Protocol", subprotocol))
     if extensions is not None:
         lines.append(_header_line("Sec-WebSocket-Extensions", extensions))
-    lines.extend(_header_line(name, value) for name, value in headers)
+    for name, value in headers:
+        lines.append(_header_line(name, value))
     lines.append(b"\r\n")
     return b"".join(lines)
 

@@ -186,7 +186,18 @@ def test_what_is_signed_but_not_ours_is_refused() -> None:
     """An older version's cookie, say."""
     sessions = Sessions(SECRETS)
     for payload in (b"", b"e30", b"bm90IGpzb24", base64.urlsafe_b64encode(pickle.dumps({"id": 7})), b"W" * 999, b"A"):
-        assert sessions.read(sessions._signer.sign(payload).decode()) is None
+        signature = base64.urlsafe_b64encode(sessions._macs[0].sign(payload)).rstrip(b"=")
+        assert sessions.read(f"{payload.decode()}.{signature.decode()}") is None
+
+
+def test_a_cookie_from_before_is_still_one() -> None:
+    """The format is fixed: a new version must not log everybody out."""
+    sessions = Sessions(Secrets("a secret of more than 32 bytes, for this test"), clock=lambda: 1_700_000_001)
+    found = sessions.read(
+        "WzE3MDAwMDAwMDAsImFiY2RlZmdoaWprbG1ub3BxcnN0dXYiLHsiaWQiOjd9XQ.4cjCS4mWT5NTYaImLkkaZN3tIa43Ju_AIAY0lel8Bi4"
+    )
+    assert found is not None
+    assert (found.id, found.user, found.issued) == ("abcdefghijklmnopqrstuv", {"id": 7}, 1_700_000_000)
 
 
 @given(
