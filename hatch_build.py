@@ -26,7 +26,7 @@ class Accelerator(BuildHookInterface):  # type: ignore[type-arg]
         module = root / "src" / "odac" / f"_speedups{sysconfig.get_config_var('EXT_SUFFIX')}"
         compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
         include = sysconfig.get_path("include")
-        flags = ["-O2", "-shared", "-fPIC", "-DNDEBUG", f"-I{include}"]
+        flags = ["-O3", "-shared", "-fPIC", "-DNDEBUG", f"-I{include}"]
         if sys.platform == "darwin":
             flags += ["-undefined", "dynamic_lookup"]
         try:

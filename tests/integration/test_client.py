@@ -850,7 +850,10 @@ def test_ctrl_c_closes(server: Server, tmp_path: Path) -> None:
         assert "→ hello" in process.stdout.readline()
         assert "← hello" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        rest = process.stdout.read()
+        try:
+            rest, _ = process.communicate(timeout=DEADLINE)
+        finally:
+            process.kill()
     assert process.returncode == 0
     assert rest.splitlines()[-1].endswith("closed with 1000 (normal closure)")
     assert "Traceback" not in rest

@@ -132,6 +132,25 @@ def test_messages_go_back_and_forth(running: Running) -> None:
         assert client.recv(DEADLINE) == "hello"
 
 
+def test_it_takes_as_many_open_files_as_it_may_have(tmp_path: Path) -> None:
+    few = """
+import resource
+from odac import Odac
+
+HARD = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+resource.setrlimit(resource.RLIMIT_NOFILE, (64, HARD))  # as a shell hands it on
+app = Odac()
+
+@app.route.ws("/limit", token=False)
+def limit(odac):
+    odac.ws.send(resource.getrlimit(resource.RLIMIT_NOFILE)[0] == HARD)
+"""
+    with Running(tmp_path, few) as running:
+        with running.connect("/limit") as client:
+            assert client.recv(DEADLINE) == "true"
+        assert running.stop() == 0
+
+
 @pytest.mark.parametrize("pieces", [1, 2, 7, 10_000], ids=lambda count: f"{count} pieces")
 def test_frames_right_behind_the_handshake_arrive(running: Running, pieces: int) -> None:
     """uvicorn drops what is in one segment with the handshake."""

@@ -6,10 +6,7 @@ from importlib import import_module
 from typing import Final, Protocol, runtime_checkable
 
 from odac.brokers.base import Broker
-from odac.brokers.bus import BrokerBus
-from odac.brokers.channels import Channels
 from odac.brokers.counters import Counters
-from odac.brokers.memory import MemoryBroker
 from odac.brokers.solo import SoloBus
 from odac.brokers.url import BrokerURL, parse_url
 from odac.errors import ConfigurationError
@@ -71,6 +68,10 @@ def make_bus(url: str, hub: LocalHub) -> RunningBus:
     parsed = parse_url(url)
     if not _shared(parsed):
         return SoloBus(hub)
+    # An app in one process, which most are at first, starts without them.
+    from odac.brokers.bus import BrokerBus
+    from odac.brokers.channels import Channels
+
     return BrokerBus(_make(parsed), hub, Channels(parsed.namespace))
 
 
@@ -89,6 +90,8 @@ def _shared(url: BrokerURL) -> bool:
 
 def _make(url: BrokerURL) -> Broker:
     if url.scheme == "memory":
+        from odac.brokers.memory import MemoryBroker
+
         return MemoryBroker(url.address.removeprefix("memory://") or f"private-{id(url)}")
     known = _OPTIONAL.get(url.scheme)
     if known is None:

@@ -277,13 +277,18 @@ def serve(
     Raises:
         OdacError: the app cannot start.
     """
+    _use_all_files()
     limits = apps[0].app.limits if apps else Limits()
     config = uvicorn.Config(
         app,
         http=type(
             "HttpProtocol", (HttpProtocol,), {"__slots__": (), "limits": limits, "__doc__": HttpProtocol.__doc__}
         ),
-        ws=type("WebSocketProtocol", (WebSocketProtocol,), {"limits": limits, "__doc__": WebSocketProtocol.__doc__}),
+        ws=type(
+            "WebSocketProtocol",
+            (WebSocketProtocol,),
+            {"__slots__": (), "limits": limits, "__doc__": WebSocketProtocol.__doc__},
+        ),
         ws_max_size=limits.max_payload,
         ws_max_queue=limits.incoming_queue,
         ws_ping_interval=limits.ping_interval,
@@ -321,6 +326,18 @@ def serve(
         runner.run(main())
     if not exiting:
         last.cancel()
+
+
+def _use_all_files() -> None:
+    """Raise the limit of open files, of which each connection is one, to what this process may have."""
+    try:
+        import resource
+    except ImportError:  # Windows has no such limit
+        return
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    with contextlib.suppress(OSError, ValueError):  # macOS calls its limit infinite, and refuses that
+        if soft != hard:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:

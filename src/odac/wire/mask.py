@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TYPE_CHECKING
 
 __all__ = ["apply_mask"]
@@ -9,11 +10,20 @@ __all__ = ["apply_mask"]
 if TYPE_CHECKING:
 
     def apply_mask(data: bytes | bytearray | memoryview, mask: bytes | bytearray) -> bytes:
-        """Return ``data`` XORed with the four bytes of ``mask``, repeated; masking and unmasking are the same."""
+        """Return ``data`` XORed with the four bytes of ``mask``, repeated; masking and unmasking are the same.
+
+        Raises:
+            ValueError: the mask is of another length.
+        """
         ...
 
 else:
     try:
-        from websockets.speedups import apply_mask
+        if os.environ.get("ODAC_SPEEDUPS") == "0":
+            raise ImportError
+        from odac._speedups import apply_mask
     except ImportError:
-        from websockets.utils import apply_mask
+        try:
+            from websockets.speedups import apply_mask
+        except ImportError:
+            from websockets.utils import apply_mask
