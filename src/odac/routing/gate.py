@@ -182,8 +182,9 @@ class Gate:
     async def _pass(self, route: Route, offered: list[str], context: Context, visitor: Visitor) -> bool:
         """Whether the connection passes all gates behind the upgrade."""
         if route.needs_auth or route.middleware:  # only these may wait for something
-            visitor.enters(asyncio.current_task())
-            deadlines = self._deadlines()
+            loop = context.ws.delivery.loop
+            visitor.enters(asyncio.current_task(loop))
+            deadlines = self._deadlines(loop)
             deadlines.add(visitor)
             try:
                 passed = await self._is_welcome(route, offered, context)
@@ -200,8 +201,7 @@ class Gate:
             return True
         return False
 
-    def _deadlines(self) -> Deadlines:
-        loop = asyncio.get_running_loop()
+    def _deadlines(self, loop: asyncio.AbstractEventLoop) -> Deadlines:
         if self._waits is None or self._waits.loop is not loop:
             self._waits = Deadlines(loop, self._limits.handshake_timeout)
         return self._waits
