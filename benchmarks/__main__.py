@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import contextlib
 import sys
+from dataclasses import replace
 from datetime import date
 
 from benchmarks import report
@@ -17,6 +18,7 @@ FIRST_PORT = 8750
 def compare(names: list[str], load_name: str, rounds: int, seconds: float) -> report.Comparison:
     """Start all servers, load them in turn, round after round, so that a machine that drifts drifts for all of them."""
     load = LOADS[load_name]
+    names = [name for name in names if not load.servers or name in load.servers]
     costs: dict[str, list[float]] = {name: [] for name in names}
     failed: dict[str, str] = {}
     with contextlib.ExitStack() as stack:
@@ -44,7 +46,7 @@ def latencies(names: list[str], rate: float, seconds: float) -> dict[str, dict[s
     load = LOADS["echo"]
     for i, name in enumerate(names):
         with Running(SERVERS[name], FIRST_PORT + i) as running:
-            paced = type(load)(load.name, "paced", load.arguments, load.path, load.unit)
+            paced = replace(load, mode="paced")
             try:
                 _, said = run(running, paced, seconds, extra=("--rate", str(rate)))
             except LoadFailed as error:
@@ -57,7 +59,7 @@ def latencies(names: list[str], rate: float, seconds: float) -> dict[str, dict[s
 def main() -> None:
     """Measure what the arguments say, print it, and with ``--write`` put it into ``docs/``."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
-    parser.add_argument("--loads", default="echo,fan,fanw8,connect", help=f"of {', '.join(LOADS)}")
+    parser.add_argument("--loads", default=",".join(LOADS), help=f"of {', '.join(LOADS)}")
     parser.add_argument("--servers", default="", help=f"of {', '.join(SERVERS)}; default: all that are there")
     parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--seconds", type=float, default=1.0, help="of one load")

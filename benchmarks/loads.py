@@ -18,8 +18,9 @@ class Load:
         name: as the tables show it.
         mode: of the load generator.
         arguments: of the load generator.
-        path: ``echo`` or ``room``: which of the server's paths.
+        path: ``echo``, ``room`` or ``guarded``: which of the server's paths.
         unit: what one operation is.
+        servers: those that it is for; empty: all.
     """
 
     name: str
@@ -27,21 +28,33 @@ class Load:
     arguments: tuple[str, ...]
     path: str
     unit: str
+    servers: tuple[str, ...] = ()
 
 
+_GROWTH = ("odac", "C loop", "picows")
+_LARGE = ("odac", "picows", "websockets", "aiohttp", "ws (Node)")  # the C loop has a buffer of 8 KiB
+_GUARDED = ("odac", "odac (plain ASGI)", "C loop")
 _ALL = (
     Load("echo", "echo", ("--conns", "100"), "echo", "message in and out, 100 connections, 64-byte JSON"),
-    Load("echo10k", "echo", ("--conns", "9000"), "echo", "the same with 9,000 connections"),
-    Load("pipe", "echo", ("--conns", "20", "--pipeline", "10"), "echo", "the same, 20 connections with ten in flight"),
+    Load("echo10k", "echo", ("--conns", "9000"), "echo", "message in and out, 9,000 connections", _GROWTH),
+    Load("pipe", "echo", ("--conns", "20", "--pipeline", "10"), "echo", "message, 20 connections with ten in flight"),
     Load("fan", "fanout", ("--conns", "1000"), "room", "delivery in a room of 1,000, one message at a time"),
     Load("fanw8", "fanout", ("--conns", "1000", "--window", "8"), "room", "the same with eight messages in flight"),
-    Load("fan10", "fanout", ("--conns", "10"), "room", "delivery in a room of 10"),
-    Load("fan100", "fanout", ("--conns", "100"), "room", "delivery in a room of 100"),
-    Load("fan10k", "fanout", ("--conns", "9000"), "room", "delivery in a room of 9,000"),
-    Load("echo1KiB", "echo", ("--conns", "100", "--size", "1024"), "echo", "echo of 1 KiB"),
-    Load("echo64KiB", "echo", ("--conns", "20", "--size", "65536"), "echo", "echo of 64 KiB"),
-    Load("echo1MiB", "echo", ("--conns", "4", "--size", "1048576"), "echo", "echo of 1 MiB"),
+    Load("fan10", "fanout", ("--conns", "10"), "room", "delivery in a room of 10", _GROWTH),
+    Load("fan100", "fanout", ("--conns", "100"), "room", "delivery in a room of 100", _GROWTH),
+    Load("fan10k", "fanout", ("--conns", "9000"), "room", "delivery in a room of 9,000", _GROWTH),
+    Load("echo1KiB", "echo", ("--conns", "100", "--size", "1024"), "echo", "echo of 1 KiB", _GROWTH),
+    Load("echo64KiB", "echo", ("--conns", "20", "--size", "65536"), "echo", "echo of 64 KiB", _LARGE),
+    Load("echo1MiB", "echo", ("--conns", "4", "--size", "1048576"), "echo", "echo of 1 MiB", _LARGE),
     Load("connect", "connect", ("--conns", "64"), "echo", "handshake"),
+    Load(
+        "guarded",
+        "connect",
+        ("--conns", "64"),
+        "guarded",
+        "handshake with session cookie, token and one middleware (the C loop looks at none of them)",
+        _GUARDED,
+    ),
 )
 LOADS = {load.name: load for load in _ALL}
 
@@ -58,7 +71,8 @@ def run(
     Returns:
         the server's CPU seconds per operation, between warm-up and end only, and what the load generator says.
     """
-    where = running.server.echo if load.path == "echo" else running.server.room
+    where = running.server.where(load.path)
+    seconds *= running.server.patience
     size = () if "--size" in load.arguments else ("--size", "64")
     command = [
         *("taskset", "-c", "1", str(BUILD / "wsload"), load.mode, "--port", str(running.port)),
@@ -71,7 +85,7 @@ def run(
     line = process.stdout.readline() if started else ""
     after = running.cpu()
     try:
-        _, error = process.communicate(timeout=120)
+        _, error = process.communicate(timeout=120 + seconds)
     except subprocess.TimeoutExpired:
         process.kill()
         raise LoadFailed(f"{running.server.name}, {load.name}: timed out") from None

@@ -9,9 +9,16 @@ import socket
 import subprocess
 import sys
 import time
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
+
+from odac.security.secret import Secrets
+from odac.security.session import Sessions
+from odac.security.token import Tokens
+
+SECRET = "a secret for the benchmark, 32 bytes or more"
 
 HERE = Path(__file__).parent
 BUILD = HERE.parent / ".build" / "bench"
@@ -35,14 +42,34 @@ class Server:
         command: with ``{port}``, ``{python}`` (a venv's bin) and ``{build}`` to fill in; run in ``benchmarks/peers``.
         echo: further arguments of the load generator for the echo loads.
         room: the same for the room loads.
+        guarded: further arguments for handshakes with all gates, made anew each time because tokens expire.
         note: what is set other than by default, and why.
+        patience: a slow one is loaded so many times as long, for a message to a room takes it longer than others' rounds.
     """
 
     name: str
     command: str
     echo: tuple[str, ...] = ("--path", "/")
     room: tuple[str, ...] = ("--path", "/room")
+    guarded: Callable[[], tuple[str, ...]] | None = None
     note: str = ""
+    patience: float = 1
+
+    def where(self, path: str) -> tuple[str, ...]:
+        """What the load generator must be told for ``echo``, ``room`` or ``guarded``."""
+        if path == "guarded" and self.guarded is not None:
+            return self.guarded()
+        return self.room if path == "room" else self.echo
+
+
+def _credentials() -> tuple[str, ...]:
+    """A session's cookie and a token for it, as the app in ``peers/odac_.py`` makes them."""
+    secrets = Secrets(SECRET)
+    sessions = Sessions(secrets)
+    session = sessions.create()
+    token = Tokens(secrets).issue(session.id)
+    cookie = f"{sessions.cookie_name(secure=False)}={sessions.encode(session)}"
+    return ("--path", "/guarded", "--proto", f"odac.v1, odac-token-{token}", "--cookie", cookie)
 
 
 _TEXT = "x" * 52
@@ -54,11 +81,13 @@ _ALL = (
     Server(
         "odac",
         "{own}/odac run odac_:app --host 127.0.0.1 --port {port} --log-level warning",
+        guarded=_credentials,
         note="defaults; the routes lift the rate limit",
     ),
     Server(
         "odac (plain ASGI)",
         UVICORN.replace("{python}", "{own}") + " odac_:app",
+        guarded=_credentials,
         note="the same app under uvicorn without Odac's protocol class",
     ),
     Server(
@@ -73,6 +102,7 @@ _ALL = (
     Server(
         "Starlette on Granian",
         "{python}/granian --interface asgi --host 127.0.0.1 --port {port} --no-access-log --log-level warning --loop uvloop --backlog 4096 starlette_:app",
+        patience=3,
     ),
     Server(
         "python-socketio",
@@ -80,11 +110,13 @@ _ALL = (
         echo=_SOCKET_IO_ECHO,
         room=_SOCKET_IO_ROOM,
         note="AsyncServer on uvicorn, WebSocket transport only",
+        patience=5,
     ),
     Server(
         "Django Channels",
         UVICORN + " channels_:app",
         note="InMemoryChannelLayer with capacity 10,000 (at 100 it drops messages)",
+        patience=5,
     ),
     Server("ws (Node)", "node ws_.js {port}"),
     Server(
