@@ -18,6 +18,9 @@ Event = tuple[int, bytes]
 """An opcode and a payload: a complete message (TEXT, BINARY) or a control frame (CLOSE, PING, PONG)."""
 
 
+_LARGE: Final = 16 * 1024
+"""Bytes from which a part of a message is kept as it came: copying it together with others would cost more."""
+
 _UTF8_STEP: Final = 64 * 1024
 """Bytes checked at a time: the check makes a str of them, four times as large at worst."""
 
@@ -122,7 +125,10 @@ class Parser:
                 if state.left < 0:
                     return
             stop = min(position + state.left, end)
-            self._take_payload(state, data[position:stop], events)
+            if self._masked and stop - position >= _LARGE:
+                self._take_payload(state, memoryview(data)[position:stop], events)  # unmasking copies it anyway
+            else:
+                self._take_payload(state, data[position:stop], events)
             position = stop
             if state.left == 0:
                 if state.opcode == CLOSE:
@@ -203,7 +209,7 @@ class Parser:
                 CloseCode.MESSAGE_TOO_BIG, f"message of {state.size} bytes: at most {limit} (max_payload)"
             )
 
-    def _take_payload(self, state: _State, chunk: bytes, events: list[Event]) -> None:
+    def _take_payload(self, state: _State, chunk: bytes | memoryview, events: list[Event]) -> None:
         """Take the next bytes of a frame's payload; emit an event if they complete one."""
         taken = len(chunk)
         state.left -= taken
@@ -212,6 +218,7 @@ class Parser:
             chunk = apply_mask(chunk, mask)
             if turn := taken & 3:
                 state.mask = mask[turn:] + mask[:turn]
+        assert type(chunk) is bytes  # a view is always unmasked
         complete = state.left == 0 and state.fin
         if state.opcode >= CLOSE:
             state.control += chunk
@@ -227,14 +234,40 @@ class Parser:
         message = state.message
         if complete:
             if message is not None:
-                message += chunk
-                chunk = bytes(message)
+                chunk = message.join(chunk)
             events.append((state.kind, chunk))
             state.kind = 0
-        elif message is not None:
-            message += chunk
         elif chunk:
-            state.message = bytearray(chunk)
+            if message is None:
+                message = state.message = _Pieces()
+            message.add(chunk)
+
+
+class _Pieces:
+    """What has come of a message: large pieces by reference, small ones together, so that none costs much more than itself."""
+
+    __slots__ = ("_parts", "_small")
+
+    def __init__(self) -> None:
+        self._parts: list[bytes] = []
+        self._small = bytearray()
+
+    def add(self, piece: bytes) -> None:
+        if len(piece) >= _LARGE:
+            self._settle()
+            self._parts.append(piece)
+        else:
+            self._small += piece
+            if len(self._small) >= 4 * _LARGE:
+                self._settle()
+
+    def _settle(self) -> None:
+        if self._small:
+            self._parts.append(bytes(self._small))
+            self._small = bytearray()
+
+    def join(self, last: bytes) -> bytes:
+        return b"".join((*self._parts, self._small, last))
 
 
 class _State:
@@ -268,7 +301,7 @@ class _State:
         self.compressed = False
         self.fragments = 0
         self.size = 0
-        self.message: bytearray | None = None
+        self.message: _Pieces | None = None
         self.tail = b""
 
 

@@ -398,3 +398,27 @@ def test_the_error_of_a_broken_stream_keeps_nothing_alive() -> None:
     assert isinstance(parser.error, ProtocolError)
     assert parser._inflater is None
     assert parser.error.__traceback__ is None
+
+
+@pytest.mark.parametrize("opcode", [TEXT, BINARY])
+@pytest.mark.parametrize(
+    "sizes", [(1,), (100, 1), (16_384,), (16_383, 16_385), (1, 70_000, 3), (65_536, 1, 1)], ids=str
+)
+def test_a_long_message_in_pieces_of_any_size(opcode: int, sizes: tuple[int, ...]) -> None:
+    """Large pieces are kept as they come and small ones together: the order is the sender's all the same."""
+    message = bytes(ord("a") + number % 26 for number in range(300_001))
+    first, second = message[:123_456], message[123_456:]
+    stream = (
+        encode_masked_frame(opcode, first, b"\x01\x02\x03\x04", fin=False)
+        + encode_masked_frame(PING, b"between", b"\x05\x06\x07\x08")
+        + encode_masked_frame(CONTINUATION, second, b"\x09\x0a\x0b\x0c")
+    )
+    parser = Parser(1 << 20, 16)
+    events: list[tuple[int, bytes]] = []
+    start, turn = 0, 0
+    while start < len(stream):
+        size = sizes[turn % len(sizes)]
+        events += parser.feed(stream[start : start + size])
+        start, turn = start + size, turn + 1
+    assert parser.error is None
+    assert events == [(PING, b"between"), (opcode, message)]
