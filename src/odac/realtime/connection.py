@@ -54,8 +54,8 @@ class ReadyState(IntEnum):
 
 
 def _new_id() -> str:
-    """120 random bits as base64url: 20 characters."""
-    return b2a_base64(urandom(15), newline=False).translate(_URL_SAFE).decode("ascii")
+    """128 random bits as base64url: 22 characters."""
+    return b2a_base64(urandom(16))[:22].translate(_URL_SAFE).decode("ascii")
 
 
 class Connection(Outbox):
@@ -325,11 +325,12 @@ class Connection(Outbox):
         elif message[0] == "pong":
             self.receive_pong(next(iter(self._pings), b"") if self._pings else b"")
 
-    def end(self, code: int, reason: str) -> None:
+    def end(self, code: int, reason: str) -> bool:
         """Close the connection, in the way of :meth:`close`, without checking the arguments."""
-        if self.is_open:
-            super().end(code, reason)
+        ended = super().end(code, reason)
+        if ended:
             self._hub.remove(self)
+        return ended
 
     def limited(self, rate: RateLimit) -> None:
         """The peer sends faster than the route allows."""

@@ -371,12 +371,17 @@ class Outbox:
             backlog.size = 0
             backlog.release()
 
-    def end(self, code: int, reason: str) -> None:
-        """Send a close frame behind everything that was sent so far, and take nothing more."""
+    def end(self, code: int, reason: str) -> bool:
+        """Send a close frame behind everything that was sent so far, and take nothing more.
+
+        Returns:
+            whether this call did it: what was sent before may have been too much for a slow reader, and ended it first.
+        """
+        if self.is_open:
+            self.settle()
+            self.flush()
         if not self.is_open:
-            return
-        self.settle()
-        self.flush()
+            return False
         self.is_open = False
         self.fd = -1
         if self.backlog is None or not self.backlog.messages:
@@ -384,3 +389,4 @@ class Outbox:
         else:
             self.farewell = (code, reason)
             self.lane.expect_end()
+        return True

@@ -9,9 +9,10 @@ from dataclasses import dataclass, field
 from typing import Any
 from unittest.mock import patch
 
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from odac.close_codes import CloseCode
 from odac.config import Limits, Overflow
 from odac.realtime import delivery, outbox
 from odac.realtime.audience import Audience
@@ -280,6 +281,20 @@ def test_a_slow_reader_is_closed_behind_a_prefix_and_nobody_else_notices(
             assert got == (each.frames[: len(got)] if each.lost else each.frames)
 
 
+# Closing writes what was sent before, which may be what ends the connection first.
+@example(
+    setup=[{"v1": False, "bare": True, "admitted": True}] * 4,
+    home=[set(), set(), set(), {"a"}],
+    program=[
+        ("broadcast", frozenset(), "small"),
+        *[("to", ["a"], (), frozenset(), "small")] * 3,
+        ("stall", 0, 0),
+        ("to", ["a"], (), frozenset(), "small"),
+        ("send", 0, "small"),
+        ("close", 0),
+    ],
+    outgoing_buffer=1,
+)
 @given(setups, homes, programs, st.integers(1, 400))
 @settings(max_examples=EXAMPLES, deadline=None)
 def test_with_drop_oldest_a_slow_reader_misses_room_messages_only(
@@ -317,6 +332,15 @@ class SlowReaders(Run):
         for each in steps:
             super().play([each])
             self.notice()
+
+    def close(self, index: int) -> None:
+        each = self.model[index]
+        was_open = each.is_open
+        super().close(index)
+        ending = self.lanes[index].ending
+        if was_open and ending is not None and ending[0] == CloseCode.TRY_AGAIN_LATER:
+            each.frames.pop()  # what had to be written before it was too much already
+            self.overflowed.add(index)
 
     def notice(self) -> None:
         """The model hears of who was closed."""
