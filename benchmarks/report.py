@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass, field
 from html import escape
 from pathlib import Path
 
+from benchmarks.loads import LOADS
 from benchmarks.servers import HERE, SERVERS
 
 DOCS = HERE.parent / "docs" / "explanation"
@@ -136,6 +137,28 @@ def machine() -> str:
         platform.machine(),
     )
     return f"{os.cpu_count()} cores ({model}), Linux {platform.release().split('-')[0]}, CPython {platform.python_version()}"
+
+
+def earlier() -> Results | None:
+    """What stands in ``docs/explanation`` now."""
+    file = DOCS / "measured" / "results.json"
+    if not file.exists():
+        return None
+    found = json.loads(file.read_text())
+    return Results(**{**found, "comparisons": [Comparison(**each) for each in found["comparisons"]]})
+
+
+def merged(new: Results, old: Results | None) -> Results:
+    """The new results, and those of the old ones that were not measured again."""
+    if old is None:
+        return new
+    again = {each.load for each in new.comparisons}
+    kept = [each for each in old.comparisons if each.load not in again]
+    order = list(LOADS)
+    new.comparisons = sorted([*kept, *new.comparisons], key=lambda each: order.index(each.load))
+    new.memory = new.memory or old.memory
+    new.latencies = new.latencies or old.latencies
+    return new
 
 
 def write(results: Results) -> None:
