@@ -67,7 +67,9 @@ def main() -> None:
         "--rate", type=float, default=2000, help="messages per second for the latencies; 0 leaves them out"
     )
     parser.add_argument("--idle", type=int, default=5000, help="connections for the memory; 0 leaves it out")
-    parser.add_argument("--write", action="store_true", help="write the results into docs/, beside those of loads not run")
+    parser.add_argument(
+        "--write", action="store_true", help="write the results into docs/, beside those of loads not run"
+    )
     options = parser.parse_args()
     build()
     names = [name.strip() for name in options.servers.split(",") if name.strip()] or available()

@@ -157,7 +157,8 @@ def merged(new: Results, old: Results | None) -> Results:
     order = list(LOADS)
     new.comparisons = sorted([*kept, *new.comparisons], key=lambda each: order.index(each.load))
     new.memory = new.memory or old.memory
-    new.latencies = new.latencies or old.latencies
+    if not new.latencies:
+        new.latencies, new.rate = old.latencies, old.rate
     return new
 
 

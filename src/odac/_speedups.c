@@ -16,18 +16,20 @@
 
 static PyObject *fd_name;
 
-/* out = data ^ mask, repeated */
-static void xor_mask(uint8_t *out, const uint8_t *data, Py_ssize_t size, const uint8_t *mask) {
-    uint64_t wide, part;
+/* out = data ^ mask, repeated; returns whether a byte of it is not ASCII */
+static int xor_mask(uint8_t *out, const uint8_t *data, Py_ssize_t size, const uint8_t *mask) {
+    uint64_t wide, part, high = 0;
     Py_ssize_t i = 0;
     memcpy(&wide, mask, 4);
     memcpy((uint8_t *)&wide + 4, mask, 4);
     for (; i + 8 <= size; i += 8) {
         memcpy(&part, data + i, 8);
         part ^= wide;
+        high |= part;
         memcpy(out + i, &part, 8);
     }
-    for (; i < size; i++) out[i] = data[i] ^ mask[i & 3];
+    for (; i < size; i++) high |= out[i] = data[i] ^ mask[i & 3];
+    return (high & 0x8080808080808080u) != 0;
 }
 
 /* apply_mask(data, mask): see odac/wire/mask.py */
@@ -61,16 +63,15 @@ static PyObject *whole_text(PyObject *module, PyObject *const *args, Py_ssize_t 
     const uint8_t *data = (const uint8_t *)PyBytes_AS_STRING(args[0]);
     Py_ssize_t size = PyBytes_GET_SIZE(args[0]);
     long limit = PyLong_AsLong(args[1]);
-    if (size < 6 || size > limit || data[0] != 0x81 || data[1] != 0x80 + size - 6) Py_RETURN_NONE;
-    Py_ssize_t length = size - 6;
+    if (size < 6 || data[0] != 0x81) Py_RETURN_NONE;
+    Py_ssize_t start = data[1] == 0xFE ? 8 : 6, length = size - start;
+    if (length > limit) Py_RETURN_NONE;
+    if (start == 6 ? length > 125 || data[1] != 0x80 + length : length < 126 || (data[2] << 8 | data[3]) != length)
+        Py_RETURN_NONE;
     PyObject *payload = PyBytes_FromStringAndSize(NULL, length);
     if (payload == NULL) return NULL;
-    uint8_t *out = (uint8_t *)PyBytes_AS_STRING(payload), high = 0;
-    const uint8_t *mask = data + 2;
-    data += 6;
-    for (Py_ssize_t i = 0; i < length; i++) high |= out[i] = data[i] ^ mask[i & 3];
-    if (high & 0x80) { /* not ASCII: the parser checks that it is UTF-8 */
-        Py_DECREF(payload);
+    if (xor_mask((uint8_t *)PyBytes_AS_STRING(payload), data + start, length, data + start - 4)) {
+        Py_DECREF(payload); /* not ASCII: the parser checks that it is UTF-8 */
         Py_RETURN_NONE;
     }
     return payload;

@@ -49,8 +49,8 @@ class Parser:
         self._masked = masked
         self._state: _State | None = None
         self.error: ProtocolError | None = None
-        # The longest chunk that may be one small whole frame; 0 where none may be: one comparison decides.
-        self._quick = min(max_payload, 125) + 6 if masked else 0
+        # The longest payload of a frame that may come whole; -1 where none may: one comparison decides.
+        self._quick = max_payload if masked else -1
 
     def feed(self, data: bytes) -> list[Event]:
         """Return the events that ``data`` completes, in order."""
@@ -60,7 +60,7 @@ class Parser:
         events: list[Event] = []
         end = len(data)
         try:
-            position = self._take_small_frames(data, events) if self._quick else 0
+            position = self._take_small_frames(data, events) if self._quick >= 0 else 0
             if position < end:
                 self._feed(data, events, position)
         except ProtocolError as error:
@@ -71,7 +71,7 @@ class Parser:
         return events
 
     def _end(self) -> None:
-        self._quick = 0
+        self._quick = -1
         self._state = _ENDED
         self._inflater = None
 
@@ -117,7 +117,7 @@ class Parser:
                 if position == end:
                     break
                 state = self._state = _State()
-                self._quick = 0
+                self._quick = -1
             elif position == end:
                 return
             if state.left < 0:
@@ -140,7 +140,7 @@ class Parser:
                     if self._masked:
                         position = self._take_small_frames(data, events, position)
         if self._masked:
-            self._quick = min(self._max_payload, 125) + 6
+            self._quick = self._max_payload
 
     def _take_header(self, state: _State, data: bytes, position: int) -> int:
         """Read a frame's header, or keep what is there of it; ``state.left`` is at least 0 once it is complete."""
