@@ -47,7 +47,8 @@ class Visitor:
         self.box.press("Enter")
 
     def sees(self, text: str) -> None:
-        expect(self.log.locator(".message:not(.pending) .bubble").get_by_text(text, exact=True)).to_be_visible()
+        taken = self.log.locator(".message:not(.pending):not(.refused) .bubble")
+        expect(taken.get_by_text(text, exact=True)).to_be_visible()
 
 
 @pytest.fixture
@@ -274,11 +275,11 @@ def test_an_announcement_reaches_every_room(visitor: Callable[..., Visitor], ser
 def test_a_reader_who_scrolled_up_is_told_of_new_messages(visitor: Callable[..., Visitor]) -> None:
     ada, bob = visitor(viewport=PHONE), visitor()
     bob.enter("Max", "scroll")
-    for number in range(5):
-        bob.say(f"line {number}\n\n\n\n\nend of {number}".replace("\n", "\n"))
-        expect(bob.log.locator(".message:not(.pending)")).to_have_count(number + 1)
+    for number in range(4):  # and one more below: five at once is what the chat lets anybody say
+        bob.say(f"line {number}" + "\n" * 10 + f"end of {number}")
+        expect(bob.log.locator(".message:not(.pending):not(.refused)")).to_have_count(number + 1)
     ada.enter("Nia", "scroll")
-    expect(ada.log.locator(".message")).to_have_count(5)
+    expect(ada.log.locator(".message")).to_have_count(4)
     pill = ada.page.locator("#latest")
     # While the page still takes its shape, the log goes back to its end by itself: a reader scrolls once more.
     ada.page.wait_for_function(
