@@ -20,6 +20,7 @@ from odac.lanes.asgi import AsgiDoorway
 from odac.lanes.base import LANE_EXTENSION
 from odac.lifespan import Lifespan
 from odac.realtime.audience import Audience, session_of, session_room
+from odac.realtime.eager import in_task
 from odac.realtime.hub import Hub
 from odac.realtime.ws_server import WsServer
 from odac.request import Request, route_path
@@ -231,6 +232,11 @@ class Odac:
 
     # ASGI
 
+    @property
+    def begins_without_task(self) -> bool:
+        """See :data:`odac.lanes.base.BEGINS_WITHOUT_TASK`; a subclass may await anything in a ``__call__`` of its own."""
+        return type(self).__call__ is Odac.__call__
+
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one ASGI scope."""
         kind = scope["type"]
@@ -245,9 +251,11 @@ class Odac:
 
     async def _websocket(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if not self._runs_here():
+            await in_task()
             await self.startup()
         found = self._router.match(route_path(scope))
         if found is None and self.http is not None:
+            await in_task()
             await self.http(scope, receive, send)
             return
         doorway = (scope.get("extensions") or {}).get(LANE_EXTENSION) or AsgiDoorway(scope, receive, send)

@@ -56,7 +56,7 @@ def serve_directly(listener: socket.socket) -> None:
 
     from odac.server import WebSocketProtocol
 
-    config = uvicorn.Config(app, ws=WebSocketProtocol, log_level="warning")
+    config = uvicorn.Config(app, ws=WebSocketProtocol, proxy_headers=False, log_level="warning")
     uvicorn.Server(config).run(sockets=[listener])
 
 

@@ -29,7 +29,8 @@ def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
 @asynccontextmanager
 async def served(app: Odac, lane: str, **options: Any) -> AsyncIterator[int]:
     """Serve the app; gives the port."""
-    config = uvicorn.Config(app, port=0, ws=LANES[lane], log_config=None, lifespan="on", **options)
+    own = {"port": 0, "ws": LANES[lane], "log_config": None, "lifespan": "on", "proxy_headers": False}
+    config = uvicorn.Config(app, **own | options)
     server = uvicorn.Server(config)
     task = asyncio.create_task(server.serve())
     try:

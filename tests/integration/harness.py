@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection, connect
 
 from odac import Odac
-from odac.server import WebSocketProtocol
+from odac.server import HttpProtocol, WebSocketProtocol
 from odac.wire.frames import encode_masked_frame
 
 T = TypeVar("T")
@@ -198,7 +198,7 @@ class Server(Client):
         lane: ``direct``: Odac's protocol in the ``ws=`` seat; ``asgi``: uvicorn's own.
         loop: the event loop.
         probe: what the app's handlers tell.
-        config: further options of ``uvicorn.Config``.
+        config: further options of ``uvicorn.Config``. Nothing is put around the app, as under ``odac run``.
     """
 
     def __init__(
@@ -209,7 +209,17 @@ class Server(Client):
         self.lane = lane
         self.probe = probe or Probe()
         seat: Any = WebSocketProtocol if lane == "direct" else "websockets-sansio"
-        options = {"host": self.host, "port": 0, "log_config": None, "lifespan": "on", "ws": seat, **config}
+        own: dict[str, Any] = {
+            "host": self.host,
+            "port": 0,
+            "log_config": None,
+            "lifespan": "on",
+            "proxy_headers": False,
+            "ws": seat,
+        }
+        if lane == "direct":
+            own["http"] = HttpProtocol
+        options = own | config
         self._server = _Uvicorn(uvicorn.Config(app, loop=loop, **options))
         self._thread = threading.Thread(target=self._run, daemon=True)
 

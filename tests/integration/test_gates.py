@@ -14,7 +14,17 @@ from websockets.exceptions import InvalidStatus
 
 from odac import Context, Odac
 from odac.request import Request
-from tests.integration.harness import Answer, OpenRoutes, Probe, Server, closing, handshake_status, receive, receive_all
+from tests.integration.harness import (
+    DEADLINE,
+    Answer,
+    OpenRoutes,
+    Probe,
+    Server,
+    closing,
+    handshake_status,
+    receive,
+    receive_all,
+)
 
 ADA = {"X-User": "ada"}
 VERDICTS: list[object] = ["", 0, 1, "rejected", [], {"reason": "x"}, 2.5]
@@ -138,6 +148,18 @@ def build(probe: Probe) -> Odac:
     app.route.auth.use("logs").ws("/auth-use", ready, token=False)
     app.route.use("auth", "logs").ws("/use-auth-by-name", ready, token=False)
     app.route.use("no").auth.ws("/everything")(ready)
+
+    @app.middleware("timed")
+    async def timed(odac: Context) -> None:
+        async with asyncio.timeout(DEADLINE):
+            await asyncio.sleep(0)
+        odac.ws.send("gate")
+
+    @app.route.use("timed").ws("/timed", token=False)
+    async def timed_handler(odac: Context) -> None:
+        async with asyncio.timeout(DEADLINE):
+            await asyncio.sleep(0)
+        odac.ws.send("handler")
 
     @app.route.use("sends", function).ws("/carries", token=False)
     def carries(odac: Context) -> None:
@@ -375,3 +397,9 @@ def test_a_broadcast_reaches_nobody_who_has_not_passed_the_gates(server: Server)
             with server.connect(path) as client:
                 hub.broadcast("secret")
                 assert closing(client)[0] == code
+
+
+def test_asynchronous_gates_and_handlers_run_in_a_task_of_their_own(server: Server) -> None:
+    """Timeouts need one; what waits for nothing may go without."""
+    with server.connect("/timed") as client:
+        assert receive_all(client, 2) == ["gate", "handler"]

@@ -84,7 +84,8 @@ class Site:
 
     @asynccontextmanager
     async def served(self, lane: Any, **options: Any) -> AsyncIterator[None]:
-        config = uvicorn.Config(self.app, port=0, ws=lane, log_config=None, lifespan="on", **options)
+        own = {"port": 0, "ws": lane, "log_config": None, "lifespan": "on", "proxy_headers": False}
+        config = uvicorn.Config(self.app, **own | options)
         server = uvicorn.Server(config)
         task = asyncio.create_task(server.serve())
         try:

@@ -10,10 +10,13 @@ if TYPE_CHECKING:
     from odac.realtime.hub import Hub
     from odac.realtime.policy import Policy
 
-__all__ = ["LANE_EXTENSION", "Doorway"]
+__all__ = ["BEGINS_WITHOUT_TASK", "LANE_EXTENSION", "Doorway"]
 
 LANE_EXTENSION: Final = "odac.lane"
 """The key in ``scope["extensions"]`` under which the server hands over its direct lane."""
+
+BEGINS_WITHOUT_TASK: Final = "begins_without_task"
+"""The attribute of an ASGI app that says, when true, that it may be begun outside a task: see :mod:`odac.realtime.eager`."""
 
 
 class Doorway(Protocol):

@@ -11,10 +11,11 @@ from urllib.parse import unquote
 from odac.close_codes import CloseCode
 from odac.config import Limits
 from odac.errors import HandshakeError
-from odac.lanes.base import LANE_EXTENSION
+from odac.lanes.base import BEGINS_WITHOUT_TASK, LANE_EXTENSION
 from odac.lanes.direct import DirectLane
 from odac.lanes.session import AsgiSession, ClientGone
 from odac.realtime.connection import Connection
+from odac.realtime.eager import begin
 from odac.wire import deflate
 from odac.wire.handshake import (
     RequestHead,
@@ -51,9 +52,11 @@ class WebSocketProtocol(asyncio.Protocol):
 
     __slots__ = (
         "_answered",
+        "_at_once",
         "_gone",
         "_head",
         "_key",
+        "_opened",
         "_received",
         "_session",
         "app_state",
@@ -89,6 +92,8 @@ class WebSocketProtocol(asyncio.Protocol):
         self._key = b""
         self._received = b""  # the head while it is incomplete; afterwards what came too early
         self._session: AsgiSession | None = None
+        self._at_once = False  # while the app answers without a task
+        self._opened: Connection | None = None  # by it, meanwhile
         self._answered = False
         self._gone = False
 
@@ -166,7 +171,20 @@ class WebSocketProtocol(asyncio.Protocol):
             return
         self._head = head
         self._received = self._received[end + len(_END_OF_HEAD) :]
-        task = self.loop.create_task(self._run(scope))
+        app = cast("Callable[..., Awaitable[object]]", self.config.loaded_app)
+        # uvicorn's own HTTP protocols put this one in their place only afterwards: then a lane must not do so before.
+        if getattr(app, BEGINS_WITHOUT_TASK, False) and self.transport.get_protocol() is self:
+            self._at_once = True
+            task = begin(self._run(app, scope), self.loop)
+            self._at_once = False
+            if self._opened is not None:
+                # What the gates and the handler sent goes out with the answer, in one system call.
+                opened, self._opened = self._opened, None
+                opened.uncork()
+            if task is None:
+                return
+        else:
+            task = self.loop.create_task(self._run(app, scope))
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
@@ -193,9 +211,8 @@ class WebSocketProtocol(asyncio.Protocol):
             "extensions": {"websocket.http.response": {}, LANE_EXTENSION: self},
         }
 
-    async def _run(self, scope: dict[str, Any]) -> None:
+    async def _run(self, app: Callable[..., Awaitable[object]], scope: dict[str, Any]) -> None:
         try:
-            app = cast("Callable[..., Awaitable[object]]", self.config.loaded_app)
             await app(scope, self._receive, self._send)
         except ClientGone:
             self._end(CloseCode.NORMAL, "")
@@ -230,7 +247,9 @@ class WebSocketProtocol(asyncio.Protocol):
         lane = DirectLane(self.transport, policy.limits, negotiated, self.connections)
         connection = Connection(hub, lane, policy, v1=v1)
         lane.attach(connection)
-        # With what the gates and the handler send at once, the answer goes out in one system call.
+        if self._at_once:
+            connection.corked = True
+            self._opened = connection
         connection.put(_Upgrade(self._response(subprotocol, negotiated.response if negotiated else None, ())))
         self.connections.discard(self)
         early, self._received = self._received, b""

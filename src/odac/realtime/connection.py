@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from binascii import b2a_base64
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from enum import IntEnum
 from os import urandom
@@ -16,6 +15,8 @@ from odac.close_codes import CloseCode
 from odac.config import RateLimit
 from odac.errors import Disconnected, ProtocolError
 from odac.realtime.audience import EVERYONE, Audience, check_room, is_private
+from odac.realtime.eager import in_task
+from odac.realtime.identity import new_id
 from odac.realtime.inbox import Inbox
 from odac.realtime.listeners import Handler
 from odac.realtime.outbox import NO_ROOMS, SENT, Lane, Outbox, Sent
@@ -38,8 +39,6 @@ H = TypeVar("H", bound=Handler)
 _PINGS: Final = 100
 """Pings under way of one connection; further ones share the last, so that a peer that never answers costs no memory."""
 
-_URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
-
 _OVERDUE: Final = "the connection has ended"
 """Marks the one cancellation that is for the handler and not for the server's task that it runs in."""
 
@@ -53,11 +52,6 @@ class ReadyState(IntEnum):
     CLOSED = 3
 
 
-def _new_id() -> str:
-    """128 random bits as base64url: 22 characters."""
-    return b2a_base64(urandom(16))[:22].translate(_URL_SAFE).decode("ascii")
-
-
 class Connection(Outbox):
     """One connection, from its upgrade to its end.
 
@@ -69,7 +63,7 @@ class Connection(Outbox):
 
     def __init__(self, hub: Hub, lane: Lane, policy: Policy, *, v1: bool = False) -> None:
         super().__init__(hub.delivery, lane, policy, v1)
-        self.id = _new_id()
+        self.id = new_id()
         self.inbox = Inbox(self)
         self.alive = True
         self.due = 0.0
@@ -441,7 +435,7 @@ class Connection(Outbox):
         try:
             result = handler()
             if result is not None and hasattr(result, "__await__"):
-                self._handler = asyncio.current_task()
+                self._handler = await in_task()
                 await result
         except asyncio.CancelledError as error:
             if error.args != (_OVERDUE,):

@@ -156,9 +156,9 @@ class Gate:
             connection.on_release = lambda: self._forget_ip(ip)
         outer = scope.get("path_params")  # of the mount point
         scope["path_params"] = {**outer, **parameters} if outer else parameters
-        visitor = Visitor(self._hub, connection)
+        visitor = Visitor(self._hub, connection, self._deadlines(connection.delivery.loop))
         request = Request(scope)
-        context = Context(connection, request, self._auth.connection(request, visitor.recognized))
+        context = Context(connection, request, self._auth.connection(request, visitor))
 
         async def handle() -> None:
             try:
@@ -181,21 +181,14 @@ class Gate:
 
     async def _pass(self, route: Route, offered: list[str], context: Context, visitor: Visitor) -> bool:
         """Whether the connection passes all gates behind the upgrade."""
-        if route.needs_auth or route.middleware:  # only these may wait for something
-            loop = context.ws.delivery.loop
-            visitor.enters(asyncio.current_task(loop))
-            deadlines = self._deadlines(loop)
-            deadlines.add(visitor)
-            try:
-                passed = await self._is_welcome(route, offered, context)
-            except asyncio.CancelledError:
-                if not visitor.late:
-                    raise
-                return False
-            finally:
-                deadlines.discard(visitor)
-        else:
-            passed = await self._is_welcome(route, offered, context)
+        try:
+            passed = await self._is_welcome(route, offered, context, visitor)
+        except asyncio.CancelledError:
+            if not visitor.late:
+                raise
+            return False
+        finally:
+            visitor.is_through()
         if passed and context.ws.is_open:
             visitor.admit()
             return True
@@ -206,7 +199,7 @@ class Gate:
             self._waits = Deadlines(loop, self._limits.handshake_timeout)
         return self._waits
 
-    async def _is_welcome(self, route: Route, offered: list[str], context: Context) -> bool:
+    async def _is_welcome(self, route: Route, offered: list[str], context: Context, visitor: Visitor) -> bool:
         connection, auth = context.ws, context.auth
         session = auth.session
         try:
@@ -228,15 +221,16 @@ class Gate:
             connection.end(CloseCode.INVALID_TOKEN, _CLOSE_4002)
             return False
         for name, function in self._middleware_of(route):
-            if not await self._passes(name, function, context):
+            if not await self._passes(name, function, context, visitor):
                 return False
         return True
 
-    async def _passes(self, name: str, function: Middleware, context: Context) -> bool:
+    async def _passes(self, name: str, function: Middleware, context: Context, visitor: Visitor) -> bool:
         connection = context.ws
         try:
             verdict = function(context)
             if verdict is not None and hasattr(verdict, "__await__"):
+                await visitor.waits()
                 verdict = await verdict
         except Exception:
             logger.exception(

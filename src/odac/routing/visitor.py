@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import Any, cast
+from typing import Any
 
 from odac.close_codes import CloseCode
 from odac.realtime.audience import user_room
 from odac.realtime.connection import Connection
+from odac.realtime.deadlines import Deadlines
+from odac.realtime.eager import in_task
 from odac.realtime.hub import Hub
 from odac.wire import control
 
@@ -23,21 +25,32 @@ class Visitor:
     Args:
         hub: gets the connection.
         connection: just accepted.
+        deadlines: end those that take too long.
     """
 
-    __slots__ = ("_admitted", "_connection", "_hub", "_task", "_user_id", "late")
+    __slots__ = ("_admitted", "_connection", "_deadlines", "_hub", "_task", "_user_id", "late")
 
-    def __init__(self, hub: Hub, connection: Connection) -> None:
+    def __init__(self, hub: Hub, connection: Connection, deadlines: Deadlines) -> None:
         self._hub = hub
         self._connection = connection
+        self._deadlines: Deadlines | None = deadlines
         self._admitted = False
         self._user_id: object = None
-        self._task = cast("asyncio.Task[Any]", None)
+        self._task: asyncio.Task[Any] | None = None  # once something of the application's is awaited
         self.late = False
 
-    def enters(self, task: asyncio.Task[Any] | None) -> None:
-        """The gates begin, in this task."""
-        self._task = cast("asyncio.Task[Any]", task)
+    async def waits(self) -> None:
+        """Await this before anything of the application's."""
+        task = await in_task()
+        if self._task is None and self._deadlines is not None:
+            self._task = task
+            self._deadlines.add(self)
+
+    def is_through(self) -> None:
+        """All gates have said what they say: from here on, nobody counts the time."""
+        if self._task is not None and self._deadlines is not None:
+            self._deadlines.discard(self)
+        self._deadlines = self._task = None
 
     def expire(self) -> None:
         """The gates took too long."""
@@ -49,7 +62,8 @@ class Visitor:
         )
         self.late = True
         self._connection.end(CloseCode.TRY_AGAIN_LATER, "the server took too long to decide")
-        self._task.cancel()
+        if self._task is not None:
+            self._task.cancel()
 
     def recognized(self, user_id: object) -> None:
         """Somebody asked who the user is, and this is the answer."""

@@ -6,7 +6,7 @@ import inspect
 import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
-from typing import Any, Final, TypeVar
+from typing import Any, Final, Protocol, TypeVar
 
 from odac.errors import ConfigurationError
 from odac.request import Request
@@ -24,6 +24,18 @@ current_request: ContextVar[Request | None] = ContextVar("odac_request", default
 
 _UNREAD: Final[Any] = object()
 _log = logging.getLogger(__name__)
+
+
+class Asker(Protocol):
+    """On whose behalf somebody asks who a connection's user is."""
+
+    def recognized(self, user_id: object) -> None:
+        """This is what identifies the user: told once, when somebody has asked for the first time."""
+        ...
+
+    async def waits(self) -> None:
+        """Awaited before the application's own way of finding the user is."""
+        ...
 
 
 class AuthService:
@@ -69,14 +81,14 @@ class AuthService:
         self.authenticator = function
         return function
 
-    def connection(self, request: Request, recognized: Callable[[Any], object] | None = None) -> Authentication:
+    def connection(self, request: Request, asker: Asker | None = None) -> Authentication:
         """The ``odac.auth`` of one connection.
 
         Args:
             request: the handshake.
-            recognized: called once with the user's id, as soon as somebody asked who the user is.
+            asker: is told who the user is.
         """
-        return Authentication(self, request, recognized)
+        return Authentication(self, request, asker)
 
     def login(self, response: CookieResponse, user: Any, request: Any = None) -> None:
         """Log a user in: put a session cookie with a new id on the response.
@@ -175,13 +187,11 @@ class AuthService:
 class Authentication:
     """``odac.auth``: who this connection belongs to. Nothing is looked up before it is asked for."""
 
-    __slots__ = ("_recognized", "_request", "_service", "_session", "_user")
+    __slots__ = ("_asker", "_request", "_service", "_session", "_user")
 
-    def __init__(
-        self, service: AuthService, request: Request, recognized: Callable[[Any], object] | None = None
-    ) -> None:
+    def __init__(self, service: AuthService, request: Request, asker: Asker | None = None) -> None:
         self._service = service
-        self._recognized = recognized
+        self._asker = asker
         self._request = request
         self._session: Session | None = _UNREAD
         self._user: Any = _UNREAD
@@ -207,8 +217,8 @@ class Authentication:
             user = await self._find()
             if self._user is _UNREAD:  # another task may have asked meanwhile: one connection, one answer
                 self._user = user
-                if self._recognized is not None and (user_id := self._service.user_id(user)) is not None:
-                    self._recognized(user_id)
+                if self._asker is not None and (user_id := self._service.user_id(user)) is not None:
+                    self._asker.recognized(user_id)
         return self._user
 
     async def user_id(self) -> Any:
@@ -219,6 +229,8 @@ class Authentication:
         if self._service.authenticator is not None:
             user = self._service.authenticator(self._request)
             if inspect.isawaitable(user):
+                if self._asker is not None:
+                    await self._asker.waits()
                 user = await user
             if user is not None and user is not False:  # False is "no", never a user
                 return user

@@ -6,7 +6,6 @@ signature HMAC-SHA256 over the payload as it stands there. Whoever holds it can 
 
 from __future__ import annotations
 
-import base64
 import hmac
 import threading
 import time
@@ -19,6 +18,7 @@ import msgspec
 
 from odac.errors import ConfigurationError
 from odac.request import Request
+from odac.security.base64url import base64url, from_base64url
 from odac.security.mac import Mac
 from odac.security.secret import Secrets
 
@@ -69,7 +69,7 @@ class Session:
         """
         user = "" if user_id is None else f"={user_id}"
         mac = hmac.digest(self.id.encode(), b"odac shared" + user.encode("utf-8", "surrogatepass"), "sha256")
-        return base64.urlsafe_b64encode(mac[:15]).decode("ascii")
+        return base64url(mac[:15]).decode("ascii")
 
     def __repr__(self) -> str:
         return f"<Session {'anonymous' if self.user is None else 'of a user'}>"  # the id stays out of logs
@@ -134,8 +134,8 @@ class Sessions:
             raise TypeError(
                 f"the user in a session must be JSON, such as {{'id': 7, 'name': 'Ada'}}, and this one is not: {error}"
             ) from None
-        signed = _encode(payload)
-        value = (signed + b"." + _encode(self._macs[0].sign(signed))).decode("ascii")
+        signed = base64url(payload)
+        value = (signed + b"." + base64url(self._macs[0].sign(signed))).decode("ascii")
         if len(value) > _COOKIE_LIMIT:
             raise ValueError(
                 f"the user makes a session cookie of {len(value)} bytes, and browsers drop those over {_COOKIE_LIMIT}: "
@@ -151,11 +151,11 @@ class Sessions:
             payload, _, signature = value.encode("ascii").rpartition(b".")
             for mac in self._macs:
                 # Compared as text: decoding first would let several spellings of the last character through.
-                if hmac.compare_digest(signature, _encode(mac.sign(payload))):
+                if hmac.compare_digest(signature, base64url(mac.sign(payload))):
                     break
             else:
                 return None
-            issued, session_id, user = _decode(base64.urlsafe_b64decode(payload + b"=" * (-len(payload) % 4)))
+            issued, session_id, user = _decode(from_base64url(payload))
         except (ValueError, RecursionError):
             return None
         # One signed a little in the future comes from a machine whose clock is ahead.
@@ -199,10 +199,6 @@ class Sessions:
                 f"{type(response).__name__}"
             )
         set_cookie(name, value, max_age=max_age, path="/", secure=secure, httponly=True, samesite="lax")
-
-
-def _encode(data: bytes) -> bytes:
-    return base64.urlsafe_b64encode(data).rstrip(b"=")
 
 
 _decode = msgspec.json.Decoder(tuple[int, str, Any]).decode

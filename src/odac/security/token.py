@@ -7,7 +7,6 @@ with no padding and no unused bits: a token has exactly one spelling.
 
 from __future__ import annotations
 
-import base64
 import hmac
 import os
 import re
@@ -16,6 +15,7 @@ from collections.abc import Callable
 from typing import Final
 
 from odac.errors import ConfigurationError
+from odac.security.base64url import base64url, from_base64url
 from odac.security.mac import Mac
 from odac.security.secret import Secrets
 
@@ -29,7 +29,6 @@ _EXPIRY: Final = 6
 _HEAD: Final = _NONCE + _EXPIRY
 _form = re.compile(r"[A-Za-z0-9_-]{72}").fullmatch
 _compare = hmac.compare_digest
-_decode = base64.urlsafe_b64decode
 
 
 class Tokens:
@@ -57,7 +56,7 @@ class Tokens:
         """Make a token for one session, valid for :attr:`lifetime` seconds: 72 characters of base64url."""
         head = os.urandom(_NONCE) + int(self._clock() + self.lifetime).to_bytes(_EXPIRY, "big")
         mac = self._macs[0].sign(session_id.encode("utf-8", "surrogatepass") + head)
-        return base64.urlsafe_b64encode(head + mac).decode("ascii")
+        return base64url(head + mac).decode("ascii")
 
     def verify(self, token: str | None, session_id: str | None) -> bool:
         """Whether ``token`` was issued for this session and has not expired.
@@ -67,7 +66,7 @@ class Tokens:
         """
         if not token or session_id is None or _form(token) is None:
             return False
-        raw = _decode(token)
+        raw = from_base64url(token)
         head, mac = raw[:_HEAD], raw[_HEAD:]
         signed = session_id.encode("utf-8", "surrogatepass") + head
         for key in self._macs:

@@ -39,10 +39,11 @@ _VERSION: Final = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _CONTROLS: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _BREAKS: Final = re.compile(rb"[\x00\r\n]")
 _HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+;=\-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
-_USUAL_OFFER: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+(?:, ?[!#$%&'*+\-.^_`|~0-9A-Za-z]+){0,7}")
+_OFFER: Final = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz, "
 _KEY: Final = re.compile(rb"[A-Za-z0-9+/]{22}==")
 _PRINTABLE: Final = bytes((0x09, *range(0x20, 0x7F)))
-_NO_CONTROLS: Final = bytes((0x09, *range(0x20, 0x7F), *range(0x80, 0x100)))
+_OBSOLETE: Final = bytes(range(0x80, 0x100))
+"""Bytes that a header value may hold (RFC 9110 section 5.5, obs-text), though none of a handshake's own may."""
 
 _HANDSHAKE_HEADERS: Final = frozenset(
     {
@@ -92,12 +93,14 @@ class RequestHead(NamedTuple):
         target: as sent, such as ``b"/chat?x=1"``: visible ASCII characters only.
         version: such as ``b"HTTP/1.1"``.
         headers: lowercase names and trimmed values, in order.
+        printable: whether all headers are printable ASCII, spaces and tabs.
     """
 
     method: bytes
     target: bytes
     version: bytes
     headers: Headers
+    printable: bool
 
 
 def parse_request(data: bytes, *, max_headers: int, max_header_bytes: int) -> RequestHead:
@@ -134,8 +137,10 @@ def parse_request(data: bytes, *, max_headers: int, max_header_bytes: int) -> Re
     if len(lines) > max_headers:
         raise HandshakeError(431, f"more than {max_headers} headers (max_headers)")
     # Nearly always the line breaks are the only control characters: then no line need be searched for others.
-    controls = data[start:stop].translate(None, _NO_CONTROLS) if lines else b""
-    searched = controls == b"\r\n" * (len(lines) - 1)
+    breaks = b"\r\n" * (len(lines) - 1)
+    rest = data[start:stop].translate(None, _PRINTABLE) if lines else b""
+    printable = rest == breaks
+    searched = printable or rest.translate(None, _OBSOLETE) == breaks
     known = _NAMES.get
     headers: Headers = []
     for line in lines:
@@ -145,7 +150,7 @@ def parse_request(data: bytes, *, max_headers: int, max_header_bytes: int) -> Re
             headers.append((lower, value.strip(b" \t")))
         else:
             headers.append(_parse_header(line))
-    return RequestHead(parts[0], parts[1], parts[2], headers)
+    return RequestHead(parts[0], parts[1], parts[2], headers, printable)
 
 
 def _parse_header(line: bytes) -> tuple[bytes, bytes]:
@@ -188,7 +193,7 @@ def _usual_key(head: RequestHead) -> bytes | None:
         and b"transfer-encoding" not in fields
         and fields.get(b"sec-websocket-protocol", b"").count(b",") < MAX_LIST
         and fields.get(b"sec-websocket-extensions", b"").count(b",") < MAX_LIST
-        and not b"".join(fields.values()).translate(None, _PRINTABLE)
+        and head.printable
     ):
         return key
     return None
@@ -248,8 +253,12 @@ def offered_subprotocols(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:
     values = [value for name, value in headers if name == b"sec-websocket-protocol"]
     if not values:
         return []
-    if len(values) == 1 and _USUAL_OFFER.fullmatch(values[0]) is not None:
-        return list(dict.fromkeys(values[0].replace(b" ", b"").decode("ascii").split(",")))
+    if len(values) == 1 and not values[0].translate(None, _OFFER):
+        # As clients write it: tokens with a comma, and at most one space, between them.
+        joined = values[0].decode("ascii").replace(", ", ",")
+        usual = joined.split(",")
+        if len(usual) <= MAX_LIST and " " not in joined and all(usual):
+            return list(dict.fromkeys(usual)) if len(usual) > 1 else usual
     try:
         offered = split_list([value.decode("ascii") for value in values])
     except (Malformed, UnicodeDecodeError):

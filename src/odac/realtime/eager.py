@@ -1,0 +1,56 @@
+"""A coroutine that begins at once, and becomes a task only where it has to wait.
+
+Most handshakes wait for nothing: a task for each would cost a turn of the event loop and more than the checks themselves.
+What has begun without a task must not await anything of the application's there, because that may ask for its task
+(timeouts do, and libraries such as anyio). So whoever is about to awaits :func:`in_task` first.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Generator
+from types import coroutine
+from typing import Any
+
+__all__ = ["begin", "in_task"]
+
+
+@coroutine
+def in_task() -> Generator[None, None, asyncio.Task[Any]]:
+    """From here on, the coroutine runs in a task; where it does already, this waits for nothing.
+
+    Returns:
+        the task.
+    """
+    task = asyncio.current_task()
+    if task is None:
+        yield
+        task = asyncio.current_task()
+        assert task is not None
+    return task
+
+
+def begin(work: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> asyncio.Task[None] | None:
+    """Run a coroutine now, until it is through or says :func:`in_task`.
+
+    Args:
+        work: raises nothing.
+        loop: runs already; gets the task.
+
+    Returns:
+        the task that does the rest, or None where there is nothing left to do.
+    """
+    try:
+        work.send(None)
+    except StopIteration:
+        return None
+    return loop.create_task(_go_on(work))
+
+
+async def _go_on(work: Coroutine[Any, Any, None]) -> None:
+    await _rest(work)
+
+
+@coroutine
+def _rest(work: Coroutine[Any, Any, None]) -> Generator[Any, Any, None]:
+    yield from work.__await__()  # awaiting a coroutine that has begun would be an error
