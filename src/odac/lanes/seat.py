@@ -18,7 +18,7 @@ from odac.realtime.connection import Connection
 from odac.realtime.eager import begin
 from odac.wire import deflate
 from odac.wire.handshake import (
-    RequestHead,
+    Headers,
     accept_value,
     offered_subprotocols,
     parse_request,
@@ -26,7 +26,9 @@ from odac.wire.handshake import (
     response_error,
     upgrade_key,
 )
+from odac.wire.headers import MAX_LIST
 from odac.wire.message import Prepared
+from odac.wire.usual import usual_request
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -54,7 +56,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_answered",
         "_at_once",
         "_gone",
-        "_head",
+        "_headers",
         "_key",
         "_opened",
         "_received",
@@ -88,7 +90,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self.tasks = server_state.tasks
         self.default_headers = server_state.default_headers
         self.app_state = app_state
-        self._head: RequestHead | None = None
+        self._headers: Headers | None = None  # once the head has been read
         self._key = b""
         self._received = b""  # the head while it is incomplete; afterwards what came too early
         self._session: AsgiSession | None = None
@@ -111,7 +113,7 @@ class WebSocketProtocol(asyncio.Protocol):
                 self._session.data_received(data)
             return
         self._received += data
-        if self._head is None:
+        if self._headers is None:
             self._read_head()
         elif len(self._received) > self.limits.max_header_bytes:
             self.transport.pause_reading()  # until the app has answered
@@ -152,15 +154,20 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _read_head(self) -> None:
         limits = self.limits
-        end = self._received.find(_END_OF_HEAD)
-        if end < 0 and len(self._received) <= 2 * limits.max_header_bytes:
-            return
         try:
-            head = parse_request(
-                self._received, max_headers=limits.max_headers, max_header_bytes=limits.max_header_bytes
-            )
-            self._key = upgrade_key(head)
-            scope = self._scope(head)
+            usual = usual_request(self._received, limits.max_headers, limits.max_header_bytes, MAX_LIST)
+            if usual is not None:
+                target, self._headers, self._key, end = usual
+            else:
+                end = self._received.find(_END_OF_HEAD) + len(_END_OF_HEAD)
+                if end < len(_END_OF_HEAD) and len(self._received) <= 2 * limits.max_header_bytes:
+                    return
+                head = parse_request(
+                    self._received, max_headers=limits.max_headers, max_header_bytes=limits.max_header_bytes
+                )
+                self._key = upgrade_key(head)
+                target, self._headers = head.target, head.headers
+            scope = self._scope(target, self._headers)
         except HandshakeError as error:
             logger.info("a handshake was refused: %s", error)
             self.respond(
@@ -169,8 +176,7 @@ class WebSocketProtocol(asyncio.Protocol):
                 error.reason.encode(),
             )
             return
-        self._head = head
-        self._received = self._received[end + len(_END_OF_HEAD) :]
+        self._received = self._received[end:]
         app = cast("Callable[..., Awaitable[object]]", self.config.loaded_app)
         # uvicorn's own HTTP protocols put this one in their place only afterwards: then a lane must not do so before.
         if getattr(app, BEGINS_WITHOUT_TASK, False) and self.transport.get_protocol() is self:
@@ -188,9 +194,9 @@ class WebSocketProtocol(asyncio.Protocol):
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
-    def _scope(self, head: RequestHead) -> dict[str, Any]:
+    def _scope(self, target: bytes, headers: Headers) -> dict[str, Any]:
         transport, config = self.transport, self.config
-        path, _, query = head.target.partition(b"?")
+        path, _, query = target.partition(b"?")
         if not path.startswith(b"/"):
             raise HandshakeError(400, "the request line must name a path that begins with a slash")
         root_path: str = config.root_path
@@ -205,8 +211,8 @@ class WebSocketProtocol(asyncio.Protocol):
             "path": root_path + (unquote(path.decode("ascii")) if b"%" in path else path.decode("ascii")),
             "raw_path": root_path.encode("ascii") + path,
             "query_string": query,
-            "headers": head.headers,
-            "subprotocols": offered_subprotocols(head.headers),
+            "headers": headers,
+            "subprotocols": offered_subprotocols(headers),
             "state": self.app_state.copy(),
             "extensions": {"websocket.http.response": {}, LANE_EXTENSION: self},
         }
@@ -288,8 +294,8 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def negotiate(self) -> deflate.Negotiated | None:
         """What the client offers of permessage-deflate, as the server takes it."""
-        assert self._head is not None
-        offers = [value.decode("latin-1") for name, value in self._head.headers if name == b"sec-websocket-extensions"]
+        assert self._headers is not None
+        offers = [value.decode("latin-1") for name, value in self._headers if name == b"sec-websocket-extensions"]
         return deflate.negotiate(offers) if offers else None
 
     def _plain(self) -> AsgiSession:

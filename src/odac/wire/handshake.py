@@ -13,8 +13,11 @@ from odac.errors import HandshakeError
 from odac.wire.headers import MAX_LIST, Malformed, is_token, split_list
 
 __all__ = [
+    "HOST",
+    "KEY",
     "SUBPROTOCOL",
     "TOKEN_PREFIX",
+    "Headers",
     "RequestHead",
     "accept_value",
     "offered_subprotocols",
@@ -38,9 +41,9 @@ _TARGET: Final = re.compile(rb"[\x21-\x7e]+")
 _VERSION: Final = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _CONTROLS: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _BREAKS: Final = re.compile(rb"[\x00\r\n]")
-_HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+;=\-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+;=\-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
 _OFFER: Final = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz, "
-_KEY: Final = re.compile(rb"[A-Za-z0-9+/]{22}==")
+KEY: Final = re.compile(rb"[A-Za-z0-9+/]{22}==")
 _PRINTABLE: Final = bytes((0x09, *range(0x20, 0x7F)))
 _OBSOLETE: Final = bytes(range(0x80, 0x100))
 """Bytes that a header value may hold (RFC 9110 section 5.5, obs-text), though none of a handshake's own may."""
@@ -57,7 +60,6 @@ _HANDSHAKE_HEADERS: Final = frozenset(
         b"sec-websocket-extensions",
     }
 )
-_USUAL_CONNECTION: Final = frozenset({b"Upgrade", b"upgrade", b"keep-alive, Upgrade"})
 _LISTS: Final = (b"upgrade", b"connection", b"sec-websocket-protocol", b"sec-websocket-extensions")
 _NAMES: Final = {
     spelling: name.lower()
@@ -173,33 +175,6 @@ def upgrade_key(head: RequestHead) -> bytes:
         HandshakeError: 405 for a method other than GET, 426 for another version of the protocol or no upgrade at all,
             400 for everything else.
     """
-    return _usual_key(head) or _checked_key(head)
-
-
-def _usual_key(head: RequestHead) -> bytes | None:
-    """The key of a handshake as browsers write it. Whatever else it may be, None says only that nobody has looked."""
-    fields = dict(head.headers)
-    key = fields.get(b"sec-websocket-key", b"")
-    if (
-        head.method == b"GET"
-        and head.version == b"HTTP/1.1"
-        and len(fields) == len(head.headers)
-        and fields.get(b"upgrade") == b"websocket"
-        and fields.get(b"connection") in _USUAL_CONNECTION
-        and fields.get(b"sec-websocket-version") == b"13"
-        and _KEY.fullmatch(key) is not None
-        and _HOST.fullmatch(fields.get(b"host", b"")) is not None
-        and b"content-length" not in fields
-        and b"transfer-encoding" not in fields
-        and fields.get(b"sec-websocket-protocol", b"").count(b",") < MAX_LIST
-        and fields.get(b"sec-websocket-extensions", b"").count(b",") < MAX_LIST
-        and head.printable
-    ):
-        return key
-    return None
-
-
-def _checked_key(head: RequestHead) -> bytes:
     if head.method != b"GET":
         raise HandshakeError(405, "a WebSocket handshake is a GET request", (("Allow", "GET"),))
     if head.version != b"HTTP/1.1":
@@ -217,7 +192,7 @@ def _checked_key(head: RequestHead) -> bytes:
         if lines is not None and b",".join(lines).count(b",") >= MAX_LIST:
             raise HandshakeError(400, f"the header {name.decode()} lists more than {MAX_LIST} elements")
     hosts = values.get(b"host", ())
-    if len(hosts) != 1 or _HOST.fullmatch(hosts[0]) is None:
+    if len(hosts) != 1 or HOST.fullmatch(hosts[0]) is None:
         raise HandshakeError(400, "exactly one Host header with a host name and an optional port is needed")
     if not _has_token(values.get(b"upgrade", ()), b"websocket"):
         raise HandshakeError(
@@ -228,7 +203,7 @@ def _checked_key(head: RequestHead) -> bytes:
     if values.get(b"sec-websocket-version") != [b"13"]:
         raise HandshakeError(426, "Sec-WebSocket-Version must be 13", (("Sec-WebSocket-Version", "13"),))
     keys = values.get(b"sec-websocket-key", ())
-    if len(keys) != 1 or _KEY.fullmatch(keys[0]) is None:
+    if len(keys) != 1 or KEY.fullmatch(keys[0]) is None:
         raise HandshakeError(400, "exactly one Sec-WebSocket-Key of 16 bytes in base64 is needed")
     return keys[0]
 

@@ -6,11 +6,8 @@ from time import process_time
 from typing import Any
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from odac.errors import HandshakeError
-from odac.wire import handshake
 from odac.wire.handshake import (
     RequestHead,
     accept_value,
@@ -22,7 +19,6 @@ from odac.wire.handshake import (
     select_subprotocol,
     upgrade_key,
 )
-from odac.wire.headers import MAX_LIST
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[2] / "vectors" / "wire.json").read_text())
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
@@ -269,55 +265,6 @@ def test_a_whole_hostile_head_is_refused_in_linear_time() -> None:
         with pytest.raises(HandshakeError):
             upgrade_key(parse(data + b"\r\n\r\n", max_headers=10**7, max_header_bytes=10**7))
     assert process_time() - start < 10
-
-
-FIELDS = st.lists(
-    st.sampled_from(
-        [
-            (b"upgrade", b"websocket"),
-            (b"upgrade", b"WebSocket, h2c"),
-            (b"connection", b"Upgrade"),
-            (b"connection", b"keep-alive, Upgrade"),
-            (b"connection", b"close"),
-            (b"sec-websocket-version", b"13"),
-            (b"sec-websocket-version", b"8"),
-            (b"sec-websocket-key", KEY),
-            (b"sec-websocket-key", KEY[:-1]),
-            (b"host", b"example.com"),
-            (b"host", b"a b"),
-            (b"sec-websocket-protocol", b"," * MAX_LIST),
-            (b"sec-websocket-extensions", b"," * MAX_LIST),
-            (b"sec-websocket-protocol", b"chat"),
-            (b"content-length", b"0"),
-            (b"content-length", b"1"),
-            (b"transfer-encoding", b"chunked"),
-            (b"origin", b"\xff"),
-            (b"cookie", b"a=\xff"),
-        ]
-    ),
-    max_size=3,
-)
-USUAL = [
-    (b"host", b"example.com"),
-    (b"upgrade", b"websocket"),
-    (b"connection", b"Upgrade"),
-    (b"sec-websocket-key", KEY),
-    (b"sec-websocket-version", b"13"),
-]
-
-
-@given(FIELDS, st.sets(st.sampled_from(USUAL), max_size=1), st.sampled_from([b"GET"] * 4 + [b"POST"]))
-def test_the_usual_handshake_is_one_that_passes_every_check(
-    more: list[tuple[bytes, bytes]], missing: set[tuple[bytes, bytes]], method: bytes
-) -> None:
-    fields = [field for field in USUAL if field not in missing] + more
-    lines = [method + b" / HTTP/1.1", *(name + b": " + value for name, value in fields), b"", b""]
-    head = parse_request(b"\r\n".join(lines), max_headers=100, max_header_bytes=16 * 1024)
-    usual = handshake._usual_key(head)
-    if usual is not None:
-        assert handshake._checked_key(head) == usual
-    elif not more and not missing and method == b"GET":
-        raise AssertionError("this is the usual one")
 
 
 def test_accept_value_of_rfc_6455_section_1_3() -> None:
