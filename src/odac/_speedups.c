@@ -1,13 +1,14 @@
 /* The optional accelerator: the steps that remain Python's own when the way of a message is as short as it can be.
  *
- * Each has a reference that does the same (odac/wire/whole.py, odac/wire/mask.py, odac/wire/usual.py, odac/realtime/writing.py) and is used
- * where this file was not compiled; the same tests run over both.
+ * Each has a reference that does the same and is used where this file was not compiled: odac/wire/whole.py, mask.py, usual.py
+ * and codec.py, odac/realtime/writing.py, odac/lanes/direct.py. The same tests run over both.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
 #include <errno.h>
 #include <stdint.h>
 #include <string.h>
+#include <structmember.h>
 #include <sys/socket.h>
 
 #ifndef MSG_NOSIGNAL
@@ -54,26 +55,30 @@ static PyObject *apply_mask(PyObject *module, PyObject *const *args, Py_ssize_t 
     return result;
 }
 
+/* The payload of one whole text frame, or NULL: with an exception set, or without where the data is anything else. */
+static PyObject *whole_text_of(PyObject *bytes, long limit) {
+    const uint8_t *data = (const uint8_t *)PyBytes_AS_STRING(bytes);
+    Py_ssize_t size = PyBytes_GET_SIZE(bytes);
+    if (size < 6 || data[0] != 0x81) return NULL;
+    Py_ssize_t start = data[1] == 0xFE ? 8 : 6, length = size - start;
+    if (length > limit) return NULL;
+    if (start == 6 ? length > 125 || data[1] != 0x80 + length : length < 126 || (data[2] << 8 | data[3]) != length) return NULL;
+    PyObject *payload = PyBytes_FromStringAndSize(NULL, length);
+    /* What is not ASCII is the parser's, who checks that it is UTF-8. */
+    if (payload != NULL && xor_mask((uint8_t *)PyBytes_AS_STRING(payload), data + start, length, data + start - 4)) Py_CLEAR(payload);
+    return payload;
+}
+
 /* whole_text(data, limit): see odac/wire/whole.py */
 static PyObject *whole_text(PyObject *module, PyObject *const *args, Py_ssize_t count) {
     if (count != 2 || !PyBytes_CheckExact(args[0]) || !PyLong_CheckExact(args[1])) {
         PyErr_SetString(PyExc_TypeError, "whole_text(data: bytes, limit: int)");
         return NULL;
     }
-    const uint8_t *data = (const uint8_t *)PyBytes_AS_STRING(args[0]);
-    Py_ssize_t size = PyBytes_GET_SIZE(args[0]);
     long limit = PyLong_AsLong(args[1]);
-    if (size < 6 || data[0] != 0x81) Py_RETURN_NONE;
-    Py_ssize_t start = data[1] == 0xFE ? 8 : 6, length = size - start;
-    if (length > limit) Py_RETURN_NONE;
-    if (start == 6 ? length > 125 || data[1] != 0x80 + length : length < 126 || (data[2] << 8 | data[3]) != length)
-        Py_RETURN_NONE;
-    PyObject *payload = PyBytes_FromStringAndSize(NULL, length);
-    if (payload == NULL) return NULL;
-    if (xor_mask((uint8_t *)PyBytes_AS_STRING(payload), data + start, length, data + start - 4)) {
-        Py_DECREF(payload); /* not ASCII: the parser checks that it is UTF-8 */
-        Py_RETURN_NONE;
-    }
+    if (limit == -1 && PyErr_Occurred()) return NULL;
+    PyObject *payload = whole_text_of(args[0], limit);
+    if (payload == NULL && !PyErr_Occurred()) Py_RETURN_NONE;
     return payload;
 }
 
@@ -249,8 +254,273 @@ other:
     Py_RETURN_NONE;
 }
 
+/* The two steps below read and write the slots of Odac's own classes where they lie; bind_…() is told the classes. */
+
+static int find_slot(PyObject *type, const char *name, Py_ssize_t *offset) {
+    PyObject *descriptor = PyObject_GetAttrString(type, name);
+    if (descriptor == NULL) return -1;
+    int found = Py_IS_TYPE(descriptor, &PyMemberDescr_Type) && ((PyMemberDescrObject *)descriptor)->d_member->type == T_OBJECT_EX;
+    if (found)
+        *offset = ((PyMemberDescrObject *)descriptor)->d_member->offset;
+    else
+        PyErr_Format(PyExc_TypeError, "%R has no slot %s", type, name);
+    Py_DECREF(descriptor);
+    return found ? 0 : -1;
+}
+
+#define SLOT(object, offset) (*(PyObject **)((char *)(object) + (offset)))
+/* Before any slot of an object is looked at: a subclass has them in the same places, and anything else may have none. */
+#define IS(object, type) ((object) != NULL && PyObject_TypeCheck((object), (type)))
+
+static void put_slot(PyObject *object, Py_ssize_t offset, PyObject *value) {
+    PyObject *before = SLOT(object, offset);
+    SLOT(object, offset) = Py_NewRef(value);
+    Py_XDECREF(before);
+}
+
+/* encode(data): see odac/wire/codec.py */
+
+static struct {
+    PyObject *prepared, *encode_json, *reference, *text, *binary;
+    Py_ssize_t opcode, payload, frame, escaped, frames, as_text;
+} codec;
+
+/* bind_encode(Prepared, encode_json, reference, TEXT, BINARY) */
+static PyObject *bind_encode(PyObject *module, PyObject *args) {
+    PyObject *type, *encode_json, *reference, *text, *binary;
+    if (!PyArg_ParseTuple(args, "O!OOO!O!", &PyType_Type, &type, &encode_json, &reference, &PyLong_Type, &text, &PyLong_Type, &binary))
+        return NULL;
+    if (find_slot(type, "opcode", &codec.opcode) < 0 || find_slot(type, "payload", &codec.payload) < 0 ||
+        find_slot(type, "frame", &codec.frame) < 0 || find_slot(type, "escaped", &codec.escaped) < 0 ||
+        find_slot(type, "_frames", &codec.frames) < 0 || find_slot(type, "_text", &codec.as_text) < 0)
+        return NULL;
+    Py_XSETREF(codec.prepared, Py_NewRef(type));
+    Py_XSETREF(codec.encode_json, Py_NewRef(encode_json));
+    Py_XSETREF(codec.reference, Py_NewRef(reference));
+    Py_XSETREF(codec.text, Py_NewRef(text));
+    Py_XSETREF(codec.binary, Py_NewRef(binary));
+    Py_RETURN_NONE;
+}
+
+static PyObject *encode(PyObject *module, PyObject *data) {
+    PyObject *payload = NULL, *opcode = codec.text;
+    if (codec.prepared == NULL) {
+        PyErr_SetString(PyExc_RuntimeError, "bind_encode() comes first");
+        return NULL;
+    }
+    if (PyUnicode_CheckExact(data))
+        payload = PyUnicode_AsUTF8String(data);
+    else if (PyBytes_CheckExact(data)) {
+        payload = Py_NewRef(data);
+        opcode = codec.binary;
+    } else if (PyDict_CheckExact(data) || PyList_CheckExact(data) || PyLong_CheckExact(data) || PyFloat_CheckExact(data) ||
+               PyTuple_CheckExact(data) || PyBool_Check(data) || data == Py_None)
+        payload = PyObject_CallOneArg(codec.encode_json, data);
+    if (payload == NULL || !PyBytes_CheckExact(payload)) goto other;
+    Py_ssize_t size = PyBytes_GET_SIZE(payload), head = size < 126 ? 2 : 4;
+    const char *content = PyBytes_AS_STRING(payload);
+    if (size > 0xFFFF || (size > 0 && *content == 0x1E)) goto other;
+    PyObject *frame = PyBytes_FromStringAndSize(NULL, head + size), *message = NULL;
+    if (frame == NULL || (message = ((PyTypeObject *)codec.prepared)->tp_alloc((PyTypeObject *)codec.prepared, 0)) == NULL) {
+        Py_XDECREF(frame);
+        Py_DECREF(payload);
+        return NULL;
+    }
+    uint8_t *out = (uint8_t *)PyBytes_AS_STRING(frame);
+    out[0] = 0x80 | (uint8_t)PyLong_AsLong(opcode);
+    out[1] = head == 2 ? (uint8_t)size : 126;
+    if (head == 4) {
+        out[2] = (uint8_t)(size >> 8);
+        out[3] = (uint8_t)size;
+    }
+    memcpy(out + head, content, size);
+    SLOT(message, codec.opcode) = Py_NewRef(opcode);
+    SLOT(message, codec.payload) = payload;
+    SLOT(message, codec.frame) = frame;
+    SLOT(message, codec.escaped) = Py_NewRef(Py_None);
+    SLOT(message, codec.frames) = Py_NewRef(Py_None);
+    SLOT(message, codec.as_text) = Py_NewRef(Py_None);
+    return message;
+other: /* the reference says what is wrong with it, and knows all else */
+    Py_XDECREF(payload);
+    if (PyErr_Occurred()) {
+        if (!PyErr_ExceptionMatches(PyExc_Exception)) return NULL;
+        PyErr_Clear();
+    }
+    return PyObject_CallOneArg(codec.reference, data);
+}
+
+/* DirectLane.data_received(data): see odac/lanes/direct.py */
+
+static struct {
+    PyObject *reference, *decode_text, *decode_json, *sent;
+    PyTypeObject *connection_type, *parser_type, *inbox_type, *policy_type, *rate_type;
+    PyObject *failed, *follow, *uncork, *write_rest; /* names of methods */
+    Py_ssize_t connection, parser, rate, rate_count, lane_fd, max, quick_size;
+    Py_ssize_t alive, corked, is_open, v1, policy, inbox, pending, backlog, touched, fd, decode, quick;
+} lane;
+
+/* bind_receive(DirectLane, Connection, Parser, Inbox, Policy, RateLimit, decode_text, decode_json, SENT)
+ *
+ * Puts the method below in the place of DirectLane's own, which it calls for all but one whole text for one ready listener. */
+static PyMethodDef receive_method;
+
+static PyObject *bind_receive(PyObject *module, PyObject *args) {
+    PyObject *direct, *connection, *parser, *inbox, *policy, *rate, *decode_text, *decode_json, *sent;
+    if (!PyArg_ParseTuple(args, "O!O!O!O!O!O!OOO", &PyType_Type, &direct, &PyType_Type, &connection, &PyType_Type, &parser,
+                          &PyType_Type, &inbox, &PyType_Type, &policy, &PyType_Type, &rate, &decode_text, &decode_json, &sent))
+        return NULL;
+    const struct { PyObject *type; const char *name; Py_ssize_t *offset; } slots[] = {
+        {direct, "_connection", &lane.connection}, {direct, "_parser", &lane.parser}, {direct, "_rate", &lane.rate},
+        {direct, "_rate_count", &lane.rate_count}, {direct, "fd", &lane.lane_fd}, {rate, "max", &lane.max},
+        {parser, "_quick", &lane.quick_size}, {connection, "alive", &lane.alive}, {connection, "corked", &lane.corked},
+        {connection, "is_open", &lane.is_open}, {connection, "v1", &lane.v1}, {connection, "policy", &lane.policy},
+        {connection, "inbox", &lane.inbox}, {connection, "pending", &lane.pending}, {connection, "backlog", &lane.backlog},
+        {connection, "touched", &lane.touched}, {connection, "fd", &lane.fd}, {policy, "decode", &lane.decode},
+        {inbox, "quick", &lane.quick},
+    };
+    for (size_t i = 0; i < sizeof slots / sizeof *slots; i++)
+        if (find_slot(slots[i].type, slots[i].name, slots[i].offset) < 0) return NULL;
+    PyObject *reference = PyObject_GetAttrString(direct, receive_method.ml_name);
+    PyObject *method = PyDescr_NewMethod((PyTypeObject *)direct, &receive_method);
+    if (reference == NULL || method == NULL || PyObject_SetAttrString(direct, receive_method.ml_name, method) < 0) {
+        Py_XDECREF(reference);
+        Py_XDECREF(method);
+        return NULL;
+    }
+    Py_DECREF(method);
+    Py_XSETREF(lane.reference, reference);
+    Py_XSETREF(lane.decode_text, Py_NewRef(decode_text));
+    Py_XSETREF(lane.decode_json, Py_NewRef(decode_json));
+    Py_XSETREF(lane.sent, Py_NewRef(sent));
+    Py_XSETREF(lane.connection_type, (PyTypeObject *)Py_NewRef(connection));
+    Py_XSETREF(lane.parser_type, (PyTypeObject *)Py_NewRef(parser));
+    Py_XSETREF(lane.inbox_type, (PyTypeObject *)Py_NewRef(inbox));
+    Py_XSETREF(lane.policy_type, (PyTypeObject *)Py_NewRef(policy));
+    Py_XSETREF(lane.rate_type, (PyTypeObject *)Py_NewRef(rate));
+    Py_RETURN_NONE;
+}
+
+static int call(PyObject *object, PyObject *name, PyObject *first, PyObject *second) {
+    PyObject *result = PyObject_CallMethodObjArgs(object, name, first, second, NULL);
+    Py_XDECREF(result);
+    return result == NULL ? -1 : 0;
+}
+
+/* What a listener raised goes to the connection's error listeners. */
+static int tell_failure(PyObject *inbox) {
+    PyObject *type, *error, *trace;
+    if (!PyErr_ExceptionMatches(PyExc_Exception)) return -1;
+    PyErr_Fetch(&type, &error, &trace);
+    PyErr_NormalizeException(&type, &error, &trace);
+    if (trace != NULL) PyException_SetTraceback(error, trace);
+    int result = call(inbox, lane.failed, error, NULL);
+    Py_XDECREF(type);
+    Py_XDECREF(error);
+    Py_XDECREF(trace);
+    return result;
+}
+
+/* Outbox.uncork(), for one message that the socket takes whole */
+static int write_pending(PyObject *self, PyObject *connection) {
+    PyObject *pending = SLOT(connection, lane.pending), *number = SLOT(self, lane.lane_fd);
+    if (pending == Py_None) {
+        put_slot(connection, lane.corked, Py_False);
+        return 0;
+    }
+    long fd = PyLong_AsLong(number);
+    if (fd < 0 || SLOT(connection, lane.backlog) != Py_None || !PyList_CheckExact(pending) || PyList_GET_SIZE(pending) != 1 ||
+        !IS(PyList_GET_ITEM(pending, 0), (PyTypeObject *)codec.prepared))
+        return call(connection, lane.uncork, NULL, NULL);
+    PyObject *frame = Py_NewRef(SLOT(PyList_GET_ITEM(pending, 0), codec.frame));
+    put_slot(connection, lane.corked, Py_False);
+    put_slot(connection, lane.pending, Py_None);
+    Py_ssize_t size = PyBytes_GET_SIZE(frame), sent = taken((int)fd, PyBytes_AS_STRING(frame), size);
+    int result = 0;
+    if (sent != size) {
+        PyObject *view = PyMemoryView_FromObject(frame), *rest = view == NULL ? NULL : PySequence_GetSlice(view, sent, size);
+        result = rest == NULL ? -1 : call(self, lane.write_rest, rest, NULL);
+        Py_XDECREF(rest);
+        Py_XDECREF(view);
+    }
+    Py_DECREF(frame);
+    if (SLOT(connection, lane.touched) != Py_True && SLOT(connection, lane.backlog) == Py_None && SLOT(connection, lane.is_open) == Py_True)
+        put_slot(connection, lane.fd, SLOT(self, lane.lane_fd));
+    return result;
+}
+
+static PyObject *data_received(PyObject *self, PyObject *data) {
+    PyObject *connection = SLOT(self, lane.connection), *payload = NULL, *value = NULL;
+    if (!PyBytes_CheckExact(data) || !IS(connection, lane.connection_type) || SLOT(connection, lane.is_open) != Py_True) goto other;
+    PyObject *inbox = SLOT(connection, lane.inbox), *policy = SLOT(connection, lane.policy), *parser = SLOT(self, lane.parser);
+    if (!IS(inbox, lane.inbox_type) || !IS(policy, lane.policy_type) || !IS(parser, lane.parser_type)) goto other;
+    PyObject *listener = SLOT(inbox, lane.quick), *rate = SLOT(self, lane.rate);
+    if (listener == NULL || listener == Py_None) goto other;
+    long number = 0;
+    if (rate != Py_None) { /* the first of a window, and those past its limit, look at the clock */
+        if (!IS(rate, lane.rate_type)) goto other;
+        number = PyLong_AsLong(SLOT(self, lane.rate_count)) + 1;
+        if (number == 1 || number > PyLong_AsLong(SLOT(rate, lane.max))) goto other;
+    }
+    payload = whole_text_of(data, PyLong_AsLong(SLOT(parser, lane.quick_size)));
+    if (payload == NULL) goto other;
+    const char *text = PyBytes_AS_STRING(payload);
+    if (*text == 0x1E && SLOT(connection, lane.v1) == Py_True) goto other;
+    PyObject *decode = SLOT(policy, lane.decode);
+    if (decode == lane.decode_text && *text != 0 && strchr("{[\"-0123456789", *text) != NULL) decode = lane.decode_json;
+    value = PyObject_CallOneArg(decode, payload);
+    if (value == NULL) goto other; /* not JSON, or not what the route takes */
+    Py_DECREF(payload);
+    if (rate != Py_None) {
+        PyObject *counted = PyLong_FromLong(number);
+        if (counted == NULL) {
+            Py_DECREF(value);
+            return NULL;
+        }
+        put_slot(self, lane.rate_count, counted);
+        Py_DECREF(counted);
+    }
+    Py_INCREF(connection);
+    Py_INCREF(inbox);
+    Py_INCREF(listener);
+    put_slot(connection, lane.alive, Py_True);
+    put_slot(connection, lane.corked, Py_True);
+    PyObject *result = PyObject_CallOneArg(listener, value);
+    int failed = 0;
+    if (result == NULL)
+        failed = tell_failure(inbox);
+    else if (result != Py_None && result != lane.sent)
+        failed = call(inbox, lane.follow, result, value);
+    Py_XDECREF(result);
+    Py_DECREF(listener);
+    Py_DECREF(inbox);
+    Py_DECREF(value);
+    if (failed < 0) { /* an exception that is nobody's here: what was sent before it goes out all the same */
+        PyObject *type, *error, *trace;
+        PyErr_Fetch(&type, &error, &trace);
+        if (write_pending(self, connection) < 0) PyErr_WriteUnraisable(self);
+        PyErr_Restore(type, error, trace);
+    } else
+        failed = write_pending(self, connection);
+    Py_DECREF(connection);
+    if (failed < 0) return NULL;
+    Py_RETURN_NONE;
+other:
+    Py_XDECREF(payload);
+    if (PyErr_Occurred()) {
+        if (!PyErr_ExceptionMatches(PyExc_Exception)) return NULL;
+        PyErr_Clear();
+    }
+    return PyObject_CallFunctionObjArgs(lane.reference, self, data, NULL);
+}
+
+static PyMethodDef receive_method = {"data_received", data_received, METH_O, "See :meth:`asyncio.Protocol.data_received`."};
+
 static PyMethodDef methods[] = {
     {"apply_mask", (PyCFunction)(void (*)(void))apply_mask, METH_FASTCALL, NULL},
+    {"bind_encode", bind_encode, METH_VARARGS, NULL},
+    {"bind_receive", bind_receive, METH_VARARGS, NULL},
+    {"encode", encode, METH_O, NULL},
     {"usual_request", (PyCFunction)(void (*)(void))usual_request, METH_FASTCALL, NULL},
     {"whole_text", (PyCFunction)(void (*)(void))whole_text, METH_FASTCALL, NULL},
     {"write", (PyCFunction)(void (*)(void))write_, METH_FASTCALL, NULL},
@@ -262,5 +532,10 @@ static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_speedups", NULL, -1
 PyMODINIT_FUNC PyInit__speedups(void) {
     fill_kinds();
     fd_name = PyUnicode_InternFromString("fd");
-    return fd_name == NULL ? NULL : PyModule_Create(&module);
+    lane.failed = PyUnicode_InternFromString("failed");
+    lane.follow = PyUnicode_InternFromString("follow");
+    lane.uncork = PyUnicode_InternFromString("uncork");
+    lane.write_rest = PyUnicode_InternFromString("write_rest");
+    if (fd_name == NULL || lane.failed == NULL || lane.follow == NULL || lane.uncork == NULL || lane.write_rest == NULL) return NULL;
+    return PyModule_Create(&module);
 }

@@ -1,6 +1,19 @@
 from collections.abc import Iterable
 from typing import Any
 
+def bind_encode(prepared: type, encode_json: Any, reference: Any, text: int, binary: int) -> None: ...
+def bind_receive(
+    direct_lane: type,
+    connection: type,
+    parser: type,
+    inbox: type,
+    policy: type,
+    rate_limit: type,
+    decode_text: Any,
+    decode_json: Any,
+    sent: object,
+) -> None: ...
+def encode(data: object) -> Any: ...
 def usual_request(
     data: bytes, max_headers: int, max_header_bytes: int, max_list: int
 ) -> tuple[bytes, list[tuple[bytes, bytes]], bytes, int] | None: ...

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import socket as sockets
 from socket import AF_INET, AF_INET6, IPPROTO_TCP
 from time import monotonic
@@ -11,17 +12,21 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from odac.close_codes import CloseCode
 from odac.config import RateLimit
 from odac.errors import ProtocolError
+from odac.realtime.connection import Connection
+from odac.realtime.inbox import Inbox
+from odac.realtime.outbox import SENT
+from odac.realtime.policy import Policy
 from odac.realtime.writing import write
+from odac.wire.codec import decode_json, decode_text
 from odac.wire.frames import BINARY, CLOSE, EMPTY_CLOSE, PING, PONG, TEXT, encode_close, fit_reason, parse_close
 from odac.wire.message import Prepared
 from odac.wire.parser import Parser
 
 if TYPE_CHECKING:
     from odac.config import Limits
-    from odac.realtime.connection import Connection
     from odac.wire.deflate import Negotiated
 
-__all__ = ["DirectLane"]
+__all__ = ["DirectLane", "reference_data_received"]
 
 _AT_ONCE: Final = 256 * 1024
 """Bytes above which pieces are not joined for one write: copying them would cost more than the call saved."""
@@ -295,3 +300,13 @@ class DirectLane(asyncio.Protocol):
     def shutdown(self) -> None:
         """The server stops (uvicorn calls this)."""
         self._connection.drain()
+
+
+reference_data_received = DirectLane.data_received
+if not TYPE_CHECKING and os.environ.get("ODAC_SPEEDUPS") != "0":
+    try:
+        from odac._speedups import bind_receive
+    except ImportError:
+        pass  # not compiled here: the method above is as right, and slower
+    else:
+        bind_receive(DirectLane, Connection, Parser, Inbox, Policy, RateLimit, decode_text, decode_json, SENT)

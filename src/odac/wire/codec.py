@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
 import re
 from collections.abc import Callable
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
@@ -13,10 +14,10 @@ from odac.errors import InvalidMessage
 from odac.wire.frames import BINARY, TEXT
 from odac.wire.message import Prepared
 
-__all__ = ["decode_text", "encode", "encode_binary", "make_decoder"]
+__all__ = ["decode_json", "decode_text", "encode", "encode_binary", "make_decoder", "reference_encode"]
 
-_encode_json: Final = msgspec.json.Encoder().encode
-_decode_json: Final = msgspec.json.Decoder().decode
+encode_json: Final = msgspec.json.Encoder().encode
+decode_json: Final = msgspec.json.Decoder().decode
 
 _JSON: Final = frozenset({dict, list, tuple, int, float, bool, type(None)})
 """Types that go straight to the JSON encoder; any other is first asked whether it is bytes-like."""
@@ -27,7 +28,7 @@ _WORD_STARTS: Final = frozenset(b"tfn")
 _SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
 
 
-def encode(data: object) -> Prepared:
+def reference_encode(data: object) -> Prepared:
     """Make a message of anything that can be sent.
 
     Args:
@@ -48,7 +49,7 @@ def encode(data: object) -> Prepared:
         return Prepared(BINARY, data)  # type: ignore[arg-type]
     if kind not in _JSON:
         if isinstance(data, str):
-            return encode(str.__str__(data))  # the text itself: str() of an enum would be its name
+            return reference_encode(str.__str__(data))  # the text itself: str() of an enum would be its name
         try:
             view = memoryview(data)  # type: ignore[arg-type]
         except TypeError:
@@ -56,9 +57,19 @@ def encode(data: object) -> Prepared:
         else:
             return Prepared(BINARY, view.tobytes())
     try:
-        return Prepared(TEXT, _encode_json(data))
+        return Prepared(TEXT, encode_json(data))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
         raise _cannot_send(data, error) from None
+
+
+encode = reference_encode
+if not TYPE_CHECKING and os.environ.get("ODAC_SPEEDUPS") != "0":
+    try:
+        from odac._speedups import bind_encode, encode
+    except ImportError:
+        pass  # not compiled here: the function above is as right, and slower
+    else:
+        bind_encode(Prepared, encode_json, reference_encode, TEXT, BINARY)
 
 
 def _cannot_send(data: object, error: Exception) -> TypeError:
@@ -103,7 +114,7 @@ def decode_text(payload: bytes) -> object:
     first = payload[0]
     if first in _MAYBE_JSON:
         try:
-            return _decode_json(payload)
+            return decode_json(payload)
         except msgspec.ValidationError as error:
             raise InvalidMessage(f"JSON that cannot be read: {error}") from None
         except msgspec.DecodeError:

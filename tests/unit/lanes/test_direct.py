@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import socket
 import struct
@@ -92,9 +93,11 @@ class FakeTransport:
 class Site:
     """One connection on a direct lane."""
 
-    def __init__(self, *, tls: bool = False, v1: bool = False, **limits: Any) -> None:
+    def __init__(
+        self, *, tls: bool = False, v1: bool = False, loop: asyncio.AbstractEventLoop | None = None, **limits: Any
+    ) -> None:
         self.limits = Limits(**limits)
-        self.room = Room(self.limits)
+        self.room = Room(self.limits, loop)
         self.transport = FakeTransport(tls=tls)
         self.peers: set[Any] = set()
         self.lane = DirectLane(cast(Any, self.transport), self.limits, None, self.peers)

@@ -1,16 +1,22 @@
 from __future__ import annotations
 
 import array
+import contextlib
 import datetime
+import gc
 import mmap
+import sys
 import uuid
 from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import msgspec
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from odac.errors import InvalidMessage
+from odac.wire import codec
 from odac.wire.codec import decode_text, encode, encode_binary, make_decoder
 from odac.wire.frames import BINARY, TEXT
 
@@ -294,3 +300,51 @@ def test_a_type_that_cannot_be_decoded_is_found_at_once() -> None:
 
     with pytest.raises(TypeError):
         make_decoder(dict[Plain, int] | list[Plain] | dict[int, Plain])
+
+
+@given(
+    st.recursive(
+        st.none() | st.booleans() | st.integers() | st.floats() | st.text() | st.binary() | st.dates(),
+        lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(), inner, max_size=3) | st.tuples(inner),
+        max_leaves=8,
+    )
+    | st.sampled_from(
+        ["", "x" * 125, "x" * 126, "x" * 65_535, "x" * 65_536, b"x" * 65_536, "\x1e", "\ud800", [object()]]
+    )
+    | st.sampled_from(
+        [Text("t"), Bytes(b"b"), bytearray(b"a"), memoryview(b"m"), {1, 2}, Point(1, 2), {"a": {3: object()}}]
+    )
+)
+def test_the_compiled_function_and_its_reference_make_the_same(data: object) -> None:
+    if codec.encode is codec.reference_encode:
+        pytest.skip("not compiled here: no C compiler, or ODAC_SPEEDUPS=0")
+
+    def outcome(encode: Any) -> object:
+        try:
+            message = encode(data)
+        except TypeError as error:
+            return str(error)
+        escaped = message.escaped
+        return (
+            *(message.opcode, message.payload, message.frame, type(message)),
+            *(escaped and escaped.frame, message.is_text and message.text, message.compressed(15)),
+        )
+
+    assert outcome(codec.encode) == outcome(codec.reference_encode)
+
+
+def test_nothing_is_kept_of_what_was_encoded() -> None:
+    values: list[object] = ["text", b"bytes", {"a": [1, None]}, "\x1e", "x" * 70_000]
+
+    def many() -> int:
+        for _ in range(2000):
+            for value in values:
+                codec.encode(value)
+            with contextlib.suppress(TypeError):
+                codec.encode("\ud800")
+        gc.collect()
+        return sys.getallocatedblocks()
+
+    many()
+    before = many()
+    assert many() - before < 100  # of 12,000 messages

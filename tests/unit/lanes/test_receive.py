@@ -1,0 +1,304 @@
+"""What one whole text for one listener does: the compiled method and its reference do the same."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import os
+import sys
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from odac.config import RateLimit
+from odac.lanes.direct import DirectLane, reference_data_received
+from odac.wire.frames import BINARY, CLOSE, PING, TEXT, encode_masked_frame
+from tests.unit.lanes.test_direct import Site
+from tests.unit.realtime.realtime_fakes import close_code, run
+
+compiled_data_received = DirectLane.data_received
+COMPILED = compiled_data_received is not reference_data_received
+
+
+@pytest.fixture(params=["reference", "compiled"])
+def receive(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Lanes take what comes in by this method."""
+    if request.param == "reference":
+        monkeypatch.setattr(DirectLane, "data_received", reference_data_received)
+    elif not COMPILED:
+        pytest.skip("not compiled here: no C compiler, or ODAC_SPEEDUPS=0")
+
+
+@pytest.fixture
+def make(receive: None) -> Iterator[Callable[..., Site]]:
+    made: list[Site] = []
+
+    def make(**options: Any) -> Site:
+        made.append(Site(**options))
+        return made[-1]
+
+    yield make
+    for site in made:
+        site.close()
+
+
+@pytest.fixture
+def site(make: Callable[..., Site]) -> Site:
+    return make()
+
+
+def test_an_answer_leaves_at_once(site: Site) -> None:
+    site.connection.on("message", site.connection.send)
+    site.arrives((TEXT, b'{"a": [1, null]}'))
+    assert site.read() == [(TEXT, b'{"a":[1,null]}')]
+    assert site.connection.alive
+    assert not site.connection.corked
+    assert site.connection.fd == site.lane.fd >= 0
+
+
+@pytest.mark.parametrize(
+    ("payload", "value"),
+    [(b"", ""), (b"1", 1), (b'"x"', "x"), (b"[]", []), (b"{", "{"), (b"true", True), (b"x", "x"), ("é".encode(), "é")],
+)
+def test_what_the_listener_gets(site: Site, payload: bytes, value: object) -> None:
+    got: list[object] = []
+    site.connection.on("message", got.append)
+    site.arrives((TEXT, payload))
+    assert got == [value]
+
+
+def test_what_a_listener_raises_goes_to_the_error_listeners(site: Site) -> None:
+    failures: list[Exception] = []
+
+    def fail(data: object) -> None:
+        site.connection.send("before")
+        raise ValueError(data)
+
+    site.connection.on("message", fail)
+    site.connection.on("error", failures.append)
+    site.arrives((TEXT, b"1"))
+    assert [(type(each), each.args) for each in failures] == [(ValueError, (1,))]
+    trace = failures[0].__traceback__
+    while trace is not None and trace.tb_next is not None:
+        trace = trace.tb_next
+    assert trace is not None
+    assert trace.tb_frame.f_code.co_name == "fail"
+    assert site.read() == [(TEXT, b"before")]
+    assert site.connection.is_open
+
+
+def test_with_no_error_listener_the_connection_is_closed_with_1011(site: Site) -> None:
+    def fail(data: object) -> None:
+        raise ValueError
+
+    site.connection.on("message", fail)
+    site.arrives((TEXT, b"1"))
+    assert close_code(site.read()[-1]) == 1011
+
+
+def test_what_is_no_error_is_nobodys_here_and_what_was_sent_before_goes_out(site: Site) -> None:
+    def leave(data: object) -> None:
+        site.connection.send("before")
+        raise KeyboardInterrupt
+
+    site.connection.on("message", leave)
+    with pytest.raises(KeyboardInterrupt):
+        site.arrives((TEXT, b"1"))
+    assert site.read() == [(TEXT, b"before")]
+    assert not site.connection.corked
+
+
+def test_an_asynchronous_listener_is_followed(make: Callable[..., Site]) -> None:
+    async def main() -> None:
+        site = make(loop=asyncio.get_running_loop())
+        got: list[object] = []
+
+        async def listener(data: object) -> None:
+            await asyncio.sleep(0)
+            got.append(data)
+
+        site.connection.on("message", listener)
+        site.arrives((TEXT, b"1"))
+        site.arrives((TEXT, b"2"))
+        while len(got) < 2:
+            await asyncio.sleep(0)
+        assert got == [1, 2]
+
+    run(main())
+
+
+def test_what_the_socket_does_not_take_waits_in_the_transport(site: Site) -> None:
+    large = "x" * 60_000
+
+    def answer(data: object) -> None:
+        site.connection.send(large)
+
+    site.connection.on("message", answer)
+    for _ in range(8):
+        site.arrives((TEXT, b"1"))
+    assert site.transport.held or site.connection.backlog is not None
+    assert site.read() == [(TEXT, large.encode())] * 8
+
+
+def test_the_window_of_the_rate_limit(make: Callable[..., Site]) -> None:
+    site = make(rate_limit=RateLimit(3, 1000))
+    got: list[object] = []
+    site.connection.on("message", got.append)
+    for _ in range(4):
+        site.arrives((TEXT, b"1"))
+    assert got == [1, 1, 1]
+    assert close_code(site.read()[-1]) == 1008
+
+
+def test_a_listener_that_closes(site: Site) -> None:
+    def leave(data: object) -> None:
+        site.connection.send("bye")
+        site.connection.close(4000)
+        site.connection.send("too late")
+
+    site.connection.on("message", leave)
+    site.arrives((TEXT, b"1"))
+    site.arrives((TEXT, b"2"))
+    frames = site.read()
+    assert frames[0] == (TEXT, b"bye")
+    assert close_code(frames[-1]) == 4000
+    assert len(frames) == 2
+
+
+@pytest.mark.parametrize("v1", [False, True])
+def test_control_messages_are_no_messages(make: Callable[..., Site], v1: bool) -> None:
+    site = make(v1=v1)
+    got: list[object] = []
+    site.connection.on("message", got.append)
+    site.arrives((TEXT, b'\x1e["ping"]'))
+    site.arrives((TEXT, b"\x1e\x1ex"))
+    assert got == (["\x1ex"] if v1 else ['\x1e["ping"]', "\x1e\x1ex"])
+
+
+def test_room_messages_of_the_same_turn_stand_in_front(site: Site) -> None:
+    site.connection.join("a")
+
+    def answer(data: object) -> None:
+        site.connection.to("a").send("to the room")
+        site.connection.send("to me")
+
+    site.connection.on("message", answer)
+    site.arrives((TEXT, b"1"))
+    site.room.hub.delivery.flush()
+    assert site.read() == [(TEXT, b"to the room"), (TEXT, b"to me")]
+
+
+def test_a_listener_that_is_replaced_while_it_runs(site: Site) -> None:
+    got: list[object] = []
+
+    def first(data: object) -> None:
+        site.connection.off("message")
+        site.connection.on("message", got.append)
+
+    site.connection.on("message", first)
+    site.arrives((TEXT, b"1"))
+    site.arrives((TEXT, b"2"))
+    assert got == [2]
+
+
+CHUNKS = st.lists(
+    st.tuples(
+        st.sampled_from([TEXT] * 5 + [BINARY, PING, CLOSE]),
+        st.sampled_from([b"", b"1", b'{"a":1}', b"[", b"null", b"text", "é".encode(), b"\xff", b"\x1e[]", b"x" * 200]),
+    ),
+    max_size=6,
+)
+
+
+@pytest.mark.skipif(not COMPILED, reason="not compiled here: no C compiler, or ODAC_SPEEDUPS=0")
+@given(CHUNKS, st.booleans(), st.booleans(), st.sampled_from(["echo", "fail", "two", "none", "to the room", "leave"]))
+def test_whatever_comes_both_do_the_same(
+    chunks: list[tuple[int, bytes]], together: bool, v1: bool, listener: str
+) -> None:
+    def outcome(method: Callable[[DirectLane, bytes], None]) -> object:
+        site = Site(v1=v1, rate_limit=RateLimit(4, 1000))
+        seen: list[object] = []
+        connection = site.connection
+        connection.join("a")
+
+        def listen(data: object) -> object:
+            seen.append(data)
+            if listener == "fail":
+                raise ValueError(data)
+            if listener == "leave":
+                connection.close(4001, "enough")
+            if listener == "to the room":
+                connection.to("a").send(data)
+                return None
+            return connection.send(data)
+
+        if listener != "none":
+            connection.on("message", listen)
+        if listener == "two":
+            connection.on("message", seen.append)
+        connection.on("close", lambda code, reason: seen.append((code, reason)))
+        try:
+            frames = [encode_masked_frame(opcode, payload[:125], b"mask") for opcode, payload in chunks]
+            for data in [b"".join(frames)] if together else frames:
+                method(site.lane, data)
+            site.room.hub.delivery.flush()
+            state = connection.is_open, connection.corked, connection.fd >= 0, connection.alive, connection.pending
+            return seen, site.read(), state, site.lane._rate_count, site.transport.closing
+        finally:
+            site.close()
+
+    compiled: Any = compiled_data_received
+    assert outcome(compiled) == outcome(reference_data_received)
+
+
+@pytest.mark.skipif(not COMPILED, reason="not compiled here: no C compiler, or ODAC_SPEEDUPS=0")
+def test_nothing_is_kept_of_messages_that_have_gone() -> None:
+    site = Site(rate_limit=RateLimit(1 << 40, 1000))
+    site.transport.socket.close()
+    null = os.open(os.devnull, os.O_WRONLY)
+    site.lane._fileno = site.lane._socket = site.lane.fd = site.connection.fd = null
+    listeners: list[Callable[[object], object]] = [site.connection.send, lambda data: None, lambda data: [][1]]
+    chunks = [encode_masked_frame(TEXT, each, b"mask") for each in (b'{"a":[1,"x"]}', b"[", b"text", "é".encode())]
+    site.connection.on("error", lambda: None)
+    try:
+        for listener in listeners:
+            site.connection.off("message")
+            site.connection.on("message", listener)
+
+            def many() -> int:
+                for _ in range(2000):
+                    for chunk in chunks:
+                        site.lane.data_received(chunk)
+                gc.collect()
+                return sys.getallocatedblocks()
+
+            many()
+            before = many()
+            assert many() - before < 100  # of 8,000 messages
+    finally:
+        os.close(null)
+        site.transport.far.close()
+
+
+@pytest.mark.skipif(not COMPILED, reason="not compiled here: no C compiler, or ODAC_SPEEDUPS=0")
+def test_other_classes_are_not_looked_into() -> None:
+    class Other:
+        alive = corked = False
+        is_open = True
+
+        def uncork(self) -> None: ...
+
+        def receive_text(self, payload: bytes) -> None:
+            got.append(payload)
+
+    got: list[bytes] = []
+    site = Site()
+    site.lane._connection = Other()  # type: ignore[assignment]
+    site.lane.data_received(encode_masked_frame(TEXT, b"1", b"mask"))
+    assert got == [b"1"]
+    with pytest.raises(TypeError):
+        compiled_data_received(Other(), b"1")  # type: ignore[arg-type]
+    site.close()
