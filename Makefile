@@ -16,15 +16,18 @@ ARGS ?=
 
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 
+# What an installation is made of besides Python files, which it uses where they lie.
+PACKAGED := pyproject.toml hatch_build.py src/odac/_speedups.c
+
 # Each stamp stands for one set of packages, so that a second run installs nothing.
 $(VENV)/.created:
 	@python=$$(scripts/find_python) && echo "Creating $(VENV) with $$python" && "$$python" -m venv $(VENV) && touch $@
 
-$(VENV)/.run: $(VENV)/.created pyproject.toml
+$(VENV)/.run: $(VENV)/.created $(PACKAGED)
 	@echo "Installing Odac into $(VENV)"
 	@$(PIP) --editable . && touch $@
 
-$(VENV)/.test: $(VENV)/.created pyproject.toml
+$(VENV)/.test: $(VENV)/.created $(PACKAGED)
 	@echo "Installing Odac and what its tests use into $(VENV)"
 	@$(PIP) --editable '.[all,test]' && touch $@ $(VENV)/.run
 
