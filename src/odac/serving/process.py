@@ -24,6 +24,7 @@ from odac.serving.http import HttpProtocol, Reception
 from odac.serving.lifespan import QuietLifespan, why_it_failed
 from odac.serving.listener import BACKLOG
 from odac.serving.loading import Found
+from odac.serving.memory import keep_freed_pages
 from odac.serving.options import CannotStart, ServeOptions
 
 if TYPE_CHECKING:
@@ -278,6 +279,7 @@ def serve(
         OdacError: the app cannot start.
     """
     _use_all_files()
+    keep_freed_pages()
     limits = apps[0].app.limits if apps else Limits()
     config = uvicorn.Config(
         app,

@@ -1,0 +1,38 @@
+"""Let malloc keep the pages of large messages.
+
+glibc gives every freed block from 128 KiB on back to the kernel, and the end of the heap likewise, to fetch fresh pages for
+the next message: at 1 MiB, three quarters of an echo's time. Other allocators have no such setting, or no such habit.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Final
+
+__all__ = ["keep_freed_pages"]
+
+# mallopt(3), and the numbers of <malloc.h>
+_TRIM_THRESHOLD: Final = -1
+_MMAP_THRESHOLD: Final = -3
+
+_KEPT: Final = 8 * 1024 * 1024
+"""Bytes at the end of the heap that stay with the process: a few messages of ``max_payload`` at its default."""
+_FROM_HEAP: Final = 4 * 1024 * 1024
+"""Bytes of the largest block that comes from the heap; what is larger has pages of its own, as before."""
+
+
+def keep_freed_pages() -> bool:
+    """Set both for this process, unless its environment says something of its own about malloc.
+
+    Returns:
+        whether this C library took it.
+    """
+    if any(name.startswith("MALLOC_") for name in os.environ) or "malloc" in os.environ.get("GLIBC_TUNABLES", ""):
+        return False
+    try:
+        from ctypes import CDLL
+
+        mallopt = CDLL(None).mallopt
+    except (ImportError, OSError, TypeError, AttributeError):  # musl, macOS, Windows
+        return False
+    return bool(mallopt(_MMAP_THRESHOLD, _FROM_HEAP)) and bool(mallopt(_TRIM_THRESHOLD, _KEPT))
