@@ -6,6 +6,8 @@ import signal
 
 import pytest
 
+from odac import notices
+
 
 def pytest_configure() -> None:
     """A shell starts what it puts in the background deaf to Ctrl-C, and the programs under test would inherit that."""
@@ -18,3 +20,9 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     unstable = sorted({item.nodeid.partition("[")[0] for item in items if " at 0x" in item.nodeid})
     if unstable:
         raise pytest.UsageError(f"names that change with each run; give them ids=stable (tests/ids.py): {unstable}")
+
+
+@pytest.fixture(autouse=True)
+def afresh() -> None:
+    """Each test sees its own warnings and counts, whatever those before it made of them."""
+    notices._start_afresh()

@@ -15,7 +15,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "odac"
 
 # Each layer may import itself and the layers before it.
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "config", "close_codes", "_speedups"}),
+    frozenset({"errors", "config", "close_codes", "notices", "_speedups"}),
     frozenset({"wire"}),
     frozenset({"realtime"}),
     frozenset({"routing", "security", "brokers", "lanes", "http", "request", "context", "lifespan"}),

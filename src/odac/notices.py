@@ -1,0 +1,96 @@
+"""Warnings about what clients do, at a rate that no client can raise; and how often each limit was met.
+
+Whoever can reach the port can break a rule as often as they like. So of each kind of warning a process writes at most
+:data:`LINES` a minute. The rest is counted, and the next line of its kind says how many there were.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+from dataclasses import fields
+from time import monotonic
+from typing import Final
+
+from odac.config import Limits
+
+__all__ = ["LINES", "WINDOW", "limit_hits", "limit_met", "warn"]
+
+logger = logging.getLogger("odac")
+
+LINES: Final = 10
+"""Lines of one kind within :data:`WINDOW`: enough to see who and where, too few to fill a disk."""
+
+WINDOW: Final = 60.0
+"""Seconds."""
+
+
+class _Kind:
+    __slots__ = ("held_back", "lines", "since")
+
+    def __init__(self, now: float) -> None:
+        self.since = now
+        self.lines = 0
+        self.held_back = 0
+
+
+_kinds: dict[str, _Kind] = {}
+_hits: dict[str, int] = {field.name: 0 for field in fields(Limits)}
+_lock: Final = threading.Lock()  # one process may run apps in several threads
+
+
+def warn(kind: str, message: str, *arguments: object) -> None:
+    """Write a warning to the logger ``odac``, unless enough of its kind have been written within the minute.
+
+    Args:
+        kind: what it is about: one of a few names in the code, never a client's words.
+        message: as for :func:`logging.warning`.
+        arguments: of the message.
+    """
+    _say(kind, message, arguments)
+
+
+def limit_met(limit: str, message: str, *arguments: object) -> None:
+    """A client has met a limit: count it, and warn about it.
+
+    Args:
+        limit: the field of :class:`~odac.config.Limits`.
+        message: names the setting that would change it.
+        arguments: of the message.
+    """
+    with _lock:
+        _hits[limit] += 1
+    _say(limit, message, arguments)
+
+
+def limit_hits() -> dict[str, int]:
+    """How often each limit was met in this process, by the name of its field."""
+    with _lock:
+        return _hits.copy()
+
+
+def _say(kind: str, message: str, arguments: tuple[object, ...]) -> None:
+    now = monotonic()
+    with _lock:
+        known = _kinds.get(kind)
+        if known is None:
+            known = _kinds[kind] = _Kind(now)
+        elif now - known.since >= WINDOW:
+            known.since, known.lines = now, 0
+        known.lines += 1
+        if known.lines > LINES:
+            known.held_back += 1
+            return
+        missing, known.held_back = known.held_back, 0
+    if missing:
+        message, arguments = message + " [%d more like this were not logged]", (*arguments, missing)
+    elif known.lines == LINES:
+        message, arguments = message + " [more like this within %g s are only counted]", (*arguments, WINDOW)
+    logger.warning(message, *arguments, stacklevel=3)
+
+
+def _start_afresh() -> None:
+    """Forget what has been said and counted; for tests."""
+    with _lock:
+        _kinds.clear()
+        _hits.update(dict.fromkeys(_hits, 0))
