@@ -24,6 +24,8 @@ from tests.integration.running import DEADLINE, Running, until
 HANDSHAKE_TIMEOUT = 2.0
 
 APP = f"""
+import gc
+
 from odac import Limits, Odac
 
 async def page(scope, receive, send):
@@ -46,6 +48,10 @@ app = Odac(http=page, limits=Limits(handshake_timeout={HANDSHAKE_TIMEOUT}, max_h
 @app.route.ws("/echo", token=False)
 def echo(odac):
     odac.ws.on("message", odac.ws.send)
+
+@app.route.ws("/spared", token=False)
+def spared(odac):
+    odac.ws.send(gc.get_freeze_count())
 
 @app.route.ws("/whoami", token=False)
 def whoami(odac):
@@ -423,6 +429,11 @@ def test_proxy_headers(tmp_path: Path, arguments: tuple[str, ...], ip: str, sche
         connect(f"ws{running.url.removeprefix('http')}/whoami", additional_headers=headers) as client,
     ):
         assert json.loads(client.recv(DEADLINE)) == {"ip": ip, "scheme": scheme}
+
+
+def test_what_lives_as_long_as_the_process_is_not_collected_again(running: Running) -> None:
+    with running.connect("/spared") as client:
+        assert int(client.recv(DEADLINE)) > 10_000
 
 
 @pytest.mark.parametrize("workers", ["1", "2"])

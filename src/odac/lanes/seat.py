@@ -281,8 +281,9 @@ class WebSocketProtocol(asyncio.Protocol):
     def _response(
         self, subprotocol: str | None, extensions: str | None, headers: Sequence[tuple[bytes, bytes]]
     ) -> bytes:
-        own = [header for header in self.default_headers if header[0] != b"date"]
-        return response_101(accept_value(self._key), subprotocol, extensions, [*own, *headers] if own else headers)
+        if self.default_headers:
+            headers = [*(header for header in self.default_headers if header[0] != b"date"), *headers]
+        return response_101(accept_value(self._key), subprotocol, extensions, headers)
 
     def respond(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
         """Answer with an HTTP status, and end."""

@@ -24,7 +24,7 @@ from odac.serving.http import HttpProtocol, Reception
 from odac.serving.lifespan import QuietLifespan, why_it_failed
 from odac.serving.listener import BACKLOG
 from odac.serving.loading import Found
-from odac.serving.memory import keep_freed_pages
+from odac.serving.memory import keep_freed_pages, spare_what_stays
 from odac.serving.options import CannotStart, ServeOptions
 
 if TYPE_CHECKING:
@@ -134,6 +134,7 @@ class Server(uvicorn.Server):
         await self.lifespan.startup()
         if self.lifespan.should_exit:
             raise CannotStart(why_it_failed(self.lifespan.reason))
+        spare_what_stays()
         loop = asyncio.get_running_loop()
         config = self.config
 

@@ -35,6 +35,7 @@ TOKEN_PREFIX: Final = "odac-token-"  # noqa: S105 - a prefix, not a secret
 _SWITCHING: Final = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
 )
+_SPOKEN: Final = b"Sec-WebSocket-Protocol: %s\r\n" % SUBPROTOCOL.encode()
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _TARGET: Final = re.compile(rb"[\x21-\x7e]+")
@@ -287,7 +288,9 @@ def response_101(
         ValueError: a header holds a line break or NUL, or its name is not a token.
     """
     lines = [_SWITCHING, accept, b"\r\n"]
-    if subprotocol is not None:
+    if subprotocol == SUBPROTOCOL:
+        lines.append(_SPOKEN)
+    elif subprotocol is not None:
         lines.append(_header_line("Sec-WebSocket-Protocol", subprotocol))
     if extensions is not None:
         lines.append(_header_line("Sec-WebSocket-Extensions", extensions))

@@ -43,3 +43,23 @@ def test_large_messages_fetch_no_fresh_pages() -> None:
 )
 def test_the_environment_has_the_last_word(environment: dict[str, str]) -> None:
     assert run(**environment)[1] is False
+
+
+def test_what_exists_is_left_out_of_collections() -> None:
+    program = """
+import gc
+from odac.serving.memory import spare_what_stays
+
+class Node: pass
+kept = Node(); kept.itself = kept
+gone = Node(); gone.itself = gone
+del gone
+spare_what_stays()
+found = {id(each) for each in gc.get_objects()}
+print(gc.get_freeze_count() > 1000, id(kept) in found, any(isinstance(each, Node) for each in gc.get_objects()))
+later = Node(); later.itself = later
+del later
+print(gc.collect())
+"""
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, check=True, text=True)
+    assert done.stdout.split() == ["True", "False", "False", "1"]
