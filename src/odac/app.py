@@ -19,6 +19,7 @@ from odac.http.publish import Publication
 from odac.lanes.asgi import AsgiDoorway
 from odac.lanes.base import LANE_EXTENSION
 from odac.lifespan import Lifespan
+from odac.notices import limit_hits
 from odac.realtime.audience import Audience, session_of, session_room
 from odac.realtime.eager import in_task
 from odac.realtime.hub import Hub
@@ -215,7 +216,10 @@ class Odac:
             await self.shutdown()
 
     def figures(self) -> dict[str, int]:
-        """What this process counts: connections and rooms now, and what was dropped, lost or closed since its start."""
+        """What this process counts: connections and rooms now, and what was dropped, lost or closed since its start.
+
+        ``limit_rate_limit`` and so on say how often each of ``Limits`` was met, by all apps of the process.
+        """
         hub, bus = self._hub, self._bus
         figures = {
             "connections": len(hub.connections),
@@ -228,6 +232,7 @@ class Odac:
         if bus is not None:
             figures["processes"] = bus.processes
             figures.update({f"broker_{name}": count for name, count in bus.counters.as_dict().items()})
+        figures.update({f"limit_{name}": count for name, count in limit_hits().items()})
         return figures
 
     # ASGI

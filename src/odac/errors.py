@@ -66,12 +66,14 @@ class ProtocolError(OdacError):
     Args:
         code: the close code that answers it.
         reason: what a person who reads it can act on, at most 123 UTF-8 bytes.
+        limit: the field of ``Limits`` that was met, if it was one.
     """
 
-    def __init__(self, code: CloseCode, reason: str) -> None:
+    def __init__(self, code: CloseCode, reason: str, limit: str | None = None) -> None:
         super().__init__(code, reason)
         self.code = code
         self.reason = reason
+        self.limit = limit
 
     def __str__(self) -> str:
         return f"{int(self.code)} {self.reason}"

@@ -30,6 +30,7 @@ _HELP = {
     "broker_garbage": "payloads that no process of this version can have published",
     "broker_outages": "times that the way to the other processes was lost",
 }
+_LIMIT = "limit_"
 _GAUGES = frozenset({"connections", "rooms", "healthy", "processes"})
 
 
@@ -49,6 +50,13 @@ class OdacCollector(Collector):
 
     def collect(self) -> Iterator[Metric]:
         """See :meth:`prometheus_client.registry.Collector.collect`."""
+        limits = CounterMetricFamily(
+            f"{self._prefix}_limit_hits", "how often each of Limits was met, by its name", labels=["limit"]
+        )
         for name, value in self._app.figures().items():
+            if name.startswith(_LIMIT):
+                limits.add_metric([name.removeprefix(_LIMIT)], value)
+                continue
             family = GaugeMetricFamily if name in _GAUGES else CounterMetricFamily
             yield family(f"{self._prefix}_{name}", _HELP[name], value=value)
+        yield limits

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
+
 from prometheus_client import CollectorRegistry, generate_latest
 
-from odac import Context, Odac
+from odac import Context, Limits, Odac
 from odac.metrics import OdacCollector
+from odac.notices import limit_met
 from odac.testing import TestClient
 
 
@@ -51,6 +54,17 @@ def test_every_figure_has_a_sentence() -> None:
     names = {line.split()[2] for line in text.splitlines() if line.startswith("# HELP")}
     assert "chat_connections" in names
     assert "chat_broker_outages_total" in names
+
+
+def test_limits_are_counted_by_their_names() -> None:
+    registry = CollectorRegistry()
+    registry.register(OdacCollector(make_app()))
+    limit_met("max_payload", "too large")
+    figures = scraped(registry)
+    assert figures['odac_limit_hits_total{limit="max_payload"}'] == 1
+    assert {name for name in figures if "limit_hits_total" in name} == {
+        f'odac_limit_hits_total{{limit="{field.name}"}}' for field in fields(Limits)
+    }
 
 
 def test_an_app_that_has_not_started_can_be_asked() -> None:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from enum import IntEnum
 from os import urandom
@@ -14,6 +13,7 @@ from weakref import ref
 from odac.close_codes import CloseCode
 from odac.config import RateLimit
 from odac.errors import Disconnected, ProtocolError
+from odac.notices import limit_met, warn
 from odac.realtime.audience import EVERYONE, Audience, check_room, is_private
 from odac.realtime.eager import in_task
 from odac.realtime.identity import new_id
@@ -31,8 +31,6 @@ if TYPE_CHECKING:
     from odac.realtime.policy import Policy
 
 __all__ = ["Connection", "Ping", "ReadyState"]
-
-logger = logging.getLogger("odac")
 
 H = TypeVar("H", bound=Handler)
 
@@ -160,6 +158,12 @@ class Connection(Outbox):
         if self.is_open and room not in self.memberships:
             limit = self.policy.limits.rooms_per_connection
             if len(self.memberships) >= limit and len(self.rooms) >= limit:
+                limit_met(
+                    "rooms_per_connection",
+                    "%s: a connection was to join more than %d rooms (Limits.rooms_per_connection)",
+                    self.policy.name,
+                    limit,
+                )
                 raise ValueError(
                     f"the connection is in {limit} rooms, which is the most: leave one, or raise Limits.rooms_per_connection"
                 )
@@ -328,7 +332,8 @@ class Connection(Outbox):
 
     def limited(self, rate: RateLimit) -> None:
         """The peer sends faster than the route allows."""
-        logger.info(
+        limit_met(
+            "rate_limit",
             "%s: a client sent more than %d messages in %g s and was closed with 1008 (Limits.rate_limit, or rate_limit= of the route)",
             self.policy.name,
             rate.max,
@@ -339,11 +344,13 @@ class Connection(Outbox):
     def too_big(self, size: int) -> None:
         """The peer sent a message that is larger than the route allows, where no frame's header showed it before."""
         limit = self.policy.limits.max_payload
-        self.broken(ProtocolError(CloseCode.MESSAGE_TOO_BIG, f"message of {size} bytes: at most {limit} (max_payload)"))
+        reason = f"message of {size} bytes: at most {limit} (max_payload)"
+        self.broken(ProtocolError(CloseCode.MESSAGE_TOO_BIG, reason, "max_payload"))
 
     def unanswered(self) -> None:
         """The peer did not take part in the closing handshake."""
-        logger.info(
+        limit_met(
+            "close_timeout",
             "%s: a client did not close within %g s and was cut off (Limits.close_timeout)",
             self.policy.name,
             self.policy.limits.close_timeout,
@@ -351,8 +358,12 @@ class Connection(Outbox):
 
     def broken(self, error: ProtocolError) -> None:
         """The peer broke the protocol or a limit of it."""
-        logger.info("%s: a client was closed with %s", self.policy.name, error)
-        self.end(error.code, error.reason)
+        if not self.end(error.code, error.reason):
+            return  # what else it sends while it is being closed is no news
+        if error.limit is None:
+            warn("protocol", "%s: a client was closed with %s", self.policy.name, error)
+        else:
+            limit_met(error.limit, "%s: a client was closed with %s", self.policy.name, error)
 
     def drain(self) -> None:
         """The server stops: tell the client when to come back, then close with 1001."""
@@ -420,7 +431,8 @@ class Connection(Outbox):
         def cancel() -> None:
             task = waiting()
             if task is not None and not task.done():
-                logger.warning(
+                limit_met(
+                    "close_timeout",
                     "%s: %s went on for %g s after its connection had ended and is cancelled (Limits.close_timeout); start what must go on with asyncio",
                     name,
                     what,

@@ -13,6 +13,7 @@ import logging
 from collections.abc import Iterable
 from typing import TYPE_CHECKING, Final, NamedTuple
 
+from odac.notices import limit_met
 from odac.realtime.writing import write_to_all
 from odac.wire.message import Prepared
 
@@ -181,7 +182,8 @@ class Delivery:
     def overflowed(self, outbox: Outbox, limit: int) -> None:
         """A reader was closed because it is too slow."""
         self.overflows += 1
-        logger.warning(
+        limit_met(
+            "outgoing_buffer",
             "%s: a client reads too slowly and was closed with 1013: over %d bytes waited for it (Limits.outgoing_buffer; overflow='drop_oldest' would keep it)",
             outbox.policy.name,
             limit,
@@ -201,7 +203,8 @@ class Delivery:
         """Room messages were dropped for a slow reader that is to stay connected."""
         if count:
             self.dropped_messages += count
-            logger.info(
+            limit_met(
+                "outgoing_buffer",
                 "%s: %d room messages were dropped for a client that reads too slowly (Limits.outgoing_buffer, overflow='drop_oldest')",
                 outbox.policy.name,
                 count,

@@ -8,10 +8,10 @@ same moment shares a place. So a beat touches only the connections whose turn it
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from odac.notices import limit_met
 from odac.realtime.writing import write_to_all
 from odac.wire import control
 from odac.wire.frames import PING
@@ -21,8 +21,6 @@ if TYPE_CHECKING:
     from odac.realtime.connection import Connection
 
 __all__ = ["Heartbeat"]
-
-logger = logging.getLogger("odac")
 
 _PING_FRAME: Final = Prepared(PING, b"")
 
@@ -90,7 +88,8 @@ class Heartbeat:
                     if connection.inbox.is_paused:
                         connection.alive = True  # its pong waits unread behind what a slow handler has yet to take
                     else:
-                        logger.info(
+                        limit_met(
+                            "pong_timeout",
                             "%s: a client did not answer a ping within %g s and was cut off (Limits.pong_timeout)",
                             connection.policy.name,
                             self._timeout,

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, cast
 
 from odac.close_codes import CloseCode
 from odac.errors import Disconnected, InvalidMessage
+from odac.notices import limit_met
 from odac.realtime.listeners import EVENTS, Handler, fit
 from odac.realtime.outbox import SENT
 
@@ -138,6 +139,12 @@ class Inbox:
         if len(queue) >= bound and not self._paused and not self._nobody_will_take():
             self._paused = True
             self._connection.lane.pause_reading()
+            limit_met(
+                "incoming_queue",
+                "%s: %d messages wait for their handler, and reading from the client pauses until it has caught up (Limits.incoming_queue)",
+                self._connection.policy.name,
+                bound,
+            )
 
     def _nobody_will_take(self) -> bool:
         return (

@@ -15,6 +15,7 @@ from odac.close_codes import CloseCode
 from odac.config import Limits
 from odac.context import Context
 from odac.lanes.base import Doorway
+from odac.notices import limit_met, warn
 from odac.realtime.audience import session_room
 from odac.realtime.connection import Connection
 from odac.realtime.deadlines import Deadlines
@@ -97,7 +98,7 @@ class Gate:
         """Take one handshake through all gates, and its connection through the handler."""
         refusal = ((route.origins if route is not None else None) or self._origins).refusal(scope)
         if refusal is not None:
-            logger.info("a handshake for %r was refused with 403: %s", scope["path"][:200], refusal)
+            warn("origin", "a handshake for %r was refused with 403: %s", scope["path"][:200], refusal)
             await doorway.refuse(403, "This origin may not connect.")
             return
         if route is None:
@@ -113,7 +114,8 @@ class Gate:
         """The client's address if it may connect (or "" where addresses are not counted), else None."""
         limits = self._limits
         if self._hub.population >= limits.max_connections:
-            logger.warning(
+            limit_met(
+                "max_connections",
                 "%s: a handshake was refused with 503: %d connections are open (Limits.max_connections)",
                 route.path,
                 limits.max_connections,
@@ -124,7 +126,8 @@ class Gate:
             return ""
         ip = scope["client"][0] if scope.get("client") else ""
         if self._by_ip.get(ip, 0) >= most:
-            logger.warning(
+            limit_met(
+                "connections_per_ip",
                 "%s: a handshake of %s was refused with 503: %d connections of it are open (Limits.connections_per_ip)",
                 route.path,
                 ip,

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Any
 
 from odac.close_codes import CloseCode
+from odac.notices import limit_met
 from odac.realtime.audience import user_room
 from odac.realtime.connection import Connection
 from odac.realtime.deadlines import Deadlines
@@ -15,8 +15,6 @@ from odac.realtime.hub import Hub
 from odac.wire import control
 
 __all__ = ["Visitor"]
-
-logger = logging.getLogger("odac")
 
 
 class Visitor:
@@ -55,7 +53,8 @@ class Visitor:
     def expire(self) -> None:
         """The gates took too long."""
         limits = self._hub.limits
-        logger.warning(
+        limit_met(
+            "handshake_timeout",
             "%s: the gates took longer than %g s and are cancelled (Limits.handshake_timeout)",
             self._connection.policy.name,
             limits.handshake_timeout,

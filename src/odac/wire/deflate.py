@@ -166,6 +166,7 @@ class Inflater:
                 raise ProtocolError(
                     CloseCode.MESSAGE_TOO_BIG,
                     f"message inflates to more than {self._max_payload} bytes (max_payload)",
+                    "max_payload",
                 )
             if part:
                 yield part

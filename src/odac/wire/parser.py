@@ -199,14 +199,18 @@ class Parser:
         state.fragments += 1
         if state.fragments > self._max_fragments:
             raise ProtocolError(
-                CloseCode.POLICY_VIOLATION, f"message of more than {self._max_fragments} fragments (max_fragments)"
+                CloseCode.POLICY_VIOLATION,
+                f"message of more than {self._max_fragments} fragments (max_fragments)",
+                "max_fragments",
             )
         state.size += length
         limit = self._max_payload
         # Deflate may make data that it cannot compress a little larger; what it inflates to has the exact limit.
         if state.size > (limit + (limit >> 5) + 64 if state.compressed else limit):
             raise ProtocolError(
-                CloseCode.MESSAGE_TOO_BIG, f"message of {state.size} bytes: at most {limit} (max_payload)"
+                CloseCode.MESSAGE_TOO_BIG,
+                f"message of {state.size} bytes: at most {limit} (max_payload)",
+                "max_payload",
             )
 
     def _take_payload(self, state: _State, chunk: bytes | memoryview, events: list[Event]) -> None:

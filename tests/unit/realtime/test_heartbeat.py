@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import pytest
 
 from odac.config import Limits
+from odac.notices import limit_hits
 from odac.realtime.connection import Connection
 from odac.wire.frames import PING
 from tests.unit.realtime.realtime_fakes import Room, lane_of
@@ -35,7 +36,7 @@ def test_a_connection_that_answers_is_asked_every_interval(room: Room) -> None:
     assert connection.is_open
 
 
-def test_one_that_does_not_is_cut_off_after_the_timeout(room: Room) -> None:
+def test_one_that_does_not_is_cut_off_after_the_timeout(room: Room, caplog: pytest.LogCaptureFixture) -> None:
     connection = room.connect()
     room.loop.advance(25)
     room.loop.advance(18)
@@ -43,6 +44,8 @@ def test_one_that_does_not_is_cut_off_after_the_timeout(room: Room) -> None:
     room.loop.advance(2)
     assert lane_of(connection).aborted
     assert asked(connection) == 1
+    assert limit_hits()["pong_timeout"] == 1
+    assert "Limits.pong_timeout" in caplog.text
 
 
 @pytest.mark.parametrize("v1", [True, False])

@@ -202,8 +202,8 @@ def test_a_handler_that_returns_without_a_listener_does_not_stop_the_reading(cap
         arrive(other, *"123456")
 
     run(test())
-    assert [each.levelno for each in caplog.records] == [logging.WARNING]
-    assert "nothing takes them" in caplog.text
+    lines = [each for each in caplog.records if "nothing takes them" in each.getMessage()]
+    assert [each.levelno for each in lines] == [logging.WARNING]
 
 
 # receive

@@ -6,6 +6,7 @@ from unittest.mock import patch
 import pytest
 
 from odac.config import Limits
+from odac.notices import limit_hits
 from odac.realtime import outbox
 from odac.realtime.outbox import SENT, Backlog
 from odac.wire.frames import TEXT
@@ -158,6 +159,7 @@ def test_a_room_message_that_does_not_fit_is_dropped_and_never_closes_with_drop_
         room.loop.run()
     assert texts(lane.frames) == [b"a" * 40, b"b" * 40]
     assert room.hub.delivery.dropped_messages == 1
+    assert limit_hits()["outgoing_buffer"] == 1
 
 
 @pytest.mark.parametrize("overflow", ["close", "drop_oldest"])
@@ -173,7 +175,7 @@ def test_direct_messages_over_the_limit_close_with_1013(overflow: str, caplog: p
         assert not connection.is_open
         lane.grant(None)
     assert close_code(lane.frames[-1]) == 1013
-    assert room.hub.delivery.overflows == 1
+    assert room.hub.delivery.overflows == limit_hits()["outgoing_buffer"] == 1
     assert "outgoing_buffer" in caplog.text
     assert "/test" in caplog.text
 
