@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
@@ -11,7 +12,7 @@ from typing import Final
 
 import zmq
 
-from odac.brokers.local_proxy import DIRECTORY_VARIABLE, HIGH_WATER, LocalProxy, addresses
+from odac.brokers.local_proxy import DIRECTORY_VARIABLE, LocalProxy, addresses, bound
 from odac.brokers.marked import MarkedBroker
 from odac.brokers.session import first_to_end
 from odac.brokers.url import BrokerURL
@@ -48,18 +49,17 @@ class LocalBroker(MarkedBroker):
         self._to_proxy, self._from_proxy = addresses(Path(directory))
 
     async def _session(self) -> None:
-        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
-        talker = _Talker(context, self._to_proxy, self._marker)
-        listener = _Listener(context, self._from_proxy, self._received)
-        try:
+        with contextlib.ExitStack() as stack:
+            context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+            stack.callback(context.destroy, linger=0)
+            talker = _Talker(context, self._to_proxy, self._marker)
+            stack.callback(talker.close)
+            listener = _Listener(context, self._from_proxy, self._received)
+            stack.callback(listener.close)
             self._changed.clear()
             for channel in (*self._wanted, self._marker):
                 listener.subscribe(channel)
             await first_to_end(_failure(talker), _failure(listener), self._live(talker, listener))
-        finally:
-            talker.close()
-            listener.close()
-            context.term()
 
     async def _live(self, talker: _Talker, listener: _Listener) -> None:
         # Subscriptions go round in order, so when the marker's has come back to this process's own talker, every process
@@ -94,7 +94,7 @@ class _Socket(ABC):
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], kind: int) -> None:
         self._socket = context.socket(kind)
-        self._socket.set_hwm(HIGH_WATER)
+        bound(self._socket)
         self._socket.linger = 0
         self._loop = asyncio.get_running_loop()
         self._again: asyncio.Handle | None = None

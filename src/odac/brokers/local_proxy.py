@@ -13,15 +13,27 @@ import zmq
 
 from odac.errors import BrokerError, ConfigurationError
 
-__all__ = ["DIRECTORY_VARIABLE", "HIGH_WATER", "LocalProxy", "addresses"]
+__all__ = ["DIRECTORY_VARIABLE", "HIGH_WATER", "LocalProxy", "addresses", "bound"]
 
 DIRECTORY_VARIABLE: Final = "ODAC_LOCAL_DIRECTORY"
 """Where a supervisor tells its workers the proxy's directory: what ``local://`` without a path means."""
 
 HIGH_WATER: Final = 4096
 """Payloads that wait for one process. Past it the proxy drops what is meant for that process, which sees the gap."""
+STALE: Final = 60_000
+"""Milliseconds after which the proxy gives up a process that is frozen: subscriptions would wait for it without bound."""
 PATH_LIMIT: Final = 100
 """Bytes of a Unix socket's path: the system's limit is 104 to 108."""
+
+
+def bound(socket: zmq.Socket[bytes]) -> None:
+    """Bound what waits in a socket: payloads, and never subscriptions.
+
+    ZeroMQ counts both by the same marks and drops what is over them without a word, so that a room whose subscription is
+    dropped would get nothing for ever. Subscriptions go against the payloads: out of SUB and XSUB, and into XPUB.
+    """
+    listens = socket.type in (zmq.SUB, zmq.XSUB)
+    socket.rcvhwm, socket.sndhwm = (HIGH_WATER, 0) if listens else (0, HIGH_WATER)
 
 
 def addresses(directory: Path) -> tuple[str, str]:
@@ -73,8 +85,9 @@ class LocalProxy:
         incoming, outgoing = self._context.socket(zmq.XSUB), self._context.socket(zmq.XPUB)
         try:
             for socket, address in zip((incoming, outgoing), addresses(self.directory), strict=True):
-                socket.set_hwm(HIGH_WATER)
+                bound(socket)
                 socket.linger = 0
+                socket.heartbeat_ivl, socket.heartbeat_timeout = STALE // 4, STALE
                 socket.bind(address)
                 Path(address.removeprefix("ipc://")).chmod(0o600)
         except zmq.ZMQError as error:

@@ -220,11 +220,17 @@ async def first_to_end(*parts: Coroutine[Any, Any, None]) -> None:
 
 
 async def end(*tasks: asyncio.Task[None]) -> None:
-    """Cancel tasks until they are done: a client library may swallow a cancellation."""
+    """Cancel tasks until they are done: a client library may swallow a cancellation, and who waits here be cancelled again."""
+    cancelled: asyncio.CancelledError | None = None
     while pending := [task for task in tasks if not task.done()]:
         for task in pending:
             task.cancel()
-        await asyncio.wait(pending, timeout=CANCEL_AGAIN)
+        try:
+            await asyncio.wait(pending, timeout=CANCEL_AGAIN)
+        except asyncio.CancelledError as error:
+            cancelled = error  # nobody else would end them
+    if cancelled is not None:
+        raise cancelled
 
 
 def _look_at(task: asyncio.Task[None]) -> None:

@@ -87,6 +87,17 @@ class BrokerPeer(Changes):
                 with contextlib.suppress(TimeoutError):
                     await self.until(lambda: (channel, test) in self.tests, 0.1)
 
+    async def hears_all(self, other: BrokerPeer, channels: list[str]) -> None:
+        """Return when what the other one publishes on many channels arrives here; it publishes no faster than this reads."""
+        async with asyncio.timeout(DEADLINE):
+            while missing := list(set(channels) - {channel for channel, _ in self.tests}):
+                for first in range(0, len(missing), 500):
+                    part = [(channel, TEST) for channel in missing[first : first + 500]]
+                    for channel, test in part:
+                        other.broker.publish(channel, test, 0)
+                    with contextlib.suppress(TimeoutError):
+                        await self.until(lambda part=part: self.tests.issuperset(part), 0.2)  # type: ignore[misc]
+
 
 @contextlib.asynccontextmanager
 async def peers(url: str, count: int = 2, *channels: str) -> AsyncIterator[list[BrokerPeer]]:

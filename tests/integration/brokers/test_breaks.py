@@ -158,6 +158,23 @@ def test_everything_is_back_after_a_restart(fragile: Server, run: Run) -> None:
     run(main())
 
 
+def test_ten_thousand_subscriptions_are_back_after_a_restart(fragile: Server, run: Run) -> None:
+    channels = [Channels().room(f"room {number}") for number in range(10_000)]
+
+    async def main() -> None:
+        async with peers(fragile.url, 2, A) as (one, two):
+            for channel in channels:
+                two.broker.subscribe(channel)
+            await two.hears(one, channels[-1])
+            await asyncio.to_thread(fragile.stop)
+            await asyncio.to_thread(fragile.start)
+            await one.up(times=2)
+            await two.up(times=2)
+            await two.hears_all(one, channels)
+
+    run(main())
+
+
 def test_a_killed_broker_is_noticed_at_once(fragile: Server, run: Run, caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         # Probes would take minutes here: it is the connection that tells.
