@@ -353,22 +353,22 @@ other: /* the reference says what is wrong with it, and knows all else */
 /* DirectLane.data_received(data): see odac/lanes/direct.py */
 
 static struct {
-    PyObject *reference, *decode_text, *decode_json, *sent;
+    PyObject *reference, *decode_text, *decode_json, *sent, *raised;
     PyTypeObject *connection_type, *parser_type, *inbox_type, *policy_type, *rate_type;
     PyObject *failed, *follow, *uncork, *write_rest; /* names of methods */
     Py_ssize_t connection, parser, rate, rate_count, lane_fd, max, quick_size;
     Py_ssize_t alive, corked, is_open, v1, policy, inbox, pending, backlog, touched, fd, decode, quick;
 } lane;
 
-/* bind_receive(DirectLane, Connection, Parser, Inbox, Policy, RateLimit, decode_text, decode_json, SENT)
+/* bind_receive(DirectLane, Connection, Parser, Inbox, Policy, RateLimit, decode_text, decode_json, SENT, RAISED)
  *
  * Puts the method below in the place of DirectLane's own, which it calls for all but one whole text for one ready listener. */
 static PyMethodDef receive_method;
 
 static PyObject *bind_receive(PyObject *module, PyObject *args) {
-    PyObject *direct, *connection, *parser, *inbox, *policy, *rate, *decode_text, *decode_json, *sent;
-    if (!PyArg_ParseTuple(args, "O!O!O!O!O!O!OOO", &PyType_Type, &direct, &PyType_Type, &connection, &PyType_Type, &parser,
-                          &PyType_Type, &inbox, &PyType_Type, &policy, &PyType_Type, &rate, &decode_text, &decode_json, &sent))
+    PyObject *direct, *connection, *parser, *inbox, *policy, *rate, *decode_text, *decode_json, *sent, *raised;
+    if (!PyArg_ParseTuple(args, "O!O!O!O!O!O!OOOO!", &PyType_Type, &direct, &PyType_Type, &connection, &PyType_Type, &parser,
+                          &PyType_Type, &inbox, &PyType_Type, &policy, &PyType_Type, &rate, &decode_text, &decode_json, &sent, &PyTuple_Type, &raised))
         return NULL;
     const struct { PyObject *type; const char *name; Py_ssize_t *offset; } slots[] = {
         {direct, "_connection", &lane.connection}, {direct, "_parser", &lane.parser}, {direct, "_rate", &lane.rate},
@@ -393,6 +393,7 @@ static PyObject *bind_receive(PyObject *module, PyObject *args) {
     Py_XSETREF(lane.decode_text, Py_NewRef(decode_text));
     Py_XSETREF(lane.decode_json, Py_NewRef(decode_json));
     Py_XSETREF(lane.sent, Py_NewRef(sent));
+    Py_XSETREF(lane.raised, Py_NewRef(raised));
     Py_XSETREF(lane.connection_type, (PyTypeObject *)Py_NewRef(connection));
     Py_XSETREF(lane.parser_type, (PyTypeObject *)Py_NewRef(parser));
     Py_XSETREF(lane.inbox_type, (PyTypeObject *)Py_NewRef(inbox));
@@ -410,7 +411,7 @@ static int call(PyObject *object, PyObject *name, PyObject *first, PyObject *sec
 /* What a listener raised goes to the connection's error listeners. */
 static int tell_failure(PyObject *inbox) {
     PyObject *type, *error, *trace;
-    if (!PyErr_ExceptionMatches(PyExc_Exception)) return -1;
+    if (!PyErr_ExceptionMatches(lane.raised)) return -1;
     PyErr_Fetch(&type, &error, &trace);
     PyErr_NormalizeException(&type, &error, &trace);
     if (trace != NULL) PyException_SetTraceback(error, trace);

@@ -12,6 +12,7 @@ def bind_receive(
     decode_text: Any,
     decode_json: Any,
     sent: object,
+    raised: tuple[type[BaseException], ...],
 ) -> None: ...
 def encode(data: object) -> Any: ...
 def usual_request(

@@ -63,7 +63,8 @@ class Limits:
         outgoing_buffer: bytes waiting for one slow reader. Past it: 1013, or ``overflow="drop_oldest"``.
             1 MiB holds any message that ``max_payload`` lets in once, and 1,000 stalled readers stay below 1 GiB.
         incoming_queue: messages that wait for one connection's async handler. Past it, reading pauses, and TCP tells the
-            peer. 16, as ``websockets`` has it: enough to smooth, too few to hide a handler that does not keep up.
+            peer. 16, as ``websockets`` has it: enough to smooth, too few to hide a handler that does not keep up. Reading
+            pauses sooner when ``max_payload`` bytes wait (64 KiB where that is more).
         handshake_timeout: seconds from the first byte of the request to the end of the handshake.
             10 is a slow phone on a bad network; it bounds what a thousand idle sockets cost.
         max_headers: header lines of a handshake. Past it: 431. 100, as uWebSockets; browsers send about 15.

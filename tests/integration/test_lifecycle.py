@@ -77,6 +77,30 @@ def build(probe: Probe) -> Odac:
             await asyncio.sleep(0)
             raise ZeroDivisionError("in the async listener")
 
+    async def cancelled() -> None:
+        task = asyncio.ensure_future(asyncio.Event().wait())
+        task.cancel()
+        await task
+
+    @ws("/cancelled")
+    def awaits_what_was_cancelled(odac: Context) -> None:
+        odac.ws.on("error", lambda error: odac.ws.send(type(error).__name__))
+
+        @odac.ws.on("message")
+        def work(data: object) -> Any:
+            odac.ws.send(["got", data])
+            if data == "sync":
+                raise asyncio.CancelledError
+            return cancelled()
+
+    @ws("/cancelled-unheard")
+    def cancelled_unheard(odac: Context) -> None:
+        odac.ws.on("message", cancelled)
+
+    @ws("/cancelled-handler")
+    async def cancelled_handler(odac: Context) -> None:
+        await cancelled()
+
     @ws("/errors")
     async def errors(odac: Context) -> None:
         odac.ws.on("error", lambda error: odac.ws.send(["sync", str(error)]))
@@ -394,6 +418,33 @@ def test_error_listeners_get_the_exception_and_the_connection_stays(
         client.send("unsendable")
         assert receive_all(client, 2)[1] == ["async", "TypeError"]
     assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
+
+
+def test_a_listener_that_meets_a_cancellation_is_one_that_raises(
+    server: Server, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The messages behind it are delivered: nothing stalls."""
+    with server.connect("/cancelled") as client:
+        for data in ("sync", "async", "async", "sync"):
+            client.send(data)
+        assert receive_all(client, 8) == [
+            each for data in ("sync", "async", "async", "sync") for each in (["got", data], "CancelledError")
+        ]
+    assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
+
+
+@pytest.mark.parametrize("path", ["/cancelled-unheard", "/cancelled-handler"])
+def test_a_cancellation_without_error_listener_is_1011_and_logged(
+    server: Server, caplog: pytest.LogCaptureFixture, bystander: None, path: str
+) -> None:
+    with server.connect(path) as client:
+        if path == "/cancelled-unheard":
+            client.send("1")
+        assert closing(client) == (1011, "internal error")
+    [record] = [each for each in caplog.records if each.levelno >= logging.ERROR]
+    assert path in record.getMessage()
+    assert record.exc_info is not None
+    assert record.exc_info[0] is asyncio.CancelledError
 
 
 def test_an_error_listener_that_raises_is_1011(server: Server, caplog: pytest.LogCaptureFixture) -> None:

@@ -107,6 +107,15 @@ def build(probe: Probe) -> Odac:
         odac.ws.off("message")
         odac.ws.on("message", lambda: odac.ws.send("c"))
 
+    @ws("/off-while-full", rate_limit=None)
+    def off_while_full(odac: Context) -> None:
+        event = asyncio.Event()
+
+        @odac.ws.on("message")
+        async def wait(data: object) -> None:
+            probe("waits", (odac, event))
+            await event.wait()
+
     @ws("/await")
     def awaits(odac: Context) -> None:
         @odac.ws.on("message")
@@ -133,6 +142,19 @@ def build(probe: Probe) -> Odac:
             odac.ws.close(4100, "done")
 
     return app
+
+
+def test_off_while_reading_is_paused_goes_on_reading(server: Server, probe: Probe) -> None:
+    """Or nobody would see that the client closes."""
+    with server.connect("/off-while-full") as client:
+        for number in range(40):
+            client.send(str(number))
+        odac, event = probe.get("waits")
+        while not server.call(lambda: odac.ws.inbox.is_paused):
+            pass
+        server.call(lambda: (odac.ws.off("message"), event.set()))
+        client.close(4005)
+    assert client.close_code == 4005
 
 
 def test_every_kind_of_data_goes_out(server: Server) -> None:

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from odac.close_codes import CloseCode
 from odac.config import RateLimit
 from odac.errors import ProtocolError
+from odac.realtime.cancellation import RAISED
 from odac.realtime.connection import Connection
 from odac.realtime.inbox import Inbox
 from odac.realtime.outbox import SENT
@@ -309,4 +310,4 @@ if not TYPE_CHECKING and os.environ.get("ODAC_SPEEDUPS") != "0":
     except ImportError:
         pass  # not compiled here: the method above is as right, and slower
     else:
-        bind_receive(DirectLane, Connection, Parser, Inbox, Policy, RateLimit, decode_text, decode_json, SENT)
+        bind_receive(DirectLane, Connection, Parser, Inbox, Policy, RateLimit, decode_text, decode_json, SENT, RAISED)

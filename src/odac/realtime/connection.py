@@ -15,6 +15,7 @@ from odac.config import RateLimit
 from odac.errors import Disconnected, ProtocolError
 from odac.notices import limit_met, warn
 from odac.realtime.audience import EVERYONE, Audience, check_room, is_private
+from odac.realtime.cancellation import OVERDUE, RAISED, is_own
 from odac.realtime.eager import in_task
 from odac.realtime.identity import new_id
 from odac.realtime.inbox import Inbox
@@ -36,9 +37,6 @@ H = TypeVar("H", bound=Handler)
 
 _PINGS: Final = 100
 """Pings under way of one connection; further ones share the last, so that a peer that never answers costs no memory."""
-
-_OVERDUE: Final = "the connection has ended"
-"""Marks the one cancellation that is for the handler and not for the server's task that it runs in."""
 
 
 class ReadyState(IntEnum):
@@ -285,19 +283,19 @@ class Connection(Outbox):
                 self._receive_control(payload)
                 return
             payload = payload[1:]
-        try:
-            data = self.policy.decode(payload)
-        except Exception as error:
-            self.inbox.failed(error)
-            return
         inbox = self.inbox
         quick = inbox.quick
         if quick is None:
-            inbox.deliver(data)
+            inbox.hold(payload, self.policy.decode)
+            return
+        try:
+            data = self.policy.decode(payload)
+        except Exception as error:
+            inbox.failed(error)
             return
         try:
             result = quick(data)
-        except Exception as error:
+        except RAISED as error:
             inbox.failed(error)
             return
         if result is not None and result is not SENT:
@@ -398,7 +396,7 @@ class Connection(Outbox):
     def owned(self) -> Owned:
         """Timers and tasks of this connection."""
         if self._owned is None:
-            self._owned = Owned(self.delivery.loop, self._finish_owned)
+            self._owned = Owned(self.delivery.loop, self.inbox.failed, self.inbox.reconsider)
             if self._ended is not None:
                 self._owned.cancel()
         return self._owned
@@ -438,7 +436,7 @@ class Connection(Outbox):
                     what,
                     limits.close_timeout,
                 )
-                task.cancel(_OVERDUE)
+                task.cancel(OVERDUE)
 
         self.delivery.loop.call_later(limits.close_timeout, cancel)
 
@@ -449,19 +447,16 @@ class Connection(Outbox):
             if result is not None and hasattr(result, "__await__"):
                 self._handler = await in_task()
                 await result
-        except asyncio.CancelledError as error:
-            if error.args != (_OVERDUE,):
+        except RAISED as error:
+            if not is_own(error):
+                self.inbox.failed(error)
+            elif error.args == (OVERDUE,) and self._handler is not None:
+                self._handler.uncancel()  # it was for the handler, and not for the server's task that it runs in
+            else:
                 raise
-            if self._handler is not None:
-                self._handler.uncancel()
-        except Exception as error:
-            self.inbox.failed(error)
         finally:
             self._handler = None
             self.inbox.handler_returned()
-
-    def _finish_owned(self, error: Exception) -> None:
-        self.inbox.failed(error)
 
     def released(self) -> bool:
         """The close listeners have run: timers and tasks end, and the rooms are forgotten.

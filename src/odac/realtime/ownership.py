@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from math import inf
 from typing import Any
+
+from odac.realtime.cancellation import RAISED, Raised
 
 __all__ = ["Owned", "Timer"]
 
@@ -39,7 +42,7 @@ class Timer:
             return  # an asynchronous function that takes longer than the interval is not started a second time
         try:
             result = self._function()
-        except Exception as error:
+        except RAISED as error:
             self._owned.failed(error)
             return
         if asyncio.iscoroutine(result):
@@ -52,13 +55,17 @@ class Owned:
     Args:
         loop: the event loop.
         failed: told of what a timer or task raised.
+        idle: told when the last task has ended.
     """
 
-    __slots__ = ("_ended", "_tasks", "_timers", "failed", "loop")
+    __slots__ = ("_ended", "_tasks", "_timers", "failed", "idle", "loop")
 
-    def __init__(self, loop: asyncio.AbstractEventLoop, failed: Callable[[Exception], None]) -> None:
+    def __init__(
+        self, loop: asyncio.AbstractEventLoop, failed: Callable[[Raised], None], idle: Callable[[], None]
+    ) -> None:
         self.loop = loop
         self.failed = failed
+        self.idle = idle
         self._ended = False
         self._tasks: set[asyncio.Task[Any]] = set()
         self._timers: set[Timer] = set()
@@ -83,15 +90,17 @@ class Owned:
             error = task.exception()
             if isinstance(error, Exception):
                 self.failed(error)
+        if not self._tasks:
+            self.idle()
 
     def set_timer(self, delay: float, function: Callable[[], object], interval: float | None = None) -> Timer:
         """Call a function after ``delay`` seconds, then every ``interval`` seconds if one is given.
 
         Raises:
-            ValueError: the interval is not above 0, or the delay is negative.
+            ValueError: the interval is not above 0, or the delay is negative, infinite or no number.
         """
-        if delay < 0 or (interval is not None and interval <= 0):
-            raise ValueError("a delay must be at least 0 seconds, and an interval above 0")
+        if not 0 <= delay < inf or (interval is not None and not interval > 0):
+            raise ValueError("a delay is a number of seconds from 0, and an interval one above 0")
         timer = Timer(self, delay, function, interval)
         self._timers.add(timer)
         if self._ended:

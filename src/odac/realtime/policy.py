@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from typing import Final
 
 from odac.config import Limits, Overflow
 from odac.wire.codec import decode_text
 
 __all__ = ["Policy"]
+
+INCOMING_BYTES: Final = 64 * 1024
+"""Where a route takes small messages only, ``incoming_queue`` of them are few bytes, and pausing sooner gains nothing."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,9 +25,17 @@ class Policy:
         overflow: what happens when a reader is too slow.
         decode: from the bytes of a text message, known to be UTF-8, to what listeners get. It raises
             :class:`odac.errors.InvalidMessage` for what the route did not declare.
+
+    Attributes:
+        incoming_bytes: of messages that wait for their handler, at which reading pauses: one message of the largest
+            size that the route takes.
     """
 
     name: str
     limits: Limits
     overflow: Overflow = "close"
     decode: Callable[[bytes], object] = decode_text
+    incoming_bytes: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "incoming_bytes", max(self.limits.max_payload, INCOMING_BYTES))

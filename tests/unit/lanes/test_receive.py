@@ -90,9 +90,10 @@ def test_what_a_listener_raises_goes_to_the_error_listeners(site: Site) -> None:
     assert site.connection.is_open
 
 
-def test_with_no_error_listener_the_connection_is_closed_with_1011(site: Site) -> None:
+@pytest.mark.parametrize("kind", [ValueError, asyncio.CancelledError])
+def test_with_no_error_listener_the_connection_is_closed_with_1011(site: Site, kind: type[BaseException]) -> None:
     def fail(data: object) -> None:
-        raise ValueError
+        raise kind
 
     site.connection.on("message", fail)
     site.arrives((TEXT, b"1"))

@@ -257,6 +257,7 @@ def test_an_invalid_message_closes_with_its_reason_cut_to_a_characters_end() -> 
             raise InvalidMessage("ü" * 100)
 
         connection, lane = Live().person(decode=decode)
+        connection.on("message", print)
         arrive(connection, "x")
         await idle()
         assert close_code(lane.frames[-1]) == 1007
@@ -390,5 +391,340 @@ def test_listeners_are_forgotten_when_the_end_and_the_handler_are_through() -> N
         go.set()
         await handler
         assert connection.inbox._listeners == ()
+
+    run(test())
+
+
+# A cancellation that is not the connection's own
+
+
+async def cancelled() -> None:
+    """What awaiting a task that was cancelled raises."""
+    task = asyncio.ensure_future(asyncio.Event().wait())
+    task.cancel()
+    await task
+
+
+def test_a_listener_that_awaits_what_was_cancelled_has_raised() -> None:
+    async def test() -> None:
+        told: list[object] = []
+        connection, _ = Live().person()
+
+        async def listener(data: object) -> None:
+            told.append(data)
+            await cancelled()
+
+        connection.on("message", listener)
+        connection.on("error", lambda error: told.append(type(error)))
+        arrive(connection, "1", "2", "3")
+        await idle()
+        assert told == [each for number in (1, 2, 3) for each in (number, asyncio.CancelledError)]
+        assert connection.is_open
+
+    run(test())
+
+
+@pytest.mark.parametrize("event", ["message", "pong", "close", "error"])
+@pytest.mark.parametrize("asynchronous", [False, True])
+def test_a_cancellation_without_error_listener_is_1011(
+    event: str, asynchronous: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        connection, lane = Live().person()
+        heard: list[str] = []
+
+        def listener() -> Any:
+            if asynchronous:
+                return cancelled()
+            raise asyncio.CancelledError
+
+        connection.on(event, listener)
+        connection.on("close", lambda: heard.append("close"))
+        if event == "message":
+            arrive(connection, "1")
+        elif event == "pong":
+            connection.receive_pong(b"")
+        elif event == "error":
+            connection.own(fail())
+        await idle()
+        if event != "close":
+            assert close_code(lane.frames[-1]) == 1011
+        lane.lose()
+        await idle()
+        assert heard == ["close"]
+
+    async def fail() -> None:
+        raise ValueError
+
+    run(test())
+    assert [type(each.exc_info[1]) for each in caplog.records if each.exc_info] == [asyncio.CancelledError]
+
+
+def test_a_listener_that_cancels_its_own_task_does_not_leave_the_queue_to_nobody() -> None:
+    async def test() -> None:
+        connection, lane = Live().person()
+
+        async def listener() -> None:
+            task = asyncio.current_task()
+            assert task is not None
+            task.cancel()
+            await asyncio.sleep(0)
+
+        connection.on("message", listener)
+        arrive(connection, "1", "2")
+        await idle()
+        assert close_code(lane.frames[-1]) == 1011
+
+    run(test())
+
+
+def test_a_handler_that_awaits_what_was_cancelled_has_raised() -> None:
+    async def test() -> None:
+        told: list[object] = []
+        connection, _ = Live().person()
+        connection.on("error", lambda error: told.append(type(error)))
+        await connection.run_handler(cancelled)
+        connection.on("message", told.append)
+        arrive(connection, "1")
+        assert told == [asyncio.CancelledError, 1]
+
+    run(test())
+
+
+# Listeners that go while messages wait
+
+
+def test_off_while_reading_is_paused_reads_on_where_nothing_will_take_what_comes() -> None:
+    async def test() -> None:
+        connection, lane = Live(incoming_queue=2).person()
+        gate = asyncio.Event()
+        await connection.run_handler(lambda: connection.on("message", gate.wait))
+        arrive(connection, *"1234")
+        assert [lane.reading] == [False]
+        connection.off("message")
+        gate.set()
+        await idle()
+        assert lane.reading
+        got: list[Any] = []
+        connection.on("message", got.append)
+        await idle()
+        arrive(connection, "5")
+        await idle()
+        assert got == [2, 3, 4, 5]
+
+    run(test())
+
+
+def test_off_while_the_handler_runs_holds_what_waits_for_the_next_listener() -> None:
+    async def test() -> None:
+        connection, lane = Live(incoming_queue=2).person()
+        go = asyncio.Event()
+        got: list[Any] = []
+
+        async def first(data: object) -> None:
+            got.append(["first", data])
+            await go.wait()
+
+        async def handler() -> None:
+            connection.on("message", first)
+            await go.wait()
+            connection.off("message", first)
+            await asyncio.sleep(0)
+            assert [lane.reading] == [False]
+            connection.on("message", lambda data: got.append(["second", data]))
+
+        running = asyncio.ensure_future(connection.run_handler(handler))
+        await idle()
+        arrive(connection, *"1234")
+        go.set()
+        await running
+        await idle()
+        assert lane.reading
+        assert got[0] == ["first", 1]
+        assert [data for _, data in got] == [1, 2, 3, 4]
+
+    run(test())
+
+
+def test_a_task_that_ends_without_having_taken_what_waits_does_not_stop_the_reading() -> None:
+    async def test() -> None:
+        connection, lane = Live(incoming_queue=2).person()
+        go = asyncio.Event()
+
+        async def wait() -> None:
+            await go.wait()
+
+        connection.own(wait())
+        await connection.run_handler(lambda: None)
+        arrive(connection, *"12")
+        assert [lane.reading] == [False]
+        go.set()
+        await idle()
+        assert lane.reading
+
+    run(test())
+
+
+def test_a_reader_that_gives_up_does_not_stop_the_reading() -> None:
+    async def test() -> None:
+        connection, lane = Live(incoming_queue=2).person()
+        await connection.run_handler(lambda: None)
+        reader = asyncio.ensure_future(connection.receive())
+        await idle()
+        arrive(connection, "1")
+        arrive(connection, "2")
+        assert [lane.reading] == [False]
+        reader.cancel()
+        await idle()
+        assert lane.reading
+
+    run(test())
+
+
+# Listeners and readers at once
+
+
+def test_receive_beside_a_message_listener_is_refused() -> None:
+    async def test() -> None:
+        got: list[Any] = []
+        connection, lane = Live().person()
+        connection.on("message", got.append)
+        with pytest.raises(RuntimeError, match="on\\('message'"):
+            await connection.receive()
+        with pytest.raises(RuntimeError, match="on\\('message'"):
+            async for _ in connection:
+                pass
+        arrive(connection, "1")
+        assert got == [1]
+        lane.lose()
+        with pytest.raises(Disconnected):
+            await connection.receive()
+
+    run(test())
+
+
+def test_a_message_listener_beside_receive_is_refused() -> None:
+    async def test() -> None:
+        connection, _ = Live().person()
+        reader = asyncio.ensure_future(connection.receive())
+        await idle()
+        with pytest.raises(RuntimeError, match="receive"):
+            connection.on("message", print)
+        arrive(connection, "1")
+        assert await reader == 1
+        got: list[Any] = []
+        connection.on("message", got.append)
+        arrive(connection, "2")
+        assert got == [2]
+
+    run(test())
+
+
+# Close listeners
+
+
+def test_an_overdue_close_listener_does_not_silence_those_behind_it() -> None:
+    async def test() -> None:
+        heard: list[str] = []
+        connection, lane = Live(close_timeout=0.001).person()
+
+        async def hangs(name: str) -> None:
+            heard.append(name)
+            await asyncio.Event().wait()
+
+        last = asyncio.Event()
+        connection.on("close", lambda: hangs("first"))
+        connection.on("close", lambda: heard.append("second"))
+        connection.on("close", lambda: hangs("third"))
+        connection.on("close", lambda: heard.append("fourth"))
+        connection.on("close", last.set)
+        lane.lose()
+        await last.wait()
+        assert heard == ["first", "second", "third", "fourth"]
+
+    run(test())
+
+
+@pytest.mark.parametrize("order", ["close-lose", "lose-close", "lose-lose", "close-close-lose", "lose-late"])
+def test_close_listeners_are_called_once_in_every_order(order: str) -> None:
+    async def test() -> None:
+        heard: list[Any] = []
+        connection, lane = Live().person()
+        connection.on("close", lambda code: heard.append(["sync", code]))
+
+        @connection.on("close")
+        async def listener(code: int) -> None:
+            await asyncio.sleep(0)
+            heard.append(["async", code])
+
+        for step in order.split("-"):
+            if step == "close":
+                connection.close(4000)
+            elif step == "lose":
+                lane.lose()
+            else:
+                connection.on("close", lambda code: heard.append(["late", code]))
+            await idle()
+        await idle()
+        code = 4000 if order.startswith("close") else 1006
+        late = [["late", code]] if "late" in order else []
+        assert heard == [["sync", code], ["async", code], *late]
+
+    run(test())
+
+
+# What waits is bounded in bytes as well
+
+
+def test_what_waits_is_bounded_in_bytes() -> None:
+    async def test() -> None:
+        connection, lane = Live(incoming_queue=100, max_payload=100_000).person()
+        gate = asyncio.Semaphore(0)
+        got: list[Any] = []
+
+        async def listener(data: str) -> None:
+            await gate.acquire()
+            got.append(len(data))
+
+        connection.on("message", listener)
+        for _ in range(6):
+            arrive(connection, "x" * 20_000)
+        assert [lane.reading] == [False]
+        gate.release()
+        await idle()
+        assert [lane.reading] == [False]  # a little at a time would pause and resume for each message
+        gate.release()
+        gate.release()
+        await idle()
+        assert lane.reading
+        assert got == [20_000] * 3
+
+    run(test())
+
+
+def test_what_waits_is_decoded_when_its_turn_comes() -> None:
+    """A message of many small parts takes many times its size when it is decoded."""
+
+    async def test() -> None:
+        decoded: list[bytes] = []
+
+        def decode(payload: bytes) -> object:
+            decoded.append(payload)
+            if payload == b"wrong":
+                raise InvalidMessage("wrong")
+            return payload
+
+        connection, _ = Live().person(decode=decode)
+        got: list[Any] = []
+        connection.on("error", lambda error: got.append(error.reason))
+        arrive(connection, "1", "wrong", "3")
+        assert decoded == []
+        connection.on("message", got.append)
+        await idle()
+        assert got == [b"1", "wrong", b"3"]
+        connection.off("message")
+        arrive(connection, "wrong", "5")
+        assert await connection.receive() == b"5"
+        assert got == [b"1", "wrong", b"3", "wrong"]
 
     run(test())

@@ -1,17 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+from math import inf, nan
 from typing import cast
 
 import pytest
 
+from odac.realtime.cancellation import Raised
 from odac.realtime.ownership import Owned
 from tests.unit.realtime.realtime_fakes import ManualLoop, idle, run
 
 
-def owned() -> tuple[Owned, ManualLoop, list[Exception]]:
-    loop, failed = ManualLoop(), list[Exception]()
-    return Owned(cast(asyncio.AbstractEventLoop, loop), failed.append), loop, failed
+def owned() -> tuple[Owned, ManualLoop, list[Raised]]:
+    loop, failed = ManualLoop(), list[Raised]()
+    return Owned(cast(asyncio.AbstractEventLoop, loop), failed.append, lambda: None), loop, failed
 
 
 def test_a_timeout_fires_once() -> None:
@@ -67,7 +69,9 @@ def test_a_timer_may_cancel_itself_while_it_fires() -> None:
     assert fired == ["fired"]
 
 
-@pytest.mark.parametrize(("delay", "interval"), [(-1, None), (1, 0), (1, -1)])
+@pytest.mark.parametrize(
+    ("delay", "interval"), [(-1, None), (1, 0), (1, -1), (nan, None), (inf, None), (1, nan), (inf, inf)]
+)
 def test_times_that_make_no_sense(delay: float, interval: float | None) -> None:
     mine, _, _ = owned()
     with pytest.raises(ValueError, match="seconds"):
@@ -76,8 +80,8 @@ def test_times_that_make_no_sense(delay: float, interval: float | None) -> None:
 
 def test_tasks_end_with_their_owner_and_tell_what_they_raise() -> None:
     async def test() -> None:
-        failed: list[Exception] = []
-        mine = Owned(asyncio.get_running_loop(), failed.append)
+        failed: list[Raised] = []
+        mine = Owned(asyncio.get_running_loop(), failed.append, lambda: None)
         ended: list[str] = []
 
         async def work(name: str) -> None:
@@ -109,7 +113,7 @@ def test_tasks_end_with_their_owner_and_tell_what_they_raise() -> None:
 
 def test_a_task_that_ends_everything_is_not_cancelled_itself() -> None:
     async def test() -> None:
-        mine = Owned(asyncio.get_running_loop(), lambda error: None)
+        mine = Owned(asyncio.get_running_loop(), lambda error: None, lambda: None)
 
         async def last() -> str:
             mine.cancel()
