@@ -60,7 +60,8 @@ class Limits:
             a million empty fragments from costing anything.
         rate_limit: messages per window, or None for no limit. Past it: 1008. 100 a second is more than a person's
             typing, drawing or playing sends, and less than a loop gone wrong.
-        outgoing_buffer: bytes waiting for one slow reader. Past it: 1013, or ``overflow="drop_oldest"``.
+        outgoing_buffer: bytes waiting for one slow reader, each message counted with 256 bytes more than its frame for the
+            objects around it. Past it: 1013, or ``overflow="drop_oldest"``.
             1 MiB holds any message that ``max_payload`` lets in once, and 1,000 stalled readers stay below 1 GiB.
         incoming_queue: messages that wait for one connection's async handler. Past it, reading pauses, and TCP tells the
             peer. 16, as ``websockets`` has it: enough to smooth, too few to hide a handler that does not keep up. Reading

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 
 from odac.close_codes import CloseCode
 from odac.realtime.connection import Connection
+from odac.realtime.outbox import cost
 from odac.wire.frames import BINARY, TEXT
 from odac.wire.message import Prepared
 
@@ -231,7 +232,7 @@ class AsgiLane:
             return
         self._queue.extend(messages)
         for message in messages:
-            self._size += len(message.frame)
+            self._size += cost(message)
         if self._size > _HELD:
             self._connection.hold_back()
         self._start_writing()
@@ -286,7 +287,7 @@ class AsgiLane:
                     await send({"type": "websocket.send", "bytes": message.payload})
                 if queue:  # abort() empties it
                     queue.popleft()
-                    self._size -= len(message.frame)
+                    self._size -= cost(message)
                 if not queue and self._connection.backlog is not None:
                     self._connection.go_on()
             if self._ending is not None and not self._over:
@@ -298,7 +299,7 @@ class AsgiLane:
                 self._over = True
                 await send({"type": "websocket.close", "code": int(code), "reason": reason})
                 self._lose_soon(code, reason)
-        except (OSError, RuntimeError):  # the client is gone: servers say it in one of these ways
+        except Exception:  # the client is gone: each server says it in its own way, and a delivery must not end with it
             self._over = True
             self._lose_soon(CloseCode.ABNORMAL, "")
         finally:

@@ -113,7 +113,10 @@ class Connection(Outbox):
             ValueError: the code may not be sent, or the reason is too long.
         """
         check_close(code, reason)
-        self.end(code, reason)
+        if self.delivery.is_writing:
+            self.delivery.later(self.end, code, reason)
+        else:
+            self.end(code, reason)
 
     def ping(self) -> Ping:
         """Send a ping (RFC 6455 section 5.5.2).
@@ -153,7 +156,9 @@ class Connection(Outbox):
                 ``Limits.rooms_per_connection`` rooms already.
         """
         check_room(room)
-        if self.is_open and room not in self.memberships:
+        if self.delivery.is_writing:
+            self.delivery.later(self.join, room)
+        elif self.is_open and room not in self.memberships:
             limit = self.policy.limits.rooms_per_connection
             if len(self.memberships) >= limit and len(self.rooms) >= limit:
                 limit_met(
@@ -170,7 +175,9 @@ class Connection(Outbox):
     def leave(self, room: str) -> None:
         """Leave a room; leaving one that was not joined is no error."""
         check_room(room)
-        if room in self.memberships:
+        if self.delivery.is_writing:
+            self.delivery.later(self.leave, room)
+        elif room in self.memberships:
             self._hub.depart(self, room)
 
     def to(self, *rooms: str) -> Target:

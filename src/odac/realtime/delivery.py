@@ -10,15 +10,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final, NamedTuple
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from odac.notices import limit_met
 from odac.realtime.writing import write_to_all
 from odac.wire.message import Prepared
 
 if TYPE_CHECKING:
-    from odac.realtime.outbox import Outbox
+    from odac.realtime.outbox import Backlog, Outbox
 
 __all__ = ["Delivery", "Entry"]
 
@@ -59,9 +59,14 @@ class Delivery:
         self._log_size = 0
         self._scheduled = False
         self._told: set[str] = set()
+        self.is_writing = False
+        self._later: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
 
     def add(self, entry: Entry, excluded: Iterable[Outbox] = ()) -> None:
         """Send a message to all members but the excluded ones when the tick ends."""
+        if self.is_writing:
+            self.later(self.add, entry, excluded)
+            return
         for outbox in excluded:
             outbox.settle()
             self.touch(outbox)
@@ -89,10 +94,38 @@ class Delivery:
         self._scheduled = False
         self._write()
 
+    def later(self, call: Callable[..., object], *arguments: Any) -> None:
+        """Do something as soon as what is being written is written.
+
+        The application may come to run in the middle of a delivery, in a log handler that sends on what it is told. What
+        it does there comes behind that delivery, or members would miss messages or get them twice.
+        """
+        self._later.append((call, arguments))
+
     def _write(self) -> None:
-        log = self.log
+        self.is_writing = True
         apart = dict.fromkeys(self._touched)
         self._touched = []
+        try:
+            self._write_log(apart)
+        finally:
+            # Only now: until here settle() has looked at the log as it was.
+            self.log = []
+            self._log_size = 0
+            self.is_writing = False
+            for outbox in apart:
+                outbox.settled = 0
+                outbox.touched = False
+                if outbox.pending is None:
+                    outbox.restore()
+                else:
+                    self.touch(outbox)
+            later, self._later = self._later, []
+            for call, arguments in later:
+                call(*arguments)
+
+    def _write_log(self, apart: dict[Outbox, None]) -> None:
+        log = self.log
         start, count = 0, len(log)
         while start < count:
             rooms, within, message = log[start]
@@ -124,14 +157,6 @@ class Delivery:
             outbox.touched = True
             outbox.settle()
             outbox.flush()
-        # Only now: until here settle() has looked at the log as it was.
-        self.log = []
-        self._log_size = 0
-        self._touched = []
-        for outbox in apart:
-            outbox.settled = 0
-            outbox.touched = False
-            outbox.restore()
 
     def _write_to_all(
         self, members: Iterable[Outbox], data: bytes, stop: int, apart: dict[Outbox, None], *, alone: bool
@@ -199,13 +224,14 @@ class Delivery:
                 name,
             )
 
-    def dropped(self, outbox: Outbox, count: int) -> None:
-        """Room messages were dropped for a slow reader that is to stay connected."""
-        if count:
-            self.dropped_messages += count
+    def dropped(self, outbox: Outbox, backlog: Backlog, count: int) -> None:
+        """Room messages were dropped for a slow reader that is to stay connected: said once until it has caught up."""
+        self.dropped_messages += count
+        if count and not backlog.is_dropping:
+            backlog.is_dropping = True
             limit_met(
                 "outgoing_buffer",
-                "%s: %d room messages were dropped for a client that reads too slowly (Limits.outgoing_buffer, overflow='drop_oldest')",
+                "%s: room messages are dropped for a client that reads too slowly: over %d bytes wait for it (Limits.outgoing_buffer, overflow='drop_oldest')",
                 outbox.policy.name,
-                count,
+                outbox.policy.limits.outgoing_buffer,
             )

@@ -208,6 +208,9 @@ class Hub:
 
     def close_local(self, audience: Audience, code: int, reason: str) -> None:
         """Close this process's connections of the audience."""
+        if self.delivery.is_writing:
+            self.delivery.later(self.close_local, audience, code, reason)
+            return
         if self.on_close is not None:
             self.on_close(audience)
         for connection in self._matching(audience):

@@ -15,13 +15,17 @@ if TYPE_CHECKING:
     from odac.realtime.delivery import Delivery, Entry
     from odac.realtime.policy import Policy
 
-__all__ = ["NO_ROOMS", "SENT", "Lane", "Outbox", "Sent"]
+__all__ = ["NO_ROOMS", "SENT", "Lane", "Outbox", "Sent", "cost"]
 
 NO_ROOMS: Final[Mapping[str, None]] = {}
 """Shared by all connections that are in no room; a connection that joins one gets a dict of its own."""
 
 FLUSH_BYTES: Final = 64 * 1024
 """What one connection collects within a tick before it is written anyway: a full socket buffer gains nothing by waiting."""
+
+
+MESSAGE_COST: Final = 256
+"""Bytes of a process that one waiting message takes besides its frame: measured, 207 to 281 with CPython 3.11."""
 
 
 class Lane(Protocol):
@@ -109,44 +113,68 @@ class _WhenDrained(Sent):
             yield from backlog.drained().__await__()
 
 
-class Backlog:
-    """What waits for a reader that is slower than what it is sent; there is none while the kernel takes everything."""
+def cost(message: Prepared) -> int:
+    """Bytes that a waiting message counts for: its frame, and about what the objects around a small one take."""
+    return len(message.frame) + MESSAGE_COST
 
-    __slots__ = ("_waiters", "dropped", "messages", "size")
+
+class Backlog:
+    """What waits for a reader that is slower than what it is sent; there is none while the kernel takes everything.
+
+    Room messages and the connection's own stand in two lines, each with its number in the order of both: so the oldest
+    room message is always the first of a line, whatever waits in front of it.
+    """
+
+    __slots__ = ("_next", "_own", "_room", "_waiters", "is_dropping", "size")
 
     def __init__(self) -> None:
-        self.messages: deque[tuple[Prepared, bool]] = deque()  # with whether the message went to a room
-        self.size = 0
-        self.dropped = 0
+        self._own: deque[tuple[int, Prepared]] = deque()
+        self._room: deque[tuple[int, Prepared]] = deque()
+        self._next = 0
         self._waiters: list[asyncio.Future[None]] = []
+        self.is_dropping = False  # whether anything has been dropped since the reader fell behind
+        self.size = 0
+
+    @property
+    def is_empty(self) -> bool:
+        return not self._own and not self._room
 
     def append(self, message: Prepared, to_room: bool) -> None:
-        self.messages.append((message, to_room))
-        self.size += len(message.frame)
+        (self._room if to_room else self._own).append((self._next, message))
+        self._next += 1
+        self.size += cost(message)
 
     def take(self) -> list[Prepared]:
         """Take from the front what one write should carry."""
+        own, room = self._own, self._room
         batch: list[Prepared] = []
         size = 0
-        while self.messages and size < FLUSH_BYTES:
-            message, _ = self.messages.popleft()
+        while size < FLUSH_BYTES and (own or room):
+            line = own if own and (not room or own[0] < room[0]) else room
+            message = line.popleft()[1]
             batch.append(message)
             size += len(message.frame)
-        self.size -= size
+        self.size -= size + MESSAGE_COST * len(batch)
         return batch
 
-    def drop_oldest(self, excess: int) -> None:
-        """Drop room messages from the front until ``excess`` bytes are free; what was sent to this connection alone stays."""
-        kept: list[tuple[Prepared, bool]] = []
-        while excess > 0 and self.messages:
-            item = self.messages.popleft()
-            if item[1]:
-                excess -= len(item[0].frame)
-                self.size -= len(item[0].frame)
-                self.dropped += 1
-            else:
-                kept.append(item)
-        self.messages.extendleft(reversed(kept))
+    def drop_oldest(self, excess: int) -> int:
+        """Drop the oldest room messages until ``excess`` bytes are free; what was sent to this connection alone stays.
+
+        Returns:
+            how many were dropped.
+        """
+        room = self._room
+        count = len(room)
+        while excess > 0 and room:
+            freed = cost(room.popleft()[1])
+            excess -= freed
+            self.size -= freed
+        return count - len(room)
+
+    def clear(self) -> None:
+        self._own.clear()
+        self._room.clear()
+        self.size = 0
 
     def drained(self) -> asyncio.Future[None]:
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -210,6 +238,9 @@ class Outbox:
         """Send a message of this connection's own."""
         delivery = self.delivery
         if delivery.log:
+            if delivery.is_writing:
+                delivery.later(self.put, message)
+                return SENT
             self.settle()
         pending = self.pending
         if pending is None:
@@ -231,16 +262,17 @@ class Outbox:
         log = self.delivery.log
         if self.settled < len(log) and self.is_open:
             self.delivery.touch(self)
+            share = log[self.settled :]
+            self.settled = len(log)
             if self.backlog is None:
-                for entry in log[self.settled :]:
+                for entry in share:
                     if self.is_in(entry):
                         self._collect(entry.message)
             else:
                 self.flush()
-                for entry in log[self.settled :]:
+                for entry in share:
                     if self.is_in(entry):
                         self._wait_in_line(self._variant(entry.message), True)
-            self.settled = len(log)
 
     def is_in(self, entry: Entry) -> bool:
         """Whether a log entry is for this connection."""
@@ -319,12 +351,11 @@ class Outbox:
         backlog = self.backlog
         if backlog is None:
             return
-        while backlog.messages:
+        while not backlog.is_empty:
             self.lane.write(backlog.take())
             if self.lane.buffered:
                 return
         self.backlog = None
-        self.delivery.dropped(self, backlog.dropped)
         backlog.release()
         if self.farewell is not None:
             self.lane.close(*self.farewell)
@@ -337,17 +368,16 @@ class Outbox:
             return
         limit = self.policy.limits.outgoing_buffer
         waiting = backlog.size + self.lane.buffered
-        excess = waiting + len(message.frame) - limit
+        excess = waiting + cost(message) - limit
         if excess > 0 and waiting > 0:
             if self.policy.overflow == "drop_oldest":
-                if to_room and excess > backlog.size:
-                    backlog.dropped += 1
-                    return
-                backlog.drop_oldest(excess)
-                excess = backlog.size + self.lane.buffered + len(message.frame) - limit
+                # One that even an empty backlog would not make room for is dropped alone.
+                count = 0 if to_room and excess > backlog.size else backlog.drop_oldest(excess)
+                excess = backlog.size + self.lane.buffered + cost(message) - limit
                 if excess > 0 and to_room:
-                    backlog.dropped += 1
+                    self.delivery.dropped(self, backlog, count + 1)
                     return
+                self.delivery.dropped(self, backlog, count)
             if excess > 0:
                 self.overflowed(limit)
                 return
@@ -355,20 +385,17 @@ class Outbox:
 
     def overflowed(self, limit: int) -> None:
         """The reader is too slow: it is closed, and nobody else notices."""
-        self.delivery.overflowed(self, limit)
         self.discard()
         self.settled = len(self.delivery.log)  # what it has not taken yet is discarded as well
         self.end(CloseCode.TRY_AGAIN_LATER, f"reads too slowly: over {limit} bytes wait (outgoing_buffer)")
+        self.delivery.overflowed(self, limit)
 
     def discard(self) -> None:
         """Let go of everything that waits."""
         self.pending = None
         backlog = self.backlog
         if backlog is not None:
-            self.delivery.dropped(self, backlog.dropped)
-            backlog.dropped = 0
-            backlog.messages.clear()
-            backlog.size = 0
+            backlog.clear()
             backlog.release()
 
     def end(self, code: int, reason: str) -> bool:
@@ -384,7 +411,7 @@ class Outbox:
             return False
         self.is_open = False
         self.fd = -1
-        if self.backlog is None or not self.backlog.messages:
+        if self.backlog is None or self.backlog.is_empty:
             self.lane.close(code, reason)
         else:
             self.farewell = (code, reason)

@@ -16,6 +16,7 @@ from odac.close_codes import CloseCode
 from odac.config import Limits, Overflow
 from odac.realtime import delivery, outbox
 from odac.realtime.audience import Audience
+from odac.realtime.outbox import cost
 from odac.wire.codec import encode
 from odac.wire.frames import BINARY, CLOSE, TEXT
 from tests.unit.realtime.realtime_fakes import Frame, Room, close_code, lane_of
@@ -262,7 +263,7 @@ def is_subsequence(part: Sequence[Frame], whole: Sequence[Frame]) -> bool:
     return all(frame in rest for frame in part)
 
 
-@given(setups, homes, programs, st.integers(1, 400))
+@given(setups, homes, programs, st.integers(1, 2000))
 @settings(max_examples=EXAMPLES, deadline=None)
 def test_a_slow_reader_is_closed_behind_a_prefix_and_nobody_else_notices(
     setup: list[dict[str, bool]], home: list[set[str]], program: list[Step], outgoing_buffer: int
@@ -295,7 +296,7 @@ def test_a_slow_reader_is_closed_behind_a_prefix_and_nobody_else_notices(
     ],
     outgoing_buffer=1,
 )
-@given(setups, homes, programs, st.integers(1, 400))
+@given(setups, homes, programs, st.integers(1, 2000))
 @settings(max_examples=EXAMPLES, deadline=None)
 def test_with_drop_oldest_a_slow_reader_misses_room_messages_only(
     setup: list[dict[str, bool]], home: list[set[str]], program: list[Step], outgoing_buffer: int
@@ -357,8 +358,9 @@ class SlowReaders(Run):
             assert (connection.settled, connection.touched) == (0, False)
             backlog = connection.backlog
             if backlog is not None:
-                assert backlog.size == sum(len(message.frame) for message, _ in backlog.messages)
-                largest = max((len(message.frame) for message, _ in backlog.messages), default=0)
+                waiting = [cost(message) for _, message in (*backlog._own, *backlog._room)]
+                assert backlog.size == sum(waiting)
+                largest = max(waiting, default=0)
                 assert backlog.size <= max(limit, largest)
             if not each.lost and not each.stalled and each.is_open:
                 assert lane.held == b""
