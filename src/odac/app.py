@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 from odac.brokers import RunningBus, make_bus
 from odac.close_codes import CloseCode
 from odac.config import Limits
-from odac.errors import ConfigurationError
+from odac.errors import BrokerError, ConfigurationError
 from odac.http.answers import not_found, upgrade_required
 from odac.http.endpoints import Endpoints, Health, Services
 from odac.http.publish import Publication
@@ -304,6 +304,10 @@ class Odac:
         return Health(self.route.ws_server.healthy, details)
 
     def _publish(self, publication: Publication) -> None:
+        bus = self._hub.bus
+        if bus is not None and not bus.healthy:
+            # Not even to this process's own: whoever tries again would reach them twice.
+            raise BrokerError("The broker is away, so other processes would not get it. Try again.")
         self._hub.send(Audience(publication.rooms), encode(publication.data))
 
     def __repr__(self) -> str:

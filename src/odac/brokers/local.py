@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import os
 from abc import ABC, abstractmethod
 from collections.abc import Callable
-from pathlib import Path
 from typing import Final
 
 import zmq
 
-from odac.brokers.local_proxy import DIRECTORY_VARIABLE, LocalProxy, addresses, bound
+from odac.brokers.local_place import base, directory_of, only_ours
+from odac.brokers.local_proxy import addresses, bound
 from odac.brokers.marked import MarkedBroker
 from odac.brokers.session import first_to_end
 from odac.brokers.url import BrokerURL
-from odac.errors import BrokerError, ConfigurationError
+from odac.errors import BrokerError
 
-__all__ = ["DIRECTORY_VARIABLE", "LocalBroker", "LocalProxy"]
+__all__ = ["LocalBroker"]
 
 HELLO_TIMEOUT: Final = 2.0
 LOOK_AGAIN: Final = 0.5
@@ -28,27 +27,25 @@ _END: Final = b"\0"
 
 
 class LocalBroker(MarkedBroker):
-    """``local:///directory``, or ``local://`` in a worker whose supervisor has said where.
+    """``local://name``, ``local:///directory``, or ``local://`` in a worker whose supervisor has said where.
 
     Args:
-        url: with the proxy's directory as its path.
+        url: see :func:`odac.brokers.local_place.directory_of`.
 
     Raises:
-        ConfigurationError: nobody has said where the proxy is.
+        ConfigurationError: nobody has said where the proxy is, or the path is too long.
     """
 
     def __init__(self, url: BrokerURL) -> None:
         super().__init__(url)
-        directory = url.path or os.environ.get(DIRECTORY_VARIABLE, "")
-        if not directory:
-            raise ConfigurationError(
-                "local:// connects the workers of one server: start them with `odac run --workers N`,"
-                " or give the directory of a running one, like local:///run/myapp"
-            )
-        self.address = f"local://{directory}"
-        self._to_proxy, self._from_proxy = addresses(Path(directory))
+        self._directory = directory_of(url)
+        if url.address == "local://":
+            self.address = f"local://{self._directory}"
+        self._to_proxy, self._from_proxy = addresses(self._directory)
 
     async def _session(self) -> None:
+        if self._directory.parent == base() and self._directory.exists() and not only_ours(base()):
+            raise BrokerError(f"{base()} is not only this user's, so what is there is not believed")
         with contextlib.ExitStack() as stack:
             context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
             stack.callback(context.destroy, linger=0)
@@ -68,7 +65,9 @@ class LocalBroker(MarkedBroker):
             async with asyncio.timeout(HELLO_TIMEOUT):
                 await talker.greeted.wait()
         except TimeoutError:
-            raise BrokerError("nobody answers there; does the server that started the workers still run?") from None
+            raise BrokerError(
+                f"nobody answers in {self._directory}; does a server with this broker run there, as this user?"
+            ) from None
         self._opened()
         await first_to_end(self._send(talker.send), self._confirm(talker.send), self._follow(listener))
 

@@ -2,28 +2,30 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
+import logging
 import os
-import stat
-import tempfile
 import threading
+import weakref
 from pathlib import Path
 from typing import Final
 
 import zmq
 
+from odac.brokers.local_place import base, check_path, only_ours
 from odac.errors import BrokerError, ConfigurationError
 
-__all__ = ["DIRECTORY_VARIABLE", "HIGH_WATER", "LocalProxy", "addresses", "bound"]
+__all__ = ["HIGH_WATER", "LocalProxy", "addresses", "bound"]
 
-DIRECTORY_VARIABLE: Final = "ODAC_LOCAL_DIRECTORY"
-"""Where a supervisor tells its workers the proxy's directory: what ``local://`` without a path means."""
+_log = logging.getLogger("odac.broker")
 
 HIGH_WATER: Final = 4096
 """Payloads that wait for one process. Past it the proxy drops what is meant for that process, which sees the gap."""
 STALE: Final = 60_000
 """Milliseconds after which the proxy gives up a process that is frozen: subscriptions would wait for it without bound."""
-PATH_LIMIT: Final = 100
-"""Bytes of a Unix socket's path: the system's limit is 104 to 108."""
+NEXT: Final = 0.2
+"""Seconds between two looks at whether the one who runs the proxy is gone."""
 
 
 def bound(socket: zmq.Socket[bytes]) -> None:
@@ -42,81 +44,146 @@ def addresses(directory: Path) -> tuple[str, str]:
 
 
 class LocalProxy:
-    """Hands on what one process publishes to the others. Runs in a thread, in the process that started the workers.
+    """Hands on what one process publishes to the others, in a thread; or stands by, while another process does that.
+
+    Who holds a lock on the directory runs the proxy. The system releases it when that process ends, however it ends, and
+    another that stands by takes over: its sockets replace those that were left behind.
 
     Args:
-        directory: holds the two sockets; made with mode 0700 if it is not there. None makes one in the temporary
-            directory, and removes it in the end.
+        directory: holds the two sockets; made with mode 0700 if it is not there.
 
     Raises:
-        ConfigurationError: the directory's path is too long for a socket, or others may write to it.
+        ConfigurationError: the directory's path is too long for a socket.
     """
 
-    def __init__(self, directory: str | None = None) -> None:
-        self._given = directory
+    def __init__(self, directory: Path) -> None:
+        check_path(directory)
+        self.directory = directory
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
+        self._lock: int | None = None
         self._thread: threading.Thread | None = None
-        self.directory = Path(directory) if directory is not None else Path(tempfile.gettempdir()) / "odac-12345678"
-        if len(os.fsencode(self.directory)) > PATH_LIMIT - len("/out"):
-            raise ConfigurationError(
-                f"{self.directory}: too long for a Unix socket; use a path of at most {PATH_LIMIT - 4} bytes"
-            )
+        self._ending = threading.Event()
+        self._binding = threading.Lock()
+        _proxies.add(self)
 
     @property
-    def url(self) -> str:
-        """What workers connect to."""
-        return f"local://{self.directory}"
+    def runs(self) -> bool:
+        """Whether this one does the work, rather than stand by."""
+        return self._context is not None
 
     def start(self) -> None:
-        """Bind the sockets and begin.
+        """Run the proxy from now on; or stand by, if another process runs it.
 
         Raises:
-            ConfigurationError: others may write to the directory.
-            BrokerError: another proxy uses the directory.
+            ConfigurationError: others may write to the directory, or it is another user's.
+            BrokerError: the sockets cannot be made.
         """
-        if self._given is None:
-            self.directory = Path(tempfile.mkdtemp(prefix="odac-"))
-        else:
+        sockets = self._bind() if self._take() else None
+        self._thread = threading.Thread(target=self._serve, args=(sockets,), name="odac local broker", daemon=True)
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End the thread and remove the sockets."""
+        with self._binding:
+            self._ending.set()
+        if self._context is not None:
+            # Ends zmq.proxy() with ContextTerminated, and waits for the thread to close its sockets.
+            self._context.term()
+            for address in addresses(self.directory):
+                Path(address.removeprefix("ipc://")).unlink(missing_ok=True)
+        if self._thread is not None:
+            self._thread.join()
+        self._context = self._thread = None
+        self.release()
+
+    def release(self) -> None:
+        """Let another process take over."""
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def _take(self) -> bool:
+        """Lock the directory, if nobody else has."""
+        while True:
+            self._make_directory()
+            try:
+                lock = os.open(self.directory, os.O_RDONLY)
+            except FileNotFoundError:
+                continue
+            try:
+                fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                # Between the two, it may have been removed and made again.
+                if os.path.samestat(os.fstat(lock), self.directory.stat()):
+                    self._lock = lock
+                    return True
+            except BlockingIOError:
+                os.close(lock)
+                return False
+            except FileNotFoundError:
+                pass
+            os.close(lock)
+
+    def _make_directory(self) -> None:
+        try:
+            if self.directory.parent == base():
+                base().mkdir(mode=0o700, exist_ok=True)
             self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-            found = self.directory.stat()
-            if found.st_uid != os.getuid() or stat.S_IMODE(found.st_mode) & 0o022:
-                raise ConfigurationError(f"{self.directory}: others may put a socket there; chmod 700 it, as its owner")
-        self._context = zmq.Context()
-        incoming, outgoing = self._context.socket(zmq.XSUB), self._context.socket(zmq.XPUB)
+        except OSError as error:
+            raise ConfigurationError(f"{self.directory} cannot be made: {error.strerror}") from None
+        for each in (self.directory, *([base()] if self.directory.parent == base() else [])):
+            if not only_ours(each):
+                raise ConfigurationError(f"{each}: others may put a socket there; chmod 700 it, as its owner")
+
+    def _bind(self) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:
+        context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+        incoming, outgoing = context.socket(zmq.XSUB), context.socket(zmq.XPUB)
         try:
             for socket, address in zip((incoming, outgoing), addresses(self.directory), strict=True):
                 bound(socket)
                 socket.linger = 0
                 socket.heartbeat_ivl, socket.heartbeat_timeout = STALE // 4, STALE
-                socket.bind(address)
+                socket.bind(address)  # in the place of a socket that was left behind
                 Path(address.removeprefix("ipc://")).chmod(0o600)
-        except zmq.ZMQError as error:
-            self._context.destroy(linger=0)
-            raise BrokerError(f"{self.directory}: {error}; is another server using it?") from None
-        self._thread = threading.Thread(
-            target=self._run, args=(incoming, outgoing), name="odac local broker", daemon=True
-        )
-        self._thread.start()
+        except (zmq.ZMQError, OSError) as error:
+            context.destroy(linger=0)
+            self.release()
+            raise BrokerError(f"{self.directory}: {error}") from None
+        self._context = context
+        return incoming, outgoing
 
-    def stop(self) -> None:
-        """End the thread and remove the sockets."""
-        if self._context is None or self._thread is None:
-            return
-        # Ends zmq.proxy() with ContextTerminated, and waits for the thread to close its sockets.
-        self._context.term()
-        self._thread.join()
-        self._context = self._thread = None
-        for address in addresses(self.directory):
-            Path(address.removeprefix("ipc://")).unlink(missing_ok=True)
-        if self._given is None:
-            self.directory.rmdir()
-
-    @staticmethod
-    def _run(incoming: zmq.Socket[bytes], outgoing: zmq.Socket[bytes]) -> None:
+    def _serve(self, sockets: tuple[zmq.Socket[bytes], zmq.Socket[bytes]] | None) -> None:
         try:
-            zmq.proxy(incoming, outgoing)
+            sockets = sockets or self._wait()
+        except (BrokerError, ConfigurationError) as error:
+            _log.error("the local broker is gone, and this process cannot take over: %s", error)
+            return
+        if sockets is None:
+            return
+        try:
+            zmq.proxy(*sockets)
         except zmq.ContextTerminated:
             pass
         finally:
-            incoming.close(linger=0)
-            outgoing.close(linger=0)
+            for socket in sockets:
+                socket.close(linger=0)
+
+    def _wait(self) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]] | None:
+        while not self._ending.wait(NEXT):
+            with self._binding:
+                if not self._ending.is_set() and self._take():
+                    _log.info("the local broker in %s is run by this process now", self.directory)
+                    return self._bind()
+        return None
+
+
+_proxies: Final[weakref.WeakSet[LocalProxy]] = weakref.WeakSet()
+
+
+def _after_fork() -> None:
+    for proxy in _proxies:
+        # A child that holds the lock as well would keep others from taking over.
+        with contextlib.suppress(OSError):
+            proxy.release()
+
+
+os.register_at_fork(after_in_child=_after_fork)

@@ -48,7 +48,7 @@ class Services:
         auth: makes and reads the session cookie, and knows the user.
         tokens: issues tokens.
         health: says how the process is.
-        publish: sends a publication; sync or async, ``ValueError`` and ``TypeError`` become a 400.
+        publish: sends a publication; sync or async, ``ValueError`` and ``TypeError`` become a 400, ``BrokerError`` a 503.
         publish_keys: bearer keys for ``publish``; without any, there is no such endpoint.
         max_body: bytes of a publish request's body.
         prefix: below which the endpoints are.

@@ -14,7 +14,7 @@ from starlette.datastructures import Headers
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 
-from odac.errors import ConfigurationError
+from odac.errors import BrokerError, ConfigurationError
 from odac.http.answers import explain, json_answer
 from odac.realtime.audience import check_room
 
@@ -41,7 +41,8 @@ class PublishEndpoint:
     """Checks the key and the body, and hands the publication on.
 
     Args:
-        publish: sends it; sync or async. ``ValueError`` and ``TypeError`` become a 400 with their sentence.
+        publish: sends it; sync or async. ``ValueError`` and ``TypeError`` become a 400 with their sentence, ``BrokerError`` a
+            503: nobody got it.
         keys: the bearer keys, any of which is accepted.
         max_body: bytes of a request's body.
 
@@ -67,7 +68,7 @@ class PublishEndpoint:
         self._max_body = max_body
 
     async def answer(self, request: Request) -> Response:
-        """202 when it is handed on; 401, 400 or 413 with a sentence otherwise."""
+        """202 when it is handed on; 401, 400, 413 or 503 with a sentence otherwise."""
         if not self._authorized(request.headers):
             return explain(
                 401, "A valid key is needed: send the header Authorization: Bearer KEY.", {"WWW-Authenticate": "Bearer"}
@@ -84,6 +85,8 @@ class PublishEndpoint:
                 await result
         except (ValueError, TypeError) as error:
             return explain(400, str(error))
+        except BrokerError as error:
+            return explain(503, str(error), {"Retry-After": "1"})
         return json_answer({"published": True}, 202)
 
     def _authorized(self, headers: Headers) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
+from odac.brokers.registry import make_broker
 from odac.config import RateLimit
 from odac.routing.router import Route
 from odac.serving.loading import Found
@@ -95,6 +96,8 @@ def introduction(target: str, address: str, apps: Sequence[Found], *, workers: i
         lines.append(f"  {'routes' if index == 0 else '':13}  {row.path}" + (f"  ({passed})" if passed else ""))
     if len(rows) > _SHOWN:
         lines.append(f"  {'':13}  and {len(rows) - _SHOWN} more: odac routes {target}")
+    addresses = [make_broker(app.broker_url).address for app, _ in apps]
+    lines += [f"  broker         {each}" for each in dict.fromkeys(addresses) if not each.startswith("memory:")]
     if not rows:
         lines.append(
             "  no WebSocket routes yet: add one with @app.route.ws(path)"

@@ -14,7 +14,10 @@ from typing import Any, TypedDict
 
 import click
 
+from odac.brokers.local_place import DIRECTORY_VARIABLE
+from odac.brokers.url import parse_url
 from odac.serving.describe import introduction
+from odac.serving.hosting import hosting, private_directory
 from odac.serving.listener import Ports, bind, listening_address
 from odac.serving.loading import load_and_check
 from odac.serving.log import configure_logging
@@ -75,7 +78,7 @@ def _run_here(app: str | Any, options: ServeOptions, exiting: bool) -> None:
     sockets = bind(options)
     target = app if isinstance(app, str) else type(app).__name__
     text = introduction(target, listening_address(sockets, options), found)
-    with _closing(sockets, options.uds):
+    with _closing(sockets, options.uds), hosting(each.app.broker_url for each in found):
         serve(loaded, options, sockets, tls=tls, apps=found, started=lambda: click.echo(text), exiting=exiting)
 
 
@@ -103,33 +106,23 @@ def _run_supervised(app: str, options: ServeOptions) -> None:
     with contextlib.ExitStack() as stack:
         stack.enter_context(_closing((), options.uds))
         stack.callback(ports.close_all)
-        notes = stack.enter_context(_broker(options, environment))
-        supervisor = Supervisor(app, options, ports, environment, own_secret=own_secret, notes=notes)
+        stack.enter_context(_broker(options, environment))
+        supervisor = Supervisor(app, options, ports, environment, own_secret=own_secret)
         with asyncio.Runner() as runner:
             runner.run(supervisor.run())
 
 
 @contextlib.contextmanager
-def _broker(options: ServeOptions, environment: dict[str, str]) -> Iterator[list[str]]:
+def _broker(options: ServeOptions, environment: dict[str, str]) -> Iterator[None]:
     """Connect the workers: run the local broker's proxy where it is what they use."""
-    named = options.broker or environment.get("ODAC_BROKER")
-    if named is None and options.workers == 1:
-        yield []
+    url = options.broker or environment.get("ODAC_BROKER")
+    if url is None and options.workers == 1:
+        yield
         return
-    url = named or "local://"
-    environment["ODAC_BROKER"] = url
-    if url != "local://":
-        yield []
-        return
-    try:
-        from odac.brokers.local_proxy import DIRECTORY_VARIABLE, LocalProxy
-    except ModuleNotFoundError:
-        yield []  # an app that names another broker needs none; for others, Odac() says what to install
-        return
-    proxy = LocalProxy()
-    proxy.start()
-    environment[DIRECTORY_VARIABLE] = str(proxy.directory)
-    try:
-        yield [f"  broker         {proxy.url}"]
-    finally:
-        proxy.stop()
+    url = environment["ODAC_BROKER"] = url or "local://"
+    with contextlib.ExitStack() as stack:
+        if parse_url(url).address == "local://":
+            environment[DIRECTORY_VARIABLE] = stack.enter_context(private_directory())
+            url = f"local://{environment[DIRECTORY_VARIABLE]}"
+        stack.enter_context(hosting([url]))
+        yield

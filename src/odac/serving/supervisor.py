@@ -7,7 +7,7 @@ import dataclasses
 import logging
 import signal
 import sys
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Coroutine, Mapping
 from typing import Any, Final
 
 import click
@@ -47,7 +47,6 @@ class Supervisor:
         ports: the listening sockets, one set for each worker where the system allows.
         environment: of the workers.
         own_secret: ``$ODAC_SECRET`` in it was made for them.
-        notes: lines to print below the introduction.
     """
 
     def __init__(
@@ -58,14 +57,12 @@ class Supervisor:
         environment: Mapping[str, str],
         *,
         own_secret: bool = False,
-        notes: Sequence[str] = (),
     ) -> None:
         self._app = app
         self._options = options
         self._ports = ports
         self._environment = environment
         self._own_secret = own_secret
-        self._notes = notes
         self._slots = [Slot(index) for index in range(options.workers)]
         self._alive: set[Worker] = set()
         self._tasks: set[asyncio.Task[Any]] = set()
@@ -171,7 +168,7 @@ class Supervisor:
         if self._introduced:
             return
         self._introduced = True
-        click.echo("\n".join((report["introduction"], *self._notes)))
+        click.echo(report["introduction"])
         if report["needs_secret"] and self._own_secret:
             logger.warning(
                 "No secret is set: sessions and tokens are signed with a random one that these workers share, and end with"

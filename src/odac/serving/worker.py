@@ -16,6 +16,7 @@ from typing import Any, Final, TypedDict
 
 from odac.errors import OdacError
 from odac.serving.describe import introduction
+from odac.serving.hosting import hosting
 from odac.serving.loading import load_and_check
 from odac.serving.log import configure_logging
 from odac.serving.options import ServeOptions
@@ -86,18 +87,20 @@ def _serve(channel: socket.socket, job: Job, options: ServeOptions) -> None:
         _listen(channel, server)
 
     sockets = [socket.socket(fileno=each) for each in job["sockets"]]
-    serve(
-        app,
-        options,
-        sockets,
-        tls=tls,
-        apps=found,
-        started=lambda: _send(channel, report),
-        grace=grace,
-        prepare=prepare,
-        signals=(signal.SIGTERM,),
-        exiting=True,
-    )
+    # Behind the supervisor, if it runs the proxy as well.
+    with hosting(each.app.broker_url for each in found):
+        serve(
+            app,
+            options,
+            sockets,
+            tls=tls,
+            apps=found,
+            started=lambda: _send(channel, report),
+            grace=grace,
+            prepare=prepare,
+            signals=(signal.SIGTERM,),
+            exiting=True,
+        )
 
 
 def _read_line(channel: socket.socket) -> bytes:

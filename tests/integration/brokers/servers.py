@@ -257,10 +257,10 @@ class Local(Server):
 
     def command(self) -> list[str]:
         code = (
-            "import signal, sys\n"
-            "from odac.brokers.local import LocalProxy\n"
+            "import signal, sys\nfrom pathlib import Path\n"
+            "from odac.brokers.local_proxy import LocalProxy\n"
             "signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})\n"
-            "proxy = LocalProxy(sys.argv[1])\n"
+            "proxy = LocalProxy(Path(sys.argv[1]))\n"
             "proxy.start()\n"
             "signal.sigwait({signal.SIGTERM})\n"
             "proxy.stop()\n"

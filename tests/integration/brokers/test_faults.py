@@ -71,6 +71,31 @@ def test_a_broker_that_is_restarted(fragile: Server, short_directory: Path) -> N
     go(work, short_directory)
 
 
+def test_the_process_that_runs_the_local_broker_is_killed(short_directory: Path) -> None:
+    """Another one that has stood by takes over."""
+
+    async def work(made: Field) -> None:
+        url = f"local://{short_directory}/takeover"
+        host = await made.node(url)
+        nodes = await two_nodes(made, url)
+        host.running.process.kill()
+        for node in nodes:
+            await asyncio.to_thread(node.running.line, "is back after")
+            await node.until_health(200)
+        await made.settled("A", "B")
+        made.checker.in_order_and_once()
+        made.checker.nothing_missing("A", "a")
+        made.checker.nothing_missing("B", "b")
+        await lost_is_counted(made, "A", nodes[0], "b")
+        await lost_is_counted(made, "B", nodes[1], "a")
+        for node in nodes:
+            assert (warnings(node, "local delivery goes on"), warnings(node, "is back after")) == (1, 1)
+            assert (await node.ask("counters"))["outages"] == 1
+        assert sum(warnings(node, "run by this process now") for node in nodes) == 1
+
+    go(work, short_directory)
+
+
 @pytest.mark.parametrize("fragile", ["redis", "nats"], indirect=True)
 def test_a_broker_that_is_unreachable_for_ten_seconds(fragile: Server, short_directory: Path) -> None:
     async def work(made: Field) -> None:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from starlette.requests import Request
 from starlette.responses import Response
 
-from odac.errors import ConfigurationError
+from odac.errors import BrokerError, ConfigurationError
 from odac.http.publish import Publication, PublishEndpoint
 
 KEY = "a-key-of-some-length"
@@ -101,6 +101,13 @@ def test_without_the_key_nothing_is_read_or_sent(authorization: str | None) -> N
     assert response.status_code == 401
     assert response.headers["www-authenticate"] == "Bearer"
     assert published == []
+
+
+def test_a_broker_that_is_away_is_not_the_callers_fault() -> None:
+    response, _ = post(b'{"room": "a", "data": 1}', error=BrokerError("The broker is away."))
+    assert response.status_code == 503
+    assert response.headers["retry-after"] == "1"
+    assert b"The broker is away." in response.body
 
 
 def test_any_of_several_keys_will_do() -> None:

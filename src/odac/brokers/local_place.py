@@ -1,0 +1,81 @@
+"""Where the local broker's sockets are: a directory that everybody on the machine finds by its name."""
+
+from __future__ import annotations
+
+import os
+import re
+import stat
+import tempfile
+from pathlib import Path
+from typing import Final
+
+from odac.brokers.url import BrokerURL
+from odac.errors import ConfigurationError
+
+__all__ = ["DIRECTORY_VARIABLE", "base", "check_path", "directory_of", "only_ours"]
+
+DIRECTORY_VARIABLE: Final = "ODAC_LOCAL_DIRECTORY"
+"""Where a supervisor tells its workers the proxy's directory: what ``local://`` without a name means."""
+PATH_LIMIT: Final = 100
+"""Bytes of a Unix socket's path: the system's limit is 104 to 108."""
+_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
+
+
+def base() -> Path:
+    """What holds the directories of all names, for each user apart: two users' servers of one name do not meet.
+
+    Not ``$XDG_RUNTIME_DIR``, which a service of the same user has not got.
+    """
+    return Path(tempfile.gettempdir()) / f"odac-{os.getuid()}"
+
+
+def directory_of(url: BrokerURL) -> Path:
+    """The directory that a ``local://`` URL means. It need not be there.
+
+    Raises:
+        ConfigurationError: the URL means none, or its path is too long for a socket.
+    """
+    place = url.address.removeprefix("local://")
+    if url.url != url.address:
+        raise ConfigurationError("local:// URLs have no user, no port and, but for namespace, no options")
+    if place.startswith("/"):
+        directory = Path(place)
+    elif place:
+        if _NAME.fullmatch(place) is None:
+            raise ConfigurationError(
+                f"local://{place}: a name has 1 to 32 letters, digits, '-' and '_'; a directory begins with a slash,"
+                " like local:///run/myapp"
+            )
+        directory = base() / place
+    elif told := os.environ.get(DIRECTORY_VARIABLE):
+        directory = Path(told)
+    else:
+        raise ConfigurationError(
+            "local:// without a name connects the workers of one server: start them with `odac run --workers N`,"
+            " or give the server a name, like local://myapp, by which others find it too"
+        )
+    check_path(directory)
+    return directory
+
+
+def check_path(directory: Path) -> None:
+    """Look whether a socket may be there.
+
+    Raises:
+        ConfigurationError: the path is too long.
+    """
+    limit = PATH_LIMIT - len("/out")
+    size = len(os.fsencode(directory))
+    if size > limit:
+        raise ConfigurationError(
+            f"{directory}: {size} bytes are too long for the path of a Unix socket; use a directory of at most {limit}"
+        )
+
+
+def only_ours(directory: Path) -> bool:
+    """Whether a directory is there that belongs to this user, and nobody else may put anything into it."""
+    try:
+        found = directory.lstat()
+    except OSError:
+        return False
+    return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not stat.S_IMODE(found.st_mode) & 0o022

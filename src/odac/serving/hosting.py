@@ -1,0 +1,66 @@
+"""The local broker's proxy, where the workers of a server, or what else runs on the machine, use it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from odac.brokers.local_place import base, directory_of, only_ours
+from odac.brokers.url import parse_url
+
+__all__ = ["hosting", "private_directory"]
+
+_PRIVATE = "private-"
+
+
+@contextlib.contextmanager
+def hosting(urls: Iterable[str]) -> Iterator[None]:
+    """Run the proxy of every ``local://`` URL among these, or stand by while another process runs it.
+
+    Raises:
+        ConfigurationError: a URL is malformed, or others may write to its directory.
+        BrokerError: the sockets cannot be made.
+    """
+    local = [url for url in map(parse_url, urls) if url.scheme == "local"]
+    with contextlib.ExitStack() as stack:
+        for directory in dict.fromkeys(map(directory_of, local)):
+            try:
+                from odac.brokers.local_proxy import LocalProxy
+            except ModuleNotFoundError:
+                break  # an app that names another broker needs none; for others, Odac() says what to install
+            proxy = LocalProxy(directory)
+            proxy.start()
+            stack.callback(proxy.stop)
+        yield
+
+
+@contextlib.contextmanager
+def private_directory() -> Iterator[str]:
+    """A directory for the local broker of one server, which has no name; those of servers that were killed are removed."""
+    base().mkdir(mode=0o700, exist_ok=True)
+    if only_ours(base()):
+        for left in base().glob(f"{_PRIVATE}*"):
+            _remove(left)
+    path = Path(tempfile.mkdtemp(prefix=_PRIVATE, dir=base()))
+    try:
+        yield str(path)
+    finally:
+        _remove(path)
+
+
+def _remove(path: Path) -> None:
+    """Remove a directory of which nobody runs the proxy."""
+    import fcntl
+
+    with contextlib.suppress(OSError):  # it is in use, or has gone meanwhile
+        lock = os.open(path, os.O_RDONLY)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            for each in path.iterdir():
+                each.unlink()
+            path.rmdir()
+        finally:
+            os.close(lock)
