@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from _thread import get_ident
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
 from enum import IntEnum
 from os import urandom
@@ -51,8 +52,8 @@ class ReadyState(IntEnum):
 class Connection(Outbox):
     """One connection, from its upgrade to its end.
 
-    A handler gets it as ``odac.ws``. All of it belongs to the event loop's thread; from other threads use
-    ``app.route.ws_server``.
+    A handler gets it as ``odac.ws``. Sending and closing work from any thread, in the order of each thread's calls; all
+    else belongs to the event loop's.
     """
 
     __slots__ = ("_data", "_ended", "_handler", "_hub", "_owned", "_pings", "alive", "due", "id", "inbox", "on_release")
@@ -87,6 +88,8 @@ class Connection(Outbox):
             TypeError: ``data`` cannot be encoded. The connection is unharmed.
         """
         message = encode(data)
+        if get_ident() != self.delivery.thread:
+            return self._from_elsewhere(self.send_prepared, message)
         if not self.is_open:
             return SENT
         if message.escaped is not None:
@@ -100,7 +103,28 @@ class Connection(Outbox):
             TypeError: ``data`` has no buffer.
         """
         message = encode_binary(data)
+        if get_ident() != self.delivery.thread:
+            return self._from_elsewhere(self.send_prepared, message)
         return self.put(message) if self.is_open else SENT
+
+    def send_prepared(self, message: Prepared) -> None:
+        """Send what is encoded already, on the event loop's thread."""
+        if self.is_open:
+            self.put(self._variant(message))
+
+    def _from_elsewhere(self, call: Callable[..., object], *arguments: object) -> Sent:
+        """Do something on the event loop's thread, soon; with a loop that has ended, the connection has as well."""
+        try:
+            self.delivery.loop.call_soon_threadsafe(call, *arguments)
+        except RuntimeError:
+            pass
+        return SENT
+
+    def _belongs_here(self, name: str) -> None:
+        if get_ident() != self.delivery.thread:
+            raise RuntimeError(
+                f"{name}() belongs to the event loop's thread: from another, loop.call_soon_threadsafe(odac.ws.{name}, …)"
+            )
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Close the connection, after everything that was sent so far. Closing twice is no error.
@@ -113,7 +137,9 @@ class Connection(Outbox):
             ValueError: the code may not be sent, or the reason is too long.
         """
         check_close(code, reason)
-        if self.delivery.is_writing:
+        if get_ident() != self.delivery.thread:
+            self._from_elsewhere(self.end, code, reason)
+        elif self.delivery.is_writing:
             self.delivery.later(self.end, code, reason)
         else:
             self.end(code, reason)
@@ -126,6 +152,7 @@ class Connection(Outbox):
             :class:`Disconnected` when the connection ends before the pong. Over plain ASGI, which has no pings, a
             client that speaks ``odac.v1`` is asked by a control message, and any other is never answered for.
         """
+        self._belongs_here("ping")
         payload = urandom(4)
         ping = Ping(self, payload)
         if not self.is_open:
@@ -156,6 +183,7 @@ class Connection(Outbox):
                 ``Limits.rooms_per_connection`` rooms already.
         """
         check_room(room)
+        self._belongs_here("join")
         if self.delivery.is_writing:
             self.delivery.later(self.join, room)
         elif self.is_open and room not in self.memberships:
@@ -175,6 +203,7 @@ class Connection(Outbox):
     def leave(self, room: str) -> None:
         """Leave a room; leaving one that was not joined is no error."""
         check_room(room)
+        self._belongs_here("leave")
         if self.delivery.is_writing:
             self.delivery.later(self.leave, room)
         elif room in self.memberships:
@@ -223,10 +252,11 @@ class Connection(Outbox):
         if handler is None:
 
             def register(function: H) -> H:
-                self.inbox.on(event, function)
+                self.on(event, function)
                 return function
 
             return register
+        self._belongs_here("on")
         self.inbox.on(event, handler)
         return handler
 
@@ -236,6 +266,7 @@ class Connection(Outbox):
         Raises:
             ValueError: there is no such event.
         """
+        self._belongs_here("off")
         self.inbox.off(event, handler)
 
     async def receive(self) -> Any:

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from _thread import get_ident
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
@@ -41,7 +42,7 @@ class Delivery:
     """The log of the tick, and who is apart from it.
 
     Args:
-        loop: the event loop of all connections.
+        loop: the event loop of all connections, on whose thread this is made.
         rooms: the members of each room, by its name; empty rooms are not in it.
         everyone: all open connections.
     """
@@ -50,6 +51,7 @@ class Delivery:
         self, loop: asyncio.AbstractEventLoop, rooms: dict[str, set[Outbox]], everyone: dict[str, Outbox]
     ) -> None:
         self.loop = loop
+        self.thread = get_ident()
         self.log: list[Entry] = []
         self.dropped_messages = 0
         self.overflows = 0

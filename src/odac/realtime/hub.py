@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import random
-import threading
+from _thread import get_ident
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
@@ -44,7 +44,6 @@ class Hub:
         self._entering: dict[str, Connection] = {}  # in a room already, though not through all gates
         self._delivery: Delivery | None = None
         self._heartbeat: Heartbeat | None = None
-        self._thread = 0
         self._kept: set[asyncio.Task[Any]] = set()
 
     # Life
@@ -57,7 +56,6 @@ class Hub:
             self.connections.clear()
             self._delivery = Delivery(loop, self._rooms, self.connections)  # type: ignore[arg-type]
             self._heartbeat = Heartbeat(loop, self.limits.ping_interval, self.limits.pong_timeout)
-            self._thread = threading.get_ident()
 
     @property
     def delivery(self) -> Delivery:
@@ -141,7 +139,7 @@ class Hub:
     @property
     def room_count(self) -> int:
         """How many rooms of the application have members in this process."""
-        return sum(not is_private(room) for room in self._rooms)
+        return sum(not is_private(room) for room in list(self._rooms))  # a copy: whoever scrapes may be another thread
 
     @property
     def open_rooms(self) -> Iterable[str]:
@@ -164,7 +162,8 @@ class Hub:
 
     def send(self, audience: Audience, message: Prepared) -> None:
         """Send to everyone in the audience, in this process and all others; from any thread."""
-        if threading.get_ident() == self._thread:
+        delivery = self._delivery
+        if delivery is not None and get_ident() == delivery.thread:
             self.deliver(audience, message)
             if self.bus is not None:
                 self.bus.publish(audience, message)
@@ -199,12 +198,13 @@ class Hub:
 
     def close(self, audience: Audience, code: int, reason: str) -> None:
         """Close everyone in the audience, in this process and all others; from any thread."""
-        if threading.get_ident() == self._thread:
+        delivery = self.delivery
+        if get_ident() == delivery.thread:
             self.close_local(audience, code, reason)
             if self.bus is not None:
                 self.bus.close(audience, code, reason)
         else:
-            self.delivery.loop.call_soon_threadsafe(self.close, audience, code, reason)
+            delivery.loop.call_soon_threadsafe(self.close, audience, code, reason)
 
     def close_local(self, audience: Audience, code: int, reason: str) -> None:
         """Close this process's connections of the audience."""
@@ -221,7 +221,11 @@ class Hub:
         return len(self._matching(audience)) if self._delivery is not None else 0
 
     async def count(self, audience: Audience, timeout: float) -> Count:  # noqa: ASYNC109 - the wait is part of the contract
-        """Ask all processes how many connections the audience has."""
+        """Ask all processes how many connections the audience has; from any event loop."""
+        delivery = self.delivery
+        if get_ident() != delivery.thread:
+            asked = asyncio.run_coroutine_threadsafe(self.count(audience, timeout), delivery.loop)
+            return await asyncio.wrap_future(asked)
         if self.bus is None:
             return Count(self.count_local(audience), 1, 1)
         return await self.bus.count(audience, timeout)

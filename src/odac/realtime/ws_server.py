@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from types import MappingProxyType
+from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from typing import Any
 
 from odac.close_codes import CloseCode
@@ -25,8 +24,8 @@ class WsServer:
 
     @property
     def clients(self) -> Mapping[str, Connection]:
-        """The open connections of this process by id; a view that changes with them."""
-        return MappingProxyType(self._hub.connections)
+        """The open connections of this process by id: ``clients[id].send(data)`` reaches one, from any thread."""
+        return _Clients(self._hub.connections)
 
     @property
     def client_count(self) -> int:
@@ -78,6 +77,36 @@ class WsServer:
             ``Count(total, answered, expected)``: fewer answered than expected where a process did not in time.
         """
         return await self._hub.count(EVERYONE if room is None else Audience((check_room(room),)), timeout)
+
+
+class _Clients(Mapping[str, Connection]):
+    """Looks up who is there now; goes over those who were there when it began, whoever comes and goes meanwhile."""
+
+    __slots__ = ("_now",)
+
+    def __init__(self, now: dict[str, Connection]) -> None:
+        self._now = now
+
+    def __getitem__(self, id: str) -> Connection:  # noqa: A002 - what it is
+        return self._now[id]
+
+    def __len__(self) -> int:
+        return len(self._now)
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._now.copy())
+
+    def keys(self) -> KeysView[str]:
+        return self._now.copy().keys()
+
+    def values(self) -> ValuesView[Connection]:
+        return self._now.copy().values()
+
+    def items(self) -> ItemsView[str, Connection]:
+        return self._now.copy().items()
+
+    def __repr__(self) -> str:
+        return f"<{len(self)} clients>"
 
 
 class User:
