@@ -111,14 +111,17 @@ export class Connection extends Transport {
     const page = await (wanted && this.#env.takePageToken())
     if (page) return page
     if (!wanted && !this.#env.identified) return undefined
+    // For one attempt: it may be too old by now, and the next one is to begin with a question again.
+    const spare = this.#spare
+    this.#spare = undefined
     let token: string | undefined
     try {
       token = (await this.#env.fetchCredentials()).token
     } catch (error) {
-      if (!wanted || !this.#spare) throw error
+      if (!wanted || !spare) throw error
     }
     if (!wanted) return undefined
-    token ||= this.#spare
+    token ||= spare
     if (!token) throw new Error('Odac: the token endpoint gave no token; is the prefix right? Else use token: false')
     return token
   }

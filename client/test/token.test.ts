@@ -50,6 +50,23 @@ test('where the endpoint does not answer, the last token that the server sent is
   assert.deepEqual(harness.log.of('error').length, 1)
 })
 
+test('the token that the server sent serves once, so that a stale one is not the end', async () => {
+  const env = new FakeEnvironment()
+  await opened({}, env)
+  env.last.control('token', 'stale')
+  env.answer = async () => {
+    throw new Error('down')
+  }
+  env.last.end()
+  await env.clock.advance(3000)
+  env.last.accept().end(4002)
+  await env.clock.advance(0)
+  assert.equal(env.sockets.length, 2)
+  env.answer = async () => ({ token: 'fetched' })
+  await env.clock.advance(30_000)
+  assert.equal(env.last.token, 'fetched')
+})
+
 test('an endpoint that does not answer costs an attempt and is told', async () => {
   const env = new FakeEnvironment()
   const down = new TypeError('Failed to fetch')

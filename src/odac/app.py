@@ -96,6 +96,7 @@ class Odac:
         self.prefix = prefix
         self.broker_url = broker or os.environ.get("ODAC_BROKER") or "memory://"
         self.http = http
+        self._wrapped = None if http is None else WrappedWebSockets(http)
         self._hub = Hub(limits)
         make_bus(self.broker_url, self._hub)  # so that a wrong URL or a missing library is found now
         self._bus: RunningBus | None = None

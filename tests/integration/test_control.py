@@ -37,6 +37,7 @@ def build(probe: Probe) -> Odac:
         odac.ws.send("from the handler")
 
     app.route.auth.ws("/refused", greets, token=False)
+    app.route.ws("/guarded", lambda odac: probe("connection", odac.ws))
     return app
 
 
@@ -171,3 +172,24 @@ def test_drain_tells_clients_of_odac_v1_when_to_come_back(server: Server) -> Non
         assert closing(v1)[0] == 1001
         assert closing(plain)[0] == 1001
     assert probe.take("close", 2) == [1001, 1001]
+
+
+def test_drain_gives_who_came_with_a_token_the_next_one(server: Server) -> None:
+    """It lets the client into another process with the same secret, without a question over HTTP before."""
+    probe = Probe()
+    with (
+        Server(build(probe), lane=server.lane, probe=probe) as draining,
+        draining.connect("/guarded", v1=True, token=True) as v1,
+        draining.connect("/guarded", token=True) as plain,
+    ):
+        control(v1)
+        probe.take("connection", 2)
+        draining.call(draining.app.drain)
+        kind, token = json.loads(str(application(v1))[1:])
+        assert kind == "token"
+        assert json.loads(str(application(v1))[1:])[0] == "drain"
+        assert [closing(v1)[0], closing(plain)[0]] == [1001, 1001]
+        used, cookie = draining.token()
+        assert token != used
+    with server.connect("/guarded", v1=True, subprotocols=[f"odac-token-{token}"], headers={"Cookie": cookie}) as back:
+        assert control(back)[0] == "hello"

@@ -56,7 +56,20 @@ class Connection(Outbox):
     else belongs to the event loop's.
     """
 
-    __slots__ = ("_data", "_ended", "_handler", "_hub", "_owned", "_pings", "alive", "due", "id", "inbox", "on_release")
+    __slots__ = (
+        "_data",
+        "_ended",
+        "_handler",
+        "_hub",
+        "_owned",
+        "_pings",
+        "alive",
+        "due",
+        "id",
+        "inbox",
+        "on_release",
+        "session_id",
+    )
 
     def __init__(self, hub: Hub, lane: Lane, policy: Policy, *, v1: bool = False) -> None:
         super().__init__(hub.delivery, lane, policy, v1)
@@ -65,6 +78,7 @@ class Connection(Outbox):
         self.alive = True
         self.due = 0.0
         self.on_release: Callable[[], None] | None = None
+        self.session_id: str | None = None  # of the session whose token let it in
         self._hub = hub
         self._data: SimpleNamespace | None = None
         self._pings: dict[bytes, Ping] | None = None

@@ -38,6 +38,7 @@ class Hub:
         self.connections: dict[str, Connection] = {}
         self.bus: Bus | None = None
         self.on_close: Callable[[Audience], None] | None = None  # told first when an audience is closed
+        self.issue_token: Callable[[str], str] | None = None  # for a session's id
         self.draining = False
         self.population = 0  # every connection that has a transport, admitted or not
         self._rooms: dict[str, set[Outbox]] = {}
@@ -94,10 +95,15 @@ class Hub:
             self._heartbeat.ended()
 
     def drain(self, connection: Connection) -> None:
-        """This process stops: a client that understands it is told when to come back, and all are closed with 1001."""
+        """This process stops: a client that understands it is told when to come back, and all are closed with 1001.
+
+        Where it came with a token it is given the next one, so that it can come back even if nobody answers it over HTTP.
+        """
         self.draining = True
         if connection.is_open:
             if connection.v1:
+                if connection.session_id is not None and self.issue_token is not None:
+                    connection.put(control.encode_control("token", self.issue_token(connection.session_id)))
                 # Spread, so that a thousand clients do not come back in the same instant.
                 delay = int(random.random() * self.limits.drain_timeout * 1000)  # noqa: S311 - no secret
                 connection.put(control.encode_control("drain", delay))

@@ -218,11 +218,12 @@ class Gate:
             logger.exception("%s: finding out who is connected failed (@app.authenticate)", route.path)
             connection.end(CloseCode.INTERNAL_ERROR, "internal error")
             return False
-        if route.needs_token and not self._tokens.verify(
-            offered_token(offered), None if session is None else session.id
-        ):
-            connection.end(CloseCode.INVALID_TOKEN, _CLOSE_4002)
-            return False
+        if route.needs_token:
+            session_id = None if session is None else session.id
+            if not self._tokens.verify(offered_token(offered), session_id):
+                connection.end(CloseCode.INVALID_TOKEN, _CLOSE_4002)
+                return False
+            connection.session_id = session_id
         for name, function in self._middleware_of(route):
             if not await self._passes(name, function, context, visitor):
                 return False
