@@ -16,6 +16,7 @@ from odac.errors import BrokerError, ConfigurationError
 from odac.http.answers import not_found, upgrade_required
 from odac.http.endpoints import Endpoints, Health, Services
 from odac.http.publish import Publication
+from odac.http.wrapped import WrappedWebSockets
 from odac.lanes.asgi import AsgiDoorway
 from odac.lanes.base import LANE_EXTENSION
 from odac.lifespan import Lifespan
@@ -105,6 +106,7 @@ class Odac:
         self.auth = AuthService(Sessions(secrets), user_id=user_id, on_logout=self._close_session)
         self._hub.on_close = self._revoke_sessions
         tokens = Tokens(secrets)
+        self._hub.issue_token = tokens.issue
         self._router = Router(limits)
         self._middlewares = MiddlewareRegistry()
         self.route = Routes(self._router, WsServer(self._hub))
@@ -260,10 +262,10 @@ class Odac:
             await in_task()
             await self.startup()
         found = self._router.match(route_path(scope))
-        if found is None and self.http is not None:
+        if found is None and self._wrapped is not None:
             await in_task()
-            await self.http(scope, receive, send)
-            return
+            if await self._wrapped.takes(scope, receive, send):
+                return
         doorway = (scope.get("extensions") or {}).get(LANE_EXTENSION) or AsgiDoorway(scope, receive, send)
         route, parameters = found if found is not None else (None, {})
         await self._gate.admit(route, parameters, scope, doorway)

@@ -19,7 +19,16 @@ from starlette.routing import Mount, Route, WebSocketRoute
 from websockets.exceptions import InvalidStatus
 
 from odac import Context, Odac
-from tests.integration.harness import OpenRoutes, Probe, Server, closing, everybody, receive, receive_all
+from tests.integration.harness import (
+    OpenRoutes,
+    Probe,
+    Server,
+    closing,
+    everybody,
+    handshake_status,
+    receive,
+    receive_all,
+)
 
 
 class Life:
@@ -276,6 +285,40 @@ def test_a_wrapped_app_without_lifespan_is_left_alone() -> None:
 
     with Server(realtime(Probe(), http=bare)) as server:
         assert server.http("GET", "/anything").json == {"bare": True}
+
+
+async def http_only(scope: Any, receive: Any, send: Any) -> None:
+    """As Django, and what makes an ASGI app of Flask's, have it."""
+    if scope["type"] != "http":
+        raise ValueError(f"only HTTP connections, not {scope['type']}")
+    await PlainTextResponse("an ordinary page")(scope, receive, send)
+
+
+def test_a_handshake_for_an_app_that_knows_only_http_is_answered_with_404(
+    lane: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    with Server(realtime(Probe(), http=http_only), lane=lane) as server:
+        assert server.http("GET", "/page").body == b"an ordinary page"
+        with caplog.at_level("INFO", "odac"):
+            # Over plain ASGI uvicorn has the extension that lets an app say which status.
+            assert [handshake_status(server, path) for path in ("/page", "/other")] == [404, 404]
+        assert [record.exc_info is not None for record in caplog.records if "http=" in record.message] == [True]
+        assert handshake_status(server, "/page", "Origin: https://elsewhere.example") == 403
+        with server.connect("/room/1") as client:
+            assert receive(client) == ["/room/1", {"id": "1"}]
+
+
+def test_an_error_of_an_app_that_takes_websockets_is_an_error(lane: Any) -> None:
+    async def failing(scope: Any, receive: Any, send: Any) -> None:
+        assert scope["type"] != "lifespan"
+        if scope["path"] == "/works":
+            await receive()
+            await send({"type": "websocket.close"})
+        raise ValueError("broken")
+
+    with Server(realtime(Probe(), http=failing), lane=lane) as server:
+        assert handshake_status(server, "/works") == 403
+        assert handshake_status(server, "/broken") == 500
 
 
 def test_several_apps_in_one_process_do_not_see_each_other() -> None:
