@@ -89,6 +89,12 @@ class Odac:
     ) -> None:
         if not isinstance(limits, Limits):
             raise ConfigurationError(f"Odac(limits={limits!r}): must be Limits(…)")
+        if not isinstance(compression, bool):
+            raise ConfigurationError(f"Odac(compression={compression!r}): must be True or False")
+        if user_id is not None and not callable(user_id):
+            raise ConfigurationError(f"Odac(user_id={user_id!r}): must be a function that takes a user")
+        if broker is not None and not isinstance(broker, str):
+            raise ConfigurationError(f"Odac(broker={broker!r}): must be a URL such as 'redis://localhost'")
         if http is not None and not callable(http):
             raise ConfigurationError(f"Odac(http={http!r}): must be an ASGI app")
         if publish_keys is None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, fields
+from math import ceil
 from typing import Final, Literal
 
 from odac.errors import ConfigurationError
@@ -13,12 +14,23 @@ Overflow = Literal["close", "drop_oldest"]
 """What happens when a connection's outgoing buffer is full: close it with 1013, or drop its oldest room messages."""
 
 
-def _is_whole(value: object) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool)
+_LEAST: Final = {
+    "max_payload": (16, "what odac.v1 clients answer pings with must fit"),
+    "max_headers": (5, "a handshake has that many (RFC 6455 section 4.1)"),
+    "max_header_bytes": (128, "a handshake takes that many (RFC 6455 section 4.1)"),
+}
+_MOST: Final = 2**40
+"""Of any count: a larger one limits nothing, and is most likely a slip."""
+_LONGEST: Final = 86_400
+"""Seconds of any time: what is longer was most likely meant in milliseconds, and browsers cannot wait for 25 days."""
+
+
+def _is_count(value: object, least: int = 1) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and least <= value <= _MOST
 
 
 def _is_duration(value: object) -> bool:
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value < float("inf")
+    return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= _LONGEST
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,12 +49,14 @@ class RateLimit:
     window: float = 1.0
 
     def __post_init__(self) -> None:
-        if not _is_whole(self.max) or self.max < 1:
+        if not _is_count(self.max):
             raise ConfigurationError(
                 f"RateLimit(max={self.max!r}): must be a whole number from 1; rate_limit=None turns the limit off"
             )
         if not _is_duration(self.window):
-            raise ConfigurationError(f"RateLimit(window={self.window!r}): must be a number of seconds above 0")
+            raise ConfigurationError(
+                f"RateLimit(window={self.window!r}): must be a number of seconds above 0, at most a day"
+            )
 
 
 DEFAULT_RATE_LIMIT: Final = RateLimit(100, 1.0)
@@ -81,7 +95,8 @@ class Limits:
         drain_timeout: seconds over which a stopping server spreads its clients' reconnects, at most 30.
 
     Raises:
-        ConfigurationError: a value is out of its range; the message names the field and the range.
+        ConfigurationError: a value is out of its range, or two contradict each other; the message names the field, the
+            range and what to change.
     """
 
     max_payload: int = 1024 * 1024
@@ -107,14 +122,32 @@ class Limits:
                 if value is not None and not isinstance(value, RateLimit):
                     raise ConfigurationError(f"Limits(rate_limit={value!r}): must be a RateLimit or None")
             elif field.name == "connections_per_ip":
-                if value is not None and (not _is_whole(value) or value < 1):
+                if value is not None and not _is_count(value):
                     raise ConfigurationError(
                         f"Limits(connections_per_ip={value!r}): must be a whole number from 1, or None"
                     )
             elif field.type == "int":
-                if not _is_whole(value) or value < 1:
-                    raise ConfigurationError(f"Limits({field.name}={value!r}): must be a whole number from 1")
+                least, why = _LEAST.get(field.name, (1, ""))
+                if not _is_count(value, least):
+                    raise ConfigurationError(
+                        f"Limits({field.name}={value!r}): must be a whole number from {least}"
+                        + (f": {why}" if why else "")
+                    )
             elif not _is_duration(value):
-                raise ConfigurationError(f"Limits({field.name}={value!r}): must be a number of seconds above 0")
+                raise ConfigurationError(
+                    f"Limits({field.name}={value!r}): must be a number of seconds above 0, at most a day"
+                )
+        self._check_together()
+
+    def _check_together(self) -> None:
         if self.drain_timeout > 30:
             raise ConfigurationError(f"Limits(drain_timeout={self.drain_timeout!r}): must be at most 30 seconds")
+        if self.connections_per_ip is not None and self.connections_per_ip > self.max_connections:
+            raise ConfigurationError(
+                f"Limits(connections_per_ip={self.connections_per_ip}): is more than max_connections={self.max_connections} and would never be met: lower it"
+            )
+        rate = self.rate_limit
+        if rate is not None and (pongs := ceil(rate.window / self.ping_interval)) > rate.max:
+            raise ConfigurationError(
+                f"Limits(rate_limit={rate!r}): a client that only answers the {pongs} pings of {rate.window:g} s (ping_interval={self.ping_interval:g}) would be closed: raise max, shorten window, or raise ping_interval"
+            )

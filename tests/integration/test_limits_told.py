@@ -70,9 +70,9 @@ def told(caplog: pytest.LogCaptureFixture) -> Callable[[Server, str], None]:
 
 
 def test_too_large(lane: Any, told: Any) -> None:
-    with Server(app_with(max_payload=10), lane=lane) as server:
+    with Server(app_with(max_payload=20), lane=lane) as server:
         with server.connect("/echo") as client:
-            client.send("x" * 11)
+            client.send("x" * 21)
             assert closing(client)[0] == 1009
         told(server, "max_payload")
 
@@ -86,7 +86,7 @@ def test_too_many_fragments(told: Any) -> None:
 
 
 def test_too_fast(lane: Any, told: Any) -> None:
-    with Server(app_with(rate_limit=RateLimit(2, 60)), lane=lane) as server:
+    with Server(app_with(rate_limit=RateLimit(2, 20)), lane=lane) as server:
         with server.connect("/echo") as client:
             for _ in range(3):
                 client.send("x")

@@ -354,3 +354,13 @@ def test_registering_twice_is_a_mistake() -> None:
         app.authenticate(repr)
     with pytest.raises(ConfigurationError, match="two middlewares"):
         app.middleware("x")
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"compression": "no"}, {"user_id": 7}, {"broker": 7}, {"http": "app"}, {"limits": None}, {"origins": 7}],
+    ids=lambda wrong: next(iter(wrong)),
+)
+def test_arguments_that_cannot_work_are_named(wrong: dict[str, Any]) -> None:
+    with pytest.raises(ConfigurationError, match=next(iter(wrong))):
+        Odac(SECRET, **wrong)

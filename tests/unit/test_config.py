@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from dataclasses import FrozenInstanceError, fields
+from math import inf, nan
 from typing import Any
 
 import pytest
@@ -57,17 +58,27 @@ COUNTS = [
 TIMES = ["handshake_timeout", "ping_interval", "pong_timeout", "close_timeout", "drain_timeout"]
 
 
+LEAST = {"max_payload": 16, "max_headers": 5, "max_header_bytes": 128}
+
+
 @pytest.mark.parametrize("field", COUNTS)
-@pytest.mark.parametrize("value", [0, -1, 1.5, "1", None, True])
+@pytest.mark.parametrize("value", [0, -1, 1.5, "1", None, True, nan, inf, 10**30])
 def test_a_count_is_a_whole_number_from_one(field: str, value: Any) -> None:
-    with pytest.raises(ConfigurationError, match=rf"Limits\({field}=.*whole number from 1"):
+    with pytest.raises(ConfigurationError, match=rf"Limits\({field}=.*whole number from \d"):
         Limits(**{field: value})
-    right: dict[str, Any] = {field: 1}
-    assert getattr(Limits(**right), field) == 1
+    right: dict[str, Any] = {field: LEAST.get(field, 1)}
+    assert getattr(Limits(**right), field) == LEAST.get(field, 1)
+
+
+@pytest.mark.parametrize("field", LEAST)
+def test_what_would_let_nobody_in_is_refused(field: str) -> None:
+    wrong: dict[str, Any] = {field: LEAST[field] - 1}
+    with pytest.raises(ConfigurationError, match=rf"Limits\({field}=.*from {LEAST[field]}: "):
+        Limits(**wrong)
 
 
 @pytest.mark.parametrize("field", TIMES)
-@pytest.mark.parametrize("value", [0, -1, float("inf"), float("nan"), "1", None, True])
+@pytest.mark.parametrize("value", [0, -1, inf, nan, "1", None, True, 25_000_000])
 def test_a_time_is_a_number_of_seconds_above_zero(field: str, value: Any) -> None:
     with pytest.raises(ConfigurationError, match=rf"Limits\({field}=.*seconds above 0"):
         Limits(**{field: value})
@@ -77,7 +88,7 @@ def test_a_time_is_a_number_of_seconds_above_zero(field: str, value: Any) -> Non
 
 @pytest.mark.parametrize("value", [0, -1, "1", True, 1.0])
 def test_connections_per_ip(value: Any) -> None:
-    with pytest.raises(ConfigurationError, match="connections_per_ip"):
+    with pytest.raises(ConfigurationError, match=r"connections_per_ip"):
         Limits(connections_per_ip=value)
     assert Limits(connections_per_ip=1).connections_per_ip == 1
 
@@ -89,7 +100,9 @@ def test_rate_limit(value: Any) -> None:
     assert Limits(rate_limit=None).rate_limit is None
 
 
-@pytest.mark.parametrize(("maximum", "window"), [(0, 1.0), (-1, 1.0), (1, 0), (1, -1.0), (1, float("nan"))])
+@pytest.mark.parametrize(
+    ("maximum", "window"), [(0, 1.0), (-1, 1.0), (1, 0), (1, -1.0), (1, nan), (1, inf), (1, 10**9)]
+)
 def test_a_rate_that_makes_no_sense(maximum: int, window: float) -> None:
     with pytest.raises(ConfigurationError, match="RateLimit"):
         RateLimit(maximum, window)
@@ -104,3 +117,16 @@ def test_a_rate_of_the_wrong_type(maximum: Any, window: Any) -> None:
 def test_a_drain_of_more_than_30_seconds_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="at most 30"):
         Limits(drain_timeout=31)
+
+
+def test_more_connections_of_one_address_than_there_may_be() -> None:
+    with pytest.raises(ConfigurationError, match=r"connections_per_ip=11.*max_connections=10"):
+        Limits(connections_per_ip=11, max_connections=10)
+    Limits(connections_per_ip=10, max_connections=10)
+
+
+def test_a_rate_that_closes_clients_for_answering_pings() -> None:
+    with pytest.raises(ConfigurationError, match=r"rate_limit.*answers the 3 pings of 60 s.*ping_interval=25"):
+        Limits(rate_limit=RateLimit(2, 60))
+    Limits(rate_limit=RateLimit(3, 60))
+    Limits(rate_limit=RateLimit(2, 60), ping_interval=30)

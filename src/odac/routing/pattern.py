@@ -20,6 +20,13 @@ __all__ = ["Pattern"]
 
 _parameters = re.compile(r"{([a-zA-Z_][a-zA-Z0-9_]*)(?::([a-zA-Z_][a-zA-Z0-9_]*))?}")
 
+_WRONG: Final = {
+    r"[{}]": "a parameter is written {name} or {name:convertor}",
+    r"[?#].*": "a path has no query and no fragment; read odac.request.query in the handler",
+    r"%[0-9a-fA-F]{2}": "paths are compared decoded: write the character itself",
+}
+"""What no path of a request can match, or only one that nobody means; with the fix."""
+
 _LONGEST_GUESSED: Final = 256
 """Characters of a path that is compared with a pattern that leaves several ways to divide it and is not simple enough."""
 
@@ -43,6 +50,10 @@ class Pattern:
     def __init__(self, path: str) -> None:
         if not isinstance(path, str) or not path.startswith("/"):
             raise ConfigurationError(f"the path {path!r} must be a str that begins with '/'")
+        for wrong, why in _WRONG.items():
+            found = re.search(wrong, _parameters.sub("", path))
+            if found is not None:
+                raise ConfigurationError(f"the path {path!r} holds {found[0]!r}: {why}")
         try:
             self._regex, _, convertors = compile_path(path)
         except (AssertionError, ValueError) as error:

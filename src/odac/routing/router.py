@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, overload
 
@@ -99,6 +99,9 @@ class Router:
             raise ConfigurationError(
                 f"the path {path!r} has a route already ({same.path!r}): remove one, or give it another path"
             )
+        for name, value in (("token", token), ("raw", raw)):
+            if not isinstance(value, bool):
+                raise ConfigurationError(f"{path!r}: {name}={value!r} must be True or False")
         if overflow not in ("close", "drop_oldest"):
             raise ConfigurationError(f"{path!r}: overflow={overflow!r} must be 'close' or 'drop_oldest'")
         if raw and message is not None:
@@ -122,10 +125,10 @@ class Router:
             handler=handler,
             policy=Policy(path, limits, overflow, decode),
             needs_auth=needs_auth or AUTH in middleware,
-            needs_token=bool(token),
+            needs_token=token,
             middleware=tuple(each for each in middleware if each != AUTH),
             subprotocols=_checked_subprotocols(path, subprotocols),
-            origins=None if origins is None else OriginPolicy(origins),
+            origins=_checked_origins(path, origins),
             options=_told(
                 token=token,
                 max_payload=max_payload,
@@ -218,14 +221,21 @@ OPTIONS = ("token", "max_payload", "rate_limit", "raw", "subprotocols", "origins
 
 
 def _checked_subprotocols(path: str, names: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(names, str):
-        raise ConfigurationError(f"{path!r}: subprotocols={names!r} must be a list: [{names!r}]")
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise ConfigurationError(f"{path!r}: subprotocols={names!r} must be a list: [{str(names)!r}]")
     for name in names:
         if not isinstance(name, str) or not is_token(name) or name == SUBPROTOCOL or name.startswith(TOKEN_PREFIX):
             raise ConfigurationError(
                 f"{path!r}: {name!r} cannot be a subprotocol of a route: it must be a token (RFC 6455 section 4.1), and none of Odac's own"
             )
     return tuple(names)
+
+
+def _checked_origins(path: str, origins: Sequence[str] | str | None) -> OriginPolicy | None:
+    try:
+        return None if origins is None else OriginPolicy(origins)
+    except ConfigurationError as error:
+        raise ConfigurationError(f"{path!r}: {error}") from None
 
 
 def _told(**options: object) -> dict[str, object]:

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from odac.errors import ConfigurationError
@@ -40,6 +40,8 @@ class OriginPolicy:
     __slots__ = ("_allowed", "any")
 
     def __init__(self, allowed: Sequence[str] | str | None = None) -> None:
+        if allowed is not None and not isinstance(allowed, Iterable):
+            raise ConfigurationError(f"origins={allowed!r}: must be a list such as ['https://app.example.com']")
         entries = [allowed] if isinstance(allowed, str) else list(allowed or ())
         self.any = "*" in entries
         self._allowed = frozenset(_configured(entry) for entry in entries if entry != "*")

@@ -214,11 +214,11 @@ def test_limits_that_the_server_does_not_know(live: Callable[..., None]) -> None
     async def test(site: Site, server: Server) -> None:
         connection, serving = site.connect(server)
         connection.on("message", connection.send)
-        server.arrives("ü" * 5, "ü" * 6)
+        server.arrives("ü" * 10, "ü" * 11)
         await serving
-        assert [message.get("text") or message["code"] for message in server.sent] == ["ü" * 5, 1009]
+        assert [message.get("text") or message["code"] for message in server.sent] == ["ü" * 10, 1009]
 
-    live(test, max_payload=10)
+    live(test, max_payload=20)
 
 
 def test_the_rate_and_a_new_window(live: Callable[..., None]) -> None:

@@ -145,7 +145,7 @@ def test_what_the_socket_does_not_take_waits_in_the_transport(site: Site) -> Non
 
 
 def test_the_window_of_the_rate_limit(make: Callable[..., Site]) -> None:
-    site = make(rate_limit=RateLimit(3, 1000))
+    site = make(rate_limit=RateLimit(3, 60))
     got: list[object] = []
     site.connection.on("message", got.append)
     for _ in range(4):
@@ -220,7 +220,7 @@ def test_whatever_comes_both_do_the_same(
     chunks: list[tuple[int, bytes]], together: bool, v1: bool, listener: str
 ) -> None:
     def outcome(method: Callable[[DirectLane, bytes], None]) -> object:
-        site = Site(v1=v1, rate_limit=RateLimit(4, 1000))
+        site = Site(v1=v1, rate_limit=RateLimit(4, 60))
         seen: list[object] = []
         connection = site.connection
         connection.join("a")

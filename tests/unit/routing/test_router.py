@@ -64,11 +64,11 @@ def test_gates_are_values_that_can_be_kept() -> None:
 def test_options_are_put_over_the_apps_limits() -> None:
     router, route = routes()
     route.ws("/default", handler)
-    route.ws("/own", handler, max_payload=5, rate_limit=RateLimit(1, 2), overflow="drop_oldest")
+    route.ws("/own", handler, max_payload=50, rate_limit=RateLimit(1, 2), overflow="drop_oldest")
     route.ws("/unlimited", handler, rate_limit=None)
     default, own, unlimited = (each.policy for each in router.routes)
     assert (default.limits.max_payload, default.limits.rate_limit, default.overflow) == (1000, RateLimit(100), "close")
-    assert (own.limits.max_payload, own.limits.rate_limit, own.overflow) == (5, RateLimit(1, 2), "drop_oldest")
+    assert (own.limits.max_payload, own.limits.rate_limit, own.overflow) == (50, RateLimit(1, 2), "drop_oldest")
     assert unlimited.limits.rate_limit is None
     assert own.name == "/own"
 
@@ -128,6 +128,12 @@ def test_a_path_without_parameters_wins_then_the_first_that_fits() -> None:
         (7, "begins with '/'"),
         ("/{a:nothing}", "nothing"),
         ("/{a}/{a}", "a"),
+        ("/room/{id", "{name}"),
+        ("/room/id}", "{name}"),
+        ("/room/{id:}", "{name}"),
+        ("/room?id=7", "odac.request.query"),
+        ("/room#7", "odac.request.query"),
+        ("/caf%C3%A9", "decoded"),
     ],
 )
 def test_paths_that_cannot_be(path: Any, why: str) -> None:
@@ -177,7 +183,12 @@ OPTION_MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"subprotocols": [7]}, "cannot be a subprotocol"),
     ({"subprotocols": ["odac.v1"]}, "Odac's own"),
     ({"subprotocols": ["odac-token-x"]}, "Odac's own"),
-    ({"origins": ["example.com"]}, "origin"),
+    ({"origins": ["example.com"]}, "^'/a': origins="),
+    ({"origins": 7}, "must be a list"),
+    ({"subprotocols": 7}, "must be a list"),
+    ({"token": "no"}, "token='no' must be True or False"),
+    ({"raw": 1}, "raw=1 must be True or False"),
+    ({"rate_limit": RateLimit(1, 60)}, "^'/a': .*ping_interval"),
     ({"message": lambda: None}, "message"),
 ]
 
