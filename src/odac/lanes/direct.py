@@ -82,11 +82,13 @@ class DirectLane(asyncio.Protocol):
         self._peer_closed = False
         self._connection: Connection = cast("Connection", None)  # attach() follows at once
         # Never past TLS, and only where the socket is one that the transport writes to as it is.
-        socket = None if transport.get_extra_info("sslcontext") else transport.get_extra_info("socket")
+        tls = transport.get_extra_info("sslcontext") is not None
+        socket = None if tls else transport.get_extra_info("socket")
         self._fileno: int = socket.fileno() if socket is not None else -1
         # From the first byte that the kernel does not take, the transport says so (pause_writing), the outbox keeps
         # what follows by reference, and nothing is written past the transport: then _socket is -1.
-        transport.set_write_buffer_limits(0)
+        # TLS transports compare with "at least": with 0 they would pause again when nothing waits, and resume for nobody.
+        transport.set_write_buffer_limits(1 if tls else 0, 0)
         self._socket = self._fileno if transport.get_write_buffer_size() == 0 else -1
         self.fd = self._socket if not self._bits else -1
 

@@ -39,8 +39,8 @@ class FakeTransport:
     def set_protocol(self, protocol: object) -> None:
         self.protocol = protocol
 
-    def set_write_buffer_limits(self, high: int) -> None:
-        assert high == 0
+    def set_write_buffer_limits(self, high: int, low: int) -> None:
+        assert (high, low) == (1 if self.tls else 0, 0)
 
     def get_write_buffer_size(self) -> int:
         return len(self.held)

@@ -1,0 +1,90 @@
+"""Connections over TLS, whose transports count what waits in another way than plain ones."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import trustme
+from websockets.sync.client import ClientConnection, connect
+
+from odac import Context, Odac
+from tests.integration.conftest import LANES
+from tests.integration.harness import DEADLINE, OpenRoutes, Server, receive
+
+BIG = 300_000
+
+
+def build() -> Odac:
+    app = Odac()
+    ws = OpenRoutes(app)
+
+    @ws("/echo")
+    def echo(odac: Context) -> None:
+        odac.ws.on("message", odac.ws.send)
+
+    return app
+
+
+@pytest.fixture(scope="module")
+def authority() -> trustme.CA:
+    return trustme.CA()
+
+
+@pytest.fixture(scope="module", params=LANES, ids=lambda each: "-".join(each))
+def server(
+    request: pytest.FixtureRequest, authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Server]:
+    lane, loop = request.param
+    pem: Path = tmp_path_factory.mktemp("tls") / "both.pem"
+    authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(pem))
+    with Server(build(), lane=lane, loop=loop, ssl_certfile=str(pem), ssl_keyfile=str(pem)) as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: Server, authority: trustme.CA) -> Iterator[ClientConnection]:
+    context = ssl.create_default_context()
+    authority.configure_trust(context)
+    with connect(
+        f"wss://{server.host}:{server.port}/echo",
+        ssl=context,
+        compression=None,
+        ping_interval=None,
+        max_size=None,
+        proxy=None,
+    ) as client:
+        yield client
+    server.wait_until_empty()
+
+
+def test_what_the_server_sends_unasked_arrives_while_the_client_says_nothing(
+    server: Server, client: ClientConnection
+) -> None:
+    client.send("ready")
+    assert receive(client) == "ready"
+    for number in range(20):
+        server.call(lambda: server.app.route.ws_server.broadcast(number))  # noqa: B023 - called at once
+        assert receive(client) == number
+
+
+@pytest.mark.parametrize("size", [BIG, 1_000])
+def test_a_reader_that_pauses_gets_everything_in_order(server: Server, client: ClientConnection, size: int) -> None:
+    count = 3 * BIG // size
+    client.send("ready")
+    assert receive(client) == "ready"
+    for round_ in range(2):
+        # Nobody reads meanwhile: more waits than the socket's buffers take.
+        server.call(lambda: [server.app.route.ws_server.broadcast(f"{number} {'x' * size}") for number in range(count)])
+        for number in range(count):
+            message = str(client.recv(DEADLINE))
+            assert message.partition(" ")[0] == str(number), round_
+
+
+def test_large_echoes(client: ClientConnection) -> None:
+    for number in range(20):
+        message = bytes([number]) * 3 * BIG
+        client.send(message)
+        assert client.recv(DEADLINE) == message
