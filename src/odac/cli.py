@@ -75,13 +75,14 @@ def _fail(message: object) -> NoReturn:
 )
 def run(app: str, **options: Any) -> None:
     """Serve an app, such as chat:app."""
-    from odac.errors import OdacError
-    from odac.serving.run import run_app
-
     try:
-        run_app(app, exiting=True, **options)
-    except OdacError as error:
-        _fail(error)
+        from odac.errors import OdacError
+        from odac.serving.run import run_app
+
+        try:
+            run_app(app, exiting=True, **options)
+        except OdacError as error:
+            _fail(error)
     except KeyboardInterrupt:  # before the server had begun to listen to signals
         sys.exit(130)
 

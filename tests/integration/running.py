@@ -42,6 +42,7 @@ class Running:
         target: the app's name.
         ready: wait until it serves.
         command: what Python runs instead of ``odac run``.
+        group: run it in a process group of its own, as a shell with a terminal does.
     """
 
     def __init__(
@@ -53,6 +54,7 @@ class Running:
         target: str = "app:app",
         ready: bool = True,
         command: tuple[str, ...] = (),
+        group: bool = False,
     ) -> None:
         if source:
             (folder / "app.py").write_text(source)
@@ -68,6 +70,7 @@ class Running:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
+            start_new_session=group,
         )
         self._readers = [
             threading.Thread(target=self._read, args=(stream,), daemon=True)

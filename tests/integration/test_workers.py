@@ -145,7 +145,7 @@ def test_it_says_so(running: Running) -> None:
 @pytest.mark.parametrize("workers", [2, 4])
 def test_connections_are_spread_evenly(running: Running, tmp_path: Path, workers: int, record_property: object) -> None:
     async def main(running: Running) -> Counter[int]:
-        clients = await open_many(running, 200)
+        clients = await open_many(running, 100 * workers)
         return Counter(await pids_of(clients))
 
     if workers == 2:
@@ -154,11 +154,12 @@ def test_connections_are_spread_evenly(running: Running, tmp_path: Path, workers
         with Running(tmp_path, APP, "--workers", str(workers)) as more:
             shares = perform(main(more))
             assert more.stop() == 0
-    print(f"200 connections on {workers} workers: {sorted(shares.values())}")
+    total = 100 * workers
+    print(f"{total} connections on {workers} workers: {sorted(shares.values())}")
     assert len(shares) == workers
     # The kernel's hash is as good as chance: five standard deviations are passed once in two million runs.
-    expected = 200 / workers
-    deviation = (200 * (1 / workers) * (1 - 1 / workers)) ** 0.5
+    expected = total / workers
+    deviation = (total * (1 / workers) * (1 - 1 / workers)) ** 0.5
     assert all(abs(share - expected) < 5 * deviation for share in shares.values()), shares
 
 
@@ -384,18 +385,19 @@ async def stubborn(odac):
 )
 
 
-def test_a_second_signal_ends_all_at_once(tmp_path: Path) -> None:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_second_signal_ends_all_at_once(tmp_path: Path, number: signal.Signals) -> None:
     async def main(running: Running) -> list[int]:
         clients = await open_many(running, 8, "/stubborn")
         pids = set(await pids_of(clients))
-        running.signal(signal.SIGINT)
+        running.signal(number)
         assert {await code_of(client) for client in clients} == {1001}
-        running.signal(signal.SIGINT)
+        running.signal(number)
         return list(pids)
 
     with Running(tmp_path, STUBBORN, "--workers", "2") as running:
         pids = perform(main(running))
-        assert running.wait(5) == 128 + signal.SIGINT
+        assert running.wait(5) == 128 + number
         assert not any(map(is_there, pids))
         assert "Traceback" not in running.text
 

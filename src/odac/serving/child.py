@@ -13,9 +13,9 @@ from collections.abc import Mapping
 from typing import Final
 
 from odac.serving.options import CannotStart
-from odac.serving.worker import DRAIN, Job, Report
+from odac.serving.worker import DRAIN, GROUP_SIGNALS, Job, Report
 
-__all__ = ["Worker", "how_it_ended"]
+__all__ = ["BEAT", "MISSED", "Worker", "how_it_ended"]
 
 # Modules are found as they are here, and -P keeps the current directory from coming before Python's own until then.
 _START: Final = (
@@ -27,6 +27,10 @@ logger = logging.getLogger("odac.server")
 _PATIENCE: Final = 20.0
 """Seconds beyond a worker's own limits after which one that does not end is killed: what an app's shutdown may take."""
 _RELOAD_PATIENCE: Final = 2.0
+BEAT: Final = 5.0
+"""Seconds between two signs of life of a worker."""
+MISSED: Final = 6
+"""Signs of life that do not come from one that is frozen, or whose event loop is held up."""
 
 
 class Worker:
@@ -42,6 +46,7 @@ class Worker:
         self.process = process
         self.pid = process.pid
         self.grace = 0.0
+        self._serves = False
         self._patience = patience
         self.born = asyncio.get_running_loop().time()
         self._channel = channel
@@ -51,6 +56,8 @@ class Worker:
     async def start(cls, job: Job, environment: Mapping[str, str]) -> Worker:
         """Start a process on a job."""
         ours, theirs = socket.socketpair()
+        # A worker has them blocked until it ignores them: Ctrl-C would end it with a traceback before its first line.
+        before = signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)
         try:
             process = await asyncio.create_subprocess_exec(
                 sys.executable,
@@ -66,6 +73,7 @@ class Worker:
             ours.close()
             raise CannotStart(f"no process can be started: {error}") from None
         finally:
+            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             theirs.close()
         reader, writer = await asyncio.open_connection(sock=ours)
         writer.write(json.dumps(job).encode() + b"\n")
@@ -78,9 +86,29 @@ class Worker:
             if line:
                 report: Report = json.loads(line)
                 self.grace = report.get("grace", self.grace)
+                self._serves = "failed" not in report
                 return report
         code = await self.process.wait()
         return {"failed": f"a worker {how_it_ended(code)} before it served"}
+
+    async def stands_still(self) -> bool:
+        """Wait until it has given no sign of life for long, and return True; False once it has ended.
+
+        The signs that did not come are counted, and not the time: Ctrl-Z stops this process as well.
+        """
+        missed = 0
+        while missed < MISSED:
+            try:
+                async with asyncio.timeout(BEAT):
+                    if not await self._reader.read(1024):
+                        return False
+            except TimeoutError:
+                missed += 1
+            except ConnectionError:
+                return False
+            else:
+                missed = 0
+        return True
 
     def say(self, word: bytes) -> None:
         """Tell it to drain, or to end."""
@@ -89,7 +117,12 @@ class Worker:
 
     async def stop(self) -> bool:
         """Let it drain and end; kill it if it does not. False if it was killed."""
-        self.say(DRAIN)
+        if self._serves:
+            self.say(DRAIN)
+        else:
+            # It may be importing the app, and hears nothing until that is done.
+            with contextlib.suppress(ProcessLookupError):
+                self.process.terminate()
         try:
             async with asyncio.timeout(self.grace + self._patience):
                 await self.process.wait()

@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import click
 
+from odac.serving import child
 from odac.serving.child import Worker, how_it_ended
 from odac.serving.listener import Ports
 from odac.serving.options import CannotStart, ServeOptions
@@ -36,6 +37,7 @@ class Slot:
         self.worker: Worker | None = None
         self.failures = 0
         self.turn = 0  # counts the workers, so that two ways to replace one do not both do it
+        self.lock = asyncio.Lock()  # held while one is started
 
 
 class Supervisor:
@@ -70,7 +72,9 @@ class Supervisor:
         self._signal = 0
         self._introduced = False
         self._restarting = asyncio.Lock()
+        self._restart_due = False
         self._failure: BaseException | None = None
+        self._why = ""
 
     async def run(self) -> None:
         """Start the workers, and return when all have stopped after SIGINT or SIGTERM.
@@ -122,26 +126,38 @@ class Supervisor:
             self._own(self._watch_files(watch))
 
     async def _start_all(self) -> None:
-        reports = await asyncio.gather(*(self._start(slot) for slot in self._slots))
-        good = [report for report in reports if "failed" not in report]
+        reports = await asyncio.gather(*(self._start(slot, slot.turn) for slot in self._slots))
+        good = [report for report in reports if report and "failed" not in report]
+        failed = [
+            (slot, report["failed"])
+            for slot, report in zip(self._slots, reports, strict=True)
+            if report and "failed" in report
+        ]
         if self._stopping.is_set():
             return
-        if not good and not self._options.reload:
-            raise CannotStart(reports[0]["failed"])
+        if failed and not good and not self._options.reload:
+            raise CannotStart(failed[0][1])
         if good:
             self._introduce(good[0])
-        for slot, report in zip(self._slots, reports, strict=True):
-            if "failed" in report:
-                self._failed_to_start(slot, report["failed"])
+        for slot, why in failed:
+            self._failed_to_start(slot, why)
 
-    async def _start(self, slot: Slot) -> Report:
-        slot.turn += 1
-        worker = await self._spawn(slot)
-        slot.worker = worker
-        report = await worker.report()
-        if "failed" not in report:
-            self._own(self._watch(slot, worker))
-        return report
+    async def _start(self, slot: Slot, turn: int) -> Report | None:
+        """Start a worker in its place and return its report; None if somebody else has done so, or wants another one."""
+        async with slot.lock:
+            if slot.turn != turn:
+                return None
+            slot.turn += 1
+            try:
+                worker = slot.worker = await self._spawn(slot)
+            except CannotStart as error:
+                return {"failed": str(error)}
+            report = await worker.report()
+            if slot.worker is not worker:
+                return None
+            if "failed" not in report:
+                self._own(self._watch(slot, worker))
+            return report
 
     async def _spawn(self, slot: Slot) -> Worker:
         options = self._options
@@ -152,6 +168,7 @@ class Supervisor:
             "sockets": self._ports.descriptors(slot.index),
             "address": self._ports.address,
             "grace": _RELOAD_GRACE if options.reload else None,
+            "beat": child.BEAT,
         }
         worker = await Worker.start(job, self._environment)
         self._alive.add(worker)
@@ -182,7 +199,9 @@ class Supervisor:
     # Replacing
 
     async def _watch(self, slot: Slot, worker: Worker) -> None:
-        """Replace a worker that ends by itself."""
+        """Replace a worker that ends by itself, or that stands still."""
+        if not self._options.reload:  # it may be looked at in a debugger
+            self._own(self._end_if_frozen(worker))
         code = await worker.process.wait()
         if self._stopping.is_set() or slot.worker is not worker:
             return
@@ -191,53 +210,77 @@ class Supervisor:
         logger.error("worker %d %s and is replaced", worker.pid, how_it_ended(code))
         await self._replace(slot)
 
+    async def _end_if_frozen(self, worker: Worker) -> None:
+        if await worker.stands_still():
+            logger.error(
+                "worker %d has given no sign of life for %g s: it is frozen, or code in it does not return to the event loop."
+                " It is killed",
+                worker.pid,
+                child.BEAT * child.MISSED,
+            )
+            worker.kill()
+
     def _failed_to_start(self, slot: Slot, why: str) -> None:
         if self._options.reload:
             logger.error("%s\nwaiting for a change", why)
         else:
-            logger.error("a worker cannot start: %s", why)
+            logger.error("a worker cannot start%s", ", for the same reason" if why == self._why else f": {why}")
+            self._why = why
             self._own(self._replace(slot))
 
     async def _replace(self, slot: Slot) -> None:
         wait = min(0.5 * 2.0 ** (slot.failures - 1), _LONGEST_WAIT) if slot.failures else 0.0
         slot.failures += 1
+        turn = slot.turn
         if wait:
             logger.error("the next attempt is in %g s", wait)
             # What would wait for this worker goes to the others meanwhile.
             self._ports.close(slot.index)
-            turn = slot.turn
             await asyncio.sleep(wait)
-            if slot.turn != turn:
-                return
         if self._stopping.is_set():
             return
-        report = await self._start(slot)
+        report = await self._start(slot, turn)
+        if report is None:
+            return
         if "failed" in report:
             self._failed_to_start(slot, report["failed"])
         else:
+            self._why = ""
             self._introduce(report)
 
     async def _restart_one_by_one(self) -> None:
         """Give each slot a new worker before its old one goes, so that the port is always answered."""
-        if self._restarting.locked():
+        if self._restart_due:
             return
+        self._restart_due = True  # by one that is under way, some workers may have read the code of before
         async with self._restarting:
+            self._restart_due = False
             logger.info("starting new workers, one after the other")
             for slot in self._slots:
-                old = slot.worker
-                slot.turn += 1
-                new = await self._spawn(slot)
-                report = await new.report()
+                async with slot.lock:
+                    old, why = slot.worker, await self._renew(slot)
                 if self._stopping.is_set():
                     return
-                if "failed" in report:
-                    logger.error("a new worker cannot start, so the others stay: %s", report["failed"])
+                if why:
+                    logger.error("a new worker cannot start, so the others stay: %s", why)
                     return
-                slot.worker = new
-                self._own(self._watch(slot, new))
                 if old is not None:
                     await old.stop()
             logger.info("all workers are new")
+
+    async def _renew(self, slot: Slot) -> str:
+        """Put a new worker into a place, or return why that is not possible."""
+        try:
+            new = await self._spawn(slot)
+            report = await new.report()
+        except CannotStart as error:
+            return str(error)
+        if "failed" in report:
+            return report["failed"]
+        slot.turn += 1
+        slot.worker = new
+        self._own(self._watch(slot, new))
+        return ""
 
     async def _watch_files(self, watch: Watch) -> None:
         async for names in watch.changes():

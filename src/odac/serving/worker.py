@@ -1,12 +1,13 @@
 """One worker of several, in a process of its own that the supervisor starts.
 
 The supervisor speaks through a socket, line by line: first a job, later ``drain`` or ``end``. The worker answers with one
-line of JSON, once it serves or cannot. When the other end is gone, so is the supervisor, and the worker stops as well.
+line of JSON, once it serves or cannot, and from then on now and then with an empty one, as a sign of life. When the other end is gone, so is the supervisor, and the worker stops as well.
 """
 
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import logging
 import signal
@@ -23,10 +24,12 @@ from odac.serving.options import ServeOptions
 from odac.serving.process import Server, grace_of, serve
 from odac.serving.tls import server_context
 
-__all__ = ["DRAIN", "END", "Job", "Report", "main"]
+__all__ = ["DRAIN", "END", "GROUP_SIGNALS", "Job", "Report", "main"]
 
 DRAIN: Final = b"drain\n"
 END: Final = b"end\n"
+GROUP_SIGNALS: Final = (signal.SIGINT, signal.SIGHUP)
+"""Ctrl-C and a closed terminal reach every process of the group; what follows from them is the supervisor's to say."""
 
 logger = logging.getLogger("odac.server")
 
@@ -39,6 +42,7 @@ class Job(TypedDict):
     sockets: list[int]
     address: str
     grace: float | None
+    beat: float
 
 
 class Report(TypedDict, total=False):
@@ -57,9 +61,9 @@ class Report(TypedDict, total=False):
 
 def main() -> None:
     """Serve until told to stop."""
-    # Ctrl-C and a closed terminal reach every process of the group; what follows from them is the supervisor's to say.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    signal.signal(signal.SIGHUP, signal.SIG_IGN)
+    for each in GROUP_SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP_SIGNALS)
     channel = socket.socket(fileno=int(sys.argv[1]))
     job: Job = json.loads(_read_line(channel))
     sys.argv[:] = [f"odac run {job['app']}"]
@@ -86,6 +90,10 @@ def _serve(channel: socket.socket, job: Job, options: ServeOptions) -> None:
     def prepare(server: Server) -> None:
         _listen(channel, server)
 
+    def started() -> None:
+        _send(channel, report)
+        _beat(channel, job["beat"])
+
     sockets = [socket.socket(fileno=each) for each in job["sockets"]]
     # Behind the supervisor, if it runs the proxy as well.
     with hosting(each.app.broker_url for each in found):
@@ -95,7 +103,7 @@ def _serve(channel: socket.socket, job: Job, options: ServeOptions) -> None:
             sockets,
             tls=tls,
             apps=found,
-            started=lambda: _send(channel, report),
+            started=started,
             grace=grace,
             prepare=prepare,
             signals=(signal.SIGTERM,),
@@ -117,6 +125,12 @@ def _send(channel: socket.socket, report: Report) -> None:
         channel.sendall(json.dumps(report).encode() + b"\n")
     except OSError:
         pass  # the supervisor is gone, of which reading tells
+
+
+def _beat(channel: socket.socket, interval: float) -> None:
+    with contextlib.suppress(OSError):  # what is not read lately, or not at all any more, needs no more of them
+        channel.send(b"\n")
+    asyncio.get_running_loop().call_later(interval, _beat, channel, interval)
 
 
 def _listen(channel: socket.socket, server: Server) -> None:

@@ -1,0 +1,197 @@
+"""What the process that watches the workers does when something is wrong with them, with itself, or with the moment."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from websockets.exceptions import ConnectionClosed
+from websockets.sync.client import ClientConnection
+
+from tests.integration.running import DEADLINE, Running, until
+
+APP = """
+import os
+from odac import Limits, Odac
+
+app = Odac(limits=Limits(drain_timeout=2, close_timeout=2))
+
+@app.route.ws("/talk", token=False)
+def talk(odac):
+    odac.ws.send(os.getpid())
+"""
+
+
+def workers_of(running: Running) -> list[int]:
+    return [int(pid) for pid in Path(f"/proc/{running.pid}/task/{running.pid}/children").read_text().split()]
+
+
+def state_of(pid: int) -> str:
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
+@pytest.fixture
+def stack() -> Iterator[contextlib.ExitStack]:
+    """Closes the clients of a test."""
+    with contextlib.ExitStack() as stack:
+        yield stack
+
+
+def one_of_each(running: Running, stack: contextlib.ExitStack) -> dict[int, ClientConnection]:
+    """A connection to each of two workers, by its process id."""
+    found: dict[int, ClientConnection] = {}
+
+    def look() -> bool:
+        client = stack.enter_context(running.connect("/talk"))
+        if found.setdefault(int(client.recv(DEADLINE)), client) is not client:
+            client.close()
+        return len(found) == 2
+
+    until(look, "both workers have a connection")
+    return found
+
+
+def code_of(client: ClientConnection) -> int | None:
+    with contextlib.suppress(ConnectionClosed):
+        while True:
+            client.recv(DEADLINE)
+    return client.close_code
+
+
+def patched(code: str) -> tuple[str, ...]:
+    """``odac run`` with something changed in the process that watches."""
+    return ("-c", f"{code}\nfrom odac.cli import main; main()", "run", "app:app", "--port", "0")
+
+
+def test_ctrl_c_reaches_everybody_and_the_workers_drain_all_the_same(
+    tmp_path: Path, stack: contextlib.ExitStack
+) -> None:
+    with Running(tmp_path, APP, "--workers", "2", group=True) as running:
+        clients = one_of_each(running, stack)
+        os.killpg(running.pid, signal.SIGINT)
+        assert [code_of(client) for client in clients.values()] == [1001, 1001]
+        assert running.wait() == 0
+        assert "Traceback" not in running.text
+
+
+def test_ctrl_c_before_the_workers_run(tmp_path: Path) -> None:
+    with Running(tmp_path, APP, "--workers", "2", group=True, ready=False) as running:
+        until(lambda: workers_of(running), "the first worker is started")
+        os.killpg(running.pid, signal.SIGINT)
+        assert running.wait() in (0, 130)
+        assert "Traceback" not in running.text
+
+
+def test_stopping_does_not_wait_for_an_import(tmp_path: Path) -> None:
+    source = "import os, time\nopen(f'importing-{os.getpid()}', 'w').close()\ntime.sleep(600)"
+    with Running(tmp_path, source, "--workers", "2", ready=False) as running:
+        until(lambda: len(list(tmp_path.glob("importing-*"))) == 2, "both import the app")
+        running.signal(signal.SIGTERM)
+        assert running.wait(10) == 0
+        assert running.text == ""
+
+
+def test_a_worker_that_is_frozen_is_replaced(tmp_path: Path, stack: contextlib.ExitStack) -> None:
+    command = patched("from odac.serving import child; child.BEAT, child.MISSED = 1.0, 4")
+    with Running(tmp_path, APP, "--workers", "2", command=command) as running:
+        clients = one_of_each(running, stack)
+        frozen, other = clients
+        os.kill(frozen, signal.SIGSTOP)
+        running.line(f"worker {frozen} has given no sign of life for 4 s")
+        running.line(f"worker {frozen} was ended by SIGKILL and is replaced")
+        assert code_of(clients[frozen]) == 1006
+        after = one_of_each(running, stack)
+        assert other in after
+        assert frozen not in after
+        # Its end was asked for, so that nothing of it is left.
+        assert "Z" not in [state_of(pid) for pid in workers_of(running)]
+        assert clients[other].close_code is None
+        assert running.stop() == 0
+        assert running.text.count("no sign of life") == 1
+
+
+def test_a_worker_that_is_frozen_for_a_while_stays(tmp_path: Path, stack: contextlib.ExitStack) -> None:
+    command = patched("from odac.serving import child; child.BEAT, child.MISSED = 0.5, 10**6")
+    with Running(tmp_path, APP, "--workers", "2", command=command) as running:
+        clients = one_of_each(running, stack)
+        frozen = next(iter(clients))
+        os.kill(frozen, signal.SIGSTOP)
+        until(lambda: state_of(frozen) == "T", "it is frozen")
+        os.kill(frozen, signal.SIGCONT)
+        assert set(one_of_each(running, stack)) == set(clients)
+        assert running.stop() == 0
+
+
+def test_a_process_that_cannot_be_started_is_tried_again(tmp_path: Path, stack: contextlib.ExitStack) -> None:
+    """Such as for want of memory. The other worker goes on meanwhile."""
+    command = patched(
+        "import asyncio, itertools; real, calls = asyncio.create_subprocess_exec, itertools.count()\n"
+        "async def start(*args, **options):\n"
+        "    if next(calls) in (2, 3): raise OSError(12, 'Cannot allocate memory')\n"
+        "    return await real(*args, **options)\n"
+        "asyncio.create_subprocess_exec = start"
+    )
+    with Running(tmp_path, APP, "--workers", "2", command=command) as running:
+        clients = one_of_each(running, stack)
+        victim, survivor = clients
+        os.kill(victim, signal.SIGKILL)
+        running.line("a worker cannot start: no process can be started: .*Cannot allocate memory")
+        running.line("a worker cannot start, for the same reason")
+        assert survivor in one_of_each(running, stack)
+        assert clients[survivor].close_code is None
+        assert running.stop() == 0
+        assert running.text.count("Cannot allocate memory") == 1
+
+
+@pytest.mark.parametrize("how", ["none", "no process"])
+def test_a_server_of_which_no_worker_ever_starts_fails(tmp_path: Path, how: str) -> None:
+    code = "async def start(*args, **options): raise OSError(12, 'no memory')\nimport asyncio; asyncio.create_subprocess_exec = start"
+    with Running(
+        tmp_path,
+        APP if how == "no process" else "raise RuntimeError('no database')",
+        *("--workers", "4"),
+        command=patched(code if how == "no process" else ""),
+        ready=False,
+    ) as running:
+        assert running.wait() == 1
+        assert len(running.text.splitlines()) == 1 + (how == "none"), running.text
+
+
+SLOW = (
+    "import os, time\nopen(f'importing-{os.getpid()}', 'w').close()\nwhile not os.path.exists('go'): time.sleep(0.02)\n"
+)
+
+
+def test_sighup_while_the_workers_start_leaves_no_more_than_there_should_be(tmp_path: Path) -> None:
+    with Running(tmp_path, SLOW + APP, "--workers", "2", ready=False) as running:
+        until(lambda: len(list(tmp_path.glob("importing-*"))) == 2, "both import the app")
+        for _ in range(3):
+            running.signal(signal.SIGHUP)
+        running.line("starting new workers")
+        (tmp_path / "go").touch()
+        running.line("all workers are new", times=1)
+        running.signal(signal.SIGHUP)
+        running.line("all workers are new", times=2)
+        assert len(workers_of(running)) == 2
+        assert running.stop() == 0
+        assert "cannot start" not in running.text
+
+
+def test_a_sighup_that_finds_nothing_to_start_leaves_an_empty_place_to_be_filled(
+    tmp_path: Path, stack: contextlib.ExitStack
+) -> None:
+    source = "import os\nif os.path.exists('broken'): raise RuntimeError('the disk is full')\n" + APP
+    with Running(tmp_path, source, "--workers", "2") as running:
+        victim, survivor = one_of_each(running, stack)
+        (tmp_path / "broken").touch()
+        os.kill(victim, signal.SIGKILL)
+        running.line("the next attempt is in 1 s")
+        running.signal(signal.SIGHUP)
+        running.line("so the others stay")
+        (tmp_path / "broken").unlink()
+        assert survivor in one_of_each(running, stack)
+        assert running.stop() == 0
