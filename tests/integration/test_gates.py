@@ -38,6 +38,8 @@ def build(probe: Probe) -> Odac:
     async def find_user(request: Request) -> str | None:
         await asyncio.sleep(0)
         probe("authenticate", request.path)
+        if request.header("x-user") == "cancelled":
+            raise asyncio.CancelledError
         if request.header("x-user") == "raise":
             raise RuntimeError("the user database is gone")
         return request.header("x-user")
@@ -141,6 +143,14 @@ def build(probe: Probe) -> Odac:
     app.route.use("logs", "async-true").ws("/passes", ready, token=False)
     app.route.use("logs").use("async-true", "no", "logs").ws("/stops", ready, token=False)
     app.route.use("no-argument").ws("/middleware-no-argument", ready, token=False)
+
+    @app.middleware("cancelled")
+    async def cancelled(odac: Context) -> None:
+        task = asyncio.ensure_future(asyncio.Event().wait())
+        task.cancel()
+        await task
+
+    app.route.use("cancelled").ws("/cancelled", ready, token=False)
     app.route.use("raises").ws("/raises", ready, token=False)
     app.route.use("async-raises").ws("/async-raises", ready, token=False)
     app.route.use("closes").ws("/closes", ready, token=False)
@@ -299,11 +309,12 @@ def test_a_token_is_asked_for_by_default(server: Server, probe: Probe) -> None:
         assert receive(client) == ["ready", {}]
 
 
+@pytest.mark.parametrize(("how", "words"), [("raise", "the user database is gone"), ("cancelled", "CancelledError")])
 def test_an_authenticator_that_raises_is_1011_and_logged(
-    server: Server, caplog: pytest.LogCaptureFixture, bystander: None
+    server: Server, caplog: pytest.LogCaptureFixture, bystander: None, how: str, words: str
 ) -> None:
-    assert code_of(server, "/auth", headers={"X-User": "raise"}) == 1011
-    assert "the user database is gone" in caplog.text
+    assert code_of(server, "/auth", headers={"X-User": how}) == 1011
+    assert words in caplog.text
     assert "/auth" in caplog.text
 
 
@@ -329,7 +340,7 @@ def test_anything_else_closes_4000(server: Server, probe: Probe, verdict: object
     assert probe.so_far("handler") == []
 
 
-@pytest.mark.parametrize("path", ["/raises", "/async-raises"])
+@pytest.mark.parametrize("path", ["/raises", "/async-raises", "/cancelled"])
 def test_a_middleware_that_raises_is_1011_and_logged_with_its_name(
     server: Server, probe: Probe, caplog: pytest.LogCaptureFixture, bystander: None, path: str
 ) -> None:
@@ -338,7 +349,7 @@ def test_a_middleware_that_raises_is_1011_and_logged_with_its_name(
     [record] = [each for each in caplog.records if each.levelno == logging.ERROR]
     assert repr(path[1:]) in record.getMessage()
     assert record.exc_info is not None
-    assert record.exc_info[0] is ZeroDivisionError
+    assert record.exc_info[0] is (asyncio.CancelledError if path == "/cancelled" else ZeroDivisionError)
 
 
 def test_a_middleware_may_send_and_close_with_a_code_of_its_own(server: Server, probe: Probe) -> None:

@@ -15,6 +15,8 @@ EVENTS: Final = {"message": 1, "close": 2, "error": 1, "pong": 0}
 """The events of a connection, with how many arguments each gives to its listeners."""
 
 _VARIADIC: Final = inspect.CO_VARARGS
+_GENERATORS: Final = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
+_IS_GENERATOR: Final = (inspect.isgeneratorfunction, inspect.isasyncgenfunction)
 
 
 def fit(handler: Handler, available: int) -> Handler:
@@ -25,7 +27,7 @@ def fit(handler: Handler, available: int) -> Handler:
         available: how many positional arguments the event gives.
 
     Raises:
-        TypeError: it is not callable, or needs more arguments than the event has.
+        TypeError: it is not callable, needs more arguments than the event has, or has a ``yield``.
     """
     accepted, required = _positional(handler)
     if required > available:
@@ -42,10 +44,14 @@ def _positional(handler: Handler) -> tuple[int, int]:
     function, bound = (handler.__func__, 1) if isinstance(handler, MethodType) else (handler, 0)
     if isinstance(function, FunctionType) and not function.__kwdefaults__ and not function.__code__.co_kwonlyargcount:
         code = function.__code__
+        if code.co_flags & _GENERATORS:
+            raise TypeError(f"{handler!r} has a yield in it: calling it would run nothing of it")
         required = max(code.co_argcount - len(function.__defaults__ or ()) - bound, 0)
         return (1_000 if code.co_flags & _VARIADIC else code.co_argcount - bound), required
     if not callable(handler):
         raise TypeError(f"a listener must be callable, not {handler!r}")
+    if any(is_one(each) for each in (handler, type(handler).__call__) for is_one in _IS_GENERATOR):
+        raise TypeError(f"{handler!r} has a yield in it: calling it would run nothing of it")
     try:
         parameters = inspect.signature(handler).parameters.values()
     except (TypeError, ValueError):  # some builtins do not say

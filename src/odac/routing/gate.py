@@ -17,6 +17,7 @@ from odac.context import Context
 from odac.lanes.base import Doorway
 from odac.notices import limit_met, warn
 from odac.realtime.audience import session_room
+from odac.realtime.cancellation import RAISED, is_own
 from odac.realtime.connection import Connection
 from odac.realtime.deadlines import Deadlines
 from odac.realtime.hub import Hub
@@ -168,8 +169,8 @@ class Gate:
                 if await self._pass(route, offered, context, visitor):
                     await connection.run_handler(lambda: route.handler(context))
             except BaseException:
-                # A cancellation that nobody asked for, say: a gate awaited a task that was cancelled. Without an end
-                # the connection would stay open with nobody behind it.
+                # The server cancels it, or the application its own task: without an end the connection would stay open
+                # with nobody behind it.
                 connection.end(CloseCode.INTERNAL_ERROR, "internal error")
                 raise
 
@@ -214,7 +215,9 @@ class Gate:
             if route.needs_auth and not await auth.check():
                 connection.end(CloseCode.UNAUTHORIZED, _CLOSE_4001)
                 return False
-        except Exception:
+        except RAISED as error:
+            if is_own(error):
+                raise
             logger.exception("%s: finding out who is connected failed (@app.authenticate)", route.path)
             connection.end(CloseCode.INTERNAL_ERROR, "internal error")
             return False
@@ -236,7 +239,9 @@ class Gate:
             if verdict is not None and hasattr(verdict, "__await__"):
                 await visitor.waits()
                 verdict = await verdict
-        except Exception:
+        except RAISED as error:
+            if is_own(error):
+                raise
             logger.exception(
                 "%s: the middleware %r raised; its connection is closed with 1011", connection.policy.name, name
             )

@@ -63,5 +63,7 @@ class MiddlewareRegistry:
             name = getattr(each, "__name__", repr(each))
         try:
             return name, fit(function, 1)
-        except TypeError:
-            raise ConfigurationError(f"the middleware {name!r} must take one argument, odac") from None
+        except TypeError as error:
+            raise ConfigurationError(
+                f"the middleware {name!r} of the route {path!r} must be a function of one argument, odac: {error}"
+            ) from None

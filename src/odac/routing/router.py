@@ -90,9 +90,10 @@ class Router:
             raise ConfigurationError(f"the handler of {path!r} is {handler!r}: it must be a function that takes odac")
         try:
             handler = fit(handler, 1)
-        except TypeError:
+        except TypeError as error:
+            name = getattr(handler, "__name__", "handler")
             raise ConfigurationError(
-                f"the handler of {path!r} must take one argument, odac: def {getattr(handler, '__name__', 'handler')}(odac)"
+                f"the handler of {path!r} must be a function of one argument, def {name}(odac): {error}"
             ) from None
         same = self._shapes.get(pattern.shape)  # two paths that differ only in their parameters' names
         if same is not None:

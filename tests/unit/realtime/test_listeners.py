@@ -98,3 +98,27 @@ def test_a_keyword_that_nothing_fills_is_refused() -> None:
 
     with pytest.raises(TypeError, match="needed"):
         fit(handler, 1)
+
+
+def generator(data: object) -> Any:
+    yield data
+
+
+async def asynchronous_generator(data: object) -> Any:
+    yield data
+
+
+class Generating:
+    def __call__(self, data: object) -> Any:
+        yield data
+
+
+@pytest.mark.parametrize(
+    "handler",
+    [generator, asynchronous_generator, functools.partial(generator, 1), Generating(), Generating().__call__],
+    ids=["def", "async def", "partial", "object", "method"],
+)
+def test_what_would_never_run_is_refused(handler: Any) -> None:
+    """A ``yield`` that slipped in: calling such a function runs nothing of it."""
+    with pytest.raises(TypeError, match="yield"):
+        fit(handler, 1)

@@ -65,3 +65,9 @@ def test_a_middleware_is_a_function_of_one_argument() -> None:
     registry.register("greedy")(lambda odac, more: None)
     with pytest.raises(ConfigurationError, match="one argument"):
         registry.resolve("greedy", "/a")
+
+    async def generator(odac: object) -> Any:
+        yield True
+
+    with pytest.raises(ConfigurationError, match=r"'generator' of the route '/a'.*yield"):
+        registry.resolve(generator, "/a")

@@ -171,6 +171,16 @@ def test_a_handler_that_takes_too_much() -> None:
         def greedy(odac: object, more: object) -> None: ...
 
 
+def test_a_handler_that_would_never_run() -> None:
+    _, route = routes()
+
+    async def feed(odac: object) -> Any:
+        yield odac
+
+    with pytest.raises(ConfigurationError, match=r"def feed\(odac\).*yield"):
+        route.ws("/a", feed)
+
+
 OPTION_MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"tokens": False}, "unknown option tokens; there are token"),
     ({"overflow": "block"}, "'close' or 'drop_oldest'"),
