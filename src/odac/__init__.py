@@ -18,6 +18,7 @@ from odac.errors import (
 )
 from odac.realtime.connection import Connection, ReadyState
 from odac.realtime.ports import Count
+from odac.routing.options import RouteOptions
 
 if TYPE_CHECKING:
     from odac.brokers.publisher import AsyncPublisher, Publisher
@@ -40,6 +41,7 @@ __all__ = [
     "Publisher",
     "RateLimit",
     "ReadyState",
+    "RouteOptions",
     "connect",
 ]
 

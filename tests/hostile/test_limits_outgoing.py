@@ -6,12 +6,14 @@ import asyncio
 import ssl
 from collections.abc import Callable
 from pathlib import Path
+from typing import Unpack
 
 import pytest
 import trustme
 
 from odac import Context, Limits, Odac
 from odac.realtime.connection import Connection
+from odac.routing.options import RouteOptions
 from tests.hostile.peers import BINARY, PING, Closed, Peer, frame
 from tests.hostile.served import run, served, until
 
@@ -23,12 +25,14 @@ SMALL = 4_096
 """A receive buffer, so that a peer that does not read is felt soon."""
 
 
-def room_app(**options: object) -> tuple[Odac, list[Context]]:
+def room_app(**options: Unpack[RouteOptions]) -> tuple[Odac, list[Context]]:
     """An app with one room, and the contexts of those who are in it."""
     app = Odac(SECRET, limits=Limits(outgoing_buffer=LIMIT, rate_limit=None, close_timeout=0.5))
     members: list[Context] = []
 
-    @app.route.ws("/room", token=False, **options)
+    options["token"] = False
+
+    @app.route.ws("/room", **options)
     def room(odac: Context) -> None:
         odac.ws.join("room")
         members.append(odac)

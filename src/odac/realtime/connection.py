@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Gener
 from enum import IntEnum
 from os import urandom
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, overload
 from weakref import ref
 
 from odac.close_codes import CloseCode
@@ -20,8 +20,8 @@ from odac.realtime.cancellation import OVERDUE, RAISED, is_own
 from odac.realtime.eager import in_task
 from odac.realtime.identity import new_id
 from odac.realtime.inbox import Inbox
-from odac.realtime.listeners import Handler
-from odac.realtime.outbox import NO_ROOMS, SENT, Lane, Outbox, Sent
+from odac.realtime.listeners import Event, Handler, OnClose, OnError, OnMessage, OnPong
+from odac.realtime.outbox import NO_ROOMS, SENT, Lane, Outbox, Sent, is_to_be_awaited
 from odac.realtime.ownership import Owned
 from odac.wire import control
 from odac.wire.codec import encode, encode_binary
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from odac.realtime.policy import Policy
 
 __all__ = ["Connection", "Ping", "ReadyState"]
-
-H = TypeVar("H", bound=Handler)
 
 _PINGS: Final = 100
 """Pings under way of one connection; further ones share the last, so that a peer that never answers costs no memory."""
@@ -231,28 +229,41 @@ class Connection(Outbox):
         """
         return self._hub.to(*rooms)
 
-    def broadcast(self, data: object, include_self: bool = True) -> None:
+    def broadcast(self, data: object, include_self: bool = True) -> Sent:
         """Send to all clients.
 
         Args:
             data: as for :meth:`send`.
             include_self: with False, this connection is left out.
 
+        Returns:
+            An object that need not be awaited; awaiting it waits for nobody.
+
         Raises:
             TypeError: ``data`` cannot be encoded.
         """
         audience = EVERYONE if include_self else Audience(excluded=frozenset((self.id,)))
-        self._hub.send(audience, encode(data))
+        return self._hub.send(audience, encode(data))
 
     # Receiving
 
     @overload
-    def on(self, event: str, handler: H) -> H: ...
-
+    def on(self, event: Literal["message"], handler: OnMessage) -> OnMessage: ...
     @overload
-    def on(self, event: str) -> Callable[[H], H]: ...
-
-    def on(self, event: str, handler: Handler | None = None) -> Any:
+    def on(self, event: Literal["close"], handler: OnClose) -> OnClose: ...
+    @overload
+    def on(self, event: Literal["error"], handler: OnError) -> OnError: ...
+    @overload
+    def on(self, event: Literal["pong"], handler: OnPong) -> OnPong: ...
+    @overload
+    def on(self, event: Literal["message"]) -> Callable[[OnMessage], OnMessage]: ...
+    @overload
+    def on(self, event: Literal["close"]) -> Callable[[OnClose], OnClose]: ...
+    @overload
+    def on(self, event: Literal["error"]) -> Callable[[OnError], OnError]: ...
+    @overload
+    def on(self, event: Literal["pong"]) -> Callable[[OnPong], OnPong]: ...
+    def on(self, event: Event, handler: Handler | None = None) -> Any:
         """Add a listener: ``on("message", handler)``, or ``@odac.ws.on("message")`` above a function.
 
         Args:
@@ -265,7 +276,7 @@ class Connection(Outbox):
         """
         if handler is None:
 
-            def register(function: H) -> H:
+            def register(function: Handler) -> Handler:
                 self.on(event, function)
                 return function
 
@@ -274,7 +285,7 @@ class Connection(Outbox):
         self.inbox.on(event, handler)
         return handler
 
-    def off(self, event: str, handler: Handler | None = None) -> None:
+    def off(self, event: Event, handler: Handler | None = None) -> None:
         """Remove a listener, or with no handler all of that event.
 
         Raises:
@@ -496,7 +507,7 @@ class Connection(Outbox):
         """Run the route's handler. It outlives the connection by ``Limits.close_timeout`` at most."""
         try:
             result = handler()
-            if result is not None and hasattr(result, "__await__"):
+            if is_to_be_awaited(result):
                 self._handler = await in_task()
                 await result
         except RAISED as error:

@@ -11,6 +11,7 @@ from odac.close_codes import CloseCode
 from odac.errors import Disconnected, InvalidMessage
 from odac.realtime.cancellation import OVERDUE, RAISED, Raised, is_own
 from odac.realtime.listeners import EVENTS, Handler, fit
+from odac.realtime.outbox import is_to_be_awaited
 
 if TYPE_CHECKING:
     from odac.realtime.connection import Connection
@@ -59,7 +60,7 @@ class Events:
             except RAISED as error:
                 self.failed(error)
                 continue
-            if result is not None and hasattr(result, "__await__"):
+            if is_to_be_awaited(result):
                 await self._awaited(result)
 
     async def _awaited(self, result: Awaitable[object]) -> None:
@@ -78,7 +79,7 @@ class Events:
             except RAISED as error:
                 self.failed(error)
                 continue
-            if result is not None and hasattr(result, "__await__"):
+            if is_to_be_awaited(result):
                 self._connection.own(self._awaited(result))
 
     def failed(self, error: Raised) -> None:
@@ -94,7 +95,7 @@ class Events:
                 except RAISED as second:
                     self._fatal(second)
                     continue
-                if result is not None and hasattr(result, "__await__"):
+                if is_to_be_awaited(result):
                     own = connection.own if self._ended is None else connection.own_to_the_end
                     own(self._error_listener(result))
         elif isinstance(error, InvalidMessage):
@@ -134,7 +135,7 @@ class Events:
             except RAISED as error:
                 self.failed(error)
                 continue
-            if result is not None and hasattr(result, "__await__"):
+            if is_to_be_awaited(result):
                 rest = self._announce_rest(result, listeners[index + 1 :])
                 self._connection.cut_short(self._connection.own_to_the_end(rest), "a close listener")
                 return

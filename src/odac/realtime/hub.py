@@ -12,6 +12,7 @@ from odac.close_codes import CloseCode
 from odac.realtime.audience import Audience, check_room, is_private
 from odac.realtime.delivery import Delivery, Entry
 from odac.realtime.heartbeat import Heartbeat
+from odac.realtime.outbox import SENT
 from odac.realtime.ports import Count
 from odac.wire import control
 from odac.wire.codec import encode, encode_binary
@@ -20,7 +21,7 @@ from odac.wire.message import Prepared
 if TYPE_CHECKING:
     from odac.config import Limits
     from odac.realtime.connection import Connection
-    from odac.realtime.outbox import Outbox
+    from odac.realtime.outbox import Outbox, Sent
     from odac.realtime.ports import Bus
 
 __all__ = ["Hub", "Target"]
@@ -166,7 +167,7 @@ class Hub:
             check_room(room)
         return Target(self, rooms)
 
-    def send(self, audience: Audience, message: Prepared) -> None:
+    def send(self, audience: Audience, message: Prepared) -> Sent:
         """Send to everyone in the audience, in this process and all others; from any thread."""
         delivery = self._delivery
         if delivery is not None and get_ident() == delivery.thread:
@@ -175,6 +176,7 @@ class Hub:
                 self.bus.publish(audience, message)
         else:
             self.delivery.loop.call_soon_threadsafe(self.send, audience, message)
+        return SENT
 
     def deliver(self, audience: Audience, message: Prepared) -> None:
         """Send to this process's connections of the audience."""
@@ -265,18 +267,21 @@ class Target:
             check_room(room)
         return Target(self._hub, self._rooms, self._within + rooms, self._excluded)
 
-    def send(self, data: object) -> None:
+    def send(self, data: object) -> Sent:
         """Send to them what ``odac.ws.send`` would send to one.
+
+        Returns:
+            An object that need not be awaited. Awaiting it waits for nobody: of many readers one is always slow.
 
         Raises:
             TypeError: ``data`` cannot be encoded.
         """
-        self._hub.send(Audience(self._rooms, self._within, self._excluded), encode(data))
+        return self._hub.send(Audience(self._rooms, self._within, self._excluded), encode(data))
 
-    def send_binary(self, data: Any) -> None:
-        """Send to them any bytes-like object as a binary message.
+    def send_binary(self, data: Any) -> Sent:
+        """Send to them any bytes-like object as a binary message; see :meth:`send`.
 
         Raises:
             TypeError: ``data`` has no buffer.
         """
-        self._hub.send(Audience(self._rooms, self._within, self._excluded), encode_binary(data))
+        return self._hub.send(Audience(self._rooms, self._within, self._excluded), encode_binary(data))

@@ -15,7 +15,7 @@ from odac.notices import limit_met
 from odac.realtime.cancellation import RAISED
 from odac.realtime.events import Events
 from odac.realtime.listeners import Handler
-from odac.realtime.outbox import SENT
+from odac.realtime.outbox import SENT, is_to_be_awaited
 
 if TYPE_CHECKING:
     from odac.realtime.connection import Connection
@@ -197,7 +197,7 @@ class Inbox(Events):
             except RAISED as error:
                 self.failed(error)
                 continue
-            if result is not None and result is not SENT and hasattr(result, "__await__"):
+            if is_to_be_awaited(result):
                 self._start_pump(result, data, listeners[index + 1 :])
                 return
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Generator, Mapping
-from typing import TYPE_CHECKING, Final, Protocol
+from collections.abc import Awaitable, Generator, Mapping
+from typing import TYPE_CHECKING, Final, Protocol, TypeGuard
 
 from odac.close_codes import CloseCode
 from odac.realtime.writing import write
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from odac.realtime.delivery import Delivery, Entry
     from odac.realtime.policy import Policy
 
-__all__ = ["NO_ROOMS", "SENT", "Lane", "Outbox", "Sent", "cost"]
+__all__ = ["NO_ROOMS", "SENT", "Lane", "Outbox", "Sent", "cost", "is_to_be_awaited"]
 
 NO_ROOMS: Final[Mapping[str, None]] = {}
 """Shared by all connections that are in no room; a connection that joins one gets a dict of its own."""
@@ -87,6 +87,11 @@ class Sent:
 
 SENT: Final = Sent()
 """There is room already, which is nearly always so: one object serves everybody."""
+
+
+def is_to_be_awaited(result: object) -> TypeGuard[Awaitable[object]]:
+    """Whether a listener's or handler's result has something to wait for: most send, and return what sending does."""
+    return result is not None and result is not SENT and hasattr(result, "__await__")
 
 
 class _OneTurn(Sent):

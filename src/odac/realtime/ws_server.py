@@ -9,6 +9,7 @@ from odac.close_codes import CloseCode
 from odac.realtime.audience import EVERYONE, Audience, check_room, user_room
 from odac.realtime.connection import Connection
 from odac.realtime.hub import Hub, Target
+from odac.realtime.outbox import Sent
 from odac.realtime.ports import Count
 from odac.wire.codec import encode
 from odac.wire.frames import check_close
@@ -37,26 +38,29 @@ class WsServer:
         """Whether this process takes connections and its messages reach the other processes."""
         return not self._hub.draining and (self._hub.bus is None or self._hub.bus.healthy)
 
-    def to_room(self, room: str, data: object) -> None:
+    def to_room(self, room: str, data: object) -> Sent:
         """Send to everyone in a room, on all processes.
+
+        Returns:
+            An object that need not be awaited. Awaiting it waits for nobody: of many readers one is always slow.
 
         Raises:
             TypeError: ``data`` cannot be encoded.
             ValueError: the name is not allowed.
         """
-        self._hub.send(Audience((check_room(room),)), encode(data))
+        return self._hub.send(Audience((check_room(room),)), encode(data))
 
     def to(self, *rooms: str) -> Target:
         """Everyone in any of the rooms, once each: ``.send(data)``, ``.excluding(…)``, ``.within(…)``."""
         return self._hub.to(*rooms)
 
-    def broadcast(self, data: object) -> None:
-        """Send to all clients, on all processes.
+    def broadcast(self, data: object) -> Sent:
+        """Send to all clients, on all processes; see :meth:`to_room`.
 
         Raises:
             TypeError: ``data`` cannot be encoded.
         """
-        self._hub.send(EVERYONE, encode(data))
+        return self._hub.send(EVERYONE, encode(data))
 
     def user(self, user_id: Any) -> User:
         """All connections that authenticated as this user, on all processes.
@@ -118,13 +122,13 @@ class User:
         self._hub = hub
         self._audience = Audience((user_room(user_id),))
 
-    def send(self, data: object) -> None:
-        """Send to every connection of the user.
+    def send(self, data: object) -> Sent:
+        """Send to every connection of the user; see :meth:`WsServer.to_room`.
 
         Raises:
             TypeError: ``data`` cannot be encoded.
         """
-        self._hub.send(self._audience, encode(data))
+        return self._hub.send(self._audience, encode(data))
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Close every connection of the user.

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, TypeVar, overload
+from typing import Any, TypeVar, Unpack, overload
 
 from odac.config import Limits, Overflow, RateLimit
 from odac.errors import ConfigurationError
 from odac.realtime.listeners import fit
 from odac.realtime.policy import Policy
 from odac.routing.middleware import AUTH, Middleware
+from odac.routing.options import OPTIONS, RouteOptions
 from odac.routing.pattern import Pattern
 from odac.security.origin import OriginPolicy
 from odac.wire.codec import decode_text, make_decoder
@@ -177,12 +178,12 @@ class Gates:
         return Gates(self._router, self._needs_auth, self._middleware + middleware)
 
     @overload
-    def ws(self, path: str, handler: H, **options: Any) -> H: ...
+    def ws(self, path: str, handler: H, **options: Unpack[RouteOptions]) -> H: ...
 
     @overload
-    def ws(self, path: str, **options: Any) -> Callable[[H], H]: ...
+    def ws(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]: ...
 
-    def ws(self, path: str, handler: Any = _UNSET, **options: Any) -> Any:
+    def ws(self, path: str, handler: Any = _UNSET, **options: Unpack[RouteOptions]) -> Any:
         """Add a WebSocket route: ``app.route.ws("/chat", handler)``, or ``@app.route.ws("/chat")`` above a function.
 
         Args:
@@ -209,16 +210,13 @@ class Gates:
         self._add(path, handler, options)
         return handler
 
-    def _add(self, path: str, handler: Any, options: dict[str, Any]) -> None:
+    def _add(self, path: str, handler: Any, options: RouteOptions) -> None:
         unknown = options.keys() - OPTIONS
         if unknown:
             raise ConfigurationError(
                 f"{path!r}: unknown option {', '.join(sorted(unknown))}; there are {', '.join(OPTIONS)}"
             )
         self._router.add(path, handler, needs_auth=self._needs_auth, middleware=self._middleware, **options)
-
-
-OPTIONS = ("token", "max_payload", "rate_limit", "raw", "subprotocols", "origins", "overflow", "message")
 
 
 def _checked_subprotocols(path: str, names: Sequence[str]) -> tuple[str, ...]:

@@ -141,7 +141,7 @@ def test_from_another_thread_sends_and_closes_are_handed_to_the_loop() -> None:
     room = Room()
     one = room.connect()
     with room.kernel.in_place():
-        calls: list[Callable[[], None]] = [
+        calls: list[Callable[[], object]] = [
             partial(room.hub.send, EVERYONE, encode("x")),
             partial(room.hub.close, EVERYONE, 4000, ""),
         ]

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import pytest
 from odac.config import Limits
 from odac.errors import Disconnected, InvalidMessage
 from odac.realtime.connection import Connection
+from odac.realtime.listeners import Event
 from tests.unit.realtime.realtime_fakes import FakeLane, Room, close_code, idle, lane_of, run
 
 
@@ -48,13 +50,14 @@ def test_the_quick_way_and_the_long_way_give_the_same() -> None:
 def test_on_refuses_what_could_never_work() -> None:
     async def test() -> None:
         connection, _ = Live().person()
-        for call in (connection.on, connection.off):
+        calls: list[Callable[..., object]] = [connection.on, connection.off]
+        for call in calls:
             with pytest.raises(ValueError, match="message, close, error, pong"):
                 call("mesage", print)
         with pytest.raises(TypeError, match="callable"):
             connection.on("message", 7)  # type: ignore[call-overload]
         with pytest.raises(TypeError, match="needs 2 arguments"):
-            connection.on("message", lambda a, b: None)
+            connection.on("message", lambda a, b: None)  # type: ignore[call-overload]
 
     run(test())
 
@@ -427,7 +430,7 @@ def test_a_listener_that_awaits_what_was_cancelled_has_raised() -> None:
 @pytest.mark.parametrize("event", ["message", "pong", "close", "error"])
 @pytest.mark.parametrize("asynchronous", [False, True])
 def test_a_cancellation_without_error_listener_is_1011(
-    event: str, asynchronous: bool, caplog: pytest.LogCaptureFixture
+    event: Event, asynchronous: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def test() -> None:
         connection, lane = Live().person()

@@ -8,7 +8,8 @@ import pytest
 
 from odac.config import Limits, RateLimit
 from odac.errors import ConfigurationError, InvalidMessage
-from odac.routing.router import OPTIONS, Gates, Router
+from odac.routing.options import OPTIONS
+from odac.routing.router import Gates, Router
 from tests.ids import stable
 
 
@@ -214,7 +215,7 @@ def test_options_that_cannot_be(options: dict[str, Any], why: str) -> None:
 def test_every_option_has_a_place_in_the_error() -> None:
     _, route = routes()
     with pytest.raises(ConfigurationError) as error:
-        route.ws("/a", handler, nothing=1)
+        route.ws("/a", handler, nothing=1)  # type: ignore[call-overload]
     assert all(option in str(error.value) for option in OPTIONS)
 
 
