@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 
 import pytest
@@ -30,10 +31,35 @@ def test_one_process_needs_no_broker() -> None:
 
 def test_two_processes_by_hand() -> None:
     """One room of 1,000, half of it in each."""
-    run = simulate([1000], 1.0, 2, COST, messages=100, seed=1, evenly=True)
+    run = simulate([1000], 1.0, 2, COST, messages=100, seed=1, evenly=True, interval=math.inf)
     assert run.deliveries == 100 * 1000
     assert run.broker_out == 100 * 2
     assert run.seconds == pytest.approx(100 * (60e-6 + 40e-6 + 1000 * 2e-6 + 5e-6 + 2 * 3e-6))
+
+
+def test_signs_of_life_by_hand() -> None:
+    """Ten processes, every 5 s: each tells ten, and through a room of four members some 3.4."""
+    found = plan(4, 1, 0.0, 10, COST, interval=5.0)
+    reached = 10 * (1 - 0.9**4)
+    assert found.beats == pytest.approx(10 * (10 + reached) / 5)
+    assert found.broker == pytest.approx(10 * 2 / 5 * 5e-6 + found.beats * 3e-6)
+    assert found.core == pytest.approx((10 * 2 / 5 + found.beats) * 40e-6 / 10)
+    assert plan(4, 1, 0.0, 1, COST).beats == 0
+
+
+def test_signs_of_life_grow_with_the_square() -> None:
+    few, many = (plan(10**6, 10**4, 0.0, processes, COST) for processes in (100, 1000))
+    assert 50 < many.beats / few.beats < 150
+    run = simulate([4] * 400, 0.5, 100, COST, messages=2000, seed=1)
+    silent = simulate([4] * 400, 0.5, 100, COST, messages=2000, seed=1, interval=math.inf)
+    assert run.broker - silent.broker == pytest.approx(
+        plan(1600, 400, 0.5, 100, COST).broker - plan(1600, 400, 0.5, 100, COST, interval=math.inf).broker, rel=0.1
+    )
+
+
+def test_the_fastest_run_was_met_without_loss() -> None:
+    for each in planning.measured()["losses"]:
+        assert planning.fastest(each["kind"]) >= 0.99 * each["rate"]
 
 
 @pytest.mark.parametrize("processes", [2, 5, 10, 20, 50, 100, 200])

@@ -93,6 +93,11 @@ def _make(url: BrokerURL) -> Broker:
         from odac.brokers.memory import MemoryBroker
 
         return MemoryBroker(url.address.removeprefix("memory://") or f"private-{id(url)}")
+    if "sentinel" in url.scheme:
+        raise ConfigurationError(
+            "Redis Sentinel is not supported: give redis:// an address that always leads to the master, such as a proxy's that"
+            " asks each server for its role, or use redis+cluster://"
+        )
     known = _OPTIONAL.get(url.scheme)
     if known is None:
         raise ConfigurationError(f"no broker for {url.scheme}:// URLs: use one of {_SUPPORTED}")

@@ -15,7 +15,7 @@ from typing import Final
 from odac.serving.options import CannotStart
 from odac.serving.worker import DRAIN, GROUP_SIGNALS, Job, Report
 
-__all__ = ["BEAT", "MISSED", "Worker", "how_it_ended"]
+__all__ = ["BEAT", "MISSED", "PATIENCE", "Worker", "how_it_ended"]
 
 # Modules are found as they are here, and -P keeps the current directory from coming before Python's own until then.
 _START: Final = (
@@ -24,7 +24,7 @@ _START: Final = (
 
 logger = logging.getLogger("odac.server")
 
-_PATIENCE: Final = 20.0
+PATIENCE: Final = 20.0
 """Seconds beyond a worker's own limits after which one that does not end is killed: what an app's shutdown may take."""
 _RELOAD_PATIENCE: Final = 2.0
 BEAT: Final = 5.0
@@ -77,7 +77,7 @@ class Worker:
             theirs.close()
         reader, writer = await asyncio.open_connection(sock=ours)
         writer.write(json.dumps(job).encode() + b"\n")
-        return cls(process, writer, reader, _PATIENCE if job["grace"] is None else _RELOAD_PATIENCE)
+        return cls(process, writer, reader, PATIENCE if job["grace"] is None else _RELOAD_PATIENCE)
 
     async def report(self) -> Report:
         """What it says once it serves, or cannot."""

@@ -62,6 +62,13 @@ def test_an_option_that_cannot_be_is_found_at_once(url: str, what: str) -> None:
     assert "geheim" not in str(caught.value)
 
 
+@pytest.mark.parametrize("scheme", ["redis+sentinel", "rediss+sentinel", "redis-sentinel", "sentinel"])
+def test_sentinel_is_refused_with_what_to_do(scheme: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"Redis Sentinel is not supported.*redis\+cluster://") as caught:
+        make_bus(f"{scheme}://:geheim@h1:26379,h2:26379/mymaster", FakeHub())
+    assert "geheim" not in str(caught.value)
+
+
 def test_local_without_a_server_says_how_to_start_one(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ODAC_LOCAL_DIRECTORY", raising=False)
     with pytest.raises(ConfigurationError, match="odac run --workers"):

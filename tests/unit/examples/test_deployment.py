@@ -2,18 +2,25 @@
 
 from __future__ import annotations
 
+import http.server
+import ipaddress
 import os
 import re
 import shutil
 import subprocess
+import sys
+import threading
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml  # type: ignore[import-untyped]
 
+from odac.brokers import make_broker
 from odac.cli import main
 from odac.config import Limits
+from odac.serving.child import PATIENCE
+from odac.serving.process import grace_of
 
 DEPLOYMENT = Path(__file__).parents[3] / "examples" / "deployment"
 STOPPING = Limits().drain_timeout + Limits().close_timeout
@@ -72,6 +79,14 @@ def test_the_unit_says_what_odac_understands_and_waits_long_enough() -> None:
     check_command(command[1].split())
     assert int(timeout[1]) > STOPPING
     assert int(files[1]) > Limits().max_connections
+    # The supervisor gives its workers their limits and 20 s more, and must be done before systemd loses patience.
+    assert int(timeout[1]) > grace_of([]) + PATIENCE
+    assert "KillMode=mixed" in text, "SIGTERM is the supervisor's to pass on"
+    broker = re.search(r"^Environment=ODAC_BROKER=(\S+)$", text, re.MULTILINE)
+    folder = re.search(r"^RuntimeDirectory=(\S+)$", text, re.MULTILINE)
+    assert broker is not None
+    assert folder is not None
+    assert make_broker(broker[1]).address == f"local:///run/{folder[1]}"
 
 
 def test_compose() -> None:
@@ -80,9 +95,40 @@ def test_compose() -> None:
     check_command(app["command"].split())
     assert int(app["stop_grace_period"].removesuffix("s")) > STOPPING
     assert app["environment"]["ODAC_BROKER"] == "redis://broker"
+    assert app["environment"]["ODAC_SECRET"].startswith("${ODAC_SECRET:?"), "from the environment, and not without"
+    assert file["services"]["proxy"]["ulimits"]["nofile"] >= 2 * 100_000
+    assert "maxconn 100000" in file["configs"]["haproxy"]["content"]
     assert "ports" not in app, "whoever reaches the app's port is believed"
     mounted = [config["source"] for config in file["services"]["proxy"]["configs"]]
     assert mounted == list(file["configs"])
+
+
+def test_the_health_check_within_compose_tells_health(tmp_path: Path) -> None:
+    """It needs nothing that the image of Python has not got."""
+    app = yaml.safe_load(read("compose.yaml"))["services"]["app"]
+    kind, command, *arguments = app["healthcheck"]["test"]
+    assert (kind, command) == ("CMD", "python")
+    port = re.search(r"--port (\d+)", app["command"])
+    assert port is not None
+    address = f"http://127.0.0.1:{port[1]}/odac/health"
+    assert address in arguments[-1]
+
+    for status in (200, 503):
+
+        class Answer(http.server.BaseHTTPRequestHandler):
+            def do_GET(self, status: int = status) -> None:
+                self.send_response(status)
+                self.end_headers()
+
+            def log_message(self, *words: object) -> None: ...
+
+        with http.server.HTTPServer(("127.0.0.1", 0), Answer) as server:
+            thread = threading.Thread(target=server.handle_request)
+            thread.start()
+            code = arguments[-1].replace(f":{port[1]}/", f":{server.server_port}/")
+            done = subprocess.run([sys.executable, "-c", code], stderr=subprocess.DEVNULL, timeout=60, check=False)
+            thread.join()
+        assert (done.returncode == 0) == (status == 200)
 
 
 def test_haproxy_accepts_the_configuration_within_compose(tmp_path: Path) -> None:
@@ -111,6 +157,18 @@ def test_the_kubernetes_file_holds_together() -> None:
         assert found[kind, "chat"]["spec"]["selector"]["matchLabels"] == pod["metadata"]["labels"]
     assert found["Service", "chat"]["spec"]["selector"] == pod["metadata"]["labels"]
     assert "sessionAffinity" not in found["Service", "chat"]["spec"]
+    [secret] = [each for each in container["env"] if each["name"] == "ODAC_SECRET"]
+    assert "secretKeyRef" in secret["valueFrom"]
+    ipaddress.ip_network(environment["FORWARDED_ALLOW_IPS"])
+    [allowed] = found["NetworkPolicy", "broker"]["spec"]["ingress"]
+    assert allowed["from"] == [{"podSelector": {"matchLabels": pod["metadata"]["labels"]}}]
+    policy = found["NetworkPolicy", "broker"]["spec"]["podSelector"]
+    assert policy == found["Deployment", "broker"]["spec"]["selector"]
+    timeouts = found["Ingress", "chat"]["metadata"]["annotations"]
+    assert all(
+        int(timeouts[f"nginx.ingress.kubernetes.io/proxy-{way}-timeout"]) > Limits().ping_interval
+        for way in ("read", "send")
+    )
     [rule] = found["Ingress", "chat"]["spec"]["rules"]
     assert ("Service", rule["http"]["paths"][0]["backend"]["service"]["name"]) in found
 
