@@ -20,6 +20,7 @@ from starlette.applications import Starlette
 from starlette.requests import Request as HttpRequest
 from starlette.responses import PlainTextResponse
 from starlette.routing import Route
+from websockets.asyncio.client import connect
 
 from odac import Context, Odac
 from odac.security.secret import Secrets
@@ -304,6 +305,40 @@ def test_tokens_from_before_login_and_after_logout_are_refused(lane: Any) -> Non
         after, nobody = await token("none=1")
         assert await code(nobody, during) == 4002
         assert await code(nobody, after) is None
+
+    run(site, lane, visit)
+
+
+@pytest.mark.parametrize("how", ["/logout", "/login"])
+def test_the_end_of_a_session_closes_its_connections_wherever_they_stand(lane: Any, how: str) -> None:
+    """Logging out ends it, and so does logging in anew; who is still in the gates belongs to it as well."""
+    site = Site()
+    in_gate = asyncio.Event()
+
+    async def waits(odac: Context) -> None:
+        gone = asyncio.Event()
+        odac.ws.on("close", gone.set)
+        in_gate.set()
+        await gone.wait()
+
+    site.app.route.use(waits).ws("/waits", print, token=False)
+
+    async def visit() -> None:
+        ada, bob = [set_cookie((await site.get("/login"))[0]) for _ in range(2)]
+
+        def link(path: str, jar: str) -> connect:
+            return connect(f"ws://{site.host}{path}", additional_headers={"Cookie": jar}, compression=None, proxy=None)
+
+        async with link("/secure", ada) as one, link("/open", ada) as two, link("/waits", ada) as three:
+            async with link("/secure", bob) as other:
+                await in_gate.wait()
+                await site.get(how, cookie=ada)
+                for each in (one, two, three):
+                    await asyncio.wait_for(each.wait_closed(), DEADLINE)
+                    assert (each.close_code, each.close_reason) == (4001, "Logged out")
+                assert await other.ping()
+            assert other.close_code == 1000
+        assert (await site.connect("/secure", [(b"Cookie", ada.encode())])).code == 4001
 
     run(site, lane, visit)
 
