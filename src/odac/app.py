@@ -13,7 +13,7 @@ from odac.brokers import RunningBus, make_bus
 from odac.close_codes import CloseCode
 from odac.config import Limits
 from odac.errors import BrokerError, ConfigurationError
-from odac.http.answers import not_found, upgrade_required
+from odac.http.answers import not_found, upgrade_required, upgrade_where_missing
 from odac.http.endpoints import Endpoints, Health, Services
 from odac.http.publish import Publication
 from odac.http.wrapped import WrappedWebSockets
@@ -282,6 +282,8 @@ class Odac:
         if self._endpoints.answers(scope):
             await self._endpoints(scope, receive, send)
         elif self.http is not None:
+            if self._router.match(route_path(scope)) is not None:  # a page may have the path of a WebSocket route
+                send = upgrade_where_missing(scope, receive, send)
             current = current_request.set(Request(scope))
             try:
                 await self.http(scope, receive, send)

@@ -24,6 +24,7 @@ from tests.integration.running import DEADLINE, Running, until
 HANDSHAKE_TIMEOUT = 2.0
 
 APP = f"""
+import asyncio
 import gc
 
 from odac import Limits, Odac
@@ -41,6 +42,10 @@ async def page(scope, receive, send):
         if not message.get("more_body"):
             break
     await send({{"type": "http.response.start", "status": 200, "headers": [(b"content-length", b"%d" % len(body))]}})
+    if scope["path"] == "/slow":
+        await send({{"type": "http.response.body", "body": body[:1], "more_body": True}})
+        await asyncio.sleep({HANDSHAKE_TIMEOUT} + 1)  # longer than anything that the server has a limit for
+        body = body[1:]
     await send({{"type": "http.response.body", "body": body}})
 
 app = Odac(http=page, limits=Limits(handshake_timeout={HANDSHAKE_TIMEOUT}, max_headers=40, max_header_bytes=4096))
@@ -310,6 +315,13 @@ def test_slow_clients_are_closed_in_time(running: Running, kind: str) -> None:
         ended.set()
         for client in raw:
             client.__exit__()
+
+
+def test_a_request_may_take_any_time_to_be_answered(running: Running) -> None:
+    with Raw(running) as client:
+        for _ in range(2):
+            client.send(b"POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc")
+            assert client.take_until(b"abc").startswith(b"HTTP/1.1 200")
 
 
 def _drip(clients: list[Raw], ended: threading.Event) -> None:

@@ -71,6 +71,10 @@ def fastapi_app(probe: Probe) -> FastAPI:
     def hello(name: str = "nobody") -> dict[str, str]:
         return {"hello": name}
 
+    @web.get("/room/page")
+    def page() -> dict[str, str]:
+        return {"a": "page"}
+
     @web.get("/state")
     def state(request: Request) -> dict[str, str]:
         return {"greeting": request.state.greeting}
@@ -163,6 +167,16 @@ def test_http_goes_to_the_wrapped_app(wrapping: Server) -> None:
     assert wrapping.http("GET", "/docs").status == 200
     assert wrapping.http("GET", "/nothing").json == {"detail": "Not Found"}
     assert wrapping.http("POST", "/hello").status == 405
+
+
+def test_a_page_may_have_the_path_of_a_websocket_route_and_where_there_is_none_it_is_explained(
+    wrapping: Server,
+) -> None:
+    assert wrapping.http("GET", "/room/page").json == {"a": "page"}
+    answer = wrapping.http("GET", "/room/1")
+    assert (answer.status, answer.headers["upgrade"]) == (426, "websocket")
+    assert b"WebSocket endpoint" in answer.body
+    assert wrapping.http("POST", "/room/page").status == 405
 
 
 def test_the_wrapped_apps_lifespan_state_reaches_its_requests(wrapping: Server) -> None:

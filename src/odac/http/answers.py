@@ -6,9 +6,9 @@ from collections.abc import Mapping
 from typing import Any, Final
 
 from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import Message, Receive, Scope, Send
 
-__all__ = ["explain", "json_answer", "not_found", "upgrade_required"]
+__all__ = ["explain", "json_answer", "not_found", "upgrade_required", "upgrade_where_missing"]
 
 _PLAIN: Final = {"X-Content-Type-Options": "nosniff"}
 
@@ -40,3 +40,18 @@ async def upgrade_required(scope: Scope, receive: Receive, send: Send) -> None:
         "passes on the Upgrade and Connection headers.",
         headers,
     )(scope, receive, send)
+
+
+def upgrade_where_missing(scope: Scope, receive: Receive, send: Send) -> Send:
+    """A ``send`` for an app that is asked first: where it has nothing, 404 becomes the 426 of a WebSocket route."""
+    missing = False
+
+    async def answer(message: Message) -> None:
+        nonlocal missing
+        if message["type"] == "http.response.start" and message["status"] == 404:
+            missing = True
+            await upgrade_required(scope, receive, send)
+        elif not missing:
+            await send(message)
+
+    return answer
