@@ -28,6 +28,7 @@ from odac.wire.handshake import (
 )
 from odac.wire.message import Prepared
 from odac.wire.parser import Event, Parser
+from tests.parsing import feed_all
 
 __all__ = ["TARGETS"]
 
@@ -43,7 +44,7 @@ def parser(data: bytes) -> None:
     def run(segments: list[bytes]) -> tuple[list[Event], int | None]:
         inflater = Inflater(MAX_PAYLOAD, takeover=bool(flags & 2)) if flags & 4 else None
         machine = Parser(MAX_PAYLOAD, 8, inflater, masked=bool(flags & 1))
-        events = [event for segment in segments for event in machine.feed(segment)]
+        events = [event for segment in segments for event in feed_all(machine, segment)]
         if machine.error is not None:
             check_close(machine.error.code, machine.error.reason)
         return events, None if machine.error is None else int(machine.error.code)

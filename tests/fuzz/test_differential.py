@@ -30,6 +30,7 @@ from odac.errors import ProtocolError
 from odac.wire.frames import BINARY, CLOSE, CONTINUATION, TEXT, parse_close
 from odac.wire.parser import Event, Parser
 from tests.fuzz.streams import Splits, cut, splits, streams, valid_streams
+from tests.parsing import feed_all
 
 MAX_PAYLOAD = 1 << 20
 QUIET = logging.getLogger("tests.fuzz.differential")
@@ -38,7 +39,7 @@ QUIET.disabled = True
 
 def ours(segments: list[bytes], *, masked: bool) -> tuple[list[Event], ProtocolError | None]:
     parser = Parser(MAX_PAYLOAD, 10_000, masked=masked)
-    events = [event for segment in segments for event in parser.feed(segment)]
+    events = [event for segment in segments for event in feed_all(parser, segment)]
     error = parser.error
     if events and events[-1][0] == CLOSE:
         try:

@@ -13,6 +13,7 @@ from odac.wire.deflate import Inflater
 from odac.wire.frames import BINARY, CLOSE, CONTINUATION, TEXT, check_close, encode_masked_frame, parse_close
 from odac.wire.parser import Event, Parser
 from tests.fuzz.streams import Splits, cut, splits, streams
+from tests.parsing import feed_all
 
 MAX_PAYLOAD = 70_000
 
@@ -21,7 +22,7 @@ def run(
     data: bytes, sizes: Splits, *, masked: bool, inflater: Inflater | None = None
 ) -> tuple[list[Event], int | None]:
     parser = Parser(MAX_PAYLOAD, 5, inflater, masked=masked)
-    events = [event for segment in cut(data, sizes) for event in parser.feed(segment)]
+    events = [event for segment in cut(data, sizes) for event in feed_all(parser, segment)]
     if parser.error is not None:
         check_close(parser.error.code, parser.error.reason)
     return events, None if parser.error is None else int(parser.error.code)

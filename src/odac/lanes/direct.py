@@ -60,6 +60,7 @@ class DirectLane(asyncio.Protocol):
         "_rate_start",
         "_socket",
         "_transport",
+        "_turn",
         "fd",
     )
 
@@ -80,6 +81,7 @@ class DirectLane(asyncio.Protocol):
         self._close_timer: asyncio.TimerHandle | None = None
         self._ending: tuple[int, str] | None = None
         self._peer_closed = False
+        self._turn = False  # whether the next turn of the loop takes more of what was read
         self._connection: Connection = cast("Connection", None)  # attach() follows at once
         # Never past TLS, and only where the socket is one that the transport writes to as it is.
         tls = transport.get_extra_info("sslcontext") is not None
@@ -134,8 +136,37 @@ class DirectLane(asyncio.Protocol):
                     break
             if self._parser.error is not None:
                 self._fail(self._parser.error)
+            elif self._parser.rest is not None:
+                self._take_turns()
         finally:
             connection.uncork()
+
+    def _take_turns(self) -> None:
+        """More was read than one turn of the loop may take: nothing is read until the next ones have taken the rest."""
+        if not self._transport.is_closing():
+            self._transport.pause_reading()
+            if not self._is_held_back:
+                self._read_on()
+
+    @property
+    def _is_held_back(self) -> bool:
+        """Whether the peer waits for a slow handler; while the connection closes, it is only listened to for that."""
+        return self._ending is None and self._connection.inbox.is_paused
+
+    def _read_on(self) -> None:
+        """Read again, or take first what was read already."""
+        if self._parser.rest is None:
+            self._transport.resume_reading()
+        elif not self._turn:
+            self._turn = True
+            self._connection.delivery.loop.call_soon(self._take_rest)
+
+    def _take_rest(self) -> None:
+        self._turn = False
+        if not self._transport.is_closing() and not self._is_held_back:
+            self.data_received(b"")
+            if self._parser.rest is None and not self._is_held_back and not self._transport.is_closing():
+                self._transport.resume_reading()
 
     def _is_too_fast(self, rate: RateLimit) -> bool:
         """Whether the window is full; only its first message and those past the limit look at the clock."""
@@ -196,7 +227,7 @@ class DirectLane(asyncio.Protocol):
     def resume_reading(self) -> None:
         """Take from the peer again."""
         if not self._transport.is_closing():
-            self._transport.resume_reading()
+            self._read_on()
             if self._connection.backlog is None:
                 self._write_past()
                 if not self._connection.touched:
@@ -271,7 +302,7 @@ class DirectLane(asyncio.Protocol):
             frame = EMPTY_CLOSE if code == CloseCode.NO_STATUS else encode_close(code, fit_reason(reason))
             self._transport.write(frame)
             # Reading may be paused for a slow handler; the peer's close frame must come through.
-            self._transport.resume_reading()
+            self._read_on()
         if not self._peer_closed:
             self.expect_end()
 

@@ -87,6 +87,7 @@ class AsgiSession:
         self._parser: Parser | None = None
         self._bits = 0
         self._paused = False
+        self._turn = False  # whether the next turn of the loop takes more of what was read
         self._writable: asyncio.Event | None = None
         self._response: tuple[int, list[tuple[bytes, bytes]], list[bytes]] | None = None
         self._close_timer: asyncio.TimerHandle | None = None
@@ -222,6 +223,11 @@ class AsgiSession:
                     self._seat.transport.write(encode_frame(PONG, payload))
         if parser.error is not None:
             self._fail(parser.error)
+        elif parser.rest is not None and not self._seat.transport.is_closing():
+            # More was read than one turn of the loop may take: nothing is read until the next ones have taken the rest.
+            self._seat.transport.pause_reading()
+            if not self._paused:
+                self._read_on()
 
     def _put(self, message: Message) -> None:
         self._queue.append(message)
@@ -236,8 +242,20 @@ class AsgiSession:
             self._waiter.set_result(None)
 
     def _read_on(self) -> None:
+        """Read again, or take first what was read already."""
         if not self._seat.transport.is_closing():
-            self._seat.transport.resume_reading()
+            if self._parser is None or self._parser.rest is None:
+                self._seat.transport.resume_reading()
+            elif not self._turn:
+                self._turn = True
+                self._seat.loop.call_soon(self._take_rest)
+
+    def _take_rest(self) -> None:
+        self._turn = False
+        if not self._seat.transport.is_closing() and not self._paused:
+            self.data_received(b"")
+            if not self._paused:
+                self._read_on()
 
     def _receive_close(self, payload: bytes) -> None:
         if self._state is _State.CLOSING:
@@ -275,6 +293,7 @@ class AsgiSession:
 
     def _close(self, code: int, reason: str) -> None:
         self._state = _State.CLOSING
+        self._paused = False  # the peer's close frame must come through
         if not self._seat.transport.is_closing():
             self._seat.transport.write(encode_close(code, fit_reason(reason)))
             self._read_on()

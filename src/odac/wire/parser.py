@@ -24,6 +24,12 @@ _LARGE: Final = 16 * 1024
 _UTF8_STEP: Final = 64 * 1024
 """Bytes checked at a time: the check makes a str of them, four times as large at worst."""
 
+_FRAMES: Final = 1024
+"""Frames taken at a time: one read may hold 40,000, and whoever waits for his turn waits for all that are taken."""
+
+_INFLATED: Final = 256 * 1024
+"""Bytes inflated at a time, as many as one read brings of what is not compressed; at worst one message comes on top."""
+
 
 class Parser:
     """One direction of a connection: what comes in, as events.
@@ -36,9 +42,10 @@ class Parser:
 
     Attributes:
         error: why the stream is broken, or None. Nothing that comes after the break, or after a close frame, is read.
+        rest: what was fed and not looked at yet, because it is too much for one time, with where it begins; or None.
     """
 
-    __slots__ = ("_inflater", "_masked", "_max_fragments", "_max_payload", "_quick", "_state", "error")
+    __slots__ = ("_inflater", "_masked", "_max_fragments", "_max_payload", "_quick", "_state", "error", "rest")
 
     def __init__(
         self, max_payload: int, max_fragments: int, inflater: Inflater | None = None, *, masked: bool = True
@@ -49,19 +56,27 @@ class Parser:
         self._masked = masked
         self._state: _State | None = None
         self.error: ProtocolError | None = None
+        self.rest: tuple[bytes, int] | None = None
         # The longest payload of a frame that may come whole; -1 where none may: one comparison decides.
         self._quick = max_payload if masked else -1
 
     def feed(self, data: bytes) -> list[Event]:
-        """Return the events that ``data`` completes, in order."""
+        """Return the events that ``data`` completes, in order: all of them, unless :attr:`rest` is there afterwards.
+
+        Args:
+            data: what has come; ``b""`` to go on with the rest.
+        """
         text = whole_text(data, self._quick)
         if text is not None:
             return [(TEXT, text)]
         events: list[Event] = []
-        end = len(data)
+        position = 0
+        if self.rest is not None:
+            data, position = self._join_rest(data)
         try:
-            position = self._take_small_frames(data, events) if self._quick >= 0 else 0
-            if position < end:
+            if self._quick >= 0:
+                position = self._take_small_frames(data, events, position)
+            if position < len(data):
                 self._feed(data, events, position)
         except ProtocolError as error:
             # The traceback and the error behind it would keep this frame, and with it the data, alive.
@@ -70,15 +85,25 @@ class Parser:
             self._end()
         return events
 
+    def _join_rest(self, data: bytes) -> tuple[bytes, int]:
+        assert self.rest is not None
+        rest, position = self.rest
+        self.rest = None
+        if self._state is None and self._masked:
+            self._quick = self._max_payload
+        return (rest[position:] + data, 0) if data else (rest, position)
+
     def _end(self) -> None:
         self._quick = -1
         self._state = _ENDED
         self._inflater = None
 
-    def _take_small_frames(self, data: bytes, events: list[Event], position: int = 0) -> int:
+    def _take_small_frames(self, data: bytes, events: list[Event], position: int) -> int:
         """Take the whole, unfragmented, uncompressed frames below 64 KiB that come next; return where they end."""
         end = len(data)
-        while end - position >= 6:
+        for _ in range(_FRAMES - len(events)):
+            if end - position < 6:
+                break
             length = data[position + 1]
             if 0x80 <= length < 0xFE:
                 length -= 0x80
@@ -112,23 +137,27 @@ class Parser:
         state = self._state
         if state is _ENDED:
             return
-        while True:
-            if state is None:
-                if position == end:
-                    break
-                state = self._state = _State()
-                self._quick = -1
-            elif position == end:
-                return
-            if state.left < 0:
+        frames = inflated = 0
+        while position < end:
+            if state is None or state.left < 0:
+                if frames + len(events) >= _FRAMES or inflated >= _INFLATED:
+                    self.rest = data, position
+                    self._quick = -1
+                    return
+                if state is None:
+                    state = self._state = _State()
+                    self._quick = -1
                 position = self._take_header(state, data, position)
                 if state.left < 0:
                     return
+                frames += 1
             stop = min(position + state.left, end)
             if self._masked and stop - position >= _LARGE:
-                self._take_payload(state, memoryview(data)[position:stop], events)  # unmasking copies it anyway
+                inflated += self._take_payload(
+                    state, memoryview(data)[position:stop], events
+                )  # unmasking copies it anyway
             else:
-                self._take_payload(state, data[position:stop], events)
+                inflated += self._take_payload(state, data[position:stop], events)
             position = stop
             if state.left == 0:
                 if state.opcode == CLOSE:
@@ -139,7 +168,7 @@ class Parser:
                     state = self._state = None
                     if self._masked:
                         position = self._take_small_frames(data, events, position)
-        if self._masked:
+        if state is None and self._masked:
             self._quick = self._max_payload
 
     def _take_header(self, state: _State, data: bytes, position: int) -> int:
@@ -213,8 +242,8 @@ class Parser:
                 "max_payload",
             )
 
-    def _take_payload(self, state: _State, chunk: bytes | memoryview, events: list[Event]) -> None:
-        """Take the next bytes of a frame's payload; emit an event if they complete one."""
+    def _take_payload(self, state: _State, chunk: bytes | memoryview, events: list[Event]) -> int:
+        """Take the next bytes of a frame's payload; emit an event if they complete one. Return how much was inflated."""
         taken = len(chunk)
         state.left -= taken
         if self._masked and taken:
@@ -229,10 +258,12 @@ class Parser:
             if complete:
                 events.append((state.opcode, state.control))
                 state.control = b""
-            return
+            return 0
+        inflated = 0
         if state.compressed:
             assert self._inflater is not None
             chunk = self._inflater.inflate(chunk, last=complete)
+            inflated = len(chunk)
         if state.kind == TEXT:
             state.tail = _verify(state.tail, chunk, last=complete)
         message = state.message
@@ -245,6 +276,7 @@ class Parser:
             if message is None:
                 message = state.message = _Pieces()
             message.add(chunk)
+        return inflated
 
 
 class _Pieces:

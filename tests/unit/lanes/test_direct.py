@@ -4,6 +4,7 @@ import asyncio
 import os
 import socket
 import struct
+import zlib
 from collections.abc import Iterator
 from typing import Any, cast
 from unittest.mock import patch
@@ -15,6 +16,7 @@ from odac.lanes import direct
 from odac.lanes.direct import DirectLane
 from odac.realtime.connection import Connection
 from odac.realtime.policy import Policy
+from odac.wire.deflate import Negotiated, negotiate
 from odac.wire.frames import BINARY, CLOSE, PING, PONG, TEXT, encode_masked_frame
 from tests.unit.realtime.realtime_fakes import Frame, Room, close_code, parse_frames
 
@@ -94,13 +96,19 @@ class Site:
     """One connection on a direct lane."""
 
     def __init__(
-        self, *, tls: bool = False, v1: bool = False, loop: asyncio.AbstractEventLoop | None = None, **limits: Any
+        self,
+        *,
+        tls: bool = False,
+        v1: bool = False,
+        deflate: Negotiated | None = None,
+        loop: asyncio.AbstractEventLoop | None = None,
+        **limits: Any,
     ) -> None:
         self.limits = Limits(**limits)
         self.room = Room(self.limits, loop)
         self.transport = FakeTransport(tls=tls)
         self.peers: set[Any] = set()
-        self.lane = DirectLane(cast(Any, self.transport), self.limits, None, self.peers)
+        self.lane = DirectLane(cast(Any, self.transport), self.limits, deflate, self.peers)
         self.connection = Connection(self.room.hub, self.lane, Policy("/test", self.limits), v1=v1)
         self.lane.attach(self.connection)
         self.room.hub.population += 1
@@ -300,6 +308,56 @@ def test_reading_stops_for_a_slow_handler_and_goes_on_for_the_close(site: Site) 
     site.connection.close()
     states.append(site.transport.reading)
     assert states == [False, True]
+
+
+def bombs(count: int) -> bytes:
+    compressor = zlib.compressobj(wbits=-15)
+    data = (compressor.compress(bytes(1 << 20)) + compressor.flush(zlib.Z_SYNC_FLUSH))[:-4]
+    return encode_masked_frame(BINARY, data, b"abcd", rsv1=True) * count
+
+
+@pytest.fixture
+def deflating() -> Iterator[Site]:
+    made = Site(deflate=negotiate(["permessage-deflate"]))
+    yield made
+    made.close()
+
+
+def test_what_one_read_inflates_to_is_taken_turn_by_turn(deflating: Site) -> None:
+    site, sizes = deflating, []
+    site.connection.on("message", lambda data: sizes.append(len(data)))
+    site.lane.data_received(bombs(20))
+    seen = [(len(sizes), site.transport.reading)]
+    for _ in range(2):
+        site.room.loop.turn()
+        seen.append((len(sizes), site.transport.reading))
+    site.room.loop.run()
+    assert seen == [(1, False), (2, False), (3, False)]
+    assert (sizes, site.transport.reading) == ([1 << 20] * 20, True)
+
+
+def test_nothing_more_is_inflated_for_a_slow_handler_but_the_close_comes_through(deflating: Site) -> None:
+    site = deflating
+    site.lane.data_received(bombs(20) + encode_masked_frame(CLOSE, b"\x03\xe8", b"abcd"))
+    site.room.loop.run()
+    held = len(site.connection.inbox._queue or ())
+    assert held <= 2
+    assert not site.transport.reading
+    sizes: list[int] = []
+    site.connection.on("message", lambda data: sizes.append(len(data)))
+    site.room.loop.run()
+    assert sizes == [1 << 20] * 20
+    assert [close_code(frame) for frame in site.read()] == [1000]
+
+
+def test_what_waits_of_a_read_is_looked_through_for_the_close_when_this_side_closes(deflating: Site) -> None:
+    site = deflating
+    site.lane.data_received(bombs(20) + encode_masked_frame(CLOSE, b"\x03\xe8", b"abcd"))
+    site.room.loop.run()
+    site.connection.close()
+    site.room.loop.run()
+    assert site.transport.closing
+    assert not site.transport.aborted
 
 
 def test_the_server_stops(site: Site) -> None:

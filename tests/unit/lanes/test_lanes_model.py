@@ -23,6 +23,7 @@ from odac.realtime.policy import Policy
 from odac.wire import deflate
 from odac.wire.frames import BINARY, CLOSE, TEXT
 from odac.wire.parser import Parser
+from tests.parsing import feed_all
 from tests.unit.realtime import test_delivery_model as model
 from tests.unit.realtime.realtime_fakes import DEADLINE, Frame, idle
 
@@ -65,7 +66,7 @@ class DirectPeer:
     @property
     def frames(self) -> list[Frame]:
         parser = Parser(10**9, 1, deflate.Inflater(10**9), masked=False)
-        frames = list(parser.feed(self._got))
+        frames = list(feed_all(parser, self._got))
         assert parser.error is None
         return frames
 

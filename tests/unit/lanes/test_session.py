@@ -100,6 +100,23 @@ def test_messages_are_queued_and_reading_pauses_at_the_bound() -> None:
     run(test())
 
 
+def test_a_read_with_thousands_of_messages_is_taken_as_the_app_takes_them() -> None:
+    async def test() -> None:
+        session, seat = await opened()
+        arrive(session, *[(TEXT, b"x")] * 3000, (CLOSE, b"\x03\xe8"))
+        held = len(session._queue)
+        assert held <= 1024
+        await idle()
+        assert len(session._queue) == held
+        assert not seat.transport.reading
+        for _ in range(3000):
+            assert await session.receive() == {"type": "websocket.receive", "text": "x"}
+            assert len(session._queue) <= 1024 + 2
+        assert (await session.receive())["type"] == "websocket.disconnect"
+
+    run(test())
+
+
 def test_what_came_before_the_close_is_received_before_the_disconnect() -> None:
     async def test() -> None:
         session, seat = await opened()

@@ -18,6 +18,7 @@ import pytest
 from odac.wire.deflate import Inflater
 from odac.wire.frames import BINARY, CONTINUATION, PING, TEXT, encode_masked_frame
 from odac.wire.parser import Event, Parser
+from tests.parsing import feed_all
 
 MASK = b"\x9d\x01\xfe\x42"
 KIB = 1024
@@ -67,12 +68,12 @@ def test_declared_lengths_cost_nothing(length: int, code: int, before: bytes) ->
     with memory() as peak:
         parsers = [Parser(MIB, 1024) for _ in range(500)]
         for parser in parsers:
-            parser.feed(before + header)
+            feed_all(parser, before + header)
             assert parser.error is not None
             assert parser.error.code == code
         for parser in parsers:
             for _ in range(100):
-                assert parser.feed(b"x") == []
+                assert feed_all(parser, b"x") == []
     assert peak.bytes < 500 * 4 * KIB
 
 
@@ -82,7 +83,7 @@ def test_a_declared_length_within_the_limit_is_not_allocated_ahead() -> None:
         for parser in parsers:
             parser.feed(declare(MIB))
             for _ in range(100):
-                assert parser.feed(b"x") == []
+                assert feed_all(parser, b"x") == []
             assert parser.error is None
     assert peak.bytes < 500 * 4 * KIB
 
@@ -93,12 +94,12 @@ def test_a_million_fragments_end_at_the_cap(payload: bytes) -> None:
     first = frame(BINARY, payload, fin=False)
     flood = frame(CONTINUATION, payload, fin=False) * 1_000_000
     with memory() as peak:
-        parser.feed(first + flood)
+        feed_all(parser, first + flood)
     assert parser.error is not None
     assert (parser.error.code, parser.error.reason) == (1008, "message of more than 1024 fragments (max_fragments)")
     assert peak.bytes < 2 * len(flood)  # the concatenation above is most of it
     with memory() as peak:
-        assert parser.feed(flood) == []
+        assert feed_all(parser, flood) == []
     assert peak.bytes < 4 * KIB
 
 
@@ -107,7 +108,7 @@ def fragments(count: int) -> Callable[[], object]:
 
     def run() -> None:
         parser = Parser(MIB, count + 2)
-        assert parser.feed(data) == [(BINARY, b"x" * (count + 1))]
+        assert feed_all(parser, data) == [(BINARY, b"x" * (count + 1))]
 
     return run
 
@@ -124,7 +125,7 @@ def byte_by_byte(opcode: int, payload: bytes) -> Callable[[], object]:
 
     def run() -> list[Event]:
         parser = Parser(MIB, 16)
-        events = [event for index in range(len(data)) for event in parser.feed(data[index : index + 1])]
+        events = [event for index in range(len(data)) for event in feed_all(parser, data[index : index + 1])]
         assert events == [(opcode, payload)]
         return events
 
@@ -149,7 +150,9 @@ def test_a_large_message_in_segments_takes_twice_its_size(step: int, opcode: int
     data = frame(opcode, payload)
     parser = Parser(len(payload), 16)
     with memory() as peak:
-        received = [event for start in range(0, len(data), step) for event in parser.feed(data[start : start + step])]
+        received = [
+            event for start in range(0, len(data), step) for event in feed_all(parser, data[start : start + step])
+        ]
     assert received == [(opcode, payload)]
     assert peak.bytes < 2.25 * len(payload) + 3 * step + 512 * KIB
 
@@ -166,11 +169,11 @@ def test_many_messages_leave_nothing_behind() -> None:
     )
     for step in (1, 7, len(data)):
         for start in range(0, len(data), step):
-            parser.feed(data[start : start + step])
+            feed_all(parser, data[start : start + step])
     with memory() as peak:
         before = tracemalloc.get_traced_memory()[0]
         for _ in range(10):
-            parser.feed(data)
+            feed_all(parser, data)
         gc.collect()
         left = tracemalloc.get_traced_memory()[0] - before
     assert parser.error is None
@@ -188,7 +191,7 @@ def test_a_compressed_bomb_ends_at_the_limit() -> None:
         parser = Parser(MIB, 2000, Inflater(MIB))
         with memory() as peak:
             start = process_time()
-            assert parser.feed(data) == []
+            assert feed_all(parser, data) == []
             took = process_time() - start
         assert parser.error is not None
         assert parser.error.code == 1009
@@ -199,7 +202,7 @@ def test_a_compressed_bomb_ends_at_the_limit() -> None:
 def test_pings_without_end_take_linear_time() -> None:
     def run(count: int) -> Callable[[], object]:
         data = frame(PING, b"0123456789") * count + b"\x89"
-        return lambda: Parser(MIB, 16).feed(data)
+        return lambda: feed_all(Parser(MIB, 16), data)
 
     few = min(cpu(run(5_000)) for _ in range(3))
     many = min(cpu(run(40_000)) for _ in range(3))
@@ -216,7 +219,7 @@ def test_small_frames_that_straddle_every_segment_take_linear_time(split: int) -
 
         def feed() -> None:
             parser = Parser(MIB, 16)
-            total = sum(len(parser.feed(data[start : start + step])) for start in range(0, len(data), step))
+            total = sum(len(feed_all(parser, data[start : start + step])) for start in range(0, len(data), step))
             assert total == count
 
         return feed

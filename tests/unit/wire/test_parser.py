@@ -422,3 +422,46 @@ def test_a_long_message_in_pieces_of_any_size(opcode: int, sizes: tuple[int, ...
         start, turn = start + size, turn + 1
     assert parser.error is None
     assert events == [(PING, b"between"), (opcode, message)]
+
+
+def in_turns(parser: Parser, data: bytes) -> list[list[Event]]:
+    turns = [parser.feed(data)]
+    while parser.rest is not None:
+        turns.append(parser.feed(b""))
+    return turns
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["messages", "within-a-message"])
+def test_a_read_with_many_frames_is_taken_in_turns(inside: bool) -> None:
+    begun = frame(TEXT, b"a", fin=False) if inside else b""
+    turns = in_turns(make(), begun + frame(PING, b"x") * 10_000)
+    assert max(map(len, turns)) <= 1024
+    assert [event for events in turns for event in events] == [(PING, b"x")] * 10_000
+
+
+def test_what_one_read_inflates_to_is_taken_in_turns() -> None:
+    parser = Parser(1 << 20, 16, Inflater(1 << 20))
+    data = frame(BINARY, deflate(bytes(1 << 20))[0], rsv1=True)
+    turns = in_turns(parser, data * 50)
+    assert [len(events) for events in turns] == [1] * 50
+    assert parser.feed(data) == [(BINARY, bytes(1 << 20))]
+
+
+def test_what_comes_behind_a_rest_stands_behind_it() -> None:
+    parser = make()
+    whole = frame(TEXT, b"last")
+    events = parser.feed(frame(TEXT, b"first") * 2000)
+    assert parser.rest is not None
+    events += parser.feed(whole)
+    assert events == [(TEXT, b"first")] * 2000 + [(TEXT, b"last")]
+    assert parser.feed(whole) == [(TEXT, b"last")]
+
+
+def test_nothing_is_left_of_a_rest_behind_a_close_frame_or_an_error() -> None:
+    for last in (frame(CLOSE), header(0x83, 0)):
+        parser = make()
+        parser.feed(frame(TEXT, b"x") * 1030 + last + frame(TEXT, b"y") * 3000)
+        events = parser.feed(b"")
+        assert [event for event in events if event[0] == TEXT] == [(TEXT, b"x")] * 6
+        assert parser.rest is None
+        assert parser.feed(frame(TEXT, b"y")) == []
