@@ -95,6 +95,20 @@ def test_stopping_does_not_wait_for_an_import(tmp_path: Path) -> None:
         assert running.text == ""
 
 
+def test_stopping_while_a_successor_imports_says_nothing_of_it(tmp_path: Path, stack: contextlib.ExitStack) -> None:
+    source = (
+        "import os, time\nif os.path.exists('slow'):\n    open('importing', 'w').close()\n    time.sleep(600)\n" + APP
+    )
+    with Running(tmp_path, source, "--workers", "2") as running:
+        victim = next(iter(one_of_each(running, stack)))
+        (tmp_path / "slow").touch()
+        os.kill(victim, signal.SIGKILL)
+        until((tmp_path / "importing").exists, "the successor imports the app")
+        running.signal(signal.SIGTERM)
+        assert running.wait(10) == 0
+        assert "cannot start" not in running.text
+
+
 def test_a_worker_that_is_frozen_is_replaced(tmp_path: Path, stack: contextlib.ExitStack) -> None:
     command = patched("from odac.serving import child; child.BEAT, child.MISSED = 1.0, 4")
     with Running(tmp_path, APP, "--workers", "2", command=command) as running:

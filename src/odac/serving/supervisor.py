@@ -143,7 +143,7 @@ class Supervisor:
             self._failed_to_start(slot, why)
 
     async def _start(self, slot: Slot, turn: int) -> Report | None:
-        """Start a worker in its place and return its report; None if somebody else has done so, or wants another one."""
+        """Start a worker in its place and return its report; None if that is wanted no more."""
         async with slot.lock:
             if slot.turn != turn:
                 return None
@@ -153,7 +153,7 @@ class Supervisor:
             except CannotStart as error:
                 return {"failed": str(error)}
             report = await worker.report()
-            if slot.worker is not worker:
+            if slot.worker is not worker or self._stopping.is_set():
                 return None
             if "failed" not in report:
                 self._own(self._watch(slot, worker))
