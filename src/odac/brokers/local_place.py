@@ -68,7 +68,8 @@ def check_path(directory: Path) -> None:
     size = len(os.fsencode(directory))
     if size > limit:
         raise ConfigurationError(
-            f"{directory}: {size} bytes are too long for the path of a Unix socket; use a directory of at most {limit}"
+            f"{directory}: {size} bytes are too long for a Unix socket's directory, which may have {limit}:"
+            " choose another one, or a shorter $TMPDIR"
         )
 
 
