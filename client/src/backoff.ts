@@ -1,4 +1,5 @@
-const LONGEST = 30_000
+/** The longest wait, in milliseconds. */
+export const LONGEST = 30_000
 
 /**
  * The wait before retry number `attempt` (from 1), in milliseconds.

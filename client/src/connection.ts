@@ -1,4 +1,4 @@
-import { backoff } from './backoff'
+import { backoff, LONGEST } from './backoff'
 import { ABNORMAL, GOING_AWAY, INVALID_TOKEN, isRetryable, NORMAL } from './close-codes'
 import { control, fromWire, type Payload, toWire } from './codec'
 import type { Environment } from './environment'
@@ -185,7 +185,8 @@ export class Connection extends Transport {
     }
     this.#retries += +online
     // Without a network the `online` event says when; the slow retry is for a server on this very machine.
-    const delay = refetch ? 0 : (wait ?? backoff(online ? this.#retries : 99, reconnectDelay, this.#env.random()))
+    const [attempt, first] = online ? [this.#retries, reconnectDelay] : [1, LONGEST]
+    const delay = refetch ? 0 : (wait ?? backoff(attempt, first, this.#env.random()))
     this.#after(delay, () => void this.#connect())
     this.emit('reconnecting', this.#retries || 1, delay)
   }

@@ -34,8 +34,11 @@ const ask = async (url: string): Promise<Credentials> => {
   const response = await fetch(url, { credentials: 'same-origin', cache: 'no-store', signal })
   // 404: an app without a token endpoint. Anything else is an outage, or a refusal that a retry may outlive.
   if (response.status === 404) return {}
-  if (!response.ok) throw new Error(`Odac: ${url} answered ${response.status}`)
-  return (await response.json()) as Credentials
+  const { ok, status } = response
+  // A page where JSON is due, as from a single-page app's fallback or a login, is no answer either.
+  const answer = ok && (await response.json().catch(() => null))
+  if (!answer) throw new Error(`Odac: ${url} answered ${status}${ok ? ' without JSON' : ''}`)
+  return answer as Credentials
 }
 
 let asked: Promise<unknown> = Promise.resolve()

@@ -37,10 +37,9 @@ export class Liveness {
   /** Ask now: the network or the page has just come back. */
   probe(): void {
     if (!this.#interval) return
-    const asked = this.#env.now()
-    this.#heard = asked - 1
+    this.#heard = 0
     this.#ask()
-    this.#set(GRACE, () => (this.#heard < asked ? this.#dead() : this.#wait(this.#interval)))
+    this.#set(GRACE, () => (this.#heard ? this.#wait(this.#interval) : this.#dead()))
   }
 
   stop(): void {
@@ -51,7 +50,8 @@ export class Liveness {
   #wait(milliseconds: number): void {
     this.#set(milliseconds, () => {
       const left = this.#heard + this.#interval - this.#env.now()
-      left > 0 ? this.#wait(left) : this.probe()
+      // More than an interval is left where the clock was set back.
+      left > 0 && left <= this.#interval ? this.#wait(left) : this.probe()
     })
   }
 

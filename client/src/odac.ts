@@ -35,10 +35,16 @@ export const createOdac = (script: string | undefined): OdacNamespace => ({
       token = true,
       prefix = prefixOf(script),
     } = options
-    const { href, host } = resolve(path, location.href)
+    const { href, host, hostname } = resolve(path, location.href)
     const base = new URL(prefix, location.href).href
     const env = browserEnvironment(base)
-    const settings: Settings = { autoReconnect, reconnectDelay, maxReconnectAttempts, token }
+    const settings: Settings = {
+      autoReconnect,
+      reconnectDelay,
+      maxReconnectAttempts,
+      // It belongs to a cookie, which goes to any port of this host, and to no other host.
+      token: token && hostname === location.hostname,
+    }
     const connect = (sink: Sink): Connection => new Connection(env, href, settings, sink)
 
     return new Socket(window, (sink, replace) => {

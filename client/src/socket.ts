@@ -27,6 +27,7 @@ export class Socket extends Emitter {
     super()
     this.#page = page
     const sink: Sink = (event, ...args) => {
+      if (this.#transport.ended) this.#leavePage()
       if (event) this.emit(event, event === 'message' ? args.map(decode) : args)
     }
     this.#transport = connect(sink, (other, queued) => {
@@ -59,6 +60,11 @@ export class Socket extends Emitter {
 
   close(code?: number, reason?: string): void {
     this.#transport.close(code, reason)
+    this.#leavePage()
+  }
+
+  /** There is nothing left that the page could do for it: let go of each other. */
+  #leavePage(): void {
     for (const type of EVENTS) this.#page.removeEventListener(type, this.#onPageEvent, CAPTURE)
   }
 }

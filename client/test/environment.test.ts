@@ -45,7 +45,19 @@ for (const status of [403, 429, 500, 502, 503]) {
     const credentials = browserEnvironment('http://site/odac').fetchCredentials()
     await settle()
     asked[0]?.answer(json({ token: 'not this one' }, status))
-    await assert.rejects(credentials, new RegExp(`Odac: http://site/odac/token answered ${status}`))
+    await assert.rejects(credentials, new RegExp(`Odac: http://site/odac/token answered ${status}$`))
+  })
+}
+
+for (const [what, body] of [
+  ['a page', '<!doctype html><title>Log in</title>'],
+  ['null', 'null'],
+] as const) {
+  test(`${what} where JSON is due is an error that says so`, async () => {
+    const credentials = browserEnvironment('http://site/odac').fetchCredentials()
+    await settle()
+    asked[0]?.answer(new Response(body))
+    await assert.rejects(credentials, /Odac: http:\/\/site\/odac\/token answered 200 without JSON/)
   })
 }
 

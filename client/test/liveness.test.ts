@@ -74,6 +74,21 @@ test('a machine that slept asks before it gives up a connection', async () => {
   assert.deepEqual(log.names, ['open', 'message'])
 })
 
+test('a clock that is set back keeps it from nothing', async () => {
+  const { clock, socket, log } = await opened()
+  await clock.advance(1000)
+  clock.setBack(3_600_000)
+  await clock.advance(24_000)
+  assert.deepEqual(socket.sent, [PING])
+  // Between the question and its answer as well.
+  clock.setBack(3_600_000)
+  socket.control('pong')
+  await clock.advance(10_000)
+  assert.deepEqual(log.names, ['open'])
+  await clock.advance(25_000 + 10_000)
+  assert.deepEqual(log.names, ['open', 'close', 'reconnecting'])
+})
+
 test('waking up asks at once', async () => {
   const { clock, socket, log, connection } = await opened()
   connection.wake()

@@ -92,6 +92,22 @@ test('an option that is undefined has its default', async () => {
   ws.close()
 })
 
+for (const [url, offered] of [
+  ['wss://other/chat', ['odac.v1']],
+  ['ws://chat.site/', ['odac.v1']],
+  // Cookies go to any port, so that a token does its work there.
+  ['ws://site:8000/chat', ['odac.v1', 'odac-token-t']],
+] as const) {
+  test(`a connection to ${url} offers ${offered}: no other host gets this site's token`, async () => {
+    const made = globals('http://site/')
+    const ws = createOdac(undefined).ws(url)
+    await settle()
+    assert.deepEqual(made.sockets.map(({ protocols }) => protocols), [offered])
+    assert.equal(made.asked.length, offered.length - 1)
+    ws.close()
+  })
+}
+
 test('prefix says where the app is', async () => {
   const made = globals('http://site/')
   const ws = createOdac(undefined).ws('/chat', { prefix: '/live' })

@@ -182,6 +182,14 @@ test('without a network attempts are seldom and do not count', async () => {
   assert.deepEqual(log.of('reconnecting').at(-1), [1, 3000])
 })
 
+test('without a network not even a delay of 0 makes it try again and again', async () => {
+  const env = new FakeEnvironment()
+  const { log } = await opened({ reconnectDelay: 0 }, env)
+  env.isOnline = false
+  env.last.end()
+  assert.deepEqual(log.of('reconnecting'), [[1, 30_000]])
+})
+
 test('an address that the browser refuses is an error, not an exception', async () => {
   const env = new FakeEnvironment()
   env.refusal = new DOMException('insecure', 'SecurityError')

@@ -118,6 +118,16 @@ test('a closed socket lets the page go', () => {
   assert.deepEqual(transport.calls, [['close', 3000, 'bye']])
 })
 
+test('so does one that was ended by the other side, after it has told so', () => {
+  const { page, socket, transport } = make()
+  const heard: unknown[] = []
+  socket.on('close', (code: number) => heard.push(code)).on('offline', () => heard.push('offline'))
+  transport.ended = true
+  transport.fire('close', 4001, '')
+  for (const type of ['online', 'offline', 'pagehide']) page.fire(type)
+  assert.deepEqual([heard, transport.calls], [[4001], []])
+})
+
 test('a transport may be replaced, and what waited goes to the other', () => {
   const page = new FakePage()
   const made: FakeTransport[] = []

@@ -1,7 +1,7 @@
 import { Connection } from '../connection'
 import type { Environment } from '../environment'
 import { CLOSED, OPEN, type Sink } from '../transport'
-import type { Locks, Port, Subject, ToHub, ToTab } from './protocol'
+import { type Locks, type Port, type Subject, type ToHub, type ToTab, version } from './protocol'
 
 /** How long a tab may say nothing. Hidden ones are woken once a minute; a longer silence is a frozen tab. */
 const SILENCE = 150_000
@@ -40,7 +40,9 @@ export class Hub {
   readonly #locks: Locks | undefined
   readonly #life: string | undefined
   readonly #groups = new Map<string, Group>()
-  readonly #ports = new Set<Port>()
+  readonly #tabs = new Set<Tab>()
+  /** Ends the waiting for tabs to go. */
+  readonly #over = new AbortController()
   #session: string | undefined
   /** The questions about the session, one after the other, and whether the last of them is still to be asked. */
   #asked: Promise<void> = Promise.resolve()
@@ -71,8 +73,8 @@ export class Hub {
 
   /** Serve the tab at the other end of `port`. */
   attach(port: Port): void {
-    const tab: Tab = { port, heard: 0 }
-    this.#ports.add(port)
+    const tab: Tab = { port, heard: this.#env.now() }
+    this.#tabs.add(tab)
     port.onmessage = ({ data }: MessageEvent<ToHub>) => {
       tab.heard = this.#env.now()
       const [kind, value] = data
@@ -88,12 +90,13 @@ export class Hub {
         }
       }
     }
-    say(port, ['ready', this.#life])
+    say(port, ['ready', this.#life, version])
   }
 
   /** Close every connection, and hear nobody any more: another hub takes over. */
   stop(): void {
-    for (const port of this.#ports) port.close()
+    for (const { port } of this.#tabs) port.close()
+    this.#over.abort()
     this.#env.clearTimeout(this.#sweep)
     this.#env.clearTimeout(this.#again)
     for (const group of [...this.#groups.values()]) this.#dissolve(() => {}, group)
@@ -105,7 +108,7 @@ export class Hub {
       tab.lock = lock
       // Granted when the tab lets go of it, which a crashed one does too.
       this.#locks
-        ?.request(lock, () => this.#forget(tab))
+        ?.request(lock, { signal: this.#over.signal }, () => this.#forget(tab))
         .catch(() => {})
     }
     const key = JSON.stringify(subject)
@@ -143,7 +146,7 @@ export class Hub {
 
   #forget(tab: Tab): void {
     tab.port.close()
-    this.#ports.delete(tab.port)
+    this.#tabs.delete(tab)
     this.#leave(tab)
   }
 
@@ -211,8 +214,9 @@ export class Hub {
   #sweepLater(): void {
     this.#sweep = this.#env.setTimeout(() => {
       const limit = this.#env.now() - SILENCE
-      for (const { members, waiting } of [...this.#groups.values()]) {
-        for (const tab of [...members, ...waiting]) if (tab.heard < limit) this.#leave(tab)
+      for (const tab of [...this.#tabs]) {
+        // Where a lock tells of its end, a silent tab is frozen and may come back. Else it has to look for the hub again.
+        if (tab.heard < limit) tab.lock ? this.#leave(tab) : this.#forget(tab)
       }
       this.#sweepLater()
     }, SWEEP)

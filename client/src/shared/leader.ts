@@ -23,7 +23,8 @@ class Candidate implements Line {
   readonly #lobby: Port
   #port: Port | undefined
   #term = 0
-  #closed = false
+  /** Aborted when this tab does not want to lead any more: no request for the lock may outlive it. */
+  readonly #quit = new AbortController()
   /** Gives the lead back. */
   #resign: (() => void) | undefined
 
@@ -51,7 +52,7 @@ class Candidate implements Line {
   }
 
   close(): void {
-    this.#closed = true
+    this.#quit.abort()
     this.#resign?.()
     this.#lobby.close()
     this.#port?.close()
@@ -69,12 +70,14 @@ class Candidate implements Line {
   /** Lead as soon as nobody else does; at once if `steal`, because the leader does not answer. */
   #run(steal: boolean): void {
     let stolen = false
+    const { signal } = this.#quit
     this.#locks
-      .request(this.#name, { steal }, () => (stolen ? undefined : this.#lead()))
+      // Who steals does not wait, and must not bring a signal.
+      .request(this.#name, steal ? { steal } : { signal }, () => (stolen ? undefined : this.#lead()))
       .catch(({ name }: Error) => {
         stolen = true
         this.#resign?.()
-        if (this.#closed) return
+        if (signal.aborted) return
         // Taken from this tab, which seems to have slept; else locks are forbidden here.
         if (name === 'AbortError') this.#run(false)
         else this.#fail()
@@ -82,7 +85,7 @@ class Candidate implements Line {
   }
 
   #lead(): Promise<void> | undefined {
-    if (this.#closed) return undefined
+    if (this.#quit.signal.aborted) return undefined
     const hub = new Hub(this.#env, this.#locks)
     const lobby = this.#channel(this.#name)
     // Two that steal in the same millisecond are told apart by the fraction.

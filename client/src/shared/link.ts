@@ -2,7 +2,7 @@ import { ABNORMAL, GOING_AWAY, NORMAL } from '../close-codes'
 import type { Payload } from '../codec'
 import type { Environment } from '../environment'
 import { CLOSED, CONNECTING, OPEN, type Sink, Transport } from '../transport'
-import type { Locks, Port, Subject, ToHub, ToTab } from './protocol'
+import { type Locks, type Port, type Subject, type ToHub, type ToTab, version } from './protocol'
 
 /** How often a tab asks whether it is still in, and how many answers may be missing before it looks for another hub. */
 const BEAT = 10_000
@@ -121,7 +121,8 @@ export class SharedLink extends Transport {
     const [kind] = message
     this.#misses = 0
     if (kind === 'event') this.#event(message)
-    else if (kind === 'alone') this.#fallBack()
+    // Another version's hub: a deployment is under way, and this page or the worker is from before.
+    else if (kind === 'alone' || (kind === 'ready' && message[2] !== version)) this.#fallBack()
     else if (kind !== 'beat') {
       this.#down(CONNECTING, GOING_AWAY)
       this.#post(['join', this.#subject, this.#lock])
@@ -163,6 +164,9 @@ export class SharedLink extends Transport {
   }
 
   #fallBack(): void {
+    this.#down(CONNECTING, GOING_AWAY)
+    // A listener may have closed it.
+    if (this.ended) return
     const queued = this.queue.take()
     this.#end()
     this.#alone(queued)

@@ -10,6 +10,12 @@ export interface Port {
   close(): void
 }
 
+/** The package's version, put in by the build. */
+declare const VERSION: string
+
+/** Tabs and hubs of other versions may speak otherwise. */
+export const version = VERSION
+
 /** What connections are shared by, apart from the session, which only the hub gets to know. */
 export type Subject = readonly [url: string, settings: Settings]
 
@@ -25,7 +31,7 @@ export type ToHub =
 
 export type ToTab =
   /** The hub listens now. `life` is a Web Lock that it holds for as long as it lives. */
-  | readonly ['ready', life: string | undefined]
+  | readonly ['ready', life: string | undefined, version: string]
   /** You are in. */
   | readonly ['beat']
   /** You are not in, or no longer; what you sent since is lost. */

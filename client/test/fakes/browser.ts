@@ -1,4 +1,5 @@
 // Tabs of one browser: each can freeze, wake up and crash, and takes its timers, locks, channels and sockets with it.
+import { setMaxListeners } from 'node:events'
 import type { Credentials, Environment } from '../../src/environment'
 import type { Locks, Port } from '../../src/shared/protocol'
 import { FakeClock } from './clock'
@@ -61,6 +62,8 @@ export class FakeLocks {
         const callback = rest.at(-1) as () => unknown
         const { steal, signal } = rest.length === 2 ? (rest[0] as LockOptions) : {}
         const entry = { agent, callback, resolve, reject }
+        // One hub waits for many tabs.
+        if (signal) setMaxListeners(0, signal)
         signal?.addEventListener('abort', () => {
           // A granted lock is not taken back.
           if (this.#held.get(name) === entry) return
@@ -148,6 +151,7 @@ export class FakeBrowser {
   /** Which session each token was given to. */
   readonly tokens = new Map<string, string | undefined>()
   readonly #channels = new Map<string, Set<FakePort>>()
+  readonly #ports: FakePort[] = []
 
   tab(): Tab {
     const tab = new Tab(this)
@@ -174,7 +178,13 @@ export class FakeBrowser {
   pair(one: Agent, other: Agent): [Port, Port] {
     const first: FakePort = new FakePort(one, (message) => second.receive(message))
     const second: FakePort = new FakePort(other, (message) => first.receive(message))
+    this.#ports.push(first, second)
     return [first, second]
+  }
+
+  /** How many ends of message channels `agent` has not closed. */
+  ports(agent: Agent): number {
+    return this.#ports.filter((port) => port.agent === agent && !port.closed).length
   }
 
   environment(agent: Agent): Environment {

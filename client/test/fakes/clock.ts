@@ -36,6 +36,11 @@ export class FakeClock {
     this.#timers = this.#timers.map((timer) => ({ ...timer, at: timer.at + milliseconds }))
   }
 
+  /** Somebody sets the clock back; timers do not go by it. */
+  setBack(milliseconds: number): void {
+    this.sleep(-milliseconds)
+  }
+
   /** Let time pass, and everything happen that it brings, in order. */
   async advance(milliseconds: number): Promise<void> {
     const end = this.time + milliseconds

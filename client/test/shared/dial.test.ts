@@ -96,7 +96,56 @@ test('without Web Locks, as on an insecure page, silence gives a crashed tab awa
   assert.equal(bench.browser.open.length, 1)
   await bench.pass(60_000)
   assert.equal(bench.browser.open.length, 0)
+  assert.equal(bench.browser.ports(bench.worker), 0, 'nothing of it is kept')
 })
+
+test('and a tab that was silent and comes back finds the hub again', async () => {
+  const bench = new Bench('worker')
+  const tab = bench.browser.tab()
+  const { link } = new Member(tab, bench.dial(tab), CHAT, {}, null)
+  await bench.accept()
+  tab.frozen = true
+  await bench.pass(200_000)
+  assert.equal(bench.browser.open.length, 0)
+  tab.thaw()
+  await bench.pass(40_000)
+  await bench.accept()
+  assert.equal(link.state, 1)
+})
+
+test("a worker of another version, as while a deployment is under way, is not talked to", async () => {
+  const bench = new Bench('worker')
+  const tab = bench.browser.tab()
+  const [port, other] = bench.browser.pair(tab, new Agent())
+  const heard: unknown[] = []
+  other.onmessage = ({ data }) => void heard.push(data[0])
+  const member = new Member(tab, dialWorker(() => ({ port, onerror: null }), undefined), CHAT, {})
+  member.link.send('kept')
+  await settle()
+  other.postMessage(['ready', undefined, '0.0.0'])
+  await settle()
+  assert.deepEqual([member.alone, heard], [['kept'], ['leave']])
+})
+
+for (const close of [false, true]) {
+  test(`when sharing ends while the connection is open that is told${close ? ', and a listener may end it' : ''}`, async () => {
+    const bench = new Bench('worker')
+    const [member] = (await bench.opened(1)) as [Member]
+    const { sink } = member.log
+    Object.assign(member.link, {
+      emit: (event: 'close', ...args: unknown[]) => {
+        sink(event, ...args)
+        if (close && event === 'close' && args[0] === 1001) member.link.close()
+      },
+    })
+    bench.browser.session = undefined
+    member.link.wake()
+    await settle()
+    assert.deepEqual(member.log.of('close'), close ? [[1001, ''], [1000, '']] : [[1001, '']])
+    assert.deepEqual(member.alone, close ? undefined : [])
+    assert.deepEqual(bench.browser.open, [])
+  })
+}
 
 test('what was under way to a connection that was just given up is told to be lost', async () => {
   const bench = new Bench('worker')

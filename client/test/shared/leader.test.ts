@@ -109,6 +109,18 @@ test('a lock that is stolen before its tab has heard of it makes no leader', asy
   assert.deepEqual(bench.browser.sockets, [])
 })
 
+test('a tab that has left waits for no lock any more, whether it led or not', async () => {
+  const bench = new Bench('leader')
+  const [first, second, third] = (await bench.opened(3)) as [Member, Member, Member]
+  third.link.close()
+  await settle()
+  assert.equal(bench.browser.locks.waiting(third.tab), 0)
+  first.link.suspend(true)
+  await bench.accept()
+  assert.equal(bench.browser.locks.waiting(first.tab), 0)
+  assert.equal(second.link.state, 1)
+})
+
 test('where locks are forbidden every tab is alone', async () => {
   const bench = new Bench('leader')
   const tab = bench.browser.tab()
