@@ -9,8 +9,8 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from odac.close_codes import CloseCode
+from odac.realtime.backlog import cost
 from odac.realtime.connection import Connection
-from odac.realtime.outbox import cost
 from odac.wire.frames import BINARY, TEXT
 from odac.wire.message import Prepared
 

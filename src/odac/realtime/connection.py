@@ -2,27 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 from _thread import get_ident
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Generator
+from collections.abc import AsyncIterator, Callable
 from enum import IntEnum
 from os import urandom
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
-from weakref import ref
 
 from odac.close_codes import CloseCode
 from odac.config import RateLimit
 from odac.errors import Disconnected, ProtocolError
 from odac.notices import limit_met, warn
 from odac.realtime.audience import EVERYONE, Audience, check_room, is_private
-from odac.realtime.cancellation import OVERDUE, RAISED, is_own
-from odac.realtime.eager import in_task
+from odac.realtime.cancellation import RAISED
 from odac.realtime.identity import new_id
-from odac.realtime.inbox import Inbox
+from odac.realtime.lifetime import Lifetime
 from odac.realtime.listeners import Event, Handler, OnClose, OnError, OnMessage, OnPong
-from odac.realtime.outbox import NO_ROOMS, SENT, Lane, Outbox, Sent, is_to_be_awaited
-from odac.realtime.ownership import Owned
+from odac.realtime.outbox import SENT, Lane, Sent
+from odac.realtime.ping import Ping
 from odac.wire import control
 from odac.wire.codec import encode, encode_binary
 from odac.wire.frames import PING, check_close
@@ -32,7 +29,7 @@ if TYPE_CHECKING:
     from odac.realtime.hub import Hub, Target
     from odac.realtime.policy import Policy
 
-__all__ = ["Connection", "Ping", "ReadyState"]
+__all__ = ["Connection", "ReadyState"]
 
 _PINGS: Final = 100
 """Pings under way of one connection; further ones share the last, so that a peer that never answers costs no memory."""
@@ -47,42 +44,24 @@ class ReadyState(IntEnum):
     CLOSED = 3
 
 
-class Connection(Outbox):
+class Connection(Lifetime):
     """One connection, from its upgrade to its end.
 
     A handler gets it as ``odac.ws``. Sending and closing work from any thread, in the order of each thread's calls; all
     else belongs to the event loop's.
     """
 
-    __slots__ = (
-        "_data",
-        "_ended",
-        "_handler",
-        "_hub",
-        "_owned",
-        "_pings",
-        "alive",
-        "due",
-        "id",
-        "inbox",
-        "on_release",
-        "session_id",
-    )
+    __slots__ = ("_data", "_pings", "alive", "due", "id", "on_release", "session_id")
 
     def __init__(self, hub: Hub, lane: Lane, policy: Policy, *, v1: bool = False) -> None:
-        super().__init__(hub.delivery, lane, policy, v1)
+        super().__init__(hub, lane, policy, v1)
         self.id = new_id()
-        self.inbox = Inbox(self)
         self.alive = True
         self.due = 0.0
         self.on_release: Callable[[], None] | None = None
         self.session_id: str | None = None  # of the session whose token let it in
-        self._hub = hub
         self._data: SimpleNamespace | None = None
         self._pings: dict[bytes, Ping] | None = None
-        self._owned: Owned | None = None
-        self._handler: asyncio.Task[Any] | None = None
-        self._ended: tuple[int, str] | None = None
 
     # Sending
 
@@ -452,121 +431,3 @@ class Connection(Outbox):
         if self.on_release is not None:
             self.on_release()
         self.inbox.finish(code, reason)
-
-    # What belongs to the connection and ends with it
-
-    @property
-    def owned(self) -> Owned:
-        """Timers and tasks of this connection."""
-        if self._owned is None:
-            self._owned = Owned(self.delivery.loop, self.inbox.failed, self.inbox.reconsider)
-            if self._ended is not None:
-                self._owned.cancel()
-        return self._owned
-
-    @property
-    def has_tasks(self) -> bool:
-        """Whether a task of this connection runs that may take messages yet."""
-        return self._owned is not None and self._owned.has_tasks
-
-    def own(self, coroutine: Coroutine[Any, Any, object]) -> asyncio.Task[Any]:
-        """Run a coroutine as a task that is cancelled when the connection ends."""
-        return self.owned.create_task(coroutine)
-
-    def own_to_the_end(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run a coroutine of the connection's end itself; it is not cancelled by it."""
-        task = self.delivery.loop.create_task(coroutine)
-        self._hub.keep(task)
-        return task
-
-    def cut_short(self, task: asyncio.Task[Any], what: str) -> None:
-        """Let a task go on for ``Limits.close_timeout`` after the connection's end, and cancel it then.
-
-        Args:
-            task: of the application.
-            what: for the log line.
-        """
-        limits, name = self.policy.limits, self.policy.name
-        waiting = ref(task)
-
-        def cancel() -> None:
-            task = waiting()
-            if task is not None and not task.done():
-                limit_met(
-                    "close_timeout",
-                    "%s: %s went on for %g s after its connection had ended and is cancelled (Limits.close_timeout); start what must go on with asyncio",
-                    name,
-                    what,
-                    limits.close_timeout,
-                )
-                task.cancel(OVERDUE)
-
-        self.delivery.loop.call_later(limits.close_timeout, cancel)
-
-    async def run_handler(self, handler: Callable[[], Any]) -> None:
-        """Run the route's handler. It outlives the connection by ``Limits.close_timeout`` at most."""
-        try:
-            result = handler()
-            if is_to_be_awaited(result):
-                self._handler = await in_task()
-                await result
-        except RAISED as error:
-            if not is_own(error):
-                self.inbox.failed(error)
-            elif error.args == (OVERDUE,) and self._handler is not None:
-                self._handler.uncancel()  # it was for the handler, and not for the server's task that it runs in
-            else:
-                raise
-        finally:
-            self._handler = None
-            self.inbox.handler_returned()
-
-    def released(self) -> bool:
-        """The close listeners have run: timers and tasks end, and the rooms are forgotten.
-
-        Returns:
-            Whether the handler is through as well.
-        """
-        if self._owned is not None:
-            self._owned.cancel()
-        self.memberships = NO_ROOMS
-        if self._handler is None:
-            return True
-        self.cut_short(self._handler, "a handler")
-        return False
-
-
-class Ping(Awaitable[float]):
-    """A ping under way."""
-
-    __slots__ = ("_connection", "_failure", "_payload", "_sent_at", "_trip", "_waiter")
-
-    def __init__(self, connection: Connection, payload: bytes) -> None:
-        self._connection = connection
-        self._payload = payload
-        self._sent_at: Final = connection.delivery.loop.time()
-        self._trip: float | None = None
-        self._failure: tuple[int, str] | None = None
-        self._waiter: asyncio.Future[None] | None = None
-
-    def succeed(self) -> None:
-        """The pong is here."""
-        self._trip = self._connection.delivery.loop.time() - self._sent_at
-        self._wake()
-
-    def fail(self, code: int, reason: str) -> None:
-        """The connection has ended first."""
-        self._failure = (code, reason)
-        self._wake()
-
-    def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
-            self._waiter.set_result(None)
-
-    def __await__(self) -> Generator[Any, None, float]:
-        while self._trip is None:
-            if self._failure is not None:
-                raise Disconnected(*self._failure)
-            self._waiter = self._connection.delivery.loop.create_future()
-            yield from self._waiter
-        return self._trip

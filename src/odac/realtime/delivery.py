@@ -19,7 +19,8 @@ from odac.realtime.writing import write_to_all
 from odac.wire.message import Prepared
 
 if TYPE_CHECKING:
-    from odac.realtime.outbox import Backlog, Outbox
+    from odac.realtime.backlog import Backlog
+    from odac.realtime.outbox import Outbox
 
 __all__ = ["Delivery", "Entry"]
 

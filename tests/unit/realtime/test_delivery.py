@@ -184,3 +184,16 @@ def test_messages_dropped_for_a_slow_reader_are_counted_at_once_and_told_once() 
         lane_of(slow).grant(None)
         assert texts(slow) == ["x" * 100, *(f"{number:0>100}" for number in (17, 18, 19))]
         assert room.hub.delivery.dropped_messages == 17
+
+
+@pytest.mark.parametrize("bare", [True, False])
+def test_who_is_admitted_gets_what_is_sent_to_everybody_from_then_on(bare: bool) -> None:
+    room = Room()
+    with room.kernel.in_place():
+        there, comes = room.connect(bare=bare), room.connect(bare=bare, admitted=False)
+        there.broadcast("before")
+        room.hub.add(comes)
+        there.broadcast("after")
+        room.loop.run()
+        assert texts(there) == ["before", "after"]
+        assert texts(comes) == ["after"]

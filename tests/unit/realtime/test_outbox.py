@@ -10,7 +10,8 @@ import pytest
 from odac.config import Limits
 from odac.notices import limit_hits
 from odac.realtime import outbox
-from odac.realtime.outbox import SENT, Backlog, cost
+from odac.realtime.backlog import Backlog, cost
+from odac.realtime.outbox import SENT
 from odac.wire.frames import TEXT
 from odac.wire.message import Prepared
 from tests.unit.realtime.realtime_fakes import Room, close_code, idle, lane_of, run
