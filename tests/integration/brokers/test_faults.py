@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 
+from odac.brokers import local_proxy
 from tests.integration.brokers.nodes import Field, Node, field
 from tests.integration.brokers.peers import BrokerPeer, peers
 from tests.integration.brokers.servers import Server
@@ -208,6 +209,34 @@ def test_a_worker_that_is_frozen_for_five_seconds(short_directory: Path) -> None
         await node.until_health(200)
 
     go(work, short_directory)
+
+
+def test_a_process_that_is_frozen_for_so_long_that_the_local_broker_gives_it_up(
+    short_directory: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(local_proxy, "STALE", 1000)
+
+    async def work(made: Field) -> None:
+        nodes = await two_nodes(made, f"local://{proxy.directory}")
+        pid = nodes[1].running.pid
+        os.kill(pid, signal.SIGSTOP)
+        await asyncio.sleep(4)
+        os.kill(pid, signal.SIGCONT)
+        await asyncio.to_thread(nodes[1].running.line, "is back after")
+        await nodes[1].until_health(200)
+        await made.settled("A", "B")
+        made.checker.in_order_and_once()
+        made.checker.nothing_missing("A", "a")
+        made.checker.nothing_missing("B", "b")
+        assert await lost_is_counted(made, "B", nodes[1], "a") > 0
+        assert (warnings(nodes[0], "is back after"), warnings(nodes[1], "is back after")) == (0, 1)
+
+    proxy = local_proxy.LocalProxy(short_directory / "stale")
+    proxy.start()
+    try:
+        go(work, short_directory)
+    finally:
+        proxy.stop()
 
 
 @pytest.mark.parametrize("fragile", ["redis", "nats"], indirect=True)

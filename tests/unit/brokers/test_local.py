@@ -1,0 +1,54 @@
+"""What a process finds where the local broker should be. Everything else is tested with the other brokers."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from odac import Publisher
+from odac.brokers.local_place import base
+from odac.brokers.local_proxy import LocalProxy
+from odac.errors import BrokerError
+
+
+@pytest.fixture
+def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A temporary directory with a short name, as sockets need it, in the place of the system's."""
+    with tempfile.TemporaryDirectory(prefix="o") as name:
+        monkeypatch.setattr(tempfile, "tempdir", name)
+        yield Path(name)
+
+
+def publish(url: str, timeout: float = 10) -> None:
+    with Publisher(url, timeout=timeout) as publisher:
+        publisher.to_room("a", 1)
+
+
+def test_nobody_there_says_where_it_was_looked_for(folder: Path) -> None:
+    with pytest.raises(BrokerError, match=rf"nobody answers in {base() / 'chat'}"):
+        publish("local://chat", 3)
+
+
+def test_who_runs_it_is_found_by_name_and_by_directory(folder: Path) -> None:
+    proxy = LocalProxy(base() / "chat")
+    proxy.start()
+    try:
+        publish("local://chat")
+        publish(f"local://{base() / 'chat'}")
+    finally:
+        proxy.stop()
+
+
+def test_what_somebody_else_may_have_put_there_is_not_believed(folder: Path) -> None:
+    proxy = LocalProxy(base() / "chat")
+    proxy.start()
+    try:
+        base().chmod(0o777)
+        with pytest.raises(BrokerError, match="not only this user's"):
+            publish("local://chat", 1)
+        base().chmod(0o700)
+    finally:
+        proxy.stop()
