@@ -100,6 +100,10 @@ fuzz: $(VENV)/.test ## look for inputs that break the parsers (ARGS="parser --se
 bench: $(VENV)/.test ## measure beside other servers (ARGS="--loads echo,fan --servers odac", …)
 	$(PY) -m benchmarks $(ARGS)
 
+.PHONY: micro
+micro: $(VENV)/.test ## time the steps of a message and of the hub, without a network (ARGS="-k room", …)
+	$(PY) -m pytest -q benchmarks/micro --benchmark-only $(ARGS)
+
 .PHONY: clean
 clean: ## remove what the targets above made
 	rm -rf $(VENV) dist build client/node_modules .mypy_cache .ruff_cache .pytest_cache .hypothesis .benchmarks

@@ -18,7 +18,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "config", "close_codes", "notices", "_speedups"}),
     frozenset({"wire"}),
     frozenset({"realtime"}),
-    frozenset({"routing", "security", "brokers", "lanes", "http", "request", "context", "lifespan"}),
+    frozenset({"routing", "security", "brokers", "lanes", "http", "request", "context"}),
     frozenset({"app", "lifespan"}),
     frozenset({"server", "serving", "cli", "client", "testing", "metrics"}),
 )
