@@ -11,7 +11,7 @@ from odac.errors import ConfigurationError
 
 
 def test_the_defaults() -> None:
-    """The table of docs and design: a change here is a change of what users were promised."""
+    """A change here is a change of what users were promised."""
     limits = Limits()
     assert {field.name: getattr(limits, field.name) for field in fields(limits)} == {
         "max_payload": 1024 * 1024,

@@ -1,6 +1,6 @@
 """Tokens: short-lived proof that a handshake comes from a page of this site, bound to its session cookie.
 
-The form is in ``wire.md``: base64url(nonce ‖ expiry ‖ HMAC-SHA256(key, session id ‖ nonce ‖ expiry)). Nonce and expiry
+The form: base64url(nonce ‖ expiry ‖ HMAC-SHA256(key, session id ‖ nonce ‖ expiry)). Nonce and expiry
 have fixed lengths and end what is signed, so no two triples sign the same bytes. 16 + 6 + 32 bytes make 72 characters
 with no padding and no unused bits: a token has exactly one spelling.
 """
