@@ -10,6 +10,7 @@ import pytest
 
 from odac.config import Limits
 from odac.notices import limit_hits
+from odac.realtime import delivery
 from odac.realtime.connection import Connection
 from odac.wire.frames import TEXT
 from tests.unit.realtime.realtime_fakes import Room, close_code, lane_of
@@ -197,3 +198,18 @@ def test_who_is_admitted_gets_what_is_sent_to_everybody_from_then_on(bare: bool)
         room.loop.run()
         assert texts(there) == ["before", "after"]
         assert texts(comes) == ["after"]
+
+
+def test_what_a_handler_has_sent_first_comes_first_however_much_it_sends_to_its_room() -> None:
+    """More than one tick's worth, so that the room messages are written while the chunk is still being handled."""
+    room = Room()
+    with room.kernel.in_place():
+        connection = room.connect(bare=False)
+        connection.join("room")
+        connection.corked = True
+        connection.send("first")
+        for number in range(delivery.LOG_ENTRIES + 10):
+            connection.to("room").send(number)
+        connection.uncork()
+        room.loop.run()
+        assert texts(connection) == ["first", *(str(number) for number in range(delivery.LOG_ENTRIES + 10))]

@@ -731,3 +731,99 @@ def test_what_waits_is_decoded_when_its_turn_comes() -> None:
         assert got == [b"1", "wrong", b"3", "wrong"]
 
     run(test())
+
+
+# Order
+
+
+def test_listeners_behind_an_asynchronous_one_wait_for_it_message_by_message() -> None:
+    async def test() -> None:
+        got: list[Any] = []
+        connection, _ = Live().person()
+
+        async def slow(data: object) -> None:
+            await asyncio.sleep(0)
+            got.append(["slow", data])
+
+        connection.on("message", slow)
+        connection.on("message", lambda data: got.append(["second", data]))
+        connection.on("message", slow)
+        arrive(connection, "1", "2")
+        await idle()
+        assert got == [[name, number] for number in (1, 2) for name in ("slow", "second", "slow")]
+
+    run(test())
+
+
+def test_a_listener_in_place_of_one_that_is_at_work_waits_for_it() -> None:
+    async def test() -> None:
+        got: list[Any] = []
+        connection, _ = Live().person()
+        go = asyncio.Event()
+
+        async def first(data: object) -> None:
+            await go.wait()
+            got.append(["first", data])
+
+        connection.on("message", first)
+        arrive(connection, "1")
+        connection.off("message", first)
+        connection.on("message", lambda data: got.append(["second", data]))
+        arrive(connection, "2")
+        assert got == []
+        go.set()
+        await idle()
+        assert got == [["first", 1], ["second", 2]]
+
+    run(test())
+
+
+def test_an_end_right_after_the_first_listener_was_added_takes_nothing_from_it() -> None:
+    async def test() -> None:
+        got: list[Any] = []
+        connection, lane = Live().person()
+        arrive(connection, "1", "2")
+        connection.on("message", got.append)
+        connection.on("close", lambda: got.append("close"))
+        lane.lose()
+        assert got == [1, 2, "close"]
+
+    run(test())
+
+
+def test_an_asynchronous_error_listener_runs_to_its_end_after_the_connections() -> None:
+    async def test() -> None:
+        told: list[object] = []
+        connection, lane = Live().person()
+
+        async def tell(error: Exception) -> None:
+            await asyncio.sleep(0)
+            told.append(str(error))
+
+        async def handler() -> None:
+            async for _ in connection:
+                pass
+            raise ValueError("after the end")
+
+        connection.on("error", tell)
+        running = asyncio.ensure_future(connection.run_handler(handler))
+        await idle()
+        lane.lose()
+        await running
+        await idle()
+        assert told == ["after the end"]
+
+    run(test())
+
+
+def test_a_connection_that_has_ended_is_in_no_room() -> None:
+    async def test() -> None:
+        connection, lane = Live().person()
+        connection.join("room")
+        seen: list[list[str]] = []
+        connection.on("close", lambda: seen.append(connection.rooms))
+        lane.lose()
+        assert seen == [["room"]]  # so that a close listener can say goodbye there
+        assert connection.rooms == []
+
+    run(test())

@@ -234,3 +234,62 @@ def test_close_codes_behind_the_upgrade() -> None:
         assert app.route.ws_server.client_count == 0
 
     run(test())
+
+
+def test_a_middleware_that_closes_keeps_the_next_from_running() -> None:
+    async def test() -> None:
+        app = app_with()
+        ran: list[str] = []
+        app.route.use(lambda odac: odac.ws.close(4444), lambda odac: ran.append("next")).ws(
+            "/closes", lambda odac: ran.append("handler"), token=False
+        )
+        assert (await knock(app, "/closes")).code == 4444
+        assert ran == []
+
+    run(test())
+
+
+def test_who_is_through_the_gates_has_all_the_time() -> None:
+    """The deadline is for them; it must not cut off a handler that came in late."""
+
+    async def test() -> None:
+        app = app_with(handshake_timeout=0.02)
+        loop = asyncio.get_running_loop()
+        ended: list[str] = []
+
+        async def gate(odac: object) -> None:
+            await asyncio.sleep(0)
+
+        async def handler(odac: object) -> None:
+            over = loop.create_future()
+            loop.call_later(0.06, over.set_result, None)  # three times as long, on the clock that the deadline has
+            await over
+            ended.append("in peace")
+
+        app.route.use(gate).ws("/late", handler, token=False)
+        door = await knock(app, "/late")
+        assert door.code is None
+        assert ended == ["in peace"]
+
+    run(test())
+
+
+@pytest.mark.parametrize("where", ["gate", "handler"])
+def test_who_asks_for_the_user_makes_the_connection_reachable_as_that_users(where: str) -> None:
+    async def test() -> None:
+        app = app_with()
+        app.authenticate(lambda request: {"id": 7})
+
+        async def ask(odac: Any) -> None:
+            await odac.auth.user()
+
+        def nothing(odac: Any) -> None: ...
+
+        gate, handler = (ask, nothing) if where == "gate" else (nothing, ask)
+        app.route.use(gate).ws("/asks", handler, token=False)
+        door = await knock(app, "/asks")
+        assert (await app.route.ws_server.user(7).count()).total == 1
+        app.route.ws_server.user(7).close(4000)
+        assert door.code == 4000
+
+    run(test())
