@@ -182,25 +182,30 @@ class DirectLane(asyncio.Protocol):
 
     def _receive_close(self, payload: bytes) -> None:
         self._peer_closed = True
+        connection = self._connection
+        if connection.is_open:
+            try:
+                code, reason = parse_close(payload)
+            except ProtocolError as error:
+                connection.broken(error)  # it has said that it sends nothing more, however badly
+            else:
+                connection.end(code, reason)
+        self._say_farewell()
         if self._ending is not None:
             self._part(*self._ending)
-            return
-        try:
-            code, reason = parse_close(payload)
-        except ProtocolError as error:
-            self._connection.broken(error)
-            self._part(error.code, error.reason)  # it has said that it sends nothing more, however badly
-            return
-        if self._connection.backlog is not None:
-            self._connection.discard()  # who closes does not read on
-        self._connection.end(code, reason)
-        self._part(code, reason)
+
+    def _say_farewell(self) -> None:
+        """Who sends nothing more does not read on either: what waits is forgotten, so that the close frame does not wait."""
+        connection = self._connection
+        if connection.backlog is not None:
+            connection.discard()
+            if connection.farewell is not None:
+                self.close(*connection.farewell)
 
     def _fail(self, error: ProtocolError) -> None:
         """Fail the connection (RFC 6455 section 7.1.7)."""
-        if self._connection.backlog is not None:
-            self._connection.discard()  # so that the close frame is the last that is written
         self._connection.broken(error)
+        self._say_farewell()
         if not self._peer_closed and self._transport.can_write_eof() and not self._transport.is_closing():
             self._transport.write_eof()
 

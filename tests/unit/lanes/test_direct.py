@@ -360,6 +360,54 @@ def test_what_waits_of_a_read_is_looked_through_for_the_close_when_this_side_clo
     assert not site.transport.aborted
 
 
+def congested(site: Site) -> None:
+    """Something waits behind what the socket takes."""
+    for _ in range(3):
+        site.connection.send(b"x" * 300_000)
+        site.room.loop.run()
+    assert site.connection.backlog is not None
+    assert not site.connection.backlog.is_empty
+
+
+BROKEN = b"\x83\x80abcd"
+CLOSED = encode_masked_frame(CLOSE, struct.pack("!H", 3000), b"abcd")
+CLOSED_BADLY = encode_masked_frame(CLOSE, struct.pack("!H", 1005), b"abcd")
+
+
+@pytest.mark.parametrize(
+    ("first", "comes", "code"),
+    [
+        (False, BROKEN, 1002),
+        (False, CLOSED, 3000),
+        (False, CLOSED_BADLY, 1002),
+        (True, BROKEN, 4000),
+        (True, CLOSED, 4000),
+        (True, CLOSED_BADLY, 4000),
+    ],
+    ids=[
+        "broken",
+        "closed",
+        "closed-badly",
+        "broken-while-closing",
+        "closed-while-closing",
+        "closed-badly-while-closing",
+    ],
+)
+def test_the_close_frame_is_sent_though_what_is_in_front_of_it_waits(
+    site: Site, first: bool, comes: bytes, code: int
+) -> None:
+    site.connection.join("room")
+    congested(site)
+    if first:
+        site.connection.close(4000)
+    else:
+        site.room.hub.to("room").send("in the same turn")
+    site.lane.data_received(comes)
+    frames = site.read()
+    assert [opcode for opcode, _ in frames] == [BINARY, CLOSE]
+    assert close_code(frames[-1]) == code
+
+
 def test_the_server_stops(site: Site) -> None:
     assert site.peers == {site.lane}
     site.lane.shutdown()
