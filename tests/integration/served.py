@@ -58,6 +58,11 @@ def close(odac: Context) -> None:
     odac.ws.close(4242, "reason")
 
 
+@ws("/close/{code:int}")
+def close_with(odac: Context) -> None:
+    odac.ws.close(odac.request.data.url["code"])
+
+
 @ws("/raises")
 def raises(odac: Context) -> None:
     odac.ws.on("message", lambda: 1 / 0)

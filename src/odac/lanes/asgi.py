@@ -8,7 +8,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, cast
 
-from odac.close_codes import CloseCode
+from odac.close_codes import CloseCode, is_retryable
 from odac.realtime.backlog import cost
 from odac.realtime.connection import Connection
 from odac.wire.frames import BINARY, TEXT
@@ -77,12 +77,15 @@ class AsgiDoorway:
     async def serve(self, connection: Connection, handle: Callable[[], Awaitable[None]]) -> None:
         """Run the handler beside the loop that receives."""
         handler = asyncio.ensure_future(handle())
+        lane = cast("AsgiLane", connection.lane)
         try:
-            await cast("AsgiLane", connection.lane).serve()
+            await lane.serve()
             await handler
         except asyncio.CancelledError:
             handler.cancel()
             raise
+        if lane.refusal is not None:
+            raise lane.refusal
 
 
 class AsgiLane:
@@ -111,6 +114,7 @@ class AsgiLane:
         "_timer",
         "_writer",
         "_writing",
+        "refusal",
     )
 
     pings = False
@@ -130,6 +134,7 @@ class AsgiLane:
         self._ending: tuple[int, str] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._over = False
+        self.refusal: Exception | None = None  # the server's, of a close code
         self._receiver: asyncio.Task[Any] | None = None  # the server's task while it takes what the client sends
         self._interrupted = False
         self._writing = False
@@ -297,7 +302,7 @@ class AsgiLane:
                     return
                 code, reason = self._ending
                 self._over = True
-                await send({"type": "websocket.close", "code": int(code), "reason": reason})
+                await self._send_close(code, reason)
                 self._lose_soon(code, reason)
         except Exception:  # the client is gone: each server says it in its own way, and a delivery must not end with it
             self._over = True
@@ -306,6 +311,19 @@ class AsgiLane:
             self._writing = False
 
     # The end
+
+    async def _send_close(self, code: int, reason: str) -> None:
+        try:
+            await self._send({"type": "websocket.close", "code": int(code), "reason": reason})
+        except Exception as error:
+            if "close code" not in str(error):
+                raise
+            # Daphne's library sends none of the protocol's own codes but 1000, after which a client stays away. Where it
+            # is to come back, the app fails instead, and that Daphne tells it with 1011.
+            if is_retryable(code):
+                self.refusal = error
+            else:
+                await self._send({"type": "websocket.close", "code": int(CloseCode.NORMAL), "reason": reason})
 
     def close(self, code: int, reason: str) -> None:
         """Close after everything written; the server shakes hands."""
