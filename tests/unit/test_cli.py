@@ -74,7 +74,7 @@ GOOD = "from odac import Odac\napp = Odac('a secret for the tests, and a long on
         pytest.param(
             "app:make", "def maker(): ...", ["there is no 'make' in app; did you mean 'maker'?"], id="misspelt"
         ),
-        pytest.param("app:app", "app = 7", ["'app:app' is a int: it must be an Odac app"], id="not an app"),
+        pytest.param("app:app", "app = 7", ["'app:app' is of type int: it must be an Odac app"], id="not an app"),
         pytest.param("app:Odac", GOOD, ["is the class Odac", "app = Odac()"], id="the class"),
         pytest.param("app:app", "def app(environ, start): ...", ["looks like a WSGI app"], id="WSGI"),
         pytest.param("app:app", "def app(): ...", ["--factory"], id="a factory"),
@@ -291,6 +291,17 @@ def test_certificates_that_cannot_be_used(odac: Odac, folder: Path) -> None:
 def test_options_that_contradict_each_other(odac: Odac, folder: Path) -> None:
     write(folder, app=GOOD)
     assert "no effect without proxy_headers" in odac("run", "app:app", "--forwarded-allow-ips", "10.0.0.1").stderr
+    for arguments, said in (
+        (["--reload-dir", "."], "no effect without reload"),
+        (["--reload", "--reload-dir", "nowhere"], "there is no folder 'nowhere'"),
+        (["--root-path", "chat"], "beginning with a slash"),
+        (
+            ["--proxy-headers", "--forwarded-allow-ips", "10.0.0.1, proxy"],
+            "'proxy' is neither an address nor a network",
+        ),
+    ):
+        result = odac("run", "app:app", *arguments)
+        assert (result.exit_code, said in result.stderr) == (1, True), result.stderr
     for wrong in (["--workers", "0"], ["--port", "70000"], ["--log-level", "loud"], ["--nonsense"]):
         result = odac("run", "app:app", *wrong)
         assert result.exit_code == 2

@@ -76,7 +76,7 @@ class Reporter:
         _log.warning(
             "%s: %s. Connections stay and local delivery goes on; messages for other processes are lost until it is back",
             self._address,
-            reason,
+            reason.rstrip("."),
         )
 
     def up(self, now: float) -> None:

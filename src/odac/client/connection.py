@@ -22,6 +22,7 @@ from odac.close_codes import CloseCode, is_sendable
 from odac.errors import Disconnected
 from odac.realtime.connection import ReadyState
 from odac.wire import codec
+from odac.wire.headers import is_token
 
 __all__ = ["ClientConnection", "Sent", "connect"]
 
@@ -92,6 +93,7 @@ class ClientConnection:
     ) -> None:
         address = self._address = Address.parse(url)
         fields = _checked(headers)
+        _check_subprotocols(subprotocols)
         jar = CookieJar(cookies)
         clock = clock or SystemClock()
         self._events = Events()
@@ -264,6 +266,14 @@ def _checked(headers: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
         if name.lower() == "cookie":
             raise ValueError("headers: give cookies with cookies={name: value}, so that the server can change them")
     return tuple((headers or {}).items())
+
+
+def _check_subprotocols(names: Sequence[str]) -> None:
+    if isinstance(names, str):
+        raise ValueError(f"subprotocols={names!r}: must be a list: [{names!r}]")
+    for name in names:
+        if not isinstance(name, str) or not is_token(name):
+            raise ValueError(f"subprotocols: {name!r} has characters that a subprotocol cannot (RFC 6455 section 4.1)")
 
 
 def connect(

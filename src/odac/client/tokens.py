@@ -78,7 +78,7 @@ class Tokens:
             error = refused(answer.status, answer.body, answer.headers)
             raise HandshakeRefused(
                 error.status,
-                f"no token from {self._target}: {error.reason}; see prefix=, or token=False",
+                f"no token from {self._target}: {error.reason.rstrip('.')}; see prefix=, or token=False",
                 error.headers,
             )
         self._cookies.store(answer.header("set-cookie"), self._target)

@@ -53,9 +53,10 @@ class MiddlewareRegistry:
         if isinstance(each, str):
             function = self._named.get(each)
             if function is None:
-                known = ", ".join(sorted(repr(name) for name in self._named)) or "none so far"
+                known = ", ".join(sorted(repr(name) for name in self._named))
                 raise ConfigurationError(
-                    f"the route {path!r} uses the middleware {each!r}, which is not there: add @app.middleware({each!r}), or use one of these: {known}"
+                    f"the route {path!r} uses the middleware {each!r}, which is not there: add @app.middleware({each!r})"
+                    + (f", or use one of these: {known}" if known else "")
                 )
             name = each
         else:

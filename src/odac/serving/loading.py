@@ -204,7 +204,7 @@ def _takes(signature: inspect.Signature, count: int) -> bool:
 
 
 def _kind(value: Any) -> str:
-    return f"a {type(value).__name__}"
+    return f"of type {type(value).__name__}"
 
 
 def _module_of(path: str) -> str:

@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, field
+from ipaddress import ip_network
+from pathlib import Path
 from typing import Final, Literal, get_args
 
 from odac.errors import ConfigurationError
@@ -56,8 +59,33 @@ class ServeOptions:
             raise ConfigurationError(
                 "forwarded_allow_ips says which proxies to trust, and has no effect without proxy_headers"
             )
+        if self.proxy_headers:
+            _check_proxies(self.forwarded_allow_ips)
+        if self.reload_dirs and not self.reload:
+            raise ConfigurationError("reload_dirs says what to watch, and has no effect without reload")
+        for folder in self.reload_dirs:
+            if not Path(folder).is_dir():
+                raise ConfigurationError(f"reload_dirs: there is no folder {folder!r}")
+        if self.root_path and (not self.root_path.startswith("/") or self.root_path.endswith("/")):
+            raise ConfigurationError(
+                f"root_path={self.root_path!r}: a path such as '/app', beginning with a slash and not ending with one"
+            )
 
     @property
     def supervised(self) -> bool:
         """Whether a supervisor runs the app in processes of its own."""
         return self.workers > 1 or self.reload
+
+
+def _check_proxies(given: str | None) -> None:
+    """A host's name, say, would be compared with addresses and match none, without a word."""
+    where = "forwarded_allow_ips" if given is not None else "$FORWARDED_ALLOW_IPS"
+    trusted = os.environ.get("FORWARDED_ALLOW_IPS", "") if given is None else given
+    for each in filter(None, (part.strip() for part in trusted.split(","))):
+        try:
+            if each != "*":
+                ip_network(each)
+        except ValueError:
+            raise ConfigurationError(
+                f"{where}: {each!r} is neither an address nor a network, such as 10.0.0.2 or 10.0.0.0/8"
+            ) from None

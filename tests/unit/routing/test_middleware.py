@@ -31,7 +31,7 @@ def test_one_that_takes_no_argument_is_called_without() -> None:
 
 def test_an_unknown_name_says_what_to_add_and_what_there_is() -> None:
     registry = MiddlewareRegistry()
-    with pytest.raises(ConfigurationError, match="none so far"):
+    with pytest.raises(ConfigurationError, match=r"add @app\.middleware\('[^']+'\)$"):
         registry.resolve("rate-limit", "/chat")
     registry.register("rate-limits")(print)
     with pytest.raises(ConfigurationError) as error:
