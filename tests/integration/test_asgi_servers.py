@@ -1,4 +1,4 @@
-"""The ASGI lane under servers that are not uvicorn: the same behaviour, as far as they let it through."""
+"""The ASGI lane under other servers, and uvicorn's other WebSocket classes: the same behaviour, as far as they let it through."""
 
 from __future__ import annotations
 
@@ -40,13 +40,20 @@ def command(kind: str, listener: socket.socket) -> list[str]:
             "warning",
         ],
         "daphne": ["daphne", app, "--fd", str(listener.fileno()), "--verbosity", "0"],
+        "websockets": ["uvicorn", app, "--fd", str(listener.fileno()), "--ws", "websockets", "--log-level", "warning"],
+        "wsproto": ["uvicorn", app, "--fd", str(listener.fileno()), "--ws", "wsproto", "--log-level", "warning"],
     }[kind]
     return [sys.executable, "-m", *arguments]
 
 
-@pytest.fixture(scope="module", params=["hypercorn", "granian", "daphne"])
-def server(request: pytest.FixtureRequest) -> Iterator[Client]:
+_WRONG = ("Exception in ASGI application", "closing handshake failed", "never retrieved", "never awaited")
+"""What uvicorn and asyncio log where the lane asks for something that may not be."""
+
+
+@pytest.fixture(scope="module", params=["hypercorn", "granian", "daphne", "websockets", "wsproto"])
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
     kind = request.param
+    log = tmp_path_factory.mktemp(kind) / "log"
     if kind != "daphne" and os.name == "nt":
         pytest.skip("no sockets to hand over")
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -56,7 +63,8 @@ def server(request: pytest.FixtureRequest) -> Iterator[Client]:
             listener.close()
         environment = {**os.environ, "PYTHONPATH": os.pathsep.join([str(ROOT), *sys.path])}
         handed = () if kind == "granian" else (listener.fileno(),)
-        process = subprocess.Popen(line, cwd=ROOT, env=environment, pass_fds=handed)
+        with log.open("wb") as output:
+            process = subprocess.Popen(line, cwd=ROOT, env=environment, pass_fds=handed, stderr=output)
     try:
         client = Client(port)
         wait_for(process, client)
@@ -68,6 +76,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Client]:
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+    assert not [line for line in log.read_text().splitlines() if any(each in line for each in _WRONG)]
 
 
 def wait_for(process: subprocess.Popen[bytes], client: Client) -> None:
@@ -165,9 +174,10 @@ def test_a_peer_that_leaves(server: Client, how: str) -> None:
             assert raw.frame() == (1, b"ready")
             if how == "close frame":
                 raw.send_frame(8, b"\x10\x01")
+                assert raw.ends()  # uvicorn's older class tells of it when TCP has ended
             else:
                 getattr(raw, how)()
-            kind, code = receive(watcher)
+        kind, code = receive(watcher)
         assert kind == "left"
         # What a server makes of an end without a close frame differs, and Hypercorn never tells the code of one.
         assert code in ((0x1001, 1006) if how == "close frame" else (1005, 1006))

@@ -24,6 +24,11 @@ __all__ = ["AsgiDoorway", "AsgiLane"]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
+_STEPPING: Final = frozenset(
+    f"uvicorn.protocols.websockets.{name}" for name in ("websockets_sansio_impl", "wsproto_impl")
+)
+"""Where ``send()`` waits for nothing but room in the transport's buffer, so that it may be begun outside a task."""
+
 _HELD: Final = 64 * 1024
 """Bytes handed to the server at a time; what is more waits in the outbox, by reference."""
 
@@ -125,9 +130,8 @@ class AsgiLane:
         self._send = send
         self._limits = limits
         self._connection: Connection = cast("Connection", None)  # attach() follows at once
-        # uvicorn's own send() waits for nothing but room in its buffer, so that it may be begun outside a task, and a
-        # room of a thousand does not take a thousand tasks a message. What others do in send() is theirs to know.
-        self._steps = type(getattr(send, "__self__", None)).__module__.startswith("uvicorn.")
+        # Begun outside a task, where that is in order: a room of a thousand does not take a thousand tasks a message.
+        self._steps = type(getattr(send, "__self__", None)).__module__ in _STEPPING
         self._queue: deque[Prepared] = deque()
         self._size = 0
         self._writer: asyncio.Task[None] | None = None
@@ -149,18 +153,23 @@ class AsgiLane:
 
     async def serve(self) -> None:
         """Take what the client sends, until it is gone or this side has closed."""
-        self._receiver = asyncio.current_task()
+        task = self._receiver = asyncio.current_task()
+        assert task is not None
+        cancelled = task.cancelling()
         step = self.receive_all
         try:
             while not self._over:
                 try:
                     await step()
                 except asyncio.CancelledError:
-                    if not self._interrupted or self._receiver is None:
+                    # Somebody else may have cancelled it in the same turn.
+                    if not self._interrupted or task.uncancel() > cancelled:
                         raise
                     self._interrupted = False
-                    self._receiver.uncancel()
                     step = self._write_all
+        except BaseException:
+            self.abort()  # nobody would hear of the connection's end any more
+            raise
         finally:
             self._receiver = None
 

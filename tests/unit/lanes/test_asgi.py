@@ -48,7 +48,7 @@ class Uvicorn(Server):
     """A server whose ``send`` may be begun outside a task."""
 
 
-Uvicorn.__module__ = "uvicorn.pretended"
+Uvicorn.__module__ = "uvicorn.protocols.websockets.wsproto_impl"
 
 
 class Site:
@@ -201,13 +201,73 @@ def test_a_server_that_never_takes_the_close_is_left_after_the_timeout(live: Cal
 
 def test_a_cancellation_of_the_servers_own_goes_through(live: Callable[..., None]) -> None:
     async def test(site: Site, server: Server) -> None:
-        _, serving = site.connect(server)
+        connection, serving = site.connect(server)
+        connection.join("room")
         await idle()
         serving.cancel()
         with pytest.raises(asyncio.CancelledError):
             await serving
+        assert connection._ended == (1006, "")
+        assert (site.room.hub.population, list(site.room.hub.open_rooms)) == (0, [])
 
     live(test)
+
+
+def test_a_cancellation_of_the_servers_own_goes_through_beside_one_of_the_lanes(live: Callable[..., None]) -> None:
+    async def test(site: Site, server: Server) -> None:
+        connection, serving = site.connect(server)
+        await idle()
+        connection.lane.abort()
+        serving.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await serving
+        assert site.room.hub.population == 0
+
+    live(test)
+
+
+@pytest.mark.parametrize("writing", [False, True], ids=["idle", "writing"])
+def test_a_server_that_fails_leaves_no_connection_behind(live: Callable[..., None], writing: bool) -> None:
+    async def test(site: Site, server: Server) -> None:
+        connection, serving = site.connect(server)
+        connection.join("room")
+        told: list[int] = []
+        connection.on("close", lambda code: told.append(code))
+        if writing:
+            server.taking.clear()
+            connection.send("waits for ever")
+        await idle()
+        server.incoming.put_nowait({})  # no ASGI message
+        with pytest.raises(KeyError):
+            await serving
+        await idle()
+        assert told == [1006]
+        assert (site.room.hub.population, list(site.room.hub.open_rooms)) == (0, [])
+        assert connection.lane.buffered == 0
+
+    live(test)
+
+
+def test_uvicorns_older_class_is_sent_to_from_tasks_only() -> None:
+    """Its close() asks for its task, as libraries do."""
+
+    class Older(Server):
+        async def send(self, message: dict[str, Any]) -> None:
+            async with asyncio.timeout(1):
+                await super().send(message)
+
+    Older.__module__ = "uvicorn.protocols.websockets.websockets_impl"
+
+    async def body() -> None:
+        site, server = Site(), Older()
+        connection, serving = site.connect(server)
+        connection.send("last words")
+        connection.close(4000, "reason")
+        await serving
+        await idle()
+        assert server.sent[-1] == {"type": "websocket.close", "code": 4000, "reason": "reason"}
+
+    run(body())
 
 
 def test_limits_that_the_server_does_not_know(live: Callable[..., None]) -> None:
