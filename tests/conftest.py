@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+from collections.abc import Generator
 
 import pytest
 
@@ -20,6 +22,34 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     unstable = sorted({item.nodeid.partition("[")[0] for item in items if " at 0x" in item.nodeid})
     if unstable:
         raise pytest.UsageError(f"names that change with each run; give them ids=stable (tests/ids.py): {unstable}")
+
+
+OTHER_LANE = "not for this one: "
+"""How the reason of a skip begins that holds on every machine: what the test is about does not exist in this case."""
+
+Report = pytest.TestReport | pytest.CollectReport
+
+
+def failed_in_ci(report: Report) -> Report:
+    """With CI=true, make a failure of what is left out for want of something: nobody would notice."""
+    if os.environ.get("CI") == "true" and report.skipped and not hasattr(report, "wasxfail"):
+        _, _, reason = report.longrepr if isinstance(report.longrepr, tuple) else ("", 0, str(report.longrepr))
+        reason = reason.removeprefix("Skipped: ")
+        python_alone = os.environ.get("ODAC_SPEEDUPS") == "0" and "ODAC_SPEEDUPS=0" in reason
+        if not reason.startswith(OTHER_LANE) and not python_alone:
+            report.outcome = "failed"
+            report.longrepr = f"CI leaves nothing out: {reason}"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, Report]:
+    return failed_in_ci((yield))
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, Report]:
+    return failed_in_ci((yield))
 
 
 @pytest.fixture(autouse=True)

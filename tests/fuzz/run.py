@@ -1,7 +1,7 @@
 """Look for inputs that break a target, guided by coverage (atheris, libFuzzer).
 
     pip install atheris
-    python tests/fuzz/run.py                          every target for 15 seconds, as CI does it
+    python tests/fuzz/run.py                          every target for 15 seconds
     python tests/fuzz/run.py parser --seconds 600     one target for long
     python tests/fuzz/run.py --merge                  add what found new paths to the corpus, smallest inputs first
 

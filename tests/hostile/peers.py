@@ -30,7 +30,7 @@ __all__ = [
     "request",
 ]
 
-DEADLINE: Final = 20.0
+DEADLINE: Final = 30.0
 """Seconds after which something that must happen has not."""
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10

@@ -80,7 +80,7 @@ def test_a_thousand_sockets_that_send_a_byte_a_second() -> None:
             assert len(closed) == SOCKETS, f"{SOCKETS - len(closed)} are open yet"
             print(f"closed {min(closed):.2f} to {max(closed):.2f} s after they connected; the deadline is {TIMEOUT} s")
             assert min(closed) >= TIMEOUT * 0.9
-            assert max(closed) < TIMEOUT + SLACK + 5.0  # 5 s are for a machine that is busy
+            assert max(closed) < TIMEOUT + SLACK + 15.0  # 15 s are for a machine that is busy
             assert tried >= 2
             assert len(everybody.next()) >= 1
             everybody.close()

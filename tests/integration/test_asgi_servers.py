@@ -94,7 +94,7 @@ def wait_for(process: subprocess.Popen[bytes], client: Client) -> None:
 
 def test_every_kind_of_message(server: Client) -> None:
     with server.connect("/kinds") as client:
-        assert [client.recv(5) for _ in range(3)] == ['{"a":1}', "text", b"binary"]
+        assert [client.recv(DEADLINE) for _ in range(3)] == ['{"a":1}', "text", b"binary"]
 
 
 @pytest.mark.parametrize("size", [0, 125, 126, 70_000, 900_000])
@@ -146,7 +146,7 @@ def test_authentication_and_tokens(server: Client) -> None:
 def test_odac_v1(server: Client) -> None:
     with server.connect("/kinds", v1=True) as client:
         assert client.subprotocol == "odac.v1"
-        assert str(client.recv(5)).startswith('\x1e["hello",')
+        assert str(client.recv(DEADLINE)).startswith('\x1e["hello",')
         assert receive(client) == {"a": 1}
 
 

@@ -35,7 +35,7 @@ from odac.client.tokens import Tokens
 
 T = TypeVar("T")
 
-DEADLINE = 20.0
+DEADLINE = 30.0
 SECRET = "a secret of the tests, long enough to be one"
 
 APP = """

@@ -12,7 +12,7 @@ import pytest
 from websockets.exceptions import ConnectionClosed
 
 from odac import Context, Disconnected, Limits, Odac, ReadyState
-from tests.integration.harness import OpenRoutes, Probe, Server, closing, receive, receive_all
+from tests.integration.harness import DEADLINE, OpenRoutes, Probe, Server, closing, receive, receive_all
 
 
 def build(probe: Probe) -> Odac:
@@ -507,12 +507,12 @@ def test_awaiting_a_ping_gives_the_round_trip(server: Server, probe: Probe) -> N
     v1 = server.lane == "asgi"  # plain ASGI has no pings: a client of odac.v1 answers a control message
     with server.connect("/ping", v1=v1) as client:
         if v1:
-            assert str(client.recv(5)).startswith('\x1e["hello"')
-            assert client.recv(5) == '\x1e["ping"]'
+            assert str(client.recv(DEADLINE)).startswith('\x1e["hello"')
+            assert client.recv(DEADLINE) == '\x1e["ping"]'
             client.send('\x1e["pong"]')
         kind, trip = receive(client)
         assert kind == "trip"
-        assert 0 <= trip < 5
+        assert 0 <= trip < DEADLINE
     probe.get("pong")
 
 
@@ -590,7 +590,7 @@ def test_nothing_stays_behind(server: Server) -> None:
         with server.connect("/close-event") as client:
             client.send("[]")
             with pytest.raises(ConnectionClosed):
-                client.recv(5)
+                client.recv(DEADLINE)
     with server.connect("/namespace") as last:
         last.send("x")
         receive(last)

@@ -8,7 +8,7 @@ import asyncio
 import pytest
 
 from odac import Context, Disconnected, Odac
-from tests.integration.harness import OpenRoutes, Probe, Server, closing, everybody, receive, receive_all
+from tests.integration.harness import DEADLINE, OpenRoutes, Probe, Server, closing, everybody, receive, receive_all
 
 
 def build(probe: Probe) -> Odac:
@@ -159,7 +159,7 @@ def test_off_while_reading_is_paused_goes_on_reading(server: Server, probe: Prob
 
 def test_every_kind_of_data_goes_out(server: Server) -> None:
     with server.connect("/kinds") as client:
-        got = [client.recv(5) for _ in range(11)]
+        got = [client.recv(DEADLINE) for _ in range(11)]
     texts = ['{"a":[1,2.5,null,true]}', "[1]", "7", "null", "true", "text", ""]
     assert got == [*texts, b"bytes", b"array", b"view", array.array("I", [1, 2]).tobytes()]
 
@@ -195,15 +195,15 @@ def test_every_kind_of_data_arrives(server: Server, sent: str | bytes, arrives: 
 def test_every_length_passes_both_ways(server: Server, size: int) -> None:
     with server.connect("/echo") as client:
         client.send(b"x" * size)
-        assert client.recv(5) == b"x" * size
+        assert client.recv(DEADLINE) == b"x" * size
         client.send("x" * size)
-        assert client.recv(5) == "x" * size
+        assert client.recv(DEADLINE) == "x" * size
 
 
 def test_a_fragmented_message_is_one_message(server: Server) -> None:
     with server.connect("/echo") as client:
         client.send(["frag", "men", "ted"])
-        assert client.recv(5) == "fragmented"
+        assert client.recv(DEADLINE) == "fragmented"
 
 
 def test_messages_are_answered_in_order(server: Server) -> None:
@@ -297,24 +297,13 @@ def test_a_send_can_be_awaited(server: Server) -> None:
 def test_an_awaited_send_waits_for_a_reader_that_does_not_read(server: Server, probe: Probe) -> None:
     with server.raw(receive_buffer=4096) as raw:
         raw.upgrade("/flood")
-        assert probe.get("sent") == 1
-        settled = _settled(probe)
+        settled = server.standstill("sent")
         # The kernel's buffers and one message more than fit: the handler stands still, and the connection stays open.
         assert settled < 400
         for _ in range(settled):
             opcode, payload = raw.frame()
             assert (opcode, len(payload)) == (2, 50_000)
         assert probe.get("sent") == settled + 1
-
-
-def _settled(probe: Probe) -> int:
-    """The number of the last message that went out before the handler stood still."""
-    last = 1
-    while True:
-        try:
-            last = probe.get("sent", timeout=0.3)
-        except AssertionError:
-            return last
 
 
 def test_what_is_sent_before_close_arrives_before_it(server: Server) -> None:

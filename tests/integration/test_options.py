@@ -11,7 +11,16 @@ import pytest
 
 from odac import Context, InvalidMessage, Limits, Odac, RateLimit
 from odac.wire.frames import encode_masked_frame
-from tests.integration.harness import OpenRoutes, Probe, Server, closing, handshake_status, receive, receive_all
+from tests.integration.harness import (
+    DEADLINE,
+    OpenRoutes,
+    Probe,
+    Server,
+    closing,
+    handshake_status,
+    receive,
+    receive_all,
+)
 
 
 class Move(msgspec.Struct):
@@ -211,7 +220,7 @@ def test_one_message_too_many_in_a_window_is_1008(server: Server, probe: Probe, 
 
 def test_control_frames_count_where_the_lane_sees_them(server: Server) -> None:
     if server.lane != "direct":
-        pytest.skip("plain ASGI does not show pings to the app")
+        pytest.skip("not for this one: plain ASGI does not show pings to the app")
     with server.raw() as raw:
         raw.upgrade("/slow")
         for _ in range(6):
@@ -237,7 +246,7 @@ def test_the_default_rate_and_none(server: Server) -> None:
 def test_max_payload(server: Server, probe: Probe, bystander: None, path: str, limit: int) -> None:
     with server.connect(path) as client:
         client.send(b"x" * limit)
-        assert client.recv(5) == b"x" * limit
+        assert client.recv(DEADLINE) == b"x" * limit
         client.send(b"x" * (limit + 1))
         code, reason = closing(client)
     assert code == 1009
@@ -271,7 +280,7 @@ def test_a_slow_reader_is_closed_with_1013_and_nobody_else_notices(
         assert slow.frame() == (1, b"ready")
         while "outgoing_buffer" not in caplog.text:
             flood(server, 10, 100_000)
-            assert [fast.recv(5)[:6] for _ in range(10)] == [f"{number:06}" for number in range(10)]
+            assert [fast.recv(DEADLINE)[:6] for _ in range(10)] == [f"{number:06}" for number in range(10)]
         assert probe.get("close") == 1013
         server.app.route.ws_server.to_room("members", "and on")
         assert receive(fast) == "and on"

@@ -31,7 +31,7 @@ from odac.server import WebSocketProtocol
 SECRET = "a secret of the tests, long enough to be one"
 SESSIONS = Sessions(Secrets(SECRET))
 TOKENS = Tokens(Secrets(SECRET))
-DEADLINE = 10.0
+DEADLINE = 30.0
 
 LANES: dict[str, Any] = {"direct": WebSocketProtocol, "asgi": "websockets-sansio"}
 """uvicorn's own class answers a handshake with a header line over 8 KiB not at all; ours does."""

@@ -308,7 +308,7 @@ def test_slow_clients_are_closed_in_time(running: Running, kind: str) -> None:
         for client in raw:
             assert client.take_all() == b""
         took = time.monotonic() - started
-        assert took <= HANDSHAKE_TIMEOUT + 1 + (DEADLINE / 10), f"{took:.2f} s"
+        assert took <= HANDSHAKE_TIMEOUT + 1 + DEADLINE / 2, f"{took:.2f} s"
         assert took >= HANDSHAKE_TIMEOUT * 0.9
         until(lambda: running.open_files() <= before, "file descriptors are back at the baseline")
     finally:
@@ -347,13 +347,15 @@ def test_a_thousand_bytes_at_once_cost_no_more_in_single_bytes(running: Running)
 def test_small_messages_are_not_held_back(running: Running) -> None:
     """Nagle's algorithm is off: a hundred turns of two small messages each are no hundred delays of 40 ms."""
     with running.connect("/echo") as client:
-        begun = time.monotonic()
+        turns = []
         for _ in range(50):
+            begun = time.monotonic()
             client.send("one")
             client.send("two")
             assert client.recv(DEADLINE) == "one"
             assert client.recv(DEADLINE) == "two"
-        assert time.monotonic() - begun < 50 * 0.040
+            turns.append(time.monotonic() - begun)
+        assert sorted(turns)[25] < 0.040
 
 
 @pytest.mark.parametrize("messages", [100, 101], ids=["at the limit", "past it"])
@@ -366,7 +368,7 @@ def test_a_close_frame_counts_when_the_rate_limit_is_reached(running: Running, m
         client.send(HELLO * messages + b"\x88\x82\0\0\0\0\x03\xe8")
         code = client.take_all().removeprefix(HELLO_BACK * 100)[2:4]
         assert int.from_bytes(code) == (1000 if messages == 100 else 1008)
-        assert time.monotonic() - begun < 5
+        assert time.monotonic() - begun < 9  # close_timeout is 10
 
 
 # ---- other ways to listen
@@ -391,7 +393,7 @@ def test_tls(tmp_path: Path, authority: trustme.CA) -> None:
             begun = time.monotonic()
             client.send(b"\x16\x03\x01")
             client.take_all()
-            assert time.monotonic() - begun < HANDSHAKE_TIMEOUT + 3
+            assert time.monotonic() - begun < HANDSHAKE_TIMEOUT + DEADLINE
         with running.connect("/echo", ssl=context) as client:
             running.stop()
             with pytest.raises(ConnectionClosed) as closed:

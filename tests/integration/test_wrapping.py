@@ -20,6 +20,7 @@ from websockets.exceptions import InvalidStatus
 
 from odac import Context, Odac
 from tests.integration.harness import (
+    DEADLINE,
     OpenRoutes,
     Probe,
     Server,
@@ -253,7 +254,7 @@ def test_http_and_missing_paths_below_the_mount_point(mounted: Server) -> None:
 def test_the_outer_apps_own_websocket_routes_work(mounted: Server) -> None:
     with mounted.connect("/own") as client:
         client.send("text")
-        assert client.recv(5) == "text"
+        assert client.recv(DEADLINE) == "text"
         assert closing(client)[0] == 4444
 
 

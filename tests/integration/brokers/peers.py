@@ -13,7 +13,7 @@ from odac.brokers.channels import Channels
 from odac.realtime.audience import Audience
 from odac.wire.message import Prepared
 
-DEADLINE = 15.0
+DEADLINE = 30.0
 TEST = b"is anybody there? "
 """What such a payload says is of no interest to a test, only that it arrives."""
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-START_TIMEOUT = 15.0
+START_TIMEOUT = 30.0
 
 
 def free_port() -> int:

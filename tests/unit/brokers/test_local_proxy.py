@@ -18,7 +18,7 @@ from odac.brokers.local_place import base
 from odac.brokers.local_proxy import LocalProxy
 from odac.errors import BrokerError, ConfigurationError
 
-DEADLINE = 20.0
+DEADLINE = 30.0
 
 
 def until(condition: Callable[[], bool]) -> None:

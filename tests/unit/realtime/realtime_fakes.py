@@ -24,7 +24,7 @@ from odac.wire.message import Prepared
 T = TypeVar("T")
 Frame = tuple[int, bytes]
 
-DEADLINE = 5.0
+DEADLINE = 30.0
 """Seconds after which a test that waits for something has failed; none of them waits for time to pass."""
 
 

@@ -21,7 +21,7 @@ def here() -> TestLoop:
     return loop
 
 
-def quickly(test: Coroutine[Any, Any, Any], within: float = 2.0) -> Any:
+def quickly(test: Coroutine[Any, Any, Any], within: float = 20.0) -> Any:
     begun = monotonic()
     result = run(test)
     assert monotonic() - begun < within
