@@ -150,7 +150,6 @@ class Inbox(Events):
             self._handler_done
             and not self._is_heard
             and self._pump is None  # whose listener may yet add another
-            and self._waiter is None
             and self._reader is None
             and not self._connection.has_tasks
         )

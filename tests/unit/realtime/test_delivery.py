@@ -213,3 +213,46 @@ def test_what_a_handler_has_sent_first_comes_first_however_much_it_sends_to_its_
         connection.uncork()
         room.loop.run()
         assert texts(connection) == ["first", *(str(number) for number in range(delivery.LOG_ENTRIES + 10))]
+
+
+@pytest.mark.parametrize("names", [((), ("b",)), (("b",), ())])
+def test_messages_to_one_room_with_and_without_within_are_not_one_run(names: tuple[tuple[str, ...], ...]) -> None:
+    room = Room()
+    with room.kernel.in_place():
+        both, one = room.connect(), room.connect()
+        for each, rooms in ((both, "ab"), (one, "a")):
+            for name in rooms:
+                each.join(name)
+        for within in names:
+            room.hub.to("a").within(*within).send("narrow" if within else "wide")
+        room.loop.run()
+        assert texts(one) == ["wide"]
+        assert sorted(texts(both)) == ["narrow", "wide"]
+
+
+def test_a_reader_that_catches_up_within_a_tick_gets_the_rest_of_it_once() -> None:
+    room = Room()
+    with room.kernel.in_place():
+        connection = room.connect()
+        connection.join("room")
+        lane_of(connection).room = 0
+        connection.send("before")
+        room.loop.run()
+        room.hub.to("room").send("a")
+        connection.send("b")
+        lane_of(connection).grant(None)
+        room.hub.to("room").send("c")
+        room.loop.run()
+        assert texts(connection) == ["before", "a", "b", "c"]
+
+
+def test_no_bare_write_is_promised_past_what_a_chunk_has_yet_to_write() -> None:
+    room = Room()
+    with room.kernel.in_place():
+        connection = room.connect()
+        connection.corked = True
+        connection.send("own")
+        connection.restore()  # as a lane does that reads again
+        assert connection.fd == -1
+        connection.uncork()
+        assert connection.fd >= 0

@@ -179,8 +179,12 @@ def test_who_is_lost_while_it_enters_leaves_nothing_behind() -> None:
     lane_of(one).lose()
     room.hub.enter(one, "r")
     one.join("s")
+    two = room.connect(admitted=False)
+    two.join("r")
+    lane_of(two).lose()
     assert list(room.hub.open_rooms) == []
     assert room.hub.population == 0
+    assert room.hub._entering == {}
 
 
 def test_drain_tells_odac_v1_and_closes_all() -> None:

@@ -827,3 +827,74 @@ def test_a_connection_that_has_ended_is_in_no_room() -> None:
         assert connection.rooms == []
 
     run(test())
+
+
+# Who may yet take what waits
+
+
+def test_a_listener_at_work_may_leave_the_rest_to_another() -> None:
+    async def test() -> None:
+        got: list[Any] = []
+        connection, _ = Live(incoming_queue=2).person()
+        go = asyncio.Event()
+
+        async def first(data: object) -> None:
+            connection.off("message", first)
+            await go.wait()
+            connection.on("message", got.append)
+
+        await connection.run_handler(lambda: connection.on("message", first))
+        arrive(connection, *"12345")
+        go.set()
+        await idle()
+        assert got == [2, 3, 4, 5]
+
+    run(test())
+
+
+def test_a_task_of_the_applications_own_that_reads_misses_nothing_while_it_is_busy() -> None:
+    async def test() -> None:
+        got: list[Any] = []
+        connection, _ = Live(incoming_queue=2).person()
+        go = asyncio.Event()
+
+        async def read() -> None:
+            async for data in connection:
+                got.append(data)
+                await go.wait()
+
+        reader = asyncio.ensure_future(read())
+        await connection.run_handler(lambda: None)
+        await idle()
+        arrive(connection, "1")
+        await idle()
+        arrive(connection, *"2345")
+        go.set()
+        await idle()
+        assert got == [1, 2, 3, 4, 5]
+        reader.cancel()
+
+    run(test())
+
+
+def test_a_close_listener_that_somebody_cancels_does_not_keep_timers_and_tasks() -> None:
+    async def test() -> None:
+        connection, lane = Live().person()
+        listening: list[asyncio.Task[Any] | None] = []
+
+        async def hangs() -> None:
+            listening.append(asyncio.current_task())
+            await asyncio.Event().wait()
+
+        connection.on("close", hangs)
+        owned = connection.own(asyncio.Event().wait())
+        lane.lose()
+        await idle()
+        assert not owned.done()
+        (task,) = listening
+        assert task is not None
+        task.cancel()
+        await idle()
+        assert owned.cancelled()
+
+    run(test())

@@ -9,7 +9,7 @@ import pytest
 
 from odac.config import Limits
 from odac.notices import limit_hits
-from odac.realtime import outbox
+from odac.realtime import backlog, outbox
 from odac.realtime.backlog import Backlog, cost
 from odac.realtime.outbox import SENT
 from odac.wire.frames import TEXT
@@ -261,3 +261,19 @@ def test_nothing_is_sent_behind_a_close() -> None:
         connection.close(4000)
         room.loop.run()
     assert lane_of(connection).frames == [(TEXT, b"1"), (8, b"\x03\xe8")]
+
+
+def test_what_the_kernel_does_not_take_stays_here_where_it_can_be_dropped() -> None:
+    room = Room(Limits(outgoing_buffer=100_000))
+    connection = room.connect(overflow="drop_oldest")
+    connection.join("r")
+    lane = lane_of(connection)
+    with room.kernel.in_place(), patch.object(backlog, "FLUSH_BYTES", 100):
+        lane.room = 0
+        for _ in range(20):
+            room.hub.to("r").send("x" * 50)
+            room.loop.run()
+        lane.grant(150)
+        assert len(lane.held) <= 2 * 100
+        assert connection.backlog is not None
+        assert not connection.backlog.is_empty
