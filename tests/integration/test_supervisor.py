@@ -62,6 +62,16 @@ def code_of(client: ClientConnection) -> int | None:
     return client.close_code
 
 
+def is_closed(client: ClientConnection) -> bool:
+    try:
+        client.recv(0)
+    except ConnectionClosed:
+        return True
+    except TimeoutError:
+        pass
+    return False
+
+
 def patched(code: str) -> tuple[str, ...]:
     """``odac run`` with something changed in the process that watches."""
     return ("-c", f"{code}\nfrom odac.cli import main; main()", "run", "app:app", "--port", "0")
@@ -209,3 +219,26 @@ def test_a_sighup_that_finds_nothing_to_start_leaves_an_empty_place_to_be_filled
         (tmp_path / "broken").unlink()
         assert survivor in one_of_each(running, stack)
         assert running.stop() == 0
+
+
+def test_stopping_in_the_middle_of_a_sighup(tmp_path: Path, stack: contextlib.ExitStack) -> None:
+    source = APP + (
+        "@app.route.ws('/stubborn', token=False)\n"
+        "async def stubborn(odac):\n"
+        "    import asyncio\n"
+        "    odac.ws.send(os.getpid())\n"
+        "    try:\n"
+        "        await asyncio.sleep(600)\n"
+        "    finally:\n"
+        "        await asyncio.sleep(1)\n"
+    )
+    with Running(tmp_path, source, "--workers", "2") as running:
+        clients = [stack.enter_context(running.connect("/stubborn")) for _ in range(16)]  # some at each worker
+        for client in clients:
+            client.recv(DEADLINE)
+        running.signal(signal.SIGHUP)
+        until(lambda: any(is_closed(client) for client in clients), "the first worker drains")
+        running.signal(signal.SIGTERM)
+        assert running.wait() == 0
+        assert "Traceback" not in running.text
+        assert "cannot start" not in running.text

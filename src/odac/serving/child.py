@@ -1,4 +1,4 @@
-"""A worker's process, as the supervisor holds it."""
+"""A worker's process, and its place, as the supervisor holds them."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from typing import Final
 from odac.serving.options import CannotStart
 from odac.serving.worker import DRAIN, GROUP_SIGNALS, Job, Report
 
-__all__ = ["BEAT", "MISSED", "PATIENCE", "Worker", "how_it_ended"]
+__all__ = ["BEAT", "MISSED", "PATIENCE", "Slot", "Worker", "how_it_ended"]
 
 # Modules are found as they are here, and -P keeps the current directory from coming before Python's own until then.
 _START: Final = (
@@ -143,6 +143,17 @@ class Worker:
         """End it at once."""
         with contextlib.suppress(ProcessLookupError):
             self.process.kill()
+
+
+class Slot:
+    """The place of one worker, with its own share of the connections."""
+
+    def __init__(self, index: int) -> None:
+        self.index = index
+        self.worker: Worker | None = None
+        self.failures = 0
+        self.turn = 0  # counts the workers, so that two ways to replace one do not both do it
+        self.lock = asyncio.Lock()  # held while one is started
 
 
 def how_it_ended(code: int) -> str:

@@ -13,10 +13,11 @@ from typing import Any, Final
 import click
 
 from odac.serving import child
-from odac.serving.child import Worker, how_it_ended
+from odac.serving.child import Slot, Worker, how_it_ended
 from odac.serving.listener import Ports
 from odac.serving.options import CannotStart, ServeOptions
 from odac.serving.reload import Watch
+from odac.serving.terminal import terminal_is_gone
 from odac.serving.worker import DRAIN, END, Job, Report
 
 __all__ = ["Supervisor"]
@@ -27,17 +28,6 @@ _YOUNG: Final = 5.0
 """Seconds that a worker must live for its end to count as one of its own, not as one more of the same."""
 _LONGEST_WAIT: Final = 30.0
 _RELOAD_GRACE: Final = 1.0
-
-
-class Slot:
-    """The place of one worker, with its own share of the connections."""
-
-    def __init__(self, index: int) -> None:
-        self.index = index
-        self.worker: Worker | None = None
-        self.failures = 0
-        self.turn = 0  # counts the workers, so that two ways to replace one do not both do it
-        self.lock = asyncio.Lock()  # held while one is started
 
 
 class Supervisor:
@@ -111,7 +101,7 @@ class Supervisor:
             worker.kill()
 
     def _on_hangup(self) -> None:
-        if _terminal_is_gone():
+        if terminal_is_gone():
             self._on_signal(signal.SIGTERM)
         elif not self._stopping.is_set():
             self._own(self._restart_one_by_one())
@@ -145,7 +135,7 @@ class Supervisor:
     async def _start(self, slot: Slot, turn: int) -> Report | None:
         """Start a worker in its place and return its report; None if that is wanted no more."""
         async with slot.lock:
-            if slot.turn != turn:
+            if slot.turn != turn or self._stopping.is_set():
                 return None
             slot.turn += 1
             try:
@@ -258,6 +248,8 @@ class Supervisor:
             logger.info("starting new workers, one after the other")
             for slot in self._slots:
                 async with slot.lock:
+                    if self._stopping.is_set():
+                        return
                     old, why = slot.worker, await self._renew(slot)
                 if self._stopping.is_set():
                     return
@@ -314,15 +306,3 @@ class Supervisor:
         if not task.cancelled() and task.exception() is not None:
             self._failure = self._failure or task.exception()
             self._stopping.set()
-
-
-def _terminal_is_gone() -> bool:
-    """Whether SIGHUP means what it meant at first: the terminal has been closed."""
-    try:
-        with open("/dev/tty"):  # noqa: PTH123 - opens at once or not at all
-            return False
-    except OSError:
-        return sys.stdin is not None and _was_terminal
-
-
-_was_terminal: Final = sys.stdin is not None and sys.stdin.isatty()
