@@ -88,6 +88,32 @@ def test_ctrl_c_reaches_everybody_and_the_workers_drain_all_the_same(
         assert "Traceback" not in running.text
 
 
+@pytest.mark.parametrize("how", ["Ctrl-C", "closed", "Ctrl-Z"])
+def test_in_a_terminal(tmp_path: Path, stack: contextlib.ExitStack, how: str) -> None:
+    ours, theirs = os.openpty()
+    stack.callback(os.close, theirs)
+    # The first terminal that the leader of a session opens is its own.
+    command = patched(f"import os; os.dup2(os.open({os.ttyname(theirs)!r}, os.O_RDWR), 0)")
+    with Running(tmp_path, APP, "--workers", "2", command=command, group=True) as running:
+        clients = one_of_each(running, stack)
+        if how == "closed":
+            os.close(ours)
+        else:
+            stack.callback(os.close, ours)
+            if how == "Ctrl-Z":
+                os.killpg(
+                    running.pid, signal.SIGSTOP
+                )  # what comes of it below a shell; here there is none to go back to
+                until(lambda: {state_of(pid) for pid in (running.pid, *clients)} == {"T"}, "all stand still")
+                os.killpg(running.pid, signal.SIGCONT)
+                assert set(one_of_each(running, stack)) == set(clients)
+            os.write(ours, b"\x03")
+        assert [code_of(client) for client in clients.values()] == [1001, 1001]
+        assert running.wait() == 0
+        assert "Traceback" not in running.text
+        assert "replaced" not in running.text
+
+
 def test_ctrl_c_before_the_workers_run(tmp_path: Path) -> None:
     with Running(tmp_path, APP, "--workers", "2", group=True, ready=False) as running:
         until(lambda: workers_of(running), "the first worker is started")
