@@ -26,7 +26,7 @@ export class Liveness {
   start(interval: number): void {
     this.#interval = interval
     this.heard()
-    this.#wait(interval)
+    this.#look()
   }
 
   /** Something came in. Only a note: no timer is touched per message. */
@@ -39,7 +39,7 @@ export class Liveness {
     if (!this.#interval) return
     this.#heard = 0
     this.#ask()
-    this.#set(GRACE, () => (this.#heard ? this.#wait(this.#interval) : this.#dead()))
+    this.#set(GRACE, () => (this.#heard ? this.#look() : this.#dead()))
   }
 
   stop(): void {
@@ -47,12 +47,11 @@ export class Liveness {
     this.#env.clearTimeout(this.#timer)
   }
 
-  #wait(milliseconds: number): void {
-    this.#set(milliseconds, () => {
-      const left = this.#heard + this.#interval - this.#env.now()
-      // More than an interval is left where the clock was set back.
-      left > 0 && left <= this.#interval ? this.#wait(left) : this.probe()
-    })
+  /** Ask if the silence has lasted for an interval, else look again when it would have. */
+  #look(): void {
+    const left = this.#heard + this.#interval - this.#env.now()
+    // More than an interval is left where the clock was set back.
+    left > 0 && left <= this.#interval ? this.#set(left, () => this.#look()) : this.probe()
   }
 
   #set(milliseconds: number, callback: () => void): void {

@@ -49,6 +49,16 @@ test('an answer to the question keeps it alive', async () => {
   assert.deepEqual(log.names, ['open'])
 })
 
+test('a silence that begins right after an answer is noticed as soon as any other', async () => {
+  const { clock, socket, log } = await opened()
+  await clock.advance(25_000)
+  socket.control('pong')
+  await clock.advance(34_999)
+  assert.deepEqual(log.names, ['open'])
+  await clock.advance(1)
+  assert.deepEqual(log.of('close'), [[1006, 'no sign of life from the server']])
+})
+
 test("the interval is the hello's", async () => {
   const harness = await new Harness().open(1)
   await harness.clock.advance(1000 + 10_000)
