@@ -44,7 +44,12 @@ def chromium() -> Iterator[Browser]:
     path = find_chromium()
     expect.set_options(timeout=15_000)  # a busy machine's browser takes its time
     with sync_playwright() as playwright:
-        browser = playwright.chromium.launch(executable_path=path, args=FLAGS)
+        browser = playwright.chromium.launch(
+            executable_path=path,
+            args=FLAGS,
+            # People's browsers have this cache; Playwright turns it off.
+            ignore_default_args=["--disable-back-forward-cache"],
+        )
         yield browser
         browser.close()
 

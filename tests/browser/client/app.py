@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import time
 from collections import Counter
@@ -26,6 +27,8 @@ LIMITS = Limits(
 
 attempts: Counter[str] = Counter()
 received: list[Any] = []
+held = 0
+released = asyncio.Event()
 # What a page may load and where it may connect to; nothing inline, nothing from a blob.
 POLICIES = {
     "strict": "default-src 'none'; script-src 'self'; connect-src 'self'; worker-src 'self'; img-src 'self'",
@@ -40,6 +43,10 @@ def page(head: str = "", script: str = '<script src="/odac/odac.js"></script>') 
 
 # What tests call in every page: `join` makes a socket that keeps a record, `until` waits for a condition.
 PAGE_JS = """
+// The client gives a leader, or a server, ten seconds to answer. In a hurry it is one.
+const { setTimeout: native } = window
+window.setTimeout = (callback, milliseconds) =>
+  native(callback, window.hurry && milliseconds === 10000 ? 1000 : milliseconds)
 window.until = (condition, milliseconds = 15000) => new Promise((resolve, reject) => {
   const end = Date.now() + milliseconds
   const look = () => {
@@ -69,6 +76,26 @@ window.names = () => log.map(([name]) => name)
 async def home(request: Request) -> Response:
     policy = request.query_params.get("policy")
     return HTMLResponse(page(), headers={"Content-Security-Policy": POLICIES[policy]} if policy else None)
+
+
+async def away(request: Request) -> Response:
+    return HTMLResponse("<!doctype html><title>another page</title>")
+
+
+async def hold(request: Request) -> Response:
+    """Answer when the test says so."""
+    global held
+    held += 1
+    try:
+        await released.wait()
+    finally:
+        held -= 1
+    return PlainTextResponse("go on")
+
+
+async def release(request: Request) -> Response:
+    released.set()
+    return PlainTextResponse("released")
 
 
 async def module(request: Request) -> Response:
@@ -121,7 +148,7 @@ async def count(request: Request) -> Response:
 
 
 async def counters(request: Request) -> Response:
-    return JSONResponse({"attempts": attempts, "received": received})
+    return JSONResponse({"attempts": attempts, "received": received, "held": held})
 
 
 async def broadcast(request: Request) -> Response:
@@ -132,6 +159,7 @@ async def broadcast(request: Request) -> Response:
 async def forget(request: Request) -> Response:
     attempts.clear()
     received.clear()
+    released.clear()
     return PlainTextResponse("forgotten")
 
 
@@ -141,6 +169,9 @@ app = Odac(
     http=Starlette(
         routes=[
             Route("/", home),
+            Route("/away", away),
+            Route("/hold", hold),
+            Route("/release", release, methods=["POST"]),
             Route("/module", module),
             Route("/mounted", mounted_page),
             Route("/with-token", with_token),

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import time
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 import httpx
 import pytest
@@ -16,6 +17,7 @@ from tests.browser.client.engines import Engine, Profile, Tab
 from tests.browser.client.firefox import Firefox
 from tests.browser.conftest import ServerProcess
 
+T = TypeVar("T")
 APP = "tests.browser.client.app:app"
 
 # The ways in which tabs share, forced by taking away what the better ones need.
@@ -24,6 +26,15 @@ WAYS = {
     "leader": "delete window.SharedWorker",
     "alone": "delete window.SharedWorker; Object.defineProperty(navigator, 'locks', { value: undefined })",
 }
+
+
+def wait_for(look: Callable[[], T], enough: Callable[[T], bool], deadline: float = 20) -> T:
+    """Look again and again, until it is enough."""
+    end = time.monotonic() + deadline
+    while not enough(found := look()):
+        assert time.monotonic() < end, f"it is still {found!r}"
+        time.sleep(0.02)
+    return found
 
 
 class Site:
@@ -56,6 +67,22 @@ class Site:
         attempts = self.get("/counters")["attempts"]
         assert isinstance(attempts, dict)
         return attempts
+
+    def wait_for_clients(self, count: int) -> None:
+        """Wait until the server has so many connections."""
+        wait_for(lambda: self.clients, lambda clients: clients == count)
+
+    def wait_for_received(self, count: int) -> list[Any]:
+        """Wait until ``/record`` has received so many messages."""
+        return wait_for(lambda: self.received, lambda received: len(received) >= count)
+
+    def wait_for_held(self) -> None:
+        """Wait until a request to ``/hold`` waits for :meth:`release`."""
+        wait_for(lambda: self.get("/counters")["held"], lambda held: held > 0)
+
+    def release(self) -> None:
+        """Answer whoever asked for ``/hold``."""
+        httpx.post(self.url + "/release").raise_for_status()
 
     def broadcast(self, data: Any) -> None:
         """Send to every connection."""
@@ -98,9 +125,9 @@ def engine(request: pytest.FixtureRequest) -> Engine:
     return found
 
 
-@pytest.fixture(params=list(WAYS))
+@pytest.fixture(params=["worker", "leader"])
 def way(request: pytest.FixtureRequest) -> str:
-    """Each way to share in turn."""
+    """Each way to share in turn. Tabs that are alone do what the tests that share nothing try."""
     name: str = request.param
     return name
 

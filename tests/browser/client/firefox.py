@@ -33,8 +33,11 @@ PREFERENCES = {
     "browser.startup.page": 0,
     "browser.tabs.warnOnClose": False,
     "datareporting.policy.dataSubmissionEnabled": False,
+    # One process for all pages: a new one for each profile takes longer than most tests.
+    "dom.ipc.processCount": 1,
     "dom.ipc.processPrelaunch.enabled": False,
     "extensions.update.enabled": False,
+    "fission.autostart": False,
     "media.gmp-manager.updateEnabled": False,
     "network.captive-portal-service.enabled": False,
     "network.connectivity-service.enabled": False,

@@ -22,8 +22,9 @@ class Relay:
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._tasks: set[asyncio.Task[Any]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
-        self._silent = False
         self._port = 0
+        self._speaking = asyncio.Event()
+        self._speaking.set()
 
     @property
     def url(self) -> str:
@@ -43,14 +44,14 @@ class Relay:
         self._loop.close()
 
     def silence(self) -> None:
-        """From now on nothing passes, in either direction, and nobody is told."""
-        self._do(lambda: setattr(self, "_silent", True))
+        """From now on nothing passes, in either direction, and nobody is told, not even of an end."""
+        self._do(self._speaking.clear)
 
     def speak(self) -> None:
         """Pass on what new connections say; those that missed something are cut off."""
 
         def speak() -> None:
-            self._silent = False
+            self._speaking.set()
             for writer in self._writers:
                 writer.transport.abort()
 
@@ -80,12 +81,13 @@ class Relay:
             self._tasks.discard(task)
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while data := await reader.read(65536):
-            if not self._silent:
-                writer.write(data)
-                await writer.drain()
-        if not self._silent:
-            writer.transport.abort()
+        with contextlib.suppress(OSError):
+            while data := await reader.read(65536):
+                if self._speaking.is_set():
+                    writer.write(data)
+                    await writer.drain()
+        await self._speaking.wait()
+        writer.transport.abort()
 
     async def _stop(self) -> None:
         self._server.close()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from tests.browser.client.conftest import WAYS, Site
@@ -23,14 +21,6 @@ def open_tabs(profile: Profile, site: Site, count: int, script: str = OPEN) -> l
         page.run(script)
         tabs.append(page)
     return tabs
-
-
-def wait_for_clients(site: Site, count: int, deadline: float = 20) -> None:
-    """Wait until the server has so many connections."""
-    end = time.monotonic() + deadline
-    while (now := site.clients) != count:
-        assert time.monotonic() < end, f"the server has {now} connections, not {count}"
-        time.sleep(0.05)
 
 
 def wait_until_connected(tabs: list[Tab]) -> None:
@@ -53,6 +43,7 @@ def hear(site: Site, tabs: list[Tab], data: str) -> None:
         assert count == 1
 
 
+@pytest.mark.parametrize("way", WAYS)
 def test_three_tabs_have_one_connection(site: Site, shared_profile: Profile, way: str) -> None:
     tabs = open_tabs(shared_profile, site, 3)
     assert site.clients == (3 if way == "alone" else 1)
@@ -69,14 +60,14 @@ def test_three_tabs_have_one_connection(site: Site, shared_profile: Profile, way
     tabs[1].run("ws.close()")
     assert tabs[1].run("[ws.connected, ws.state]")[0] is False
     tabs[0].close()
-    wait_for_clients(site, 1)
+    site.wait_for_clients(1)
     wait_until_connected(tabs[2:])
     hear(site, tabs[2:], "to the last")
     tabs[2].close()
-    wait_for_clients(site, 0)
+    site.wait_for_clients(0)
 
 
-def test_binary_and_order_survive_the_way_through_the_other_tab(site: Site, shared_profile: Profile, way: str) -> None:
+def test_binary_and_order_survive_the_way_through_the_other_tab(site: Site, shared_profile: Profile) -> None:
     _, second = open_tabs(shared_profile, site, 2, OPEN.replace("/echo", "/record"))
     second.run("""async () => {
         for (let number = 0; number < 2000; number++) ws.send(number)
@@ -87,10 +78,9 @@ def test_binary_and_order_survive_the_way_through_the_other_tab(site: Site, shar
     assert site.received == [*range(2000), [1, 2], [3]]
 
 
-def test_ten_thousand_messages_reach_every_tab_in_order(site: Site, shared_profile: Profile, way: str) -> None:
+def test_ten_thousand_messages_reach_every_tab_in_order(site: Site, shared_profile: Profile) -> None:
     tabs = open_tabs(shared_profile, site, 2, OPEN.replace("/echo", "/numbers"))
-    for page in tabs if way == "alone" else tabs[:1]:
-        page.run("ws.send(10000)")
+    tabs[0].run("ws.send(10000)")
     for page in tabs:
         assert page.run("""async () => {
             await until(() => messages.length === 10000, 60000)
@@ -108,10 +98,7 @@ def test_an_outage_is_seen_and_survived_by_every_tab(site: Site, shared_profile:
     wait_until_connected(tabs)
     for page in tabs:
         page.run("async () => { await until(() => messages.length) }")
-    end = time.monotonic() + 20
-    while len(site.received) < 6 and time.monotonic() < end:
-        time.sleep(0.05)
-    received = site.received
+    received = site.wait_for_received(6)
     assert sorted(received) == ["0a", "0b", "1a", "1b", "2a", "2b"]
     for number in range(3):
         assert received.index(f"{number}a") < received.index(f"{number}b")
@@ -162,11 +149,7 @@ def who(tag: str) -> str:
     }}"""
 
 
-SHARING = pytest.mark.parametrize("way", ["worker", "leader"])
-
-
-@SHARING
-def test_after_a_change_of_user_no_tab_hears_the_other_user(site: Site, shared_profile: Profile, way: str) -> None:
+def test_after_a_change_of_user_no_tab_hears_the_other_user(site: Site, shared_profile: Profile) -> None:
     """With the sessions of another framework, so that the server itself does not notice."""
     first = shared_profile.tab()
     first.goto(site.url + "/foreign-login?user=ann")
@@ -180,7 +163,7 @@ def test_after_a_change_of_user_no_tab_hears_the_other_user(site: Site, shared_p
     second.run(who("second"))
     assert second.run("users()") == ["bob"]
     wait_until_connected([first])
-    wait_for_clients(site, 1)
+    site.wait_for_clients(1)
     site.broadcast("news")
     for page in (first, second):
         page.run("async () => { await until(() => messages.includes('news')) }")
@@ -204,7 +187,7 @@ def test_a_login_as_another_ends_the_tabs_of_the_one_before(site: Site, shared_p
     second.goto(site.url + "/")
     second.run(who("second"))
     first.run("async () => { await until(() => ws.state === 3) }")
-    wait_for_clients(site, 1)
+    site.wait_for_clients(1)
     site.broadcast("for bob")
     second.run("async () => { await until(() => messages.includes('for bob')) }")
     assert second.run("users()") == ["bob"]
@@ -215,10 +198,7 @@ def test_a_login_as_another_ends_the_tabs_of_the_one_before(site: Site, shared_p
     ]
 
 
-@SHARING
-def test_a_login_in_a_page_that_reopens_its_socket_moves_the_other_tabs(
-    site: Site, shared_profile: Profile, way: str
-) -> None:
+def test_a_login_in_a_page_that_reopens_its_socket_moves_the_other_tabs(site: Site, shared_profile: Profile) -> None:
     tabs = open_tabs(shared_profile, site, 2, OPEN.replace("/echo", "/who"))
     tabs[0].run("async () => { await fetch('/login?user=ann'); ws.close() }")
     tabs[0].run(who("first"))
@@ -229,7 +209,7 @@ def test_a_login_in_a_page_that_reopens_its_socket_moves_the_other_tabs(
         return await until(() => messages.find(({ said }) => said === 'x'))
     }""")
     assert answer == {"user": "ann", "said": "x"}
-    wait_for_clients(site, 1)
+    site.wait_for_clients(1)
 
 
 def test_after_a_logout_the_server_ends_it_for_every_tab(site: Site, shared_profile: Profile) -> None:
@@ -249,7 +229,7 @@ def test_after_a_logout_the_server_ends_it_for_every_tab(site: Site, shared_prof
 
 def test_a_tab_that_leaves_for_another_page_and_comes_back_joins_again(site: Site, shared_profile: Profile) -> None:
     tabs = open_tabs(shared_profile, site, 2)
-    tabs[0].goto(site.url + "/count")
+    tabs[0].goto(site.url + "/away")
     wait_until_connected(tabs[1:])
     tabs[0].goto(site.url + "/")
     tabs[0].run(OPEN)

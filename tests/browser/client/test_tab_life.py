@@ -2,16 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 from playwright.sync_api import Browser
 from playwright.sync_api import Error as PlaywrightError
 
 from tests.browser.client.chromium import Chromium, ChromiumProfile, ChromiumTab
-from tests.browser.client.conftest import WAYS, Site
-from tests.browser.client.test_shared import OPEN, hear, open_tabs, wait_for_clients, wait_until_connected
-from tests.browser.conftest import FLAGS, find_chromium
+from tests.browser.client.conftest import Site
+from tests.browser.client.test_shared import OPEN, hear, open_tabs, wait_until_connected
 
 OWN = OPEN.replace("shared: true, ", "")
 
@@ -19,12 +16,6 @@ OWN = OPEN.replace("shared: true, ", "")
 @pytest.fixture
 def engine(chromium: Browser) -> Chromium:
     return Chromium(chromium)
-
-
-@pytest.fixture(params=["worker", "leader"])
-def way(request: pytest.FixtureRequest) -> str:
-    name: str = request.param
-    return name
 
 
 def chromium_tabs(profile: ChromiumProfile, site: Site, count: int, script: str = OPEN) -> list[ChromiumTab]:
@@ -47,38 +38,41 @@ def test_a_crash_of_the_first_tab(site: Site, shared_profile: ChromiumProfile, w
             await until(() => messages.includes('still here'))
             clearInterval(knock)
         }""")
-    wait_for_clients(site, 1)
+    site.wait_for_clients(1)
     hear(site, [*others], "after the crash")
     for page in others:
         page.close()
-    wait_for_clients(site, 0)
+    site.wait_for_clients(0)
 
 
 def test_a_frozen_first_tab(site: Site, shared_profile: ChromiumProfile, way: str) -> None:
     first, *others = chromium_tabs(shared_profile, site, 3)
     first.devtools.send("Page.setWebLifecycleState", {"state": "frozen"})
     wait_until_connected([*others])
-    wait_for_clients(site, 1)
+    site.wait_for_clients(1)
     hear(site, [*others], "while it sleeps")
     first.devtools.send("Page.setWebLifecycleState", {"state": "active"})
     wait_until_connected([first])
-    wait_for_clients(site, 1)
+    site.wait_for_clients(1)
     hear(site, [first, *others], "awake again")
 
 
 def test_a_first_tab_whose_script_hangs(site: Site, shared_profile: ChromiumProfile, way: str) -> None:
-    """No event tells of it: a leader that does not answer is replaced."""
-    first, *others = chromium_tabs(shared_profile, site, 3)
-    # A leader is given up after 40 s. A worker does not depend on any tab.
-    seconds = 50 if way == "leader" else 5
-    first.page.evaluate(f"setTimeout(() => {{ const end = Date.now() + {seconds}000; while (Date.now() < end); }})")
+    """No event tells of it: a leader that does not answer is replaced. A worker does not depend on any tab."""
+    first, *others = chromium_tabs(shared_profile, site, 3, OPEN.replace("{", "{ window.hurry = true;", 1))
+    first.run("""void setTimeout(() => {
+        const request = new XMLHttpRequest()
+        request.open('GET', '/hold', false)
+        request.send()
+    })""")
+    site.wait_for_held()
     if way == "leader":
         for page in others:
-            page.run("async () => { await until(() => names().filter((name) => name === 'open').length === 2, 60000) }")
+            page.run("async () => { await until(() => names().filter((name) => name === 'open').length > 1, 60000) }")
     hear(site, [*others], "while it hangs")
-    first.page.set_default_timeout(90_000)
-    first.run("async () => { await until(() => ws.connected, 30000) }")
-    wait_for_clients(site, 1)
+    site.release()
+    wait_until_connected([first])
+    site.wait_for_clients(1)
     hear(site, [first, *others], "awake again")
 
 
@@ -98,31 +92,43 @@ def test_offline_and_online_again(site: Site, shared_profile: ChromiumProfile) -
     assert page.run("log.filter(([name]) => name === 'reconnecting').length") == 1
 
 
-@pytest.fixture
-def caching(chromium: Browser) -> Iterator[Chromium]:
-    """A Chromium with the back/forward cache that Playwright turns off."""
-    launched = chromium.browser_type.launch(
-        executable_path=find_chromium(), args=FLAGS, ignore_default_args=["--disable-back-forward-cache"]
-    )
-    yield Chromium(launched)
-    launched.close()
-
-
 @pytest.mark.parametrize("script", [OWN, OPEN], ids=["own", "shared"])
-def test_the_back_forward_cache(site: Site, caching: Chromium, way: str, script: str) -> None:
+def test_the_back_forward_cache(site: Site, shared_profile: ChromiumProfile, script: str) -> None:
     """A page closes its connection when it is put away, which lets the browser keep it, and opens it when it is back."""
-    profile = caching.profile(WAYS[way])
-    page = profile.tab()
-    page.goto(site.url + "/")
-    page.run(script)
+    (page,) = chromium_tabs(shared_profile, site, 1, script)
+    put_away(page, site)
+    site.wait_for_clients(0)
+    bring_back(page)
+    assert page.run("names()") == ["open", "close", "open"]
+    assert page.run("log[1][1]") == 1001
+    site.wait_for_clients(1)
+
+
+@pytest.mark.parametrize("which", [0, 1], ids=["first", "second"])
+def test_the_back_forward_cache_beside_another_tab(site: Site, shared_profile: ChromiumProfile, which: int) -> None:
+    """Neither who holds the connection nor who waits to do so is kept out of the cache by a lock."""
+    tabs = chromium_tabs(shared_profile, site, 2)
+    page, other = tabs[which], tabs[1 - which]
+    put_away(page, site)
+    wait_until_connected([other])
+    site.wait_for_clients(1)
+    hear(site, [other], "meanwhile")
+    bring_back(page)
+    site.wait_for_clients(1)
+    hear(site, [*tabs], "again")
+    assert page.run("messages.includes('meanwhile')") is False
+
+
+def put_away(page: ChromiumTab, site: Site) -> None:
+    """Go on to another page."""
     page.run("window.kept = true; addEventListener('pagehide', ({ persisted }) => (window.persisted = persisted))")
-    page.goto(site.url + "/count")
-    wait_for_clients(site, 0)
+    page.goto(site.url + "/away")
+
+
+def bring_back(page: ChromiumTab) -> None:
     # A page from the cache is not loaded, and no "load" tells of it.
     page.page.go_back(wait_until="commit")
     assert page.run("[window.kept, window.persisted]") == [True, True], "the browser did not keep the page"
-    page.run("async () => { await until(() => ws.connected); ws.send('back'); await until(() => messages.length) }")
-    assert page.run("names()") == ["open", "close", "open"]
-    assert page.run("log[1][1]") == 1001
-    wait_for_clients(site, 1)
-    profile.close()
+    page.run(
+        "async () => { await until(() => ws.connected); ws.send('back'); await until(() => messages.includes('back')) }"
+    )
