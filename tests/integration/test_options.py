@@ -82,6 +82,7 @@ def build(probe: Probe) -> Odac:
     ws("/default-rate")(echo)
     ws("/unlimited", rate_limit=None)(echo)
     ws("/small", max_payload=20)(echo)
+    ws("/compressed", compression=True)(echo)
     ws("/large", max_payload=5_000_000)(echo)
     ws("/default-size")(echo)
 
@@ -314,3 +315,18 @@ def test_with_drop_oldest_a_slow_reader_stays_and_misses_room_messages(
         assert connection.is_open
         server.call(lambda: connection.close())
         assert slow.close_code() == 1000
+
+
+# Compression
+
+
+@pytest.mark.parametrize(("path", "negotiated"), [("/compressed", True), ("/unlimited", False)])
+def test_a_route_may_be_compressed_in_an_app_that_is_not(server: Server, path: str, negotiated: bool) -> None:
+    if server.lane != "direct":
+        pytest.skip("over plain ASGI compression is the server's own matter")
+    with server.connect(path, compression="deflate") as client:
+        assert client.response is not None
+        extensions = client.response.headers.get("Sec-WebSocket-Extensions", "")
+        assert ("permessage-deflate" in extensions) == negotiated
+        client.send(json.dumps(["alike"] * 100))
+        assert receive(client) == ["alike"] * 100

@@ -149,7 +149,8 @@ class Gate:
             self._by_ip[ip] = self._by_ip.get(ip, 0) + 1
         connection: Connection | None = None
         try:
-            connection = await doorway.open(self._hub, route.policy, subprotocol, v1=v1, compression=self._compression)
+            compression = self._compression if route.compression is None else route.compression
+            connection = await doorway.open(self._hub, route.policy, subprotocol, v1=v1, compression=compression)
         finally:
             if connection is None:
                 self._hub.population -= 1

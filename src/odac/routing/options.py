@@ -29,6 +29,8 @@ class RouteOptions(TypedDict, total=False):
     """``"close"`` or ``"drop_oldest"``."""
     message: Any
     """A type that incoming JSON is decoded and validated into."""
+    compression: bool | None
+    """Whether permessage-deflate is negotiated, in place of the app's; None for the app's."""
 
 
 OPTIONS: Final = tuple(RouteOptions.__annotations__)

@@ -36,6 +36,7 @@ class Route:
     middleware: tuple[str | Middleware, ...]
     subprotocols: tuple[str, ...]
     origins: OriginPolicy | None
+    compression: bool | None
     options: Mapping[str, object]
     pattern: Pattern = field(repr=False)
 
@@ -80,6 +81,7 @@ class Router:
         origins: Sequence[str] | str | None = None,
         overflow: Overflow = "close",
         message: Any = None,
+        compression: bool | None = None,
     ) -> None:
         """Add a route.
 
@@ -104,6 +106,8 @@ class Router:
         for name, value in (("token", token), ("raw", raw)):
             if not isinstance(value, bool):
                 raise ConfigurationError(f"{path!r}: {name}={value!r} must be True or False")
+        if compression not in (True, False, None):
+            raise ConfigurationError(f"{path!r}: compression={compression!r} must be True, False or None, the app's")
         if overflow not in ("close", "drop_oldest"):
             raise ConfigurationError(f"{path!r}: overflow={overflow!r} must be 'close' or 'drop_oldest'")
         if raw and message is not None:
@@ -131,6 +135,7 @@ class Router:
             middleware=tuple(each for each in middleware if each != AUTH),
             subprotocols=_checked_subprotocols(path, subprotocols),
             origins=_checked_origins(path, origins),
+            compression=compression,
             options=_told(
                 token=token,
                 max_payload=max_payload,
@@ -140,6 +145,7 @@ class Router:
                 origins=origins,
                 overflow=overflow,
                 message=message,
+                compression=compression,
             ),
             pattern=pattern,
         )
@@ -194,7 +200,8 @@ class Gates:
             **options: ``token=True`` (ask for the CSRF token), ``max_payload`` (bytes), ``rate_limit=RateLimit(max,
                 window)`` or None, ``raw=False`` (True: text arrives unparsed), ``subprotocols=()``, ``origins`` (in place
                 of the app's), ``overflow="close"`` or ``"drop_oldest"``, ``message=SomeType`` (incoming JSON is decoded
-                and validated into it).
+                and validated into it), ``compression`` (in place of
+                the app's).
 
         Raises:
             ConfigurationError: the path is taken or malformed, the handler is not callable, or an option is unknown or
@@ -248,5 +255,6 @@ def _told(**options: object) -> dict[str, object]:
         "origins": None,
         "overflow": "close",
         "message": None,
+        "compression": None,
     }
     return {name: value for name, value in options.items() if value != defaults[name]}

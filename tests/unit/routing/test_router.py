@@ -185,6 +185,7 @@ def test_a_handler_that_would_never_run() -> None:
 OPTION_MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"tokens": False}, "unknown option tokens; there are token"),
     ({"overflow": "block"}, "'close' or 'drop_oldest'"),
+    ({"compression": "deflate"}, "must be True, False or None"),
     ({"raw": True, "message": Move}, "choose one"),
     ({"max_payload": 0}, "max_payload"),
     ({"max_payload": "1 MB"}, "max_payload"),
