@@ -278,7 +278,18 @@ def test_endless_trailers_and_extensions_are_refused(running: Running, part: byt
 
 
 @pytest.mark.parametrize(
-    "kind", ["nothing", "half a request line", "half a handshake", "a byte at a time", "half of a second request"]
+    "kind",
+    [
+        "nothing",
+        "half a request line",
+        "half a handshake",
+        "a byte at a time",
+        "half of a second request",
+        "empty lines",
+        "empty lines behind a request",
+        "half of a body",
+        "a body a byte at a time",
+    ],
 )
 def test_slow_clients_are_closed_in_time(running: Running, kind: str) -> None:
     """From the first byte on, in all: a byte now and then does not buy more time."""
@@ -302,9 +313,26 @@ def test_slow_clients_are_closed_in_time(running: Running, kind: str) -> None:
             started = time.monotonic()
             for client in raw:
                 client.send(b"POST / HTTP/1.1\r\nHo")
-        elif kind == "a byte at a time":
-            drip = threading.Thread(target=_drip, args=(raw, ended))
-            drip.start()
+        elif kind == "half of a body":
+            for client in raw:
+                client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 300\r\n\r\nabc")
+        else:
+            begun, drops = {
+                "nothing": (b"", b""),
+                "a byte at a time": (b"", HANDSHAKE),
+                "empty lines": (b"", b"\r\n" * 100),
+                "empty lines behind a request": (
+                    b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc",
+                    b"\r\n" * 100,
+                ),
+                "a body a byte at a time": (CHUNKED, b"1\r\na\r\n" * 100),
+            }[kind]
+            for client in raw if begun else ():
+                client.send(begun)
+                if kind.startswith("empty"):
+                    client.take_until(b"abc")
+            started = time.monotonic()
+            threading.Thread(target=_drip, args=(raw, drops, ended)).start()
         for client in raw:
             assert client.take_all() == b""
         took = time.monotonic() - started
@@ -324,11 +352,24 @@ def test_a_request_may_take_any_time_to_be_answered(running: Running) -> None:
             assert client.take_until(b"abc").startswith(b"HTTP/1.1 200")
 
 
-def _drip(clients: list[Raw], ended: threading.Event) -> None:
-    for index in range(len(HANDSHAKE)):
+def test_a_body_that_keeps_coming_may_take_its_time(running: Running) -> None:
+    with Raw(running) as client:
+        client.send(CHUNKED)
+        begun = time.monotonic()
+        size = 0
+        while time.monotonic() - begun < 2.5 * HANDSHAKE_TIMEOUT:
+            client.send(b"1f4\r\n" + b"a" * 500 + b"\r\n")
+            size += 500
+            time.sleep(0.2)
+        client.send(b"0\r\n\r\n")
+        assert client.take_until(b"a" * size).startswith(b"HTTP/1.1 200 ")
+
+
+def _drip(clients: list[Raw], drops: bytes, ended: threading.Event) -> None:
+    for index in range(len(drops)):
         for client in clients:
             try:
-                client.send(HANDSHAKE[index : index + 1])
+                client.send(drops[index : index + 1])
             except OSError:
                 return
         if ended.wait(0.2):

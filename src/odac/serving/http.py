@@ -30,6 +30,8 @@ logger = logging.getLogger("odac.server")
 _RECEPTION: Final = "odac.reception"
 _PROMPT: Final = 0.5
 """Seconds within which a client that has connected sends its request, if it was connecting for one."""
+_BODY_RATE: Final = 500
+"""Bytes of its body that a client sends per second at least, as long as the server would take them."""
 _FAREWELL: Final = 1.0
 """Seconds for a refused client to read the answer; closing while it still sends could take the answer from it."""
 
@@ -80,9 +82,10 @@ class _Door:
     def _collect(self, data: bytes) -> None:
         known = len(self._received)
         data = self._received + data if known else data.lstrip(b"\r\n")  # RFC 9112 section 2.2
-        if not data:
-            return
         reception = self.reception
+        if not data:
+            reception.deadlines.add(self)  # type: ignore[arg-type] # empty lines are a request that does not come
+            return
         try:
             head = read_head(data, known, reception.limits)
         except HandshakeError as error:
@@ -201,6 +204,7 @@ class _HttpConnection(_Door, HttpToolsProtocol):
         self._at_door = False  # between two requests, or within the head of one
         self._in_head = False  # within one that came right behind another, which only the parser can tell apart
         self._idle_bytes = 0  # fed to the parser since it last had something for the app: a head, or trailers
+        self._body_bytes = 0  # since the deadline was set
 
     @property
     def is_idle(self) -> bool:
@@ -213,24 +217,20 @@ class _HttpConnection(_Door, HttpToolsProtocol):
             self._unset_keepalive_if_required()
             self._collect(data)
             return
-        head_before = self._in_head
         self._idle_bytes += len(data)
-        super().data_received(data)
-        if self.transport.is_closing():
-            return
-        if self._idle_bytes > 2 * self.reception.limits.max_header_bytes:
+        self._parse(data)
+        if self._idle_bytes > 2 * self.reception.limits.max_header_bytes and not self.transport.is_closing():
             # The parser keeps a header until its end, which may never come.
             self.send_400_response("Request head or trailers too large.")
-        elif self._in_head:
-            self.reception.deadlines.add(self)
-        elif head_before:
-            self.reception.deadlines.discard(self)
 
     def _serve(self, data: bytes) -> None:
         self._at_door = False
+        self._parse(data)
+
+    def _parse(self, data: bytes) -> None:
         super().data_received(data)
-        if self._in_head:
-            self.reception.deadlines.add(self)
+        if not self._at_door and not self.transport.is_closing():
+            self.reception.deadlines.add(self)  # of the head, or of the next part of the body
 
     def on_message_begin(self) -> None:
         """The parser has found a request."""
@@ -242,6 +242,8 @@ class _HttpConnection(_Door, HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         """The parser has read a request's head."""
         self._in_head = False
+        self._body_bytes = 0
+        self.reception.deadlines.discard(self)
         if len(self.headers) > self.reception.limits.max_headers:
             raise ValueError("too many headers")  # becomes a 400
         super().on_headers_complete()
@@ -251,11 +253,13 @@ class _HttpConnection(_Door, HttpToolsProtocol):
     def on_body(self, body: bytes) -> None:
         """The parser has read a part of a request's body."""
         self._idle_bytes = 0
+        self._body_bytes += len(body)
         super().on_body(body)
 
     def on_message_complete(self) -> None:
         """The parser has read a request."""
         super().on_message_complete()
+        self.reception.deadlines.discard(self)
         self._at_door = True
 
     def on_response_complete(self) -> None:
@@ -293,11 +297,27 @@ class _HttpConnection(_Door, HttpToolsProtocol):
         super().connection_lost(exc)
 
     def expire(self) -> None:
-        """The head of a further request did not come in time."""
-        if self.is_idle:
+        """The head of a further request did not come in time, or too little of a body."""
+        if not self._at_door and not self._in_head:
+            self._expect_body()
+        elif self.is_idle:
             self.transport.abort()
         else:
             self._end_after_answer()
+
+    def _expect_body(self) -> None:
+        seconds = self.reception.limits.handshake_timeout
+        waits_for_app = self.flow.read_paused or self.cycle.waiting_for_100_continue
+        if waits_for_app or self._body_bytes >= _BODY_RATE * seconds:
+            self._body_bytes = 0
+            self.reception.deadlines.add(self)
+        else:
+            logger.debug(
+                "a connection was closed: less than %d bytes of a request's body in %g s (Limits.handshake_timeout)",
+                _BODY_RATE * seconds,
+                seconds,
+            )
+            self.transport.abort()
 
     def stop_soon(self) -> None:
         """Answer what is asked while the server stops, but let no connection outlive its answer."""
