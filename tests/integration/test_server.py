@@ -20,6 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import connect, unix_connect
 
 from tests.integration.running import DEADLINE, Running, until
+from tests.integration.visitors import Visitors
 
 HANDSHAKE_TIMEOUT = 2.0
 
@@ -423,24 +424,24 @@ def authority() -> trustme.CA:
 def test_tls(tmp_path: Path, authority: trustme.CA) -> None:
     issued = authority.issue_cert("127.0.0.1")
     issued.private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    with Running(tmp_path, APP, "--ssl-certfile", "both.pem") as running:
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
+    with Running(tmp_path, APP, "--ssl-certfile", "both.pem") as running, Visitors(trust) as visitors:
         assert running.url.startswith("https://")
-        with running.connect("/whoami", ssl=context) as client:
-            assert json.loads(client.recv(DEADLINE))["scheme"] == "wss"
+        url = f"wss{running.url.removeprefix('https')}"
+        assert json.loads(visitors.open(f"{url}/whoami").recv(DEADLINE))["scheme"] == "wss"
         # One that never finishes its TLS handshake has no more time than one that never finishes its request.
-        with Raw(running) as client:
+        with Raw(running) as silent:
             begun = time.monotonic()
-            client.send(b"\x16\x03\x01")
-            client.take_all()
+            silent.send(b"\x16\x03\x01")
+            silent.take_all()
             assert time.monotonic() - begun < HANDSHAKE_TIMEOUT + DEADLINE
-        with running.connect("/echo", ssl=context) as client:
-            running.stop()
-            with pytest.raises(ConnectionClosed) as closed:
-                client.recv(DEADLINE)
-            assert closed.value.rcvd is not None
-            assert closed.value.rcvd.code == 1001
+        client = visitors.open(f"{url}/echo")
+        running.stop()
+        with pytest.raises(ConnectionClosed) as closed:
+            client.recv(DEADLINE)
+        assert closed.value.rcvd is not None
+        assert closed.value.rcvd.code == 1001
 
 
 def test_a_unix_socket(tmp_path: Path) -> None:

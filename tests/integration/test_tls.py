@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 import trustme
-from websockets.sync.client import ClientConnection, connect
 
 from odac import Context, Odac
 from tests.integration.conftest import LANES
 from tests.integration.harness import DEADLINE, OpenRoutes, Server, receive
+from tests.integration.visitors import Visitor, Visitors
 
 BIG = 300_000
 
@@ -45,24 +45,15 @@ def server(
 
 
 @pytest.fixture
-def client(server: Server, authority: trustme.CA) -> Iterator[ClientConnection]:
-    context = ssl.create_default_context()
-    authority.configure_trust(context)
-    with connect(
-        f"wss://{server.host}:{server.port}/echo",
-        ssl=context,
-        compression=None,
-        ping_interval=None,
-        max_size=None,
-        proxy=None,
-    ) as client:
-        yield client
+def client(server: Server, authority: trustme.CA) -> Iterator[Visitor]:
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
+    with Visitors(trust) as visitors:
+        yield visitors.open(f"wss://{server.host}:{server.port}/echo", compression=None, max_size=None)
     server.wait_until_empty()
 
 
-def test_what_the_server_sends_unasked_arrives_while_the_client_says_nothing(
-    server: Server, client: ClientConnection
-) -> None:
+def test_what_the_server_sends_unasked_arrives_while_the_client_says_nothing(server: Server, client: Visitor) -> None:
     client.send("ready")
     assert receive(client) == "ready"
     for number in range(20):
@@ -71,7 +62,7 @@ def test_what_the_server_sends_unasked_arrives_while_the_client_says_nothing(
 
 
 @pytest.mark.parametrize("size", [BIG, 1_000])
-def test_a_reader_that_pauses_gets_everything_in_order(server: Server, client: ClientConnection, size: int) -> None:
+def test_a_reader_that_pauses_gets_everything_in_order(server: Server, client: Visitor, size: int) -> None:
     count = 3 * BIG // size
     client.send("ready")
     assert receive(client) == "ready"
@@ -83,7 +74,7 @@ def test_a_reader_that_pauses_gets_everything_in_order(server: Server, client: C
             assert message.partition(" ")[0] == str(number), round_
 
 
-def test_large_echoes(client: ClientConnection) -> None:
+def test_large_echoes(client: Visitor) -> None:
     for number in range(20):
         message = bytes([number]) * 3 * BIG
         client.send(message)
