@@ -64,17 +64,44 @@ def started(kind: type[Kind], directory: Path) -> Iterator[Kind]:
     server.stop()
 
 
-@pytest.fixture(params=["local", "redis", "cluster", "nats"])
-def fragile(request: pytest.FixtureRequest, short_directory: Path) -> Iterator[Server]:
-    """Each broker in turn, for this test alone: it may be killed."""
-    with started(SERVERS[request.param], short_directory) as server:
-        yield server
+@pytest.fixture(scope="session")
+def next_cluster(short_directory: Path) -> Iterator[Callable[[], RedisCluster]]:
+    """Gives a cluster. One takes seconds to form, and so the next one does that while a test has this one."""
+    ahead: list[RedisCluster] = []
+
+    def begin() -> RedisCluster:
+        cluster = RedisCluster(Path(tempfile.mkdtemp(dir=short_directory)))
+        ahead.append(cluster)
+        cluster.begin()
+        return cluster
+
+    def take() -> RedisCluster:
+        cluster = ahead[0] if ahead else begin()
+        cluster.wait_until_formed()
+        ahead.remove(cluster)
+        begin()
+        return cluster
+
+    yield take
+    for cluster in ahead:
+        cluster.stop()
 
 
 @pytest.fixture
-def own_cluster(short_directory: Path) -> Iterator[RedisCluster]:
+def own_cluster(next_cluster: Callable[[], RedisCluster]) -> Iterator[RedisCluster]:
     """A cluster for this test alone."""
-    with started(RedisCluster, short_directory) as server:
+    cluster = next_cluster()
+    yield cluster
+    cluster.stop()
+
+
+@pytest.fixture(params=["local", "redis", "cluster", "nats"])
+def fragile(request: pytest.FixtureRequest, short_directory: Path) -> Iterator[Server]:
+    """Each broker in turn, for this test alone: it may be killed."""
+    if request.param == "cluster":
+        yield request.getfixturevalue("own_cluster")
+        return
+    with started(SERVERS[request.param], short_directory) as server:
         yield server
 
 

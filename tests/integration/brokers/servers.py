@@ -198,6 +198,14 @@ class RedisCluster(Server):
         return all("cluster_state:ok" in node.cluster("INFO") for node in self.nodes)
 
     def start(self) -> None:
+        self.begin()
+        self.wait_until_formed()
+
+    def wait_until_formed(self) -> None:
+        until(self.answers, "the cluster forms")
+
+    def begin(self) -> None:
+        """Start the nodes and make them known to each other; until they agree they need some seconds more."""
         for node in self.nodes:
             node.start()
         if self.nodes[0].owner(0) is None:
@@ -208,7 +216,6 @@ class RedisCluster(Server):
                 node.cluster("ADDSLOTSRANGE", str(first), str(end - 1))
             for node in self.nodes[1:]:
                 self.nodes[0].cluster("MEET", "127.0.0.1", str(node.port), str(node.bus_port))
-        until(self.answers, "the cluster forms")
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         for node in self.nodes:
