@@ -97,7 +97,11 @@ def test_compose() -> None:
     assert app["environment"]["ODAC_BROKER"] == "redis://broker"
     assert app["environment"]["ODAC_SECRET"].startswith("${ODAC_SECRET:?"), "from the environment, and not without"
     assert file["services"]["proxy"]["ulimits"]["nofile"] >= 2 * 100_000
-    assert "maxconn 100000" in file["configs"]["haproxy"]["content"]
+    proxy = file["configs"]["haproxy"]["content"]
+    assert "maxconn 100000" in proxy
+    tunnel = re.search(r"timeout tunnel (\d+)s", proxy)
+    assert tunnel is not None
+    assert int(tunnel[1]) > Limits().ping_interval
     assert "ports" not in app, "whoever reaches the app's port is believed"
     mounted = [config["source"] for config in file["services"]["proxy"]["configs"]]
     assert mounted == list(file["configs"])
