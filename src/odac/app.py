@@ -66,7 +66,8 @@ class Odac:
             turns the check off.
         limits: what one client may take.
         compression: whether permessage-deflate (RFC 7692) is negotiated with clients that offer it.
-        user_id: what identifies a user for ``ws_server.user(id)``; by default its ``id``, ``pk`` or ``["id"]``.
+        user_id: what identifies a user for ``ws_server.user(id)``; by default its ``id`` or ``pk``, or the ``"id"``, ``"pk"`` or
+            ``"sub"`` of a mapping.
         publish_keys: bearer keys for ``POST {prefix}/publish``; without any, there is no such endpoint. Default:
             ``$ODAC_PUBLISH_KEY``.
 

@@ -11,6 +11,7 @@ from typing import Final
 
 from odac.brokers.base import Broker
 from odac.brokers.channels import Channels
+from odac.brokers.closes import Closes
 from odac.brokers.counters import Counters
 from odac.brokers.envelope import (
     ORIGIN_BYTES,
@@ -40,7 +41,8 @@ __all__ = ["BrokerBus"]
 _log = logging.getLogger("odac.broker")
 
 INTERVAL: Final = 3.0
-"""Seconds between two probes; a subscription that died silently is found after two intervals at most."""
+"""Seconds between two probes. A connection that died silently is found after two intervals at most. The rooms are probed in
+turn, one per interval: that the server forgot a single one of n is found after n + 1 intervals at most."""
 PATIENCE: Final = 3.5
 """Intervals of silence after which another process counts as gone."""
 LEDGER_AGE: Final = 600.0
@@ -80,6 +82,8 @@ class BrokerBus:
         self._reporter = Reporter(broker.address)
         self._outgoing = Outgoing(broker, self._origin, self._reporter.too_large)
         self._ledger = Ledger()
+        self._closes = Closes()
+        self._proven_at = clock()
         self._aged = clock()
         self._presence = Presence(PATIENCE * interval)
         self._probe = Probe()
@@ -116,11 +120,14 @@ class BrokerBus:
     def close(self, audience: Audience, code: int, reason: str) -> None:
         """See :class:`odac.realtime.ports.Bus`.
 
-        The end of a session is told to every process: also where it has no connections, its cookie is good no longer.
+        The end of a session is told to every process: also where it has no connections, its cookie is good no longer. Who
+        cannot be told now, because this process or that one has lost the broker, is told when it is back.
         """
         ends_session = any(session_of(room) is not None for room in audience.rooms)
         channels = (self._channels.everyone,) if ends_session else channels_of(self._channels, audience)
-        self._outgoing.add(channels, Close(audience, code, reason))
+        order = Close(audience, code, reason, secrets.randbits(63))
+        self._closes.given(self._clock(), channels, order)
+        self._outgoing.add(channels, order)
 
     async def count(self, audience: Audience, timeout: float) -> Count:  # noqa: ASYNC109 - who asks says how long
         """See :class:`odac.realtime.ports.Bus`."""
@@ -238,7 +245,7 @@ class BrokerBus:
 
     def _send_probe(self, greeting: bool) -> None:
         now = self._clock()
-        beat = Beat(secrets.randbits(63), greeting)
+        beat = Beat(secrets.randbits(63), greeting, self._away() if greeting else 0.0)
         self._probe.sent(self._channels.control, self._outgoing.now(self._channels.control, beat), now)
         # A room in turn as well, so that one subscription that the server forgot is found in time. Not a fresh one: a probe
         # could overtake its subscription.
@@ -253,6 +260,7 @@ class BrokerBus:
         """See :class:`odac.brokers.base.Receiver`."""
         if payload.startswith(self._mark):
             if self._probe.returned(channel, payload) and self._probe.proven:
+                self._proven_at = self._clock()
                 self._arrived.set()
                 self._reporter.up(self._clock())
             return
@@ -273,6 +281,8 @@ class BrokerBus:
         """See :class:`odac.brokers.base.Receiver`."""
         self._probe.reset()
         self._send_probe(greeting=True)
+        for channels, order in self._closes.since(self._clock() - self._away()):
+            self._outgoing.add(channels, order)
 
     def on_down(self, reason: str) -> None:
         """See :class:`odac.brokers.base.Receiver`."""
@@ -282,6 +292,11 @@ class BrokerBus:
     def on_dropped(self, messages: int, reason: str) -> None:
         """See :class:`odac.brokers.base.Receiver`."""
         self._reporter.dropped(messages, reason)
+
+    def _away(self) -> float:
+        """Seconds for which this process may not have heard the others, nor they it."""
+        # The proof was on its way for up to an interval, and tells of the time before that.
+        return self._clock() - self._proven_at + self._interval
 
     def _handle(self, envelope: Envelope) -> None:
         for item in envelope.items:
@@ -294,13 +309,19 @@ class BrokerBus:
             except Exception:
                 _log.exception("a message from another process could not be handled; the next one is")
 
+    def _welcome(self, inbox: str, beat: Beat) -> None:
+        self._outgoing.now(inbox, Beat(beat.nonce))
+        for _, order in self._closes.since(self._clock() - beat.away):
+            self._outgoing.add((inbox,), order)
+
     def _control(self, origin: bytes, item: Item) -> None:
         if isinstance(item, Close):
-            self._hub.close_local(item.audience, item.code, item.reason)
+            if self._closes.got(item):
+                self._hub.close_local(item.audience, item.code, item.reason)
         elif isinstance(item, Beat):
             self._presence.heard(origin, self._clock())
             if item.greeting:
-                self._outgoing.now(self._channels.inbox(origin), Beat(item.nonce))
+                self._welcome(self._channels.inbox(origin), item)
         elif isinstance(item, Bye):
             self._presence.gone(origin)
         elif isinstance(item, Ask):

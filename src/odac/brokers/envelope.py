@@ -55,11 +55,19 @@ class Send(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag
 
 
 class Close(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=1, gc=False):
-    """Close the connections of an audience."""
+    """Close the connections of an audience.
+
+    Args:
+        audience: whom it is for.
+        code: the close code.
+        reason: for the client.
+        id: a random one where the order may come again after an outage, and 0 where it does not.
+    """
 
     audience: Audience
     code: int
     reason: str
+    id: Annotated[int, Meta(ge=0)] = 0
 
 
 class Beat(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=2, gc=False):
@@ -68,10 +76,12 @@ class Beat(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag
     Args:
         nonce: another one each time.
         greeting: the sender has just arrived and would like to hear who else is there.
+        away: seconds for which the sender may have heard nothing before it greets.
     """
 
     nonce: int
     greeting: bool = False
+    away: Annotated[float, Meta(ge=0)] = 0.0
 
 
 class Bye(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=3, gc=False):

@@ -16,6 +16,7 @@ from odac.realtime.outbox import SENT
 from odac.realtime.ports import Count
 from odac.wire import control
 from odac.wire.codec import encode, encode_binary
+from odac.wire.frames import check_close
 from odac.wire.message import Prepared
 
 if TYPE_CHECKING:
@@ -285,3 +286,12 @@ class Target:
             TypeError: ``data`` has no buffer.
         """
         return self._hub.send(Audience(self._rooms, self._within, self._excluded), encode_binary(data))
+
+    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        """Close their connections, on all processes; from any thread.
+
+        Raises:
+            ValueError: the code may not be sent, or the reason is over 123 UTF-8 bytes (RFC 6455, 7.4 and 5.5).
+        """
+        check_close(code, reason)
+        self._hub.close(Audience(self._rooms, self._within, self._excluded), code, reason)

@@ -11,7 +11,7 @@ from odac.realtime.connection import Connection
 from odac.realtime.hub import Hub, Target
 from odac.realtime.outbox import Sent
 from odac.realtime.ports import Count
-from odac.wire.codec import encode
+from odac.wire.codec import encode, encode_binary
 from odac.wire.frames import check_close
 
 __all__ = ["User", "WsServer"]
@@ -66,7 +66,7 @@ class WsServer:
         """All connections that authenticated as this user, on all processes.
 
         Args:
-            user_id: the user's id, or the user itself as ``Odac(user_id=…)`` finds the id of it.
+            user_id: what identifies the user, as ``Odac(user_id=…)`` finds it; its text counts: 7 and ``"7"`` are one.
         """
         return User(self._hub, str(user_id))
 
@@ -129,6 +129,14 @@ class User:
             TypeError: ``data`` cannot be encoded.
         """
         return self._hub.send(self._audience, encode(data))
+
+    def send_binary(self, data: Any) -> Sent:
+        """Send any bytes-like object to every connection of the user, as a binary message.
+
+        Raises:
+            TypeError: ``data`` has no buffer.
+        """
+        return self._hub.send(self._audience, encode_binary(data))
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Close every connection of the user.

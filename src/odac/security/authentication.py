@@ -43,7 +43,7 @@ class AuthService:
 
     Args:
         sessions: makes and reads the session cookie.
-        user_id: what identifies a user; by default its ``id``, ``pk`` or ``["id"]``.
+        user_id: what identifies a user; by default its ``id`` or ``pk``, or the ``"id"``, ``"pk"`` or ``"sub"`` of a mapping.
         on_logout: called with the id of a session that has ended, to close its connections everywhere. It may be called
             from any thread.
     """
@@ -157,7 +157,8 @@ class AuthService:
         if self._user_id is not None:
             return self._user_id(user)
         if isinstance(user, Mapping):
-            return user.get("id", user.get("pk"))
+            # A user as a login provider describes it (OpenID Connect Core 1.0, section 2) has its id in "sub".
+            return next((user[name] for name in ("id", "pk", "sub") if user.get(name) is not None), None)
         found = getattr(user, "id", None)
         return getattr(user, "pk", None) if found is None else found
 

@@ -40,11 +40,22 @@ def room(odac):
 def publish(odac):
     odac.ws.on("message", lambda message: odac.ws.to("room").send(message))
 
+@app.authenticate
+def authenticate(request):
+    return request.query.get("user")
+
+@app.route.auth.ws("/user", token=False)
+def user(odac):
+    odac.ws.send("hello")
+
 @app.route.ws("/ask", token=False)
 async def ask(odac):
     async for question in odac.ws:
         if question == "counters":
             odac.ws.send(app._bus.counters.as_dict())
+        elif question == "close":
+            app.route.ws_server.user("u").close(4001, "enough")
+            odac.ws.send(True)
         else:
             odac.ws.send(list(await app.route.ws_server.count("room")))
 """
@@ -154,6 +165,13 @@ class Field:
         self._stack.push_async_callback(connection.close)
         self._begin(name, self._receive(name, connection))
         return int(pid)
+
+    async def connect(self, node: Node, path: str) -> ClientConnection:
+        """A client that is greeted."""
+        connection = await connect(node.address(path), ping_interval=None, open_timeout=DEADLINE)
+        self._stack.push_async_callback(connection.close)
+        await connection.recv()
+        return connection
 
     async def publisher(self, name: str, node: Node) -> None:
         connection = await connect(node.address("/publish"), ping_interval=None, open_timeout=DEADLINE)

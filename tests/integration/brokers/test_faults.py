@@ -13,6 +13,7 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from websockets.asyncio.client import ClientConnection
 
 from odac.brokers import local_proxy
 from tests.integration.brokers.nodes import Field, Node, field
@@ -50,7 +51,7 @@ def warnings(node: Node, what: str) -> int:
     return sum(what in line for line in node.running.text.splitlines())
 
 
-@pytest.mark.parametrize("fragile", ["redis", "nats"], indirect=True)
+@pytest.mark.parametrize("fragile", ["redis", "cluster", "nats"], indirect=True)
 def test_a_broker_that_is_restarted(fragile: Server, short_directory: Path) -> None:
     async def work(made: Field) -> None:
         nodes = await two_nodes(made, fragile.url)
@@ -147,6 +148,45 @@ def test_a_subscription_that_died_silently(fragile: Server, short_directory: Pat
     go(work, short_directory)
 
 
+async def closed(client: ClientConnection) -> None:
+    """Wait until a client is closed with 4001, as it was ordered."""
+    async with asyncio.timeout(10):
+        await client.wait_closed()
+    assert (client.close_code, client.close_reason) == (4001, "enough")
+
+
+@pytest.mark.parametrize("which", ["the one that orders", "the other one", "both"])
+@pytest.mark.parametrize("fragile", ["redis", "nats"], indirect=True)
+def test_connections_that_are_closed_while_a_node_has_no_broker(
+    fragile: Server, short_directory: Path, which: str
+) -> None:
+    """Here at once, there when the broker is back, and who comes after the order stays."""
+
+    async def work(made: Field) -> None:
+        async with wire_to(fragile, short_directory) as (wire, url):
+            urls = {"the one that orders": (url, fragile.url), "the other one": (fragile.url, url), "both": (url, url)}
+            nodes = await two_nodes(made, *urls[which])
+            here, there = [await made.connect(node, "/user?user=u") for node in nodes]
+            wire.refuses = True
+            wire.cut()
+            away = [node for node, its in zip(nodes, urls[which], strict=True) if its == url]
+            for node in away:
+                await node.until_health(503)
+            await nodes[0].ask("close")
+            await closed(here)
+            after = await made.connect(nodes[0], "/user?user=u")
+            assert there.close_code is None
+            wire.refuses = False
+            await closed(there)
+            for node in nodes:
+                await node.until_health(200)
+            await made.settled("A", "B")
+            assert after.close_code is None
+            made.checker.in_order_and_once()
+
+    go(work, short_directory)
+
+
 def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
@@ -239,7 +279,7 @@ def test_a_process_that_is_frozen_for_so_long_that_the_local_broker_gives_it_up(
         proxy.stop()
 
 
-@pytest.mark.parametrize("fragile", ["redis", "nats"], indirect=True)
+@pytest.mark.parametrize("fragile", ["redis", "cluster", "nats"], indirect=True)
 def test_a_node_that_is_frozen_for_five_seconds(fragile: Server, short_directory: Path) -> None:
     async def work(made: Field) -> None:
         nodes = await two_nodes(made, fragile.url)
@@ -325,7 +365,7 @@ AN_HOUR_AHEAD = "import time; real = time.time; time.time = lambda: real() + 360
     [(SAME_NAME, SAME_NAME), (AN_HOUR_AHEAD, "")],
     ids=["the same process id and host name", "clocks an hour apart"],
 )
-@pytest.mark.parametrize("fragile", ["redis"], indirect=True)
+@pytest.mark.parametrize("fragile", ["local", "redis", "cluster", "nats"], indirect=True)
 def test_nodes_that_cannot_be_told_apart_or_disagree_on_the_time(
     fragile: Server, short_directory: Path, preludes: tuple[str, str]
 ) -> None:

@@ -12,7 +12,7 @@ import pytest
 from odac.brokers.bus import BrokerBus
 from odac.brokers.channels import Channels
 from odac.brokers.envelope import Answer, Ask, Beat, Bye, Close, Envelope, Item, Send, decode, encode
-from odac.realtime.audience import EVERYONE, Audience, session_room
+from odac.realtime.audience import EVERYONE, Audience, session_room, user_room
 from odac.realtime.ports import Bus, Count
 from odac.wire.message import Prepared
 from tests.unit.brokers.fakes import Clock, FakeBroker, FakeHub, run, ticks
@@ -122,7 +122,10 @@ def test_what_is_published_goes_out_at_the_end_of_the_tick_and_its_echo_is_ignor
         setup.bus.close(Audience(("a",)), 4001, "out")
         assert setup.sent() == []
         await ticks()
-        assert setup.sent() == [(ROOM, message("hello")), (ROOM, Close(Audience(("a",)), 4001, "out"))]
+        [sent, (channel, order)] = setup.sent()
+        assert sent == (ROOM, message("hello"))
+        assert isinstance(order, Close)
+        assert (channel, order) == (ROOM, Close(Audience(("a",)), 4001, "out", order.id))
         setup.broker.echo()
         assert (setup.hub.delivered, setup.hub.closed) == ([], [])
         assert setup.bus.counters.as_dict() == {**dict.fromkeys(setup.bus.counters.as_dict(), 0), "published": 1}
@@ -136,7 +139,93 @@ def test_the_end_of_a_session_is_told_to_processes_without_its_connections_too()
         audience = Audience((session_room("s"),))
         setup.bus.close(audience, 4001, "Logged out")
         await ticks()
-        assert setup.sent() == [(CHANNELS.everyone, Close(audience, 4001, "Logged out"))]
+        [(channel, order)] = setup.sent()
+        assert isinstance(order, Close)
+        assert (channel, order) == (CHANNELS.everyone, Close(audience, 4001, "Logged out", order.id))
+
+    run(main())
+
+
+def orders(setup: Setup) -> list[tuple[str, str]]:
+    """What was ordered by a test so far, and where: reasons tell the orders apart."""
+    found = [(channel, item.reason) for channel, item in setup.sent() if isinstance(item, Close)]
+    setup.broker.published.clear()
+    return found
+
+
+def test_what_is_closed_while_the_broker_is_away_is_closed_when_it_is_back() -> None:
+    async def main() -> None:
+        setup = await Setup().start()
+        session, user = Audience((session_room("s"),)), Audience((user_room("7"),))
+        setup.clock.now += 60
+        setup.bus.tick(setup.clock.now, INTERVAL)
+        setup.broker.echo()
+        setup.bus.close(user, 4001, "silently lost")  # after the last proof: nobody knows whether it arrived
+        await ticks()
+        setup.clock.now += 2 * INTERVAL
+        setup.broker.break_()
+        setup.bus.close(session, 4001, "away")
+        await ticks()
+        setup.broker.published.clear()  # a broker that is away takes nothing
+        setup.clock.now += 60
+        setup.broker.connect()
+        await ticks()
+        assert orders(setup) == [(CHANNELS.room(user_room("7")), "silently lost"), (CHANNELS.everyone, "away")]
+
+    run(main())
+
+
+def test_what_arrived_long_before_an_outage_is_not_closed_again() -> None:
+    async def main() -> None:
+        setup = await Setup().start()
+        setup.bus.close(Audience((user_room("7"),)), 4001, "before")
+        await ticks()
+        for _ in range(3):
+            setup.tick()
+            setup.broker.echo()
+        setup.broker.break_()
+        setup.broker.connect()
+        await ticks()
+        assert orders(setup) == []
+
+    run(main())
+
+
+def test_who_comes_back_is_told_what_was_closed_while_it_was_away_and_who_is_new_is_not() -> None:
+    async def main() -> None:
+        setup = await Setup().start()
+        setup.bus.close(Audience((session_room("s"),)), 4001, "meanwhile")
+        await ticks()
+        assert orders(setup) == [(CHANNELS.everyone, "meanwhile")]
+        setup.clock.now += 20
+        setup.arrive(CHANNELS.control, Beat(5, greeting=True, away=25.0))
+        setup.arrive(CHANNELS.control, Beat(6, greeting=True, away=3.0), origin=THIRD)
+        await ticks()
+        assert orders(setup) == [(CHANNELS.inbox(OTHER), "meanwhile")]
+
+    run(main())
+
+
+def test_who_greets_says_for_how_long_it_may_have_heard_nothing() -> None:
+    async def main() -> None:
+        setup = await Setup().start()
+        setup.broker.break_()
+        setup.clock.now += 100
+        setup.broker.published.clear()
+        setup.broker.connect()
+        greetings = [item for _, item in setup.sent() if isinstance(item, Beat)]
+        assert [(beat.greeting, beat.away) for beat in greetings] == [(True, 100 + INTERVAL)]
+
+    run(main())
+
+
+def test_an_order_that_comes_again_closes_nobody_who_came_after_it() -> None:
+    async def main() -> None:
+        setup = await Setup().start()
+        order = Close(Audience((user_room("7"),)), 4001, "once", 5)
+        setup.arrive(CHANNELS.everyone, order)
+        setup.arrive(CHANNELS.inbox(OTHER), order, order)
+        assert setup.hub.closed == [(order.audience, 4001, "once")]
 
     run(main())
 

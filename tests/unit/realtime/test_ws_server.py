@@ -205,3 +205,42 @@ def test_healthy_is_false_while_it_drains_and_while_the_bus_is_lost() -> None:
     room.hub.draining = True
     states.append(server.healthy)
     assert states == [True, False, False]
+
+
+def test_closing_a_room_closes_its_members_and_nobody_else() -> None:
+    room = Room()
+    server = WsServer(room.hub)
+    member, host, guest, _ = people = [room.connect() for _ in range(4)]
+    for each in (member, host, guest):
+        each.join("r")
+    guest.join("vip")
+
+    def open_ones() -> list[bool]:
+        return [each.is_open for each in people]
+
+    with room.kernel.in_place():
+        server.to("r").excluding(host).within("vip").close(4002, "guests only")
+        room.loop.run()
+        assert open_ones() == [True, True, False, True]
+        server.to("r").excluding(host).close(4003, "The room is closed")
+        room.loop.run()
+        assert open_ones() == [False, True, False, True]
+    assert [close_code(lane_of(each).frames[-1]) for each in (guest, member)] == [4002, 4003]
+    for code, reason in ((1006, ""), (1000, "x" * 124)):
+        with pytest.raises(ValueError, match=r"1006|123"):
+            server.to("r").close(code, reason)
+    assert open_ones() == [False, True, False, True]
+
+
+def test_a_user_gets_binary_messages_too() -> None:
+    room = Room()
+    server = WsServer(room.hub)
+    one, two = room.connect(), room.connect()
+    room.hub.enter(one, user_room("7"))
+    with room.kernel.in_place():
+        server.user(7).send_binary(bytearray(b"\x00\x01"))
+        room.loop.run()
+    assert [(opcode, payload) for opcode, payload in lane_of(one).frames] == [(2, b"\x00\x01")]
+    assert lane_of(two).frames == []
+    with pytest.raises(TypeError):
+        server.user(7).send_binary("text")

@@ -384,6 +384,8 @@ def test_a_second_function_or_none_at_all_is_refused() -> None:
         ("ada", "ada"),
         ({"id": 7, "pk": 8}, 7),
         ({"pk": 8}, 8),
+        ({"id": None, "pk": 8}, 8),
+        ({"sub": "248289761001", "name": "Ada"}, "248289761001"),
         ({"name": "ada"}, None),
         (User(9), 9),
         (SimpleNamespace(pk=5), 5),
