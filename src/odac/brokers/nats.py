@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import ssl
 from collections.abc import Callable
+from importlib.util import find_spec
+from pathlib import Path
 from typing import Final
-from urllib.parse import unquote
+from urllib.parse import parse_qsl, unquote
 
 from nats.aio.client import Client
 from nats.aio.msg import Msg
@@ -22,6 +25,7 @@ __all__ = ["NatsBroker"]
 
 CLOSE_TIMEOUT: Final = 1.0
 PENDING_BYTES: Final = 1024 * 1024
+OPTIONS: Final = ("tls_ca", "tls_cert", "tls_key", "credentials", "nkey")
 
 
 class _Sink(asyncio.Future[Msg]):
@@ -41,7 +45,11 @@ class _Sink(asyncio.Future[Msg]):
 
 
 class NatsBroker(MarkedBroker):
-    """``nats://host:port,host:port``, and ``tls://`` for TLS.
+    """``nats://host:port,host:port``, and ``tls://`` for TLS. The URL's options are names of files, in PEM where they are of TLS:
+
+    - ``tls_ca``: the certificates of who signed the server's, where the system does not know it;
+    - ``tls_cert`` and ``tls_key``: this client's certificate, and its key if that is in another file;
+    - ``credentials``: what ``nsc`` has made of a user (JWT and seed), ``nkey``: the seed of an NKey alone.
 
     nats-py's own reconnecting is turned off: it would send what it kept meanwhile after newer messages of others, and
     its read loop ends silently after an error it does not know.
@@ -50,14 +58,15 @@ class NatsBroker(MarkedBroker):
         url: of one server, or of several of a cluster.
 
     Raises:
-        ConfigurationError: the URL has options, which NATS has none of.
+        ConfigurationError: an option is unknown, or its file is none.
     """
 
     def __init__(self, url: BrokerURL) -> None:
         super().__init__(url)
         scheme, _, rest = url.url.partition("://")
-        if "?" in rest or url.path.strip("/"):
-            raise ConfigurationError(f"{scheme}:// URLs have no path and, but for namespace, no options")
+        rest, _, query = rest.partition("?")
+        if url.path.strip("/"):
+            raise ConfigurationError(f"{scheme}:// URLs have no path")
         credentials, _, hosts = rest.rstrip("/").rpartition("@")
         # nats-py takes a URL's user and password as they are written, so they are taken out and decoded here.
         user, colon, password = credentials.partition(":")
@@ -69,6 +78,10 @@ class NatsBroker(MarkedBroker):
                 f"{scheme}:// URLs have one user and password for all servers: {scheme}://user:password@host,host"
             )
         self._servers = [f"{scheme}://{host}" for host in hosts.split(",")]
+        options = _options(scheme, query)
+        self._tls = _tls(options) if scheme == "tls" else None
+        self._credentials = options.get("credentials")
+        self._nkey = options.get("nkey")
         self._subscriptions: dict[str, Subscription] = {}
         self._last_error: Exception | None = None
 
@@ -99,6 +112,9 @@ class NatsBroker(MarkedBroker):
                         user=self._user,
                         password=self._password,
                         token=self._token,
+                        tls=self._tls,
+                        user_credentials=self._credentials,
+                        nkeys_seed=self._nkey,
                     )
             except (Error, OSError, TimeoutError) as error:
                 raise BrokerError(str(self._last_error or error) or "no answer") from None
@@ -136,6 +152,35 @@ class NatsBroker(MarkedBroker):
         self._last_error = error
         if "permissions violation" in str(error).lower():
             self._dropped(1, str(error))
+
+
+def _options(scheme: str, query: str) -> dict[str, str]:
+    options = dict(parse_qsl(query, keep_blank_values=True))
+    for name, value in options.items():
+        if name not in OPTIONS:
+            raise ConfigurationError(
+                f"{scheme}:// URLs have no option {name}; there are namespace, {', '.join(OPTIONS)}"
+            )
+        if name.startswith("tls_") and scheme != "tls":
+            raise ConfigurationError(f"{name}= is an option of tls:// URLs: write tls:// instead of {scheme}://")
+        if not Path(value).is_file():
+            raise ConfigurationError(f"{name}= of the {scheme}:// URL names {value!r}, which is no file")
+    if "tls_key" in options and "tls_cert" not in options:
+        raise ConfigurationError("tls_key= is the key of tls_cert=, which is missing")
+    if ("credentials" in options or "nkey" in options) and find_spec("nkeys") is None:
+        raise ConfigurationError("credentials= and nkey= need a library: pip install 'nats-py[nkeys]'")
+    return options
+
+
+def _tls(options: dict[str, str]) -> ssl.SSLContext:
+    try:
+        context = ssl.create_default_context(cafile=options.get("tls_ca"))
+        if "tls_cert" in options:
+            # Without a password of its own OpenSSL would ask for one on the terminal.
+            context.load_cert_chain(options["tls_cert"], options.get("tls_key"), password="")
+    except (OSError, ValueError) as error:
+        raise ConfigurationError(f"tls:// cannot use {', '.join(options)}: {error}") from None
+    return context
 
 
 async def _close(client: Client) -> None:

@@ -38,6 +38,29 @@ class TLSRedis(Redis):
         return "Ready to accept connections" in (self.directory / "log").read_text()
 
 
+class TLSNats(Nats):
+    """Lets in who has a certificate of the same authority."""
+
+    scheme = "tls"
+
+    def __init__(self, directory: Path) -> None:
+        super().__init__(directory)
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(str(directory / "ca.pem"))
+        for name, certificate in (("server", authority.issue_cert("127.0.0.1")), ("client", authority.issue_cert("c"))):
+            certificate.cert_chain_pems[0].write_to_path(str(directory / f"{name}.pem"))
+            certificate.private_key_pem.write_to_path(str(directory / f"{name}.key"))
+
+    def command(self) -> list[str]:
+        files = {"cert": "server.pem", "key": "server.key", "cacert": "ca.pem"}
+        options = [word for name, file in files.items() for word in (f"--tls{name}", str(self.directory / file))]
+        return [*super().command(), "--tlsverify", *options]
+
+    def with_files(self, **files: str) -> str:
+        options = [f"{option}={self.directory / file}" for option, file in files.items()]
+        return f"{self.url}?{'&'.join(options)}"
+
+
 class PasswordNats(Nats):
     def command(self) -> list[str]:
         return [*super().command(), "--user", "us er", "--pass", "ge/h@im"]
@@ -120,4 +143,25 @@ def test_tls(short_directory: Path, run: Run) -> None:
 
     with started(TLSRedis, short_directory) as server:
         until(server.answers, "it speaks TLS")
+        run(main(server))
+
+
+def test_nats_over_tls(short_directory: Path, run: Run) -> None:
+    async def main(server: TLSNats) -> None:
+        url = server.with_files(tls_ca="ca.pem", tls_cert="client.pem", tls_key="client.key")
+        async with buses(url, url) as (one, other):
+            one.bus.room_opened("a")
+            await one.hears(other, "a")
+        refused = {server.url: "CERTIFICATE_VERIFY_FAILED", server.with_files(tls_ca="ca.pem"): ""}
+        for wrong, says in refused.items():
+            stranger = BrokerPeer(wrong)
+            reasons: list[str] = []
+            stranger.on_down = reasons.append  # type: ignore[assignment, method-assign]
+            await stranger.broker.start(stranger)
+            await stranger.until(lambda reasons=reasons: bool(reasons))  # type: ignore[misc]
+            assert not stranger.broker.connected
+            await stranger.broker.stop()
+            assert says in reasons[0]
+
+    with started(TLSNats, short_directory) as server:
         run(main(server))

@@ -51,7 +51,12 @@ def test_a_missing_library_names_what_to_install(
         ("redis://u:geheim@h?colour=red", "colour"),
         ("redis://h?protocol=3", "protocol"),
         ("redis+cluster://u:geheim@h/3", "database"),
-        ("nats://u:geheim@h?x=1", "options"),
+        ("nats://u:geheim@h?x=1", "no option x; there are namespace, tls_ca"),
+        ("nats://u:geheim@h/3", "no path"),
+        ("tls://u:geheim@h?tls_ca=/nowhere/ca.pem", "tls_ca= .* '/nowhere/ca.pem', which is no file"),
+        (f"nats://u:geheim@h?tls_ca={__file__}", "write tls://"),
+        (f"tls://u:geheim@h?tls_key={__file__}", "tls_cert="),
+        (f"tls://u:geheim@h?tls_ca={__file__}", "cannot use tls_ca"),
         ("nats://u:geheim@h,v:geheim@i", "one user and password"),
         ("redis://h?namespace=a.b", "namespace"),
     ],
@@ -60,6 +65,13 @@ def test_an_option_that_cannot_be_is_found_at_once(url: str, what: str) -> None:
     with pytest.raises(ConfigurationError, match=what) as caught:
         make_bus(url, FakeHub())
     assert "geheim" not in str(caught.value)
+
+
+@pytest.mark.parametrize("option", ["credentials", "nkey"])
+def test_signing_needs_a_library_and_says_which(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("odac.brokers.nats.find_spec", lambda name: None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'nats-py\[nkeys\]'"):
+        make_bus(f"nats://h?{option}={__file__}", FakeHub())
 
 
 @pytest.mark.parametrize("scheme", ["redis+sentinel", "rediss+sentinel", "redis-sentinel", "sentinel"])
