@@ -41,8 +41,9 @@ __all__ = ["BrokerBus"]
 _log = logging.getLogger("odac.broker")
 
 INTERVAL: Final = 3.0
-"""Seconds between two probes. A connection that died silently is found after two intervals at most. The rooms are probed in
-turn, one per interval: that the server forgot a single one of n is found after n + 1 intervals at most."""
+"""Seconds between two probes, each on one of the two channels of all processes and on one room, in turn. A connection that
+died silently is found after two intervals at most; where only one of the two channels did, after three; where the server
+forgot a single one of n rooms, after n + 1."""
 PATIENCE: Final = 3.5
 """Intervals of silence after which another process counts as gone."""
 LEDGER_AGE: Final = 600.0
@@ -84,6 +85,7 @@ class BrokerBus:
         self._ledger = Ledger()
         self._closes = Closes()
         self._proven_at = clock()
+        self._control_is_next = True
         self._aged = clock()
         self._presence = Presence(PATIENCE * interval)
         self._probe = Probe()
@@ -246,7 +248,10 @@ class BrokerBus:
     def _send_probe(self, greeting: bool) -> None:
         now = self._clock()
         beat = Beat(secrets.randbits(63), greeting, self._away() if greeting else 0.0)
-        self._probe.sent(self._channels.control, self._outgoing.now(self._channels.control, beat), now)
+        # All processes hear it on either channel. In turn, because on a cluster one of them alone may be silent.
+        common = self._channels.control if greeting or self._control_is_next else self._channels.everyone
+        self._control_is_next = common == self._channels.everyone
+        self._probe.sent(common, self._outgoing.now(common, beat), now)
         # A room in turn as well, so that one subscription that the server forgot is found in time. Not a fresh one: a probe
         # could overtake its subscription.
         channel = next((channel for channel in self._listening if channel not in self._fresh), None)

@@ -419,6 +419,39 @@ def test_a_subscription_that_died_silently_is_found_by_the_probe(caplog: pytest.
     run(main())
 
 
+@pytest.mark.parametrize("dead", [CHANNELS.control, CHANNELS.everyone])
+def test_one_channel_of_all_processes_that_died_silently_is_found(dead: str) -> None:
+    async def main() -> None:
+        setup = await Setup().start()
+        for _ in range(4):
+            setup.tick()
+            setup.broker.echo()
+        assert setup.healthy()
+        setup.broker.channels.discard(dead)
+        intervals = 0
+        while setup.healthy():
+            setup.tick()
+            intervals += 1
+            if setup.healthy():
+                setup.broker.echo()
+        assert intervals <= 3
+        assert setup.broker.calls[-1] == "reconnect"
+
+    run(main())
+
+
+def test_a_process_without_members_sends_one_probe_an_interval() -> None:
+    async def main() -> None:
+        setup = await Setup().start()
+        for _ in range(4):
+            setup.tick()
+            assert [type(item) for _, item in setup.sent()] == [Beat]
+            assert len(setup.broker.published[0][1]) < 60
+            setup.broker.echo()
+
+    run(main())
+
+
 def test_each_room_is_probed_in_turn() -> None:
     async def main() -> None:
         setup = await Setup().start()
@@ -427,7 +460,8 @@ def test_each_room_is_probed_in_turn() -> None:
         probed = []
         for _ in range(5):
             setup.tick()
-            probed += [channel for channel, _ in setup.sent() if channel != CHANNELS.control]
+            common = {CHANNELS.control, CHANNELS.everyone}
+            probed += [channel for channel, _ in setup.sent() if channel not in common]
             setup.broker.echo()
         # Not in their first interval: a probe could overtake the subscription.
         assert probed == [CHANNELS.room(room) for room in ("a", "b", "a", "b")]
