@@ -1,0 +1,72 @@
+"""A fresh token for every attempt, and the one that the server sent where there is none."""
+
+from __future__ import annotations
+
+import ssl
+from collections.abc import Iterable
+
+import pytest
+
+from odac.client.address import Address
+from odac.client.cookies import CookieJar
+from odac.client.errors import HandshakeRefused
+from odac.client.fetch import Answer
+from odac.client.tokens import Tokens
+from tests.unit.client.client_fakes import run
+
+OK = (("set-cookie", "odac=session; Path=/"),)
+
+
+class Endpoint:
+    """Answers in the order that the test says."""
+
+    def __init__(self, *answers: Answer | OSError) -> None:
+        self.answers = list(answers)
+        self.asked: list[tuple[str, list[tuple[str, str]]]] = []
+
+    async def __call__(
+        self, address: Address, target: str, headers: Iterable[tuple[str, str]], context: ssl.SSLContext | None
+    ) -> Answer:
+        self.asked.append((target, list(headers)))
+        answer = self.answers.pop(0)
+        if isinstance(answer, OSError):
+            raise answer
+        return answer
+
+
+def tokens(endpoint: Endpoint, prefix: str = "/odac") -> Tokens:
+    return Tokens(Address.parse("ws://127.0.0.1:1/chat"), prefix, [("X-Trace", "7")], CookieJar(), None, endpoint)
+
+
+def test_each_is_asked_for_with_the_cookies_that_came_before() -> None:
+    endpoint = Endpoint(Answer(200, OK, b'{"token": "one"}'), Answer(200, (), b'{"token": "two"}'))
+    made = tokens(endpoint, "/rt/odac/")
+    assert [run(made.fresh()), run(made.fresh())] == ["one", "two"]
+    assert endpoint.asked == [
+        ("/rt/odac/token", [("X-Trace", "7")]),
+        ("/rt/odac/token", [("X-Trace", "7"), ("Cookie", "odac=session")]),
+    ]
+
+
+def test_the_servers_own_steps_in_once() -> None:
+    down = ConnectionRefusedError("down")
+    made = tokens(Endpoint(Answer(503, (), b"busy"), down))
+    made.spare = "sent"
+    assert run(made.fresh()) == "sent"
+    with pytest.raises(ConnectionRefusedError):
+        run(made.fresh())
+
+
+@pytest.mark.parametrize(
+    "body", [b"", b"[]", b'{"token": 7}', b'{"token": ""}', b'{"token": "a b"}', b'{"token": "a\\r\\nX: y"}']
+)
+def test_what_is_no_token_goes_into_no_header(body: bytes) -> None:
+    with pytest.raises(HandshakeRefused, match="without a token; see prefix="):
+        run(tokens(Endpoint(Answer(200, (), body))).fresh())
+
+
+def test_a_refusal_says_what_to_look_at() -> None:
+    with pytest.raises(
+        HandshakeRefused, match="no token from /odac/token: Nothing is here; see prefix=, or token=False"
+    ):
+        run(tokens(Endpoint(Answer(404, (), b"Nothing is here."))).fresh())

@@ -1,0 +1,88 @@
+"""The unit tests mirror the source, so that who changes a module finds its tests; what is tested elsewhere says where."""
+
+from __future__ import annotations
+
+from tests.unit.test_docs import ROOT
+
+SOURCE = ROOT / "src" / "odac"
+UNIT = ROOT / "tests" / "unit"
+
+ELSEWHERE = {
+    # Declarations alone: there is nothing to run.
+    "tests/unit/test_types.py": ["routing/options.py"],
+    "tests/unit/lanes/test_lanes_model.py": ["lanes/base.py"],
+    "tests/unit/brokers/test_bus.py": [
+        "brokers/base.py",
+        "brokers/counters.py",
+        "brokers/marked.py",
+        "brokers/reporter.py",
+        "brokers/solo.py",
+        "realtime/ports.py",
+    ],
+    # One half of a pair that makes sense together.
+    "tests/unit/realtime/test_inbox.py": ["realtime/events.py"],
+    "tests/unit/realtime/test_outbox.py": ["realtime/backlog.py"],
+    "tests/unit/realtime/test_connection.py": ["realtime/lifetime.py", "realtime/ping.py"],
+    "tests/unit/routing/test_gate.py": ["routing/visitor.py"],
+    "tests/unit/client/test_supervisor.py": ["client/clock.py", "client/link.py"],
+    "tests/unit/client/test_reconnect.py": ["client/errors.py"],
+    "tests/unit/test_app.py": ["lifespan.py"],
+    # What a program sees from outside: the command's own tests run it.
+    "tests/unit/test_cli.py": [
+        "serving/describe.py",
+        "serving/loading.py",
+        "serving/publishing.py",
+        "serving/run.py",
+        "serving/tls.py",
+    ],
+    # What speaks to a socket or a process is tested over real ones.
+    "tests/integration/test_client.py": ["client/interactive.py", "client/socket.py"],
+    "tests/integration/test_server.py": [
+        "server.py",
+        "serving/http.py",
+        "serving/lifespan.py",
+        "serving/log.py",
+        "serving/process.py",
+    ],
+    "tests/integration/test_workers.py": ["serving/supervisor.py", "serving/terminal.py", "serving/worker.py"],
+    "tests/integration/brokers/test_contract.py": ["brokers/nats.py", "brokers/redis.py", "brokers/redis_cluster.py"],
+    "tests/integration/brokers/test_publisher.py": [
+        "brokers/async_publisher.py",
+        "brokers/publication.py",
+        "brokers/publisher.py",
+    ],
+    # The test client tests itself by testing apps.
+    "tests/integration/test_testing.py": [
+        "testing/client.py",
+        "testing/exchange.py",
+        "testing/life.py",
+        "testing/session.py",
+        "testing/sync.py",
+    ],
+}
+
+
+def modules() -> set[str]:
+    return {
+        str(path.relative_to(SOURCE))
+        for path in SOURCE.rglob("*.py")
+        if path.name not in {"__init__.py", "__main__.py"} and "static" not in path.parts
+    }
+
+
+def is_mirrored(module: str) -> bool:
+    folder, _, name = module.rpartition("/")
+    return (UNIT / folder / f"test_{name}").exists()
+
+
+def test_every_module_has_its_tests() -> None:
+    elsewhere = {module for listed in ELSEWHERE.values() for module in listed}
+    missing = sorted(module for module in modules() - elsewhere if not is_mirrored(module))
+    assert missing == [], "add tests/unit/…/test_<module>.py, or say in ELSEWHERE where it is tested"
+
+
+def test_the_exceptions_are_still_ones() -> None:
+    assert [file for file in ELSEWHERE if not (ROOT / file).exists()] == []
+    listed = [module for modules in ELSEWHERE.values() for module in modules]
+    assert [module for module in listed if module not in modules()] == []
+    assert [module for module in listed if is_mirrored(module)] == []
