@@ -43,7 +43,7 @@ class Context:
             the timer, whose ``cancel()`` stops it.
 
         Raises:
-            ValueError: ``seconds`` is negative.
+            ValueError: ``seconds`` is negative, infinite or NaN.
         """
         return self.ws.owned.set_timer(seconds, function)
 
@@ -58,7 +58,7 @@ class Context:
             the timer, whose ``cancel()`` stops it.
 
         Raises:
-            ValueError: ``seconds`` is not above 0.
+            ValueError: ``seconds`` is not above 0, infinite or NaN.
         """
         return self.ws.owned.set_timer(seconds, function, interval=seconds)
 

@@ -223,3 +223,21 @@ def test_a_handler_that_outlives_its_connection_ends_without_harm_to_the_task_it
         assert handler.cancelling() == 0
 
     run(test())
+
+
+def test_nothing_begins_for_a_connection_that_has_ended() -> None:
+    async def test() -> None:
+        connection = Room(loop=asyncio.get_running_loop()).connect()
+        lane_of(connection).lose()
+        began: list[str] = []
+
+        async def work() -> None:
+            began.append("task")
+
+        task = connection.own(work())
+        connection.owned.set_timer(0, lambda: began.append("timer"))
+        await idle()
+        assert task.cancelled()
+        assert began == []
+
+    run(test())
