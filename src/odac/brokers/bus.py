@@ -84,6 +84,7 @@ class BrokerBus:
         self._outgoing = Outgoing(broker, self._origin, self._reporter.too_large)
         self._ledger = Ledger()
         self._closes = Closes()
+        self._untold: float | None = None  # orders since then may not have left this process
         self._proven_at = clock()
         self._control_is_next = True
         self._aged = clock()
@@ -230,6 +231,9 @@ class BrokerBus:
             self._unlisten(channel)
         self._leaving.clear()
         if self._broker.connected:
+            if self._untold is not None:
+                then, self._untold = self._untold, None
+                self._tell_again(then)
             overdue = self._probe.overdue(now - 0.9 * self._interval)
             if overdue is None or stood_still:
                 self._send_probe(greeting=False)
@@ -286,8 +290,8 @@ class BrokerBus:
         """See :class:`odac.brokers.base.Receiver`."""
         self._probe.reset()
         self._send_probe(greeting=True)
-        for channels, order in self._closes.since(self._clock() - self._away()):
-            self._outgoing.add(channels, order)
+        self._untold = None
+        self._tell_again(self._clock() - self._away())
 
     def on_down(self, reason: str) -> None:
         """See :class:`odac.brokers.base.Receiver`."""
@@ -297,6 +301,13 @@ class BrokerBus:
     def on_dropped(self, messages: int, reason: str) -> None:
         """See :class:`odac.brokers.base.Receiver`."""
         self._reporter.dropped(messages, reason)
+        if self._broker.connected and self._untold is None:
+            # A full queue, a slot of a cluster that moves: an order may have been among them.
+            self._untold = self._clock() - self._interval
+
+    def _tell_again(self, then: float) -> None:
+        for channels, order in self._closes.since(then):
+            self._outgoing.add(channels, order)
 
     def _away(self) -> float:
         """Seconds for which this process may not have heard the others, nor they it."""

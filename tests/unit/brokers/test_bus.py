@@ -175,6 +175,27 @@ def test_what_is_closed_while_the_broker_is_away_is_closed_when_it_is_back() -> 
     run(main())
 
 
+def test_an_order_that_the_broker_did_not_take_is_given_again() -> None:
+    async def main() -> None:
+        setup = await Setup().start()
+        setup.bus.close(Audience((user_room("7"),)), 4001, "long ago")
+        for _ in range(3):
+            setup.tick()
+            setup.broker.echo()
+        setup.bus.close(Audience((session_room("s"),)), 4001, "refused")
+        await ticks()
+        assert orders(setup) == [(CHANNELS.everyone, "refused")]
+        setup.bus.on_dropped(1, "its queue is full")
+        for expected in ([(CHANNELS.everyone, "refused")], []):
+            setup.tick()
+            await ticks()
+            found = [(channel, item.reason) for channel, item in setup.sent() if isinstance(item, Close)]
+            assert found == expected
+            setup.broker.echo()
+
+    run(main())
+
+
 def test_what_arrived_long_before_an_outage_is_not_closed_again() -> None:
     async def main() -> None:
         setup = await Setup().start()
