@@ -13,12 +13,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
+from redis.crc import key_slot
 from websockets.asyncio.client import ClientConnection
 
 from odac.brokers import local_proxy
 from tests.integration.brokers.nodes import Field, Node, field
 from tests.integration.brokers.peers import BrokerPeer, peers
-from tests.integration.brokers.servers import Server
+from tests.integration.brokers.servers import RedisCluster, Server
 from tests.integration.brokers.wire import wire_to
 
 
@@ -301,6 +302,31 @@ def test_a_node_that_is_frozen_for_five_seconds(fragile: Server, short_directory
         made.checker.nothing_missing("B", "b")
         await lost_is_counted(made, "B", nodes[1], "a")
         assert (await nodes[0].ask("count"))[:2] == [2, 2]
+
+    go(work, short_directory)
+
+
+@pytest.mark.parametrize("channel", ["odac.everyone", "odac.control", "odac.room.room"])
+def test_one_node_of_a_cluster_that_is_frozen(own_cluster: RedisCluster, short_directory: Path, channel: str) -> None:
+    """Its connections look alive; whatever it carries, the health endpoint tells."""
+    frozen = own_cluster.nodes[key_slot(channel.encode()) * 3 // 16384]
+
+    async def work(made: Field) -> None:
+        nodes = await two_nodes(made, own_cluster.url)
+        frozen.freeze()
+        try:
+            for node in nodes:
+                await node.until_health(503, 15)
+        finally:
+            frozen.thaw()
+        for node in nodes:
+            await node.until_health(200)
+        await made.settled("A", "B")
+        made.checker.in_order_and_once()
+        made.checker.nothing_missing("A", "a")
+        made.checker.nothing_missing("B", "b")
+        await lost_is_counted(made, "A", nodes[0], "b")
+        await lost_is_counted(made, "B", nodes[1], "a")
 
     go(work, short_directory)
 
