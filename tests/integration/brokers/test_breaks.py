@@ -14,9 +14,9 @@ from odac.brokers import queue
 from odac.brokers.base import Flushable
 from odac.brokers.channels import Channels
 from odac.realtime.audience import EVERYONE
-from tests.integration.brokers.conftest import Run
+from tests.integration.brokers.conftest import Run, started
 from tests.integration.brokers.peers import BusPeer, buses, peers
-from tests.integration.brokers.servers import ClusterNode, RedisCluster, Server
+from tests.integration.brokers.servers import ClusterNode, Redis, RedisCluster, Server
 from tests.integration.brokers.wire import wire_to
 
 A = Channels().room("a")
@@ -307,6 +307,37 @@ def test_a_flood_arrives_in_order_or_is_counted(remote: Server, run: Run) -> Non
             assert one.bus.healthy
 
     run(main())
+
+
+class ImpatientRedis(Redis):
+    """Disconnects who has not taken what it wants to send, where that is more than 64 KiB."""
+
+    options = ("--client-output-buffer-limit", "pubsub 65536 0 0")
+
+
+def test_who_is_disconnected_for_reading_too_slowly_comes_back_and_counts_it(
+    short_directory: Path, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main(url: str) -> None:
+        async with buses(url, url) as (one, other):
+            other.bus.room_opened("a")
+            await other.hears(one, "a")
+            one.send(bytes(1024 * 1024), "a")
+            await other.until(lambda: other.bus.counters.outages == 1)
+            await other.healthy()
+            one.send(b"after", "a")
+            await other.until(lambda: other.payloads() == [b"after"])
+            assert other.bus.counters.lost == 1
+            assert (one.bus.counters.outages, one.bus.counters.dropped) == (0, 0)
+
+    with started(ImpatientRedis, short_directory) as server:
+        run(main(server.url))
+    said = [text for *kind, text in caplog.record_tuples if tuple(kind) == WARNED]
+    assert [("local delivery goes on" in text, "is back after" in text, "did not arrive" in text) for text in said] == [
+        (True, False, False),
+        (False, True, False),
+        (False, False, True),
+    ]
 
 
 def test_garbage_on_the_channels_harms_nobody(server: Server, run: Run) -> None:
