@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from hashlib import sha256
 from typing import Final, NamedTuple
 
 __all__ = ["EVERYONE", "Audience", "check_room", "is_private", "session_of", "session_room", "user_room"]
 
 MAX_ROOM_BYTES: Final = 200
+LONG_USER_ID: Final = 64
 _PRIVATE: Final = "\x01"
 """Rooms that the library keeps for itself begin with a control character, which no name of the application's may."""
 
@@ -55,7 +57,12 @@ def check_room(name: str) -> str:
 
 
 def user_room(user_id: str) -> str:
-    """The private room of everyone who authenticated as this user."""
+    """The private room of everyone who authenticated as this user.
+
+    A long id stands there as its hash: clients may have a say in it, and what a broker takes for a name has an end.
+    """
+    if len(user_id) > LONG_USER_ID:
+        user_id = _PRIVATE + sha256(user_id.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{_PRIVATE}user:{user_id}"
 
 

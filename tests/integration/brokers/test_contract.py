@@ -8,6 +8,7 @@ import pytest
 
 from odac.brokers.base import Flushable
 from odac.brokers.channels import Channels
+from odac.realtime.audience import user_room
 from tests.integration.brokers.conftest import Run
 from tests.integration.brokers.peers import BrokerPeer, peers
 from tests.integration.brokers.servers import Server
@@ -118,6 +119,19 @@ def test_no_name_is_a_wildcard_or_another_rooms_name(server: Server, run: Run) -
                 one.broker.publish(channel, name.encode())
             await two.until(lambda: len(two.arrived) >= len(names))
             assert sorted(two.arrived) == sorted((channel, name.encode()) for name, channel in channels.items())
+
+    run(main())
+
+
+def test_the_longest_names_there_are(server: Server, run: Run) -> None:
+    """Of a room, each byte of which takes three in the channel, and of a user, whose id has no limit."""
+    rooms = ["é" * 100, user_room("é" * 10_000), user_room("\x01" * 64)]
+
+    async def main() -> None:
+        async with peers(server.url, 2, *[Channels().room(room) for room in rooms]) as (one, other):
+            for room in rooms:
+                await one.hears(other, Channels().room(room))
+            assert one.events == ["up"]
 
     run(main())
 

@@ -72,3 +72,11 @@ def test_a_session_is_found_in_its_room_and_in_no_other() -> None:
     assert session_of(session_room("abc")) == "abc"
     assert session_of(user_room("abc")) is None
     assert session_of("abc") is None
+
+
+def test_the_room_of_a_user_is_short_whatever_the_id_and_another_for_each() -> None:
+    ids = ["7", "a" * 64, "a" * 65, "a" * 100_000, "a" * 99_999 + "b", "\udcff" * 65]
+    rooms = [user_room(each) for each in ids]
+    assert len(set(rooms)) == len(ids)
+    assert all(len(room) <= 80 and is_private(room) for room in rooms)
+    assert rooms == [user_room(each) for each in ids]
