@@ -71,8 +71,12 @@ def next_cluster(short_directory: Path) -> Iterator[Callable[[], RedisCluster]]:
 
     def begin() -> RedisCluster:
         cluster = RedisCluster(Path(tempfile.mkdtemp(dir=short_directory)))
+        try:
+            cluster.begin()
+        except BaseException:
+            cluster.stop()
+            raise
         ahead.append(cluster)
-        cluster.begin()
         return cluster
 
     def take() -> RedisCluster:

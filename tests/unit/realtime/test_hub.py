@@ -199,6 +199,20 @@ def test_drain_tells_odac_v1_and_closes_all() -> None:
     assert close_code(last) == 1001
 
 
+def test_drain_hands_the_next_token_to_who_came_with_one() -> None:
+    room = Room()
+    room.hub.issue_token = "token of {}".format
+    came_with_one, plain, without = room.connect(v1=True), room.connect(), room.connect(v1=True)
+    came_with_one.session_id = plain.session_id = "ada"
+    with room.kernel.in_place():
+        for each in (came_with_one, plain, without):
+            each.drain()
+    frames = [payload for _, payload in lane_of(came_with_one).frames]
+    assert frames[0] == b'\x1e["token","token of ada"]'
+    assert frames[1].startswith(b'\x1e["drain",')
+    assert not any(b"token" in payload for each in (plain, without) for _, payload in lane_of(each).frames)
+
+
 def test_targets_are_checked_when_they_are_made() -> None:
     hub = Room().hub
     with pytest.raises(ValueError, match="broadcast"):
