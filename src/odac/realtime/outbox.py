@@ -308,6 +308,7 @@ class Outbox:
     def overflowed(self, limit: int) -> None:
         """The reader is too slow: it is closed, and nobody else notices."""
         self.discard()
+        self.settled = len(self.delivery.log)  # what it has not taken yet would come behind a gap
         self.end(CloseCode.TRY_AGAIN_LATER, f"reads too slowly: over {limit} bytes wait (outgoing_buffer)")
         self.delivery.overflowed(self, limit)
 

@@ -277,3 +277,24 @@ def test_what_the_kernel_does_not_take_stays_here_where_it_can_be_dropped() -> N
         assert len(lane.held) <= 2 * 100
         assert connection.backlog is not None
         assert not connection.backlog.is_empty
+
+
+def test_a_reader_that_is_too_slow_gets_nothing_more_from_the_rooms() -> None:
+    """Not even what they were sent in the same tick: it would come behind a gap."""
+    room = Room(Limits(outgoing_buffer=1000))
+    connection = room.connect()
+    connection.join("r")
+    lane = lane_of(connection)
+    with room.kernel.in_place():
+        lane.room = 0
+        connection.send("x" * 60)
+        room.loop.run()
+        connection.corked = True
+        connection.send("y" * 1000)
+        room.hub.to("r").send("behind the gap")
+        connection.uncork()
+        room.loop.run()
+        assert not connection.is_open
+        lane.grant(None)
+    assert close_code(lane.frames[-1]) == 1013
+    assert b"behind the gap" not in lane.wire
