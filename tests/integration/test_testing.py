@@ -398,6 +398,21 @@ def test_a_hundred_clients() -> None:
         assert all(member.received == ["to all"] for member in members)
 
 
+def test_what_is_used_after_the_end_says_so() -> None:
+    with TestClient(make_app()) as client:
+        ws = client.connect("/echo")
+    for call in (ws.receive, lambda: ws.send(1), lambda: client.connect("/echo"), lambda: client.http.get("/")):
+        with pytest.raises(RuntimeError, match="the app has stopped: use its client and connections within"):
+            call()
+    assert ws.close_code == 1001
+
+
+@pytest.mark.parametrize("kind", [TestClient, AsyncTestClient])
+def test_what_is_no_app_is_told_at_once(kind: Callable[[Any], object]) -> None:
+    with pytest.raises(TypeError, match="takes an Odac app, or another ASGI app, not 7"):
+        kind(7)
+
+
 def test_it_does_not_run_within_a_running_loop() -> None:
     async def test() -> None:
         with TestClient(make_app()):

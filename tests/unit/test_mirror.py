@@ -44,7 +44,8 @@ ELSEWHERE = {
         "serving/log.py",
         "serving/process.py",
     ],
-    "tests/integration/test_workers.py": ["serving/supervisor.py", "serving/terminal.py", "serving/worker.py"],
+    "tests/integration/test_supervisor.py": ["serving/supervisor.py", "serving/terminal.py"],
+    "tests/integration/test_workers.py": ["serving/worker.py"],
     "tests/integration/brokers/test_contract.py": ["brokers/nats.py", "brokers/redis.py", "brokers/redis_cluster.py"],
     "tests/integration/brokers/test_publisher.py": [
         "brokers/async_publisher.py",

@@ -58,6 +58,8 @@ class AsyncTestClient:
         cookies: Mapping[str, str] | None = None,
         client: tuple[str, int] | None = ("127.0.0.1", 50_000),
     ) -> None:
+        if not callable(app):
+            raise TypeError(f"TestClient(app) takes an Odac app, or another ASGI app, not {app!r}")
         self.app = app
         self._odac = odac if odac is not None else app
         found = prefix if prefix is not None else getattr(self._odac, "prefix", "/odac")

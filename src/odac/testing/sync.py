@@ -23,8 +23,14 @@ class _Turner:
 
     def __init__(self) -> None:
         self._runner = asyncio.Runner(loop_factory=TestLoop)
+        self._closed = False
 
     def __call__(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        if self._closed:
+            coroutine.close()
+            raise RuntimeError(
+                "the app has stopped: use its client and connections within 'with TestClient(app) as client:'"
+            )
         try:
             asyncio.get_running_loop()
         except RuntimeError:
@@ -35,6 +41,7 @@ class _Turner:
         )
 
     def close(self) -> None:
+        self._closed = True
         self._runner.close()
 
 
