@@ -111,17 +111,14 @@ export class Connection extends Transport {
     const page = await (wanted && this.#env.takePageToken())
     if (page) return page
     if (!wanted && !this.#env.identified) return undefined
-    // For one attempt: it may be too old by now, and the next one is to begin with a question again.
-    const spare = this.#spare
-    this.#spare = undefined
     let token: string | undefined
     try {
       token = (await this.#env.fetchCredentials()).token
     } catch (error) {
-      if (!wanted || !spare) throw error
+      if (!wanted || !this.#spare) throw error
     }
     if (!wanted) return undefined
-    token ||= spare
+    token ||= this.#spare
     if (!token) throw new Error('Odac: the token endpoint gave no token; is the prefix right? Else use token: false')
     return token
   }
@@ -171,6 +168,8 @@ export class Connection extends Transport {
     // A refused token is not a lost connection: one more attempt with a fresh one, whatever autoReconnect says.
     const refetch = code === INVALID_TOKEN && token && !this.#refused
     this.#refused ||= refetch
+    // It may have been this one. An attempt that nobody answered says nothing against it.
+    if (refetch) this.#spare = undefined
     this.ended ||= !refetch && !(autoReconnect && isRetryable(code))
     if (this.ended) this.queue.take()
     const turn = this.#turn

@@ -50,7 +50,7 @@ test('where the endpoint does not answer, the last token that the server sent is
   assert.deepEqual(harness.log.of('error').length, 1)
 })
 
-test('the token that the server sent serves once, so that a stale one is not the end', async () => {
+test('a token that the server sent is dropped when one is refused, so that a stale one is not the end', async () => {
   const env = new FakeEnvironment()
   await opened({}, env)
   env.last.control('token', 'stale')
@@ -65,6 +65,20 @@ test('the token that the server sent serves once, so that a stale one is not the
   env.answer = async () => ({ token: 'fetched' })
   await env.clock.advance(30_000)
   assert.equal(env.last.token, 'fetched')
+})
+
+test('a token that the server sent serves until somebody answers', async () => {
+  const env = new FakeEnvironment()
+  await opened({}, env)
+  env.last.control('token', 'sent').control('drain', 0)
+  env.answer = async () => {
+    throw new Error('down')
+  }
+  env.last.end(1001)
+  await env.clock.advance(0)
+  env.last.fail()
+  await env.clock.advance(4500)
+  assert.deepEqual([env.sockets.length, env.last.token], [3, 'sent'])
 })
 
 test('an endpoint that does not answer costs an attempt and is told', async () => {

@@ -68,6 +68,19 @@ def test_each_attempt_takes_a_fresh_token(site: Site, tab: Tab) -> None:
     assert len({second for _, second in tokens}) == len(tokens)
 
 
+def test_where_the_endpoint_fails_the_token_that_the_server_sent_serves(site: Site, tab: Tab) -> None:
+    tab.run("""async () => {
+        join('/echo', { reconnectDelay: 50, maxReconnectAttempts: 1000 })
+        await until(() => ws.connected)
+        const { fetch } = window
+        window.fetch = (url, options) =>
+            url.endsWith('/odac/token') ? Promise.reject(new TypeError('down')) : fetch(url, options)
+    }""")
+    site.process.stop()
+    site.process.start()
+    tab.run("async () => { await until(() => ws.connected); ws.send('x'); await until(() => messages.length) }")
+
+
 def test_the_token_that_came_with_the_page_saves_a_request(site: Site, profile: Profile) -> None:
     page = profile.tab()
     page.goto(site.url + "/")
