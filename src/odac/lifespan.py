@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Awaitable, Callable
-from typing import Any, Protocol
+from typing import Any, Final, Protocol
 
 __all__ = ["Lifespan"]
 
 logger = logging.getLogger("odac")
+
+_STARTED: Final = "lifespan.startup.complete"
 
 
 class Living(Protocol):
@@ -46,31 +48,51 @@ class Lifespan:
             await send({"type": "lifespan.startup.failed", "message": str(error)})
             return
         if self._inner is None or not await self._run_inner(scope, message, receive, send):
-            await send({"type": "lifespan.startup.complete"})
+            await send({"type": _STARTED})
             await receive()
-            await self._outer.shutdown()
+            await self._end()
             await send({"type": "lifespan.shutdown.complete"})
+
+    async def _end(self) -> None:
+        try:
+            await self._outer.shutdown()
+        except Exception:
+            logger.exception("the app's shutdown failed")
 
     async def _run_inner(self, scope: dict[str, Any], startup: dict[str, Any], receive: Any, send: Any) -> bool:
         """Pass the inner app its own lifespan; False if it knows none."""
         first: list[dict[str, Any]] = [startup]
-        answered = False
+        said = ""
+        stopping = False
 
         async def inner_receive() -> Any:
-            return first.pop() if first else await receive()
+            nonlocal stopping
+            message = first.pop() if first else await receive()
+            stopping = message["type"] == "lifespan.shutdown"
+            return message
 
         async def inner_send(message: dict[str, Any]) -> None:
-            nonlocal answered
-            answered = True
-            if message["type"] in ("lifespan.shutdown.complete", "lifespan.shutdown.failed", "lifespan.startup.failed"):
-                await self._outer.shutdown()
+            nonlocal said
+            said = message["type"]
+            if said != _STARTED:
+                await self._end()
             await send(message)
 
         assert self._inner is not None
+        last = {"type": "lifespan.shutdown.complete"}
         try:
             await self._inner(scope, inner_receive, inner_send)
-        except Exception:
-            if answered:
+        except Exception as error:
+            if not said:
+                return False
+            if said != _STARTED:
                 raise
-            return False
-        return answered
+            logger.exception("the lifespan of the app behind http= failed")
+            last = {"type": "lifespan.shutdown.failed", "message": str(error)}
+        if said == _STARTED:
+            # It has ended before its time, but not this app: the server hears of the end from here.
+            if not stopping:
+                await receive()
+            await self._end()
+            await send(last)
+        return bool(said)

@@ -247,6 +247,16 @@ def test_what_is_refused(running: Running, request_: bytes, status: int) -> None
         assert client.recv(DEADLINE) == "still there"
 
 
+def test_refused_requests_fill_no_log(running: Running) -> None:
+    before = running.text.count("was refused")
+    for number in range(30):
+        with Raw(running) as client:
+            client.send(b"nonsense\r\n\r\n" if number % 2 else HANDSHAKE.replace(b"Host: 127.0.0.1\r\n", b"") + b"\r\n")
+            assert client.take_all().startswith(b"HTTP/1.1 400 ")
+    running.line("was refused")
+    assert running.text.count("was refused") - before <= 10
+
+
 def test_the_answer_reaches_a_client_that_still_sends(running: Running) -> None:
     """Closing while there are bytes to read would reset the connection, and take the answer with it."""
     with Raw(running) as client:

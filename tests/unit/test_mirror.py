@@ -26,7 +26,6 @@ ELSEWHERE = {
     "tests/unit/routing/test_gate.py": ["routing/visitor.py"],
     "tests/unit/client/test_supervisor.py": ["client/clock.py", "client/link.py"],
     "tests/unit/client/test_reconnect.py": ["client/errors.py"],
-    "tests/unit/test_app.py": ["lifespan.py"],
     # What a program sees from outside: the command's own tests run it.
     "tests/unit/test_cli.py": [
         "serving/describe.py",

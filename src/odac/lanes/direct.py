@@ -29,8 +29,8 @@ if TYPE_CHECKING:
 
 __all__ = ["DirectLane", "reference_data_received"]
 
-_AT_ONCE: Final = 256 * 1024
-"""Bytes above which pieces are not joined for one write: copying them would cost more than the call saved."""
+_DESCRIPTORS: Final = os.name != "nt"
+"""Whether ``os.write`` takes a socket: on Windows its number is a handle, and the same number may be a file."""
 
 _USER_TIMEOUT: Final[int | None] = getattr(sockets, "TCP_USER_TIMEOUT", None)
 """Linux's option for how long what was sent may stay unacknowledged (RFC 5482)."""
@@ -83,9 +83,9 @@ class DirectLane(asyncio.Protocol):
         self._peer_closed = False
         self._turn = False  # whether the next turn of the loop takes more of what was read
         self._connection: Connection = cast("Connection", None)  # attach() follows at once
-        # Never past TLS, and only where the socket is one that the transport writes to as it is.
+        # Never past TLS, and only where the socket is one that the transport writes to as it is, and a descriptor.
         tls = transport.get_extra_info("sslcontext") is not None
-        socket = None if tls else transport.get_extra_info("socket")
+        socket = transport.get_extra_info("socket") if _DESCRIPTORS and not tls else None
         self._fileno: int = socket.fileno() if socket is not None else -1
         # From the first byte that the kernel does not take, the transport says so (pause_writing), the outbox keeps
         # what follows by reference, and nothing is written past the transport: then _socket is -1.

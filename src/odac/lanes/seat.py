@@ -14,6 +14,7 @@ from odac.errors import HandshakeError
 from odac.lanes.base import BEGINS_WITHOUT_TASK, LANE_EXTENSION
 from odac.lanes.direct import DirectLane
 from odac.lanes.session import AsgiSession, ClientGone
+from odac.notices import warn
 from odac.realtime.connection import Connection
 from odac.realtime.eager import begin
 from odac.wire import deflate
@@ -169,7 +170,7 @@ class WebSocketProtocol(asyncio.Protocol):
                 target, self._headers = head.target, head.headers
             scope = self._scope(target, self._headers)
         except HandshakeError as error:
-            logger.info("a handshake was refused: %s", error)
+            warn("request", "a handshake was refused: %s", error)
             self.respond(
                 error.status,
                 [(name.lower().encode(), value.encode()) for name, value in error.headers],

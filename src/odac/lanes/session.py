@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections import deque
 from collections.abc import Sequence
 from enum import Enum, auto
@@ -11,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from odac.close_codes import CloseCode
 from odac.errors import ProtocolError
+from odac.notices import warn
 from odac.wire.frames import (
     BINARY,
     CLOSE,
@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from odac.wire.deflate import Negotiated
 
 __all__ = ["AsgiSession", "ClientGone", "Seat"]
-
-logger = logging.getLogger("uvicorn.error")
 
 _CLOSE_TIMEOUT: Final = 10.0
 _MAX_FRAGMENTS: Final = 65_536
@@ -272,7 +270,8 @@ class AsgiSession:
         self._part()
 
     def _fail(self, error: ProtocolError) -> None:
-        logger.info("a client was closed with %s", error)
+        if self._state is _State.OPEN:
+            warn("protocol", "a client of the wrapped app was closed with %s", error)
         self._disconnected(error.code, error.reason)
         if self._state is _State.OPEN:
             self._close(error.code, error.reason)

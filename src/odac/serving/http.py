@@ -15,6 +15,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from odac.config import Limits
 from odac.errors import HandshakeError
+from odac.notices import warn
 from odac.realtime.deadlines import Deadlines
 from odac.serving.head import Head, read_head
 from odac.wire.handshake import response_error
@@ -114,7 +115,7 @@ class _Door:
         protocol.data_received(data)
 
     def _refuse(self, error: HandshakeError) -> None:
-        logger.info("a request was refused: %s", error)
+        warn("request", "a request was refused: %s", error)
         reception, transport = self.reception, self.transport
         reception.deadlines.discard(self)  # type: ignore[arg-type]
         reception.connections.discard(self)

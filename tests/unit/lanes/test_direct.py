@@ -264,6 +264,20 @@ def test_over_tls_nothing_passes_the_transport() -> None:
         site.close()
 
 
+def test_on_windows_nothing_passes_the_transport() -> None:
+    with patch.object(direct, "_DESCRIPTORS", False):
+        site = Site()
+    assert (site.lane.fd, site.connection.fd) == (-1, -1)
+    site.connection.on("message", site.connection.send)
+    try:
+        with patch.object(direct, "write", side_effect=AssertionError("past the transport")):
+            site.arrives((TEXT, b"1"))
+        assert site.lane.fd == -1
+        assert site.read() == [(TEXT, b"1")]
+    finally:
+        site.close()
+
+
 def test_a_full_window_and_a_new_one() -> None:
     site = Site(rate_limit=RateLimit(3, 10.0))
     now = 1000.0
