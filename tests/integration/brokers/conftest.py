@@ -82,8 +82,8 @@ def next_cluster(short_directory: Path) -> Iterator[Callable[[], RedisCluster]]:
     def take() -> RedisCluster:
         cluster = ahead[0] if ahead else begin()
         cluster.wait_until_formed()
-        ahead.remove(cluster)
         begin()
+        ahead.remove(cluster)  # last: what fails before leaves it to be stopped at the end
         return cluster
 
     yield take
