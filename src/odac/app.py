@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
@@ -42,6 +43,18 @@ logger = logging.getLogger("odac")
 
 F = TypeVar("F", bound=Callable[..., Any])
 AsgiApp = Callable[..., Awaitable[Any]]
+
+
+def _check_asgi(http: object) -> None:
+    if not callable(http):
+        raise ConfigurationError(f"Odac(http={http!r}): must be an ASGI app")
+    try:
+        inspect.signature(http).bind("environ", "start_response")
+    except (TypeError, ValueError):  # three arguments are needed, or it does not say
+        return
+    raise ConfigurationError(
+        f"Odac(http={http!r}): is a WSGI app, and must be an ASGI app: wrap it, such as in a2wsgi.WSGIMiddleware(…)"
+    )
 
 
 class Routes(Gates):
@@ -96,8 +109,8 @@ class Odac:
             raise ConfigurationError(f"Odac(user_id={user_id!r}): must be a function that takes a user")
         if broker is not None and not isinstance(broker, str):
             raise ConfigurationError(f"Odac(broker={broker!r}): must be a URL such as 'redis://localhost'")
-        if http is not None and not callable(http):
-            raise ConfigurationError(f"Odac(http={http!r}): must be an ASGI app")
+        if http is not None:
+            _check_asgi(http)
         if publish_keys is None:
             publish_keys = [os.environ["ODAC_PUBLISH_KEY"]] if os.environ.get("ODAC_PUBLISH_KEY") else []
         self.limits = limits

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
+from flask import Flask
 
 from odac import ConfigurationError, Limits, Odac
 from odac.security import secret
@@ -69,6 +70,7 @@ def live(app: Odac) -> Messages:
         ({"limits": 7}, r"must be Limits\(…\)"),
         ({"limits": {"max_payload": 1}}, r"must be Limits\(…\)"),
         ({"http": 7}, "must be an ASGI app"),
+        ({"http": Flask("shop")}, "is a WSGI app"),
         ({"prefix": "odac"}, "prefix"),
         ({"prefix": "/odac/"}, "prefix"),
         ({"prefix": ""}, "prefix"),

@@ -68,7 +68,9 @@ class Hub:
             RuntimeError: the app does not run.
         """
         if self._delivery is None:
-            raise RuntimeError("the app does not run yet: its event loop starts it")
+            raise RuntimeError(
+                "the app does not run in this process, or not yet: its event loop starts it; another process, such as a task queue or a WSGI server, sends through odac.Publisher(broker_url)"
+            )
         return self._delivery
 
     def keep(self, task: asyncio.Task[Any]) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, Any, Final, cast
 from weakref import ref
 
-from odac.notices import limit_met
+from odac.notices import limit_met, warn
 from odac.realtime.cancellation import OVERDUE, RAISED, is_own
 from odac.realtime.eager import in_task
 from odac.realtime.inbox import Inbox
@@ -20,6 +20,9 @@ if TYPE_CHECKING:
     from odac.realtime.policy import Policy
 
 __all__ = ["Lifetime"]
+
+_DATA: Final = (dict, list, str, bytes)
+"""What a handler returns only where its author takes it for a view."""
 
 
 class Lifetime(Outbox):
@@ -89,7 +92,14 @@ class Lifetime(Outbox):
             result = handler()
             if is_to_be_awaited(result):
                 self._handler = await in_task()
-                await result
+                result = await result
+            if isinstance(result, _DATA):
+                warn(
+                    "returned",
+                    "%s: its handler returned a %s, and what a handler returns is not sent: use odac.ws.send(…)",
+                    self.policy.name,
+                    type(result).__name__,
+                )
         except RAISED as error:
             if not is_own(error):
                 self.inbox.failed(error)

@@ -22,6 +22,7 @@ _parameters = re.compile(r"{([a-zA-Z_][a-zA-Z0-9_]*)(?::([a-zA-Z_][a-zA-Z0-9_]*)
 
 _WRONG: Final = {
     r"\{[^}]*$|^[^{]*\}|\{\w*:?\}": "a parameter is written {name} or {name:convertor}",
+    r"<[^/]*>": "a parameter is written {name} or {name:convertor}",
     r"[?#].*": "a path has no query and no fragment; read odac.request.query in the handler",
     r"%[0-9a-fA-F]{2}": "paths are compared decoded: write the character itself",
 }

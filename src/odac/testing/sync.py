@@ -18,6 +18,14 @@ __all__ = ["TestClient", "TestConnection"]
 T = TypeVar("T")
 
 
+def _a_loop_runs() -> bool:
+    try:
+        asyncio.get_running_loop()
+    except RuntimeError:
+        return False
+    return True
+
+
 class _Turner:
     """An event loop that turns while it is asked something, and stands still between."""
 
@@ -31,14 +39,12 @@ class _Turner:
             raise RuntimeError(
                 "the app has stopped: use its client and connections within 'with TestClient(app) as client:'"
             )
-        try:
-            asyncio.get_running_loop()
-        except RuntimeError:
-            return self._runner.run(coroutine)
-        coroutine.close()
-        raise RuntimeError(
-            "TestClient turns an event loop of its own, and here one runs already: use AsyncTestClient in asynchronous tests"
-        )
+        if _a_loop_runs():
+            coroutine.close()
+            raise RuntimeError(
+                "TestClient turns an event loop of its own, and here one runs already: use AsyncTestClient in asynchronous tests"
+            )
+        return self._runner.run(coroutine)
 
     def close(self) -> None:
         self._closed = True

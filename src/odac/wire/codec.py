@@ -79,6 +79,10 @@ def _cannot_send(data: object, error: Exception) -> TypeError:
         why = "it is nested too deeply, or contains itself"
     else:
         why = f"{str(error)[:200]}: send JSON types, str, bytes, dataclasses or msgspec Structs"
+        if "type coroutine" in why:
+            why += " (an await is missing where it was called)"
+        elif hasattr(data, "model_dump"):
+            why += ", and of a pydantic model its model_dump(mode='json')"
     return TypeError(f"cannot send this {type(data).__name__}: {why}")
 
 
@@ -152,6 +156,9 @@ def make_decoder(type_: Any) -> Callable[[bytes], object]:
         TypeError: msgspec cannot decode such a type.
     """
     decode = msgspec.json.Decoder(type_).decode
+    if isinstance(msgspec.inspect.type_info(type_), msgspec.inspect.CustomType):
+        # A decoder is made all the same, and refuses every message.
+        raise TypeError("use a TypedDict, dataclass or msgspec Struct")
 
     def decode_message(payload: bytes) -> object:
         try:

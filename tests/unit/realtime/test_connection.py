@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -241,3 +242,22 @@ def test_nothing_begins_for_a_connection_that_has_ended() -> None:
         assert began == []
 
     run(test())
+
+
+async def _as_a_view() -> dict[str, int]:
+    return {"hello": 1}
+
+
+@pytest.mark.parametrize("handler", [lambda: {"hello": 1}, _as_a_view], ids=["def", "async def"])
+def test_what_a_handler_returns_is_not_sent_and_the_log_says_so(
+    handler: Callable[[], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        connection = Room(loop=asyncio.get_running_loop()).connect()
+        await connection.run_handler(handler)
+        await idle()
+        assert lane_of(connection).frames == []
+
+    run(test())
+    assert "/test: its handler returned a dict" in caplog.text
+    assert "odac.ws.send" in caplog.text

@@ -86,7 +86,7 @@ def test_the_shape_forgets_names(one: str, other: str) -> None:
     assert Pattern(one).shape != Pattern("/x" + one[1:]).shape
 
 
-@pytest.mark.parametrize("path", ["", "a", "{a}", None, 7, "/{a:nothing}", "/{a}/{a}"])
+@pytest.mark.parametrize("path", ["", "a", "{a}", None, 7, "/{a:nothing}", "/{a}/{a}", "/<a>", "/<int:a>"])
 def test_a_path_that_cannot_be_read(path: object) -> None:
     with pytest.raises(ConfigurationError):
         Pattern(path)  # type: ignore[arg-type]

@@ -152,6 +152,22 @@ def test_what_cannot_be_sent_is_a_type_error_that_says_so(data: object, words: s
         encode(data)
 
 
+def test_usual_mistakes_are_named() -> None:
+    async def count() -> int:
+        return 1
+
+    class Model:
+        def model_dump(self) -> dict[str, object]:
+            return {}
+
+    forgotten = count()
+    with pytest.raises(TypeError, match="an await is missing"):
+        encode({"count": forgotten})
+    forgotten.close()
+    with pytest.raises(TypeError, match=r"model_dump\(mode='json'\)"):
+        encode(Model())
+
+
 @pytest.mark.parametrize("data", ["text", 7, None, [1], {"a": 1}])
 def test_send_binary_takes_bytes_only(data: object) -> None:
     with pytest.raises(TypeError, match=rf"not {type(data).__name__}: use send"):
@@ -300,6 +316,8 @@ def test_a_type_that_cannot_be_decoded_is_found_at_once() -> None:
 
     with pytest.raises(TypeError):
         make_decoder(dict[Plain, int] | list[Plain] | dict[int, Plain])
+    with pytest.raises(TypeError, match="use a TypedDict"):
+        make_decoder(Plain)
 
 
 @given(
