@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 from urllib.parse import unquote
 
@@ -182,7 +183,8 @@ class WebSocketProtocol(asyncio.Protocol):
         # uvicorn's own HTTP protocols put this one in their place only afterwards: then a lane must not do so before.
         if getattr(app, BEGINS_WITHOUT_TASK, False) and self.transport.get_protocol() is self:
             self._at_once = True
-            task = begin(self._run(app, scope), self.loop)
+            # What a task would have: its own context. uvloop's callbacks share one among all connections.
+            task = copy_context().run(begin, self._run(app, scope), self.loop)
             self._at_once = False
             if self._opened is not None:
                 # What the gates and the handler sent goes out with the answer, in one system call.
