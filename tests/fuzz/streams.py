@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zlib
 from itertools import pairwise
 
 from hypothesis import strategies as st
@@ -9,9 +10,22 @@ from hypothesis import strategies as st
 from odac.wire.frames import BINARY, CLOSE, CONTINUATION, PING, PONG, TEXT
 from odac.wire.mask import apply_mask
 
-__all__ = ["Splits", "cut", "frames", "mutated", "raw_frame", "splits", "streams", "valid_streams"]
+__all__ = [
+    "Splits",
+    "compressed_streams",
+    "cut",
+    "frames",
+    "mutated",
+    "raw_frame",
+    "splits",
+    "streams",
+    "valid_streams",
+]
 
 Splits = list[int]
+
+TAIL = b"\0\0\xff\xff"
+"""What the sender of a compressed message leaves out at its end (RFC 7692 section 7.2.1)."""
 
 MASKS = st.sampled_from([b"\x00\x00\x00\x00", b"\x9d\x01\xfe\x42", b"\xff\xff\xff\xff", b"\x01\x00\x00\x00"])
 
@@ -124,6 +138,48 @@ def mutated(draw: st.DrawFn, *, masked: bool) -> bytes:
             case "cut":
                 del data[position:]
     return bytes(data)
+
+
+def _ends_early(payload: bytes, before: bytes) -> bool:
+    """Whether a block says that it is the last one: what is behind it is another matter for each library."""
+    inflater = zlib.decompressobj(wbits=-15)
+    try:
+        inflater.decompress(before + payload + TAIL)
+    except zlib.error:
+        pass
+    return inflater.eof
+
+
+@st.composite
+def compressed_streams(draw: st.DrawFn, *, takeover: bool, harm: bool) -> bytes:
+    """A client's well-formed messages, some of them compressed (RFC 7692 section 6), with a byte of one changed for harm."""
+    deflater = zlib.compressobj(wbits=-15)
+    deflated = b""
+    out = b""
+    for _ in range(draw(st.integers(1, 5))):
+        opcode = draw(st.sampled_from([TEXT, BINARY]))
+        payload = draw(TEXTS if opcode == TEXT else st.binary(max_size=300))
+        reserved = 0
+        if draw(st.integers(0, 3)):
+            reserved = 0x40
+            if not takeover:
+                deflater = zlib.compressobj(wbits=-15)
+            before = deflated if takeover else b""
+            payload = (deflater.compress(payload) + deflater.flush(zlib.Z_SYNC_FLUSH)).removesuffix(TAIL)
+            if harm and payload and draw(st.booleans()):
+                position = draw(st.integers(0, len(payload) - 1))
+                changed = bytes((payload[position] ^ draw(st.integers(1, 255)),))
+                harmed = payload[:position] + changed + payload[position + 1 :]
+                if not _ends_early(harmed, before):
+                    payload = harmed
+            deflated += payload + TAIL
+        edges = [0, *sorted(draw(st.lists(st.integers(0, len(payload)), max_size=3))), len(payload)]
+        for index, (start, end) in enumerate(pairwise(edges)):
+            if index and draw(st.booleans()):
+                out += raw_frame(0x80 | PING, draw(st.binary(max_size=20)), draw(MASKS))
+            first = (0x80 if index == len(edges) - 2 else 0) | (CONTINUATION if index else reserved | opcode)
+            out += raw_frame(first, payload[start:end], draw(MASKS))
+    return out
 
 
 def streams(*, masked: bool) -> st.SearchStrategy[bytes]:

@@ -6,17 +6,20 @@ itself. ``test_corpus.py`` runs every input that was worth keeping; ``run.py`` l
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 
 from odac.brokers.envelope import Envelope, GarbageError
 from odac.brokers.envelope import decode as decode_envelope
 from odac.brokers.envelope import encode as encode_envelope
+from odac.config import Limits
 from odac.errors import HandshakeError, InvalidMessage, ProtocolError
+from odac.serving.head import Head, read_head
 from odac.wire.codec import decode_text
 from odac.wire.control import decode_control, is_control, unescape
 from odac.wire.deflate import Inflater, negotiate
 from odac.wire.frames import BINARY, CLOSE, TEXT, check_close, parse_close
 from odac.wire.handshake import (
+    RequestHead,
     accept_value,
     offered_subprotocols,
     offered_token,
@@ -26,8 +29,10 @@ from odac.wire.handshake import (
     select_subprotocol,
     upgrade_key,
 )
+from odac.wire.headers import MAX_LIST
 from odac.wire.message import Prepared
 from odac.wire.parser import Event, Parser
+from odac.wire.usual import reference_usual_request, usual_request
 from tests.parsing import feed_all
 
 __all__ = ["TARGETS"]
@@ -93,6 +98,46 @@ def handshake(data: bytes) -> None:
         assert answer.count(b"\r\n\r\n") == 1
 
 
+def head(data: bytes) -> None:
+    """However a request's head is cut, it is seen for the same, and the look at a usual handshake agrees with the checks."""
+    if not data:
+        return
+    step, stream = data[0] + 1, data[1:]
+    limits = Limits(max_headers=20, max_header_bytes=2048)
+
+    def seen(lengths: Iterable[int]) -> Head | None:
+        known, found = 0, Head.UNFINISHED
+        for length in lengths:
+            try:
+                found = read_head(stream[:length], known, limits)
+            except HandshakeError as error:
+                assert 400 <= error.status <= 505  # noqa: PT017 - either outcome is right
+                return None
+            if found is not Head.UNFINISHED:
+                return found
+            known = length
+        return found
+
+    whole = seen([len(stream)])
+    parsed = _parsed(stream)
+    if seen([*range(step, len(stream), step), len(stream)]) is not whole:
+        # Refused before its end. Who gets a complete head checks its first line as well, and the method is his matter.
+        assert parsed is None or len(parsed.method) > 40
+    usual = usual_request(stream, 20, 2048, MAX_LIST)
+    assert usual == reference_usual_request(stream, 20, 2048, MAX_LIST)
+    if usual is not None:
+        assert whole is Head.WEBSOCKET
+        assert parsed is not None
+        assert usual[:3] == (parsed.target, parsed.headers, upgrade_key(parsed))
+
+
+def _parsed(stream: bytes) -> RequestHead | None:
+    try:
+        return parse_request(stream, max_headers=20, max_header_bytes=2048)
+    except HandshakeError:
+        return None
+
+
 def extensions(data: bytes) -> None:
     """Whatever stands in Sec-WebSocket-Extensions, the answer is one of ours or none."""
     agreed = negotiate(data.decode("latin-1").split("\n"))
@@ -154,6 +199,6 @@ def envelope(data: bytes) -> None:
 
 
 TARGETS: dict[str, Callable[[bytes], None]] = {
-    target.__name__: target for target in (parser, handshake, extensions, inflate, text, control, envelope)
+    target.__name__: target for target in (parser, handshake, head, extensions, inflate, text, control, envelope)
 }
 """By name; each has its folder below ``corpus``."""
