@@ -247,6 +247,26 @@ def test_what_is_refused(running: Running, request_: bytes, status: int) -> None
         assert client.recv(DEADLINE) == "still there"
 
 
+@pytest.mark.parametrize(
+    ("refused", "status"),
+    [
+        pytest.param(b"nonsense\r\n\r\n", 400, id="one-word"),
+        pytest.param(b"GET / HTTP/1.1\r\n" + MANY + b"\r\n", 431, id="many-headers"),
+        pytest.param(HANDSHAKE.replace(b"13", b"8") + b"\r\n", 426, id="handshake-version-8"),
+    ],
+)
+def test_what_comes_behind_a_refused_request_is_not_answered(running: Running, refused: bytes, status: int) -> None:
+    further = b"GET / HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+    assert answer(running, further).startswith(b"HTTP/1.1 200 ")
+    with Raw(running) as client:
+        client.send(refused + further)
+        first = client.take_until(b"\r\n\r\n")
+        client.send(further)
+        rest = client.take_all()
+    assert first.startswith(b"HTTP/1.1 %d " % status)
+    assert re.search(rb"HTTP/1\.1 [0-9]", rest) is None
+
+
 def test_refused_requests_fill_no_log(running: Running) -> None:
     before = running.text.count("was refused")
     for number in range(30):
