@@ -323,7 +323,7 @@ def test_with_drop_oldest_a_slow_reader_stays_and_misses_room_messages(
 @pytest.mark.parametrize(("path", "negotiated"), [("/compressed", True), ("/unlimited", False)])
 def test_a_route_may_be_compressed_in_an_app_that_is_not(server: Server, path: str, negotiated: bool) -> None:
     if server.lane != "direct":
-        pytest.skip("over plain ASGI compression is the server's own matter")
+        pytest.skip("not for this one: over plain ASGI compression is the server's own matter")
     with server.connect(path, compression="deflate") as client:
         assert client.response is not None
         extensions = client.response.headers.get("Sec-WebSocket-Extensions", "")
