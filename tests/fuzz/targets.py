@@ -65,7 +65,10 @@ def parser(data: bytes) -> None:
                 assert check_close(*parse_close(payload)) == payload[2:] or not payload
             except (ProtocolError, ValueError):
                 assert payload[:2] not in (b"\x03\xe8", b"\x03\xe9") or not _is_utf8(payload[2:]) or not payload
-    assert run([stream[index : index + step] for index in range(0, len(stream), step)]) == (events, code)
+    again, other = run([stream[index : index + step] for index in range(0, len(stream), step)])
+    assert again == events
+    # Of a compressed text that is wrong in two ways, a cut decides which shows first: how it inflates, or what to.
+    assert other == code or (flags & 4 and None not in (other, code))
 
 
 def _is_utf8(text: bytes) -> bool:
