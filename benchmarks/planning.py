@@ -17,9 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from odac.brokers.bus import INTERVAL
-from odac.brokers.envelope import ORIGIN_BYTES, VERSION, Envelope, Send, encode
-from odac.brokers.queue import MAX_BYTES, MAX_PAYLOADS
+from odac.brokers.send_queue import MAX_BYTES, MAX_PAYLOADS
+from odac.cluster.bus import INTERVAL
+from odac.cluster.envelope import ORIGIN_BYTES, VERSION, Envelope, Send, encode
 from odac.config import Limits
 from odac.realtime.audience import Audience
 

@@ -18,11 +18,11 @@ from benchmarks.loads import LOADS, run
 from benchmarks.servers import SERVERS, Running, build
 from odac.config import Limits
 from odac.lanes.direct import DirectLane
+from odac.protocol.codec import decode_text, encode
 from odac.realtime.connection import Connection
 from odac.realtime.hub import Hub
 from odac.realtime.policy import Policy
 from odac.realtime.writing import ACCELERATED, write
-from odac.wire.codec import decode_text, encode
 from odac.wire.frames import TEXT, encode_masked_frame
 from odac.wire.parser import Parser
 

@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from odac.wire.codec import decode_text, encode
+from odac.protocol.codec import decode_text, encode
+from odac.protocol.message import Prepared
 from odac.wire.frames import BINARY, CONTINUATION, PING, TEXT, encode_frame, encode_masked_frame
 from odac.wire.handshake import accept_value, parse_request, response_101, upgrade_key
-from odac.wire.message import Prepared
 from odac.wire.parser import Parser
 
 MASK = b"\x9d\x01\xfe\x42"

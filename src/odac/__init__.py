@@ -21,8 +21,8 @@ from odac.realtime.ports import Count
 from odac.routing.options import RouteOptions
 
 if TYPE_CHECKING:
-    from odac.brokers.publisher import AsyncPublisher, Publisher
     from odac.client import connect
+    from odac.publishing.publisher import AsyncPublisher, Publisher
 
 __all__ = [
     "AsyncPublisher",
@@ -48,7 +48,11 @@ __all__ = [
 __version__ = "0.1.0"
 
 # A server needs neither the client nor the publisher: they are imported when they are asked for.
-_LATER = {"AsyncPublisher": "odac.brokers.publisher", "Publisher": "odac.brokers.publisher", "connect": "odac.client"}
+_LATER = {
+    "AsyncPublisher": "odac.publishing.publisher",
+    "Publisher": "odac.publishing.publisher",
+    "connect": "odac.client",
+}
 
 
 def __getattr__(name: str) -> Any:

@@ -278,7 +278,7 @@ static void put_slot(PyObject *object, Py_ssize_t offset, PyObject *value) {
     Py_XDECREF(before);
 }
 
-/* encode(data): see odac/wire/codec.py */
+/* encode(data): see odac/protocol/codec.py */
 
 static struct {
     PyObject *prepared, *encode_json, *reference, *text, *binary;

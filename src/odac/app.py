@@ -22,20 +22,20 @@ from odac.lanes.asgi import AsgiDoorway
 from odac.lanes.base import LANE_EXTENSION
 from odac.lifespan import Lifespan
 from odac.notices import limit_hits
+from odac.protocol.codec import encode
 from odac.realtime.audience import Audience, session_of, session_room
-from odac.realtime.eager import in_task
 from odac.realtime.hub import Hub
+from odac.realtime.taskless import in_task
 from odac.realtime.ws_server import WsServer
 from odac.request import Request, route_path
 from odac.routing.gate import Gate
 from odac.routing.middleware import MiddlewareRegistry
-from odac.routing.router import Gates, Route, Router
+from odac.routing.router import Route, RouteBuilder, Router
 from odac.security.authentication import AuthService, current_request
 from odac.security.origin import OriginPolicy
 from odac.security.secret import Secret, Secrets
 from odac.security.session import Sessions
 from odac.security.token import Tokens
-from odac.wire.codec import encode
 
 __all__ = ["Odac"]
 
@@ -57,7 +57,7 @@ def _check_asgi(http: object) -> None:
     )
 
 
-class Routes(Gates):
+class Routes(RouteBuilder):
     """``app.route``: adds routes, and reaches everybody through ``ws_server``."""
 
     def __init__(self, router: Router, ws_server: WsServer) -> None:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
-from odac.lanes.seat import WebSocketProtocol
-from odac.serving.http import HttpProtocol
 from odac.serving.options import CannotStart
+from odac.serving.protocols.http import HttpProtocol
+from odac.serving.protocols.websocket import WebSocketProtocol
 from odac.serving.run import RunOptions, run_app
 
 __all__ = ["CannotStart", "HttpProtocol", "WebSocketProtocol", "run"]

@@ -14,7 +14,7 @@ from time import monotonic
 from odac.client.address import Address
 from odac.client.socket import Socket, dialer
 from odac.errors import Disconnected
-from odac.wire.codec import encode
+from odac.protocol.codec import encode
 
 AGENT = "odac-client"
 

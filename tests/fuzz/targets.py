@@ -8,14 +8,15 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 
-from odac.brokers.envelope import Envelope, GarbageError
-from odac.brokers.envelope import decode as decode_envelope
-from odac.brokers.envelope import encode as encode_envelope
+from odac.cluster.envelope import Envelope, GarbageError
+from odac.cluster.envelope import decode as decode_envelope
+from odac.cluster.envelope import encode as encode_envelope
 from odac.config import Limits
 from odac.errors import HandshakeError, InvalidMessage, ProtocolError
-from odac.serving.head import Head, read_head
-from odac.wire.codec import decode_text
-from odac.wire.control import decode_control, is_control, unescape
+from odac.protocol.codec import decode_text
+from odac.protocol.control import decode_control, is_control, unescape
+from odac.protocol.message import Prepared
+from odac.serving.protocols.request_head import Head, read_head
 from odac.wire.deflate import Inflater, negotiate
 from odac.wire.frames import BINARY, CLOSE, TEXT, check_close, parse_close
 from odac.wire.handshake import (
@@ -30,7 +31,6 @@ from odac.wire.handshake import (
     upgrade_key,
 )
 from odac.wire.headers import MAX_LIST
-from odac.wire.message import Prepared
 from odac.wire.parser import Event, Parser
 from odac.wire.usual import reference_usual_request, usual_request
 from tests.parsing import feed_all

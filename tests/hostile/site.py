@@ -51,7 +51,7 @@ def stats() -> dict[str, Any]:
                 "AsgiLane",
                 "Parser",
                 "Backlog",
-                "AsgiSession",
+                "AsgiWebSocket",
                 "WebSocketProtocol",
             )
         },

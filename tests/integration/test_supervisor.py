@@ -36,7 +36,7 @@ def state_of(pid: int) -> str:
 
 @pytest.fixture
 def stack() -> Iterator[contextlib.ExitStack]:
-    """Closes the clients of a test."""
+    """CloseOrders the clients of a test."""
     with contextlib.ExitStack() as stack:
         yield stack
 

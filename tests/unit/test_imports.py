@@ -17,15 +17,18 @@ SOURCE = Path(__file__).parents[2] / "src" / "odac"
 LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"errors", "config", "close_codes", "notices", "_speedups"}),
     frozenset({"wire"}),
+    frozenset({"protocol"}),
     frozenset({"realtime"}),
-    frozenset({"routing", "security", "brokers", "lanes", "http", "request", "context"}),
+    frozenset({"routing", "security", "brokers", "cluster", "publishing", "lanes", "http", "request", "context"}),
     frozenset({"app", "lifespan"}),
     frozenset({"server", "serving", "cli", "client", "testing", "metrics"}),
 )
 
 FORBIDDEN: dict[str, frozenset[str]] = {
     "wire": frozenset({"asyncio", "socket", "time", "selectors", "ssl", "uvicorn", "starlette"}),
-    "realtime": frozenset({"odac.lanes", "odac.brokers", "odac.routing", "odac.security", "uvicorn", "starlette"}),
+    "realtime": frozenset(
+        {"odac.lanes", "odac.brokers", "odac.cluster", "odac.routing", "odac.security", "uvicorn", "starlette"}
+    ),
 }
 OPTIONAL = frozenset({"redis", "nats", "zmq", "prometheus_client"})
 

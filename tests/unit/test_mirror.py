@@ -11,20 +11,20 @@ ELSEWHERE = {
     # Declarations alone: there is nothing to run.
     "tests/unit/test_types.py": ["routing/options.py"],
     "tests/unit/lanes/test_lanes_model.py": ["lanes/base.py"],
-    "tests/unit/brokers/test_bus.py": [
+    "tests/unit/cluster/test_bus.py": [
         "brokers/base.py",
-        "brokers/counters.py",
-        "brokers/marked.py",
-        "brokers/reporter.py",
-        "brokers/solo.py",
+        "cluster/counters.py",
+        "brokers/echo_confirmed.py",
+        "cluster/reporter.py",
+        "cluster/solo.py",
         "realtime/ports.py",
     ],
     # One half of a pair that makes sense together.
     "tests/unit/realtime/test_inbox.py": ["realtime/events.py"],
     "tests/unit/realtime/test_outbox.py": ["realtime/backlog.py"],
     "tests/unit/realtime/test_connection.py": ["realtime/lifetime.py", "realtime/ping.py"],
-    "tests/unit/routing/test_gate.py": ["routing/visitor.py"],
-    "tests/unit/client/test_supervisor.py": ["client/clock.py", "client/link.py"],
+    "tests/unit/routing/test_gate.py": ["routing/admission.py"],
+    "tests/unit/client/test_session.py": ["client/clock.py", "client/reconnector.py"],
     "tests/unit/client/test_reconnect.py": ["client/errors.py"],
     # What a program sees from outside: the command's own tests run it.
     "tests/unit/test_cli.py": [
@@ -38,7 +38,7 @@ ELSEWHERE = {
     "tests/integration/test_client.py": ["client/interactive.py", "client/socket.py"],
     "tests/integration/test_server.py": [
         "server.py",
-        "serving/http.py",
+        "serving/protocols/http.py",
         "serving/lifespan.py",
         "serving/log.py",
         "serving/process.py",
@@ -47,16 +47,16 @@ ELSEWHERE = {
     "tests/integration/test_workers.py": ["serving/worker.py"],
     "tests/integration/brokers/test_contract.py": ["brokers/nats.py", "brokers/redis.py", "brokers/redis_cluster.py"],
     "tests/integration/brokers/test_publisher.py": [
-        "brokers/async_publisher.py",
-        "brokers/publication.py",
-        "brokers/publisher.py",
+        "publishing/async_publisher.py",
+        "publishing/publication.py",
+        "publishing/publisher.py",
     ],
     # The test client tests itself by testing apps.
     "tests/integration/test_testing.py": [
         "testing/client.py",
         "testing/exchange.py",
         "testing/life.py",
-        "testing/session.py",
+        "testing/connection.py",
         "testing/sync.py",
     ],
 }

@@ -60,7 +60,7 @@ class Broker(ABC):
         """Queue a payload and return at once; what cannot be sent is reported to ``on_dropped``.
 
         Args:
-            channel: ASCII without spaces, see :mod:`odac.brokers.channels`.
+            channel: ASCII without spaces, see :mod:`odac.cluster.channels`.
             payload: at most ``max_message`` bytes.
             messages: how many messages it carries, for the count of what is lost.
         """

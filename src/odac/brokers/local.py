@@ -10,10 +10,10 @@ from typing import Final
 
 import zmq
 
-from odac.brokers.local_place import base, directory_of, only_ours
+from odac.brokers.echo_confirmed import EchoConfirmedBroker
+from odac.brokers.local_paths import base, directory_of, only_ours
 from odac.brokers.local_proxy import addresses, bound
-from odac.brokers.marked import MarkedBroker
-from odac.brokers.session import first_to_end
+from odac.brokers.reconnecting import first_to_end
 from odac.brokers.url import BrokerURL
 from odac.errors import BrokerError
 
@@ -26,11 +26,11 @@ _END: Final = b"\0"
 """Ends a topic: ZeroMQ matches prefixes, and no channel name holds it."""
 
 
-class LocalBroker(MarkedBroker):
+class LocalBroker(EchoConfirmedBroker):
     """``local://name``, ``local:///directory``, or ``local://`` in a worker whose supervisor has said where.
 
     Args:
-        url: see :func:`odac.brokers.local_place.directory_of`.
+        url: see :func:`odac.brokers.local_paths.directory_of`.
 
     Raises:
         ConfigurationError: nobody has said where the proxy is, or the path is too long.

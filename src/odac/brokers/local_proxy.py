@@ -13,7 +13,7 @@ from typing import Final
 
 import zmq
 
-from odac.brokers.local_place import base, check_path, only_ours
+from odac.brokers.local_paths import base, check_path, only_ours
 from odac.errors import BrokerError, ConfigurationError
 
 __all__ = ["HIGH_WATER", "LocalProxy", "addresses", "bound"]

@@ -6,7 +6,7 @@ import asyncio
 from typing import Final
 
 from odac.brokers.base import Broker, Receiver
-from odac.brokers.envelope import MAX_ENVELOPE
+from odac.cluster.envelope import MAX_ENVELOPE
 
 __all__ = ["MemoryBroker"]
 

@@ -15,10 +15,10 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error
 
-from odac.brokers.envelope import MAX_ENVELOPE
-from odac.brokers.marked import CONFIRM_TIMEOUT, MarkedBroker
-from odac.brokers.session import CONNECT_TIMEOUT, first_to_end
+from odac.brokers.echo_confirmed import CONFIRM_TIMEOUT, EchoConfirmedBroker
+from odac.brokers.reconnecting import CONNECT_TIMEOUT, first_to_end
 from odac.brokers.url import BrokerURL
+from odac.cluster.envelope import MAX_ENVELOPE
 from odac.errors import BrokerError, ConfigurationError
 
 __all__ = ["NatsBroker"]
@@ -44,7 +44,7 @@ class _Sink(asyncio.Future[Msg]):
         self._arrived(result.subject, result.data)
 
 
-class NatsBroker(MarkedBroker):
+class NatsBroker(EchoConfirmedBroker):
     """``nats://host:port,host:port``, and ``tls://`` for TLS. The URL's options are names of files, in PEM where they are of TLS:
 
     - ``tls_ca``: the certificates of who signed the server's, where the system does not know it;

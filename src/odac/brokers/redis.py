@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from odac.brokers.queue import Queued
+from odac.brokers.reconnecting import ReconnectingBroker, first_to_end
 from odac.brokers.redis_link import RedisLink, connections
-from odac.brokers.session import SessionBroker, first_to_end
+from odac.brokers.send_queue import Queued
 from odac.brokers.url import BrokerURL
 
 __all__ = ["RedisBroker"]
 
 
-class RedisBroker(SessionBroker):
+class RedisBroker(ReconnectingBroker):
     """``redis://`` and, over TLS, ``rediss://``. The URL's options are redis-py's.
 
     redis-py's own PubSub is not used: it connects and subscribes again by itself after an error, tells nobody of the gap,

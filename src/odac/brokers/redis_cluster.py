@@ -10,9 +10,9 @@ from redis.asyncio.connection import ConnectionPool
 from redis.crc import REDIS_CLUSTER_HASH_SLOTS, key_slot
 from redis.exceptions import MovedError, RedisError
 
-from odac.brokers.queue import Queue, Queued
+from odac.brokers.reconnecting import ReconnectingBroker, end, first_to_end
 from odac.brokers.redis_link import RedisLink, connections, opened
-from odac.brokers.session import SessionBroker, end, first_to_end
+from odac.brokers.send_queue import Queue, Queued
 from odac.brokers.url import BrokerURL
 from odac.errors import ConfigurationError
 
@@ -29,7 +29,7 @@ class Node(NamedTuple):
     port: int
 
 
-class RedisClusterBroker(SessionBroker):
+class RedisClusterBroker(ReconnectingBroker):
     """``redis+cluster://host:port,host:port`` and, over TLS, ``rediss+cluster://``: any of the nodes, the rest are found.
 
     What one process publishes to one room arrives in order; between rooms on different nodes there is no order, and a
@@ -64,7 +64,7 @@ class RedisClusterBroker(SessionBroker):
         self._owners: list[Node | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         self._stale = asyncio.Event()
 
-    # SessionBroker
+    # ReconnectingBroker
 
     async def _session(self) -> None:
         self._links.clear()

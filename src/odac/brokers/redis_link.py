@@ -14,8 +14,8 @@ from redis.backoff import NoBackoff
 from redis.crc import key_slot
 from redis.exceptions import MovedError, RedisError, ResponseError
 
-from odac.brokers.queue import Queue, Queued
-from odac.brokers.session import CONNECT_TIMEOUT, first_to_end
+from odac.brokers.reconnecting import CONNECT_TIMEOUT, first_to_end
+from odac.brokers.send_queue import Queue, Queued
 from odac.errors import ConfigurationError
 
 __all__ = ["RedisLink", "connections", "opened"]

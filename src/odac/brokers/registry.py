@@ -6,9 +6,9 @@ from importlib import import_module
 from typing import Final, Protocol, runtime_checkable
 
 from odac.brokers.base import Broker
-from odac.brokers.counters import Counters
-from odac.brokers.solo import SoloBus
 from odac.brokers.url import BrokerURL, parse_url
+from odac.cluster.counters import Counters
+from odac.cluster.solo import SoloBus
 from odac.errors import ConfigurationError
 from odac.realtime.ports import Bus, LocalHub
 
@@ -69,8 +69,8 @@ def make_bus(url: str, hub: LocalHub) -> RunningBus:
     if not _shared(parsed):
         return SoloBus(hub)
     # An app in one process, which most are at first, starts without them.
-    from odac.brokers.bus import BrokerBus
-    from odac.brokers.channels import Channels
+    from odac.cluster.bus import BrokerBus
+    from odac.cluster.channels import Channels
 
     return BrokerBus(_make(parsed), hub, Channels(parsed.namespace))
 

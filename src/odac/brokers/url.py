@@ -6,7 +6,7 @@ import re
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from odac.brokers.channels import DEFAULT_NAMESPACE
+from odac.cluster.channels import DEFAULT_NAMESPACE
 from odac.errors import ConfigurationError
 
 __all__ = ["BrokerURL", "parse_url"]

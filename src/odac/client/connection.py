@@ -15,13 +15,13 @@ from odac.client.cookies import CookieJar
 from odac.client.events import Events
 from odac.client.fetch import get as http_get
 from odac.client.reconnect import Reconnect
+from odac.client.session import Supervisor
 from odac.client.socket import Dial, Socket, dialer
-from odac.client.supervisor import Supervisor
 from odac.client.tokens import Get, Tokens
 from odac.close_codes import CloseCode, is_sendable
 from odac.errors import Disconnected
+from odac.protocol import codec
 from odac.realtime.connection import ReadyState
-from odac.wire import codec
 from odac.wire.headers import is_token
 
 __all__ = ["ClientConnection", "Sent", "connect"]

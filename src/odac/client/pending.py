@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import deque
 from typing import Final
 
-from odac.wire.message import Prepared
+from odac.protocol.message import Prepared
 
 __all__ = ["MAX_BYTES", "MAX_MESSAGES", "Pending"]
 

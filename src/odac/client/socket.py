@@ -18,7 +18,7 @@ from odac.client.address import Address
 from odac.client.errors import refused
 from odac.close_codes import CloseCode
 from odac.errors import Disconnected
-from odac.wire.message import Prepared
+from odac.protocol.message import Prepared
 
 __all__ = ["CLOSE_TIMEOUT", "Dial", "Socket", "StoreCookies", "dialer"]
 

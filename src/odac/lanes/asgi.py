@@ -9,10 +9,10 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from odac.close_codes import CloseCode, is_retryable
+from odac.protocol.message import Prepared
 from odac.realtime.backlog import cost
 from odac.realtime.connection import Connection
 from odac.wire.frames import BINARY, TEXT
-from odac.wire.message import Prepared
 
 if TYPE_CHECKING:
     from odac.config import Limits, RateLimit

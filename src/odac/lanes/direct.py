@@ -12,15 +12,15 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from odac.close_codes import CloseCode
 from odac.config import RateLimit
 from odac.errors import ProtocolError
+from odac.protocol.codec import decode_json, decode_text
+from odac.protocol.message import Prepared
 from odac.realtime.cancellation import RAISED
 from odac.realtime.connection import Connection
 from odac.realtime.inbox import Inbox
 from odac.realtime.outbox import SENT
 from odac.realtime.policy import Policy
 from odac.realtime.writing import write
-from odac.wire.codec import decode_json, decode_text
 from odac.wire.frames import BINARY, CLOSE, EMPTY_CLOSE, PING, PONG, TEXT, encode_close, fit_reason, parse_close
-from odac.wire.message import Prepared
 from odac.wire.parser import Parser
 
 if TYPE_CHECKING:

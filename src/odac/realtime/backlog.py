@@ -6,7 +6,7 @@ import asyncio
 from collections import deque
 from typing import Final
 
-from odac.wire.message import Prepared
+from odac.protocol.message import Prepared
 
 __all__ = ["FLUSH_BYTES", "MESSAGE_COST", "Backlog", "cost"]
 

@@ -13,6 +13,9 @@ from odac.close_codes import CloseCode
 from odac.config import RateLimit
 from odac.errors import Disconnected, ProtocolError
 from odac.notices import limit_met, warn
+from odac.protocol import control
+from odac.protocol.codec import encode, encode_binary
+from odac.protocol.message import Prepared
 from odac.realtime.audience import EVERYONE, Audience, check_room, is_private
 from odac.realtime.cancellation import RAISED
 from odac.realtime.identity import new_id
@@ -20,10 +23,7 @@ from odac.realtime.lifetime import Lifetime
 from odac.realtime.listeners import Event, Handler, OnClose, OnError, OnMessage, OnPong
 from odac.realtime.outbox import SENT, Lane, Sent
 from odac.realtime.ping import Ping
-from odac.wire import control
-from odac.wire.codec import encode, encode_binary
 from odac.wire.frames import PING, check_close
-from odac.wire.message import Prepared
 
 if TYPE_CHECKING:
     from odac.realtime.hub import Hub, Target

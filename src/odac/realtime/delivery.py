@@ -15,8 +15,8 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple
 
 from odac.notices import limit_met
+from odac.protocol.message import Prepared
 from odac.realtime.writing import write_to_all
-from odac.wire.message import Prepared
 
 if TYPE_CHECKING:
     from odac.realtime.backlog import Backlog

@@ -12,10 +12,10 @@ from collections import deque
 from typing import TYPE_CHECKING, Final
 
 from odac.notices import limit_met
+from odac.protocol import control
+from odac.protocol.message import Prepared
 from odac.realtime.writing import write_to_all
-from odac.wire import control
 from odac.wire.frames import PING
-from odac.wire.message import Prepared
 
 if TYPE_CHECKING:
     from odac.realtime.connection import Connection

@@ -9,15 +9,15 @@ from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from odac.close_codes import CloseCode
+from odac.protocol import control
+from odac.protocol.codec import encode, encode_binary
+from odac.protocol.message import Prepared
 from odac.realtime.audience import Audience, check_room, is_private
 from odac.realtime.delivery import Delivery, Entry
 from odac.realtime.heartbeat import Heartbeat
 from odac.realtime.outbox import SENT
 from odac.realtime.ports import Count
-from odac.wire import control
-from odac.wire.codec import encode, encode_binary
 from odac.wire.frames import check_close
-from odac.wire.message import Prepared
 
 if TYPE_CHECKING:
     from odac.config import Limits

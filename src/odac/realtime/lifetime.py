@@ -9,10 +9,10 @@ from weakref import ref
 
 from odac.notices import limit_met, warn
 from odac.realtime.cancellation import OVERDUE, RAISED, is_own
-from odac.realtime.eager import in_task
 from odac.realtime.inbox import Inbox
 from odac.realtime.outbox import NO_ROOMS, Lane, Outbox, is_to_be_awaited
 from odac.realtime.ownership import Owned
+from odac.realtime.taskless import in_task
 
 if TYPE_CHECKING:
     from odac.realtime.connection import Connection

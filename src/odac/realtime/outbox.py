@@ -6,9 +6,9 @@ from collections.abc import Awaitable, Generator, Mapping
 from typing import TYPE_CHECKING, Final, Protocol, TypeGuard
 
 from odac.close_codes import CloseCode
+from odac.protocol.message import Prepared
 from odac.realtime.backlog import FLUSH_BYTES, Backlog, cost
 from odac.realtime.writing import write
-from odac.wire.message import Prepared
 
 if TYPE_CHECKING:
     from odac.realtime.delivery import Delivery, Entry

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from typing import Final
 
 from odac.config import Limits, Overflow
-from odac.wire.codec import decode_text
+from odac.protocol.codec import decode_text
 
 __all__ = ["Policy"]
 

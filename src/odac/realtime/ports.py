@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import NamedTuple, Protocol
 
+from odac.protocol.message import Prepared
 from odac.realtime.audience import Audience
-from odac.wire.message import Prepared
 
 __all__ = ["Bus", "Count", "LocalHub"]
 

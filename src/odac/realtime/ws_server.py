@@ -6,12 +6,12 @@ from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
 from typing import Any
 
 from odac.close_codes import CloseCode
+from odac.protocol.codec import encode, encode_binary
 from odac.realtime.audience import EVERYONE, Audience, check_room, user_room
 from odac.realtime.connection import Connection
 from odac.realtime.hub import Hub, Target
 from odac.realtime.outbox import Sent
 from odac.realtime.ports import Count
-from odac.wire.codec import encode, encode_binary
 from odac.wire.frames import check_close
 
 __all__ = ["User", "WsServer"]

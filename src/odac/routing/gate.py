@@ -22,9 +22,9 @@ from odac.realtime.connection import Connection
 from odac.realtime.deadlines import Deadlines
 from odac.realtime.hub import Hub
 from odac.request import Request
+from odac.routing.admission import Admission
 from odac.routing.middleware import Middleware, MiddlewareRegistry
 from odac.routing.router import Route, Router
-from odac.routing.visitor import Visitor
 from odac.security.authentication import AuthService
 from odac.security.origin import OriginPolicy
 from odac.security.token import Tokens
@@ -161,13 +161,13 @@ class Gate:
             connection.on_release = lambda: self._forget_ip(ip)
         outer = scope.get("path_params")  # of the mount point
         scope["path_params"] = {**outer, **parameters} if outer else parameters
-        visitor = Visitor(self._hub, connection, self._deadlines(connection.delivery.loop))
+        admission = Admission(self._hub, connection, self._deadlines(connection.delivery.loop))
         request = Request(scope)
-        context = Context(connection, request, self._auth.connection(request, visitor))
+        context = Context(connection, request, self._auth.connection(request, admission))
 
         async def handle() -> None:
             try:
-                if await self._pass(route, offered, context, visitor):
+                if await self._pass(route, offered, context, admission):
                     await connection.run_handler(lambda: route.handler(context))
             except BaseException:
                 # The server cancels it, or the application its own task: without an end the connection would stay open
@@ -184,18 +184,18 @@ class Gate:
         else:
             self._by_ip.pop(ip, None)
 
-    async def _pass(self, route: Route, offered: list[str], context: Context, visitor: Visitor) -> bool:
+    async def _pass(self, route: Route, offered: list[str], context: Context, admission: Admission) -> bool:
         """Whether the connection passes all gates behind the upgrade."""
         try:
-            passed = await self._is_welcome(route, offered, context, visitor)
+            passed = await self._is_welcome(route, offered, context, admission)
         except asyncio.CancelledError:
-            if not visitor.late:
+            if not admission.late:
                 raise
             return False
         finally:
-            visitor.is_through()
+            admission.is_through()
         if passed and context.ws.is_open:
-            visitor.admit()
+            admission.admit()
             return True
         return False
 
@@ -204,7 +204,7 @@ class Gate:
             self._waits = Deadlines(loop, self._limits.handshake_timeout)
         return self._waits
 
-    async def _is_welcome(self, route: Route, offered: list[str], context: Context, visitor: Visitor) -> bool:
+    async def _is_welcome(self, route: Route, offered: list[str], context: Context, admission: Admission) -> bool:
         connection, auth = context.ws, context.auth
         session = auth.session
         try:
@@ -229,16 +229,16 @@ class Gate:
                 return False
             connection.session_id = session_id
         for name, function in self._middleware_of(route):
-            if not await self._passes(name, function, context, visitor):
+            if not await self._passes(name, function, context, admission):
                 return False
         return True
 
-    async def _passes(self, name: str, function: Middleware, context: Context, visitor: Visitor) -> bool:
+    async def _passes(self, name: str, function: Middleware, context: Context, admission: Admission) -> bool:
         connection = context.ws
         try:
             verdict = function(context)
             if verdict is not None and hasattr(verdict, "__await__"):
-                await visitor.waits()
+                await admission.waits()
                 verdict = await verdict
         except RAISED as error:
             if is_own(error):

@@ -8,17 +8,17 @@ from typing import Any, TypeVar, Unpack, overload
 
 from odac.config import Limits, Overflow, RateLimit
 from odac.errors import ConfigurationError
+from odac.protocol.codec import decode_text, make_decoder
 from odac.realtime.listeners import fit
 from odac.realtime.policy import Policy
 from odac.routing.middleware import AUTH, Middleware
 from odac.routing.options import OPTIONS, RouteOptions
 from odac.routing.pattern import Pattern
 from odac.security.origin import OriginPolicy
-from odac.wire.codec import decode_text, make_decoder
 from odac.wire.handshake import SUBPROTOCOL, TOKEN_PREFIX
 from odac.wire.headers import is_token
 
-__all__ = ["Gates", "Route", "Router"]
+__all__ = ["RouteBuilder", "Route", "Router"]
 
 H = TypeVar("H", bound=Callable[..., Any])
 _UNSET: Any = object()
@@ -155,7 +155,7 @@ class Router:
             self._fixed[path] = route
 
 
-class Gates:
+class RouteBuilder:
     """``app.route``, ``app.route.auth`` and ``app.route.use(…)``: what a connection passes before the handler."""
 
     def __init__(self, router: Router, needs_auth: bool = False, middleware: tuple[str | Middleware, ...] = ()) -> None:
@@ -164,11 +164,11 @@ class Gates:
         self._middleware = middleware
 
     @property
-    def auth(self) -> Gates:
+    def auth(self) -> RouteBuilder:
         """Routes that close with 4001 unless somebody is logged in."""
-        return Gates(self._router, True, self._middleware)
+        return RouteBuilder(self._router, True, self._middleware)
 
-    def use(self, *middleware: str | Middleware) -> Gates:
+    def use(self, *middleware: str | Middleware) -> RouteBuilder:
         """Routes that pass these middlewares, in this order, after those of an earlier ``use``.
 
         Args:
@@ -181,7 +181,7 @@ class Gates:
         for each in middleware:
             if not isinstance(each, str) and not callable(each):
                 raise ConfigurationError(f"use({each!r}): a middleware is a function or the name of one")
-        return Gates(self._router, self._needs_auth, self._middleware + middleware)
+        return RouteBuilder(self._router, self._needs_auth, self._middleware + middleware)
 
     @overload
     def ws(self, path: str, handler: H, **options: Unpack[RouteOptions]) -> H: ...

@@ -26,7 +26,7 @@ _UNREAD: Final[Any] = object()
 _log = logging.getLogger(__name__)
 
 
-class Asker(Protocol):
+class IdentityListener(Protocol):
     """On whose behalf somebody asks who a connection's user is."""
 
     def recognized(self, user_id: object) -> None:
@@ -81,7 +81,7 @@ class AuthService:
         self.authenticator = function
         return function
 
-    def connection(self, request: Request, asker: Asker | None = None) -> Authentication:
+    def connection(self, request: Request, asker: IdentityListener | None = None) -> Authentication:
         """The ``odac.auth`` of one connection.
 
         Args:
@@ -190,7 +190,7 @@ class Authentication:
 
     __slots__ = ("_asker", "_request", "_service", "_session", "_user")
 
-    def __init__(self, service: AuthService, request: Request, asker: Asker | None = None) -> None:
+    def __init__(self, service: AuthService, request: Request, asker: IdentityListener | None = None) -> None:
         self._service = service
         self._asker = asker
         self._request = request

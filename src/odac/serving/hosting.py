@@ -8,7 +8,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from odac.brokers.local_place import base, directory_of, only_ours
+from odac.brokers.local_paths import base, directory_of, only_ours
 from odac.brokers.url import parse_url
 
 __all__ = ["hosting", "private_directory"]

@@ -19,13 +19,13 @@ import uvicorn
 
 from odac.app import Odac
 from odac.config import Limits
-from odac.lanes.seat import WebSocketProtocol
-from odac.serving.http import HttpProtocol, Reception
 from odac.serving.lifespan import QuietLifespan, why_it_failed
 from odac.serving.listener import BACKLOG
 from odac.serving.loading import Found
 from odac.serving.memory import keep_freed_pages, spare_what_stays
 from odac.serving.options import CannotStart, ServeOptions
+from odac.serving.protocols.http import HttpProtocol, Reception
+from odac.serving.protocols.websocket import WebSocketProtocol
 
 if TYPE_CHECKING:
     from uvicorn.config import Config

@@ -9,8 +9,8 @@ from typing import Any
 
 import msgspec
 
-from odac.brokers.publisher import Publisher
 from odac.errors import BrokerError, ConfigurationError
+from odac.publishing.publisher import Publisher
 
 __all__ = ["publish"]
 

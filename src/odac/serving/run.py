@@ -14,7 +14,7 @@ from typing import Any, TypedDict
 
 import click
 
-from odac.brokers.local_place import DIRECTORY_VARIABLE
+from odac.brokers.local_paths import DIRECTORY_VARIABLE
 from odac.brokers.url import parse_url
 from odac.serving.describe import introduction
 from odac.serving.hosting import hosting, private_directory

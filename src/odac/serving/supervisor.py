@@ -12,13 +12,13 @@ from typing import Any, Final
 
 import click
 
-from odac.serving import child
-from odac.serving.child import Slot, Worker, how_it_ended
+from odac.serving import worker_handle
 from odac.serving.listener import Ports
 from odac.serving.options import CannotStart, ServeOptions
 from odac.serving.reload import Watch
 from odac.serving.terminal import terminal_is_gone
 from odac.serving.worker import DRAIN, END, Job, Report
+from odac.serving.worker_handle import Slot, Worker, how_it_ended
 
 __all__ = ["Supervisor"]
 
@@ -158,7 +158,7 @@ class Supervisor:
             "sockets": self._ports.descriptors(slot.index),
             "address": self._ports.address,
             "grace": _RELOAD_GRACE if options.reload else None,
-            "beat": child.BEAT,
+            "beat": worker_handle.BEAT,
         }
         worker = await Worker.start(job, self._environment)
         self._alive.add(worker)
@@ -206,7 +206,7 @@ class Supervisor:
                 "worker %d has given no sign of life for %g s: it is frozen, or code in it does not return to the event loop."
                 " It is killed",
                 worker.pid,
-                child.BEAT * child.MISSED,
+                worker_handle.BEAT * worker_handle.MISSED,
             )
             worker.kill()
 

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from odac.client.errors import HandshakeRefused
 from odac.testing.client import AsyncTestClient
+from odac.testing.connection import AsyncTestConnection, NothingReceived
 from odac.testing.exchange import Response
 from odac.testing.loop import NeverIdle, TestLoop, run
-from odac.testing.session import AsyncTestConnection, NothingReceived
 from odac.testing.sync import TestClient, TestConnection
 
 __all__ = [

@@ -14,11 +14,11 @@ from starlette.responses import Response as StarletteResponse
 
 from odac.client.cookies import CookieJar
 from odac.client.errors import HandshakeRefused
-from odac.client.link import PROTOCOL
+from odac.client.reconnector import PROTOCOL
+from odac.testing.connection import AsyncTestConnection
 from odac.testing.exchange import AsgiApp, HttpClient, World, exchange
 from odac.testing.life import AppLife
 from odac.testing.loop import TestLoop, settle
-from odac.testing.session import AsyncTestConnection
 
 __all__ = ["AsyncTestClient"]
 

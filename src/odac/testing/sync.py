@@ -9,9 +9,9 @@ from typing import Any, Self, TypeVar
 
 from odac.close_codes import CloseCode
 from odac.testing.client import AsyncTestClient
+from odac.testing.connection import TIMEOUT, AsyncTestConnection
 from odac.testing.exchange import AsgiApp, HttpClient, Response
 from odac.testing.loop import TestLoop
-from odac.testing.session import TIMEOUT, AsyncTestConnection
 
 __all__ = ["TestClient", "TestConnection"]
 

@@ -8,10 +8,10 @@ import secrets
 from collections.abc import AsyncIterator, Callable
 
 from odac.brokers import make_broker
-from odac.brokers.bus import BrokerBus
-from odac.brokers.channels import Channels
+from odac.cluster.bus import BrokerBus
+from odac.cluster.channels import Channels
+from odac.protocol.message import Prepared
 from odac.realtime.audience import Audience
-from odac.wire.message import Prepared
 
 DEADLINE = 30.0
 TEST = b"is anybody there? "

@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 from redis.crc import key_slot
 
-from odac.brokers import queue
+from odac.brokers import send_queue as queue
 from odac.brokers.base import Flushable
-from odac.brokers.channels import Channels
+from odac.cluster.channels import Channels
 from odac.realtime.audience import EVERYONE
 from tests.integration.brokers.conftest import Run, started
 from tests.integration.brokers.peers import BusPeer, buses, peers

@@ -7,7 +7,7 @@ import asyncio
 import pytest
 
 from odac.brokers.base import Flushable
-from odac.brokers.channels import Channels
+from odac.cluster.channels import Channels
 from odac.realtime.audience import user_room
 from tests.integration.brokers.conftest import Run
 from tests.integration.brokers.peers import BrokerPeer, peers

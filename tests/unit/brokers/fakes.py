@@ -7,8 +7,8 @@ from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from odac.brokers.base import Broker, Receiver
+from odac.protocol.message import Prepared
 from odac.realtime.audience import Audience
-from odac.wire.message import Prepared
 
 T = TypeVar("T")
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from odac import Publisher
-from odac.brokers.local_place import base
+from odac.brokers.local_paths import base
 from odac.brokers.local_proxy import LocalProxy
 from odac.errors import BrokerError
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from odac.brokers.local_place import base
+from odac.brokers.local_paths import base
 from odac.brokers.local_proxy import LocalProxy
 from odac.errors import BrokerError, ConfigurationError
 

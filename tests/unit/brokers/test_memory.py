@@ -5,7 +5,7 @@ import threading
 
 from odac.brokers.memory import MemoryBroker, _exchanges
 from tests.unit.brokers.fakes import run, ticks
-from tests.unit.brokers.test_session import Receiver
+from tests.unit.brokers.test_reconnecting import Receiver
 
 
 def test_apps_on_two_event_loops_reach_each_other() -> None:

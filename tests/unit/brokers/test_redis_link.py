@@ -8,8 +8,8 @@ pytest.importorskip("redis")
 
 from redis.crc import key_slot
 
-from odac.brokers.queue import Queue
 from odac.brokers.redis_link import RedisLink, connections
+from odac.brokers.send_queue import Queue
 
 
 class Setup:
@@ -70,7 +70,7 @@ def test_a_share_is_what_is_listened_to_and_nothing_else() -> None:
 
 @pytest.mark.parametrize("make", [str, "room {}".format], ids=["digits", "words"])
 def test_a_channel_has_no_hash_tag(make: Callable[[int], str]) -> None:
-    from odac.brokers.channels import Channels
+    from odac.cluster.channels import Channels
 
     names = [Channels().room("{" + make(number) + "}") for number in range(50)]
     assert len({key_slot(name.encode()) for name in names}) > 40

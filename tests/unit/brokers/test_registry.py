@@ -5,14 +5,14 @@ import sys
 import pytest
 
 from odac.brokers import make_broker, make_bus
-from odac.brokers.bus import BrokerBus
 from odac.brokers.memory import MemoryBroker
 from odac.brokers.registry import RunningBus, reaches_others
-from odac.brokers.solo import SoloBus
+from odac.cluster.bus import BrokerBus
+from odac.cluster.solo import SoloBus
 from odac.errors import ConfigurationError
+from odac.protocol.message import Prepared
 from odac.realtime.audience import EVERYONE
 from odac.realtime.ports import Count
-from odac.wire.message import Prepared
 from tests.unit.brokers.fakes import FakeHub, run
 
 

@@ -13,8 +13,8 @@ from odac.client.address import Address
 from odac.client.fetch import Answer
 from odac.client.socket import StoreCookies
 from odac.errors import Disconnected
-from odac.wire.control import encode_control
-from odac.wire.message import Prepared
+from odac.protocol.control import encode_control
+from odac.protocol.message import Prepared
 
 T = TypeVar("T")
 

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
 from odac.client.pending import MAX_BYTES, MAX_MESSAGES, Pending
+from odac.protocol.message import Prepared
 from odac.wire.frames import BINARY, TEXT
-from odac.wire.message import Prepared
 
 
 def drained(pending: Pending) -> list[bytes]:

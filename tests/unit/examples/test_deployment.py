@@ -19,8 +19,8 @@ import yaml  # type: ignore[import-untyped]
 from odac.brokers import make_broker
 from odac.cli import main
 from odac.config import Limits
-from odac.serving.child import PATIENCE
 from odac.serving.process import grace_of
+from odac.serving.worker_handle import PATIENCE
 
 DEPLOYMENT = Path(__file__).parents[3] / "examples" / "deployment"
 STOPPING = Limits().drain_timeout + Limits().close_timeout

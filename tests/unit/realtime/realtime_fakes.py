@@ -14,12 +14,12 @@ from unittest.mock import patch
 
 from odac.close_codes import CloseCode
 from odac.config import Limits
+from odac.protocol.message import Prepared
 from odac.realtime import delivery, heartbeat, outbox, writing
 from odac.realtime.connection import Connection
 from odac.realtime.hub import Hub
 from odac.realtime.policy import Policy
 from odac.wire.frames import CLOSE, EMPTY_CLOSE, encode_close, fit_reason
-from odac.wire.message import Prepared
 
 T = TypeVar("T")
 Frame = tuple[int, bytes]

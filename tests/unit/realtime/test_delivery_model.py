@@ -14,10 +14,10 @@ from hypothesis import strategies as st
 
 from odac.close_codes import CloseCode
 from odac.config import Limits, Overflow
+from odac.protocol.codec import encode
 from odac.realtime import delivery, outbox
 from odac.realtime.audience import Audience
 from odac.realtime.backlog import cost
-from odac.wire.codec import encode
 from odac.wire.frames import BINARY, CLOSE, TEXT
 from tests.unit.realtime.realtime_fakes import Frame, Room, close_code, lane_of
 

@@ -9,11 +9,11 @@ from typing import Any, cast
 import pytest
 
 from odac.config import Limits
+from odac.protocol.codec import encode
+from odac.protocol.message import Prepared
 from odac.realtime.audience import EVERYONE, Audience
 from odac.realtime.hub import Hub
 from odac.realtime.ports import Count
-from odac.wire.codec import encode
-from odac.wire.message import Prepared
 from tests.unit.realtime.realtime_fakes import ManualLoop, Room, close_code, lane_of, run
 
 

@@ -9,11 +9,11 @@ import pytest
 
 from odac.config import Limits
 from odac.notices import limit_hits
+from odac.protocol.message import Prepared
 from odac.realtime import backlog, outbox
 from odac.realtime.backlog import Backlog, cost
 from odac.realtime.outbox import SENT
 from odac.wire.frames import TEXT
-from odac.wire.message import Prepared
 from tests.unit.realtime.realtime_fakes import Room, close_code, idle, lane_of, run
 
 

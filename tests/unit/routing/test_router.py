@@ -9,16 +9,16 @@ import pytest
 from odac.config import Limits, RateLimit
 from odac.errors import ConfigurationError, InvalidMessage
 from odac.routing.options import OPTIONS
-from odac.routing.router import Gates, Router
+from odac.routing.router import RouteBuilder, Router
 from tests.ids import stable
 
 
 def handler(odac: object) -> None: ...
 
 
-def routes() -> tuple[Router, Gates]:
+def routes() -> tuple[Router, RouteBuilder]:
     router = Router(Limits(max_payload=1000))
-    return router, Gates(router)
+    return router, RouteBuilder(router)
 
 
 class Move(msgspec.Struct):

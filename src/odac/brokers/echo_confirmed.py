@@ -1,0 +1,76 @@
+"""Brokers whose servers confirm nothing of themselves."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from odac.brokers.reconnecting import ReconnectingBroker
+from odac.brokers.url import BrokerURL
+from odac.errors import BrokerError
+
+__all__ = ["CONFIRM_TIMEOUT", "EchoConfirmedBroker", "Send"]
+
+CONFIRM_TIMEOUT: Final = 10.0
+CONFIRM_PAUSE: Final = 0.05
+"""Seconds between markers while nobody waits for one."""
+
+Send = Callable[[str, bytes], Awaitable[None]]
+"""Hands a channel and a payload to the client library."""
+
+
+class EchoConfirmedBroker(ReconnectingBroker):
+    """A broker that confirms nothing: a marker that this process sends to itself shows that what went before is through.
+
+    One marker is on its way at a time, while sending goes on, and none without need.
+
+    Args:
+        url: the broker's.
+    """
+
+    def __init__(self, url: BrokerURL) -> None:
+        super().__init__(url)
+        self._marker = f"{url.namespace}.marker.{secrets.token_hex(16)}"
+        self._handed_over = 0
+        self._handed = asyncio.Event()
+        self._returned = asyncio.Event()
+
+    def _received(self, channel: str, payload: bytes) -> None:
+        if channel == self._marker:
+            self._returned.set()
+        else:
+            self._arrived(channel, payload)
+
+    async def _send(self, send: Send) -> None:
+        self._handed_over = 0
+        while True:
+            for channel, payload, _ in await self._queue.take():
+                await send(channel, payload)
+                self._handed_over += 1
+            self._handed.set()
+
+    async def _confirm(self, send: Send) -> None:
+        while True:
+            await self._handed.wait()
+            self._handed.clear()
+            count, self._handed_over = self._handed_over, 0
+            await self._round_trip(send)
+            self._queue.confirm(count)
+            try:
+                async with asyncio.timeout(CONFIRM_PAUSE):
+                    await self._queue.hurry.wait()
+                    self._queue.hurry.clear()
+            except TimeoutError:
+                pass
+
+    async def _round_trip(self, send: Send) -> None:
+        """Return once everything sent so far is through."""
+        self._returned.clear()
+        try:
+            async with asyncio.timeout(CONFIRM_TIMEOUT):
+                await send(self._marker, b"")
+                await self._returned.wait()
+        except TimeoutError:
+            raise BrokerError(f"no answer within {CONFIRM_TIMEOUT:g} s") from None

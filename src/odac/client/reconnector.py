@@ -1,0 +1,167 @@
+"""One connection from its upgrade to its end: hello, control messages, liveness."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Final
+
+from odac.client.clock import Clock
+from odac.client.socket import Socket
+from odac.errors import Disconnected, InvalidMessage
+from odac.protocol import codec
+from odac.protocol.control import PONG, decode_control, is_control, unescape
+from odac.protocol.message import Prepared
+
+__all__ = ["GRACE", "PROTOCOL", "Link"]
+
+PROTOCOL: Final = "odac.v1"
+"""The subprotocol that asks for control messages."""
+
+GRACE: Final = 10.0
+"""Seconds of silence past the ping interval after which a connection counts as dead."""
+
+EARLY: Final = 16
+"""Messages that may come before the hello."""
+
+DEFAULT_PING: Final = 25.0
+"""Seconds of silence after which a server that promised nothing is asked with a ping."""
+
+
+class Link:
+    """What is known about one connection, and how its messages are read and written.
+
+    Args:
+        socket: the connection.
+        clock: gives the time for liveness.
+        on_token: takes the tokens that the server sends for the next reconnect.
+    """
+
+    __slots__ = (
+        "_clock",
+        "_early",
+        "_on_token",
+        "_reading_since",
+        "drain",
+        "hello",
+        "id",
+        "ping",
+        "socket",
+        "speaks_odac",
+    )
+
+    def __init__(self, socket: Socket, clock: Clock, on_token: Callable[[str], None]) -> None:
+        self.socket = socket
+        self.speaks_odac = socket.subprotocol == PROTOCOL
+        self.id: str | None = None
+        self.ping = DEFAULT_PING
+        self.hello = False
+        self.drain: float | None = None  # seconds that the server asked to wait before coming back
+        self._clock = clock
+        self._on_token = on_token
+        self._early: deque[str | bytes] = deque()
+        self._reading_since: float | None = None  # None while nobody waits for the network
+
+    def send(self, message: Prepared) -> bool:
+        """Write an application message; False when the connection takes no more."""
+        return self.socket.write((message.escaped or message) if self.speaks_odac else message)
+
+    async def greeted(self) -> None:
+        """Wait for the hello, the first message of a server that speaks ``odac.v1``; return at once for any other.
+
+        It comes when every gate has been passed, so nothing that is sent then is lost to a 4001, 4002 or 4003. What a
+        middleware sent before it is kept for :meth:`run`.
+
+        Raises:
+            Disconnected: the server closed instead.
+            ConnectionError: it sent all kinds of things, but no hello.
+        """
+        while self.speaks_odac and not self.hello:
+            message = await self._next()
+            if isinstance(message, str) and is_control(payload := message.encode()):
+                self._control(payload)
+            elif len(self._early) < EARLY:
+                self._early.append(message)
+            else:
+                raise ConnectionError("the server selected odac.v1 and did not say hello")
+
+    async def run(
+        self, deliver: Callable[[object], Awaitable[None]], failed: Callable[[Exception], None]
+    ) -> Disconnected:
+        """Read until the connection ends, and return how it did.
+
+        Args:
+            deliver: takes each application message, decoded; nothing more is read until it has returned.
+            failed: takes the error of a message that cannot be decoded.
+        """
+        while True:
+            try:
+                message = self._early.popleft() if self._early else await self._next()
+            except Disconnected as end:
+                return end
+            if isinstance(message, bytes):
+                await deliver(message)
+                continue
+            payload = message.encode()
+            if self.speaks_odac:
+                if is_control(payload):
+                    self._control(payload)
+                    continue
+                payload = unescape(payload)
+            try:
+                data = codec.decode_text(payload)
+            except InvalidMessage as error:
+                failed(error)
+                continue
+            await deliver(data)
+
+    async def _next(self) -> str | bytes:
+        self._reading_since = self._clock.now()
+        try:
+            return await self.socket.receive()
+        finally:
+            self._reading_since = None
+
+    def _control(self, payload: bytes) -> None:
+        message = decode_control(payload)
+        if message is None:
+            return
+        match message:
+            case ("hello", [dict() as facts]):
+                self._greet(facts)
+            case ("ping", _):
+                self.socket.write(PONG)
+            case ("token", [str() as token]):
+                self._on_token(token)
+            case ("drain", [int() | float() as milliseconds]) if (
+                not isinstance(milliseconds, bool) and milliseconds >= 0
+            ):
+                self.drain = milliseconds / 1000
+
+    def _greet(self, facts: dict[str, object]) -> None:
+        self.hello = True
+        identity, ping = facts.get("id"), facts.get("ping")
+        if isinstance(identity, str):
+            self.id = identity
+        if isinstance(ping, (int, float)) and not isinstance(ping, bool) and 0 < ping < 86_400:
+            self.ping = float(ping)
+
+    async def watch(self) -> None:
+        """Drop the connection when it has been silent for the ping interval and :data:`GRACE` more; return then.
+
+        Silence counts only while this side waits for the network: a slow listener is no dead server.
+        """
+        asked = False
+        while True:
+            now = self._clock.now()
+            since = max(self.socket.heard, self._reading_since if self._reading_since is not None else now)
+            silence = now - since
+            if silence >= self.ping + GRACE:
+                self.socket.abort()
+                return
+            if silence < self.ping:
+                asked = False
+            elif not self.hello and not asked:
+                asked = True
+                self.socket.probe()
+            await self._clock.sleep((self.ping if silence < self.ping else self.ping + GRACE) - silence)

@@ -1,0 +1,293 @@
+"""What keeps a client connected: one attempt after the other, as the rules of :mod:`odac.client.reconnect` allow."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Collection, Sequence
+from typing import Final
+
+from odac.client.address import Address
+from odac.client.clock import Clock
+from odac.client.cookies import CookieJar
+from odac.client.events import Events
+from odac.client.pending import Pending
+from odac.client.reconnect import Reconnect
+from odac.client.reconnector import PROTOCOL, Link
+from odac.client.socket import CLOSE_TIMEOUT, Dial, Socket
+from odac.client.tokens import Tokens
+from odac.close_codes import CloseCode
+from odac.errors import Disconnected
+from odac.protocol.message import Prepared
+from odac.realtime.connection import ReadyState
+
+__all__ = ["OPEN_TIMEOUT", "Supervisor"]
+
+logger = logging.getLogger("odac.client")
+
+OPEN_TIMEOUT: Final = 20.0
+"""Seconds for one attempt as a whole: token, handshake, and the server's hello."""
+
+
+class Supervisor:
+    """Owns the connection and its tasks: one that connects and reads, one that calls the listeners, and near the end one
+    that does the close handshake.
+
+    Args:
+        address: where to connect.
+        subprotocols: what to offer besides Odac's own.
+        headers: further headers of the handshake.
+        cookies: the cookies of the server.
+        tokens: where tokens come from; None to send none.
+        reconnect: when to try again.
+        events: takes what happens.
+        clock: gives the time.
+        dial: opens connections.
+    """
+
+    __slots__ = (
+        "_address",
+        "_clock",
+        "_close_request",
+        "_closer",
+        "_cookies",
+        "_dial",
+        "_events",
+        "_final_error",
+        "_first",
+        "_headers",
+        "_offered",
+        "_pending",
+        "_reader",
+        "_reconnect",
+        "_talker",
+        "_tokens",
+        "link",
+        "state",
+    )
+
+    def __init__(
+        self,
+        address: Address,
+        subprotocols: Sequence[str],
+        headers: Sequence[tuple[str, str]],
+        cookies: CookieJar,
+        tokens: Tokens | None,
+        reconnect: Reconnect,
+        events: Events,
+        clock: Clock,
+        dial: Dial,
+    ) -> None:
+        self._address = address
+        self._offered = tuple(subprotocols)
+        self._headers = tuple(headers)
+        self._cookies = cookies
+        self._tokens = tokens
+        self._reconnect = reconnect
+        self._events = events
+        self._clock = clock
+        self._dial = dial
+        self._pending = Pending()
+        self._first: asyncio.Future[None] | None = None  # the first opening, or why there will be none
+        self._reader: asyncio.Task[None] | None = None
+        self._talker: asyncio.Task[None] | None = None
+        self._closer: asyncio.Task[None] | None = None
+        self._close_request: tuple[int, str] | None = None
+        self._final_error: Exception | None = None
+        self.link: Link | None = None
+        self.state = ReadyState.CONNECTING
+
+    @property
+    def begun(self) -> bool:
+        """Whether it has been opened, or closed before that."""
+        return self._reader is not None or self._close_request is not None
+
+    @property
+    def over(self) -> bool:
+        """Whether there will be no further connection."""
+        return self._close_request is not None or (self._reader is not None and self._reader.done())
+
+    async def open(self) -> None:
+        """Begin, and return when the server has let the first connection in; raise why there will be none."""
+        loop = asyncio.get_running_loop()
+        self._first = loop.create_future()
+        self._talker = loop.create_task(self._events.run(), name=f"odac client {self._address}: listeners")
+        self._reader = loop.create_task(self._supervise(), name=f"odac client {self._address}")
+        try:
+            await asyncio.shield(self._first)
+        except BaseException:
+            self.close(CloseCode.GOING_AWAY, "")
+            await self.joined()
+            raise
+
+    def send(self, message: Prepared) -> tuple[bool, Socket | None]:
+        """Write a message or queue it: whether it was taken, and the socket that it was written to."""
+        link = self.link
+        if link is not None and self.state is ReadyState.OPEN and link.send(message):
+            return True, link.socket
+        if self.over:
+            logger.warning(
+                "%s: a message was sent after the connection was closed for good; it is dropped", self._address
+            )
+            return False, None
+        if self._pending.push(message):
+            return True, None
+        self._events.post(
+            "error", BufferError(f"{self._address}: not connected, and the queue is full: a message was refused")
+        )
+        return False, None
+
+    def close(self, code: int, reason: str) -> None:
+        """End it for good; the code must be one that can be sent."""
+        if self.over:
+            return
+        self._close_request = (code, reason)
+        self._pending.clear()
+        self._events.release()
+        if self.link is not None and self.state is ReadyState.OPEN:
+            self.state = ReadyState.CLOSING
+            closing = self.link.socket.close(code, reason)
+            self._closer = asyncio.get_running_loop().create_task(closing, name=f"odac client {self._address}: closing")
+        elif self._reader is not None:
+            self._reader.cancel()
+        else:
+            self.state = ReadyState.CLOSED
+            self._events.finish(code, reason)
+
+    async def joined(self) -> None:
+        """Wait until nothing of the connection is left; past the close timeout, end it by force."""
+        if self._events.within:  # a listener cannot wait for itself
+            return
+        tasks = [task for task in (self._reader, self._closer, self._talker) if task is not None]
+        if not tasks:
+            return
+        try:
+            _, late = await asyncio.wait(tasks, timeout=CLOSE_TIMEOUT + 1)
+        except asyncio.CancelledError:
+            await _cancelled(tasks)
+            raise
+        if late:
+            logger.warning(
+                "%s: a listener was still at work %g s after the end: cancelled", self._address, CLOSE_TIMEOUT + 1
+            )
+            await _cancelled(late)
+
+    async def _supervise(self) -> None:
+        code, reason = int(CloseCode.ABNORMAL), ""
+        try:
+            while True:
+                code, reason, wait = await self._once()
+                if wait is None:
+                    break
+                self._events.post("reconnecting", self._reconnect.attempts, wait)
+                await self._clock.sleep(wait)
+        except asyncio.CancelledError:
+            if self._close_request is None:
+                raise
+            code, reason = self._close_request
+            self._events.ended(code, reason)
+        finally:
+            self.state = ReadyState.CLOSED
+            self._pending.clear()
+            self._settle_first(self._final_error or Disconnected(code, reason))
+            self._events.finish(code, reason)
+
+    async def _once(self) -> tuple[int, str, float | None]:
+        """One attempt and the connection that came of it: how it ended, and seconds until the next, None for no next."""
+        self.state = ReadyState.CONNECTING
+        error, link, stayed = await self._attempt()
+        self.link = None
+        self.state = ReadyState.CLOSED
+        wait = self._reconnect.after(error, stayed=stayed, drain=link.drain if link is not None else None)
+        if self._close_request is not None:
+            wait = None
+        if wait is None:
+            self._pending.clear()
+        code, reason = (
+            (int(error.code), error.reason) if isinstance(error, Disconnected) else (int(CloseCode.ABNORMAL), "")
+        )
+        # Whoever waits for the first connection hears of a final error there, and need not be told twice.
+        opening = self._first is not None and not self._first.done()
+        if not isinstance(error, Disconnected) and not (opening and wait is None):
+            self._events.post("error", error)
+        self._events.ended(code, reason)
+        if wait is None and self._close_request is None:
+            self._final_error = error
+            if self._reconnect.exhausted:
+                gave_up = f"gave up after {self._reconnect.attempts} attempts to reconnect"
+                error.add_note(gave_up)
+                if not opening:
+                    self._events.post("error", ConnectionError(f"{self._address}: {gave_up}"))
+        return code, reason, wait
+
+    async def _attempt(self) -> tuple[Exception, Link | None, float]:
+        """Connect and read: why it ended, the connection if there was one, and how many seconds it stayed open."""
+        link: Link | None = None
+        try:
+            try:
+                async with asyncio.timeout(OPEN_TIMEOUT):
+                    link = Link(await self._handshake(), self._clock, self._keep_token)
+                    await link.greeted()
+            except TimeoutError as error:
+                raise (
+                    error if str(error) else TimeoutError(f"{self._address}: no answer in {OPEN_TIMEOUT:g} s")
+                ) from None
+        except BaseException as error:
+            if link is not None:
+                link.socket.abort()
+            if isinstance(error, Exception):
+                return error, None, 0.0
+            raise
+        opened = self._clock.now()
+        end = await self._live(link)
+        return end, link, self._clock.now() - opened
+
+    async def _handshake(self) -> Socket:
+        offered = [PROTOCOL]
+        if self._tokens is not None:
+            offered.append(f"odac-token-{await self._tokens.fresh()}")
+        headers = list(self._headers)
+        path = self._address.path
+        if (cookie := self._cookies.header(path)) is not None:
+            headers.append(("Cookie", cookie))
+        return await self._dial(
+            self._address, (*offered, *self._offered), headers, lambda values: self._cookies.store(values, path)
+        )
+
+    async def _live(self, link: Link) -> Exception:
+        """Flush what waits, then read until the end; give the reason of the end."""
+        self.link = link
+        while self._pending and link.send(self._pending.first()):
+            self._pending.sent()
+        self.state = ReadyState.OPEN
+        self._events.post("open")
+        self._settle_first(None)
+        watcher = asyncio.get_running_loop().create_task(link.watch(), name=f"odac client {self._address}: liveness")
+        try:
+            return await link.run(self._events.message, lambda error: self._events.post("error", error))
+        except Exception as error:
+            logger.exception("%s: reading failed", self._address)
+            return error
+        finally:
+            link.socket.abort()  # a connection that ended well has nothing left to abort
+            await _cancelled([watcher])
+
+    def _keep_token(self, token: str) -> None:
+        if self._tokens is not None:
+            self._tokens.spare = token
+
+    def _settle_first(self, error: Exception | None) -> None:
+        first = self._first
+        if first is None or first.done():
+            return
+        if error is None:
+            first.set_result(None)
+        else:
+            first.set_exception(error)
+            first.exception()  # whoever waited for the opening may have gone: that is no error of its own
+
+
+async def _cancelled(tasks: Collection[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.wait(tasks)

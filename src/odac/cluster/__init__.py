@@ -1,0 +1,1 @@
+"""What the processes of one app say to each other, whatever broker carries it."""

@@ -1,0 +1,121 @@
+"""Turns what a process publishes during one tick of the event loop into few payloads."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Final
+
+from odac.brokers.base import Broker
+from odac.cluster.channels import Channels
+from odac.cluster.envelope import UNNUMBERED, VERSION, Close, Envelope, Item, Send, encode
+from odac.cluster.sequence import Numbers
+from odac.realtime.audience import Audience
+
+__all__ = ["Outgoing", "channels_of"]
+
+RUN_ITEMS: Final = 128
+RUN_BYTES: Final = 64 * 1024
+OVERHEAD: Final = 128
+"""Bytes of an envelope besides its items, generously."""
+
+
+def channels_of(channels: Channels, audience: Audience) -> tuple[str, ...]:
+    """The channels on which every process that has members of the audience listens."""
+    if audience.rooms:
+        return tuple(dict.fromkeys([channels.room(room) for room in audience.rooms]))
+    if audience.within:
+        return (channels.room(audience.within[0]),)
+    return (channels.everyone,)
+
+
+class Outgoing:
+    """Collects consecutive items for the same channels into one envelope, until the tick ends or it is large.
+
+    Only consecutive ones: what a process publishes stays in order over all its channels, so that a receiver of two rooms
+    sees a message to both of them in its place.
+
+    Args:
+        broker: where payloads go.
+        origin: this process's random id.
+        too_large: called with the size of a message that the broker does not carry, and with what it does.
+    """
+
+    __slots__ = (
+        "_broker",
+        "_bytes",
+        "_channels",
+        "_items",
+        "_numbers",
+        "_origin",
+        "_scheduled",
+        "_sequence",
+        "_too_large",
+    )
+
+    def __init__(self, broker: Broker, origin: bytes, too_large: Callable[[int, int], None]) -> None:
+        self._broker = broker
+        self._origin = origin
+        self._too_large = too_large
+        self._numbers = Numbers()
+        self._sequence = 0
+        self._channels: tuple[str, ...] = ()
+        self._items: list[Item] = []
+        self._bytes = 0
+        self._scheduled = False
+
+    def add(self, channels: tuple[str, ...], item: Item) -> None:
+        """Publish an item at the end of this tick, counted on each of its channels."""
+        size = _size(item)
+        limit = self._broker.max_message - OVERHEAD
+        if size > limit:
+            self._too_large(size, self._broker.max_message)
+            return
+        items = self._items
+        full = self._bytes + size > min(RUN_BYTES, limit) or len(items) >= RUN_ITEMS
+        if items and (full or channels != self._channels):
+            self.flush()
+            items = self._items
+        if not items:
+            self._channels = channels
+        items.append(item)
+        self._bytes += size
+        if not self._scheduled:
+            self._scheduled = True
+            asyncio.get_running_loop().call_soon(self._tick)
+
+    def now(self, channel: str, item: Item) -> bytes:
+        """Publish an item at once, uncounted, and return its payload; what was added before goes first."""
+        self.flush()
+        payload = self._encode(UNNUMBERED, False, [item])
+        self._broker.publish(channel, payload, 0)
+        return payload
+
+    def flush(self) -> None:
+        """Hand what was added to the broker."""
+        items = self._items
+        if not items:
+            return
+        channels, self._items, self._bytes = self._channels, [], 0
+        shared = len(channels) > 1
+        self._sequence += 1
+        for channel in channels:
+            payload = self._encode(self._numbers.take(channel, len(items)), shared, items, self._sequence)
+            # One channel's worth of messages: the rest of the channels are copies of the same.
+            self._broker.publish(channel, payload, len(items) if channel is channels[0] else 0)
+
+    def _tick(self) -> None:
+        self._scheduled = False
+        self.flush()
+
+    def _encode(self, number: int, shared: bool, items: list[Item], sequence: int = 0) -> bytes:
+        return encode(Envelope(VERSION, self._origin, sequence, number, shared, items))
+
+
+def _size(item: Item) -> int:
+    """Bytes of an item on the wire, at most."""
+    if isinstance(item, Send | Close):
+        rooms, within, excluded = item.audience
+        size = 160 + 3 * sum([len(name) + 2 for name in (*rooms, *within, *excluded)])
+        return size + len(item.payload) if isinstance(item, Send) else size + 3 * len(item.reason)
+    return 0

@@ -1,0 +1,147 @@
+"""Tells people what goes wrong with the broker: counted always, logged once per episode."""
+
+from __future__ import annotations
+
+import logging
+from typing import Final
+
+from odac.cluster.counters import Counters
+
+__all__ = ["Reporter"]
+
+_log: Final = logging.getLogger("odac.broker")
+
+
+class _Episode:
+    """A run of losses: it begins with the first and ends with an interval that has none."""
+
+    __slots__ = ("_going_on", "_quiet", "total")
+
+    def __init__(self) -> None:
+        self._going_on = False
+        self._quiet = True
+        self.total = 0
+
+    def add(self, count: int) -> bool:
+        """Return whether this is the first of an episode."""
+        first = not self._going_on
+        self.total = count if first else self.total + count
+        self._going_on, self._quiet = True, False
+        return first
+
+    def settle(self) -> bool:
+        """An interval is over; return whether an episode ended with it."""
+        ended = self._going_on and self._quiet
+        if ended:
+            self._going_on = False
+        self._quiet = True
+        return ended
+
+
+class Reporter:
+    """Counts and logs.
+
+    Args:
+        address: the broker's, without a password.
+    """
+
+    __slots__ = (
+        "_address",
+        "_dropped",
+        "_dropped_before",
+        "_garbage_logged",
+        "_large_logged",
+        "_lost",
+        "counters",
+        "down_since",
+    )
+
+    def __init__(self, address: str) -> None:
+        self.counters = Counters()
+        self.down_since: float | None = None
+        self._address = address
+        self._dropped = _Episode()
+        self._dropped_before = 0
+        self._lost = _Episode()
+        self._garbage_logged = False
+        self._large_logged = False
+
+    def down(self, reason: str, now: float) -> None:
+        """The way to the other processes is lost."""
+        if self.down_since is not None:
+            return
+        self.down_since = now
+        self._dropped_before = self.counters.dropped
+        self.counters.outages += 1
+        _log.warning(
+            "%s: %s. Connections stay and local delivery goes on; messages for other processes are lost until it is back",
+            self._address,
+            reason.rstrip("."),
+        )
+
+    def up(self, now: float) -> None:
+        """The way is proven to be open."""
+        if self.down_since is None:
+            return
+        _log.warning(
+            "%s is back after %.1f s; %d messages of this process did not reach the others meanwhile",
+            self._address,
+            now - self.down_since,
+            self.counters.dropped - self._dropped_before,
+        )
+        self.down_since = None
+
+    def dropped(self, messages: int, reason: str) -> None:
+        """Messages of this process are lost for the others."""
+        if not messages:
+            return
+        self.counters.dropped += messages
+        if self.down_since is None and self._dropped.add(messages):
+            _log.warning("%s: messages of this process are lost for the others: %s", self._address, reason)
+
+    def lost(self, messages: int) -> None:
+        """Messages of others did not arrive."""
+        self.counters.lost += messages
+        if self._lost.add(messages):
+            _log.warning(
+                "%s: %d messages of another process did not arrive; a process or the broker does not keep up, or was away",
+                self._address,
+                messages,
+            )
+
+    def settle(self) -> None:
+        """An interval is over: tell the sum of what ended with it."""
+        if self._dropped.settle():
+            _log.warning(
+                "%s: takes messages again; %d were lost for other processes", self._address, self._dropped.total
+            )
+        if self._lost.settle():
+            _log.warning("%s: messages arrive again; %d did not", self._address, self._lost.total)
+
+    def garbage(self, channel: str, why: str) -> None:
+        """A payload is none of ours."""
+        self.counters.garbage += 1
+        if self._garbage_logged:
+            return
+        self._garbage_logged = True
+        _log.warning(
+            "dropped what is no message on %s at %s (further ones are only counted): %s. Does something else publish there?"
+            " ?namespace=… in the broker's URL keeps applications apart",
+            channel,
+            self._address,
+            why,
+        )
+
+    def too_large(self, size: int, limit: int) -> None:
+        """A message is more than the broker carries."""
+        self.counters.dropped += 1
+        if self._large_logged:
+            return
+        self._large_logged = True
+        _log.error(
+            "a message of %d bytes was not sent to other processes (further ones are only counted): %s carries %d at most."
+            " Send a link to it instead",
+            size,
+            self._address,
+            limit,
+        )

@@ -1,0 +1,173 @@
+"""Data to messages and back: JSON, other text, binary."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from odac.errors import InvalidMessage
+from odac.protocol.message import Prepared
+from odac.wire.frames import BINARY, TEXT
+
+__all__ = ["decode_json", "decode_text", "encode", "encode_binary", "make_decoder", "reference_encode"]
+
+encode_json: Final = msgspec.json.Encoder().encode
+decode_json: Final = msgspec.json.Decoder().decode
+
+_JSON: Final = frozenset({dict, list, tuple, int, float, bool, type(None)})
+"""Types that go straight to the JSON encoder; any other is first asked whether it is bytes-like."""
+
+_WORDS: Final[dict[bytes, object]] = {b"true": True, b"false": False, b"null": None}
+_MAYBE_JSON: Final = frozenset(b'{["-0123456789 \t\r\n')
+_WORD_STARTS: Final = frozenset(b"tfn")
+_SURROGATE: Final = re.compile(rb"\\u[dD][89a-fA-F]")
+
+
+def reference_encode(data: object) -> Prepared:
+    """Make a message of anything that can be sent.
+
+    Args:
+        data: a ``str`` is sent as text as it is, anything bytes-like (PEP 3118, any item size) as binary, all else as
+            JSON text: dict, list, tuple, set, numbers, bool, None, dataclasses, msgspec Structs, datetimes, UUIDs.
+            NaN and the infinities become ``null``, as ``JSON.stringify`` has it.
+
+    Raises:
+        TypeError: it is none of these; the message names the type.
+    """
+    kind = type(data)
+    if kind is str:
+        try:
+            return Prepared(TEXT, data.encode())  # type: ignore[attr-defined]
+        except UnicodeEncodeError as error:
+            raise _cannot_send(data, error) from None
+    if kind is bytes:
+        return Prepared(BINARY, data)  # type: ignore[arg-type]
+    if kind not in _JSON:
+        if isinstance(data, str):
+            return reference_encode(str.__str__(data))  # the text itself: str() of an enum would be its name
+        try:
+            view = memoryview(data)  # type: ignore[arg-type]
+        except TypeError:
+            pass
+        else:
+            return Prepared(BINARY, view.tobytes())
+    try:
+        return Prepared(TEXT, encode_json(data))
+    except (TypeError, ValueError, OverflowError, RecursionError) as error:
+        raise _cannot_send(data, error) from None
+
+
+encode = reference_encode
+if not TYPE_CHECKING and os.environ.get("ODAC_SPEEDUPS") != "0":
+    try:
+        from odac._speedups import bind_encode, encode
+    except ImportError:
+        pass  # not compiled here: the function above is as right, and slower
+    else:
+        bind_encode(Prepared, encode_json, reference_encode, TEXT, BINARY)
+
+
+def _cannot_send(data: object, error: Exception) -> TypeError:
+    if isinstance(error, UnicodeEncodeError):
+        why = "it holds a lone surrogate, which no UTF-8 text can: clean it with .encode(errors='replace').decode()"
+    elif isinstance(error, RecursionError):
+        why = "it is nested too deeply, or contains itself"
+    else:
+        why = f"{str(error)[:200]}: send JSON types, str, bytes, dataclasses or msgspec Structs"
+        if "type coroutine" in why:
+            why += " (an await is missing where it was called)"
+        elif hasattr(data, "model_dump"):
+            why += ", and of a pydantic model its model_dump(mode='json')"
+    return TypeError(f"cannot send this {type(data).__name__}: {why}")
+
+
+def encode_binary(data: object) -> Prepared:
+    """Make a binary message of anything bytes-like, whatever its item size.
+
+    Raises:
+        TypeError: it is not bytes-like.
+    """
+    if type(data) is bytes:
+        return Prepared(BINARY, data)
+    try:
+        view = memoryview(data)  # type: ignore[arg-type]
+    except TypeError:
+        raise TypeError(
+            f"send_binary takes bytes or another bytes-like object, not {type(data).__name__}: use send() for it"
+        ) from None
+    return Prepared(BINARY, view.tobytes())
+
+
+def decode_text(payload: bytes) -> object:
+    """Return what a text message holds: parsed JSON, or the text itself where it is not JSON.
+
+    Args:
+        payload: valid UTF-8.
+
+    Raises:
+        InvalidMessage: it is JSON, but of a kind that has no Python value: nested too deeply, a number out of range,
+            half a surrogate pair.
+    """
+    if not payload:
+        return ""
+    first = payload[0]
+    if first in _MAYBE_JSON:
+        try:
+            return decode_json(payload)
+        except msgspec.ValidationError as error:
+            raise InvalidMessage(f"JSON that cannot be read: {error}") from None
+        except msgspec.DecodeError:
+            if _SURROGATE.search(payload) is not None and _is_json(payload):
+                raise InvalidMessage("JSON that cannot be read: half a surrogate pair in a string") from None
+        except RecursionError:
+            raise InvalidMessage("JSON that cannot be read: nested too deeply") from None
+    elif first in _WORD_STARTS and (word := payload.rstrip(b" \t\r\n")) in _WORDS:
+        return _WORDS[word]
+    return payload.decode()
+
+
+def _is_json(payload: bytes) -> bool:
+    """Whether the standard library, which lets half a surrogate pair pass, takes this for JSON."""
+    try:
+        json.loads(payload)
+    except ValueError:
+        return False
+    except RecursionError:
+        return True
+    return True
+
+
+def make_decoder(type_: Any) -> Callable[[bytes], object]:
+    """Return a function that parses a JSON message and checks that it is a ``type_``.
+
+    Args:
+        type_: a msgspec Struct, dataclass, TypedDict or any other type that msgspec decodes.
+
+    Returns:
+        A function from a text message's payload to a ``type_``; it raises :exc:`InvalidMessage` with a reason that names the
+        field.
+
+    Raises:
+        TypeError: msgspec cannot decode such a type.
+    """
+    decode = msgspec.json.Decoder(type_).decode
+    if isinstance(msgspec.inspect.type_info(type_), msgspec.inspect.CustomType):
+        # A decoder is made all the same, and refuses every message.
+        raise TypeError("use a TypedDict, dataclass or msgspec Struct")
+
+    def decode_message(payload: bytes) -> object:
+        try:
+            return decode(payload)
+        except msgspec.ValidationError as error:
+            raise InvalidMessage(str(error)) from None
+        except (msgspec.DecodeError, UnicodeDecodeError) as error:
+            raise InvalidMessage(f"not JSON: {error}") from None
+        except RecursionError:
+            raise InvalidMessage("JSON that cannot be read: nested too deeply") from None
+
+    return decode_message

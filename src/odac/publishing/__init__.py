@@ -1,0 +1,1 @@
+"""Sending from outside of the app: from scripts, task queues and other servers."""

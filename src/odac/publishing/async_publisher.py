@@ -1,0 +1,209 @@
+"""Sending to an app's clients from outside of it, for asyncio."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from typing import Any, Final, Self
+
+from odac.brokers.base import Broker, Flushable
+from odac.brokers.registry import make_broker
+from odac.brokers.url import parse_url
+from odac.close_codes import CloseCode
+from odac.cluster.channels import Channels
+from odac.cluster.envelope import ORIGIN_BYTES, Close, Send
+from odac.cluster.outgoing import Outgoing, channels_of
+from odac.errors import BrokerError
+from odac.publishing.publication import audience_of, binary_message, checked_url, closing, excluding, message, within
+from odac.realtime.audience import EVERYONE, Audience, user_room
+
+__all__ = ["DEFAULT_TIMEOUT", "AsyncPublisher", "AsyncTarget"]
+
+DEFAULT_TIMEOUT: Final = 5.0
+
+
+class _Receiver:
+    """Hears from the broker whether publishing works; a publisher listens to nothing else."""
+
+    def __init__(self) -> None:
+        self.up = asyncio.Event()
+        self.failures = 0
+        self.reason = ""
+
+    def on_message(self, channel: str, payload: bytes) -> None:
+        """Nothing was subscribed to."""
+
+    def on_up(self) -> None:
+        """See :class:`odac.brokers.base.Receiver`."""
+        self.up.set()
+
+    def on_down(self, reason: str) -> None:
+        """See :class:`odac.brokers.base.Receiver`."""
+        self.up.clear()
+        self.reason = reason
+
+    def on_dropped(self, messages: int, reason: str) -> None:
+        """See :class:`odac.brokers.base.Receiver`."""
+        self.failures += 1
+        self.reason = reason
+
+    def too_large(self, size: int, limit: int) -> None:
+        """A message cannot travel."""
+        self.on_dropped(1, f"a message of {size} bytes is more than the {limit} that travel between processes")
+
+
+class _Connection:
+    """A broker that is started, and what it says."""
+
+    def __init__(self, url: str) -> None:
+        self.broker: Broker = make_broker(url)
+        self.receiver = _Receiver()
+        self.outgoing = Outgoing(self.broker, secrets.token_bytes(ORIGIN_BYTES), self.receiver.too_large)
+
+
+class AsyncPublisher:
+    """Sends to an app's clients from outside of its processes, for asyncio.
+
+    ::
+
+        async with odac.AsyncPublisher("redis://localhost") as publisher:
+            await publisher.to_room("news", {"text": "hello"})
+
+    Sending returns when the broker has the message. Nobody knows then how many clients it reaches.
+
+    Args:
+        url: the app's broker; default: ``$ODAC_BROKER``.
+        timeout: seconds that connecting may take, and that sending may take.
+
+    Raises:
+        BrokerNotConfigured: there is no URL, or it is ``memory://``, which reaches nobody.
+        ConfigurationError: the URL is malformed or its client library is not installed.
+    """
+
+    def __init__(self, url: str | None = None, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+        self._url = checked_url(url)
+        self._timeout = timeout
+        self._channels = Channels(parse_url(self._url).namespace)
+        self._connection: _Connection | None = None
+
+    async def __aenter__(self) -> Self:
+        await self.connect()
+        return self
+
+    async def __aexit__(self, *exc_info: object) -> None:
+        await self.close()
+
+    def to(self, *rooms: str) -> AsyncTarget:
+        """Everyone in any of these rooms, once each.
+
+        Raises:
+            ValueError: no room is named, or a name is not allowed.
+        """
+        return AsyncTarget(self, audience_of(rooms))
+
+    def user(self, user_id: object) -> AsyncTarget:
+        """Every connection that authenticated as this user."""
+        return AsyncTarget(self, Audience((user_room(str(user_id)),)))
+
+    async def to_room(self, room: str, data: object) -> None:
+        """Send to a room; see :meth:`AsyncTarget.send`."""
+        await self.to(room).send(data)
+
+    async def broadcast(self, data: object) -> None:
+        """Send to all clients; see :meth:`AsyncTarget.send`."""
+        await AsyncTarget(self, EVERYONE).send(data)
+
+    async def connect(self) -> None:
+        """Connect now rather than with the first message.
+
+        Raises:
+            BrokerError: the broker cannot be reached in time.
+        """
+        await self._connected()
+
+    async def close(self) -> None:
+        """Disconnect. What was sent is with the broker already."""
+        if self._connection is not None:
+            connection, self._connection = self._connection, None
+            await connection.broker.stop()
+
+    async def _connected(self) -> _Connection:
+        connection = self._connection
+        if connection is None:
+            connection = self._connection = _Connection(self._url)
+            await connection.broker.start(connection.receiver)
+        try:
+            async with asyncio.timeout(self._timeout):
+                await connection.receiver.up.wait()
+        except TimeoutError:
+            raise self._failed(connection) from None
+        return connection
+
+    async def _publish(self, item: Send | Close) -> None:
+        connection = await self._connected()
+        failures = connection.receiver.failures
+        connection.outgoing.add(channels_of(self._channels, item.audience), item)
+        connection.outgoing.flush()
+        broker = connection.broker
+        try:
+            async with asyncio.timeout(self._timeout):
+                if isinstance(broker, Flushable):
+                    await broker.flush()
+        except TimeoutError:
+            raise self._failed(connection) from None
+        if connection.receiver.failures != failures:
+            raise self._failed(connection)
+
+    def _failed(self, connection: _Connection) -> BrokerError:
+        return BrokerError(
+            f"{connection.broker.address}: {connection.receiver.reason or f'no answer within {self._timeout:g} s'}"
+        )
+
+
+class AsyncTarget:
+    """Whom to send to: made by ``to(…)``, made narrower by :meth:`excluding` and :meth:`within`."""
+
+    __slots__ = ("_audience", "_publisher")
+
+    def __init__(self, publisher: AsyncPublisher, audience: Audience) -> None:
+        self._publisher = publisher
+        self._audience = audience
+
+    def excluding(self, *ids: str) -> AsyncTarget:
+        """Leave out the connections with these ids."""
+        return AsyncTarget(self._publisher, excluding(self._audience, ids))
+
+    def within(self, *rooms: str) -> AsyncTarget:
+        """Keep only who is a member of these rooms as well.
+
+        Raises:
+            ValueError: a name is not allowed.
+        """
+        return AsyncTarget(self._publisher, within(self._audience, rooms))
+
+    async def send(self, data: object) -> None:
+        """Send to them what ``odac.ws.send`` would send to one; return when the broker has it.
+
+        Raises:
+            TypeError: ``data`` cannot be encoded.
+            BrokerError: the broker did not take it in time.
+        """
+        await self._publisher._publish(message(self._audience, data))
+
+    async def send_binary(self, data: Any) -> None:
+        """Send to them any bytes-like object as a binary message.
+
+        Raises:
+            TypeError: ``data`` has no buffer.
+            BrokerError: the broker did not take it in time.
+        """
+        await self._publisher._publish(binary_message(self._audience, data))
+
+    async def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        """Close their connections.
+
+        Raises:
+            ValueError: the code may not be sent, or the reason is over 123 UTF-8 bytes.
+            BrokerError: the broker did not take it in time.
+        """
+        await self._publisher._publish(closing(self._audience, code, reason))

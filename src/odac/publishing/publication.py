@@ -1,0 +1,68 @@
+"""What a publisher publishes, made of what its caller gave."""
+
+from __future__ import annotations
+
+import os
+
+from odac.brokers.url import parse_url
+from odac.cluster.envelope import Close, Send
+from odac.errors import BrokerNotConfigured
+from odac.protocol.codec import encode, encode_binary
+from odac.realtime.audience import Audience, check_room
+from odac.wire.frames import check_close
+
+__all__ = ["audience_of", "binary_message", "checked_url", "closing", "excluding", "message", "within"]
+
+
+def checked_url(url: str | None) -> str:
+    """Return the URL to publish on, from the argument or the environment.
+
+    Raises:
+        BrokerNotConfigured: there is none, or it reaches nobody.
+    """
+    url = url or os.environ.get("ODAC_BROKER", "")
+    if not url:
+        raise BrokerNotConfigured(
+            'a publisher needs the URL of the broker that the app uses: Publisher("redis://…"), or set ODAC_BROKER'
+        )
+    if parse_url(url).scheme == "memory":
+        raise BrokerNotConfigured(
+            "memory:// stays within one process, so nothing that a publisher sends would arrive: give the app and the"
+            " publisher the same redis://, nats:// or local:// URL"
+        )
+    return url
+
+
+def audience_of(rooms: tuple[str, ...]) -> Audience:
+    """Everyone in any of the rooms."""
+    if not rooms:
+        raise ValueError("to() needs at least one room; broadcast() reaches everybody")
+    return Audience(tuple(map(check_room, rooms)))
+
+
+def excluding(audience: Audience, ids: tuple[str, ...]) -> Audience:
+    """The audience without these connections."""
+    return audience._replace(excluded=audience.excluded.union(ids))
+
+
+def within(audience: Audience, rooms: tuple[str, ...]) -> Audience:
+    """The audience as far as it is in these rooms."""
+    return audience._replace(within=audience.within + tuple(map(check_room, rooms)))
+
+
+def message(audience: Audience, data: object) -> Send:
+    """What ``send`` publishes."""
+    prepared = encode(data)
+    return Send(audience, prepared.opcode, prepared.payload)
+
+
+def binary_message(audience: Audience, data: object) -> Send:
+    """What ``send_binary`` publishes."""
+    prepared = encode_binary(data)
+    return Send(audience, prepared.opcode, prepared.payload)
+
+
+def closing(audience: Audience, code: int, reason: str) -> Close:
+    """What ``close`` publishes."""
+    check_close(code, reason)
+    return Close(audience, int(code), reason)

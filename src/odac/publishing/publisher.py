@@ -1,0 +1,186 @@
+"""Sending to an app's clients from outside of it: a task queue, a cron job, a Django view under WSGI, a thread."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import threading
+import weakref
+from collections.abc import Coroutine
+from typing import Any, Final, Self
+
+from odac.brokers.registry import make_broker
+from odac.close_codes import CloseCode
+from odac.cluster.envelope import Close, Send
+from odac.publishing.async_publisher import DEFAULT_TIMEOUT, AsyncPublisher, AsyncTarget
+from odac.publishing.publication import audience_of, binary_message, checked_url, closing, excluding, message, within
+from odac.realtime.audience import EVERYONE, Audience, user_room
+
+__all__ = ["AsyncPublisher", "AsyncTarget", "Publisher", "Target"]
+
+
+class Publisher:
+    """Sends to an app's clients from outside of its processes: from threads, and from processes that fork.
+
+    ::
+
+        publisher = odac.Publisher("redis://localhost")
+        publisher.to_room("news", {"text": "hello"})
+
+    Sending returns when the broker has the message. One publisher serves any number of threads, and a forked child gets
+    a connection of its own with its first message. In a coroutine use :class:`AsyncPublisher`: this one blocks.
+
+    Args:
+        url: the app's broker; default: ``$ODAC_BROKER``.
+        timeout: seconds that connecting may take, and that sending may take.
+
+    Raises:
+        BrokerNotConfigured: there is no URL, or it is ``memory://``, which reaches nobody.
+        ConfigurationError: the URL is malformed or its client library is not installed.
+    """
+
+    def __init__(self, url: str | None = None, *, timeout: float = DEFAULT_TIMEOUT) -> None:
+        self._url = checked_url(url)
+        self._timeout = timeout
+        make_broker(self._url)
+        self._lock = threading.Lock()
+        self._engine: _Engine | None = None
+        self._end: weakref.finalize[..., Publisher] | None = None
+        _publishers.add(self)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *exc_info: object) -> None:
+        self.close()
+
+    def to(self, *rooms: str) -> Target:
+        """Everyone in any of these rooms, once each.
+
+        Raises:
+            ValueError: no room is named, or a name is not allowed.
+        """
+        return Target(self, audience_of(rooms))
+
+    def user(self, user_id: object) -> Target:
+        """Every connection that authenticated as this user."""
+        return Target(self, Audience((user_room(str(user_id)),)))
+
+    def to_room(self, room: str, data: object) -> None:
+        """Send to a room; see :meth:`Target.send`."""
+        self.to(room).send(data)
+
+    def broadcast(self, data: object) -> None:
+        """Send to all clients; see :meth:`Target.send`."""
+        Target(self, EVERYONE).send(data)
+
+    def close(self) -> None:
+        """Disconnect. What was sent is with the broker already; a message sent later connects again."""
+        with self._lock:
+            end, self._engine, self._end = self._end, None, None
+        if end is not None:
+            end()
+
+    def _publish(self, item: Send | Close) -> None:
+        with self._lock:
+            if self._engine is None:
+                self._engine = _Engine(AsyncPublisher(self._url, timeout=self._timeout))
+                # A publisher that nobody closes is closed when it is collected, or when the program ends.
+                self._end = weakref.finalize(self, self._engine.stop)
+            engine = self._engine
+        engine.run(engine.publisher._publish(item))
+
+
+class Target:
+    """Whom to send to: made by ``to(…)``, made narrower by :meth:`excluding` and :meth:`within`."""
+
+    __slots__ = ("_audience", "_publisher")
+
+    def __init__(self, publisher: Publisher, audience: Audience) -> None:
+        self._publisher = publisher
+        self._audience = audience
+
+    def excluding(self, *ids: str) -> Target:
+        """Leave out the connections with these ids."""
+        return Target(self._publisher, excluding(self._audience, ids))
+
+    def within(self, *rooms: str) -> Target:
+        """Keep only who is a member of these rooms as well.
+
+        Raises:
+            ValueError: a name is not allowed.
+        """
+        return Target(self._publisher, within(self._audience, rooms))
+
+    def send(self, data: object) -> None:
+        """Send to them what ``odac.ws.send`` would send to one; return when the broker has it.
+
+        Raises:
+            TypeError: ``data`` cannot be encoded.
+            BrokerError: the broker did not take it in time.
+        """
+        self._publisher._publish(message(self._audience, data))
+
+    def send_binary(self, data: Any) -> None:
+        """Send to them any bytes-like object as a binary message.
+
+        Raises:
+            TypeError: ``data`` has no buffer.
+            BrokerError: the broker did not take it in time.
+        """
+        self._publisher._publish(binary_message(self._audience, data))
+
+    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        """Close their connections.
+
+        Raises:
+            ValueError: the code may not be sent, or the reason is over 123 UTF-8 bytes.
+            BrokerError: the broker did not take it in time.
+        """
+        self._publisher._publish(closing(self._audience, code, reason))
+
+
+class _Engine:
+    """An event loop in a thread of its own, and a publisher on it."""
+
+    def __init__(self, publisher: AsyncPublisher) -> None:
+        self.publisher = publisher
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._serve, name="odac publisher", daemon=True)
+        self._thread.start()
+
+    def run(self, coroutine: Coroutine[Any, Any, None]) -> None:
+        """Run a coroutine on that loop and wait for it."""
+        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+    def stop(self) -> None:
+        """Disconnect and end the thread."""
+        self._loop.call_soon_threadsafe(self._begin_to_stop)
+        # Garbage is collected on any thread, this one too.
+        if threading.current_thread() is not self._thread:
+            self._thread.join()
+
+    def _begin_to_stop(self) -> None:
+        closing = self._loop.create_task(self.publisher.close())
+        closing.add_done_callback(lambda _: self._loop.stop())
+
+    def _serve(self) -> None:
+        self._loop.run_forever()
+        self._loop.close()
+
+
+_publishers: Final[weakref.WeakSet[Publisher]] = weakref.WeakSet()
+_parents_engines: Final[list[_Engine | None]] = []
+
+
+def _after_fork() -> None:
+    for publisher in _publishers:
+        # The thread is the parent's, and so is the connection. Kept, not collected: collecting it would say goodbye.
+        _parents_engines.append(publisher._engine)
+        if publisher._end is not None:
+            publisher._end.detach()
+        publisher._engine = publisher._end = None
+        publisher._lock = threading.Lock()
+
+
+os.register_at_fork(after_in_child=_after_fork)

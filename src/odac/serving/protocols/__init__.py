@@ -1,0 +1,1 @@
+"""The classes in uvicorn's http= and ws= seats."""

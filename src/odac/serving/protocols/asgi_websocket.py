@@ -1,0 +1,365 @@
+"""A WebSocket connection of an ordinary ASGI application (ASGI specification, "WebSocket", version 2.4)."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from enum import Enum, auto
+from typing import TYPE_CHECKING, Any, Final, Protocol
+
+from odac.close_codes import CloseCode
+from odac.errors import ProtocolError
+from odac.notices import warn
+from odac.protocol.message import Prepared
+from odac.wire.frames import (
+    BINARY,
+    CLOSE,
+    EMPTY_CLOSE,
+    PING,
+    PONG,
+    TEXT,
+    check_close,
+    encode_close,
+    encode_frame,
+    fit_reason,
+    parse_close,
+)
+from odac.wire.parser import Parser
+
+if TYPE_CHECKING:
+    from uvicorn.config import Config
+
+    from odac.wire.deflate import Negotiated
+
+__all__ = ["AsgiWebSocket", "ClientGone", "Seat"]
+
+_CLOSE_TIMEOUT: Final = 10.0
+_MAX_FRAGMENTS: Final = 65_536
+
+Message = dict[str, Any]
+
+
+class ClientGone(OSError):
+    """Sending to a client that is gone: an OSError, as version 2.4 of the ASGI specification asks for."""
+
+
+class Seat(Protocol):
+    """What a session asks of the protocol that shook hands."""
+
+    config: Config
+    loop: asyncio.AbstractEventLoop
+    transport: asyncio.Transport
+
+    def respond(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
+        """Answer with an HTTP status, and end."""
+        ...
+
+    def upgrade(self, subprotocol: str | None, extensions: str | None, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+        """Answer with the upgrade; return what the client has sent already."""
+        ...
+
+    def negotiate(self) -> Negotiated | None:
+        """What the client offers of permessage-deflate, as the server takes it."""
+        ...
+
+
+class _State(Enum):
+    CONNECTING = auto()
+    RESPONDING = auto()
+    OPEN = auto()
+    CLOSING = auto()
+    CLOSED = auto()
+
+
+class AsgiWebSocket:
+    """``receive`` and ``send`` for one connection, from ``websocket.connect`` to ``websocket.disconnect``."""
+
+    def __init__(self, seat: Seat) -> None:
+        self._seat = seat
+        self._state = _State.CONNECTING
+        self._queue: deque[Message] = deque([{"type": "websocket.connect"}])
+        self._waiter: asyncio.Future[None] | None = None
+        self._disconnect: Message | None = None
+        self._said_close = False  # by the application, after which it may say nothing more
+        self._parser: Parser | None = None
+        self._bits = 0
+        self._paused = False
+        self._turn = False  # whether the next turn of the loop takes more of what was read
+        self._writable: asyncio.Event | None = None
+        self._response: tuple[int, list[tuple[bytes, bytes]], list[bytes]] | None = None
+        self._close_timer: asyncio.TimerHandle | None = None
+        self._ping_timer: asyncio.TimerHandle | None = None
+        self._alive = True
+
+    # The application's side
+
+    async def receive(self) -> Message:
+        """The next ASGI message."""
+        while not self._queue:
+            if self._disconnect is not None:
+                return self._disconnect
+            self._waiter = self._seat.loop.create_future()
+            try:
+                await self._waiter
+            finally:
+                self._waiter = None
+        message = self._queue.popleft()
+        if self._paused and len(self._queue) <= self._seat.config.ws_max_queue // 2:
+            self._paused = False
+            self._read_on()
+        return message
+
+    async def send(self, message: Message) -> None:
+        """Take an ASGI message.
+
+        Raises:
+            ClientGone: the client has left.
+            RuntimeError: the message is not one that may come now.
+        """
+        if self._writable is not None and self._disconnect is None:
+            await self._writable.wait()
+        if self._seat.transport.is_closing():
+            await asyncio.sleep(0)  # let a loss come through, or a loop of sends would never hear of it
+        kind = message["type"]
+        if self._said_close:
+            raise RuntimeError(
+                f"Unexpected ASGI message {kind!r}, after sending 'websocket.close' or a complete response."
+            )
+        if self._disconnect is not None:
+            raise ClientGone("the client has closed the connection")
+        if self._state is _State.CONNECTING:
+            self._send_connecting(kind, message)
+        elif self._state is _State.RESPONDING:
+            self._send_body(kind, message)
+        else:
+            self._send_open(kind, message)
+
+    def _send_connecting(self, kind: str, message: Message) -> None:
+        if kind == "websocket.accept":
+            self._accept(message)
+        elif kind == "websocket.close":
+            self._said_close = True
+            self._state = _State.CLOSED
+            self._disconnected(CloseCode.ABNORMAL, "")
+            self._seat.respond(403, (), b"")
+        elif kind == "websocket.http.response.start":
+            status = message["status"]
+            if not 100 <= status < 600:
+                raise RuntimeError(f"Invalid HTTP status code '{status}' in response.")
+            self._state = _State.RESPONDING
+            self._response = (status, list(message.get("headers", ())), [])
+        else:
+            raise RuntimeError(
+                f"Expected ASGI message 'websocket.accept', 'websocket.close' or 'websocket.http.response.start' but got {kind!r}."
+            )
+
+    def _send_body(self, kind: str, message: Message) -> None:
+        if kind != "websocket.http.response.body":
+            raise RuntimeError(f"Expected ASGI message 'websocket.http.response.body' but got {kind!r}.")
+        assert self._response is not None
+        status, headers, body = self._response
+        body.append(message.get("body", b""))
+        if not message.get("more_body", False):
+            self._said_close = True
+            self._state = _State.CLOSED
+            self._disconnected(CloseCode.ABNORMAL, "")
+            self._seat.respond(status, headers, b"".join(body))
+
+    def _accept(self, message: Message) -> None:
+        config = self._seat.config
+        negotiated = self._seat.negotiate() if config.ws_per_message_deflate else None
+        self._parser = Parser(
+            config.ws_max_size, _MAX_FRAGMENTS, negotiated.inflater(config.ws_max_size) if negotiated else None
+        )
+        self._bits = negotiated.server_bits if negotiated else 0
+        early = self._seat.upgrade(
+            message.get("subprotocol"), negotiated.response if negotiated else None, list(message.get("headers", ()))
+        )
+        self._state = _State.OPEN
+        self._schedule_ping()
+        if early:
+            self.data_received(early)
+        self._read_on()
+
+    def _send_open(self, kind: str, message: Message) -> None:
+        if kind == "websocket.send":
+            data, text = message.get("bytes"), message.get("text")
+            if data is not None:
+                self._write(Prepared(BINARY, bytes(data)))
+            elif text is not None:
+                self._write(Prepared(TEXT, text.encode()))
+        elif kind == "websocket.close":
+            code, reason = message.get("code", 1000), message.get("reason") or ""
+            check_close(code)
+            self._said_close = True
+            self._disconnected(code, reason)
+            self._close(code, reason)
+        else:
+            raise RuntimeError(f"Expected ASGI message 'websocket.send' or 'websocket.close', but got {kind!r}.")
+
+    def _write(self, message: Prepared) -> None:
+        self._seat.transport.write(message.compressed(self._bits) if self._bits else message.frame)
+
+    # The client's side
+
+    def data_received(self, data: bytes) -> None:
+        """Bytes after the upgrade."""
+        self._alive = True
+        parser = self._parser
+        if parser is None:
+            return
+        for opcode, payload in parser.feed(data):
+            if opcode == CLOSE:
+                self._receive_close(payload)
+            elif self._state is _State.OPEN:
+                if opcode == TEXT:
+                    self._put({"type": "websocket.receive", "text": payload.decode()})
+                elif opcode == BINARY:
+                    self._put({"type": "websocket.receive", "bytes": payload})
+                elif opcode == PING:
+                    self._seat.transport.write(encode_frame(PONG, payload))
+        if parser.error is not None:
+            self._fail(parser.error)
+        elif parser.rest is not None and not self._seat.transport.is_closing():
+            # More was read than one turn of the loop may take: nothing is read until the next ones have taken the rest.
+            self._seat.transport.pause_reading()
+            if not self._paused:
+                self._read_on()
+
+    def _put(self, message: Message) -> None:
+        self._queue.append(message)
+        self._wake()
+        if len(self._queue) >= self._seat.config.ws_max_queue and not self._paused:
+            self._paused = True
+            if not self._seat.transport.is_closing():
+                self._seat.transport.pause_reading()
+
+    def _wake(self) -> None:
+        if self._waiter is not None and not self._waiter.done():
+            self._waiter.set_result(None)
+
+    def _read_on(self) -> None:
+        """Read again, or take first what was read already."""
+        if not self._seat.transport.is_closing():
+            if self._parser is None or self._parser.rest is None:
+                self._seat.transport.resume_reading()
+            elif not self._turn:
+                self._turn = True
+                self._seat.loop.call_soon(self._take_rest)
+
+    def _take_rest(self) -> None:
+        self._turn = False
+        if not self._seat.transport.is_closing() and not self._paused:
+            self.data_received(b"")
+            if not self._paused:
+                self._read_on()
+
+    def _receive_close(self, payload: bytes) -> None:
+        if self._state is _State.CLOSING:
+            self._part()
+            return
+        try:
+            code, reason = parse_close(payload)
+        except ProtocolError as error:
+            self._fail(error)
+            return
+        self._disconnected(code, reason)
+        self._state = _State.CLOSED
+        self._seat.transport.write(EMPTY_CLOSE if code == CloseCode.NO_STATUS else encode_close(code, reason))
+        self._part()
+
+    def _fail(self, error: ProtocolError) -> None:
+        if self._state is _State.OPEN:
+            warn("protocol", "a client of the wrapped app was closed with %s", error)
+        self._disconnected(error.code, error.reason)
+        if self._state is _State.OPEN:
+            self._close(error.code, error.reason)
+        if self._seat.transport.can_write_eof() and not self._seat.transport.is_closing():
+            self._seat.transport.write_eof()
+
+    # The end
+
+    def _disconnected(self, code: int, reason: str) -> None:
+        if self._disconnect is None:
+            self._disconnect = {"type": "websocket.disconnect", "code": int(code), "reason": reason}
+            self._wake()
+        if self._ping_timer is not None:
+            self._ping_timer.cancel()
+            self._ping_timer = None
+        if self._writable is not None:
+            self._writable.set()
+
+    def _close(self, code: int, reason: str) -> None:
+        self._state = _State.CLOSING
+        self._paused = False  # the peer's close frame must come through
+        if not self._seat.transport.is_closing():
+            self._seat.transport.write(encode_close(code, fit_reason(reason)))
+            self._read_on()
+        self._close_timer = self._seat.loop.call_later(_CLOSE_TIMEOUT, self._seat.transport.abort)
+
+    def _part(self) -> None:
+        self._state = _State.CLOSED
+        self._seat.transport.close()
+
+    def end(self, code: CloseCode, reason: str) -> None:
+        """The application has returned or raised."""
+        if self._state is _State.OPEN:
+            self._disconnected(code, reason)
+            self._close(code, reason)
+        elif self._state in (_State.CONNECTING, _State.RESPONDING):
+            self._state = _State.CLOSED
+            self._disconnected(CloseCode.ABNORMAL, "")
+            self._seat.respond(500, (), b"Internal Server Error")
+
+    def shutdown(self) -> None:
+        """The server stops."""
+        if self._state is _State.OPEN:
+            self._disconnected(CloseCode.SERVICE_RESTART, "")
+            self._close(CloseCode.SERVICE_RESTART, "")
+            self._seat.transport.close()
+        elif self._state is _State.CLOSING:
+            self._seat.transport.close()  # the peer has had its time
+        else:
+            self._seat.respond(503, ((b"retry-after", b"1"),), b"The server is stopping.")
+
+    def connection_lost(self) -> None:
+        """The transport is gone."""
+        if self._close_timer is not None:
+            self._close_timer.cancel()
+        self._disconnected(CloseCode.ABNORMAL, "")
+        self._state = _State.CLOSED
+
+    # Flow
+
+    def pause_writing(self) -> None:
+        """The transport's buffer is full."""
+        if self._writable is None:
+            self._writable = asyncio.Event()
+        self._writable.clear()
+
+    def resume_writing(self) -> None:
+        """The transport's buffer has room."""
+        if self._writable is not None:
+            self._writable.set()
+
+    def _schedule_ping(self) -> None:
+        interval = self._seat.config.ws_ping_interval
+        if interval:
+            self._ping_timer = self._seat.loop.call_later(interval, self._ping)
+
+    def _ping(self) -> None:
+        self._alive = False
+        self._seat.transport.write(encode_frame(PING, b""))
+        timeout = self._seat.config.ws_ping_timeout
+        if timeout:
+            self._ping_timer = self._seat.loop.call_later(timeout, self._check)
+        else:
+            self._schedule_ping()
+
+    def _check(self) -> None:
+        if self._alive:
+            self._schedule_ping()
+        else:
+            self._disconnected(CloseCode.ABNORMAL, "keepalive ping timeout")
+            self._seat.transport.abort()

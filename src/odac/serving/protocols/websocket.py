@@ -1,0 +1,340 @@
+"""The class for uvicorn's ``ws=`` seat: shakes hands, then hands the connection over or serves it as plain ASGI."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from contextvars import copy_context
+from typing import TYPE_CHECKING, Any, ClassVar, cast
+from urllib.parse import unquote
+
+from odac.close_codes import CloseCode
+from odac.config import Limits
+from odac.errors import HandshakeError
+from odac.lanes.base import BEGINS_WITHOUT_TASK, LANE_EXTENSION
+from odac.lanes.direct import DirectLane
+from odac.notices import warn
+from odac.protocol.message import Prepared
+from odac.realtime.connection import Connection
+from odac.realtime.taskless import begin
+from odac.serving.protocols.asgi_websocket import AsgiWebSocket, ClientGone
+from odac.wire import deflate
+from odac.wire.handshake import (
+    Headers,
+    accept_value,
+    offered_subprotocols,
+    parse_request,
+    response_101,
+    response_error,
+    upgrade_key,
+)
+from odac.wire.headers import MAX_LIST
+from odac.wire.usual import usual_request
+
+if TYPE_CHECKING:
+    from uvicorn.config import Config
+    from uvicorn.server import ServerState
+
+    from odac.realtime.hub import Hub
+    from odac.realtime.policy import Policy
+
+__all__ = ["WebSocketProtocol"]
+
+logger = logging.getLogger("uvicorn.error")
+
+_END_OF_HEAD = b"\r\n\r\n"
+_NO_OPCODE = 0xF
+
+
+class WebSocketProtocol(asyncio.Protocol):
+    """A WebSocket handshake under uvicorn: ``uvicorn --ws odac.server:WebSocketProtocol module:app``.
+
+    An Odac app finds ``odac.lane`` among the scope's extensions and takes the connection over. Any other app finds a
+    complete ASGI WebSocket server here, with uvicorn's own settings (``ws_max_size``, ``ws_ping_interval``, …).
+    """
+
+    __slots__ = (
+        "_answered",
+        "_at_once",
+        "_gone",
+        "_headers",
+        "_key",
+        "_opened",
+        "_received",
+        "_session",
+        "app_state",
+        "config",
+        "connections",
+        "default_headers",
+        "loop",
+        "tasks",
+        "transport",
+    )
+
+    limits: ClassVar[Limits] = Limits()
+    """Bounds on the request itself; ``odac run`` puts its app's in this place."""
+
+    transport: asyncio.Transport
+
+    def __init__(
+        self,
+        config: Config,
+        server_state: ServerState,
+        app_state: dict[str, Any],
+        _loop: asyncio.AbstractEventLoop | None = None,
+    ) -> None:
+        if not config.loaded:
+            config.load()
+        self.config = config
+        self.loop = _loop or asyncio.get_running_loop()
+        self.connections: set[Any] = server_state.connections
+        self.tasks = server_state.tasks
+        self.default_headers = server_state.default_headers
+        self.app_state = app_state
+        self._headers: Headers | None = None  # once the head has been read
+        self._key = b""
+        self._received = b""  # the head while it is incomplete; afterwards what came too early
+        self._session: AsgiWebSocket | None = None
+        self._at_once = False  # while the app answers without a task
+        self._opened: Connection | None = None  # by it, meanwhile
+        self._answered = False
+        self._gone = False
+
+    # Transport
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """See :meth:`asyncio.BaseProtocol.connection_made`."""
+        self.transport = transport  # type: ignore[assignment]
+        self.connections.add(self)
+
+    def data_received(self, data: bytes) -> None:
+        """See :meth:`asyncio.Protocol.data_received`."""
+        if self._answered:
+            if self._session is not None:
+                self._session.data_received(data)
+            return
+        self._received += data
+        if self._headers is None:
+            self._read_head()
+        elif len(self._received) > self.limits.max_header_bytes:
+            self.transport.pause_reading()  # until the app has answered
+
+    def eof_received(self) -> None:
+        """See :meth:`asyncio.Protocol.eof_received`."""
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See :meth:`asyncio.BaseProtocol.connection_lost`."""
+        self._gone = True
+        self.connections.discard(self)
+        if self._session is not None:
+            self._session.connection_lost()
+
+    def pause_writing(self) -> None:
+        """See :meth:`asyncio.BaseProtocol.pause_writing`."""
+        if self._session is not None:
+            self._session.pause_writing()
+
+    def resume_writing(self) -> None:
+        """See :meth:`asyncio.BaseProtocol.resume_writing`."""
+        if self._session is not None:
+            self._session.resume_writing()
+
+    @property
+    def is_answered(self) -> bool:
+        """Whether the handshake has its answer."""
+        return self._answered
+
+    def shutdown(self) -> None:
+        """The server stops (uvicorn calls this)."""
+        if self._session is not None:
+            self._session.shutdown()
+        else:
+            self.respond(503, [(b"retry-after", b"1")], b"The server is stopping.")
+
+    # Handshake
+
+    def _read_head(self) -> None:
+        limits = self.limits
+        try:
+            usual = usual_request(self._received, limits.max_headers, limits.max_header_bytes, MAX_LIST)
+            if usual is not None:
+                target, self._headers, self._key, end = usual
+            else:
+                end = self._received.find(_END_OF_HEAD) + len(_END_OF_HEAD)
+                if end < len(_END_OF_HEAD) and len(self._received) <= 2 * limits.max_header_bytes:
+                    return
+                head = parse_request(
+                    self._received, max_headers=limits.max_headers, max_header_bytes=limits.max_header_bytes
+                )
+                self._key = upgrade_key(head)
+                target, self._headers = head.target, head.headers
+            scope = self._scope(target, self._headers)
+        except HandshakeError as error:
+            warn("request", "a handshake was refused: %s", error)
+            self.respond(
+                error.status,
+                [(name.lower().encode(), value.encode()) for name, value in error.headers],
+                error.reason.encode(),
+            )
+            return
+        self._received = self._received[end:]
+        app = cast("Callable[..., Awaitable[object]]", self.config.loaded_app)
+        # uvicorn's own HTTP protocols put this one in their place only afterwards: then a lane must not do so before.
+        if getattr(app, BEGINS_WITHOUT_TASK, False) and self.transport.get_protocol() is self:
+            self._at_once = True
+            # What a task would have: its own context. uvloop's callbacks share one among all connections.
+            task = copy_context().run(begin, self._run(app, scope), self.loop)
+            self._at_once = False
+            if self._opened is not None:
+                # What the gates and the handler sent goes out with the answer, in one system call.
+                opened, self._opened = self._opened, None
+                opened.uncork()
+            if task is None:
+                return
+        else:
+            task = self.loop.create_task(self._run(app, scope))
+        self.tasks.add(task)
+        task.add_done_callback(self.tasks.discard)
+
+    def _scope(self, target: bytes, headers: Headers) -> dict[str, Any]:
+        transport, config = self.transport, self.config
+        path, _, query = target.partition(b"?")
+        if not path.startswith(b"/"):
+            raise HandshakeError(400, "the request line must name a path that begins with a slash")
+        root_path: str = config.root_path
+        return {
+            "type": "websocket",
+            "asgi": {"version": config.asgi_version, "spec_version": "2.4"},
+            "http_version": "1.1",
+            "scheme": "wss" if transport.get_extra_info("sslcontext") else "ws",
+            "server": _address(transport, "sockname"),
+            "client": _address(transport, "peername"),
+            "root_path": root_path,
+            "path": root_path + (unquote(path.decode("ascii")) if b"%" in path else path.decode("ascii")),
+            "raw_path": root_path.encode("ascii") + path,
+            "query_string": query,
+            "headers": headers,
+            "subprotocols": offered_subprotocols(headers),
+            "state": self.app_state.copy(),
+            "extensions": {"websocket.http.response": {}, LANE_EXTENSION: self},
+        }
+
+    async def _run(self, app: Callable[..., Awaitable[object]], scope: dict[str, Any]) -> None:
+        try:
+            await app(scope, self._receive, self._send)
+        except ClientGone:
+            self._end(CloseCode.NORMAL, "")
+        except BaseException:
+            logger.exception("Exception in ASGI application\n")
+            self._end(CloseCode.INTERNAL_ERROR, "internal error")
+        else:
+            if not self._answered and not self._gone:
+                logger.error("the ASGI app returned without answering the handshake for %r", scope["path"][:200])
+            self._end(CloseCode.NORMAL, "")
+
+    def _end(self, code: CloseCode, reason: str) -> None:
+        if self._session is not None:
+            self._session.end(code, reason)
+        else:
+            self.respond(500, (), b"Internal Server Error")
+
+    # The direct lane: see odac.lanes.base.Doorway
+
+    async def refuse(self, status: int, reason: str, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """Answer with an HTTP status instead of the upgrade."""
+        self.respond(status, [(name.lower().encode(), value.encode()) for name, value in headers], reason.encode())
+
+    async def open(
+        self, hub: Hub, policy: Policy, subprotocol: str | None, *, v1: bool, compression: bool
+    ) -> Connection | None:
+        """Upgrade, and hand the transport to a direct lane."""
+        if self._gone or self.transport.is_closing():
+            return None
+        negotiated = self.negotiate() if compression else None
+        self._answered = True
+        lane = DirectLane(self.transport, policy.limits, negotiated, self.connections)
+        connection = Connection(hub, lane, policy, v1=v1)
+        lane.attach(connection)
+        if self._at_once:
+            connection.corked = True
+            self._opened = connection
+        connection.put(_Upgrade(self._response(subprotocol, negotiated.response if negotiated else None, ())))
+        self.connections.discard(self)
+        early, self._received = self._received, b""
+        if early:
+            # The loop may have been told already of what comes behind it: that waits until this has been taken.
+            self.transport.pause_reading()
+            self.loop.call_soon(_take_early, self.transport, lane, early)
+        return connection
+
+    async def serve(self, connection: Connection, handle: Callable[[], Awaitable[None]]) -> None:
+        """Run the handler; when it returns, no task stays behind."""
+        await handle()
+
+    # Plain ASGI: see odac.serving.protocols.asgi_websocket.Seat
+
+    def upgrade(self, subprotocol: str | None, extensions: str | None, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
+        """Answer with the upgrade; return what the client has sent already."""
+        self._answered = True
+        self.transport.write(self._response(subprotocol, extensions, headers))
+        early, self._received = self._received, b""
+        return early
+
+    def _response(
+        self, subprotocol: str | None, extensions: str | None, headers: Sequence[tuple[bytes, bytes]]
+    ) -> bytes:
+        if self.default_headers:
+            headers = [*(header for header in self.default_headers if header[0] != b"date"), *headers]
+        return response_101(accept_value(self._key), subprotocol, extensions, headers)
+
+    def respond(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
+        """Answer with an HTTP status, and end."""
+        if not self._answered and not self.transport.is_closing():
+            self._answered = True
+            own = [header for header in self.default_headers if header[0] == b"date"]
+            self.transport.write(response_error(status, [*own, *headers], body))
+            self.transport.close()
+
+    def negotiate(self) -> deflate.Negotiated | None:
+        """What the client offers of permessage-deflate, as the server takes it."""
+        assert self._headers is not None
+        offers = [value.decode("latin-1") for name, value in self._headers if name == b"sec-websocket-extensions"]
+        return deflate.negotiate(offers) if offers else None
+
+    def _plain(self) -> AsgiWebSocket:
+        if self._session is None:
+            self._session = AsgiWebSocket(self)
+            if self._gone:
+                self._session.connection_lost()
+        return self._session
+
+    async def _receive(self) -> dict[str, Any]:
+        return await self._plain().receive()
+
+    async def _send(self, message: dict[str, Any]) -> None:
+        await self._plain().send(message)
+
+
+class _Upgrade(Prepared):
+    """The answer that opens a connection, as the first thing that it is sent."""
+
+    __slots__ = ()
+
+    def __init__(self, response: bytes) -> None:
+        self.opcode = _NO_OPCODE
+        self.payload = b""
+        self._frames = self._text = self.escaped = None
+        self.frame = response
+
+
+def _take_early(transport: asyncio.Transport, lane: DirectLane, data: bytes) -> None:
+    transport.resume_reading()
+    lane.data_received(data)
+
+
+def _address(transport: asyncio.Transport, name: str) -> tuple[str, int | None] | None:
+    address = transport.get_extra_info(name)
+    if isinstance(address, (tuple, list)):
+        return str(address[0]), int(address[1])
+    return (address, None) if isinstance(address, str) and address else None

@@ -1,0 +1,348 @@
+"""One WebSocket connection in process: the test is the client, the app is the server, ASGI is between them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Sequence
+from types import TracebackType
+from typing import Any, Final, Self
+
+from odac.client.errors import HandshakeRefused, refused
+from odac.client.reconnector import PROTOCOL
+from odac.close_codes import CloseCode
+from odac.errors import Disconnected, InvalidMessage
+from odac.protocol import codec
+from odac.protocol.control import PONG, decode_control, is_control, unescape
+from odac.protocol.message import Prepared
+from odac.testing.exchange import Message, World
+from odac.testing.loop import settle
+from odac.wire.frames import check_close
+
+__all__ = ["AsyncTestConnection", "NothingReceived"]
+
+TIMEOUT: Final = 1.0
+"""Seconds of the app's time that :meth:`AsyncTestConnection.receive` waits unless told otherwise."""
+
+
+class NothingReceived(AssertionError):
+    """No message came."""
+
+
+class AsyncTestConnection:
+    """A client's end of a connection to the app, made by :meth:`AsyncTestClient.connect`.
+
+    Each call that can make the app do something returns when the app is idle again, so that what follows from it can
+    be asserted at once.
+
+    Attributes:
+        received: every message so far, whether it was taken with :meth:`receive` or not.
+        control: every control message so far, as ``(kind, values)``.
+        id: the connection's id, as the app's ``odac.ws.id``; None without odac.v1.
+        token: the last token that the app sent for a reconnect.
+        subprotocol: what the app selected.
+    """
+
+    __test__ = False  # pytest: not a test class
+
+    def __init__(self, world: World, scope: dict[str, Any]) -> None:
+        self.received: list[Any] = []
+        self.control: list[tuple[str, list[object]]] = []
+        self.id: str | None = None
+        self.token: str | None = None
+        self.subprotocol: str | None = None
+        self._world = world
+        self._scope = scope
+        self._unread: deque[Any] = deque()
+        self._to_app: asyncio.Queue[Message] = asyncio.Queue()
+        self._closed: tuple[int, str] | None = None
+        self._accepted = False
+        self._denial: dict[str, Any] = {}
+        self._denial_body = bytearray()
+        self._refusal: HandshakeRefused | None = None
+        self._changed = asyncio.Event()
+        self._app: asyncio.Task[None] | None = None
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} {self._scope['path']} {'open' if self._closed is None else f'closed {self._closed}'}>"
+
+    # The test's side
+
+    async def open(self) -> None:
+        """Do the handshake."""
+        self._app = asyncio.get_running_loop().create_task(self._run(), name=f"app for {self._scope['path']}")
+        self._to_app.put_nowait({"type": "websocket.connect"})
+        while not self._accepted and self._refusal is None and not self._app.done():
+            self._changed.clear()
+            await self._changed.wait()
+        if self._refusal is not None:
+            await self.settle()
+            raise self._refusal
+        if not self._accepted:
+            self._raise_for_app()
+            raise HandshakeRefused(500, "the app returned without answering the handshake")
+        await self.settle()
+
+    async def send(self, data: Any) -> None:
+        """Send a message: dict, list, number, bool, None as JSON text; ``str`` as text as it is; bytes-like as binary.
+
+        Raises:
+            Disconnected: the connection is closed.
+            TypeError: ``data`` cannot be sent.
+        """
+        await self._send(codec.encode(data))
+
+    async def send_binary(self, data: Any) -> None:
+        """Send any bytes-like object as a binary message."""
+        await self._send(codec.encode_binary(data))
+
+    async def _send(self, message: Prepared) -> None:
+        self._raise_for_app()
+        if self._closed is not None:
+            raise Disconnected(*self._closed)
+        self._write((message.escaped or message) if self.subprotocol == PROTOCOL else message)
+        await self.settle()
+        self._raise_for_app()
+
+    async def receive(self, timeout: float = TIMEOUT) -> Any:  # noqa: ASYNC109 - it is the app's time
+        """Take the next message: parsed JSON, other text as ``str``, binary as ``bytes``.
+
+        Args:
+            timeout: seconds of the app's time to wait for it; on a :class:`TestLoop` they take no real time.
+
+        Raises:
+            NothingReceived: none came; the message shows what the connection has received so far.
+            Disconnected: none came, and the connection is closed.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                while not self._unread and self._closed is None:
+                    self._raise_for_app()
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            raise NothingReceived(
+                f"{self._scope['path']}: nothing was received within {timeout:g} s; the connection is open. Before: {_shown(self.received)}"
+            ) from None
+        if self._unread:
+            return self._unread.popleft()
+        self._raise_for_app()
+        assert self._closed is not None
+        raise Disconnected(*self._closed)
+
+    @property
+    def unread(self) -> list[Any]:
+        """The messages that have arrived and were not taken."""
+        return list(self._unread)
+
+    async def received_nothing(self) -> bool:
+        """True if, with the app idle, no message waits to be taken.
+
+        Raises:
+            AssertionError: there are some; it shows them.
+        """
+        await self.settle()
+        if self._unread:
+            raise AssertionError(f"{self._scope['path']}: received {_shown(list(self._unread))}")
+        return True
+
+    @property
+    def closed(self) -> tuple[int, str] | None:
+        """Close code and reason, whichever side closed; None while the connection is open."""
+        return self._closed
+
+    @property
+    def close_code(self) -> int | None:
+        """The close code; None while the connection is open."""
+        return None if self._closed is None else self._closed[0]
+
+    @property
+    def close_reason(self) -> str | None:
+        """The close reason; None while the connection is open."""
+        return None if self._closed is None else self._closed[1]
+
+    async def wait_closed(self, timeout: float = TIMEOUT) -> tuple[int, str]:  # noqa: ASYNC109 - it is the app's time
+        """Wait until the app has closed the connection.
+
+        Raises:
+            AssertionError: it has not, within ``timeout`` seconds of the app's time.
+        """
+        try:
+            async with asyncio.timeout(timeout):
+                while self._closed is None:
+                    self._raise_for_app()
+                    self._changed.clear()
+                    await self._changed.wait()
+        except TimeoutError:
+            raise AssertionError(f"{self._scope['path']}: the connection was still open after {timeout:g} s") from None
+        return self._closed
+
+    async def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        """Close from the client's side; closing twice is no error.
+
+        Raises:
+            ValueError: a code that may not be sent, or a reason over 123 bytes.
+        """
+        check_close(code, reason)
+        await self._end(int(code), reason)
+
+    async def drop(self) -> None:
+        """Vanish without a close frame, as a phone in a tunnel does: the app sees 1006."""
+        await self._end(int(CloseCode.ABNORMAL), "")
+
+    async def settle(self) -> None:
+        """Wait until the app is idle.
+
+        Raises:
+            NeverIdle: it does not come to rest.
+        """
+        await settle(lambda: self._world.activity)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        await self._end(int(CloseCode.NORMAL if kind is None else CloseCode.GOING_AWAY), "")
+        if kind is None:
+            self._raise_for_app()
+
+    async def _end(self, code: int, reason: str) -> None:
+        if self._closed is None:
+            self._disconnect(code, reason)
+        await self.settle()
+
+    def leave(self) -> None:
+        """Close without waiting: the client of the whole app goes."""
+        if self._closed is None:
+            self._disconnect(int(CloseCode.GOING_AWAY), "")
+
+    @property
+    def over(self) -> bool:
+        """Whether the app is through with it."""
+        return self._app is None or self._app.done()
+
+    async def stop(self) -> None:
+        """Cancel what the app still does for it, as a server does that stops."""
+        if self._app is not None and not self._app.done():
+            self._app.cancel()
+            await asyncio.wait([self._app])
+
+    # Between
+
+    def _write(self, message: Prepared) -> None:
+        if message.is_text:
+            self._to_app.put_nowait({"type": "websocket.receive", "text": message.payload.decode()})
+        else:
+            self._to_app.put_nowait({"type": "websocket.receive", "bytes": message.payload})
+
+    def _disconnect(self, code: int, reason: str) -> None:
+        self._closed = (code, reason)
+        self._to_app.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self._changed.set()
+
+    def _raise_for_app(self) -> None:
+        """Raise what the ASGI app raised: an error of the app itself, for a handler's exception ends in a close code."""
+        if (
+            self._app is not None
+            and self._app.done()
+            and not self._app.cancelled()
+            and (error := self._app.exception()) is not None
+        ):
+            raise error
+
+    # The app's side
+
+    async def _run(self) -> None:
+        try:
+            await self._world.app(self._scope, self._receive, self._take)
+        finally:
+            if self._accepted and self._closed is None:
+                # Servers end the connection of an app that returned; in uvicorn's words:
+                self._closed = (int(CloseCode.INTERNAL_ERROR), "the app returned without closing")
+            self._changed.set()
+
+    async def _receive(self) -> Message:
+        self._world.activity += 1
+        message = await self._to_app.get()
+        self._world.activity += 1
+        return message
+
+    async def _take(self, message: Message) -> None:
+        self._world.activity += 1
+        kind = message["type"]
+        if kind == "websocket.accept" and not self._accepted:
+            self._accepted = True
+            self.subprotocol = message.get("subprotocol")
+        elif kind == "websocket.send" and self._accepted:
+            if self._closed is not None:
+                raise ConnectionResetError("the test's client has closed the connection")
+            self._arrived(message)
+        elif kind == "websocket.close":
+            self._app_closed(message)
+        elif kind == "websocket.http.response.start" and not self._accepted:
+            self._denial = dict(message)
+        elif kind == "websocket.http.response.body" and self._denial:
+            self._denied(message)
+        else:
+            raise RuntimeError(f"the app sent {kind!r}, which does not belong here")
+        self._changed.set()
+
+    def _arrived(self, message: Message) -> None:
+        text = message.get("text")
+        if text is None:
+            self._keep(bytes(message["bytes"]))
+            return
+        payload = text.encode()
+        if self.subprotocol == PROTOCOL:
+            if is_control(payload):
+                self._controlled(payload)
+                return
+            payload = unescape(payload)
+        try:
+            self._keep(codec.decode_text(payload))
+        except InvalidMessage:
+            self._keep(payload.decode())
+
+    def _keep(self, data: Any) -> None:
+        self.received.append(data)
+        self._unread.append(data)
+
+    def _controlled(self, payload: bytes) -> None:
+        message = decode_control(payload)
+        if message is None:
+            return
+        self.control.append(message)
+        match message:
+            case ("hello", [{"id": str() as identity}]):
+                self.id = identity
+            case ("token", [str() as token]):
+                self.token = token
+            case ("ping", _):
+                self._write(PONG)
+
+    def _app_closed(self, message: Message) -> None:
+        if not self._accepted:
+            self._refusal = HandshakeRefused(403, message.get("reason") or "the app closed instead of accepting")
+        elif self._closed is None:
+            self._disconnect(message.get("code", int(CloseCode.NORMAL)), message.get("reason") or "")
+
+    def _denied(self, message: Message) -> None:
+        self._denial_body += message.get("body", b"")
+        if not message.get("more_body", False):
+            headers = tuple(
+                (bytes(name).decode("latin-1"), bytes(value).decode("latin-1"))
+                for name, value in self._denial.get("headers", ())
+            )
+            self._refusal = refused(self._denial["status"], self._denial_body, headers)
+            self._to_app.put_nowait({"type": "websocket.disconnect", "code": int(CloseCode.ABNORMAL), "reason": ""})
+
+
+def _shown(messages: Sequence[Any]) -> str:
+    if not messages:
+        return "nothing at all"
+    shown = ", ".join(
+        repr(message) if len(repr(message)) <= 200 else f"{repr(message)[:200]}…" for message in messages[-10:]
+    )
+    return f"{'' if len(messages) <= 10 else f'{len(messages)} messages, the last of them '}[{shown}]"

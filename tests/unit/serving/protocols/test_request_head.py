@@ -1,0 +1,106 @@
+"""What the bytes of a request's head are taken for, however they arrive."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from odac.config import Limits
+from odac.errors import HandshakeError
+from odac.serving.protocols.request_head import Head, read_head
+from odac.wire.handshake import parse_request
+
+LIMITS = Limits(max_headers=5, max_header_bytes=200)
+REQUEST = b"GET /x HTTP/1.1\r\n"
+UPGRADE = b"Host: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+
+
+def verdict(data: bytes, known: int = 0) -> Head | int:
+    try:
+        return read_head(data, known, LIMITS)
+    except HandshakeError as error:
+        return error.status
+
+
+@pytest.mark.parametrize(
+    ("data", "expected"),
+    [
+        (b"", 400),
+        (b"G", Head.UNFINISHED),
+        (b"GET /x HTT", Head.UNFINISHED),
+        (REQUEST, Head.UNFINISHED),
+        (REQUEST + b"\r\n", Head.HTTP),
+        (REQUEST + b"Host: x\r\n", Head.UNFINISHED),
+        (REQUEST + b"Host: x\r\n\r\nbody", Head.HTTP),
+        (b"GET /x HTTP/1.0\r\n\r\n", Head.HTTP),
+        (REQUEST + UPGRADE + b"\r\n", Head.WEBSOCKET),
+        (REQUEST + UPGRADE.upper() + b"\r\n\x81\x80", Head.WEBSOCKET),
+        (REQUEST + b"upgrade:\t h2c, WebSocket \r\n\r\n", Head.WEBSOCKET),
+        (REQUEST + b"Upgrade: h2c\r\n\r\n", Head.HTTP),
+        (REQUEST + b"X-Upgrade: websocket\r\n\r\n", Head.HTTP),
+        (REQUEST + b"A: b\r\n\r\nUpgrade: websocket\r\n\r\n", Head.HTTP),
+        (b"GET /x HTTP/2.0\r\n", 505),
+        (b"GET /x HTTP/0.9\r\n\r\n", 505),
+        (b"GET /x HTTP/1.10\r\n\r\n", 400),
+        (b"GET /x\r\n", 400),
+        (b"GET  /x HTTP/1.1\r\n", 400),
+        (b"\x16\x03\x01", 400),
+        (b"G\xc3\x89T", 400),
+        (b"GET /x HTTP/1.1\nHost: x\n\n", 400),
+        (b"M" * 41, 400),
+        (b"GET /" + b"x" * 196, 414),
+        (b"GET /" + b"x" * 196 + b" HTTP/1.1\r\n\r\n", 414),
+        (REQUEST + b"a: b\r\n" * 5 + b"\r\n", Head.HTTP),
+        (REQUEST + b"a: b\r\n" * 5, Head.UNFINISHED),
+        (REQUEST + b"a: b\r\n" * 6 + b"\r\n", 431),
+        (REQUEST + b"a: b\r\n" * 6, 431),
+        (REQUEST + b"a: " + b"b" * 197 + b"\r\n\r\n", Head.HTTP),
+        (REQUEST + b"a: " + b"b" * 198 + b"\r\n\r\n", 431),
+        (REQUEST + b"a: " + b"b" * 197 + b"\r\n\r", Head.UNFINISHED),
+        (REQUEST + b"a: " + b"b" * 201, 431),
+    ],
+    ids=repr,
+)
+def test_verdicts(data: bytes, expected: Head | int) -> None:
+    assert verdict(data) == expected
+
+
+requests = st.sampled_from(
+    [
+        REQUEST + UPGRADE + b"\r\n",
+        REQUEST + b"A: b\r\n\r\n",
+        REQUEST + b"a: b\r\n" * 5 + b"\r\n",
+        REQUEST + b"a: b\r\n" * 7 + b"\r\n",
+        REQUEST + b"a: " + b"b" * 197 + b"\r\n\r\n",
+        REQUEST + b"a: " + b"b" * 300 + b"\r\n\r\n",
+        b"GET /" + b"x" * 300 + b" HTTP/1.1\r\n\r\n",
+        b"GET /x HTTP/3.0\r\n\r\n",
+        b"nonsense without end",
+        b"GET / HTTP/1.1\n\n\n\n\r\n\r\n",
+    ]
+)
+
+
+@given(request=requests, cuts=st.sets(st.integers(1, 320)))
+def test_pieces_make_no_difference(request: bytes, cuts: set[int]) -> None:
+    known = 0
+    last: Head | int = Head.UNFINISHED
+    for cut in [*sorted(cut for cut in cuts if cut < len(request)), len(request)]:
+        last = verdict(request[:cut], known)
+        known = cut
+        if last is not Head.UNFINISHED:
+            break
+    assert last == verdict(request)
+
+
+@given(st.binary(max_size=300) | st.builds(lambda tail: REQUEST + UPGRADE + tail, st.binary(max_size=150)))
+def test_any_bytes_end_in_a_verdict_that_the_handshake_parser_shares(data: bytes) -> None:
+    """What is let through to the WebSocket is within the limits as the parser there counts them."""
+    if verdict(data) is Head.WEBSOCKET:
+        status = 0
+        try:
+            parse_request(data, max_headers=LIMITS.max_headers, max_header_bytes=LIMITS.max_header_bytes)
+        except HandshakeError as error:
+            status = error.status
+        assert status in (0, 400)
