@@ -362,6 +362,10 @@ class Connection(Lifetime):
             self.put(control.PONG)
         elif message[0] == "pong":
             self.receive_pong(next(iter(self._pings), b"") if self._pings else b"")
+        else:
+            handler = self._hub.control_handlers.get(message[0])
+            if handler is not None:
+                handler(self, message[1])
 
     def end(self, code: int, reason: str) -> bool:
         """Close the connection, in the way of :meth:`close`, without checking the arguments."""
@@ -430,4 +434,7 @@ class Connection(Lifetime):
         self._hub.population -= 1
         if self.on_release is not None:
             self.on_release()
+        if self.admitted:
+            for observer in self._hub.observers:
+                observer.ended(self, code, reason)
         self.inbox.finish(code, reason)

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from odac.config import Limits
     from odac.realtime.connection import Connection
     from odac.realtime.outbox import Outbox, Sent
-    from odac.realtime.ports import Bus
+    from odac.realtime.ports import Bus, ControlHandler, Observer
 
 __all__ = ["Hub", "Target"]
 
@@ -33,6 +33,11 @@ class Hub:
 
     Args:
         limits: of the app; the heartbeat's times are taken from it.
+
+    Attributes:
+        control_handlers: what takes the control messages of ``odac.v1`` peers, by their kind; the connection itself
+            answers ``ping`` and ``pong``, and a kind without a handler is ignored.
+        observers: told of every connection that was admitted and that has ended.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -48,6 +53,8 @@ class Hub:
         self._delivery: Delivery | None = None
         self._heartbeat: Heartbeat | None = None
         self._kept: set[asyncio.Task[Any]] = set()
+        self.control_handlers: dict[str, ControlHandler] = {}
+        self.observers: list[Observer] = []
 
     # Life
 
@@ -88,6 +95,8 @@ class Hub:
         self.connections[connection.id] = connection
         if self._heartbeat is not None and (connection.lane.pings or connection.v1):
             self._heartbeat.watch(connection)
+        for observer in self.observers:
+            observer.admitted(connection)
 
     def remove(self, connection: Connection) -> None:
         """A connection closes: it is in no room any more, though it still knows in which it was."""

@@ -2,12 +2,22 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple, Protocol
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from odac.protocol.message import Prepared
 from odac.realtime.audience import Audience
 
-__all__ = ["Bus", "Count", "LocalHub"]
+if TYPE_CHECKING:
+    from odac.realtime.connection import Connection
+
+__all__ = ["Bus", "ControlHandler", "Count", "LocalHub", "Observer"]
+
+ControlHandler = Callable[["Connection", list[Any]], None]
+"""Takes a control message of one kind: the connection that it arrived on, and what follows the kind in its JSON array.
+
+Called within the connection's ``data_received``, with nothing checked about the values: a peer may send anything.
+"""
 
 
 class Count(NamedTuple):
@@ -66,4 +76,19 @@ class LocalHub(Protocol):
 
     def count_local(self, audience: Audience) -> int:
         """How many of this process's connections are in the audience."""
+        ...
+
+
+class Observer(Protocol):
+    """A part of the library that follows connections. Called on the event loop's thread; must not raise."""
+
+    def admitted(self, connection: Connection) -> None:
+        """A connection has passed all gates: broadcasts reach it from now on. Its handler has not been called yet."""
+        ...
+
+    def ended(self, connection: Connection, code: int, reason: str) -> None:
+        """An admitted connection has ended, before its close listeners are told.
+
+        It is in no room any more; ``connection.memberships`` still names the rooms that it was in.
+        """
         ...

@@ -12,6 +12,7 @@ from odac.config import Limits
 from odac.protocol.codec import encode
 from odac.protocol.message import Prepared
 from odac.realtime.audience import EVERYONE, Audience
+from odac.realtime.connection import Connection
 from odac.realtime.hub import Hub
 from odac.realtime.ports import Count
 from tests.unit.realtime.realtime_fakes import ManualLoop, Room, close_code, lane_of, run
@@ -241,3 +242,49 @@ def test_a_target_is_not_changed_by_narrowing_it() -> None:
         room.loop.run()
     assert lane_of(one).frames == [(1, b"2")]
     assert lane_of(two).frames == [(1, b"1"), (1, b"2")]
+
+
+def test_a_control_message_goes_to_the_handler_of_its_kind() -> None:
+    room = Room()
+    got: list[tuple[Connection, list[Any]]] = []
+    room.hub.control_handlers["call"] = lambda connection, values: got.append((connection, values))
+    one, plain = room.connect(v1=True), room.connect()
+    with room.kernel.in_place():
+        one.receive_text(b'\x1e["call",7,{"a":1}]')
+        one.receive_text(b'\x1e["unknown",7]')
+        plain.receive_text(b'\x1e["call",8]')  # a message of the application: this peer does not speak odac.v1
+        assert got == [(one, [7, {"a": 1}])]
+        one.close()
+        one.receive_text(b'\x1e["call",9]')
+    assert len(got) == 1
+
+
+class Log:
+    """An observer that writes down what it is told."""
+
+    def __init__(self) -> None:
+        self.told: list[tuple[object, ...]] = []
+
+    def admitted(self, connection: Connection) -> None:
+        self.told.append(("admitted", connection.id, connection.is_open))
+
+    def ended(self, connection: Connection, code: int, reason: str) -> None:
+        self.told.append(("ended", connection.id, code, reason, list(connection.memberships)))
+
+
+def test_observers_are_told_of_each_admission_and_each_end() -> None:
+    room = Room()
+    log = Log()
+    room.hub.observers.append(log)
+    refused = room.connect(admitted=False)
+    one = room.connect()
+    assert log.told == [("admitted", one.id, True)]
+    one.join("r")
+    one.on("close", lambda code, reason: log.told.append(("close listener", code)))
+    with room.kernel.in_place():
+        refused.close()
+        lane_of(refused).lose()
+        one.close(4000, "bye")
+        assert len(log.told) == 1
+        lane_of(one).lose()
+    assert log.told[1:] == [("ended", one.id, 4000, "bye", ["r"]), ("close listener", 4000)]
