@@ -27,7 +27,7 @@ from odac.realtime.audience import Audience, session_of, session_room
 from odac.realtime.hub import Hub
 from odac.realtime.taskless import in_task
 from odac.realtime.ws_server import WsServer
-from odac.request import Request, route_path
+from odac.request import Request, route_path, with_lower_names
 from odac.routing.gate import Gate
 from odac.routing.middleware import MiddlewareRegistry
 from odac.routing.router import Route, RouteBuilder, Router
@@ -269,9 +269,11 @@ class Odac:
         """Serve one ASGI scope."""
         kind = scope["type"]
         if kind == "websocket":
+            if LANE_EXTENSION not in (scope.get("extensions") or ()):
+                scope = with_lower_names(scope)
             await self._websocket(scope, receive, send)
         elif kind == "http":
-            await self._request(scope, receive, send)
+            await self._request(with_lower_names(scope), receive, send)
         elif kind == "lifespan":
             await Lifespan(self, self.http)(scope, receive, send)
         else:

@@ -8,7 +8,7 @@ from typing import Any, TypeVar, overload
 
 from starlette.datastructures import Headers, QueryParams
 
-__all__ = ["Data", "Request", "parse_cookies", "route_path"]
+__all__ = ["Data", "Request", "parse_cookies", "route_path", "with_lower_names"]
 
 _Default = TypeVar("_Default")
 
@@ -144,6 +144,19 @@ def parse_cookies(headers: Iterable[bytes]) -> dict[str, str]:
 def _unescape(match: re.Match[str]) -> str:
     octal: str | None = match[1]
     return chr(int(octal, 8)) if octal else match[2]
+
+
+def with_lower_names(scope: dict[str, Any]) -> dict[str, Any]:
+    """The scope with lower-case header names, as the ASGI specification demands of servers and some do not give.
+
+    Every check that looks for a header (Origin, Cookie, X-Forwarded-Proto, …) compares lower-case names, so a name that
+    a server passes on as the client spelled it would silently skip that check.
+    """
+    headers = scope["headers"]
+    for name, _ in headers:
+        if name != name.lower():
+            return {**scope, "headers": [(bytes(name).lower(), value) for name, value in headers]}
+    return scope
 
 
 def route_path(scope: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odac.request import Request, parse_cookies
+from odac.request import Request, parse_cookies, with_lower_names
 
 
 def request(*headers: tuple[bytes, bytes], **scope: Any) -> Request:
@@ -121,3 +121,11 @@ def test_a_long_header_takes_no_longer_than_its_length_says(piece: bytes) -> Non
     begin = time.process_time()
     parse_cookies([junk, b'a="' + junk + b'"'])
     assert time.process_time() - begin < 1.0
+
+
+def test_names_become_lower_case_and_a_proper_scope_stays_the_same_object() -> None:
+    proper = {"type": "http", "headers": [(b"origin", b"Http://X"), (b"1", b"")]}
+    assert with_lower_names(proper) is proper
+    given = {"type": "http", "headers": ((b"Origin", b"Http://X"), (b"COOKIE", b"A=B"))}
+    assert with_lower_names(given)["headers"] == [(b"origin", b"Http://X"), (b"cookie", b"A=B")]
+    assert given["headers"][0][0] == b"Origin"

@@ -17,7 +17,8 @@ from odac.config import Limits
 from odac.errors import HandshakeError
 from odac.notices import warn
 from odac.realtime.deadlines import Deadlines
-from odac.serving.protocols.request_head import Head, read_head
+from odac.serving.protocols.request_head import Head, read_head, with_lower_names
+from odac.serving.protocols.websocket import WebSocketProtocol
 from odac.wire.handshake import response_error
 
 if TYPE_CHECKING:
@@ -106,6 +107,8 @@ class _Door:
     def _upgrade(self, data: bytes) -> None:
         reception, transport = self.reception, self.transport
         make = cast("type[Any]", reception.config.ws_protocol_class)
+        if not issubclass(make, WebSocketProtocol):
+            data = with_lower_names(data)
         protocol = make(
             config=reception.config, server_state=reception.state, app_state=self.app_state, _loop=reception.loop
         )

@@ -9,7 +9,7 @@ from typing import Final
 from odac.config import Limits
 from odac.errors import HandshakeError
 
-__all__ = ["Head", "read_head"]
+__all__ = ["Head", "read_head", "with_lower_names"]
 
 _BEGINS: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,40}(?: |\Z)")
 _REQUEST_LINE: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,40} [\x21-\xff]+ HTTP/([0-9])\.[0-9]")
@@ -63,6 +63,21 @@ def read_head(data: bytes, known: int, limits: Limits) -> Head:
     if at >= 0 and b"websocket" in fields[at + len(_UPGRADE) :].partition(b"\r\n")[0]:
         return Head.WEBSOCKET
     return Head.HTTP
+
+
+def with_lower_names(data: bytes) -> bytes:
+    """The same request with lower-case header names, for WebSocket classes that pass names on as they came.
+
+    uvicorn's own HTTP protocols hand a handshake over in this form, and its ``websockets`` classes rely on it: ASGI
+    scopes have lower-case names (ASGI specification, "WebSocket connection scope").
+
+    Args:
+        data: holds a complete head; what follows it stays as it is.
+    """
+    head, end, rest = data.partition(_END)
+    line, *fields = head.split(b"\r\n")
+    named = [field.partition(b":") for field in fields]
+    return b"\r\n".join([line, *(name.lower() + colon + value for name, colon, value in named)]) + end + rest
 
 
 def _check_beginning(data: bytes, limits: Limits) -> None:

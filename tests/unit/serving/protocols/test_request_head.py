@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from odac.config import Limits
 from odac.errors import HandshakeError
-from odac.serving.protocols.request_head import Head, read_head
+from odac.serving.protocols.request_head import Head, read_head, with_lower_names
 from odac.wire.handshake import parse_request
 
 LIMITS = Limits(max_headers=5, max_header_bytes=200)
@@ -104,3 +104,9 @@ def test_any_bytes_end_in_a_verdict_that_the_handshake_parser_shares(data: bytes
         except HandshakeError as error:
             status = error.status
         assert status in (0, 400)
+
+
+def test_only_the_names_of_headers_become_lower_case() -> None:
+    data = b"GET /Path HTTP/1.1\r\nHost: Example\r\nX-Y: Z: W\r\nno colon\r\n\r\nBody: Kept\r\n\r\n"
+    lower = b"GET /Path HTTP/1.1\r\nhost: Example\r\nx-y: Z: W\r\nno colon\r\n\r\nBody: Kept\r\n\r\n"
+    assert with_lower_names(data) == lower
