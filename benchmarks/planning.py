@@ -19,7 +19,7 @@ from typing import Any
 
 from odac.brokers.send_queue import MAX_BYTES, MAX_PAYLOADS
 from odac.cluster.bus import INTERVAL
-from odac.cluster.envelope import ORIGIN_BYTES, VERSION, Envelope, Send, encode
+from odac.cluster.envelope import ORIGIN_BYTES, VERSION, Envelope, RoomMessage, encode
 from odac.config import Limits
 from odac.realtime.audience import Audience
 
@@ -67,7 +67,9 @@ def costs(kind: str = KIND) -> Costs:
 
 def envelope_bytes(size: int = 64, room: str = "room-1234") -> int:
     """Bytes of one message between two processes."""
-    envelope = Envelope(VERSION, bytes(ORIGIN_BYTES), 10**6, 10**6, False, [Send(Audience((room,)), 1, b"x" * size)])
+    envelope = Envelope(
+        VERSION, bytes(ORIGIN_BYTES), 10**6, 10**6, False, [RoomMessage(Audience((room,)), 1, b"x" * size)]
+    )
     return len(encode(envelope)) + PROTOCOL
 
 

@@ -10,8 +10,8 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from odac.brokers import RunningBus, make_bus
 from odac.close_codes import CloseCode
+from odac.cluster.factory import RunningBus, make_bus
 from odac.config import Limits
 from odac.errors import BrokerError, ConfigurationError
 from odac.http.answers import not_found, upgrade_required, upgrade_where_missing

@@ -19,7 +19,9 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"wire"}),
     frozenset({"protocol"}),
     frozenset({"realtime"}),
-    frozenset({"routing", "security", "brokers", "cluster", "publishing", "lanes", "http", "request", "context"}),
+    frozenset({"brokers"}),
+    frozenset({"cluster"}),
+    frozenset({"routing", "security", "publishing", "lanes", "http", "request", "context"}),
     frozenset({"app", "lifespan"}),
     frozenset({"server", "serving", "cli", "client", "testing", "metrics"}),
 )
@@ -112,6 +114,41 @@ def test_what_a_package_must_not_know(part: str) -> None:
         if any(name == banned or name.startswith(f"{banned}.") for banned in forbidden)
     ]
     assert not wrong, "\n".join(wrong)
+
+
+def circle(graph: dict[str, set[str]]) -> list[str]:
+    """Return the nodes of one circle, the first of them again at the end; an empty list if there is none."""
+    done: set[str] = set()
+
+    def search(node: str, path: list[str]) -> list[str]:
+        if node in path:
+            return [*path[path.index(node) :], node]
+        if node in done:
+            return []
+        for target in sorted(graph.get(node, ())):
+            if found := search(target, [*path, node]):
+                return found
+        done.add(node)
+        return []
+
+    return next((found for node in sorted(graph) if (found := search(node, []))), [])
+
+
+@pytest.mark.parametrize("package", ["brokers", "cluster", "publishing"])
+def test_the_modules_of_a_package_do_not_import_each_other_in_a_circle(package: str) -> None:
+    graph = {
+        ".".join(("odac", *path.relative_to(SOURCE).with_suffix("").parts)): {
+            name for name, _, _ in imported(path) if name.startswith(f"odac.{package}")
+        }
+        for path in (SOURCE / package).glob("*.py")
+    }
+    assert len(graph) > 1
+    assert circle(graph) == []
+
+
+def test_the_search_for_circles_finds_one() -> None:
+    assert circle({"a": {"b"}, "b": {"c"}, "c": {"b"}}) == ["b", "c", "b"]
+    assert circle({"a": {"b", "c"}, "b": {"c"}}) == []
 
 
 def test_optional_packages_are_imported_only_when_they_are_used() -> None:

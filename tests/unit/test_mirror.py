@@ -16,7 +16,6 @@ ELSEWHERE = {
         "cluster/counters.py",
         "brokers/echo_confirmed.py",
         "cluster/reporter.py",
-        "cluster/solo.py",
         "realtime/ports.py",
     ],
     # One half of a pair that makes sense together.

@@ -1,7 +1,1 @@
-"""What carries messages between processes."""
-
-from odac.brokers.base import Broker, Receiver
-from odac.brokers.registry import RunningBus, make_broker, make_bus
-from odac.cluster.counters import Counters
-
-__all__ = ["Broker", "Counters", "Receiver", "RunningBus", "make_broker", "make_bus"]
+"""What carries bytes between processes: one module for each kind of server, behind the interface in ``base``."""

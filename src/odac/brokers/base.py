@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Protocol, runtime_checkable
+from typing import Final, Protocol, runtime_checkable
 
-__all__ = ["Broker", "Flushable", "Receiver"]
+__all__ = ["MAX_PAYLOAD", "Broker", "Flushable", "Receiver"]
+
+MAX_PAYLOAD: Final = 4 * 1024 * 1024
+"""Bytes of the largest payload that any broker carries. Four times the largest message a client may send by default."""
 
 
 class Receiver(Protocol):

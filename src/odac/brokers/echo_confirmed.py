@@ -11,13 +11,13 @@ from odac.brokers.reconnecting import ReconnectingBroker
 from odac.brokers.url import BrokerURL
 from odac.errors import BrokerError
 
-__all__ = ["CONFIRM_TIMEOUT", "EchoConfirmedBroker", "Send"]
+__all__ = ["CONFIRM_TIMEOUT", "EchoConfirmedBroker", "SendPayload"]
 
 CONFIRM_TIMEOUT: Final = 10.0
 CONFIRM_PAUSE: Final = 0.05
 """Seconds between markers while nobody waits for one."""
 
-Send = Callable[[str, bytes], Awaitable[None]]
+SendPayload = Callable[[str, bytes], Awaitable[None]]
 """Hands a channel and a payload to the client library."""
 
 
@@ -43,7 +43,7 @@ class EchoConfirmedBroker(ReconnectingBroker):
         else:
             self._arrived(channel, payload)
 
-    async def _send(self, send: Send) -> None:
+    async def _send(self, send: SendPayload) -> None:
         self._handed_over = 0
         while True:
             for channel, payload, _ in await self._queue.take():
@@ -51,7 +51,7 @@ class EchoConfirmedBroker(ReconnectingBroker):
                 self._handed_over += 1
             self._handed.set()
 
-    async def _confirm(self, send: Send) -> None:
+    async def _confirm(self, send: SendPayload) -> None:
         while True:
             await self._handed.wait()
             self._handed.clear()
@@ -65,7 +65,7 @@ class EchoConfirmedBroker(ReconnectingBroker):
             except TimeoutError:
                 pass
 
-    async def _round_trip(self, send: Send) -> None:
+    async def _round_trip(self, send: SendPayload) -> None:
         """Return once everything sent so far is through."""
         self._returned.clear()
         try:

@@ -5,8 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Final
 
-from odac.brokers.base import Broker, Receiver
-from odac.cluster.envelope import MAX_ENVELOPE
+from odac.brokers.base import MAX_PAYLOAD, Broker, Receiver
 
 __all__ = ["MemoryBroker"]
 
@@ -20,7 +19,7 @@ class MemoryBroker(Broker):
         name: what they share.
     """
 
-    max_message = MAX_ENVELOPE
+    max_message = MAX_PAYLOAD
 
     def __init__(self, name: str) -> None:
         self.address = f"memory://{name}"

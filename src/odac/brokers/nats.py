@@ -15,10 +15,10 @@ from nats.aio.msg import Msg
 from nats.aio.subscription import Subscription
 from nats.errors import Error
 
+from odac.brokers.base import MAX_PAYLOAD
 from odac.brokers.echo_confirmed import CONFIRM_TIMEOUT, EchoConfirmedBroker
 from odac.brokers.reconnecting import CONNECT_TIMEOUT, first_to_end
 from odac.brokers.url import BrokerURL
-from odac.cluster.envelope import MAX_ENVELOPE
 from odac.errors import BrokerError, ConfigurationError
 
 __all__ = ["NatsBroker"]
@@ -118,7 +118,7 @@ class NatsBroker(EchoConfirmedBroker):
                     )
             except (Error, OSError, TimeoutError) as error:
                 raise BrokerError(str(self._last_error or error) or "no answer") from None
-            self.max_message = min(MAX_ENVELOPE, client.max_payload)
+            self.max_message = min(MAX_PAYLOAD, client.max_payload)
             self._subscriptions.clear()
             self._changed.clear()
             for channel in (*self._wanted, self._marker):

@@ -9,10 +9,9 @@ from abc import abstractmethod
 from collections.abc import Coroutine
 from typing import Any, Final
 
-from odac.brokers.base import Broker, Receiver
+from odac.brokers.base import MAX_PAYLOAD, Broker, Receiver
 from odac.brokers.send_queue import Queue
 from odac.brokers.url import BrokerURL
-from odac.cluster.envelope import MAX_ENVELOPE
 from odac.errors import BrokerError
 
 __all__ = ["CONNECT_TIMEOUT", "ReconnectingBroker", "end", "first_to_end"]
@@ -37,7 +36,7 @@ class ReconnectingBroker(Broker):
         url: the broker's.
     """
 
-    max_message = MAX_ENVELOPE
+    max_message = MAX_PAYLOAD
 
     def __init__(self, url: BrokerURL) -> None:
         self.address = url.address

@@ -6,10 +6,11 @@ import re
 from typing import Final, NamedTuple
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
-from odac.cluster.channels import DEFAULT_NAMESPACE
 from odac.errors import ConfigurationError
 
-__all__ = ["BrokerURL", "parse_url"]
+__all__ = ["DEFAULT_NAMESPACE", "BrokerURL", "parse_url"]
+
+DEFAULT_NAMESPACE: Final = "odac"
 
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]@]*)(:[0-9]*)?")
 

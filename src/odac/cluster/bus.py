@@ -23,7 +23,7 @@ from odac.cluster.envelope import (
     Envelope,
     GarbageError,
     Item,
-    Send,
+    RoomMessage,
     decode,
     mark,
 )
@@ -118,7 +118,9 @@ class BrokerBus:
     def publish(self, audience: Audience, message: Prepared) -> None:
         """See :class:`odac.realtime.ports.Bus`."""
         self.counters.published += 1
-        self._outgoing.add(channels_of(self._channels, audience), Send(audience, message.opcode, message.payload))
+        self._outgoing.add(
+            channels_of(self._channels, audience), RoomMessage(audience, message.opcode, message.payload)
+        )
 
     def close(self, audience: Audience, code: int, reason: str) -> None:
         """See :class:`odac.realtime.ports.Bus`.
@@ -132,7 +134,7 @@ class BrokerBus:
         self._close_orders.given(self._clock(), channels, order)
         self._outgoing.add(channels, order)
 
-    async def count(self, audience: Audience, timeout: float) -> Count:  # noqa: ASYNC109 - who asks says how long
+    async def count_others(self, audience: Audience, timeout: float) -> Count:  # noqa: ASYNC109 - part of the contract
         """See :class:`odac.realtime.ports.Bus`."""
         answers: dict[bytes, int] = {}
         if self._peers and self._broker.connected:
@@ -149,8 +151,7 @@ class BrokerBus:
                 pass
             finally:
                 del self._questions[question]
-        expected = len(self._peers.origins | answers.keys()) + 1
-        return Count(self._hub.count_local(audience) + sum(answers.values()), len(answers) + 1, expected)
+        return Count(sum(answers.values()), len(answers), len(self._peers.origins | answers.keys()))
 
     def room_opened(self, room: str) -> None:
         """See :class:`odac.realtime.ports.Bus`."""
@@ -317,7 +318,7 @@ class BrokerBus:
     def _handle(self, envelope: Envelope) -> None:
         for item in envelope.items:
             try:
-                if type(item) is Send:
+                if type(item) is RoomMessage:
                     self.counters.received += 1
                     self._hub.deliver(item.audience, Prepared(item.opcode, item.payload))
                 else:

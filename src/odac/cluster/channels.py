@@ -7,11 +7,11 @@ from functools import lru_cache
 from typing import Final
 from urllib.parse import quote, unquote
 
+from odac.brokers.url import DEFAULT_NAMESPACE
 from odac.errors import ConfigurationError
 
-__all__ = ["DEFAULT_NAMESPACE", "Channels"]
+__all__ = ["Channels"]
 
-DEFAULT_NAMESPACE: Final = "odac"
 _NAMESPACE: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 

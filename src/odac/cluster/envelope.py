@@ -7,11 +7,11 @@ from typing import Annotated, Final
 import msgspec
 from msgspec import Meta, Struct
 
+from odac.brokers.base import MAX_PAYLOAD
 from odac.realtime.audience import Audience
 from odac.wire.frames import TEXT, check_close
 
 __all__ = [
-    "MAX_ENVELOPE",
     "ORIGIN_BYTES",
     "UNNUMBERED",
     "Answer",
@@ -22,7 +22,7 @@ __all__ = [
     "Envelope",
     "GarbageError",
     "Item",
-    "Send",
+    "RoomMessage",
     "decode",
     "encode",
     "mark",
@@ -30,8 +30,6 @@ __all__ = [
 
 VERSION: Final = 1
 ORIGIN_BYTES: Final = 16
-MAX_ENVELOPE: Final = 4 * 1024 * 1024
-"""Bytes. Four times the largest message a client may send by default; anything larger is dropped before it is parsed."""
 UNNUMBERED: Final = -1
 """The number of an envelope that is no part of a channel's counted messages."""
 
@@ -40,7 +38,7 @@ class GarbageError(ValueError):
     """A payload is not what any process of this version publishes."""
 
 
-class Send(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=0, gc=False):
+class RoomMessage(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=0, gc=False):
     """A prepared message for an audience.
 
     Args:
@@ -102,7 +100,7 @@ class Answer(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, t
     total: Annotated[int, Meta(ge=0)]
 
 
-Item = Send | Close | Beat | Bye | Ask | Answer
+Item = RoomMessage | Close | Beat | Bye | Ask | Answer
 
 
 class Envelope(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
@@ -142,7 +140,7 @@ def encode(envelope: Envelope) -> bytes:
     return _encoder.encode(envelope)
 
 
-def decode(payload: bytes, limit: int = MAX_ENVELOPE) -> Envelope:
+def decode(payload: bytes, limit: int = MAX_PAYLOAD) -> Envelope:
     """Return the envelope in ``payload``.
 
     Raises:
@@ -156,7 +154,7 @@ def decode(payload: bytes, limit: int = MAX_ENVELOPE) -> Envelope:
         envelope = _decoder.decode(payload)
         for item in envelope.items:
             # A browser fails the connection on text that is not UTF-8, so it must not get as far as that.
-            if type(item) is Send:
+            if type(item) is RoomMessage:
                 if item.opcode == TEXT and not item.payload.isascii():
                     item.payload.decode()
             elif type(item) is Close:

@@ -8,7 +8,7 @@ from typing import Final
 
 from odac.brokers.base import Broker
 from odac.cluster.channels import Channels
-from odac.cluster.envelope import UNNUMBERED, VERSION, Close, Envelope, Item, Send, encode
+from odac.cluster.envelope import UNNUMBERED, VERSION, Close, Envelope, Item, RoomMessage, encode
 from odac.cluster.sequence import Numbers
 from odac.realtime.audience import Audience
 
@@ -114,8 +114,8 @@ class Outgoing:
 
 def _size(item: Item) -> int:
     """Bytes of an item on the wire, at most."""
-    if isinstance(item, Send | Close):
+    if isinstance(item, RoomMessage | Close):
         rooms, within, excluded = item.audience
         size = 160 + 3 * sum([len(name) + 2 for name in (*rooms, *within, *excluded)])
-        return size + len(item.payload) if isinstance(item, Send) else size + 3 * len(item.reason)
+        return size + len(item.payload) if isinstance(item, RoomMessage) else size + 3 * len(item.reason)
     return 0

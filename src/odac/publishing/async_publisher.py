@@ -11,7 +11,7 @@ from odac.brokers.registry import make_broker
 from odac.brokers.url import parse_url
 from odac.close_codes import CloseCode
 from odac.cluster.channels import Channels
-from odac.cluster.envelope import ORIGIN_BYTES, Close, Send
+from odac.cluster.envelope import ORIGIN_BYTES, Close, RoomMessage
 from odac.cluster.outgoing import Outgoing, channels_of
 from odac.errors import BrokerError
 from odac.publishing.publication import audience_of, binary_message, checked_url, closing, excluding, message, within
@@ -139,7 +139,7 @@ class AsyncPublisher:
             raise self._failed(connection) from None
         return connection
 
-    async def _publish(self, item: Send | Close) -> None:
+    async def _publish(self, item: RoomMessage | Close) -> None:
         connection = await self._connected()
         failures = connection.receiver.failures
         connection.outgoing.add(channels_of(self._channels, item.audience), item)

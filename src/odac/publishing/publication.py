@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 
 from odac.brokers.url import parse_url
-from odac.cluster.envelope import Close, Send
+from odac.cluster.envelope import Close, RoomMessage
 from odac.errors import BrokerNotConfigured
 from odac.protocol.codec import encode, encode_binary
 from odac.realtime.audience import Audience, check_room
@@ -50,16 +50,16 @@ def within(audience: Audience, rooms: tuple[str, ...]) -> Audience:
     return audience._replace(within=audience.within + tuple(map(check_room, rooms)))
 
 
-def message(audience: Audience, data: object) -> Send:
+def message(audience: Audience, data: object) -> RoomMessage:
     """What ``send`` publishes."""
     prepared = encode(data)
-    return Send(audience, prepared.opcode, prepared.payload)
+    return RoomMessage(audience, prepared.opcode, prepared.payload)
 
 
-def binary_message(audience: Audience, data: object) -> Send:
+def binary_message(audience: Audience, data: object) -> RoomMessage:
     """What ``send_binary`` publishes."""
     prepared = encode_binary(data)
-    return Send(audience, prepared.opcode, prepared.payload)
+    return RoomMessage(audience, prepared.opcode, prepared.payload)
 
 
 def closing(audience: Audience, code: int, reason: str) -> Close:

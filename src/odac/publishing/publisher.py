@@ -11,7 +11,7 @@ from typing import Any, Final, Self
 
 from odac.brokers.registry import make_broker
 from odac.close_codes import CloseCode
-from odac.cluster.envelope import Close, Send
+from odac.cluster.envelope import Close, RoomMessage
 from odac.publishing.async_publisher import DEFAULT_TIMEOUT, AsyncPublisher, AsyncTarget
 from odac.publishing.publication import audience_of, binary_message, checked_url, closing, excluding, message, within
 from odac.realtime.audience import EVERYONE, Audience, user_room
@@ -81,7 +81,7 @@ class Publisher:
         if end is not None:
             end()
 
-    def _publish(self, item: Send | Close) -> None:
+    def _publish(self, item: RoomMessage | Close) -> None:
         with self._lock:
             if self._engine is None:
                 self._engine = _Engine(AsyncPublisher(self._url, timeout=self._timeout))

@@ -246,9 +246,8 @@ class Hub:
         if get_ident() != delivery.thread:
             asked = asyncio.run_coroutine_threadsafe(self.count(audience, timeout), delivery.loop)
             return await asyncio.wrap_future(asked)
-        if self.bus is None:
-            return Count(self.count_local(audience), 1, 1)
-        return await self.bus.count(audience, timeout)
+        others = Count(0, 0, 0) if self.bus is None else await self.bus.count_others(audience, timeout)
+        return Count(self.count_local(audience) + others.total, others.answered + 1, others.expected + 1)
 
 
 class Target:

@@ -50,8 +50,8 @@ class Bus(Protocol):
         """Have the other processes close their connections of this audience."""
         ...
 
-    async def count(self, audience: Audience, timeout: float) -> Count:  # noqa: ASYNC109 - who asks says how long
-        """Ask all processes, this one included, how many connections the audience has; wait ``timeout`` seconds at most."""
+    async def count_others(self, audience: Audience, timeout: float) -> Count:  # noqa: ASYNC109 - part of the contract
+        """Ask the other processes how many connections the audience has there; wait ``timeout`` seconds at most."""
         ...
 
     def room_opened(self, room: str) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import secrets
 from collections.abc import AsyncIterator, Callable
 
-from odac.brokers import make_broker
+from odac.brokers.registry import make_broker
 from odac.cluster.bus import BrokerBus
 from odac.cluster.channels import Channels
 from odac.protocol.message import Prepared

@@ -4,16 +4,9 @@ import sys
 
 import pytest
 
-from odac.brokers import make_broker, make_bus
 from odac.brokers.memory import MemoryBroker
-from odac.brokers.registry import RunningBus, reaches_others
-from odac.cluster.bus import BrokerBus
-from odac.cluster.solo import SoloBus
+from odac.brokers.registry import make_broker
 from odac.errors import ConfigurationError
-from odac.protocol.message import Prepared
-from odac.realtime.audience import EVERYONE
-from odac.realtime.ports import Count
-from tests.unit.brokers.fakes import FakeHub, run
 
 
 @pytest.mark.parametrize("url", ["amqp://h", "kafka://h", "http://h", "unix:///x"])
@@ -58,12 +51,11 @@ def test_a_missing_library_names_what_to_install(
         (f"tls://u:geheim@h?tls_key={__file__}", "tls_cert="),
         (f"tls://u:geheim@h?tls_ca={__file__}", "cannot use tls_ca"),
         ("nats://u:geheim@h,v:geheim@i", "one user and password"),
-        ("redis://h?namespace=a.b", "namespace"),
     ],
 )
 def test_an_option_that_cannot_be_is_found_at_once(url: str, what: str) -> None:
     with pytest.raises(ConfigurationError, match=what) as caught:
-        make_bus(url, FakeHub())
+        make_broker(url)
     assert "geheim" not in str(caught.value)
 
 
@@ -71,13 +63,13 @@ def test_an_option_that_cannot_be_is_found_at_once(url: str, what: str) -> None:
 def test_signing_needs_a_library_and_says_which(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("odac.brokers.nats.find_spec", lambda name: None)
     with pytest.raises(ConfigurationError, match=r"pip install 'nats-py\[nkeys\]'"):
-        make_bus(f"nats://h?{option}={__file__}", FakeHub())
+        make_broker(f"nats://h?{option}={__file__}")
 
 
 @pytest.mark.parametrize("scheme", ["redis+sentinel", "rediss+sentinel", "redis-sentinel", "sentinel"])
 def test_sentinel_is_refused_with_what_to_do(scheme: str) -> None:
     with pytest.raises(ConfigurationError, match=r"Redis Sentinel is not supported.*redis\+cluster://") as caught:
-        make_bus(f"{scheme}://:geheim@h1:26379,h2:26379/mymaster", FakeHub())
+        make_broker(f"{scheme}://:geheim@h1:26379,h2:26379/mymaster")
     assert "geheim" not in str(caught.value)
 
 
@@ -92,24 +84,7 @@ def test_a_worker_finds_the_servers_directory(monkeypatch: pytest.MonkeyPatch) -
     assert make_broker("local://").address == "local:///run/somewhere"
 
 
-def test_memory_is_one_process_and_a_name_is_what_apps_of_it_share() -> None:
-    assert isinstance(make_bus("memory://", FakeHub()), SoloBus)
-    assert isinstance(make_bus("memory://name", FakeHub()), BrokerBus)
+def test_a_name_of_memory_is_what_the_apps_of_one_process_share() -> None:
     assert isinstance(make_broker("memory://name"), MemoryBroker)
-    assert not reaches_others("memory://name")
-    assert reaches_others("redis://h")
-
-
-def test_one_process_is_healthy_and_counts_itself() -> None:
-    async def main() -> None:
-        bus: RunningBus = SoloBus(FakeHub(members=3))
-        await bus.start()
-        bus.room_opened("a")
-        bus.publish(EVERYONE, Prepared(1, b"x"))
-        bus.close(EVERYONE, 1000, "")
-        bus.room_closed("a")
-        assert bus.healthy
-        assert await bus.count(EVERYONE, 1) == Count(3, 1, 1)
-        await bus.stop()
-
-    run(main())
+    assert make_broker("memory://name").address == "memory://name"
+    assert make_broker("memory://").address != make_broker("memory://").address

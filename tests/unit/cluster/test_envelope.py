@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from odac.brokers.base import MAX_PAYLOAD
 from odac.cluster.envelope import (
-    MAX_ENVELOPE,
     UNNUMBERED,
     Answer,
     Ask,
@@ -19,7 +19,7 @@ from odac.cluster.envelope import (
     Envelope,
     GarbageError,
     Item,
-    Send,
+    RoomMessage,
     decode,
     encode,
     mark,
@@ -36,8 +36,8 @@ AUDIENCES = st.builds(
 )
 UNSIGNED = st.integers(min_value=0, max_value=2**63 - 1)
 ITEMS: st.SearchStrategy[Item] = st.one_of(
-    st.builds(Send, AUDIENCES, st.just(2), st.binary(max_size=200)),
-    st.builds(Send, AUDIENCES, st.just(1), TEXT_.map(str.encode)),
+    st.builds(RoomMessage, AUDIENCES, st.just(2), st.binary(max_size=200)),
+    st.builds(RoomMessage, AUDIENCES, st.just(1), TEXT_.map(str.encode)),
     st.builds(Close, AUDIENCES, st.sampled_from([1000, 1001, 3000, 4999]), TEXT_),
     st.builds(Beat, UNSIGNED, st.booleans()),
     st.just(Bye()),
@@ -126,7 +126,7 @@ def test_what_no_process_of_this_version_publishes_is_refused(payload: bytes) ->
 
 
 def test_text_that_is_utf8_passes() -> None:
-    item = Send(Audience(("a",)), 1, "é€😀".encode())
+    item = RoomMessage(Audience(("a",)), 1, "é€😀".encode())
     assert decode(encode(envelope(item, number=UNNUMBERED))).items == [item]
 
 
@@ -135,7 +135,7 @@ def test_ten_mebibytes_are_dropped_before_they_are_parsed(head: bytes) -> None:
     payload = head + b"\x91" * (10 * 1024 * 1024)
     tracemalloc.start()
     try:
-        with pytest.raises(GarbageError, match=str(MAX_ENVELOPE)):
+        with pytest.raises(GarbageError, match=str(MAX_PAYLOAD)):
             decode(payload)
         _, peak = tracemalloc.get_traced_memory()
     finally:

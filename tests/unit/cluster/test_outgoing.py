@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from odac.cluster import outgoing as module
 from odac.cluster.channels import Channels
-from odac.cluster.envelope import Beat, Envelope, Send, decode
+from odac.cluster.envelope import Beat, Envelope, RoomMessage, decode
 from odac.cluster.outgoing import Outgoing, channels_of
 from odac.realtime.audience import EVERYONE, Audience
 from tests.unit.brokers.fakes import FakeBroker, run, ticks
@@ -19,7 +19,7 @@ class Setup:
 
     def send(self, payload: bytes, *rooms: str) -> None:
         audience = Audience(rooms)
-        self.outgoing.add(channels_of(CHANNELS, audience), Send(audience, 1, payload))
+        self.outgoing.add(channels_of(CHANNELS, audience), RoomMessage(audience, 1, payload))
 
     @property
     def published(self) -> list[tuple[str, Envelope, int]]:
@@ -28,7 +28,7 @@ class Setup:
     @property
     def payloads(self) -> list[tuple[str, list[bytes]]]:
         return [
-            (channel.rpartition(".")[2], [item.payload for item in envelope.items if isinstance(item, Send)])
+            (channel.rpartition(".")[2], [item.payload for item in envelope.items if isinstance(item, RoomMessage)])
             for channel, envelope, _ in self.published
         ]
 
@@ -118,7 +118,7 @@ def test_a_run_is_never_more_than_the_broker_carries() -> None:
         ids = frozenset(f"{number:022}" for number in range(20))
         for number in range(30):
             audience = Audience(("é" * 20,), ("b",), ids)
-            setup.outgoing.add(("c",), Send(audience, 1, b"%d" % number))
+            setup.outgoing.add(("c",), RoomMessage(audience, 1, b"%d" % number))
         await ticks()
         assert sum(len(payloads) for _, payloads in setup.payloads) == 30
         assert all(len(payload) <= 3000 for _, payload, _ in setup.broker.published)

@@ -16,7 +16,7 @@ from typing import Any
 import pytest
 import yaml  # type: ignore[import-untyped]
 
-from odac.brokers import make_broker
+from odac.brokers.registry import make_broker
 from odac.cli import main
 from odac.config import Limits
 from odac.serving.process import grace_of

@@ -32,8 +32,8 @@ class FakeBus:
     def close(self, audience: Audience, code: int, reason: str) -> None:
         self.told.append(("close", audience, code, reason))
 
-    async def count(self, audience: Audience, timeout: float) -> Count:
-        return Count(7, 2, 3)
+    async def count_others(self, audience: Audience, timeout: float) -> Count:
+        return Count(6, 1, 2)
 
     def room_opened(self, room: str) -> None:
         self.told.append(("opened", room))

@@ -1,0 +1,56 @@
+"""Makes the bus for a broker's URL."""
+
+from __future__ import annotations
+
+from typing import Protocol, runtime_checkable
+
+from odac.brokers.registry import make_broker
+from odac.brokers.url import parse_url
+from odac.cluster.counters import Counters
+from odac.cluster.solo import SoloBus
+from odac.realtime.ports import Bus, LocalHub
+
+__all__ = ["RunningBus", "make_bus"]
+
+
+@runtime_checkable
+class RunningBus(Bus, Protocol):
+    """A bus as the app holds it: it can be started and stopped, and it counts."""
+
+    @property
+    def counters(self) -> Counters:
+        """What was published, received and lost."""
+        ...
+
+    @property
+    def processes(self) -> int:
+        """How many processes are known to be running, this one included."""
+        ...
+
+    async def start(self, wait: float = 2.0) -> None:
+        """Connect, and wait for the connection for ``wait`` seconds at most.
+
+        Raises:
+            ConfigurationError: no server would make this work; the message names the fix.
+        """
+        ...
+
+    async def stop(self) -> None:
+        """Tell the other processes that this one stops, and disconnect."""
+        ...
+
+
+def make_bus(url: str, hub: LocalHub) -> RunningBus:
+    """Return the bus for a URL, to be started on the event loop that the hub runs on.
+
+    Raises:
+        ConfigurationError: the URL is of no supported scheme, is malformed, or its client library is not installed.
+    """
+    parsed = parse_url(url)
+    if parsed.address == "memory://":
+        return SoloBus()
+    # Imported here, so that an app that runs in one process starts without them.
+    from odac.cluster.bus import BrokerBus
+    from odac.cluster.channels import Channels
+
+    return BrokerBus(make_broker(url), hub, Channels(parsed.namespace))
