@@ -16,6 +16,8 @@ mkdirSync(output, { recursive: true })
 const inner = [
   ...['connection', 'ended', 'fail', 'fetchCredentials', 'group', 'heard', 'identified', 'members', 'opened', 'probe'],
   ...['queue', 'setState', 'suspend', 'takePageToken', 'transmit', 'waiting'],
+  // What extensions are made of.
+  ...['accepted', 'closed', 'control', 'emit', 'handlers', 'joined', 'offer', 'received'],
 ]
 
 /**

@@ -39,5 +39,5 @@ export const fromWire = (payload: unknown): unknown => {
   return Array.isArray(control) ? control : []
 }
 
-/** The control message `kind` as text. */
-export const control = (kind: string): string => MARK + JSON.stringify([kind])
+/** The control message `kind` with its values, as text. */
+export const control = (...message: [kind: string, ...values: unknown[]]): string => MARK + JSON.stringify(message)

@@ -2,6 +2,8 @@ import { backoff, LONGEST } from './backoff'
 import { ABNORMAL, GOING_AWAY, INVALID_TOKEN, isRetryable, NORMAL } from './close-codes'
 import { control, fromWire, type Payload, toWire } from './codec'
 import type { Environment } from './environment'
+import type { Extension, MakeExtension, Wire } from './extension'
+import { EXTENSIONS } from './extensions'
 import { Liveness } from './liveness'
 import { CLOSED, CLOSING, CONNECTING, OPEN, type Sink, Transport } from './transport'
 
@@ -21,11 +23,12 @@ export interface Settings {
 }
 
 /** One connection to the server: a WebSocket at a time, its token, its retries and what waits to be sent. */
-export class Connection extends Transport {
+export class Connection extends Transport implements Wire {
   readonly #env: Environment
   readonly #url: string
   readonly #settings: Settings
   readonly #liveness: Liveness
+  readonly #extensions: readonly Extension[]
 
   #socket: WebSocket | undefined
   /** Counts the attempts, so that the answer to an abandoned one is recognised. */
@@ -39,16 +42,32 @@ export class Connection extends Transport {
   /** What a draining server asked to wait. */
   #drain: number | undefined
 
-  constructor(env: Environment, url: string, settings: Settings, emit: Sink) {
+  /** The control messages that every connection needs. */
+  readonly #handlers: Extension['handlers'] = {
+    hello: (facts?: { ping?: number }) => this.#welcome((facts?.ping ?? 0) * 1000),
+    ping: () => this.control('pong'),
+    token: (token: string) => (this.#spare = token),
+    drain: (delay: number) => (this.#drain = delay),
+  }
+
+  constructor(
+    env: Environment,
+    url: string,
+    settings: Settings,
+    emit: Sink,
+    extensions: readonly MakeExtension[] = EXTENSIONS,
+  ) {
     super(emit)
     this.#env = env
     this.#url = url
     this.#settings = settings
     this.#liveness = new Liveness(
       env,
-      () => this.#socket?.send(control('ping')),
+      () => this.control('ping'),
       () => this.#lost(ABNORMAL, 'no sign of life from the server'),
     )
+    // The connection's own kinds come last: before it opens, all extensions have heard the hello.
+    this.#extensions = [...extensions.map((make) => make(this)), { handlers: this.#handlers }]
     void this.#connect()
   }
 
@@ -80,6 +99,19 @@ export class Connection extends Transport {
     this.#drop()
     this.setState(CLOSED)
     if (state === OPEN) this.emit('close', GOING_AWAY, '')
+  }
+
+  control(kind: string, ...values: unknown[]): boolean {
+    const socket = this.#socket
+    if (socket?.readyState !== OPEN || socket.protocol !== PROTOCOL) return false
+    socket.send(control(kind, ...values))
+    return true
+  }
+
+  /** Tell a tab that has come to this open connection, through `emit`, what the others know. */
+  joined(emit: Sink): void {
+    emit('open')
+    this.#call('joined', emit)
   }
 
   protected transmit(payload: Payload): boolean {
@@ -124,28 +156,41 @@ export class Connection extends Transport {
   }
 
   #dial(token: string | undefined): void {
-    const socket = this.#env.socket(this.#url, token ? [PROTOCOL, 'odac-token-' + token] : [PROTOCOL])
+    const offers = [PROTOCOL, ...this.#extensions.map((extension) => extension.offer?.()), token && 'odac-token-' + token]
+    const socket = this.#env.socket(this.#url, offers.filter(Boolean) as string[])
     this.#socket = socket
     socket.binaryType = 'arraybuffer'
     // Only odac.v1 servers say hello, and they say it when the handshake's gates have let the connection in.
     socket.onopen = () => {
-      if (socket.protocol !== PROTOCOL) this.#welcome(0)
+      if (socket.protocol === PROTOCOL) this.#call('accepted')
+      else this.#welcome(0)
     }
     socket.onmessage = ({ data }: MessageEvent<unknown>) => {
       this.#liveness.heard()
       const message = socket.protocol === PROTOCOL ? fromWire(data) : data
-      if (Array.isArray(message)) this.#control(message as unknown[])
-      else this.emit('message', message)
+      if (Array.isArray(message)) this.#dispatch(message as [unknown, ...never[]])
+      else {
+        this.#call('received', message)
+        this.emit('message', message)
+      }
     }
     socket.onerror = () => this.fail(`the connection to ${this.#url} failed`)
     socket.onclose = ({ code, reason }) => this.#lost(code, reason)
   }
 
-  #control([kind, value]: unknown[]): void {
-    if (kind === 'hello') this.#welcome(((value as { ping?: number } | undefined)?.ping ?? 0) * 1000)
-    else if (kind === 'ping') this.#socket?.send(control('pong'))
-    else if (kind === 'token') this.#spare = value as string
-    else if (kind === 'drain') this.#drain = value as number
+  /** Give a control message to whatever takes its kind. Unknown kinds are a newer server's. */
+  #dispatch([kind, ...values]: [kind: unknown, ...values: never[]]): void {
+    if (typeof kind !== 'string') return
+    for (const { handlers } of this.#extensions) {
+      if (Object.hasOwn(handlers, kind)) handlers[kind]?.(...values)
+    }
+  }
+
+  #call<Name extends 'accepted' | 'opened' | 'received' | 'closed' | 'joined'>(
+    name: Name,
+    ...args: Parameters<NonNullable<Extension[Name]>>
+  ): void {
+    for (const extension of this.#extensions) (extension[name] as ((...args: unknown[]) => void) | undefined)?.(...args)
   }
 
   #welcome(silence: number): void {
@@ -155,6 +200,7 @@ export class Connection extends Transport {
       this.#refused = false
     })
     if (silence) this.#liveness.start(silence)
+    this.#call('opened')
     this.opened()
   }
 
@@ -173,6 +219,7 @@ export class Connection extends Transport {
     this.ended ||= !refetch && !(autoReconnect && isRetryable(code))
     if (this.ended) this.queue.take()
     const turn = this.#turn
+    this.#call('closed', code, this.ended)
     this.emit('close', code, reason)
     // A listener may have closed, or have woken, the connection.
     if (this.ended || turn !== this.#turn) return

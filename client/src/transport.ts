@@ -17,7 +17,7 @@ export abstract class Transport {
   ended = false
 
   protected readonly queue = new SendQueue()
-  protected readonly emit: Sink
+  readonly emit: Sink
 
   constructor(emit: Sink) {
     this.emit = emit
@@ -30,6 +30,9 @@ export abstract class Transport {
     this.fail('message refused: ' + (this.ended ? 'the connection is closed' : 'the send queue is full'))
     return false
   }
+
+  /** Send a control message now. False, and nothing is kept, where no odac.v1 server would get it. */
+  abstract control(kind: string, ...values: unknown[]): boolean
 
   abstract close(code?: number, reason?: string): void
 

@@ -1,4 +1,5 @@
 import { Connection, type Settings } from '../src/connection'
+import type { MakeExtension } from '../src/extension'
 import { settle } from './fakes/clock'
 import { FakeEnvironment } from './fakes/environment'
 import { Log } from './fakes/log'
@@ -10,9 +11,9 @@ export class Harness {
   readonly log = new Log()
   readonly connection: Connection
 
-  constructor(settings: Partial<Settings> = {}, env = new FakeEnvironment()) {
+  constructor(settings: Partial<Settings> = {}, env = new FakeEnvironment(), extensions?: readonly MakeExtension[]) {
     this.env = env
-    this.connection = new Connection(env, 'ws://site/chat', { ...DEFAULTS, ...settings }, this.log.sink)
+    this.connection = new Connection(env, 'ws://site/chat', { ...DEFAULTS, ...settings }, this.log.sink, extensions)
   }
 
   get clock() {

@@ -17,6 +17,10 @@ class FakeTransport extends Transport {
     this.calls.push(['send', payload])
     return true
   }
+  control(...message: unknown[]): boolean {
+    this.calls.push(['control', ...message])
+    return true
+  }
   close(...args: unknown[]): void {
     this.calls.push(['close', ...args])
   }

@@ -1,5 +1,7 @@
 import { Connection } from '../connection'
 import type { Environment } from '../environment'
+import type { MakeExtension } from '../extension'
+import { EXTENSIONS } from '../extensions'
 import { CLOSED, OPEN, type Sink } from '../transport'
 import { type Locks, type Port, type Subject, type ToHub, type ToTab, version } from './protocol'
 
@@ -39,6 +41,7 @@ export class Hub {
   readonly #env: Environment
   readonly #locks: Locks | undefined
   readonly #life: string | undefined
+  readonly #extensions: readonly MakeExtension[]
   readonly #groups = new Map<string, Group>()
   readonly #tabs = new Set<Tab>()
   /** Ends the waiting for tabs to go. */
@@ -51,7 +54,13 @@ export class Hub {
   #again = 0
 
   /** `life` is the name of a Web Lock, held for as long as this hub's thread lives, for tabs to watch. */
-  constructor(env: Environment, locks: Locks | undefined, life?: string) {
+  constructor(
+    env: Environment,
+    locks: Locks | undefined,
+    life?: string,
+    extensions: readonly MakeExtension[] = EXTENSIONS,
+  ) {
+    this.#extensions = extensions
     this.#locks = locks
     if (locks && life) {
       this.#life = life
@@ -82,6 +91,7 @@ export class Hub {
       else if (kind === 'leave') this.#forget(tab)
       else if (!tab.group) say(port, ['gone', kind === 'send'])
       else if (kind === 'send') tab.group.connection.send(value)
+      else if (kind === 'control') tab.group.connection.control(...value)
       else {
         say(port, ['beat'])
         if (kind === 'wake') {
@@ -122,7 +132,7 @@ export class Hub {
       group = { key, members: new Set([tab]), waiting: new Set() } as unknown as Group
       tab.group = group
       this.#groups.set(key, group)
-      group.connection = new Connection(this.#env, ...subject, this.#relay(group))
+      group.connection = new Connection(this.#env, ...subject, this.#relay(group), this.#extensions)
     }
   }
 
@@ -207,7 +217,9 @@ export class Hub {
     }
     waiting.delete(tab)
     members.add(tab)
-    this.#tell(tab, connection.state === OPEN ? 'open' : '')
+    const emit: Sink = (event, ...args) => this.#tell(tab, event, ...args)
+    if (connection.state === OPEN) connection.joined(emit)
+    else emit('')
     if (connection.state === CLOSED) connection.wake()
   }
 

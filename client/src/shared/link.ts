@@ -76,6 +76,12 @@ export class SharedLink extends Transport {
     this.#down(CLOSED, persisted === false ? 0 : GOING_AWAY)
   }
 
+  control(...message: [kind: string, ...values: unknown[]]): boolean {
+    if (this.state !== OPEN) return false
+    this.#post(['control', message])
+    return true
+  }
+
   protected transmit(payload: Payload): boolean {
     this.#post(['send', payload])
     return true

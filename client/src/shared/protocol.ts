@@ -23,6 +23,7 @@ export type ToHub =
   /** Let me in. `lock` is a Web Lock that the tab holds for as long as it lives. */
   | readonly ['join', subject: Subject, lock: string | undefined]
   | readonly ['send', payload: Payload]
+  | readonly ['control', message: [kind: string, ...values: unknown[]]]
   /** I have just come back: is everything as it was? */
   | readonly ['wake']
   /** Am I still in? */

@@ -1,4 +1,5 @@
 import type { Settings } from '../../src/connection'
+import type { MakeExtension } from '../../src/extension'
 import { dialWorker } from '../../src/shared/dial'
 import { Hub } from '../../src/shared/hub'
 import { dialLeader } from '../../src/shared/leader'
@@ -45,7 +46,11 @@ export class Bench {
   worker = new Agent()
   #hub: Hub | undefined
 
-  constructor(readonly mode: Mode) {}
+  /** `extensions` are those of the worker's connections. */
+  constructor(
+    readonly mode: Mode,
+    readonly extensions?: readonly MakeExtension[],
+  ) {}
 
   get clock() {
     return this.browser.clock
@@ -75,6 +80,7 @@ export class Bench {
       this.browser.environment(this.worker),
       this.browser.locks.of(this.worker),
       `hub ${this.browser.random()}`,
+      this.extensions,
     )
     const [mine, its] = this.browser.pair(tab, this.worker)
     queueMicrotask(() => this.worker.run(() => this.#hub?.attach(its)))

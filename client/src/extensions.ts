@@ -1,0 +1,4 @@
+import type { MakeExtension } from './extension'
+
+/** What every connection has, in the order in which they are called. */
+export const EXTENSIONS: readonly MakeExtension[] = []
