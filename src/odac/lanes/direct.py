@@ -20,7 +20,8 @@ from odac.realtime.inbox import Inbox
 from odac.realtime.outbox import SENT
 from odac.realtime.policy import Policy
 from odac.realtime.writing import write
-from odac.wire.frames import BINARY, CLOSE, EMPTY_CLOSE, PING, PONG, TEXT, encode_close, fit_reason, parse_close
+from odac.wire.closing import ClosingHandshake
+from odac.wire.frames import BINARY, CLOSE, PING, PONG, TEXT
 from odac.wire.parser import Parser
 
 if TYPE_CHECKING:
@@ -49,11 +50,10 @@ class DirectLane(asyncio.Protocol):
     __slots__ = (
         "_bits",
         "_close_timer",
+        "_closing",
         "_connection",
-        "_ending",
         "_fileno",
         "_parser",
-        "_peer_closed",
         "_peers",
         "_rate",
         "_rate_count",
@@ -79,8 +79,7 @@ class DirectLane(asyncio.Protocol):
         self._rate_count = 0
         self._rate_start = 0.0
         self._close_timer: asyncio.TimerHandle | None = None
-        self._ending: tuple[int, str] | None = None
-        self._peer_closed = False
+        self._closing: ClosingHandshake | None = None  # once a close frame was sent or has arrived
         self._turn = False  # whether the next turn of the loop takes more of what was read
         self._connection: Connection = cast("Connection", None)  # attach() follows at once
         # Never past TLS, and only where the socket is one that the transport writes to as it is, and a descriptor.
@@ -151,7 +150,7 @@ class DirectLane(asyncio.Protocol):
     @property
     def _is_held_back(self) -> bool:
         """Whether the peer waits for a slow handler; while the connection closes, it is only listened to for that."""
-        return self._ending is None and self._connection.inbox.is_paused
+        return self._closing is None and self._connection.inbox.is_paused
 
     def _read_on(self) -> None:
         """Read again, or take first what was read already."""
@@ -180,19 +179,23 @@ class DirectLane(asyncio.Protocol):
         self._connection.limited(rate)
         return True
 
+    def _close_frames(self) -> ClosingHandshake:
+        if self._closing is None:
+            self._closing = ClosingHandshake()
+        return self._closing
+
     def _receive_close(self, payload: bytes) -> None:
-        self._peer_closed = True
-        connection = self._connection
-        if connection.is_open:
-            try:
-                code, reason = parse_close(payload)
-            except ProtocolError as error:
-                connection.broken(error)  # it has said that it sends nothing more, however badly
-            else:
-                connection.end(code, reason)
+        closing, connection = self._close_frames(), self._connection
+        try:
+            answer = closing.receive(payload)
+        except ProtocolError as error:
+            connection.broken(error)
+        else:
+            if answer is not None:
+                connection.end(*answer)
         self._say_farewell()
-        if self._ending is not None:
-            self._part(*self._ending)
+        if closing.is_complete:
+            self._part()
 
     def _say_farewell(self) -> None:
         """Who sends nothing more does not read on either: what waits is forgotten, so that the close frame does not wait."""
@@ -206,7 +209,8 @@ class DirectLane(asyncio.Protocol):
         """Fail the connection (RFC 6455 section 7.1.7)."""
         self._connection.broken(error)
         self._say_farewell()
-        if not self._peer_closed and self._transport.can_write_eof() and not self._transport.is_closing():
+        received = self._closing is not None and self._closing.is_received
+        if not received and self._transport.can_write_eof() and not self._transport.is_closing():
             self._transport.write_eof()
 
     def eof_received(self) -> None:
@@ -219,7 +223,7 @@ class DirectLane(asyncio.Protocol):
         if self._close_timer is not None:
             self._close_timer.cancel()
             self._close_timer = None
-        self._connection.lost(*(self._ending or (CloseCode.ABNORMAL, "")))
+        self._connection.lost(*(self._closing.outcome if self._closing is not None else (CloseCode.ABNORMAL, "")))
 
     def pause_reading(self) -> None:
         """Let TCP hold the peer back."""
@@ -290,7 +294,7 @@ class DirectLane(asyncio.Protocol):
         self._connection.go_on()
 
     def _write_past(self) -> None:
-        if self._ending is None and not self._connection.inbox.is_paused:
+        if self._closing is None and not self._connection.inbox.is_paused:
             self._socket = self._fileno
             if not self._bits:
                 self.fd = self._socket
@@ -299,16 +303,16 @@ class DirectLane(asyncio.Protocol):
 
     def close(self, code: int, reason: str) -> None:
         """Send the close frame (RFC 6455 section 7.1.2) and wait for the peer's."""
-        if self._ending is not None:
+        closing = self._close_frames()
+        frame = closing.send(code, reason)
+        if not frame:
             return
-        self._ending = (code, reason)
         self.fd = self._socket = -1
         if not self._transport.is_closing():
-            frame = EMPTY_CLOSE if code == CloseCode.NO_STATUS else encode_close(code, fit_reason(reason))
             self._transport.write(frame)
             # Reading may be paused for a slow handler; the peer's close frame must come through.
             self._read_on()
-        if not self._peer_closed:
+        if not closing.is_received:
             self.expect_end()
 
     def expect_end(self) -> None:
@@ -323,13 +327,12 @@ class DirectLane(asyncio.Protocol):
         self._connection.unanswered()
         self.abort()
 
-    def _part(self, code: int, reason: str) -> None:
-        """The closing handshake is through: the server closes TCP first (RFC 6455 section 7.1.1)."""
-        self._ending = (code, reason)
+    def _part(self) -> None:
+        """The closing handshake is complete: the server closes TCP first (RFC 6455 section 7.1.1)."""
         self.fd = self._socket = -1
         self.expect_end()  # a peer that reads nothing more must not keep the socket
         self._transport.close()
-        self._connection.lost(code, reason)
+        self._connection.lost(*self._close_frames().outcome)
 
     def abort(self) -> None:
         """End at once."""

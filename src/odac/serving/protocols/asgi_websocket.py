@@ -12,19 +12,8 @@ from odac.close_codes import CloseCode
 from odac.errors import ProtocolError
 from odac.notices import warn
 from odac.protocol.message import Prepared
-from odac.wire.frames import (
-    BINARY,
-    CLOSE,
-    EMPTY_CLOSE,
-    PING,
-    PONG,
-    TEXT,
-    check_close,
-    encode_close,
-    encode_frame,
-    fit_reason,
-    parse_close,
-)
+from odac.wire.closing import ClosingHandshake
+from odac.wire.frames import BINARY, CLOSE, PING, PONG, TEXT, check_close, encode_frame
 from odac.wire.parser import Parser
 
 if TYPE_CHECKING:
@@ -88,6 +77,7 @@ class AsgiWebSocket:
         self._turn = False  # whether the next turn of the loop takes more of what was read
         self._writable: asyncio.Event | None = None
         self._response: tuple[int, list[tuple[bytes, bytes]], list[bytes]] | None = None
+        self._closing = ClosingHandshake()
         self._close_timer: asyncio.TimerHandle | None = None
         self._ping_timer: asyncio.TimerHandle | None = None
         self._alive = True
@@ -256,26 +246,27 @@ class AsgiWebSocket:
                 self._read_on()
 
     def _receive_close(self, payload: bytes) -> None:
-        if self._state is _State.CLOSING:
-            self._part()
-            return
         try:
-            code, reason = parse_close(payload)
+            answer = self._closing.receive(payload)
         except ProtocolError as error:
             self._fail(error)
             return
-        self._disconnected(code, reason)
-        self._state = _State.CLOSED
-        self._seat.transport.write(EMPTY_CLOSE if code == CloseCode.NO_STATUS else encode_close(code, reason))
+        if answer is not None:
+            self._disconnected(*answer)
+            self._state = _State.CLOSED
+            self._seat.transport.write(self._closing.send(*answer))
         self._part()
 
     def _fail(self, error: ProtocolError) -> None:
+        """Fail the connection (RFC 6455 section 7.1.7)."""
         if self._state is _State.OPEN:
             warn("protocol", "a client of the wrapped app was closed with %s", error)
         self._disconnected(error.code, error.reason)
         if self._state is _State.OPEN:
             self._close(error.code, error.reason)
-        if self._seat.transport.can_write_eof() and not self._seat.transport.is_closing():
+        if self._closing.is_complete:
+            self._part()
+        elif self._seat.transport.can_write_eof() and not self._seat.transport.is_closing():
             self._seat.transport.write_eof()
 
     # The end
@@ -294,7 +285,7 @@ class AsgiWebSocket:
         self._state = _State.CLOSING
         self._paused = False  # the peer's close frame must come through
         if not self._seat.transport.is_closing():
-            self._seat.transport.write(encode_close(code, fit_reason(reason)))
+            self._seat.transport.write(self._closing.send(code, reason))
             self._read_on()
         self._close_timer = self._seat.loop.call_later(_CLOSE_TIMEOUT, self._seat.transport.abort)
 
