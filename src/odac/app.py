@@ -79,7 +79,7 @@ class Odac:
             turns the check off.
         limits: what one client may take.
         compression: whether permessage-deflate (RFC 7692) is negotiated with clients that offer it.
-        user_id: what identifies a user for ``ws_server.user(id)``; by default its ``id`` or ``pk``, or the ``"id"``, ``"pk"`` or
+        user_id: takes a user, returns what identifies it for ``ws_server.user(id)``; by default its ``id`` or ``pk``, or the ``"id"``, ``"pk"`` or
             ``"sub"`` of a mapping.
         publish_keys: bearer keys for ``POST {prefix}/publish``; without any, there is no such endpoint. Default:
             ``$ODAC_PUBLISH_KEY``.
@@ -129,7 +129,7 @@ class Odac:
         self._hub.issue_token = tokens.issue
         self._router = Router(limits)
         self._middlewares = MiddlewareRegistry()
-        self.route = Routes(self._router, WsServer(self._hub))
+        self.route = Routes(self._router, WsServer(self._hub, self.auth.address))
         self._gate = Gate(
             router=self._router,
             middlewares=self._middlewares,

@@ -27,6 +27,7 @@ from odac.security.secret import Secrets
 from odac.security.session import Session, Sessions
 from odac.security.token import Tokens
 from odac.server import WebSocketProtocol
+from tests.ids import stable
 
 SECRET = "a secret of the tests, long enough to be one"
 SESSIONS = Sessions(Secrets(SECRET))
@@ -364,6 +365,66 @@ def test_a_login_over_http_is_seen_at_the_handshake_and_a_forged_cookie_is_not(l
         assert site.ran == ["/secure"]
 
     run(site, lane, visit)
+
+
+class Anonymous:
+    """What Django's and Starlette's anonymous users have in common."""
+
+    id = 7
+    is_authenticated = False
+
+
+@pytest.mark.parametrize("way", ["authenticate", "async-authenticate", "scope", "session-cookie"])
+@pytest.mark.parametrize("value", [Anonymous(), {}, "", {"id": 7, "is_authenticated": False}], ids=stable)
+def test_nobody_in_every_form_is_refused(way: str, value: Any, lane: Any) -> None:
+    site = Site()
+    app: Any = site.app
+    headers: list[tuple[bytes, bytes]] = []
+    if way == "authenticate":
+        app.authenticate(lambda request: value)
+    elif way == "async-authenticate":
+
+        @site.app.authenticate
+        async def who(request: Any) -> Any:
+            await asyncio.sleep(0)
+            return value
+
+    elif way == "scope":
+
+        async def with_user(scope: Any, receive: Any, send: Any) -> None:
+            scope["user"] = value
+            await app(scope, receive, send)
+
+        site.app = with_user  # type: ignore[assignment]
+    else:
+        session = SESSIONS.create(0 if isinstance(value, Anonymous) else value)  # a cookie holds JSON
+        headers = [(b"Cookie", b"odac=" + SESSIONS.encode(session).encode())]
+
+    async def visit() -> None:
+        assert (await site.connect("/secure", headers)).code == 4001
+        answer = await site.connect("/open", headers)
+        assert json.loads(answer.texts[0])["user"] is None
+        assert site.ran == ["/open"]
+
+    run(site, lane, visit)
+
+
+def test_a_user_who_was_never_awaited_is_an_error(lane: Any, caplog: pytest.LogCaptureFixture) -> None:
+    site = Site()
+
+    async def find() -> dict[str, int]:
+        return {"id": 7}
+
+    @site.app.authenticate
+    async def who(request: Any) -> Any:
+        return find()
+
+    async def visit() -> None:
+        assert (await site.connect("/secure")).code == 1011
+
+    run(site, lane, visit)
+    assert site.ran == []
+    assert "an await is missing" in caplog.text
 
 
 @pytest.mark.parametrize(

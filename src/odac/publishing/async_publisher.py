@@ -15,7 +15,7 @@ from odac.cluster.envelope import ORIGIN_BYTES, Close, RoomMessage
 from odac.cluster.outgoing import Outgoing, channels_of
 from odac.errors import BrokerError
 from odac.publishing.publication import audience_of, binary_message, checked_url, closing, excluding, message, within
-from odac.realtime.audience import EVERYONE, Audience, user_room
+from odac.realtime.audience import EVERYONE, Audience, check_user_id, user_room
 
 __all__ = ["DEFAULT_TIMEOUT", "AsyncPublisher", "AsyncTarget"]
 
@@ -102,8 +102,16 @@ class AsyncPublisher:
         return AsyncTarget(self, audience_of(rooms))
 
     def user(self, user_id: object) -> AsyncTarget:
-        """Every connection that authenticated as this user."""
-        return AsyncTarget(self, Audience((user_room(str(user_id)),)))
+        """Every connection that authenticated as this user.
+
+        Args:
+            user_id: what identifies the user in the app, such as ``user.pk``: a str, an int or a UUID.
+
+        Raises:
+            TypeError: it is a user, None, or something else that is no id.
+            ValueError: it is empty.
+        """
+        return AsyncTarget(self, Audience((user_room(check_user_id(user_id)),)))
 
     async def to_room(self, room: str, data: object) -> None:
         """Send to a room; see :meth:`AsyncTarget.send`."""

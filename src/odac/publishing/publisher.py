@@ -14,7 +14,7 @@ from odac.close_codes import CloseCode
 from odac.cluster.envelope import Close, RoomMessage
 from odac.publishing.async_publisher import DEFAULT_TIMEOUT, AsyncPublisher, AsyncTarget
 from odac.publishing.publication import audience_of, binary_message, checked_url, closing, excluding, message, within
-from odac.realtime.audience import EVERYONE, Audience, user_room
+from odac.realtime.audience import EVERYONE, Audience, check_user_id, user_room
 
 __all__ = ["AsyncPublisher", "AsyncTarget", "Publisher", "Target"]
 
@@ -63,8 +63,16 @@ class Publisher:
         return Target(self, audience_of(rooms))
 
     def user(self, user_id: object) -> Target:
-        """Every connection that authenticated as this user."""
-        return Target(self, Audience((user_room(str(user_id)),)))
+        """Every connection that authenticated as this user.
+
+        Args:
+            user_id: what identifies the user in the app, such as ``user.pk``: a str, an int or a UUID.
+
+        Raises:
+            TypeError: it is a user, None, or something else that is no id.
+            ValueError: it is empty.
+        """
+        return Target(self, Audience((user_room(check_user_id(user_id)),)))
 
     def to_room(self, room: str, data: object) -> None:
         """Send to a room; see :meth:`Target.send`."""

@@ -2,10 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from hashlib import sha256
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
-__all__ = ["EVERYONE", "Audience", "check_room", "is_private", "session_of", "session_room", "user_room"]
+__all__ = [
+    "EVERYONE",
+    "Audience",
+    "check_room",
+    "check_user_id",
+    "is_private",
+    "session_of",
+    "session_room",
+    "user_room",
+]
 
 MAX_ROOM_BYTES: Final = 200
 LONG_USER_ID: Final = 64
@@ -54,6 +64,29 @@ def check_room(name: str) -> str:
             f"room name of {size} UTF-8 bytes: at most {MAX_ROOM_BYTES} are allowed; use an id or a hash of it"
         )
     return name
+
+
+def check_user_id(user_id: Any) -> str:
+    """The text of a user's id, by which the connections of the user are found in all processes.
+
+    Raises:
+        TypeError: it is no id but nobody, a user, a float or a container, whose text would silently reach nobody.
+        ValueError: it is empty.
+    """
+    if isinstance(user_id, (str, int)) and not isinstance(user_id, bool):
+        text = str(user_id)
+        if not text:
+            raise ValueError("a user's id must not be empty")
+        return text
+    kind = type(user_id)
+    # The text of what has none of its own is its address, or its content as Python writes it.
+    own_text: object = kind.__str__
+    has_text = own_text is not object.__str__ and not isinstance(user_id, (bytes, bytearray, memoryview, Mapping))
+    if user_id is None or not has_text or hasattr(user_id, "id") or hasattr(user_id, "pk"):
+        raise TypeError(
+            f"user() takes what identifies a user, such as user.id: a str, an int or a UUID, not {kind.__name__}"
+        )
+    return str(user_id)
 
 
 def user_room(user_id: str) -> str:

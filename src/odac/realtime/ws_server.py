@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Iterator, KeysView, Mapping, ValuesView
+from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from typing import Any
 
 from odac.close_codes import CloseCode
 from odac.protocol.codec import encode, encode_binary
-from odac.realtime.audience import EVERYONE, Audience, check_room, user_room
+from odac.realtime.audience import EVERYONE, Audience, check_room, check_user_id, user_room
 from odac.realtime.connection import Connection
 from odac.realtime.hub import Hub, Target
 from odac.realtime.outbox import Sent
@@ -18,10 +18,16 @@ __all__ = ["User", "WsServer"]
 
 
 class WsServer:
-    """All connections. Sending, closing and the properties work from any thread of the process."""
+    """All connections. Sending, closing and the properties work from any thread of the process.
 
-    def __init__(self, hub: Hub) -> None:
+    Args:
+        hub: has the connections.
+        address: finds the text of a user's id, as the app identifies its users.
+    """
+
+    def __init__(self, hub: Hub, address: Callable[[Any], str] = check_user_id) -> None:
         self._hub = hub
+        self._address = address
 
     @property
     def clients(self) -> Mapping[str, Connection]:
@@ -62,13 +68,18 @@ class WsServer:
         """
         return self._hub.send(EVERYONE, encode(data))
 
-    def user(self, user_id: Any) -> User:
+    def user(self, user: Any) -> User:
         """All connections that authenticated as this user, on all processes.
 
         Args:
-            user_id: what identifies the user, as ``Odac(user_id=…)`` finds it; its text counts: 7 and ``"7"`` are one.
+            user: what identifies the user, or the user, of whom ``Odac(user_id=…)`` finds it. The text of the id counts:
+                7 and ``"7"`` are one.
+
+        Raises:
+            TypeError: it is None, or a user who has no id.
+            ValueError: the id is empty.
         """
-        return User(self._hub, str(user_id))
+        return User(self._hub, self._address(user))
 
     async def count(self, room: str | None = None, *, timeout: float = 1.0) -> Count:  # noqa: ASYNC109 - the wait is part of the contract
         """How many connections there are on all processes, in a room or altogether.

@@ -7,10 +7,13 @@ import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
 from typing import Any, Final, Protocol, TypeVar
+from uuid import UUID
 
 from odac.errors import ConfigurationError
+from odac.realtime.audience import check_user_id
 from odac.request import Request
 from odac.security.session import CookieResponse, Session, Sessions
+from odac.security.users import authenticated, identify, says_authenticated
 
 __all__ = ["AuthService", "Authentication", "Authenticator", "current_request"]
 
@@ -27,14 +30,14 @@ _log = logging.getLogger(__name__)
 
 
 class IdentityListener(Protocol):
-    """On whose behalf somebody asks who a connection's user is."""
+    """Is told about the search for a connection's user."""
 
     def recognized(self, user_id: object) -> None:
-        """This is what identifies the user: told once, when somebody has asked for the first time."""
+        """Called once, with what identifies the user, when the user was asked for and found."""
         ...
 
     async def waits(self) -> None:
-        """Awaited before the application's own way of finding the user is."""
+        """Awaited before an ``async`` authenticator is."""
         ...
 
 
@@ -107,10 +110,11 @@ class AuthService:
             TypeError: ``user`` is not JSON, or ``response`` cannot set cookies.
             ValueError: ``user`` is too big for a cookie.
         """
-        if not isinstance(user, (dict, str, int)) or isinstance(user, bool) or user == "":
+        if not isinstance(user, (dict, str, int)) or isinstance(user, bool) or authenticated(user) is None:
+            what = "one that is no user" if isinstance(user, (dict, str, int)) else type(user).__name__
             raise TypeError(
                 f"login() takes what the session cookie may hold: a dict, str or int, such as {{'id': user.id}}; "
-                f"not {type(user).__name__}"
+                f"not {what}"
             )
         secure, previous = self._where(request)
         self.sessions.set_cookie(response, self.sessions.create(user), secure)
@@ -148,19 +152,34 @@ class AuthService:
         if known is not None:
             return await self.connection(known).user()
         session = self.session(request)
-        return None if session is None else session.user
+        return None if session is None else authenticated(session.user)
 
     def user_id(self, user: Any) -> Any:
         """What identifies a user, or None where nothing does: see the ``user_id`` argument."""
-        if user is None or isinstance(user, (str, int)):
-            return user if self._user_id is None or user is None else self._user_id(user)
-        if self._user_id is not None:
-            return self._user_id(user)
-        if isinstance(user, Mapping):
-            # A user as a login provider describes it (OpenID Connect Core 1.0, section 2) has its id in "sub".
-            return next((user[name] for name in ("id", "pk", "sub") if user.get(name) is not None), None)
-        found = getattr(user, "id", None)
-        return getattr(user, "pk", None) if found is None else found
+        if user is None or self._user_id is None:
+            return identify(user)
+        return self._user_id(user)
+
+    def address(self, user: Any) -> str:
+        """The text of what identifies a user, for ``ws_server.user(…)``.
+
+        Args:
+            user: a user, or an id: a str, an int, or another object that has neither ``id`` nor ``pk`` and whose text is
+                the id, such as a UUID.
+
+        Raises:
+            TypeError: it is neither, or a user without an id.
+            ValueError: the id is empty.
+        """
+        if user is None or isinstance(user, (str, int, UUID)):
+            return check_user_id(user)
+        try:
+            found = self.user_id(user)
+        except (TypeError, AttributeError, LookupError):  # Odac(user_id=…) takes users, and this may be an id
+            found = None
+        if found is None:
+            return check_user_id(user)
+        return check_user_id(found)
 
     def _end(self, session: Session) -> None:
         self.sessions.revoke(session.id)
@@ -212,7 +231,9 @@ class Authentication:
         """The user, or None.
 
         From the first of these that knows one: the function registered with ``@app.authenticate``; ``scope["user"]``
-        where it says ``is_authenticated``; the session cookie. Whatever the function raises goes to the caller.
+        where it says ``is_authenticated``; the session cookie. A falsy value, or one whose ``is_authenticated`` is
+        false, is no user. Whatever the function raises goes to the caller, and so does a TypeError for a value that can
+        only be a mistake (see :func:`odac.security.users.authenticated`).
         """
         if self._user is _UNREAD:
             user = await self._find()
@@ -233,17 +254,17 @@ class Authentication:
                 if self._asker is not None:
                     await self._asker.waits()
                 user = await user
-            if user is not None and user is not False:  # False is "no", never a user
+            user = authenticated(user)
+            if user is not None:
                 return user
         user = self._request.scope.get("user")
-        if user is not None:
-            known = getattr(user, "is_authenticated", False)
-            if callable(known):  # a method in older libraries
-                known = known()
-            if known:
+        # Anything may have put it there, so it must say by itself that it is authenticated.
+        if user is not None and says_authenticated(getattr(user, "is_authenticated", False)):
+            user = authenticated(user)
+            if user is not None:
                 return user
         session = self.session
-        return None if session is None else session.user
+        return None if session is None else authenticated(session.user)
 
     def __repr__(self) -> str:
         return "<Authentication>"

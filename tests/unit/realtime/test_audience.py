@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+from uuid import UUID
+
 import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from odac.realtime.audience import check_room, is_private, session_of, session_room, user_room
+from odac.realtime.audience import check_room, check_user_id, is_private, session_of, session_room, user_room
 
 
 @pytest.mark.parametrize(
@@ -31,6 +33,20 @@ def test_names_that_are_allowed_come_back(name: str) -> None:
 def test_names_that_are_not_say_why(name: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         check_room(name)
+
+
+@pytest.mark.parametrize(
+    "user_id", [None, True, 1.5, b"7", {"id": 2}, {}, [7], object()], ids=lambda value: type(value).__name__
+)
+def test_what_identifies_nobody_says_so(user_id: object) -> None:
+    with pytest.raises(TypeError, match="what identifies a user"):
+        check_user_id(user_id)
+
+
+def test_an_id_is_its_text() -> None:
+    assert [check_user_id(each) for each in (7, "7", UUID(int=7))] == ["7", "7", str(UUID(int=7))]
+    with pytest.raises(ValueError, match="empty"):
+        check_user_id("")
 
 
 @pytest.mark.parametrize("name", [None, 7, b"r", ["r"], ("r",)])

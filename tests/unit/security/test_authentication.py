@@ -5,6 +5,7 @@ import logging
 from dataclasses import dataclass
 from types import SimpleNamespace
 from typing import Any
+from uuid import UUID
 
 import pytest
 from starlette.authentication import SimpleUser, UnauthenticatedUser
@@ -20,6 +21,17 @@ from tests.ids import stable
 
 SECRETS = Secrets("a" * 32)
 ADA = {"id": 7, "name": "Ada"}
+
+
+class AnonymousUser:
+    """As Django's, whose own needs settings."""
+
+    id = None
+    pk = None
+    is_authenticated = False
+
+    def __str__(self) -> str:
+        return "AnonymousUser"
 
 
 class Site:
@@ -145,7 +157,22 @@ def test_login_after_nobody_ends_none() -> None:
 
 
 @pytest.mark.parametrize(
-    "user", [None, True, False, "", object(), 1.5, [7], SimpleUser("ada"), {"id": object()}], ids=stable
+    "user",
+    [
+        None,
+        True,
+        False,
+        "",
+        0,
+        {},
+        {"id": 7, "is_authenticated": False},
+        object(),
+        1.5,
+        [7],
+        SimpleUser("ada"),
+        {"id": object()},
+    ],
+    ids=stable,
 )
 def test_login_takes_what_a_cookie_can_hold_and_says_so(user: Any) -> None:
     with pytest.raises(TypeError, match=r"\{'id': "):
@@ -260,10 +287,16 @@ def test_where_the_function_knows_nobody_the_scope_is_asked_then_the_session() -
     assert site.who() == ADA
 
 
-def test_false_from_the_function_is_no_user() -> None:
+@pytest.mark.parametrize("value", [False, "", {}, AnonymousUser(), UnauthenticatedUser()], ids=stable)
+def test_what_is_no_user_is_none_from_the_function_or_the_cookie(value: Any) -> None:
     site = Site()
-    site.auth.authenticate(lambda request: False)
+    site.auth.authenticate(lambda request: value)
     assert site.who() is None
+    site = Site()
+    if not isinstance(value, (AnonymousUser, UnauthenticatedUser)):
+        site.cookies["odac"] = site.sessions.encode(site.sessions.create(value))
+        assert site.who() is None
+        assert asyncio.run(site.auth.user(SimpleNamespace(is_secure=False, cookies=site.cookies))) is None
 
 
 def test_the_function_gets_the_request() -> None:
@@ -402,6 +435,56 @@ def test_the_app_can_say_what_identifies_a_user() -> None:
     site = Site(user_id=lambda user: user["email"])
     assert site.auth.user_id({"id": 7, "email": "ada@example.com"}) == "ada@example.com"
     assert site.auth.user_id(None) is None
+
+
+ADDRESSES = [
+    (7, "7"),
+    ("ada", "ada"),
+    (UUID(int=7), str(UUID(int=7))),
+    (User(9), "9"),
+    (SimpleNamespace(pk=UUID(int=5)), str(UUID(int=5))),
+    ({"sub": "24"}, "24"),
+]
+
+
+@pytest.mark.parametrize(("user", "address"), ADDRESSES, ids=stable)
+def test_a_user_is_addressed_by_its_id_or_by_itself(user: Any, address: str) -> None:
+    assert Site().auth.address(user) == address
+
+
+def test_a_user_is_addressed_as_the_app_identifies_it() -> None:
+    auth = Site(user_id=lambda user: user["email"]).auth
+    assert auth.address({"id": 7, "email": "ada@example.com"}) == "ada@example.com"
+    assert auth.address("ada@example.com") == "ada@example.com"
+    assert auth.address(UUID(int=7)) == str(UUID(int=7))
+    with pytest.raises(TypeError, match="what identifies a user"):
+        auth.address({"id": 7})
+
+
+NO_ADDRESS = [
+    None,
+    True,
+    1.5,
+    b"ada",
+    {},
+    {"name": "ada"},
+    [7],
+    (7,),
+    object(),
+    SimpleNamespace(id=None),
+    AnonymousUser(),
+]
+
+
+@pytest.mark.parametrize("user", NO_ADDRESS, ids=stable)
+def test_who_has_no_id_cannot_be_addressed(user: Any) -> None:
+    with pytest.raises(TypeError, match="what identifies a user"):
+        Site().auth.address(user)
+
+
+def test_an_empty_id_addresses_nobody() -> None:
+    with pytest.raises(ValueError, match="empty"):
+        Site().auth.address({"id": ""})
 
 
 def test_a_connection_keeps_little() -> None:

@@ -1,0 +1,86 @@
+"""What counts as a user, and what identifies one.
+
+Authentication fails closed: every value that an application can return without meaning "this is the user" is either
+nobody or an error, so that a forgotten ``await`` or an anonymous user object never passes the gate of ``auth.ws``.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["authenticated", "identify", "says_authenticated"]
+
+
+def authenticated(user: Any) -> Any:
+    """Return the user, or None where the value is no user.
+
+    No user are None, False and every other falsy value (an empty str, an empty mapping, 0), and an object or mapping
+    whose ``is_authenticated`` is false, such as Django's and Starlette's anonymous users.
+
+    Raises:
+        TypeError: the value was most likely returned by mistake: a function or class, a coroutine that nobody awaited, a
+            generator, an exception that should have been raised, or a pair of user and credentials.
+    """
+    if user is None or user is False:
+        return None
+    _refuse_mistakes(user)
+    if isinstance(user, (str, int)):
+        return user or None
+    if isinstance(user, Mapping):
+        return user if user and says_authenticated(user.get("is_authenticated", True)) else None
+    # The attribute first: a lazy object is looked up once, and an anonymous user may well be truthy.
+    return user if says_authenticated(getattr(user, "is_authenticated", True)) and user else None
+
+
+def says_authenticated(answer: Any) -> bool:
+    """Whether the value of an ``is_authenticated`` attribute says yes; in older libraries it is a method.
+
+    Raises:
+        TypeError: it is ``async``, so that its answer is not known here.
+    """
+    if callable(answer):
+        answer = answer()
+    if inspect.isawaitable(answer):
+        _discard(answer)
+        raise TypeError("is_authenticated of the user is async: it must be an attribute or an ordinary method")
+    return bool(answer)
+
+
+def identify(user: Any) -> Any:
+    """What identifies a user: the str or int itself, ``id`` or ``pk``, or ``"id"``, ``"pk"`` or ``"sub"`` of a mapping.
+
+    Returns:
+        None where nothing does.
+    """
+    if user is None or isinstance(user, bool):
+        return None
+    if isinstance(user, (str, int)):
+        return user
+    if isinstance(user, Mapping):
+        # A user as a login provider describes it (OpenID Connect Core 1.0, section 2) has its id in "sub".
+        return next((user[name] for name in ("id", "pk", "sub") if user.get(name) is not None), None)
+    found = getattr(user, "id", None)
+    return getattr(user, "pk", None) if found is None else found
+
+
+def _refuse_mistakes(user: Any) -> None:
+    if inspect.isawaitable(user):
+        _discard(user)
+        raise TypeError("the user is something to be awaited: an await is missing")
+    if inspect.isroutine(user) or inspect.isclass(user):
+        raise TypeError(f"the user is {user!r} itself: it was most likely meant to be called")
+    if inspect.isgenerator(user) or inspect.isasyncgen(user):
+        raise TypeError("the user is a generator: the function has a yield in it")
+    if isinstance(user, BaseException):
+        raise TypeError(f"the user is an exception, {type(user).__name__}: raise it, or return None for nobody")
+    if type(user) in (tuple, list) and any(hasattr(each, "is_authenticated") for each in user):
+        raise TypeError("the user comes together with credentials: return the user alone")
+
+
+def _discard(awaitable: Any) -> None:
+    """Close a coroutine that will not be awaited, so that Python does not warn of it as well."""
+    close = getattr(awaitable, "close", None)
+    if callable(close):
+        close()
