@@ -13,8 +13,7 @@ import pytest
 
 import odac
 from odac.cli import main
-from odac.routing.options import RouteOptions
-from odac.routing.router import Router
+from odac.routing.options import CheckedOptions, RouteOptions
 from odac.server import run
 from tests.unit.test_docs import PAGES, ROOT, name, rows
 from tests.unit.test_imports import LAYERS
@@ -143,7 +142,7 @@ def defaults(function: Callable[..., Any]) -> dict[str, Any]:
 def test_the_tables_of_options_are_the_code() -> None:
     options = told("reference/route-options.md")
     assert set(options) == set(RouteOptions.__annotations__)
-    real = defaults(Router.add)
+    real = defaults(CheckedOptions)
     for option, default in options.items():
         if default != "the app's":
             assert default == f"`{real[option]!r}`".replace("'", '"'), option

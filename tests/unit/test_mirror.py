@@ -9,7 +9,6 @@ UNIT = ROOT / "tests" / "unit"
 
 ELSEWHERE = {
     # Declarations alone: there is nothing to run.
-    "tests/unit/test_types.py": ["routing/options.py"],
     "tests/unit/lanes/test_lanes_model.py": ["lanes/base.py"],
     "tests/unit/cluster/test_bus.py": [
         "brokers/base.py",
@@ -22,7 +21,6 @@ ELSEWHERE = {
     "tests/unit/realtime/test_inbox.py": ["realtime/events.py"],
     "tests/unit/realtime/test_outbox.py": ["realtime/backlog.py"],
     "tests/unit/realtime/test_connection.py": ["realtime/lifetime.py", "realtime/ping.py"],
-    "tests/unit/routing/test_gate.py": ["routing/admission.py"],
     "tests/unit/client/test_session.py": ["client/clock.py", "client/reconnector.py"],
     "tests/unit/client/test_reconnect.py": ["client/errors.py"],
     # What a program sees from outside: the command's own tests run it.

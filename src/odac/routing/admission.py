@@ -1,4 +1,4 @@
-"""A connection on its way through the gates behind its upgrade."""
+"""A connection between its upgrade and its handler, while gates decide about it."""
 
 from __future__ import annotations
 
@@ -18,12 +18,15 @@ __all__ = ["Admission"]
 
 
 class Admission:
-    """Becomes reachable for everybody, and as its user's, when it is through; must be through in time.
+    """A connection between upgrade and admission.
+
+    Once all gates pass, the connection receives broadcasts and joins its user's room. ``handshake_timeout`` bounds the
+    time that asynchronous gates take.
 
     Args:
-        hub: gets the connection.
+        hub: the connection is added to it on admission.
         connection: just accepted.
-        deadlines: end those that take too long.
+        deadlines: call :meth:`expire` after ``handshake_timeout``.
     """
 
     __slots__ = ("_admitted", "_connection", "_deadlines", "_hub", "_task", "_user_id", "late")
@@ -34,24 +37,24 @@ class Admission:
         self._deadlines: Deadlines | None = deadlines
         self._admitted = False
         self._user_id: object = None
-        self._task: asyncio.Task[Any] | None = None  # once something of the application's is awaited
+        self._task: asyncio.Task[Any] | None = None  # set once a gate awaits something
         self.late = False
 
     async def waits(self) -> None:
-        """Await this before anything of the application's."""
+        """Start the deadline; awaited before a gate of the application is."""
         task = await in_task()
         if self._task is None and self._deadlines is not None:
             self._task = task
             self._deadlines.add(self)
 
     def is_through(self) -> None:
-        """All gates have said what they say: from here on, nobody counts the time."""
+        """Cancel the deadline: all gates have decided."""
         if self._task is not None and self._deadlines is not None:
             self._deadlines.discard(self)
         self._deadlines = self._task = None
 
     def expire(self) -> None:
-        """The gates took too long."""
+        """Close the connection with 1013 and cancel its gates: they took longer than ``handshake_timeout``."""
         limits = self._hub.limits
         limit_met(
             "handshake_timeout",
@@ -65,16 +68,16 @@ class Admission:
             self._task.cancel()
 
     def recognized(self, user_id: object) -> None:
-        """Somebody asked who the user is, and this is the answer."""
+        """Let the connection join its user's room, at once or on admission."""
         self._user_id = user_id
         if self._admitted:
             self._hub.enter(self._connection, user_room(str(user_id)))
 
     def admit(self) -> None:
-        """All gates are passed."""
+        """Make the connection reachable: all gates have passed."""
         connection = self._connection
         if connection.v1:
-            # Both clients send what they have queued when they hear it: none of it may meet a gate that is closed.
+            # Clients send their queued messages when they receive this, so it must not go out before every gate has passed.
             hello = {"id": connection.id, "ping": self._hub.limits.ping_interval, "version": 1}
             connection.put(control.encode_control("hello", hello))
         self._admitted = True

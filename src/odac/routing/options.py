@@ -1,13 +1,23 @@
-"""What a route may be told besides its path, for the type checker as well."""
+"""What a route may be told besides its path: the keyword arguments, for type checkers, and the checked values."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, Final, TypedDict
 
-from odac.config import Overflow, RateLimit
+from odac.config import Limits, Overflow, RateLimit
+from odac.errors import ConfigurationError
+from odac.protocol.codec import decode_text, make_decoder
+from odac.realtime.policy import Policy
+from odac.security.origin import OriginPolicy
+from odac.wire.handshake import SUBPROTOCOL, TOKEN_PREFIX
+from odac.wire.headers import is_token
 
-__all__ = ["OPTIONS", "RouteOptions"]
+__all__ = ["OPTIONS", "CheckedOptions", "RouteOptions"]
+
+_APPS_OWN: Any = object()
+"""The rate limit of a route that names none: None already means that there is no limit."""
 
 
 class RouteOptions(TypedDict, total=False):
@@ -34,3 +44,85 @@ class RouteOptions(TypedDict, total=False):
 
 
 OPTIONS: Final = tuple(RouteOptions.__annotations__)
+
+
+@dataclass(frozen=True, slots=True)
+class CheckedOptions:
+    """The options of one route, each as :class:`RouteOptions` describes it.
+
+    Raises:
+        ConfigurationError: a value is out of its range, or two contradict each other; the message names the fix.
+    """
+
+    token: bool = True
+    max_payload: int | None = None
+    rate_limit: RateLimit | None = _APPS_OWN
+    raw: bool = False
+    subprotocols: Sequence[str] = ()
+    origins: Sequence[str] | str | None = None
+    overflow: Overflow = "close"
+    message: Any = None
+    compression: bool | None = None
+
+    def __post_init__(self) -> None:
+        for name in ("token", "raw"):
+            if not isinstance(getattr(self, name), bool):
+                raise ConfigurationError(f"{name}={getattr(self, name)!r} must be True or False")
+        if self.compression not in (True, False, None):
+            raise ConfigurationError(f"compression={self.compression!r} must be True, False or None, the app's")
+        if self.overflow not in ("close", "drop_oldest"):
+            raise ConfigurationError(f"overflow={self.overflow!r} must be 'close' or 'drop_oldest'")
+        if self.raw and self.message is not None:
+            raise ConfigurationError("raw=True gives text as it came, message= decodes it: choose one")
+        _check_subprotocols(self.subprotocols)
+
+    def given(self) -> dict[str, object]:
+        """The options that differ from their defaults, for ``odac routes``."""
+        values = ((each, getattr(self, each.name)) for each in fields(self))
+        return {each.name: value for each, value in values if each.default is MISSING or value != each.default}
+
+    def origin_policy(self) -> OriginPolicy | None:
+        """The route's own origin check, or None for the app's.
+
+        Raises:
+            ConfigurationError: an origin is none.
+        """
+        return None if self.origins is None else OriginPolicy(self.origins)
+
+    def policy(self, path: str, limits: Limits) -> Policy:
+        """The limits and the decoder of the route's connections.
+
+        Args:
+            path: of the route, for log lines.
+            limits: the app's, which the route's own are put over.
+
+        Raises:
+            ConfigurationError: a limit is out of its range, or the type is none that JSON can be decoded into.
+        """
+        if self.max_payload is not None:
+            limits = replace(limits, max_payload=self.max_payload)
+        if self.rate_limit is not _APPS_OWN:
+            limits = replace(limits, rate_limit=self.rate_limit)
+        return Policy(path, limits, self.overflow, self._decoder())
+
+    def _decoder(self) -> Callable[[bytes], object]:
+        if self.raw:
+            return bytes.decode
+        if self.message is None:
+            return decode_text
+        try:
+            return make_decoder(self.message)
+        except TypeError as error:
+            raise ConfigurationError(
+                f"message={self.message!r} is no type that JSON can be decoded into: {error}"
+            ) from None
+
+
+def _check_subprotocols(names: Sequence[str]) -> None:
+    if isinstance(names, str) or not isinstance(names, Iterable):
+        raise ConfigurationError(f"subprotocols={names!r} must be a list: [{str(names)!r}]")
+    for name in names:
+        if not isinstance(name, str) or not is_token(name) or name == SUBPROTOCOL or name.startswith(TOKEN_PREFIX):
+            raise ConfigurationError(
+                f"{name!r} cannot be a subprotocol of a route: it must be a token (RFC 6455 section 4.1), and none of Odac's own"
+            )

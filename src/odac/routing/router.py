@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, Unpack, overload
 
-from odac.config import Limits, Overflow, RateLimit
+from odac.config import Limits
 from odac.errors import ConfigurationError
-from odac.protocol.codec import decode_text, make_decoder
 from odac.realtime.listeners import fit
 from odac.realtime.policy import Policy
 from odac.routing.middleware import AUTH, Middleware
-from odac.routing.options import OPTIONS, RouteOptions
+from odac.routing.options import OPTIONS, CheckedOptions, RouteOptions
 from odac.routing.pattern import Pattern
 from odac.security.origin import OriginPolicy
-from odac.wire.handshake import SUBPROTOCOL, TOKEN_PREFIX
-from odac.wire.headers import is_token
 
 __all__ = ["RouteBuilder", "Route", "Router"]
 
@@ -26,7 +23,7 @@ _UNSET: Any = object()
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One WebSocket route, as its decorator said it."""
+    """One WebSocket route, with the options that its decorator was given."""
 
     path: str
     handler: Callable[..., Any]
@@ -73,15 +70,7 @@ class Router:
         *,
         needs_auth: bool,
         middleware: tuple[str | Middleware, ...],
-        token: bool = True,
-        max_payload: int | None = None,
-        rate_limit: RateLimit | None = _UNSET,
-        raw: bool = False,
-        subprotocols: Sequence[str] = (),
-        origins: Sequence[str] | str | None = None,
-        overflow: Overflow = "close",
-        message: Any = None,
-        compression: bool | None = None,
+        **options: Unpack[RouteOptions],
     ) -> None:
         """Add a route.
 
@@ -103,50 +92,22 @@ class Router:
             raise ConfigurationError(
                 f"the path {path!r} has a route already ({same.path!r}): remove one, or give it another path"
             )
-        for name, value in (("token", token), ("raw", raw)):
-            if not isinstance(value, bool):
-                raise ConfigurationError(f"{path!r}: {name}={value!r} must be True or False")
-        if compression not in (True, False, None):
-            raise ConfigurationError(f"{path!r}: compression={compression!r} must be True, False or None, the app's")
-        if overflow not in ("close", "drop_oldest"):
-            raise ConfigurationError(f"{path!r}: overflow={overflow!r} must be 'close' or 'drop_oldest'")
-        if raw and message is not None:
-            raise ConfigurationError(f"{path!r}: raw=True gives text as it came, message= decodes it: choose one")
-        limits = self._limits
         try:
-            if max_payload is not None:
-                limits = replace(limits, max_payload=max_payload)
-            if rate_limit is not _UNSET:
-                limits = replace(limits, rate_limit=rate_limit)
+            checked = CheckedOptions(**options)
+            policy, origins = checked.policy(path, self._limits), checked.origin_policy()
         except ConfigurationError as error:
             raise ConfigurationError(f"{path!r}: {error}") from None
-        try:
-            decode = bytes.decode if raw else decode_text if message is None else make_decoder(message)
-        except TypeError as error:
-            raise ConfigurationError(
-                f"{path!r}: message={message!r} is no type that JSON can be decoded into: {error}"
-            ) from None
         route = Route(
             path=path,
             handler=handler,
-            policy=Policy(path, limits, overflow, decode),
+            policy=policy,
             needs_auth=needs_auth or AUTH in middleware,
-            needs_token=token,
+            needs_token=checked.token,
             middleware=tuple(each for each in middleware if each != AUTH),
-            subprotocols=_checked_subprotocols(path, subprotocols),
-            origins=_checked_origins(path, origins),
-            compression=compression,
-            options=_told(
-                token=token,
-                max_payload=max_payload,
-                rate_limit=rate_limit,
-                raw=raw,
-                subprotocols=subprotocols,
-                origins=origins,
-                overflow=overflow,
-                message=message,
-                compression=compression,
-            ),
+            subprotocols=tuple(checked.subprotocols),
+            origins=origins,
+            compression=checked.compression,
+            options=checked.given(),
             pattern=pattern,
         )
         self.routes.append(route)
@@ -224,37 +185,3 @@ class RouteBuilder:
                 f"{path!r}: unknown option {', '.join(sorted(unknown))}; there are {', '.join(OPTIONS)}"
             )
         self._router.add(path, handler, needs_auth=self._needs_auth, middleware=self._middleware, **options)
-
-
-def _checked_subprotocols(path: str, names: Sequence[str]) -> tuple[str, ...]:
-    if isinstance(names, str) or not isinstance(names, Iterable):
-        raise ConfigurationError(f"{path!r}: subprotocols={names!r} must be a list: [{str(names)!r}]")
-    for name in names:
-        if not isinstance(name, str) or not is_token(name) or name == SUBPROTOCOL or name.startswith(TOKEN_PREFIX):
-            raise ConfigurationError(
-                f"{path!r}: {name!r} cannot be a subprotocol of a route: it must be a token (RFC 6455 section 4.1), and none of Odac's own"
-            )
-    return tuple(names)
-
-
-def _checked_origins(path: str, origins: Sequence[str] | str | None) -> OriginPolicy | None:
-    try:
-        return None if origins is None else OriginPolicy(origins)
-    except ConfigurationError as error:
-        raise ConfigurationError(f"{path!r}: {error}") from None
-
-
-def _told(**options: object) -> dict[str, object]:
-    """The options that differ from their defaults, for ``odac routes``."""
-    defaults: dict[str, object] = {
-        "token": True,
-        "max_payload": None,
-        "rate_limit": _UNSET,
-        "raw": False,
-        "subprotocols": (),
-        "origins": None,
-        "overflow": "close",
-        "message": None,
-        "compression": None,
-    }
-    return {name: value for name, value in options.items() if value != defaults[name]}
