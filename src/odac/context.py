@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from odac.realtime.connection import Connection
+from odac.realtime.generics import In, Out, Typed
 from odac.realtime.ownership import Timer
 from odac.request import Request
 from odac.security.authentication import Authentication
@@ -16,8 +17,11 @@ __all__ = ["Context"]
 T = TypeVar("T")
 
 
-class Context:
+class Context(Typed[In, Out]):
     """One connection and what belongs to it.
+
+    ``Context[In, Out]`` tells type checkers what the route's ``message=`` and ``sends=`` are: what ``async for`` gives, and
+    what ``send`` takes.
 
     Attributes:
         ws: the connection.
@@ -27,7 +31,7 @@ class Context:
 
     __slots__ = ("auth", "request", "ws")
 
-    def __init__(self, ws: Connection, request: Request, auth: Authentication) -> None:
+    def __init__(self, ws: Connection[In, Out], request: Request, auth: Authentication) -> None:
         self.ws = ws
         self.request = request
         self.auth = auth

@@ -12,11 +12,20 @@ import msgspec
 
 from odac.errors import InvalidMessage
 from odac.protocol.message import Prepared
+from odac.protocol.pydantic_types import encode_unknown, make_validator
 from odac.wire.frames import BINARY, TEXT
 
-__all__ = ["decode_json", "decode_text", "encode", "encode_binary", "make_decoder", "reference_encode"]
+__all__ = [
+    "decode_json",
+    "decode_text",
+    "encode",
+    "encode_binary",
+    "knows_only_some",
+    "make_decoder",
+    "reference_encode",
+]
 
-encode_json: Final = msgspec.json.Encoder().encode
+encode_json: Final = msgspec.json.Encoder(enc_hook=encode_unknown).encode
 decode_json: Final = msgspec.json.Decoder().decode
 
 _JSON: Final = frozenset({dict, list, tuple, int, float, bool, type(None)})
@@ -33,7 +42,8 @@ def reference_encode(data: object) -> Prepared:
 
     Args:
         data: a ``str`` is sent as text as it is, anything bytes-like (PEP 3118, any item size) as binary, all else as
-            JSON text: dict, list, tuple, set, numbers, bool, None, dataclasses, msgspec Structs, datetimes, UUIDs.
+            JSON text: dict, list, tuple, set, numbers, bool, None, dataclasses, msgspec Structs, pydantic models, datetimes,
+            UUIDs.
             NaN and the infinities become ``null``, as ``JSON.stringify`` has it.
 
     Raises:
@@ -78,11 +88,9 @@ def _cannot_send(data: object, error: Exception) -> TypeError:
     elif isinstance(error, RecursionError):
         why = "it is nested too deeply, or contains itself"
     else:
-        why = f"{str(error)[:200]}: send JSON types, str, bytes, dataclasses or msgspec Structs"
+        why = f"{str(error)[:200]}: send JSON types, str, bytes, dataclasses, msgspec Structs or pydantic models"
         if "type coroutine" in why:
             why += " (an await is missing where it was called)"
-        elif hasattr(data, "model_dump"):
-            why += ", and of a pydantic model its model_dump(mode='json')"
     return TypeError(f"cannot send this {type(data).__name__}: {why}")
 
 
@@ -146,19 +154,25 @@ def make_decoder(type_: Any) -> Callable[[bytes], object]:
     """Return a function that parses a JSON message and checks that it is a ``type_``.
 
     Args:
-        type_: a msgspec Struct, dataclass, TypedDict or any other type that msgspec decodes.
+        type_: a msgspec Struct, dataclass, TypedDict or any other type that msgspec decodes; else a pydantic model or any
+            other type that pydantic's ``TypeAdapter`` takes, where pydantic is installed.
 
     Returns:
         A function from a text message's payload to a ``type_``; it raises :exc:`InvalidMessage` with a reason that names the
         field.
 
     Raises:
-        TypeError: msgspec cannot decode such a type.
+        TypeError: neither can decode such a type.
     """
-    decode = msgspec.json.Decoder(type_).decode
-    if isinstance(msgspec.inspect.type_info(type_), msgspec.inspect.CustomType):
-        # A decoder is made all the same, and refuses every message.
-        raise TypeError("use a TypedDict, dataclass or msgspec Struct")
+    try:
+        decode = msgspec.json.Decoder(type_).decode
+        if knows_only_some(type_):  # a decoder is made all the same, and refuses every message
+            raise TypeError("use a TypedDict, dataclass, msgspec Struct or pydantic model")
+    except TypeError:
+        validate = make_validator(type_)
+        if validate is None:
+            raise
+        return validate
 
     def decode_message(payload: bytes) -> object:
         try:
@@ -171,3 +185,19 @@ def make_decoder(type_: Any) -> Callable[[bytes], object]:
             raise InvalidMessage("JSON that cannot be read: nested too deeply") from None
 
     return decode_message
+
+
+def knows_only_some(type_: Any) -> bool:
+    """Whether a type, or a part of it, is a class that msgspec has no rules for."""
+    waiting: list[Any] = [msgspec.inspect.type_info(type_)]
+    seen: set[int] = set()
+    while waiting:
+        part = waiting.pop()
+        if isinstance(part, msgspec.inspect.CustomType):
+            return True
+        if isinstance(part, (list, tuple)):
+            waiting.extend(part)
+        elif isinstance(part, (msgspec.inspect.Type, msgspec.inspect.Field)) and id(part) not in seen:
+            seen.add(id(part))
+            waiting.extend(getattr(part, name) for name in part.__struct_fields__)
+    return False

@@ -18,6 +18,7 @@ from odac.protocol.codec import encode, encode_binary
 from odac.protocol.message import Prepared
 from odac.realtime.audience import EVERYONE, Audience, check_room, is_private
 from odac.realtime.cancellation import RAISED
+from odac.realtime.generics import In, Out, Typed
 from odac.realtime.identity import new_id
 from odac.realtime.lifetime import Lifetime
 from odac.realtime.listeners import Event, Handler, OnClose, OnError, OnMessage, OnPong
@@ -44,7 +45,7 @@ class ReadyState(IntEnum):
     CLOSED = 3
 
 
-class Connection(Lifetime):
+class Connection(Lifetime, Typed[In, Out]):
     """One connection, from its upgrade to its end.
 
     A handler gets it as ``odac.ws``. Sending and closing work from any thread, in the order of each thread's calls; all
@@ -65,7 +66,7 @@ class Connection(Lifetime):
 
     # Sending
 
-    def send(self, data: object) -> Sent:
+    def send(self, data: Out) -> Sent:
         """Send a message to this connection.
 
         Args:
@@ -273,15 +274,16 @@ class Connection(Lifetime):
         self._belongs_here("off")
         self.inbox.off(event, handler)
 
-    async def receive(self) -> Any:
+    async def receive(self) -> In:
         """The next message.
 
         Raises:
             Disconnected: the connection has ended, and all its messages were taken.
         """
-        return await self.inbox.receive()
+        message: In = await self.inbox.receive()
+        return message
 
-    async def __aiter__(self) -> AsyncIterator[Any]:
+    async def __aiter__(self) -> AsyncIterator[In]:
         try:
             while True:
                 yield await self.inbox.receive()

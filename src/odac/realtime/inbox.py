@@ -49,6 +49,7 @@ class Inbox(Events):
         "_size",
         "_waiter",
         "quick",
+        "reserved",
     )
 
     def __init__(self, connection: Connection) -> None:
@@ -62,6 +63,7 @@ class Inbox(Events):
         self._handler_done = False
         self._paused = False
         self.quick: Handler | None = None
+        self.reserved = False  # the route has functions for its messages, which take them once its handler has returned
 
     # Listeners
 
@@ -229,7 +231,7 @@ class Inbox(Events):
             if self._ended is not None:
                 self._announce_end()
 
-    async def receive(self) -> object:
+    async def receive(self) -> Any:
         """The next message, or :class:`Disconnected` after the last one."""
         if self._is_heard:
             if self._ended is not None:
@@ -250,6 +252,10 @@ class Inbox(Events):
 
     async def _wait(self) -> None:
         if self._reader is None:
+            if self.reserved:
+                raise RuntimeError(
+                    "the route's functions take its messages, once its handler has returned: let the handler return, and read no messages in it"
+                )
             task = asyncio.current_task()
             if task is not None:
                 self._reader = ref(task)

@@ -84,6 +84,7 @@ class Gate:
         """
         for route in self._router.routes:
             self._middleware_of(route)
+            route.functions.check(route.handler)
 
     def _middleware_of(self, route: Route) -> tuple[tuple[str, Middleware], ...]:
         """The route's middlewares; those of a route that was added while the app runs are looked up now."""
@@ -168,7 +169,7 @@ class Gate:
         async def handle() -> None:
             try:
                 if await self._pass(route, offered, context, admission):
-                    await connection.run_handler(lambda: route.handler(context))
+                    await connection.run_handler(lambda: route.run(context))
             except BaseException:
                 # The server cancels it, or the application its own task: without an end the connection would stay open
                 # with nobody behind it.

@@ -39,6 +39,8 @@ class RouteOptions(TypedDict, total=False):
     """``"close"`` or ``"drop_oldest"``."""
     message: Any
     """A type that incoming JSON is decoded and validated into."""
+    sends: Any
+    """The type of what the route sends: for the written contract, and nothing that is checked while it runs."""
     compression: bool | None
     """Whether permessage-deflate is negotiated, in place of the app's; None for the app's."""
 
@@ -62,6 +64,7 @@ class CheckedOptions:
     origins: Sequence[str] | str | None = None
     overflow: Overflow = "close"
     message: Any = None
+    sends: Any = None
     compression: bool | None = None
 
     def __post_init__(self) -> None:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar, Unpack, overload
 
 from odac.config import Limits
+from odac.context import Context
 from odac.errors import ConfigurationError
 from odac.realtime.listeners import fit
 from odac.realtime.policy import Policy
+from odac.routing.decorator import WebSocketRoute
+from odac.routing.functions import Functions
 from odac.routing.middleware import AUTH, Middleware
 from odac.routing.options import OPTIONS, CheckedOptions, RouteOptions
 from odac.routing.pattern import Pattern
@@ -35,7 +38,12 @@ class Route:
     origins: OriginPolicy | None
     compression: bool | None
     options: Mapping[str, object]
+    functions: Functions = field(repr=False)
     pattern: Pattern = field(repr=False)
+
+    def run(self, context: Context[Any, Any]) -> Any:
+        """Call the handler, and what follows it."""
+        return self.functions.run(self.handler, context)
 
 
 class Router:
@@ -70,6 +78,7 @@ class Router:
         *,
         needs_auth: bool,
         middleware: tuple[str | Middleware, ...],
+        functions: Functions | None = None,
         **options: Unpack[RouteOptions],
     ) -> None:
         """Add a route.
@@ -78,15 +87,7 @@ class Router:
             ConfigurationError: something about it cannot work; the message names the fix.
         """
         pattern = Pattern(path)
-        if not callable(handler):
-            raise ConfigurationError(f"the handler of {path!r} is {handler!r}: it must be a function that takes odac")
-        try:
-            handler = fit(handler, 1)
-        except TypeError as error:
-            name = getattr(handler, "__name__", "handler")
-            raise ConfigurationError(
-                f"the handler of {path!r} must be a function of one argument, def {name}(odac): {error}"
-            ) from None
+        handler = _fitted(path, handler)
         same = self._shapes.get(pattern.shape)  # two paths that differ only in their parameters' names
         if same is not None:
             raise ConfigurationError(
@@ -108,12 +109,24 @@ class Router:
             origins=origins,
             compression=checked.compression,
             options=checked.given(),
+            functions=functions if functions is not None else Functions(path, checked.message),
             pattern=pattern,
         )
         self.routes.append(route)
         self._shapes[pattern.shape] = route
         if not pattern.convertors:
             self._fixed[path] = route
+
+    def give_handler(self, functions: Functions, handler: Callable[..., Any]) -> bool:
+        """Let the route that was added for its functions have a handler too; False where it has one, or is not there."""
+        for index, route in enumerate(self.routes):
+            if route.functions is functions and route.handler is no_handler:
+                route = self.routes[index] = replace(route, handler=_fitted(route.path, handler))
+                self._shapes[route.pattern.shape] = route
+                if route.path in self._fixed:
+                    self._fixed[route.path] = route
+                return True
+        return False
 
 
 class RouteBuilder:
@@ -148,7 +161,7 @@ class RouteBuilder:
     def ws(self, path: str, handler: H, **options: Unpack[RouteOptions]) -> H: ...
 
     @overload
-    def ws(self, path: str, **options: Unpack[RouteOptions]) -> Callable[[H], H]: ...
+    def ws(self, path: str, **options: Unpack[RouteOptions]) -> WebSocketRoute: ...
 
     def ws(self, path: str, handler: Any = _UNSET, **options: Unpack[RouteOptions]) -> Any:
         """Add a WebSocket route: ``app.route.ws("/chat", handler)``, or ``@app.route.ws("/chat")`` above a function.
@@ -161,27 +174,55 @@ class RouteBuilder:
             **options: ``token=True`` (ask for the CSRF token), ``max_payload`` (bytes), ``rate_limit=RateLimit(max,
                 window)`` or None, ``raw=False`` (True: text arrives unparsed), ``subprotocols=()``, ``origins`` (in place
                 of the app's), ``overflow="close"`` or ``"drop_oldest"``, ``message=SomeType`` (incoming JSON is decoded
-                and validated into it), ``compression`` (in place of
-                the app's).
+                and validated into it), ``sends=SomeType`` (what the route sends, for the contract), ``compression`` (in
+                place of the app's).
+
+        Returns:
+            the handler; without one a decorator for it, which can be kept to add further functions: see
+            :class:`WebSocketRoute`.
 
         Raises:
             ConfigurationError: the path is taken or malformed, the handler is not callable, or an option is unknown or
                 out of range. The message names the fix.
         """
+        functions = Functions(path, options.get("message"))
+
+        def add(function: Callable[..., Any] = no_handler) -> None:
+            if not self._router.give_handler(functions, function):
+                self._add(path, function, options, functions)
+
         if handler is _UNSET:
-
-            def register(function: H) -> H:
-                self._add(path, function, options)
-                return function
-
-            return register
-        self._add(path, handler, options)
+            return WebSocketRoute(add, functions)
+        add(handler)
         return handler
 
-    def _add(self, path: str, handler: Any, options: RouteOptions) -> None:
+    def _add(self, path: str, handler: Any, options: RouteOptions, functions: Functions) -> None:
         unknown = options.keys() - OPTIONS
         if unknown:
             raise ConfigurationError(
                 f"{path!r}: unknown option {', '.join(sorted(unknown))}; there are {', '.join(OPTIONS)}"
             )
-        self._router.add(path, handler, needs_auth=self._needs_auth, middleware=self._middleware, **options)
+        self._router.add(
+            path,
+            handler,
+            needs_auth=self._needs_auth,
+            middleware=self._middleware,
+            functions=functions,
+            **options,
+        )
+
+
+def no_handler(odac: object) -> None:
+    """Stands for the handler of a route that has none, only functions for its messages and calls."""
+
+
+def _fitted(path: str, handler: object) -> Callable[..., Any]:
+    if not callable(handler):
+        raise ConfigurationError(f"the handler of {path!r} is {handler!r}: it must be a function that takes odac")
+    try:
+        return fit(handler, 1)
+    except TypeError as error:
+        name = getattr(handler, "__name__", "handler")
+        raise ConfigurationError(
+            f"the handler of {path!r} must be a function of one argument, def {name}(odac): {error}"
+        ) from None

@@ -1,0 +1,67 @@
+"""Types of pydantic, where it is installed; nothing of it is imported before a route or a message uses one."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+from odac.errors import InvalidMessage
+
+__all__ = ["encode_unknown", "make_validator"]
+
+
+def make_validator(type_: Any) -> Callable[[bytes], object] | None:
+    """Return a function that parses and validates JSON with pydantic's ``TypeAdapter``.
+
+    Args:
+        type_: a pydantic model, or any other type that a ``TypeAdapter`` takes.
+
+    Returns:
+        A function from JSON to a ``type_`` that raises :exc:`InvalidMessage` with the name of the first field that is
+        wrong; None where pydantic is not installed or has no schema for such a type.
+    """
+    if inspect.isroutine(type_):
+        return None  # a TypeAdapter takes functions, and would validate their arguments
+    try:
+        from pydantic import PydanticSchemaGenerationError, PydanticUserError, TypeAdapter, ValidationError
+    except ImportError:
+        return None
+    try:
+        validate = TypeAdapter(type_).validator.validate_json
+    except (PydanticSchemaGenerationError, PydanticUserError, TypeError):
+        return None
+
+    def decode(payload: bytes) -> object:
+        try:
+            return validate(payload)
+        except ValidationError as error:
+            first = error.errors(include_url=False, include_context=False, include_input=False)[0]
+            raise InvalidMessage(first["msg"] + _place(first["loc"])) from None
+        except RecursionError:
+            raise InvalidMessage("JSON that cannot be read: nested too deeply") from None
+
+    return decode
+
+
+def _place(path: tuple[int | str, ...]) -> str:
+    """Where in the message, in the words that msgspec uses for its own types."""
+    if not path:
+        return ""
+    return " - at `$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path) + "`"
+
+
+def encode_unknown(data: Any) -> object:
+    """Return what msgspec is to encode in the place of a value that it does not know: its hook for such values.
+
+    A pydantic model becomes its fields, by their aliases, as FastAPI's responses have it.
+
+    Raises:
+        TypeError: the value is no pydantic model either.
+    """
+    serializer = getattr(type(data), "__pydantic_serializer__", None)
+    if serializer is None:
+        if isinstance(data, (tuple, frozenset)):  # known as values, so that it stands in the place of a key
+            raise TypeError("Only dicts with str-like or number-like keys are supported")
+        raise TypeError(f"Encoding objects of type {type(data).__name__} is unsupported")
+    return serializer.to_python(data, mode="json", by_alias=True)

@@ -1,0 +1,85 @@
+"""What a declared type is made of, and how a parsed value becomes one."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Callable
+from typing import Annotated, Any, Union, get_args, get_origin, is_typeddict
+
+import msgspec
+
+from odac.errors import InvalidMessage
+from odac.protocol.codec import encode_json, knows_only_some
+from odac.protocol.pydantic_types import make_validator
+
+__all__ = ["class_of", "make_converter", "name_of", "union_members"]
+
+
+def union_members(type_: Any) -> tuple[Any, ...]:
+    """The types that a union stands for, those of unions within it included; a type that is no union alone.
+
+    ``Annotated`` and the ``type`` statement's names (PEP 695) are looked through.
+    """
+    while True:
+        if get_origin(type_) is Annotated:
+            type_ = get_args(type_)[0]
+        elif type(type_).__name__ == "TypeAliasType":
+            type_ = type_.__value__
+        else:
+            break
+    if get_origin(type_) in (Union, types.UnionType):
+        return tuple(dict.fromkeys(member for part in get_args(type_) for member in union_members(part)))
+    return (type_,)
+
+
+def class_of(type_: Any) -> type | None:
+    """The class of the values of a type that is no union, or None where several types share it or it has none."""
+    if type_ is None:
+        return types.NoneType
+    if type_ is Any or type_ is object:
+        return None
+    if is_typeddict(type_):
+        return dict
+    found = get_origin(type_) or type_
+    return found if isinstance(found, type) else None
+
+
+def name_of(type_: Any) -> str:
+    """The name of a type for a message to the programmer: ``Say | Typing``, ``list[int]``."""
+    members = union_members(type_)
+    if len(members) > 1:
+        return " | ".join(map(name_of, members))
+    if type_ is None or type_ is types.NoneType:
+        return "None"
+    return type_.__name__ if isinstance(type_, type) and not get_args(type_) else str(type_)
+
+
+def make_converter(type_: Any) -> Callable[[object], object]:
+    """Return a function that checks that a parsed JSON value is a ``type_``, and makes one of it.
+
+    Args:
+        type_: as for :func:`odac.protocol.codec.make_decoder`.
+
+    Returns:
+        A function that raises :exc:`InvalidMessage` with a reason that names the field.
+
+    Raises:
+        TypeError: neither msgspec nor pydantic can make such a type.
+    """
+    try:
+        msgspec.json.Decoder(type_)
+        if knows_only_some(type_):
+            raise TypeError("use a TypedDict, dataclass, msgspec Struct or pydantic model")
+    except TypeError:
+        validate = make_validator(type_)
+        if validate is None:
+            raise
+        return lambda value: validate(encode_json(value))
+
+    def convert(value: object) -> object:
+        try:
+            return msgspec.convert(value, type_)
+        except msgspec.ValidationError as error:
+            raise InvalidMessage(str(error)) from None
+
+    return convert

@@ -1,0 +1,41 @@
+"""The annotations of a function, as types."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any, get_type_hints
+
+from odac.errors import ConfigurationError
+
+__all__ = ["annotations_of"]
+
+
+def annotations_of(function: Callable[..., Any], names: Mapping[str, Any], what: str | None) -> tuple[list[Any], Any]:
+    """The types of a function's positional parameters, in their order, and of what it returns; Any where none is said.
+
+    Args:
+        function: any callable.
+        names: what annotations may name besides the globals of the function's module.
+        what: the function in words, for the error; with None an annotation that names nothing is Any.
+
+    Raises:
+        ConfigurationError: an annotation names nothing.
+    """
+    found = inspect.unwrap(function)
+    if not inspect.isroutine(found) and not inspect.isclass(found):
+        found = getattr(found, "__call__", found)  # noqa: B004 - an object that can be called has them on the method
+    try:
+        parameters = [
+            parameter.name
+            for parameter in inspect.signature(found).parameters.values()
+            if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
+        ]
+        hints = get_type_hints(found, localns=dict(names), include_extras=True)
+    except (NameError, TypeError, ValueError) as error:
+        if what is None or not isinstance(error, NameError):
+            return [], Any
+        raise ConfigurationError(
+            f"{what}: the annotation of an argument cannot be read ({error}): define its type in the module, before the function"
+        ) from None
+    return [hints.get(name, Any) for name in parameters], hints.get("return", Any)

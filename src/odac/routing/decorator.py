@@ -1,0 +1,93 @@
+"""A route that is kept in a variable, to add functions to: ``chess = app.route.ws("/chess")``."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+if TYPE_CHECKING:
+    from odac.context import Context
+    from odac.routing.functions import Functions
+
+__all__ = ["WebSocketRoute"]
+
+H = TypeVar("H", bound=Callable[..., Any])
+M = TypeVar("M")
+R = TypeVar("R")
+
+
+class WebSocketRoute:
+    """A decorator that makes a function the handler of a route, and on which further functions can be hung.
+
+    Args:
+        add: adds the route to the app with this handler or, with no argument, without one; gives the handler to a route
+            that was added without.
+        functions: the route's.
+    """
+
+    __slots__ = ("_add", "_added", "_functions")
+
+    def __init__(self, add: Callable[..., None], functions: Functions) -> None:
+        self._add = add
+        self._added = False
+        self._functions = functions
+
+    def __call__(self, handler: H) -> H:
+        """Make a function the route's handler: ``@chess`` above a ``def`` or ``async def`` that takes ``odac``.
+
+        Raises:
+            ConfigurationError: the path has a route already, or the function cannot be a handler.
+        """
+        self._add(handler)
+        self._added = True
+        return handler
+
+    def on(self, type: type[M]) -> Callable[[Callable[[Context[Any, Any], M], R]], Callable[[Context[Any, Any], M], R]]:  # noqa: A002
+        """Let a function take the messages of one type: ``@chess.on(Say)``.
+
+        It takes ``odac`` and the message, may be ``async``, and runs as a message listener does: one at a time, in the
+        order of arrival, once the route's handler has returned. When one type has a function, each type that
+        ``message=`` names must have one, which is checked at start.
+
+        Args:
+            type: a class that the route's ``message=`` names: a msgspec Struct, dataclass or pydantic model.
+
+        Raises:
+            ConfigurationError: the route does not take this type, or it has a function already.
+        """
+
+        def register(function: Callable[[Context[Any, Any], M], R]) -> Callable[[Context[Any, Any], M], R]:
+            self._functions.add_message(type, function)
+            self._begin()
+            return function
+
+        return register
+
+    def answer(self, name: str) -> Callable[[H], H]:
+        """Let a function answer the client's ``call(name, arguments)``: ``@chess.answer("move")``.
+
+        It takes ``odac`` and the arguments, whose annotation is their type, and may be ``async``. What it returns is the
+        answer; :class:`odac.CallError` is a refusal that the caller gets.
+
+        Args:
+            name: of the call, 1 to 100 characters.
+
+        Raises:
+            ConfigurationError: the name is taken, or the function's annotation cannot be used.
+        """
+        frame = sys._getframe(1)
+        names = dict(frame.f_locals) if frame.f_locals is not frame.f_globals else {}
+
+        def register(function: H) -> H:
+            self._functions.add_answer(name, function, names)
+            self._begin()
+            return function
+
+        return register
+
+    def _begin(self) -> None:
+        """A route that has functions is there, with a handler or without."""
+        if not self._added:
+            self._add()
+            self._added = True
