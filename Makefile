@@ -96,6 +96,10 @@ fuzz: $(VENV)/.test ## look for inputs that break the parsers (ARGS="parser --se
 	@$(PY) -c 'import atheris' 2>/dev/null || $(PIP) atheris
 	$(PY) -m tests.fuzz.run $(ARGS)
 
+.PHONY: sanitize
+sanitize: $(VENV)/.test ## the compiled code under AddressSanitizer and UBSan (needs gcc)
+	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" scripts/sanitize $(ARGS)
+
 .PHONY: bench
 bench: $(VENV)/.test ## measure beside other servers (ARGS="--loads echo,fan --servers odac", …)
 	$(PY) -m benchmarks $(ARGS)

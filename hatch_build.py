@@ -7,6 +7,7 @@ import shlex
 import subprocess
 import sys
 import sysconfig
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,25 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 SOURCE = "src/odac/_speedups.c"
 
 
+def compiler_arguments(environ: Mapping[str, str]) -> list[str]:
+    """The compiler and its flags, without the files. What the environment says comes last, so that it has the last word.
+
+    Args:
+        environ: ``CC``, ``CPPFLAGS``, ``CFLAGS`` and ``LDFLAGS`` are heeded, as by any other build in C.
+    """
+    compiler = shlex.split(environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
+    flags = ["-O3", "-shared", "-fPIC", "-DNDEBUG", f"-I{sysconfig.get_path('include')}"]
+    flags += ["-fstack-protector-strong", "-D_FORTIFY_SOURCE=2"]
+    if sys.platform == "darwin":
+        flags += ["-undefined", "dynamic_lookup"]
+    elif sys.platform == "linux":
+        flags += ["-Wl,-z,relro", "-Wl,-z,now"]  # addresses are resolved at load, and read-only from then on
+    own = [flag for name in ("CPPFLAGS", "CFLAGS", "LDFLAGS") for flag in shlex.split(environ.get(name, ""))]
+    return [*compiler, *flags, *own]
+
+
 class Accelerator(BuildHookInterface):  # type: ignore[type-arg]
-    """Runs the compiler that this Python was built with (``$CC`` is heeded) on one file."""
+    """Runs the compiler that this Python was built with, or ``$CC``, on one file."""
 
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
         """See :meth:`BuildHookInterface.initialize`."""
@@ -24,13 +42,9 @@ class Accelerator(BuildHookInterface):  # type: ignore[type-arg]
             return
         root = Path(self.root)
         module = root / "src" / "odac" / f"_speedups{sysconfig.get_config_var('EXT_SUFFIX')}"
-        compiler = shlex.split(os.environ.get("CC") or sysconfig.get_config_var("CC") or "cc")
-        include = sysconfig.get_path("include")
-        flags = ["-O3", "-shared", "-fPIC", "-DNDEBUG", f"-I{include}"]
-        if sys.platform == "darwin":
-            flags += ["-undefined", "dynamic_lookup"]
+        command = [*compiler_arguments(os.environ), str(root / SOURCE), "-o", str(module)]
         try:
-            subprocess.run([*compiler, *flags, str(root / SOURCE), "-o", str(module)], check=True, capture_output=True)  # noqa: S603
+            subprocess.run(command, check=True, capture_output=True)  # noqa: S603
         except (OSError, subprocess.CalledProcessError) as error:
             self.app.display_warning(f"the accelerator is not compiled, and pure Python does its work: {error}")
             return

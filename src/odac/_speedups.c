@@ -425,6 +425,7 @@ static int tell_failure(PyObject *inbox) {
 /* Outbox.uncork(), for one message that the socket takes whole */
 static int write_pending(PyObject *self, PyObject *connection) {
     PyObject *pending = SLOT(connection, lane.pending), *number = SLOT(self, lane.lane_fd);
+    if (pending == NULL || number == NULL) return call(connection, lane.uncork, NULL, NULL);
     if (pending == Py_None) {
         put_slot(connection, lane.corked, Py_False);
         return 0;
@@ -450,13 +451,42 @@ static int write_pending(PyObject *self, PyObject *connection) {
     return result;
 }
 
+/* Decode a message: as JSON where the route has no decoder of its own and the text looks like JSON. NULL with an exception set. */
+static PyObject *decoded(PyObject *decode, PyObject *payload) {
+    const char *text = PyBytes_AS_STRING(payload);
+    if (decode == lane.decode_text && *text != 0 && strchr("{[\"-0123456789", *text) != NULL) {
+        PyObject *value = PyObject_CallOneArg(lane.decode_json, payload);
+        if (value != NULL || !PyErr_ExceptionMatches(PyExc_Exception)) return value;
+        PyErr_Clear(); /* not JSON: what it is, decode_text knows */
+    }
+    return PyObject_CallOneArg(decode, payload);
+}
+
+/* Decode a message and call its only listener: 0, or -1 with an exception that concerns more than this connection.
+ *
+ * The application's code runs here (decode hooks, the listener). It may remove the listener, close the connection and drop
+ * every reference to them, so the caller owns all that is passed. */
+static int receive(PyObject *inbox, PyObject *decode, PyObject *listener, PyObject *payload) {
+    PyObject *value = decoded(decode, payload);
+    if (value == NULL) return PyErr_ExceptionMatches(PyExc_Exception) ? tell_failure(inbox) : -1;
+    PyObject *result = PyObject_CallOneArg(listener, value);
+    int failed = 0;
+    if (result == NULL)
+        failed = tell_failure(inbox);
+    else if (result != Py_None && result != lane.sent)
+        failed = call(inbox, lane.follow, result, value);
+    Py_XDECREF(result);
+    Py_DECREF(value);
+    return failed;
+}
+
 static PyObject *data_received(PyObject *self, PyObject *data) {
-    PyObject *connection = SLOT(self, lane.connection), *payload = NULL, *value = NULL;
+    PyObject *connection = SLOT(self, lane.connection), *payload = NULL;
     if (!PyBytes_CheckExact(data) || !IS(connection, lane.connection_type) || SLOT(connection, lane.is_open) != Py_True) goto other;
     PyObject *inbox = SLOT(connection, lane.inbox), *policy = SLOT(connection, lane.policy), *parser = SLOT(self, lane.parser);
     if (!IS(inbox, lane.inbox_type) || !IS(policy, lane.policy_type) || !IS(parser, lane.parser_type)) goto other;
-    PyObject *listener = SLOT(inbox, lane.quick), *rate = SLOT(self, lane.rate);
-    if (listener == NULL || listener == Py_None) goto other;
+    PyObject *listener = SLOT(inbox, lane.quick), *decode = SLOT(policy, lane.decode), *rate = SLOT(self, lane.rate);
+    if (listener == NULL || listener == Py_None || decode == NULL) goto other;
     long number = 0;
     if (rate != Py_None) { /* the first of a window, and those past its limit, look at the clock */
         if (!IS(rate, lane.rate_type)) goto other;
@@ -465,37 +495,29 @@ static PyObject *data_received(PyObject *self, PyObject *data) {
     }
     payload = whole_text_of(data, PyLong_AsLong(SLOT(parser, lane.quick_size)));
     if (payload == NULL) goto other;
-    const char *text = PyBytes_AS_STRING(payload);
-    if (*text == 0x1E && SLOT(connection, lane.v1) == Py_True) goto other;
-    PyObject *decode = SLOT(policy, lane.decode);
-    if (decode == lane.decode_text && *text != 0 && strchr("{[\"-0123456789", *text) != NULL) decode = lane.decode_json;
-    value = PyObject_CallOneArg(decode, payload);
-    if (value == NULL) goto other; /* not JSON, or not what the route takes */
-    Py_DECREF(payload);
+    if (*PyBytes_AS_STRING(payload) == 0x1E && SLOT(connection, lane.v1) == Py_True) goto other;
     if (rate != Py_None) {
         PyObject *counted = PyLong_FromLong(number);
         if (counted == NULL) {
-            Py_DECREF(value);
+            Py_DECREF(payload);
             return NULL;
         }
         put_slot(self, lane.rate_count, counted);
         Py_DECREF(counted);
     }
+    /* From here on the message is taken: the reference must not see it a second time. */
+    Py_INCREF(self);
     Py_INCREF(connection);
     Py_INCREF(inbox);
+    Py_INCREF(decode);
     Py_INCREF(listener);
     put_slot(connection, lane.alive, Py_True);
     put_slot(connection, lane.corked, Py_True);
-    PyObject *result = PyObject_CallOneArg(listener, value);
-    int failed = 0;
-    if (result == NULL)
-        failed = tell_failure(inbox);
-    else if (result != Py_None && result != lane.sent)
-        failed = call(inbox, lane.follow, result, value);
-    Py_XDECREF(result);
+    int failed = receive(inbox, decode, listener, payload);
     Py_DECREF(listener);
+    Py_DECREF(decode);
     Py_DECREF(inbox);
-    Py_DECREF(value);
+    Py_DECREF(payload);
     if (failed < 0) { /* an exception that is nobody's here: what was sent before it goes out all the same */
         PyObject *type, *error, *trace;
         PyErr_Fetch(&type, &error, &trace);
@@ -504,6 +526,7 @@ static PyObject *data_received(PyObject *self, PyObject *data) {
     } else
         failed = write_pending(self, connection);
     Py_DECREF(connection);
+    Py_DECREF(self);
     if (failed < 0) return NULL;
     Py_RETURN_NONE;
 other:
@@ -528,15 +551,55 @@ static PyMethodDef methods[] = {
     {"write_to_all", (PyCFunction)(void (*)(void))write_to_all, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
-static struct PyModuleDef module = {PyModuleDef_HEAD_INIT, "_speedups", NULL, -1, methods, NULL, NULL, NULL, NULL};
+/* What bind_…() was given belongs to one interpreter, and the classes of another must never come in its place. */
+static int64_t owner = -1;
+static int modules; /* of it: an import anew makes another */
 
-PyMODINIT_FUNC PyInit__speedups(void) {
-    fill_kinds();
-    fd_name = PyUnicode_InternFromString("fd");
-    lane.failed = PyUnicode_InternFromString("failed");
-    lane.follow = PyUnicode_InternFromString("follow");
-    lane.uncork = PyUnicode_InternFromString("uncork");
-    lane.write_rest = PyUnicode_InternFromString("write_rest");
-    if (fd_name == NULL || lane.failed == NULL || lane.follow == NULL || lane.uncork == NULL || lane.write_rest == NULL) return NULL;
-    return PyModule_Create(&module);
+static int start(PyObject *self) {
+    int64_t here = PyInterpreterState_GetID(PyInterpreterState_Get());
+    if (owner != -1 && owner != here) {
+        PyErr_SetString(PyExc_ImportError,
+                        "odac's compiled accelerator serves one interpreter of a process, and another one has it: pure Python does its work "
+                        "in this one, with the same results (under mod_wsgi, WSGIApplicationGroup %{GLOBAL} has one interpreter for all)");
+        return -1;
+    }
+    if (kinds['0'] == 0) fill_kinds();
+    const struct { PyObject **name; const char *text; } names[] = {
+        {&fd_name, "fd"}, {&lane.failed, "failed"}, {&lane.follow, "follow"}, {&lane.uncork, "uncork"}, {&lane.write_rest, "write_rest"},
+    };
+    for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
+        PyObject *name = PyUnicode_InternFromString(names[i].text);
+        if (name == NULL) return -1;
+        Py_XSETREF(*names[i].name, name);
+    }
+    owner = here;
+    modules++;
+    return 0;
 }
+
+/* The interpreter ends: another may have the module. */
+static void stop(void *self) {
+    if (owner != PyInterpreterState_GetID(PyInterpreterState_Get())) return; /* of an import that was refused */
+    if (--modules > 0) return;
+    PyObject **kept[] = {
+        &fd_name, &codec.prepared, &codec.encode_json, &codec.reference, &codec.text, &codec.binary, &lane.reference, &lane.decode_text,
+        &lane.decode_json, &lane.sent, &lane.raised, (PyObject **)&lane.connection_type, (PyObject **)&lane.parser_type,
+        (PyObject **)&lane.inbox_type, (PyObject **)&lane.policy_type, (PyObject **)&lane.rate_type, &lane.failed, &lane.follow,
+        &lane.uncork, &lane.write_rest,
+    };
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) Py_CLEAR(*kept[i]);
+    owner = -1;
+}
+
+static PyModuleDef_Slot slots[] = {
+    {Py_mod_exec, start},
+#if PY_VERSION_HEX >= 0x030C0000
+    {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED}, /* with a GIL of their own */
+#endif
+    {0, NULL},
+};
+static struct PyModuleDef module = {
+    .m_base = PyModuleDef_HEAD_INIT, .m_name = "_speedups", .m_methods = methods, .m_slots = slots, .m_free = stop,
+};
+
+PyMODINIT_FUNC PyInit__speedups(void) { return PyModuleDef_Init(&module); }

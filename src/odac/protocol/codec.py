@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import os
 import re
 from collections.abc import Callable
@@ -76,8 +77,10 @@ encode = reference_encode
 if not TYPE_CHECKING and os.environ.get("ODAC_SPEEDUPS") != "0":
     try:
         from odac._speedups import bind_encode, encode
-    except ImportError:
+    except ModuleNotFoundError:
         pass  # not compiled here: the function above is as right, and slower
+    except ImportError as error:  # of another Python, or in use by another interpreter of the process: said once, here
+        logging.getLogger("odac").warning("%s", error)
     else:
         bind_encode(Prepared, encode_json, reference_encode, TEXT, BINARY)
 
