@@ -19,6 +19,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"wire"}),
     frozenset({"protocol"}),
     frozenset({"realtime"}),
+    frozenset({"history"}),
     frozenset({"brokers"}),
     frozenset({"cluster"}),
     frozenset({"routing", "security", "publishing", "lanes", "http", "request", "context"}),
@@ -29,7 +30,16 @@ LAYERS: tuple[frozenset[str], ...] = (
 FORBIDDEN: dict[str, frozenset[str]] = {
     "wire": frozenset({"asyncio", "socket", "time", "selectors", "ssl", "uvicorn", "starlette"}),
     "realtime": frozenset(
-        {"odac.lanes", "odac.brokers", "odac.cluster", "odac.routing", "odac.security", "uvicorn", "starlette"}
+        {
+            "odac.lanes",
+            "odac.history",
+            "odac.brokers",
+            "odac.cluster",
+            "odac.routing",
+            "odac.security",
+            "uvicorn",
+            "starlette",
+        }
     ),
 }
 OPTIONAL = frozenset({"redis", "nats", "zmq", "prometheus_client"})

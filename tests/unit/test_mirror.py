@@ -48,6 +48,15 @@ ELSEWHERE = {
         "publishing/publication.py",
         "publishing/publisher.py",
     ],
+    "tests/integration/brokers/test_history_model.py": [
+        "brokers/history_registry.py",
+        "brokers/local_history.py",
+        "brokers/local_log.py",
+        "brokers/redis_cluster_history.py",
+        "brokers/redis_commands.py",
+        "brokers/redis_history.py",
+        "brokers/redis_scripts.py",
+    ],
     # The test client tests itself by testing apps.
     "tests/integration/test_testing.py": [
         "testing/client.py",

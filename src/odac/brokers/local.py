@@ -17,7 +17,7 @@ from odac.brokers.reconnecting import first_to_end
 from odac.brokers.url import BrokerURL
 from odac.errors import BrokerError
 
-__all__ = ["LocalBroker"]
+__all__ = ["LocalBroker", "LoopSocket", "failure", "state_of"]
 
 HELLO_TIMEOUT: Final = 2.0
 LOOK_AGAIN: Final = 0.5
@@ -56,7 +56,7 @@ class LocalBroker(EchoConfirmedBroker):
             self._changed.clear()
             for channel in (*self._wanted, self._marker):
                 listener.subscribe(channel)
-            await first_to_end(_failure(talker), _failure(listener), self._live(talker, listener))
+            await first_to_end(failure(talker), failure(listener), self._live(talker, listener))
 
     async def _live(self, talker: _Talker, listener: _Listener) -> None:
         # Subscriptions go round in order, so when the marker's has come back to this process's own talker, every process
@@ -80,7 +80,7 @@ class LocalBroker(EchoConfirmedBroker):
                 listener.subscribe(channel)
 
 
-class _Socket(ABC):
+class LoopSocket(ABC):
     """A ZeroMQ socket on the event loop.
 
     Its file descriptor tells changes and not states: after each use of the socket its state is looked at, and now and then
@@ -139,7 +139,7 @@ class _Socket(ABC):
         """Do what the socket's state allows; return whether there is more."""
 
 
-class _Talker(_Socket):
+class _Talker(LoopSocket):
     """The socket that publishes, and hears from the proxy what anybody wants at all: the rest is not even sent."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str, marker: str) -> None:
@@ -174,12 +174,12 @@ class _Talker(_Socket):
                 break
         else:
             return True
-        if not self._writable.is_set() and _state(self._socket) & zmq.POLLOUT:
+        if not self._writable.is_set() and state_of(self._socket) & zmq.POLLOUT:
             self._writable.set()
         return False
 
 
-class _Listener(_Socket):
+class _Listener(LoopSocket):
     """The socket that listens, and notices when the proxy is gone."""
 
     def __init__(
@@ -224,16 +224,18 @@ class _Listener(_Socket):
             self._received(topic[:-1].decode(), payload)
         else:
             return True
-        if _state(self._watcher) & zmq.POLLIN:
+        if state_of(self._watcher) & zmq.POLLIN:
             raise BrokerError("the connection ended")
         return False
 
 
-def _state(socket: zmq.Socket[bytes]) -> int:
+def state_of(socket: zmq.Socket[bytes]) -> int:
+    """What a socket is ready for, as ZeroMQ's flags."""
     events = socket.getsockopt(zmq.EVENTS)
     assert isinstance(events, int)
     return events
 
 
-async def _failure(socket: _Socket) -> None:
+async def failure(socket: LoopSocket) -> None:
+    """Wait until a socket has failed, and raise why."""
     await socket.failed

@@ -13,10 +13,11 @@ from typing import Final
 
 import zmq
 
+from odac.brokers.local_log import LocalLog
 from odac.brokers.local_paths import base, check_path, only_ours
 from odac.errors import BrokerError, ConfigurationError
 
-__all__ = ["HIGH_WATER", "LocalProxy", "addresses", "bound"]
+__all__ = ["HIGH_WATER", "LocalProxy", "addresses", "bound", "log_address"]
 
 _log = logging.getLogger("odac.broker")
 
@@ -36,6 +37,11 @@ def bound(socket: zmq.Socket[bytes]) -> None:
     """
     listens = socket.type in (zmq.SUB, zmq.XSUB)
     socket.rcvhwm, socket.sndhwm = (HIGH_WATER, 0) if listens else (0, HIGH_WATER)
+
+
+def log_address(directory: Path) -> str:
+    """Where processes ask for the histories of rooms."""
+    return f"ipc://{directory}/log"
 
 
 def addresses(directory: Path) -> tuple[str, str]:
@@ -62,6 +68,7 @@ class LocalProxy:
         self._context: zmq.Context[zmq.Socket[bytes]] | None = None
         self._lock: int | None = None
         self._thread: threading.Thread | None = None
+        self._log_thread: threading.Thread | None = None
         self._ending = threading.Event()
         self._binding = threading.Lock()
         _proxies.add(self)
@@ -89,8 +96,11 @@ class LocalProxy:
         if self._context is not None:
             # Ends zmq.proxy() with ContextTerminated, and waits for the thread to close its sockets.
             self._context.term()
-            for address in addresses(self.directory):
+            for address in (*addresses(self.directory), log_address(self.directory)):
                 Path(address.removeprefix("ipc://")).unlink(missing_ok=True)
+        if self._log_thread is not None:
+            self._log_thread.join()
+            self._log_thread = None
         if self._thread is not None:
             self._thread.join()
         self._context = self._thread = None
@@ -144,12 +154,28 @@ class LocalProxy:
                 socket.heartbeat_ivl, socket.heartbeat_timeout = STALE // 4, STALE
                 socket.bind(address)  # in the place of a socket that was left behind
                 Path(address.removeprefix("ipc://")).chmod(0o600)
+            self._start_log(context)
         except (zmq.ZMQError, OSError) as error:
             context.destroy(linger=0)
             self.release()
             raise BrokerError(f"{self.directory}: {error}") from None
         self._context = context
         return incoming, outgoing
+
+    def _start_log(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
+        """Keep the histories of rooms, in a thread of their own: they begin anew with the process that holds the proxy."""
+        router, publisher = context.socket(zmq.ROUTER), context.socket(zmq.PUB)
+        for socket in (router, publisher):
+            bound(socket)
+            socket.linger = 0
+        address = log_address(self.directory)
+        router.bind(address)
+        Path(address.removeprefix("ipc://")).chmod(0o600)
+        publisher.connect(addresses(self.directory)[0])
+        self._log_thread = threading.Thread(
+            target=LocalLog(router, publisher).serve, name="odac local history", daemon=True
+        )
+        self._log_thread.start()
 
     def _serve(self, sockets: tuple[zmq.Socket[bytes], zmq.Socket[bytes]] | None) -> None:
         try:

@@ -7,9 +7,19 @@ from typing import Final
 
 from odac.brokers.base import MAX_PAYLOAD, Broker, Receiver
 
-__all__ = ["MemoryBroker"]
+__all__ = ["MemoryBroker", "publish_to_exchange"]
 
 _exchanges: Final[dict[str, list[MemoryBroker]]] = {}
+
+
+def publish_to_exchange(name: str, channel: str, payload: bytes) -> None:
+    """Hand a payload to the brokers of one name that listen to a channel; from any thread."""
+    for broker in _exchanges.get(name, ()):
+        if channel in broker._channels and broker._loop is not None:
+            try:
+                broker._loop.call_soon_threadsafe(broker._arrived, channel, payload)
+            except RuntimeError:  # that loop has been closed without stop()
+                continue
 
 
 class MemoryBroker(Broker):
@@ -52,12 +62,7 @@ class MemoryBroker(Broker):
 
     def publish(self, channel: str, payload: bytes, messages: int = 1) -> None:
         """See :class:`odac.brokers.base.Broker`."""
-        for broker in _exchanges.get(self._name, ()):
-            if channel in broker._channels and broker._loop is not None:
-                try:
-                    broker._loop.call_soon_threadsafe(broker._arrived, channel, payload)
-                except RuntimeError:  # that loop has been closed without stop()
-                    continue
+        publish_to_exchange(self._name, channel, payload)
 
     def subscribe(self, channel: str) -> None:
         """See :class:`odac.brokers.base.Broker`."""

@@ -16,7 +16,7 @@ from odac.brokers.send_queue import Queue, Queued
 from odac.brokers.url import BrokerURL
 from odac.errors import ConfigurationError
 
-__all__ = ["RedisClusterBroker"]
+__all__ = ["Node", "RedisClusterBroker", "seeds_of"]
 
 REFRESH_PAUSE: Final = 0.2
 """Seconds between two looks at the layout of a cluster whose slots are on the move."""
@@ -47,16 +47,7 @@ class RedisClusterBroker(ReconnectingBroker):
 
     def __init__(self, url: BrokerURL) -> None:
         super().__init__(url)
-        scheme, _, rest = url.url.partition("://")
-        self._scheme = scheme.removesuffix("+cluster")
-        authority, slash, tail = rest.partition("/")
-        if not slash:
-            authority, slash, tail = rest.partition("?")
-        credentials, at, hosts = authority.rpartition("@")
-        if url.path.strip("/"):
-            raise ConfigurationError(f"{scheme}:// takes no database number: a cluster has only one")
-        self._template = f"{self._scheme}://{credentials}{at}{{host}}:{{port}}{slash}{tail}"
-        self._seeds = [_node(host) for host in hosts.split(",")]
+        self._scheme, self._template, self._seeds = seeds_of(url)
         self._pools: dict[Node, ConnectionPool] = {}
         for seed in self._seeds:
             self._pool(seed)
@@ -189,6 +180,24 @@ class RedisClusterBroker(ReconnectingBroker):
 
     def _moved(self) -> None:
         self._stale.set()
+
+
+def seeds_of(url: BrokerURL) -> tuple[str, str, list[Node]]:
+    """The scheme of the nodes, a template of their URLs, and those that the cluster's URL names.
+
+    Raises:
+        ConfigurationError: the URL has a database number.
+    """
+    scheme, _, rest = url.url.partition("://")
+    authority, slash, tail = rest.partition("/")
+    if not slash:
+        authority, slash, tail = rest.partition("?")
+    credentials, at, hosts = authority.rpartition("@")
+    if url.path.strip("/"):
+        raise ConfigurationError(f"{scheme}:// takes no database number: a cluster has only one")
+    kind = scheme.removesuffix("+cluster")
+    template = f"{kind}://{credentials}{at}{{host}}:{{port}}{slash}{tail}"
+    return kind, template, [_node(host) for host in hosts.split(",")]
 
 
 def _node(text: str) -> Node:

@@ -24,6 +24,7 @@ class BrokerURL(NamedTuple):
         address: for people: without user, password and query.
         path: what follows the host.
         namespace: keeps applications on one broker apart.
+        history: ``durable`` where the server is said never to lose what it has confirmed.
     """
 
     scheme: str
@@ -31,6 +32,7 @@ class BrokerURL(NamedTuple):
     address: str
     path: str
     namespace: str
+    history: str = ""
 
 
 def parse_url(url: str) -> BrokerURL:
@@ -63,11 +65,17 @@ def parse_url(url: str) -> BrokerURL:
         raise ConfigurationError(
             f"the {scheme}:// URL of the broker has a host or port that is none: write host:port, and user:password@ before it"
         )
-    kept = urlencode([pair for pair in query if pair[0] != "namespace"])
+    kept = urlencode([pair for pair in query if pair[0] not in ("namespace", "history")])
+    history = next((value for name, value in query if name == "history"), "")
+    if history and (history != "durable" or "redis" not in scheme):
+        raise ConfigurationError(
+            f"history= of the {scheme}:// URL: there is only history=durable, for Redis, where the server never loses what it confirmed"
+        )
     return BrokerURL(
         scheme,
         f"{scheme}://{parts.netloc}{parts.path}" + (f"?{kept}" if kept else ""),
         f"{scheme}://{hosts}{parts.path}",
         parts.path,
         next((value for name, value in query if name == "namespace"), DEFAULT_NAMESPACE),
+        history,
     )

@@ -12,6 +12,7 @@ __all__ = [
     "check_room",
     "check_user_id",
     "is_private",
+    "is_user_room",
     "session_of",
     "session_room",
     "user_room",
@@ -108,6 +109,11 @@ def session_of(room: str) -> str | None:
     """The session whose private room this is, or None."""
     prefix = session_room("")
     return room[len(prefix) :] if room.startswith(prefix) else None
+
+
+def is_user_room(room: str) -> bool:
+    """Whether this is the private room of one user."""
+    return room.startswith(f"{_PRIVATE}user:")
 
 
 def is_private(room: str) -> bool:

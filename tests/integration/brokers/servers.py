@@ -289,7 +289,7 @@ class Local(Server):
 
     def stop(self, how: signal.Signals = signal.SIGTERM) -> None:
         super().stop(how)
-        for name in ("in", "out"):
+        for name in ("in", "out", "log"):
             (self.sockets / name).unlink(missing_ok=True)
 
 

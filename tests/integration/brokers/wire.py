@@ -108,7 +108,7 @@ async def wire_to(server: Server, directory: Path) -> AsyncIterator[tuple[Wire, 
     try:
         if isinstance(server, Local):
             near = Path(tempfile.mkdtemp(dir=directory))
-            for name in ("in", "out"):
+            for name in ("in", "out", "log"):
                 await wire.listen_unix(near / name, server.sockets / name)
             yield wire, f"local://{near}"
         else:

@@ -47,7 +47,7 @@ def test_only_this_user_can_reach_the_sockets(folder: Path) -> None:
     try:
         for each in (base(), base() / "chat"):
             assert stat.S_IMODE(each.stat().st_mode) == 0o700
-        for name in ("in", "out"):
+        for name in ("in", "out", "log"):
             assert stat.S_IMODE((base() / "chat" / name).stat().st_mode) == 0o600
     finally:
         proxy.stop()
@@ -61,7 +61,7 @@ def test_one_runs_it_and_the_next_takes_over(folder: Path) -> None:
     assert (first.runs, second.runs) == (True, False)
     first.stop()
     until(lambda: second.runs)
-    assert sockets(folder / "s") == ["in", "out"]
+    assert sockets(folder / "s") == ["in", "log", "out"]
     second.stop()
     assert sockets(folder / "s") == []
 
@@ -72,7 +72,7 @@ def test_who_stands_by_can_stop_and_takes_nothing_with_it(folder: Path) -> None:
     second.start()
     second.stop()
     assert first.runs
-    assert sockets(folder / "s") == ["in", "out"]
+    assert sockets(folder / "s") == ["in", "log", "out"]
     first.stop()
 
 

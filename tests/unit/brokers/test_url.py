@@ -21,7 +21,19 @@ SECRET = "geheim"
     ],
 )
 def test_parts(url: str, expected: tuple[str, ...]) -> None:
-    assert tuple(parse_url(url)) == expected
+    assert tuple(parse_url(url)) == (*expected, "")
+
+
+def test_what_is_said_of_the_server_does_not_reach_the_client_library() -> None:
+    parsed = parse_url("redis://h/0?history=durable&a=1")
+    assert parsed.history == "durable"
+    assert parsed.url == "redis://h/0?a=1"
+
+
+@pytest.mark.parametrize("url", ["redis://h?history=yes", "nats://h?history=durable", "local://a?history=durable"])
+def test_only_redis_can_be_said_to_be_durable(url: str) -> None:
+    with pytest.raises(ConfigurationError, match="history=durable, for Redis"):
+        parse_url(url)
 
 
 @pytest.mark.parametrize(

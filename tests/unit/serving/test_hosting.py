@@ -27,7 +27,7 @@ def content(directory: Path) -> list[str]:
 def test_the_proxy_of_each_local_url_runs(folder: Path) -> None:
     urls = [f"local://{folder}/a", "local://b", "local://b?namespace=shop", "memory://", "redis://h"]
     with hosting(urls):
-        assert content(folder / "a") == content(base() / "b") == ["in", "out"]
+        assert content(folder / "a") == content(base() / "b") == ["in", "log", "out"]
     assert content(folder / "a") == content(base() / "b") == []
 
 
@@ -37,7 +37,7 @@ def test_what_runs_already_is_left_alone(folder: Path) -> None:
     try:
         with hosting([f"local://{folder}/a"]):
             assert proxy.runs
-        assert content(folder / "a") == ["in", "out"]
+        assert content(folder / "a") == ["in", "log", "out"]
     finally:
         proxy.stop()
 
@@ -60,12 +60,12 @@ def test_a_servers_own_directory_goes_with_it_and_a_killed_ones_goes_later(folde
     with private_directory() as directory:
         assert not left.exists()
         with hosting([f"local://{directory}"]):
-            assert content(Path(directory)) == ["in", "out"]
+            assert content(Path(directory)) == ["in", "log", "out"]
             with private_directory():
-                assert content(Path(directory)) == ["in", "out"], "it is in use"
+                assert content(Path(directory)) == ["in", "log", "out"], "it is in use"
     assert content(base()) == []
 
 
 def test_the_directory_of_a_server_that_is_just_starting_may_go_and_comes_again(folder: Path) -> None:
     with private_directory() as directory, private_directory(), hosting([f"local://{directory}"]):
-        assert content(Path(directory)) == ["in", "out"]
+        assert content(Path(directory)) == ["in", "log", "out"]

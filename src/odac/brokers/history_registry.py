@@ -1,0 +1,55 @@
+"""From a broker's URL to its history store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from odac.brokers.memory import publish_to_exchange
+from odac.brokers.url import BrokerURL, parse_url
+from odac.errors import ConfigurationError
+from odac.history.memory_store import MemoryStore, Shared, shared_rings
+from odac.history.store import HistoryStore
+
+__all__ = ["make_history"]
+
+NO_JETSTREAM = (
+    "rooms with history do not work over nats:// yet: NATS core keeps nothing, and JetStream does not put the appends of many"
+    " processes to one room and their publication into one step that is confirmed once; use redis:// or redis+cluster://"
+    " for this app, or local:// on one machine"
+)
+
+
+def make_history(url: str, clock: Callable[[], float]) -> HistoryStore:
+    """Return the store for a broker's URL, not yet started.
+
+    Args:
+        url: the broker's.
+        clock: seconds since 1970, for what stays within this process.
+
+    Raises:
+        ConfigurationError: this broker has no history, or the URL is wrong.
+    """
+    parsed = parse_url(url)
+    if parsed.scheme == "memory":
+        name = parsed.address.removeprefix("memory://")
+        if not name:
+            return MemoryStore(Shared(clock))
+        return MemoryStore(shared_rings(name), lambda channel, payload: publish_to_exchange(name, channel, payload))
+    if parsed.scheme in {"nats", "tls"}:
+        raise ConfigurationError(NO_JETSTREAM)
+    return _remote(parsed)
+
+
+def _remote(url: BrokerURL) -> HistoryStore:
+    # Imported here: the client libraries are optional, and the broker has said already which one is missing.
+    if url.scheme == "local":
+        from odac.brokers.local_history import LocalHistory
+
+        return LocalHistory(url)
+    if url.scheme.endswith("+cluster"):
+        from odac.brokers.redis_cluster_history import RedisClusterHistory
+
+        return RedisClusterHistory(url)
+    from odac.brokers.redis_history import RedisHistory
+
+    return RedisHistory(url)

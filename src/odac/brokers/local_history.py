@@ -1,0 +1,203 @@
+"""The history store of the local broker: asks the process that holds the proxy."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import random
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+import zmq
+
+from odac.brokers.local import LoopSocket, failure, state_of
+from odac.brokers.local_log import HELLO, Reply, Request
+from odac.brokers.local_paths import base, directory_of, only_ours
+from odac.brokers.local_proxy import log_address
+from odac.brokers.reconnecting import end, first_to_end
+from odac.brokers.url import BrokerURL
+from odac.errors import BrokerError
+from odac.history.rules import History
+from odac.history.store import Appended, Entry, Slice, StoreAway
+
+__all__ = ["LocalHistory"]
+
+HELLO_TIMEOUT: Final = 2.0
+ANSWER_TIMEOUT: Final = 5.0
+LOOK_EVERY: Final = 2.0
+PAUSE: Final = 0.1
+READ_AT_ONCE: Final = 256
+
+
+class LocalHistory:
+    """Fulfils :class:`odac.history.store.HistoryStore` over a socket to the thread that keeps the logs.
+
+    Args:
+        url: see :func:`odac.brokers.local_paths.directory_of`.
+
+    Raises:
+        ConfigurationError: nobody has said where the proxy is, or the path is too long.
+    """
+
+    def __init__(self, url: BrokerURL) -> None:
+        self._directory = directory_of(url)
+        self._asker: _Asker | None = None
+        self._up = asyncio.Event()
+        self._keeper: asyncio.Task[None] | None = None
+        self._reason = "not connected"
+
+    async def start(self, wait: float = 2.0) -> None:
+        """See :class:`odac.history.store.HistoryStore`."""
+        self._keeper = asyncio.get_running_loop().create_task(self._keep(), name=f"odac: history in {self._directory}")
+        try:
+            async with asyncio.timeout(wait):
+                await self._up.wait()
+        except TimeoutError:
+            pass
+
+    async def stop(self) -> None:
+        """See :class:`odac.history.store.HistoryStore`."""
+        if self._keeper is not None:
+            keeper, self._keeper = self._keeper, None
+            await end(keeper)
+
+    async def append(
+        self, channel: str, history: History, origin: bytes, first: int, bodies: list[bytes], epoch: bytes
+    ) -> Appended:
+        """See :class:`odac.history.store.HistoryStore`."""
+        return Appended(*await self._ask("append", channel, _fields(history), origin, first, bodies, epoch))
+
+    async def read(self, channel: str, history: History, after: int, limit: int) -> Slice:
+        """See :class:`odac.history.store.HistoryStore`."""
+        epoch, top, lowest, entries, revoked = await self._ask("read", channel, _fields(history), after, limit)
+        return Slice(epoch, top, lowest, tuple(Entry(*each) for each in entries), revoked)
+
+    async def erase(self, channel: str) -> None:
+        """See :class:`odac.history.store.HistoryStore`."""
+        await self._ask("erase", channel)
+
+    async def revoke(self, channel: str, user: str) -> None:
+        """See :class:`odac.history.store.HistoryStore`."""
+        await self._ask("revoke", channel, user)
+
+    async def publish(self, channel: str, payload: bytes) -> None:
+        """See :class:`odac.history.store.HistoryStore`."""
+        await self._ask("publish", channel, payload)
+
+    async def rules(self) -> tuple[int, bytes]:
+        """See :class:`odac.history.store.HistoryStore`."""
+        version, text = await self._ask("rules")
+        return version, text
+
+    async def write_rules(self, version: int, text: bytes) -> bool:
+        """See :class:`odac.history.store.HistoryStore`."""
+        return bool(await self._ask("write_rules", version, text))
+
+    async def _ask(self, what: str, *arguments: Any) -> Any:
+        asker = self._asker
+        if asker is None:
+            raise StoreAway(f"{self._directory}: {self._reason}")
+        reply = await asker.ask(what, arguments)
+        if reply.refused:
+            raise BrokerError(f"the local history in {self._directory} refused it: {reply.refused}")
+        return reply.result
+
+    # The owner of the socket
+
+    async def _keep(self) -> None:
+        while True:
+            try:
+                await self._session()
+            except (zmq.ZMQError, OSError, TimeoutError, BrokerError) as error:
+                self._reason = str(error) or type(error).__name__
+            await asyncio.sleep(PAUSE * random.uniform(0.5, 1))  # noqa: S311 - nobody gains by guessing it
+
+    async def _session(self) -> None:
+        if self._directory.parent == base() and self._directory.exists() and not only_ours(base()):
+            raise BrokerError(f"{base()} is not only this user's, so what is there is not believed")
+        with contextlib.ExitStack() as stack:
+            context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
+            stack.callback(context.destroy, linger=0)
+            asker = _Asker(context, log_address(self._directory), lambda: f"{self._directory}: {self._reason}")
+            stack.callback(asker.close)
+            await first_to_end(failure(asker), self._live(asker))
+
+    async def _live(self, asker: _Asker) -> None:
+        try:
+            async with asyncio.timeout(HELLO_TIMEOUT):
+                await asker.ask(HELLO, ())
+            self._asker = asker
+            self._up.set()
+            while True:
+                await asyncio.sleep(LOOK_EVERY)
+                # One that is frozen keeps the connection; whoever waits is not to wait for it.
+                async with asyncio.timeout(ANSWER_TIMEOUT):
+                    await asker.ask(HELLO, ())
+        except TimeoutError:
+            raise BrokerError("the process that holds the local broker does not answer") from None
+        finally:
+            self._asker = None
+
+
+class _Asker(LoopSocket):
+    """The socket that asks, and notices when the process that answers is gone."""
+
+    def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str, why: Callable[[], str]) -> None:
+        super().__init__(context, zmq.DEALER)
+        self._why = why
+        self._waiting: dict[int, asyncio.Future[Reply]] = {}
+        self._next = 0
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._decode = msgspec.msgpack.Decoder(Reply).decode
+        self._watcher = self._socket.get_monitor_socket(zmq.EVENT_DISCONNECTED)
+        self._loop.add_reader(self._watcher.FD, self.look)
+        self.connect(address)
+
+    async def ask(self, what: str, arguments: tuple[Any, ...]) -> Reply:
+        """Ask, and wait for the answer.
+
+        Raises:
+            StoreAway: the connection ended first.
+        """
+        self._next += 1
+        number = self._next
+        future: asyncio.Future[Reply] = self._loop.create_future()
+        self._waiting[number] = future
+        try:
+            self._socket.send(self._encode(Request(number, what, list(arguments))), zmq.NOBLOCK)
+            self._soon()
+            return await future
+        except zmq.Again:
+            raise StoreAway("the process that holds the local broker does not keep up") from None
+        finally:
+            del self._waiting[number]
+
+    def close(self) -> None:
+        """Release the sockets; whoever waits is told."""
+        self._loop.remove_reader(self._watcher.FD)
+        self._socket.disable_monitor()
+        self._watcher.close(linger=0)
+        super().close()
+        for future in self._waiting.values():
+            if not future.done():
+                future.set_exception(StoreAway(self._why()))
+
+    def _do(self) -> bool:
+        for _ in range(READ_AT_ONCE):
+            try:
+                reply = self._decode(self._socket.recv(zmq.NOBLOCK))
+            except zmq.Again:
+                break
+            future = self._waiting.get(reply.id)
+            if future is not None and not future.done():
+                future.set_result(reply)
+        else:
+            return True
+        if state_of(self._watcher) & zmq.POLLIN:
+            raise BrokerError("the connection ended")
+        return False
+
+
+def _fields(history: History) -> list[Any]:
+    return [history.size, history.ttl, history.max_bytes]

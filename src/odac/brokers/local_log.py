@@ -1,0 +1,166 @@
+"""The histories of the local broker: kept by a thread of the process that holds the proxy, and gone with that process."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import Any, Final
+
+import msgspec
+import zmq
+
+from odac.errors import ConfigurationError
+from odac.history.rings import Rings
+from odac.history.rules import History
+from odac.history.store import encode_entries, encode_notice
+
+__all__ = ["HELLO", "LocalLog", "Reply", "Request"]
+
+_log = logging.getLogger("odac.broker")
+
+HELLO: Final = "hello"
+EXPIRE_EVERY: Final = 10_000
+"""Milliseconds between two looks at what has expired."""
+TAKE: Final = 256
+
+
+class Request(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    """What a process asks.
+
+    Args:
+        id: stands in the reply.
+        what: the name of a method of :class:`LocalLog`.
+        arguments: of that.
+    """
+
+    id: int
+    what: str
+    arguments: list[Any]
+
+
+class Reply(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
+    """The answer.
+
+    Args:
+        id: of the request.
+        result: what the method returned.
+        refused: why it did not.
+    """
+
+    id: int
+    result: Any
+    refused: str = ""
+
+
+class LocalLog:
+    """Numbers and keeps the entries of all rooms, and publishes them by the proxy like any process.
+
+    Args:
+        router: where the processes ask; bound.
+        publisher: connected to the proxy.
+    """
+
+    def __init__(self, router: zmq.Socket[bytes], publisher: zmq.Socket[bytes]) -> None:
+        self._router = router
+        self._publisher = publisher
+        self._rings = Rings(time.time)
+        self._rules: tuple[int, bytes] = (0, b"")
+        self._decode = msgspec.msgpack.Decoder(Request).decode
+        self._encode = msgspec.msgpack.Encoder().encode
+        self._methods: dict[str, Callable[..., Any]] = {
+            HELLO: self.hello,
+            "append": self.append,
+            "read": self.read,
+            "erase": self.erase,
+            "revoke": self.revoke,
+            "publish": self.publish,
+            "rules": self.rules,
+            "write_rules": self.write_rules,
+        }
+
+    def serve(self) -> None:
+        """Answer until the context is terminated."""
+        try:
+            while True:
+                if self._router.poll(EXPIRE_EVERY):
+                    self._take()
+                self._rings.expire()
+        except zmq.ContextTerminated:
+            pass
+        finally:
+            self._router.close(linger=0)
+            self._publisher.close(linger=0)
+
+    def _take(self) -> None:
+        for _ in range(TAKE):
+            try:
+                peer, *parts = self._router.recv_multipart(zmq.NOBLOCK)
+            except zmq.Again:
+                return
+            if len(parts) != 1:
+                continue
+            try:
+                request = self._decode(parts[0])
+                reply = self._answer(request)
+            except (msgspec.DecodeError, RecursionError) as error:
+                _log.warning("the local history was asked what it does not understand: %s", error)
+                continue
+            try:
+                self._router.send_multipart((peer, self._encode(reply)), zmq.NOBLOCK)
+            except zmq.Again:
+                pass  # a process that does not read its answers gives up waiting for them
+
+    def _answer(self, request: Request) -> Reply:
+        method = self._methods.get(request.what)
+        if method is None:
+            return Reply(request.id, None, f"it does not know {request.what!r}: all processes need the same version")
+        try:
+            return Reply(request.id, method(*request.arguments))
+        except (TypeError, ValueError, AttributeError, ConfigurationError) as error:
+            return Reply(request.id, None, str(error))
+
+    # What may be asked
+
+    def hello(self) -> bool:
+        """It is there."""
+        return True
+
+    def append(
+        self, channel: str, history: list[Any], origin: bytes, first: int, bodies: list[bytes], epoch: bytes
+    ) -> list[Any]:
+        """See :class:`odac.history.store.HistoryStore`."""
+        done, new = self._rings.append(channel, History(*history), origin, first, bodies, epoch)
+        if new:
+            self.publish(channel, encode_entries(done.epoch, new))
+        return list(done)
+
+    def read(self, channel: str, history: list[Any], after: int, limit: int) -> list[Any]:
+        """See :class:`odac.history.store.HistoryStore`."""
+        return list(self._rings.read(channel, History(*history), after, limit))
+
+    def erase(self, channel: str) -> None:
+        """See :class:`odac.history.store.HistoryStore`."""
+        self._rings.erase(channel)
+        self.publish(channel, encode_notice(bytes(16), 0))
+
+    def revoke(self, channel: str, user: str) -> None:
+        """See :class:`odac.history.store.HistoryStore`."""
+        found = self._rings.revoke(channel, user)
+        if found.epoch is not None:
+            self.publish(channel, encode_notice(found.epoch, found.top, changed=True))
+
+    def publish(self, channel: str, payload: bytes) -> None:
+        """See :class:`odac.history.store.HistoryStore`."""
+        self._publisher.send_multipart((channel.encode() + b"\0", payload), zmq.NOBLOCK)
+
+    def rules(self) -> list[Any]:
+        """See :class:`odac.history.store.HistoryStore`."""
+        return list(self._rules)
+
+    def write_rules(self, version: int, text: bytes) -> bool:
+        """See :class:`odac.history.store.HistoryStore`."""
+        if version <= self._rules[0]:
+            return False
+        self._rules = (version, text)
+        return True

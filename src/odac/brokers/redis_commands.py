@@ -1,0 +1,247 @@
+"""Commands to one Redis server over one connection: many under way, answered in order."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections import deque
+from typing import Any, Final
+
+from redis.asyncio.connection import AbstractConnection, ConnectionPool
+from redis.exceptions import (
+    AskError,
+    AuthenticationWrongNumberOfArgsError,
+    ClusterDownError,
+    NoPermissionError,
+    NoScriptError,
+    ReadOnlyError,
+    RedisError,
+    ResponseError,
+    TryAgainError,
+)
+
+from odac.brokers.reconnecting import end, first_to_end
+from odac.brokers.redis_link import opened
+from odac.brokers.redis_scripts import Script
+from odac.errors import BrokerError, ConfigurationError
+from odac.history.store import StoreAway
+
+__all__ = ["DURABLE", "RedisCommands"]
+
+DURABLE: Final = b"durable"
+"""The guard where the URL says that what the server has confirmed is never lost: ``?history=durable``."""
+GUARD_INTERVAL: Final = 10.0
+"""Seconds between two looks at the server's run id: an address that hides a failover keeps the connection."""
+FIRST_DELAY: Final = 0.05
+LONGEST_DELAY: Final = 1.0
+ANSWER_TIMEOUT: Final = 5.0
+"""Seconds without an answer after which a connection counts as dead."""
+
+_PASSING: Final = (ReadOnlyError, TryAgainError, ClusterDownError)
+"""A failover, a slot on its way: asking again helps."""
+_PASSING_WORDS: Final = ("LOADING", "BUSY", "NOREPLICAS", "UNBLOCKED", "MASTERDOWN", "READONLY")
+_DENIED: Final = (NoPermissionError, AuthenticationWrongNumberOfArgsError)
+
+
+class RedisCommands:
+    """A connection that is made again when it breaks; what was under way then fails with :exc:`StoreAway`.
+
+    Args:
+        pool: makes the connections.
+        address: for messages; never with a password.
+        durable: the server is trusted; its run id is not looked at.
+
+    Attributes:
+        connects: how often it was connected.
+    """
+
+    def __init__(self, pool: ConnectionPool, address: str, *, durable: bool = False) -> None:
+        self._pool = pool
+        self._address = address
+        self._durable = durable
+        self._guard = DURABLE if durable else b""
+        self._connection: AbstractConnection | None = None
+        self._waiting: list[tuple[Any, ...]] = []
+        self._work = asyncio.Event()
+        self._under_way: deque[asyncio.Future[Any]] = deque()
+        self._up = asyncio.Event()
+        self._reason = "not connected"
+        self._keeper: asyncio.Task[None] | None = None
+        self._refused: ConfigurationError | None = None
+        self.connects = 0
+
+    async def start(self, wait: float = 2.0) -> None:
+        """Begin to connect; wait so many seconds at most for it.
+
+        Raises:
+            ConfigurationError: the server does not tell its run id, so that a failover could not be noticed.
+        """
+        self._keeper = asyncio.get_running_loop().create_task(self._keep(), name=f"odac: history in {self._address}")
+        try:
+            async with asyncio.timeout(wait):
+                await self._up.wait()
+        except TimeoutError:
+            pass
+        if self._refused is not None:
+            await self.stop()
+            raise self._refused
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        if self._keeper is not None:
+            keeper, self._keeper = self._keeper, None
+            await end(keeper)
+
+    async def run(
+        self, script: Script, keys: tuple[str, ...], *arguments: Any, guarded: bool = True, asking: bool = False
+    ) -> Any:
+        """Run a script; the guard of the connection that carries it is its first argument.
+
+        Args:
+            script: loaded when the server does not know it.
+            keys: of the script.
+            arguments: of the script.
+            guarded: whether the guard goes in front of them.
+            asking: the slot is on its way to this server, which another one has pointed at.
+
+        Raises:
+            StoreAway: there is no connection, or it broke, or the server is busy with itself: asking again is right.
+            AskError: the slot is another server's.
+            BrokerError: the server refuses.
+        """
+        guard = (self._guard,) if guarded else ()
+        try:
+            return await self.command("EVALSHA", script.name, len(keys), *keys, *guard, *arguments, asking=asking)
+        except NoScriptError:
+            return await self.command("EVAL", script.source, len(keys), *keys, *guard, *arguments, asking=asking)
+
+    async def command(self, *words: Any, asking: bool = False) -> Any:
+        """Run a command; see :meth:`run`."""
+        if self._refused is not None:
+            raise BrokerError(str(self._refused))
+        if self._connection is None:
+            raise StoreAway(f"{self._address}: {self._reason}")
+        if asking:
+            self._put(("ASKING",))
+        try:
+            return await self._put(words)
+        except (NoScriptError, AskError):
+            raise
+        except ResponseError as error:
+            if isinstance(error, _PASSING) or str(error).startswith(_PASSING_WORDS):
+                raise StoreAway(f"{self._address}: {error}") from None
+            raise BrokerError(f"{self._address}: the server refused it: {error}") from None
+
+    @property
+    def is_up(self) -> bool:
+        """Whether there is a connection."""
+        return self._connection is not None
+
+    def _put(self, words: tuple[Any, ...]) -> asyncio.Future[Any]:
+        future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
+        future.add_done_callback(_look_at)
+        self._waiting.append(words)
+        self._under_way.append(future)
+        self._work.set()
+        return future
+
+    # The owner of the connection
+
+    async def _keep(self) -> None:
+        delay = FIRST_DELAY
+        while True:
+            try:
+                async with opened(self._pool) as connection:
+                    await self._greet(connection)
+                    delay = FIRST_DELAY
+                    self._connection = connection
+                    self.connects += 1
+                    self._up.set()
+                    await first_to_end(self._write(connection), self._read(connection), self._look_after())
+            except ConfigurationError as error:
+                self._refused = error
+                self._up.set()
+                return
+            except (RedisError, OSError, TimeoutError, BrokerError) as error:
+                self._reason = str(error) or type(error).__name__
+            finally:
+                self._connection = None
+                self._fail()
+            await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311 - nobody gains by guessing it
+            delay = min(2 * delay, LONGEST_DELAY)
+
+    def _fail(self) -> None:
+        failed, self._under_way = self._under_way, deque()
+        self._waiting.clear()
+        for future in failed:
+            if not future.done():
+                future.set_exception(StoreAway(f"{self._address}: {self._reason}"))
+
+    async def _greet(self, connection: AbstractConnection) -> None:
+        if self._durable:
+            return
+        async with asyncio.timeout(ANSWER_TIMEOUT):
+            await connection.send_command("INFO", "server", check_health=False)
+            try:
+                answer: Any = await connection.read_response()
+            except _DENIED as error:
+                raise self._no_run_id(str(error)) from None
+            except ResponseError as error:
+                if str(error).startswith(_PASSING_WORDS):
+                    raise
+                raise self._no_run_id(str(error)) from None
+        self._guard = self._run_id(answer)
+
+    def _run_id(self, info: bytes) -> bytes:
+        for line in info.splitlines():
+            name, _, value = line.partition(b":")
+            if name == b"run_id" and value.strip():
+                return value.strip()
+        raise self._no_run_id("INFO names no run_id")
+
+    def _no_run_id(self, why: str) -> ConfigurationError:
+        return ConfigurationError(
+            f"{self._address}: rooms with history need the server's run id, by which a failover that lost messages is"
+            f" noticed, and it cannot be read ({why}): allow the command INFO to this user; or, where the server never loses"
+            " what it has confirmed, write ?history=durable in the URL"
+        )
+
+    async def _write(self, connection: AbstractConnection) -> None:
+        while True:
+            await self._work.wait()
+            self._work.clear()
+            waiting, self._waiting = self._waiting, []
+            await connection.send_packed_command(connection.pack_commands(waiting), check_health=False)
+
+    async def _read(self, connection: AbstractConnection) -> None:
+        while True:
+            answer: Any
+            try:
+                answer = await connection.read_response()
+            except ResponseError as error:
+                answer = error
+            future = self._under_way.popleft()
+            if future.done():
+                continue
+            if isinstance(answer, Exception):
+                future.set_exception(answer)
+            else:
+                future.set_result(answer)
+
+    async def _look_after(self) -> None:
+        """Read the run id now and then; an answer that does not come in time ends the connection."""
+        while True:
+            await asyncio.sleep(GUARD_INTERVAL if not self._under_way else ANSWER_TIMEOUT / 5)
+            async with asyncio.timeout(ANSWER_TIMEOUT):
+                if self._durable:
+                    await self._put(("PING",))
+                    continue
+                guard = self._run_id(await self._put(("INFO", "server")))
+            if guard != self._guard:
+                raise StoreAway("another server answers at this address")
+
+
+def _look_at(future: asyncio.Future[Any]) -> None:
+    # Whoever asked may be gone.
+    if not future.cancelled():
+        future.exception()

@@ -1,0 +1,116 @@
+"""The history store of one process."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Callable
+from typing import Final
+
+from odac.history.rings import Rings
+from odac.history.rules import History
+from odac.history.store import Appended, Entry, Slice, encode_entries, encode_notice
+
+__all__ = ["MemoryStore", "Shared", "shared_rings"]
+
+Publish = Callable[[str, bytes], None]
+
+
+class Shared:
+    """The logs and rules that all stores of one name share, with the lock that puts their appends into one order."""
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self.rings = Rings(clock)
+        self.lock = threading.Lock()
+        self.rules: tuple[int, bytes] = (0, b"")
+
+
+_shared: Final[dict[str, Shared]] = {}
+
+
+def shared_rings(name: str) -> Shared:
+    """What the apps of one process that use the same name share."""
+    return _shared.setdefault(name, Shared(time.time))
+
+
+class MemoryStore:
+    """Fulfils :class:`odac.history.store.HistoryStore`, and does the same at once for those who need not wait.
+
+    Args:
+        shared: the logs.
+        publish: hands a payload to those who listen to a channel; None where nobody else is there.
+    """
+
+    def __init__(self, shared: Shared, publish: Publish | None = None) -> None:
+        self._shared = shared
+        self._publish = publish
+
+    @property
+    def rings(self) -> Rings:
+        """The logs."""
+        return self._shared.rings
+
+    def append_now(
+        self, channel: str, history: History, origin: bytes, first: int, bodies: list[bytes], epoch: bytes
+    ) -> tuple[Appended, list[Entry]]:
+        """Append; return the new entries as well."""
+        with self._shared.lock:
+            done, new = self._shared.rings.append(channel, history, origin, first, bodies, epoch)
+            if new and self._publish is not None:
+                self._publish(channel, encode_entries(done.epoch, new))
+            return done, new
+
+    def read_now(self, channel: str, history: History, after: int, limit: int) -> Slice:
+        """Read."""
+        with self._shared.lock:
+            return self._shared.rings.read(channel, history, after, limit)
+
+    # HistoryStore
+
+    async def start(self) -> None:
+        """Nothing is to be connected."""
+
+    async def stop(self) -> None:
+        """Nothing is connected."""
+
+    async def append(
+        self, channel: str, history: History, origin: bytes, first: int, bodies: list[bytes], epoch: bytes
+    ) -> Appended:
+        """See :class:`odac.history.store.HistoryStore`."""
+        return self.append_now(channel, history, origin, first, bodies, epoch)[0]
+
+    async def read(self, channel: str, history: History, after: int, limit: int) -> Slice:
+        """See :class:`odac.history.store.HistoryStore`."""
+        return self.read_now(channel, history, after, limit)
+
+    async def erase(self, channel: str) -> None:
+        """See :class:`odac.history.store.HistoryStore`."""
+        with self._shared.lock:
+            self._shared.rings.erase(channel)
+            if self._publish is not None:
+                self._publish(channel, encode_notice(bytes(16), 0))
+
+    async def revoke(self, channel: str, user: str) -> None:
+        """See :class:`odac.history.store.HistoryStore`."""
+        with self._shared.lock:
+            found = self._shared.rings.revoke(channel, user)
+            if self._publish is not None and found.epoch is not None:
+                self._publish(channel, encode_notice(found.epoch, found.top, changed=True))
+
+    async def publish(self, channel: str, payload: bytes) -> None:
+        """See :class:`odac.history.store.HistoryStore`."""
+        if self._publish is not None:
+            with self._shared.lock:
+                self._publish(channel, payload)
+
+    async def rules(self) -> tuple[int, bytes]:
+        """See :class:`odac.history.store.HistoryStore`."""
+        return self._shared.rules
+
+    async def write_rules(self, version: int, text: bytes) -> bool:
+        """See :class:`odac.history.store.HistoryStore`."""
+        with self._shared.lock:
+            if version <= self._shared.rules[0]:
+                return False
+            self._shared.rules = (version, text)
+            return True

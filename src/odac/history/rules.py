@@ -1,0 +1,184 @@
+"""Which rooms keep their messages, how many and for how long."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Final
+
+import msgspec
+
+from odac.errors import ConfigurationError
+from odac.realtime.audience import check_room, is_private, is_user_room
+
+__all__ = ["MAX_REPLAY", "History", "Rule", "RuleBook"]
+
+MAX_SIZE: Final = 10_000
+"""Entries of one room: what is read back to one client is bounded anyway, and a broker's memory is shared."""
+MAX_BYTES: Final = 64 * 1024 * 1024
+LONGEST: Final = 31 * 86_400.0
+"""Seconds: a history is there to bridge an absence; an archive belongs in a database."""
+MAX_REPLAY: Final = 1000
+MAX_RULES: Final = 1000
+REMEMBERED: Final = 4096
+"""Rooms whose rule is looked up once only. Clients may have a say in names, so it is bounded."""
+
+
+@dataclass(frozen=True, slots=True)
+class History:
+    """What a room keeps of its messages.
+
+    Args:
+        size: how many of the last messages, 1 to 10,000.
+        ttl: seconds that a message is kept, at most 31 days.
+        max_bytes: of all kept messages of one room together; the oldest go first. At most 64 MiB.
+
+    Raises:
+        ConfigurationError: a value is out of its range.
+    """
+
+    size: int = 256
+    ttl: float = 3600.0
+    max_bytes: int = 1024 * 1024
+
+    def __post_init__(self) -> None:
+        if type(self.size) is not int or not 1 <= self.size <= MAX_SIZE:
+            raise ConfigurationError(f"History(size={self.size!r}): must be a whole number from 1 to {MAX_SIZE}")
+        if (
+            isinstance(self.ttl, bool)
+            or not isinstance(self.ttl, (int, float))
+            or not 0.001 <= self.ttl <= LONGEST  # a NaN is not either
+        ):
+            raise ConfigurationError(f"History(ttl={self.ttl!r}): must be a number of seconds above 0, at most 31 days")
+        if type(self.max_bytes) is not int or not 1024 <= self.max_bytes <= MAX_BYTES:
+            raise ConfigurationError(
+                f"History(max_bytes={self.max_bytes!r}): must be a whole number of bytes from 1024 to {MAX_BYTES}"
+            )
+
+
+class Rule(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
+    """A history for the rooms that a pattern names.
+
+    Args:
+        pattern: a room's name, or one with ``*``, which stands for any text, also none.
+        history: what such a room keeps.
+    """
+
+    pattern: str
+    history: History
+
+    def matches(self, room: str) -> bool:
+        """Whether the pattern names the room. Linear in the lengths of both, whatever they hold."""
+        return _matches(self.pattern, room)
+
+
+class _Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
+    rules: list[Rule]
+    users: History | None = None
+
+
+class RuleBook:
+    """All rules of an app: exact names win, then the first pattern that fits.
+
+    Args:
+        rules: in the order in which they were given.
+        users: what each user's inbox keeps.
+    """
+
+    __slots__ = ("_exact", "_found", "_patterns", "users")
+
+    def __init__(self, rules: tuple[Rule, ...] = (), users: History | None = None) -> None:
+        self._exact: Mapping[str, History] = {rule.pattern: rule.history for rule in rules if "*" not in rule.pattern}
+        self._patterns = tuple(rule for rule in rules if "*" in rule.pattern)
+        self._found: dict[str, History | None] = {}
+        self.users = users
+
+    def __bool__(self) -> bool:
+        return bool(self._exact or self._patterns or self.users)
+
+    @property
+    def rules(self) -> tuple[Rule, ...]:
+        """The rules for rooms."""
+        return (*(Rule(name, history) for name, history in self._exact.items()), *self._patterns)
+
+    def of(self, room: str) -> History | None:
+        """What a room keeps, or None for a room of today's way."""
+        try:
+            return self._found[room]
+        except KeyError:
+            found = self._look_up(room)
+            if len(self._found) >= REMEMBERED:
+                self._found.clear()
+            self._found[room] = found
+            return found
+
+    def _look_up(self, room: str) -> History | None:
+        if is_private(room):
+            return self.users if is_user_room(room) else None
+        exact = self._exact.get(room)
+        if exact is not None:
+            return exact
+        return next((rule.history for rule in self._patterns if rule.matches(room)), None)
+
+    def with_rooms(self, pattern: str, history: History) -> RuleBook:
+        """The same with one rule more.
+
+        Raises:
+            TypeError: the pattern is not a str, or the history is not a History.
+            ConfigurationError: the pattern names no room, is there already, or there are 1,000 rules.
+        """
+        if not isinstance(history, History):
+            raise TypeError(f"rooms(history=…) takes a History(…), not {type(history).__name__}")
+        try:
+            check_room(pattern)
+        except ValueError as error:
+            raise ConfigurationError(f"rooms({pattern!r}): {error}") from None
+        rules = self.rules
+        if any(rule.pattern == pattern for rule in rules):
+            raise ConfigurationError(f"rooms({pattern!r}): there is a rule for this pattern already")
+        if len(rules) >= MAX_RULES:
+            raise ConfigurationError(f"rooms({pattern!r}): more than {MAX_RULES} rules; use a pattern with *")
+        return RuleBook((*rules, Rule(pattern, history)), self.users)
+
+    def with_users(self, history: History) -> RuleBook:
+        """The same with a history for every user's inbox.
+
+        Raises:
+            TypeError: the history is not a History.
+        """
+        if not isinstance(history, History):
+            raise TypeError(f"users(history=…) takes a History(…), not {type(history).__name__}")
+        return RuleBook(self.rules, history)
+
+    def encode(self) -> bytes:
+        """The rules as they stand in the broker."""
+        return msgspec.json.encode(_Written(list(self.rules), self.users))
+
+    @staticmethod
+    def decode(written: bytes) -> RuleBook:
+        """The rules that stand in the broker.
+
+        Raises:
+            ValueError: they are not what any process of this version writes.
+        """
+        try:
+            read = msgspec.json.decode(written, type=_Written)
+        except ConfigurationError as error:
+            raise ValueError(str(error)) from None
+        return RuleBook(tuple(read.rules), read.users)
+
+
+def _matches(pattern: str, name: str) -> bool:
+    """Whether a name fits. Each piece between stars is looked for once, from the left; no way back is ever needed."""
+    first, *pieces = pattern.split("*")
+    if not pieces:
+        return name == pattern
+    if not name.startswith(first):
+        return False
+    at, last = len(first), pieces.pop()
+    for piece in pieces:
+        found = name.find(piece, at)
+        if found < 0:
+            return False
+        at = found + len(piece)
+    return len(name) - at >= len(last) and name.endswith(last)
