@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 from odac.app import Odac
 from odac.close_codes import CloseCode
-from odac.config import Limits, RateLimit
+from odac.config import Limits, RateLimit, SessionOptions
 from odac.context import Context
 from odac.errors import (
     BrokerError,
@@ -42,6 +42,7 @@ __all__ = [
     "RateLimit",
     "ReadyState",
     "RouteOptions",
+    "SessionOptions",
     "connect",
 ]
 

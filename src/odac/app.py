@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from odac.close_codes import CloseCode
 from odac.cluster.factory import RunningBus, make_bus
-from odac.config import Limits
+from odac.config import Limits, SessionOptions
 from odac.errors import BrokerError, ConfigurationError
 from odac.http.answers import not_found, upgrade_required, upgrade_where_missing
 from odac.http.endpoints import Endpoints, Health, Services
@@ -23,7 +23,7 @@ from odac.lanes.base import LANE_EXTENSION
 from odac.lifespan import Lifespan
 from odac.notices import limit_hits
 from odac.protocol.codec import encode
-from odac.realtime.audience import Audience, session_of, session_room
+from odac.realtime.audience import Audience, browser_room, session_of, session_room
 from odac.realtime.hub import Hub
 from odac.realtime.taskless import in_task
 from odac.realtime.ws_server import WsServer
@@ -34,7 +34,7 @@ from odac.routing.router import Route, RouteBuilder, Router
 from odac.security.authentication import AuthService, current_request
 from odac.security.origin import OriginPolicy
 from odac.security.secret import Secret, Secrets
-from odac.security.session import Sessions
+from odac.security.session import Session, Sessions
 from odac.security.token import Tokens
 
 __all__ = ["Odac"]
@@ -83,6 +83,7 @@ class Odac:
             ``"sub"`` of a mapping.
         publish_keys: bearer keys for ``POST {prefix}/publish``; without any, there is no such endpoint. Default:
             ``$ODAC_PUBLISH_KEY``.
+        session: the session cookie's name, and how long a login lasts.
 
     Raises:
         ConfigurationError: an argument cannot work; the message names the fix.
@@ -100,9 +101,12 @@ class Odac:
         compression: bool = False,
         user_id: Callable[[Any], Any] | None = None,
         publish_keys: Sequence[str] | None = None,
+        session: SessionOptions = SessionOptions(),  # noqa: B008 - a frozen value
     ) -> None:
         if not isinstance(limits, Limits):
             raise ConfigurationError(f"Odac(limits={limits!r}): must be Limits(…)")
+        if not isinstance(session, SessionOptions):
+            raise ConfigurationError(f"Odac(session={session!r}): must be SessionOptions(…)")
         if not isinstance(compression, bool):
             raise ConfigurationError(f"Odac(compression={compression!r}): must be True or False")
         if user_id is not None and not callable(user_id):
@@ -123,7 +127,7 @@ class Odac:
         self._bus: RunningBus | None = None
         self.uses_environment_secret = secret is None
         secrets = Secrets(secret)
-        self.auth = AuthService(Sessions(secrets), user_id=user_id, on_logout=self._close_session)
+        self.auth = AuthService(Sessions(secrets, session), user_id=user_id, on_logout=self._close_session)
         self._hub.on_close = self._revoke_sessions
         tokens = Tokens(secrets)
         self._hub.issue_token = tokens.issue
@@ -312,9 +316,10 @@ class Odac:
 
     # What the parts ask of each other
 
-    def _close_session(self, session_id: str) -> None:
+    def _close_session(self, session: Session) -> None:
         if self._started_on is not None:
-            self._hub.close(Audience((session_room(session_id),)), CloseCode.UNAUTHORIZED, "Logged out")
+            room = browser_room(session.id) if session.user is None else session_room(session.id)
+            self._hub.close(Audience((room,)), CloseCode.UNAUTHORIZED, "Logged out")
 
     def _revoke_sessions(self, audience: Audience) -> None:
         """A logout, here or in another process: copies of the session's cookie are refused here as well."""

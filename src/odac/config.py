@@ -1,14 +1,15 @@
-"""Limits: frozen values, checked when they are made. Each default gives its reason."""
+"""Limits and session settings: frozen values, checked when they are made. Each default gives its reason."""
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, fields
 from math import ceil
 from typing import Final, Literal
 
 from odac.errors import ConfigurationError
 
-__all__ = ["DEFAULT_RATE_LIMIT", "Limits", "Overflow", "RateLimit"]
+__all__ = ["DEFAULT_RATE_LIMIT", "Limits", "Overflow", "RateLimit", "SessionOptions"]
 
 Overflow = Literal["close", "drop_oldest"]
 """What happens when a connection's outgoing buffer is full: close it with 1013, or drop its oldest room messages."""
@@ -151,3 +152,47 @@ class Limits:
             raise ConfigurationError(
                 f"Limits(rate_limit={rate!r}): a client that only answers the {pongs} pings of {rate.window:g} s (ping_interval={self.ping_interval:g}) would be closed: raise max, shorten window, or raise ping_interval"
             )
+
+
+_DAY: Final = 86_400
+_COOKIE_DAYS: Final = 400
+"""Browsers keep no cookie for longer (RFC 6265bis section 5.5)."""
+_cookie_name = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}").fullmatch
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SessionOptions:
+    """The session cookie: its name, and how long a login lasts.
+
+    Args:
+        cookie: the cookie's name over HTTP; over HTTPS it is ``__Host-`` and this. Cookies of one host are shared by all
+            its ports: two projects that share the host and not the secret keep each other's cookie, and one of them
+            stores its own under this name with a suffix.
+        max_age: seconds that the cookie is valid after it was signed; a page that fetches a token in their second half
+            renews it. Two weeks, as Django and Starlette have it.
+        lifetime: seconds after a login at which it ends, however often the cookie was renewed. 30 days, the longest that
+            NIST SP 800-63B section 4.1.3 lets pass between two logins. Logouts are remembered for as long.
+
+    Raises:
+        ConfigurationError: a value is out of its range; the message names the field and what to change.
+    """
+
+    cookie: str = "odac"
+    max_age: int = 14 * _DAY
+    lifetime: int = 30 * _DAY
+
+    def __post_init__(self) -> None:
+        if not isinstance(self.cookie, str) or not _cookie_name(self.cookie):
+            raise ConfigurationError(
+                f"SessionOptions(cookie={self.cookie!r}): must be a cookie's name of 1 to 64 characters, letters, digits and '-' or '_'"
+            )
+        if self.cookie.lower().startswith(("__host-", "__secure-")):
+            raise ConfigurationError(
+                f"SessionOptions(cookie={self.cookie!r}): leave the prefix out; __Host- is put before the name over HTTPS"
+            )
+        for name in ("max_age", "lifetime"):
+            value = getattr(self, name)
+            if not _is_count(value) or value > _COOKIE_DAYS * _DAY:
+                raise ConfigurationError(
+                    f"SessionOptions({name}={value!r}): must be a whole number of seconds from 1, at most {_COOKIE_DAYS} days"
+                )

@@ -3,12 +3,15 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 from flask import Flask
+from starlette.requests import Request as HttpRequest
+from starlette.responses import Response
 
-from odac import ConfigurationError, Limits, Odac
+from odac import ConfigurationError, Limits, Odac, SessionOptions
 from odac.security import secret
 from tests.unit.realtime.realtime_fakes import idle, run
 
@@ -366,3 +369,27 @@ def test_registering_twice_is_a_mistake() -> None:
 def test_arguments_that_cannot_work_are_named(wrong: dict[str, Any]) -> None:
     with pytest.raises(ConfigurationError, match=next(iter(wrong))):
         Odac(SECRET, **wrong)
+
+
+def test_the_session_cookie_can_be_set_up() -> None:
+    app = Odac(SECRET, session=SessionOptions(cookie="shop", lifetime=60))
+    response = Response()
+    app.auth.login(response, {"id": 7}, request=HttpRequest(http_scope("/", scheme="https")))
+    cookie = response.headers["set-cookie"]
+    assert cookie.startswith("__Host-shop=")
+    assert "Max-Age=60;" in cookie
+    with pytest.raises(ConfigurationError, match="SessionOptions"):
+        Odac(SECRET, session={"cookie": "shop"})  # type: ignore[arg-type]
+
+
+def test_a_logout_cannot_be_flushed_by_others() -> None:
+    app = Odac(SECRET)
+
+    def logged_out(cookies: dict[str, str]) -> None:
+        app.auth.logout(Response(), request=SimpleNamespace(is_secure=False, cookies=cookies))
+
+    ada = {"odac": app.auth.sessions.encode(app.auth.sessions.create({"id": 7}))}
+    logged_out(ada)
+    for _ in range(66_000):
+        logged_out({"odac": app.auth.sessions.encode(app.auth.sessions.create())})
+    assert app.auth.session(SimpleNamespace(is_secure=False, cookies=ada)) is None

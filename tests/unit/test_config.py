@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from odac.config import Limits, RateLimit
+from odac.config import Limits, RateLimit, SessionOptions
 from odac.errors import ConfigurationError
 
 
@@ -131,3 +131,24 @@ def test_a_rate_that_closes_clients_for_answering_pings() -> None:
         Limits(rate_limit=RateLimit(2, 60))
     Limits(rate_limit=RateLimit(3, 60))
     Limits(rate_limit=RateLimit(2, 60), ping_interval=30)
+
+
+@pytest.mark.parametrize("field", ["max_age", "lifetime"])
+@pytest.mark.parametrize("value", [0, -1, 1.5, True, "3600", None, 401 * 86_400])
+def test_a_session_lasts_a_whole_number_of_seconds(field: str, value: Any) -> None:
+    with pytest.raises(ConfigurationError, match=rf"SessionOptions\({field}=.*seconds from 1"):
+        SessionOptions(**{field: value})
+    right: dict[str, Any] = {field: 1}
+    assert getattr(SessionOptions(**right), field) == 1
+
+
+@pytest.mark.parametrize("name", ["", "a b", "a=b", "a;b", "é", 7, None, "x" * 65])
+def test_a_cookie_has_a_name_that_browsers_send(name: Any) -> None:
+    with pytest.raises(ConfigurationError, match="must be a cookie's name"):
+        SessionOptions(cookie=name)
+
+
+@pytest.mark.parametrize("name", ["__Host-shop", "__secure-shop"])
+def test_a_cookies_prefix_is_left_to_odac(name: str) -> None:
+    with pytest.raises(ConfigurationError, match="leave the prefix out"):
+        SessionOptions(cookie=name)

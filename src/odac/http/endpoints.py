@@ -130,7 +130,7 @@ class Endpoints:
         if request.header("sec-fetch-site") == "cross-site":
             return explain(403, "Tokens are for this site's own pages: this request came from another site.")
         sessions = self._services.auth.sessions
-        session = sessions.load(request)
+        session, cookie = sessions.find(request.cookies, request.secure)
         fresh = sessions.create() if session is None else sessions.renewed(session)
         session = session or fresh
         assert session is not None
@@ -145,7 +145,7 @@ class Endpoints:
             content["session"] = session.fingerprint(user_id)
         response = json_answer(content, headers={"Cross-Origin-Resource-Policy": "same-origin"})
         if fresh is not None:
-            sessions.set_cookie(response, fresh, request.secure)
+            sessions.set_cookie(response, fresh, request.secure, cookie)
         return response
 
     def _health(self) -> Response:

@@ -9,6 +9,7 @@ from typing import Any, Final, NamedTuple
 __all__ = [
     "EVERYONE",
     "Audience",
+    "browser_room",
     "check_room",
     "check_user_id",
     "is_private",
@@ -101,8 +102,13 @@ def user_room(user_id: str) -> str:
 
 
 def session_room(session_id: str) -> str:
-    """The private room of all connections of one session."""
+    """The private room of all connections of one session that has a user. Closing it ends the session everywhere."""
     return f"{_PRIVATE}session:{session_id}"
+
+
+def browser_room(session_id: str) -> str:
+    """The private room of all connections of one session without a user, whose users the application finds itself."""
+    return f"{_PRIVATE}browser:{session_id}"
 
 
 def session_of(room: str) -> str | None:

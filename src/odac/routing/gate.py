@@ -16,7 +16,7 @@ from odac.config import Limits
 from odac.context import Context
 from odac.lanes.base import Doorway
 from odac.notices import limit_met, warn
-from odac.realtime.audience import session_room
+from odac.realtime.audience import browser_room, session_room
 from odac.realtime.cancellation import RAISED, is_own
 from odac.realtime.connection import Connection
 from odac.realtime.deadlines import Deadlines
@@ -211,7 +211,7 @@ class Gate:
         try:
             if session is not None and (session.user is not None or self._auth.authenticator is not None):
                 # Before anything is awaited: a logout meanwhile must find the connection.
-                self._hub.enter(connection, session_room(session.id))
+                self._hub.enter(connection, (browser_room if session.user is None else session_room)(session.id))
                 if self._auth.authenticator is None:
                     await auth.user()
             if route.needs_auth and not await auth.check():

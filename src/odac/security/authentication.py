@@ -12,7 +12,7 @@ from uuid import UUID
 from odac.errors import ConfigurationError
 from odac.realtime.audience import check_user_id
 from odac.request import Request
-from odac.security.session import CookieResponse, Session, Sessions
+from odac.security.session import CookieResponse, Found, Session, Sessions
 from odac.security.users import authenticated, identify, says_authenticated
 
 __all__ = ["AuthService", "Authentication", "Authenticator", "current_request"]
@@ -47,8 +47,8 @@ class AuthService:
     Args:
         sessions: makes and reads the session cookie.
         user_id: what identifies a user; by default its ``id`` or ``pk``, or the ``"id"``, ``"pk"`` or ``"sub"`` of a mapping.
-        on_logout: called with the id of a session that has ended, to close its connections everywhere. It may be called
-            from any thread.
+        on_logout: called with a session that has ended, to close its connections everywhere. It may be called from any
+            thread.
     """
 
     __slots__ = ("_told", "_user_id", "authenticator", "on_logout", "sessions")
@@ -58,7 +58,7 @@ class AuthService:
         sessions: Sessions,
         *,
         user_id: Callable[[Any], Any] | None = None,
-        on_logout: Callable[[str], object] | None = None,
+        on_logout: Callable[[Session], object] | None = None,
     ) -> None:
         self.sessions = sessions
         self.on_logout = on_logout
@@ -116,10 +116,10 @@ class AuthService:
                 f"login() takes what the session cookie may hold: a dict, str or int, such as {{'id': user.id}}; "
                 f"not {what}"
             )
-        secure, previous = self._where(request)
-        self.sessions.set_cookie(response, self.sessions.create(user), secure)
-        if previous is not None and previous.user is not None:
-            self._end(previous)
+        secure, found = self._where(request)
+        self.sessions.set_cookie(response, self.sessions.create(user), secure, found.name)
+        if found.session is not None and found.session.user is not None:
+            self._end(found.session)
 
     def logout(self, response: CookieResponse, request: Any = None) -> None:
         """Log the user out: clear the cookie, and end the session, its tokens and its connections.
@@ -128,10 +128,10 @@ class AuthService:
             response: any response with ``set_cookie``.
             request: as for :meth:`login`.
         """
-        secure, previous = self._where(request)
-        self.sessions.clear_cookie(response, secure)
-        if previous is not None:
-            self._end(previous)
+        secure, found = self._where(request)
+        self.sessions.clear_cookie(response, secure, found.name)
+        if found.session is not None:
+            self._end(found.session)
 
     def session(self, request: Any = None) -> Session | None:
         """The session of the HTTP request being answered, or None; for views that are not ``async``.
@@ -139,7 +139,7 @@ class AuthService:
         Args:
             request: as for :meth:`login`.
         """
-        return self._where(request)[1]
+        return self._where(request)[1].session
 
     async def user(self, request: Any = None) -> Any:
         """Who makes the HTTP request being answered, or None: what :meth:`Authentication.user` is for a connection.
@@ -182,26 +182,28 @@ class AuthService:
         return check_user_id(found)
 
     def _end(self, session: Session) -> None:
-        self.sessions.revoke(session.id)
+        if session.user is not None:
+            self.sessions.revoke(session.id)
+        elif self.authenticator is None:
+            return  # an anonymous session has no connections to close, and anybody can make any number of them
         if self.on_logout is not None:
-            self.on_logout(session.id)
+            self.on_logout(session)
 
-    def _where(self, request: Any) -> tuple[bool, Session | None]:
-        """Whether the request being answered came over TLS, and its session."""
+    def _where(self, request: Any) -> tuple[bool, Found]:
+        """Whether the request being answered came over TLS, and the session among its cookies."""
         current = current_request.get()
         if current is not None:
-            return current.secure, self.sessions.load(current)
+            return current.secure, self.sessions.find(current.cookies, current.secure)
         if request is not None:
             secure, cookies = _read_foreign(request)
-            value = cookies.get(self.sessions.cookie_name(secure))
-            return secure, self.sessions.read(value) if value else None
+            return secure, self.sessions.find(cookies, secure)
         if not self._told:
             self._told = True
             _log.warning(
                 "app.auth does not know which request is being answered, so it takes it for plain HTTP with no "
                 "session. Serve the app through Odac(http=app), or pass request=request"
             )
-        return False, None
+        return False, self.sessions.find({}, False)
 
 
 class Authentication:

@@ -1,36 +1,35 @@
 """Sessions in a signed cookie: who a browser is, with no storage on the server.
 
-The cookie is ``payload.signature``, both in base64url without padding: the payload is the JSON ``[issued, id, user]``, the
-signature HMAC-SHA256 over the payload as it stands there. Whoever holds it can read it, nobody can change it.
+The cookie is ``payload.signature``, both in base64url without padding: the payload is the JSON ``[issued, id, user, began]``,
+the signature HMAC-SHA256 over the payload as it stands there. Whoever holds it can read it, nobody can change it.
 """
 
 from __future__ import annotations
 
+import hashlib
 import hmac
-import threading
+import os
+import re
 import time
-from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from secrets import token_urlsafe
-from typing import Any, Final, Protocol
+from typing import Any, Final, NamedTuple, Protocol
 
 import msgspec
 
-from odac.errors import ConfigurationError
+from odac.config import SessionOptions
 from odac.request import Request
 from odac.security.base64url import base64url, from_base64url
 from odac.security.mac import Mac
+from odac.security.revocation import RevokedSessions
 from odac.security.secret import Secrets
 
-__all__ = ["MAX_AGE", "CookieResponse", "Session", "Sessions"]
-
-MAX_AGE: Final = 14 * 24 * 3600
-"""Seconds that a session lasts after it was last renewed: two weeks, as Django's and Starlette's."""
+__all__ = ["CookieResponse", "Found", "Session", "Sessions"]
 
 _COOKIE_LIMIT: Final = 4000
 """Bytes of a cookie that every browser keeps (RFC 6265 section 6.1 says 4096 with name and attributes)."""
 
-_REVOKED_LIMIT: Final = 65_536
+_form = re.compile(r"[A-Za-z0-9_-]+\.[A-Za-z0-9_-]{43}").fullmatch
 
 
 class CookieResponse(Protocol):
@@ -49,14 +48,16 @@ class Session:
         id: unguessable; tokens are bound to it. 22 characters.
         user: what ``login`` stored, or None: nobody is logged in.
         issued: when its cookie was signed, in whole seconds since 1970.
+        began: when the session was created; renewing the cookie does not change it.
     """
 
-    __slots__ = ("id", "issued", "user")
+    __slots__ = ("began", "id", "issued", "user")
 
-    def __init__(self, id: str, user: Any, issued: int) -> None:  # noqa: A002 - it is the attribute's name
+    def __init__(self, id: str, user: Any, issued: int, began: int) -> None:  # noqa: A002 - it is the attribute's name
         self.id = id
         self.user = user
         self.issued = issued
+        self.began = began
 
     def fingerprint(self, user_id: Any) -> str:
         """An opaque value that two answers share only if they are of the same session and the same user.
@@ -75,51 +76,69 @@ class Session:
         return f"<Session {'anonymous' if self.user is None else 'of a user'}>"  # the id stays out of logs
 
 
+class Found(NamedTuple):
+    """What a request's cookies hold."""
+
+    session: Session | None
+    name: str
+    """The cookie that holds the session, or that a new one goes into."""
+
+
 class Sessions:
     """Makes, signs and reads sessions.
 
     Args:
         secrets: the app's secrets; the first signs, all verify.
-        max_age: seconds that a session lasts after it was signed.
+        options: the cookie's name and how long a session lasts.
         clock: the time in seconds since 1970.
-        name: the cookie's name over HTTP; over HTTPS it is ``__Host-`` and this.
-
-    Raises:
-        ConfigurationError: ``max_age`` is not a number of seconds from 1.
     """
 
-    __slots__ = ("_clock", "_lock", "_macs", "_name", "_revoked", "_secure_name", "max_age")
+    __slots__ = ("_clock", "_macs", "_names", "_revoked", "_secure_names", "lifetime", "max_age")
 
     def __init__(
         self,
         secrets: Secrets,
+        options: SessionOptions = SessionOptions(),  # noqa: B008 - a frozen value
         *,
-        max_age: int = MAX_AGE,
         clock: Callable[[], float] = time.time,
-        name: str = "odac",
     ) -> None:
-        if isinstance(max_age, bool) or not isinstance(max_age, int) or max_age < 1:
-            raise ConfigurationError(f"a session's max_age of {max_age!r}: must be a whole number of seconds from 1")
-        self.max_age = max_age
+        self.max_age = options.max_age
+        self.lifetime = options.lifetime
         self._clock = clock
-        self._name = name
-        self._secure_name = f"__Host-{name}"
+        # Cookies know no ports (RFC 6265 section 8.5), so another project's may stand under the first name.
+        self._names = (options.cookie, *(f"{options.cookie}-{suffix}" for suffix in _suffixes(secrets)))
+        self._secure_names = tuple(f"__Host-{name}" for name in self._names)
         self._macs = [Mac(key) for key in secrets.keys("session v1")]
-        self._revoked: OrderedDict[str, None] = OrderedDict()
-        self._lock = threading.Lock()
-
-    def cookie_name(self, secure: bool) -> str:
-        """The cookie's name: over HTTPS with the ``__Host-`` prefix, which no other host and no HTTP page can set."""
-        return self._secure_name if secure else self._name
+        self._revoked = RevokedSessions(options.lifetime, clock)
 
     def load(self, request: Request) -> Session | None:
         """The request's session, or None where it has no cookie, or one that is forged, expired or revoked."""
-        value = request.cookies.get(self._secure_name if request.secure else self._name)
-        return self.read(value) if value else None
+        return self.find(request.cookies, request.secure).session
+
+    def find(self, cookies: Mapping[str, str], secure: bool) -> Found:
+        """The session among a request's cookies, and the name of the cookie to write a session into.
+
+        Args:
+            cookies: the request's, by name.
+            secure: whether it came over HTTPS, where names have the ``__Host-`` prefix, which no other host and no HTTP
+                page can set.
+        """
+        names = self._secure_names if secure else self._names
+        free: str | None = None
+        for name in names:
+            value = cookies.get(name)
+            session = self.read(value) if value else None
+            if session is not None:
+                return Found(session, name)
+            if free is None and not (value and self._is_foreign(value)):
+                free = name
+        # The name with a suffix is this project's own: what stands there was signed with a secret that is gone.
+        return Found(None, free or names[1])
 
     def create(self, user: Any = None) -> Session:
         """A new session with an id of its own."""
-        return Session(token_urlsafe(16), user, int(self._clock()))
+        now = int(self._clock())
+        return Session(token_urlsafe(16), user, now, now)
 
     def encode(self, session: Session) -> str:
         """The cookie's value for a session.
@@ -129,7 +148,7 @@ class Sessions:
             ValueError: it is too big for a cookie.
         """
         try:
-            payload = msgspec.json.encode((session.issued, session.id, session.user))
+            payload = msgspec.json.encode((session.issued, session.id, session.user, session.began))
         except (TypeError, ValueError, OverflowError, RecursionError) as error:
             raise TypeError(
                 f"the user in a session must be JSON, such as {{'id': 7, 'name': 'Ada'}}, and this one is not: {error}"
@@ -145,60 +164,92 @@ class Sessions:
 
     def read(self, value: str) -> Session | None:
         """The session in a cookie's value, or None where it is forged, expired or revoked. Never raises."""
-        if len(value) > _COOKIE_LIMIT or not value.isascii():
+        payload = self._signed(value)
+        if payload is None:
             return None
         try:
-            payload, _, signature = value.encode("ascii").rpartition(b".")
-            for mac in self._macs:
-                # Compared as text: decoding first would let several spellings of the last character through.
-                if hmac.compare_digest(signature, base64url(mac.sign(payload))):
-                    break
-            else:
-                return None
-            issued, session_id, user = _decode(from_base64url(payload))
+            issued, session_id, user, *rest = _decode(from_base64url(payload))
         except (ValueError, RecursionError):
             return None
+        began = rest[0] if rest else issued  # up to version 0.1, cookies did not say when the session had begun
+        now = self._clock()
         # One signed a little in the future comes from a machine whose clock is ahead.
-        if self._clock() - issued >= self.max_age or session_id in self._revoked:
+        if now - issued >= self.max_age or now - began >= self.lifetime:
             return None
-        return Session(session_id, user, issued)
+        if began <= self._revoked.none_before or session_id in self._revoked:
+            return None
+        return Session(session_id, user, issued, began)
 
     def renewed(self, session: Session) -> Session | None:
-        """The same session signed anew if more than half its time is over, else None."""
+        """The same session signed anew if more than half the cookie's time is over, else None."""
         now = int(self._clock())
-        return Session(session.id, session.user, now) if now - session.issued > self.max_age / 2 else None
+        if now - session.issued <= self.max_age / 2:
+            return None
+        return Session(session.id, session.user, now, session.began)
 
     def revoke(self, session_id: str) -> None:
         """Refuse this session's cookies from now on, in this process, though they are signed.
 
         The cookie is gone from the browser at logout; this is for a copy of it, and for a handshake that was on its
-        way. The last 65,536 are remembered. Callable from any thread.
+        way. It is remembered for :attr:`lifetime` seconds. Callable from any thread.
+
+        Args:
+            session_id: of a session that has a user: whoever can create and end anonymous ones without bound must not
+                decide how much is remembered.
         """
-        with self._lock:
-            self._revoked[session_id] = None
-            if len(self._revoked) > _REVOKED_LIMIT:
-                self._revoked.popitem(last=False)
+        self._revoked.add(session_id)
 
-    def set_cookie(self, response: CookieResponse, session: Session, secure: bool) -> None:
-        """Put the session's cookie on any framework's response."""
-        self._put(response, self.cookie_name(secure), self.encode(session), self.max_age, secure)
+    def set_cookie(self, response: CookieResponse, session: Session, secure: bool, name: str | None = None) -> None:
+        """Put the session's cookie on any framework's response.
 
-    def clear_cookie(self, response: CookieResponse, secure: bool) -> None:
+        Args:
+            response: has ``set_cookie``.
+            session: to store.
+            secure: whether the response goes out over HTTPS.
+            name: as :meth:`find` gave it.
+        """
+        left = min(self.max_age, session.began + self.lifetime - int(self._clock()))
+        self._put(response, name, self.encode(session), max(left, 0), secure)
+
+    def clear_cookie(self, response: CookieResponse, secure: bool, name: str | None = None) -> None:
         """Have the browser forget the cookie.
 
         Not through ``delete_cookie``: Litestar's cannot set ``Secure``, and browsers ignore a ``__Host-`` cookie
         without it.
         """
-        self._put(response, self.cookie_name(secure), "", 0, secure)
+        self._put(response, name, "", 0, secure)
 
-    def _put(self, response: CookieResponse, name: str, value: str, max_age: int, secure: bool) -> None:
+    def _signed(self, value: str) -> bytes | None:
+        """The payload of a cookie's value, if one of the app's secrets has signed it."""
+        if len(value) > _COOKIE_LIMIT or not value.isascii():
+            return None
+        payload, _, signature = value.encode("ascii").rpartition(b".")
+        for mac in self._macs:
+            # Compared as text: decoding first would let several spellings of the last character through.
+            if hmac.compare_digest(signature, base64url(mac.sign(payload))):
+                return payload
+        return None
+
+    def _is_foreign(self, value: str) -> bool:
+        """Whether a cookie is a session of somebody else's: overwriting it would log the user out there."""
+        return _form(value) is not None and self._signed(value) is None
+
+    def _put(self, response: CookieResponse, name: str | None, value: str, max_age: int, secure: bool) -> None:
         set_cookie = getattr(response, "set_cookie", None)
         if set_cookie is None:
             raise TypeError(
                 f"a response with set_cookie() is needed, such as Starlette's, Django's or Flask's; this is a "
                 f"{type(response).__name__}"
             )
+        name = name or (self._secure_names if secure else self._names)[0]
         set_cookie(name, value, max_age=max_age, path="/", secure=secure, httponly=True, samesite="lax")
 
 
-_decode = msgspec.json.Decoder(tuple[int, str, Any]).decode
+def _suffixes(secrets: Secrets) -> tuple[str, ...]:
+    """What tells this project's cookie from another's of the same name, the one to write first."""
+    if secrets.is_random:  # it changes with each start; the directory that the project runs in does not
+        return (hashlib.sha256(os.fsencode(os.environ.get("PWD", ""))).hexdigest()[:8],)
+    return tuple(key[:4].hex() for key in secrets.keys("session cookie name"))
+
+
+_decode = msgspec.json.Decoder(tuple[Any, ...]).decode

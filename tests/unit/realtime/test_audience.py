@@ -6,7 +6,15 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-from odac.realtime.audience import check_room, check_user_id, is_private, session_of, session_room, user_room
+from odac.realtime.audience import (
+    browser_room,
+    check_room,
+    check_user_id,
+    is_private,
+    session_of,
+    session_room,
+    user_room,
+)
 
 
 @pytest.mark.parametrize(
@@ -77,7 +85,7 @@ def test_what_is_allowed_is_exactly_this(name: str) -> None:
 
 
 def test_private_rooms_cannot_be_named_by_the_application() -> None:
-    for room in (user_room("7"), session_room("s")):
+    for room in (user_room("7"), session_room("s"), browser_room("s")):
         assert is_private(room)
         with pytest.raises(ValueError, match="control"):
             check_room(room)
@@ -87,6 +95,7 @@ def test_private_rooms_cannot_be_named_by_the_application() -> None:
 def test_a_session_is_found_in_its_room_and_in_no_other() -> None:
     assert session_of(session_room("abc")) == "abc"
     assert session_of(user_room("abc")) is None
+    assert session_of(browser_room("abc")) is None
     assert session_of("abc") is None
 
 

@@ -41,7 +41,7 @@ class Site:
         self.sessions = Sessions(SECRETS)
         self.tokens = Tokens(SECRETS)
         self.ended: list[str] = []
-        self.auth = AuthService(self.sessions, on_logout=self.ended.append, **options)
+        self.auth = AuthService(self.sessions, on_logout=lambda session: self.ended.append(session.id), **options)
         self.cookies: dict[str, str] = {}
 
     def request(self, scheme: str = "ws", **scope: Any) -> Request:
@@ -147,6 +147,30 @@ def test_login_where_somebody_is_logged_in_ends_the_session_before(user: Any) ->
     site.visit(lambda response: site.auth.login(response, user))
     assert site.ended == [first.id]
     assert site.who() == user
+
+
+@pytest.mark.parametrize("authenticates", [False, True])
+def test_logout_of_an_anonymous_session_revokes_nothing(authenticates: bool) -> None:
+    """Anybody can make any number of them. With users of the application's own, their connections are closed."""
+    site = Site()
+    if authenticates:
+        site.auth.authenticate(lambda request: None)
+    session = site.sessions.create()
+    kept = site.cookies["odac"] = site.sessions.encode(session)
+    site.visit(lambda response: site.auth.logout(response))
+    assert site.cookies == {}
+    assert site.sessions.read(kept) is not None
+    assert site.ended == ([session.id] if authenticates else [])
+
+
+def test_logout_leaves_another_projects_cookie_alone() -> None:
+    site, other = Site(), Sessions(Secrets("b" * 32))
+    site.cookies["odac"] = foreign = other.encode(other.create(ADA))
+    site.visit(lambda response: site.auth.login(response, ADA))
+    assert len(site.cookies) == 2
+    assert site.who() == ADA
+    site.visit(lambda response: site.auth.logout(response))
+    assert site.cookies == {"odac": foreign}
 
 
 def test_login_after_nobody_ends_none() -> None:

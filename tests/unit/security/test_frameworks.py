@@ -141,7 +141,7 @@ def pass_request(request: pytest.FixtureRequest) -> bool:
 @pytest.fixture
 def auth() -> tuple[AuthService, list[str]]:
     ended: list[str] = []
-    return AuthService(SESSIONS, on_logout=ended.append), ended
+    return AuthService(SESSIONS, on_logout=lambda session: ended.append(session.id)), ended
 
 
 @pytest.mark.parametrize("base", ["http://site.example", "https://site.example"], ids=["http", "https"])
