@@ -176,7 +176,7 @@ static int is_host(const uint8_t *at, Py_ssize_t size) {
         return 0;
     if (name == size) return 1;
     Py_ssize_t port = size - name - 1;
-    return at[name] == ':' && port >= 1 && port <= 5 && span(at + name + 1, port, DIGIT) == port;
+    return at[name] == ':' && port <= 5 && span(at + name + 1, port, DIGIT) == port;
 }
 
 static int is_one(const uint8_t *at, Py_ssize_t size, const char *text) {

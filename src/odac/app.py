@@ -28,6 +28,7 @@ from odac.realtime.hub import Hub
 from odac.realtime.taskless import in_task
 from odac.realtime.ws_server import WsServer
 from odac.request import Request, route_path, with_lower_names
+from odac.routing.addresses import Addresses
 from odac.routing.gate import Gate
 from odac.routing.middleware import MiddlewareRegistry
 from odac.routing.router import Route, RouteBuilder, Router
@@ -156,6 +157,11 @@ class Odac:
         )
         self._started_on: asyncio.AbstractEventLoop | None = None
         self._starting: asyncio.Lock | None = None
+
+    @property
+    def addresses(self) -> Addresses:
+        """The connections of each client address, which a server counts its HTTP connections in as well."""
+        return self._gate.addresses
 
     # What the application says
 

@@ -58,7 +58,7 @@ def stats() -> dict[str, Any]:
         "population": hub.population,
         "clients": len(hub.connections),
         "rooms": len(hub._rooms),
-        "addresses": len(app._gate._by_ip),
+        "addresses": len(app.addresses),
         "overflows": delivery.overflows if delivery is not None else 0,
         "dropped": delivery.dropped_messages if delivery is not None else 0,
         "taken": dict(taken),

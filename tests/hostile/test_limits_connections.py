@@ -61,7 +61,7 @@ def test_connections_that_a_gate_turned_away_hold_no_place(lane: str) -> None:
                     peer.send(close_frame(4002))
                     await peer.gone()
             await until(lambda: app._hub.population == 0, "all are gone")
-            assert app._gate._by_ip == {}
+            assert len(app.addresses) == 0
 
     run(main)
 

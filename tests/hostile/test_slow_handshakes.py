@@ -104,6 +104,8 @@ def test_slow_handshakes_take_no_place_from_others() -> None:
                 raw.send(b"GET /echo HTTP/1.1\r\n")
             links = [link(server.port, "/echo") for _ in range(12)]
             assert [each.status for each in links] == [101] * 10 + [503] * 2
+            for each in links:
+                each.close()
         finally:
             for raw in waiting:
                 raw.close()

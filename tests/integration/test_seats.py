@@ -56,6 +56,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
         yield running
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # of the oldest of uvicorn's classes
 def test_headers_are_found_and_an_origin_is_checked(server: Server) -> None:
     headers = {"X-Mixed-Case": "Kept", "COOKIE": "a=1", "X-Forwarded-Proto": "https"}
     with server.connect("/seen", headers=headers) as client:

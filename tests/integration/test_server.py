@@ -198,13 +198,113 @@ def test_requests_in_one_segment_and_in_pieces(running: Running) -> None:
         assert client.take_until(b"abc").startswith(b"HTTP/1.1 200 ")
 
 
-def test_a_handshake_right_behind_a_request_ends_the_connection(running: Running) -> None:
-    """Its answer would have to overtake the request's."""
-    received = answer(running, b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" + HANDSHAKE + b"\r\n" + HELLO)
-    assert received.startswith(b"HTTP/1.1 200 ")
-    assert b" 101 " not in received
+def test_a_handshake_right_behind_a_request_is_answered_after_it(running: Running) -> None:
+    with Raw(running) as client:
+        client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc" + HANDSHAKE + b"\r\n" + HELLO)
+        assert client.take_until(b"abc").startswith(b"HTTP/1.1 200 ")
+        assert client.take_until(b"\r\n\r\n").startswith(b"HTTP/1.1 101 ")
+        assert client.take_until(HELLO_BACK) == HELLO_BACK
 
 
+CHUNKS = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: Chunked\r\n\r\n1;a=b\r\na\r\n02\r\nbc\r\n0\r\nT: 1\r\n\r\n"
+
+
+@pytest.mark.parametrize("step", [1, 3, 10_000])
+def test_requests_of_every_framing_behind_each_other(running: Running, step: int) -> None:
+    data = (
+        CHUNKS
+        + b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
+        + CHUNKS
+        + b"POST /?q HTTP/1.2\r\nHost: x\r\nUpgrade: h2c\r\nConnection: Upgrade\r\nContent-Length: 3\r\n\r\nabc"
+        + b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: other\r\nConnection: upgrade\r\n\r\n"
+        + CHUNKS
+    )
+    with Raw(running) as client:
+        for start in range(0, len(data), step):
+            client.send(data[start : start + step])
+        for _ in range(4):
+            assert client.take_until(b"abc").startswith(b"HTTP/1.1 200 ")
+        assert b"content-length: 0" in client.take_until(b"\r\n\r\n")
+        assert client.take_until(b"abc").startswith(b"HTTP/1.1 200 ")
+
+
+def test_requests_sent_ahead_cost_no_memory(running: Running) -> None:
+    """One request is parsed at a time, and what comes behind it is not read while it is answered."""
+
+    def resident() -> int:
+        return int(re.search(r"VmRSS:\s+(\d+)", Path(f"/proc/{running.pid}/status").read_text())[1])  # type: ignore[index]
+
+    before = resident()
+    with contextlib.ExitStack() as stack:
+        for _ in range(10):
+            client = stack.enter_context(Raw(running))
+            client._socket.setblocking(False)
+            slow = b"POST /slow HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
+            try:
+                for _ in range(200):
+                    client._socket.send(slow + b"GET / HTTP/1.1\r\nHost: x\r\n\r\n" * 500)
+            except BlockingIOError:
+                pass
+        until(lambda: running.open_files() > 10, "all are connected")
+        time.sleep(0.5)
+        assert resident() - before < 30_000, "KB"
+
+
+def test_a_client_that_takes_no_answer_is_cut_off(running: Running) -> None:
+    body = b"x" * 30_000_000
+    with Raw(running) as client:
+        client._socket.settimeout(HANDSHAKE_TIMEOUT * 2 + DEADLINE / 2)
+        client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        running.line("of an answer were taken")
+        assert len(client.take_all()) < len(body)
+    with Raw(running) as client:  # one that takes it, however slowly, gets all of it
+        client.send(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        time.sleep(HANDSHAKE_TIMEOUT / 2)
+        assert client.take_until(body[:1000] * 30_000).startswith(b"HTTP/1.1 200 ")
+
+
+def test_an_absolute_target_names_the_host(running: Running) -> None:
+    absolute = (
+        HANDSHAKE.replace(b"GET /echo", b"GET HTTP://Site.example:80/echo?x") + b"Origin: http://site.example\r\n\r\n"
+    )
+    with Raw(running) as client:
+        client.send(absolute + HELLO)
+        assert client.take_until(b"\r\n\r\n").startswith(b"HTTP/1.1 101 ")
+        assert client.take_until(HELLO_BACK) == HELLO_BACK
+    assert answer(running, absolute.replace(b"site.example\r", b"127.0.0.1\r")).startswith(b"HTTP/1.1 403 ")
+    for target in (b"http://x", b"https://x/a", b"http://x?q"):
+        received = answer(running, b"GET %s HTTP/1.1\r\nHost: other\r\nConnection: close\r\n\r\n" % target)
+        assert received.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    "upgrade",
+    [
+        b"Upgrade: not-websocket\r\nConnection: Upgrade\r\n",
+        b"Upgrade: websocket\r\n",
+        b"Upgrade: websocket\r\nConnection: keep-alive\r\n",
+    ],
+)
+def test_what_asks_for_no_websocket_is_an_ordinary_request(running: Running, upgrade: bytes) -> None:
+    one = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n" + upgrade + b"\r\nabc"
+    with Raw(running) as client:
+        client.send(one * 2)
+        for _ in range(2):
+            assert client.take_until(b"abc").startswith(b"HTTP/1.1 200 ")
+    over_1_0 = answer(running, HANDSHAKE.replace(b"HTTP/1.1", b"HTTP/1.0").replace(b"/echo", b"/") + b"\r\n")
+    assert over_1_0.startswith(b"HTTP/1.1 200 ")
+
+
+@pytest.mark.parametrize(
+    "request_", [HANDSHAKE.replace(b"HTTP/1.1", b"HTTP/1.2"), HANDSHAKE.replace(b"127.0.0.1", b"example.com:")]
+)
+def test_unusual_handshakes_that_are_valid(running: Running, request_: bytes) -> None:
+    with Raw(running) as client:
+        client.send(request_ + b"\r\n")
+        assert client.take_until(b"\r\n\r\n").startswith(b"HTTP/1.1 101 ")
+
+
+CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 LONG = b"x" * 4097
 MANY = b"".join(b"h%d: v\r\n" % index for index in range(41))
 
@@ -232,8 +332,19 @@ MANY = b"".join(b"h%d: v\r\n" % index for index in range(41))
         pytest.param(HANDSHAKE + b"a: " + LONG + b"\r\n\r\n", 431, id="handshake-long-header"),
         pytest.param(HANDSHAKE.replace(b"GET", b"POST") + b"\r\n", 405, id="handshake-POST"),
         pytest.param(HANDSHAKE.replace(b"13", b"8") + b"\r\n", 426, id="handshake-version-8"),
-        pytest.param(HANDSHAKE.replace(b"HTTP/1.1", b"HTTP/1.0") + b"\r\n", 400, id="handshake-HTTP/1.0"),
-        pytest.param(HANDSHAKE.replace(b"Connection: Upgrade\r\n", b"") + b"\r\n", 400, id="handshake-no-Connection"),
+        pytest.param(b"GET / HTTP/1.1\r\n\r\n", 400, id="no-Host"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: x\r\nhost: x\r\n\r\n", 400, id="two-Hosts"),
+        pytest.param(b"GET / HTTP/1.1\r\nHost: a/b@c\r\n\r\n", 400, id="malformed-Host"),
+        pytest.param(b"GET http://a@b/ HTTP/1.1\r\nHost: x\r\n\r\n", 400, id="malformed-authority"),
+        pytest.param(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: gzip, chunked\r\n\r\n", 501, id="gzip"),
+        pytest.param(b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked, gzip\r\n\r\n", 400, id="gzip-last"),
+        pytest.param(b"POST / HTTP/1.0\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n", 400, id="chunked-in-1.0"),
+        pytest.param(
+            b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\nContent-Length: 3\r\n\r\nabc",
+            400,
+            id="both-framings",
+        ),
+        pytest.param(CHUNKED + b"zz\r\n", 400, id="no-chunk-size"),
         pytest.param(re.sub(rb"Sec-WebSocket-Key.*\r\n", b"", HANDSHAKE) + b"\r\n", 400, id="handshake-no-key"),
         pytest.param(HANDSHAKE.replace(b"/echo", b"/nowhere") + b"\r\n", 403, id="handshake-that-the-app-declines"),
     ],
@@ -282,9 +393,6 @@ def test_the_answer_reaches_a_client_that_still_sends(running: Running) -> None:
     with Raw(running) as client:
         client.send(b"GET / HTTP/1.1\r\n" + b"".join(b"h%d: v\r\n" % index for index in range(20_000)))
         assert client.take_until(b"(max_header_bytes)").startswith(b"HTTP/1.1 431 ")
-
-
-CHUNKED = b"POST / HTTP/1.1\r\nHost: x\r\nTransfer-Encoding: chunked\r\n\r\n"
 
 
 def test_small_chunks_and_trailers(running: Running) -> None:

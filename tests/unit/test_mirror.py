@@ -35,7 +35,6 @@ ELSEWHERE = {
     "tests/integration/test_client.py": ["client/interactive.py", "client/socket.py"],
     "tests/integration/test_server.py": [
         "server.py",
-        "serving/protocols/http.py",
         "serving/lifespan.py",
         "serving/log.py",
         "serving/process.py",

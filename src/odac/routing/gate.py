@@ -22,6 +22,7 @@ from odac.realtime.connection import Connection
 from odac.realtime.deadlines import Deadlines
 from odac.realtime.hub import Hub
 from odac.request import Request
+from odac.routing.addresses import Addresses
 from odac.routing.admission import Admission
 from odac.routing.middleware import Middleware, MiddlewareRegistry
 from odac.routing.router import Route, Router
@@ -73,7 +74,7 @@ class Gate:
         self._limits = limits
         self._compression = compression
         self._resolved: dict[str, tuple[tuple[str, Middleware], ...]] = {}
-        self._by_ip: dict[str, int] = {}
+        self.addresses = Addresses(limits.connections_per_ip)
         self._waits: Deadlines | None = None
 
     def check(self) -> None:
@@ -106,14 +107,14 @@ class Gate:
         if route is None:
             await doorway.refuse(404, "There is no WebSocket route at this path.")
             return
-        ip = self._room_for_one_more(route, scope)
-        if ip is None:
+        key = self._room_for_one_more(route, scope)
+        if key is None:
             await doorway.refuse(503, "Too many connections. Try again later.", (("Retry-After", "5"),))
             return
-        await self._open(route, parameters, scope, doorway, ip)
+        await self._open(route, parameters, scope, doorway, key)
 
     def _room_for_one_more(self, route: Route, scope: dict[str, Any]) -> str | None:
-        """The client's address if it may connect (or "" where addresses are not counted), else None."""
+        """Count the client's address: its key (or "" where addresses are not counted), or None if it may not connect."""
         limits = self._limits
         if self._hub.population >= limits.max_connections:
             limit_met(
@@ -123,31 +124,28 @@ class Gate:
                 limits.max_connections,
             )
             return None
-        most = limits.connections_per_ip
-        if most is None:
+        if limits.connections_per_ip is None:
             return ""
-        ip = scope["client"][0] if scope.get("client") else ""
-        if self._by_ip.get(ip, 0) >= most:
+        ip = str(scope["client"][0]) if scope.get("client") else ""
+        key = self.addresses.take(ip)
+        if key is None:
             limit_met(
                 "connections_per_ip",
                 "%s: a handshake of %s was refused with 503: %d connections of it are open (Limits.connections_per_ip)",
                 route.path,
-                ip,
-                most,
+                ip or "a client without an address",
+                limits.connections_per_ip,
             )
-            return None
-        return str(ip)
+        return key
 
     async def _open(
-        self, route: Route, parameters: dict[str, Any], scope: dict[str, Any], doorway: Doorway, ip: str
+        self, route: Route, parameters: dict[str, Any], scope: dict[str, Any], doorway: Doorway, key: str
     ) -> None:
         offered: list[str] = list(scope.get("subprotocols") or ())
         subprotocol = select_subprotocol(offered, route.subprotocols)
         v1 = subprotocol == SUBPROTOCOL
         # Counted from here until the transport is gone, so that what is refused behind the upgrade counts as well.
         self._hub.population += 1
-        if ip:
-            self._by_ip[ip] = self._by_ip.get(ip, 0) + 1
         connection: Connection | None = None
         try:
             compression = self._compression if route.compression is None else route.compression
@@ -155,11 +153,12 @@ class Gate:
         finally:
             if connection is None:
                 self._hub.population -= 1
-                self._forget_ip(ip)
+                if key:
+                    self.addresses.release(key)
         if connection is None:
             return
-        if ip:
-            connection.on_release = lambda: self._forget_ip(ip)
+        if key:
+            connection.on_release = lambda: self.addresses.release(key)
         outer = scope.get("path_params")  # of the mount point
         scope["path_params"] = {**outer, **parameters} if outer else parameters
         admission = Admission(self._hub, connection, self._deadlines(connection.delivery.loop))
@@ -177,13 +176,6 @@ class Gate:
                 raise
 
         await doorway.serve(connection, handle)
-
-    def _forget_ip(self, ip: str) -> None:
-        left = self._by_ip.get(ip, 0) - 1
-        if left > 0:
-            self._by_ip[ip] = left
-        else:
-            self._by_ip.pop(ip, None)
 
     async def _pass(self, route: Route, offered: list[str], context: Context, admission: Admission) -> bool:
         """Whether the connection passes all gates behind the upgrade."""

@@ -21,7 +21,9 @@ _Origin = tuple[bytes, bytes, int | None]
 
 _HOST: Final = rb"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?"
 _parse_origin = re.compile(rb"([a-z][a-z0-9+.-]{0,30})://" + _HOST).fullmatch
-_parse_host = re.compile(_HOST).fullmatch
+_parse_host = re.compile(
+    _HOST.replace(b"{1,5}))?", b"{1,5})?)?")
+).fullmatch  # the port may be empty: RFC 3986 section 3.2.3
 _PORTS: Final = {b"http": 80, b"https": 443}
 _SCHEMES: Final = {"ws": b"http", "wss": b"https", "http": b"http", "https": b"https"}
 

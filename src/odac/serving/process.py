@@ -24,7 +24,8 @@ from odac.serving.listener import BACKLOG
 from odac.serving.loading import Found
 from odac.serving.memory import keep_freed_pages, spare_what_stays
 from odac.serving.options import CannotStart, ServeOptions
-from odac.serving.protocols.http import HttpProtocol, Reception
+from odac.serving.protocols.http import HttpProtocol
+from odac.serving.protocols.reception import Reception
 from odac.serving.protocols.websocket import WebSocketProtocol
 
 if TYPE_CHECKING:
@@ -138,7 +139,9 @@ class Server(uvicorn.Server):
         loop = asyncio.get_running_loop()
         config = self.config
 
-        self._reception = Reception.of(config, self.server_state, loop, self._limits)
+        self._reception = Reception.of(
+            config, self.server_state, loop, self._limits, self._apps[0].app.addresses if self._apps else None
+        )
 
         def make_protocol() -> asyncio.Protocol:
             protocol_class: Any = config.http_protocol_class

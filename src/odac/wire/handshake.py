@@ -42,7 +42,7 @@ _TARGET: Final = re.compile(rb"[\x21-\x7e]+")
 _VERSION: Final = re.compile(rb"HTTP/[0-9]\.[0-9]")
 _CONTROLS: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _BREAKS: Final = re.compile(rb"[\x00\r\n]")
-HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+;=\-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{1,5})?")
+HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+;=\-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _OFFER: Final = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz, "
 KEY: Final = re.compile(rb"[A-Za-z0-9+/]{22}==")
 _PRINTABLE: Final = bytes((0x09, *range(0x20, 0x7F)))
@@ -178,7 +178,7 @@ def upgrade_key(head: RequestHead) -> bytes:
     """
     if head.method != b"GET":
         raise HandshakeError(405, "a WebSocket handshake is a GET request", (("Allow", "GET"),))
-    if head.version != b"HTTP/1.1":
+    if not head.version.startswith(b"HTTP/1.") or head.version == b"HTTP/1.0":  # RFC 6455 section 4.2.1: 1.1 or higher
         raise HandshakeError(400, "a WebSocket handshake takes HTTP/1.1")
     values: dict[bytes, list[bytes]] = {}
     for name, value in head.headers:

@@ -8,13 +8,16 @@ from typing import Final
 
 from odac.config import Limits
 from odac.errors import HandshakeError
+from odac.wire.handshake import HOST, Headers
 
-__all__ = ["Head", "read_head", "with_lower_names"]
+__all__ = ["Head", "as_http_1_1", "check_fields", "origin_form", "read_head", "with_lower_names", "without_upgrade"]
 
 _BEGINS: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,40}(?: |\Z)")
 _REQUEST_LINE: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]{1,40} [\x21-\xff]+ HTTP/([0-9])\.[0-9]")
 _END: Final = b"\r\n\r\n"
-_UPGRADE: Final = b"\r\nupgrade:"
+_USUAL: Final = b"\r\nConnection: Upgrade\r\n"
+_LENGTH: Final = re.compile(rb"[0-9]{1,18}")
+_ABSOLUTE: Final = re.compile(rb"(?:http|https|ws|wss)://([^/?#]*)([^#]*)", re.IGNORECASE)
 
 
 class Head(Enum):
@@ -55,14 +58,107 @@ def read_head(data: bytes, known: int, limits: Limits) -> Head:
         raise HandshakeError(431, f"more than {limits.max_headers} headers (max_headers)")
     if end < 0:
         return Head.UNFINISHED
+    if data[line - 1 : line] == b"0":
+        return Head.HTTP  # HTTP/1.0 has no Upgrade: it must be ignored (RFC 9110 section 7.8)
     # What nearly every client sends, found without a copy.
-    if data.find(b"\r\nUpgrade: websocket\r\n", line, end + 2) >= 0:
-        return Head.WEBSOCKET
-    fields = data[line:end].lower()
-    at = fields.rfind(_UPGRADE)
-    if at >= 0 and b"websocket" in fields[at + len(_UPGRADE) :].partition(b"\r\n")[0]:
-        return Head.WEBSOCKET
-    return Head.HTTP
+    if data.find(b"\r\nUpgrade: websocket\r\n", line, end + 2) < 0 or data.find(_USUAL, line, end + 2) < 0:
+        fields = data[line + 2 : end].lower()
+        if b"websocket" not in fields or not _asks_for_websocket(fields):
+            return Head.HTTP
+    return Head.WEBSOCKET
+
+
+def _asks_for_websocket(fields: bytes) -> bool:
+    """Whether Upgrade names the protocol, and Connection names Upgrade (RFC 9110 section 7.8)."""
+    upgrade = connection = False
+    for field in fields.split(b"\r\n"):
+        name, _, value = field.partition(b":")
+        if name == b"upgrade":
+            upgrade = upgrade or b"websocket" in _elements(value)
+        elif name == b"connection":
+            connection = connection or b"upgrade" in _elements(value)
+    return upgrade and connection
+
+
+def _elements(value: bytes) -> set[bytes]:
+    return {element.strip(b" \t") for element in value.split(b",")}
+
+
+def as_http_1_1(data: bytes) -> bytes:
+    """A head of a later minor version of HTTP/1 as one of HTTP/1.1, which is how it is to be read (RFC 9110 section 2.5)."""
+    line = data.find(b"\r\n")
+    if data[line - 9 : line - 1] == b" HTTP/1." and data[line - 1 : line] not in (b"0", b"1"):
+        return data[: line - 1] + b"1" + data[line:]
+    return data
+
+
+def without_upgrade(data: bytes) -> tuple[bytes, Headers]:
+    """A head without its Upgrade headers, and these: a parser must not take what follows for another protocol's."""
+    if b"\r\nupgrade:" not in data.lower():
+        return data, []
+    kept, taken = [], []
+    for line in data.split(b"\r\n"):
+        name, _, value = line.partition(b":")
+        if name.lower() == b"upgrade":
+            taken.append((b"upgrade", value.strip(b" \t")))
+        else:
+            kept.append(line)
+    return b"\r\n".join(kept), taken
+
+
+def check_fields(version: str, headers: Headers) -> int | None:
+    """Check what every request's head must have, and how its body is framed.
+
+    Args:
+        version: ``1.0`` or ``1.1``.
+        headers: lower-case names.
+
+    Returns:
+        The bytes of the body; None where it comes in chunks.
+
+    Raises:
+        HandshakeError: 400 for a missing, repeated or malformed Host (RFC 9112 section 3.2) and for framing that others could
+            read in another way (sections 6.1 and 6.3), 501 for a transfer coding that this server does not know (6.1).
+    """
+    hosts = [value for name, value in headers if name == b"host"]
+    if len(hosts) > 1 or (not hosts and version == "1.1"):
+        raise HandshakeError(400, "exactly one Host header is needed")
+    if hosts and hosts[0] and HOST.fullmatch(hosts[0]) is None:
+        raise HandshakeError(400, "the Host header must be a host name with an optional port")
+    codings = [value for name, value in headers if name == b"transfer-encoding"]
+    lengths = [value for name, value in headers if name == b"content-length"]
+    if not codings:
+        if len(lengths) > 1 or (lengths and _LENGTH.fullmatch(lengths[0]) is None):
+            raise HandshakeError(400, "Content-Length must be one number")
+        return int(lengths[0]) if lengths else 0
+    if version == "1.0" or lengths:
+        raise HandshakeError(400, "Transfer-Encoding must stand neither in HTTP/1.0 nor beside Content-Length")
+    named = [element.strip(b" \t").lower() for value in codings for element in value.split(b",")]
+    named = [element for element in named if element]
+    if named.count(b"chunked") != 1 or named[-1] != b"chunked":
+        raise HandshakeError(400, "the last transfer coding must be chunked, once")
+    if len(named) > 1:
+        raise HandshakeError(501, "no transfer coding but chunked is known here")
+    return None
+
+
+def origin_form(target: bytes) -> tuple[bytes | None, bytes]:
+    """Take a request target apart (RFC 9112 section 3.2).
+
+    Returns:
+        The authority of an absolute-form target (``http://example.com/path``), which replaces the Host header (section
+        3.2.2), or None; and the path with its query.
+
+    Raises:
+        HandshakeError: 400 for an absolute-form target whose authority is not a host with an optional port.
+    """
+    found = _ABSOLUTE.fullmatch(target) if not target.startswith(b"/") else None
+    if found is None:
+        return None, target
+    authority, rest = found.groups()
+    if HOST.fullmatch(authority) is None:
+        raise HandshakeError(400, "the request target's authority must be a host name with an optional port")
+    return authority, rest if rest.startswith(b"/") else b"/" + rest
 
 
 def with_lower_names(data: bytes) -> bytes:

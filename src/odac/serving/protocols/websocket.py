@@ -19,6 +19,7 @@ from odac.protocol.message import Prepared
 from odac.realtime.connection import Connection
 from odac.realtime.taskless import begin
 from odac.serving.protocols.asgi_websocket import AsgiWebSocket, ClientGone
+from odac.serving.protocols.request_head import origin_form
 from odac.wire import deflate
 from odac.wire.handshake import (
     Headers,
@@ -199,6 +200,10 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _scope(self, target: bytes, headers: Headers) -> dict[str, Any]:
         transport, config = self.transport, self.config
+        if not target.startswith(b"/"):
+            host, target = origin_form(target)
+            if host is not None:
+                headers[:] = [(name, host if name == b"host" else value) for name, value in headers]
         path, _, query = target.partition(b"?")
         if not path.startswith(b"/"):
             raise HandshakeError(400, "the request line must name a path that begins with a slash")

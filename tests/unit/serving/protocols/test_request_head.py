@@ -8,7 +8,15 @@ from hypothesis import strategies as st
 
 from odac.config import Limits
 from odac.errors import HandshakeError
-from odac.serving.protocols.request_head import Head, read_head, with_lower_names
+from odac.serving.protocols.request_head import (
+    Head,
+    as_http_1_1,
+    check_fields,
+    origin_form,
+    read_head,
+    with_lower_names,
+    without_upgrade,
+)
 from odac.wire.handshake import parse_request
 
 LIMITS = Limits(max_headers=5, max_header_bytes=200)
@@ -36,7 +44,12 @@ def verdict(data: bytes, known: int = 0) -> Head | int:
         (b"GET /x HTTP/1.0\r\n\r\n", Head.HTTP),
         (REQUEST + UPGRADE + b"\r\n", Head.WEBSOCKET),
         (REQUEST + UPGRADE.upper() + b"\r\n\x81\x80", Head.WEBSOCKET),
-        (REQUEST + b"upgrade:\t h2c, WebSocket \r\n\r\n", Head.WEBSOCKET),
+        (REQUEST + b"upgrade:\t h2c, WebSocket \r\nconnection: x,\tUPGRADE\r\n\r\n", Head.WEBSOCKET),
+        (REQUEST + b"upgrade: not-websocket\r\nconnection: upgrade\r\n\r\n", Head.HTTP),
+        (REQUEST + b"upgrade: websocket\r\nconnection: close\r\n\r\n", Head.HTTP),
+        (REQUEST + b"upgrade: websocket\r\n\r\n", Head.HTTP),
+        (b"GET /x HTTP/1.0\r\n" + UPGRADE + b"\r\n", Head.HTTP),
+        (b"GET /x HTTP/1.2\r\n" + UPGRADE + b"\r\n", Head.WEBSOCKET),
         (REQUEST + b"Upgrade: h2c\r\n\r\n", Head.HTTP),
         (REQUEST + b"X-Upgrade: websocket\r\n\r\n", Head.HTTP),
         (REQUEST + b"A: b\r\n\r\nUpgrade: websocket\r\n\r\n", Head.HTTP),
@@ -110,3 +123,71 @@ def test_only_the_names_of_headers_become_lower_case() -> None:
     data = b"GET /Path HTTP/1.1\r\nHost: Example\r\nX-Y: Z: W\r\nno colon\r\n\r\nBody: Kept\r\n\r\n"
     lower = b"GET /Path HTTP/1.1\r\nhost: Example\r\nx-y: Z: W\r\nno colon\r\n\r\nBody: Kept\r\n\r\n"
     assert with_lower_names(data) == lower
+
+
+def test_later_minor_versions_are_read_as_1_1() -> None:
+    assert as_http_1_1(b"GET / HTTP/1.7\r\nHost: x\r\n\r\n") == b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
+    for unchanged in (b"GET / HTTP/1.1\r\n\r\n", b"GET / HTTP/1.0\r\nA: HTTP/1.7\r\n\r\n"):
+        assert as_http_1_1(unchanged) is unchanged
+
+
+def test_upgrade_headers_are_taken_out() -> None:
+    data = REQUEST + b"A: b\r\nUPGRADE: h2c \r\nX: upgrade:\r\nupgrade: y\r\n\r\n"
+    assert without_upgrade(data) == (
+        REQUEST + b"A: b\r\nX: upgrade:\r\n\r\n",
+        [(b"upgrade", b"h2c"), (b"upgrade", b"y")],
+    )
+    assert without_upgrade(REQUEST + b"A: b\r\n\r\n")[1] == []
+
+
+@pytest.mark.parametrize(
+    ("version", "fields", "expected"),
+    [
+        ("1.1", {b"host": [b"x"]}, 0),
+        ("1.0", {}, 0),
+        ("1.1", {}, 400),
+        ("1.0", {b"host": [b"a/b"]}, 400),
+        ("1.1", {b"host": [b"x", b"x"]}, 400),
+        ("1.1", {b"host": [b""]}, 0),
+        ("1.1", {b"host": [b"x"], b"content-length": [b"17"]}, 17),
+        ("1.1", {b"host": [b"x"], b"content-length": [b"1", b"1"]}, 400),
+        ("1.1", {b"host": [b"x"], b"content-length": [b"+1"]}, 400),
+        ("1.1", {b"host": [b"x"], b"transfer-encoding": [b"Chunked"]}, None),
+        ("1.1", {b"host": [b"x"], b"transfer-encoding": [b"gzip, chunked"]}, 501),
+        ("1.1", {b"host": [b"x"], b"transfer-encoding": [b"gzip", b"chunked"]}, 501),
+        ("1.1", {b"host": [b"x"], b"transfer-encoding": [b"chunked, gzip"]}, 400),
+        ("1.1", {b"host": [b"x"], b"transfer-encoding": [b"chunked, chunked"]}, 400),
+        ("1.1", {b"host": [b"x"], b"transfer-encoding": [b"identity"]}, 400),
+        ("1.0", {b"transfer-encoding": [b"chunked"]}, 400),
+        ("1.1", {b"host": [b"x"], b"transfer-encoding": [b"chunked"], b"content-length": [b"1"]}, 400),
+    ],
+)
+def test_fields_of_every_request(version: str, fields: dict[bytes, list[bytes]], expected: int | None) -> None:
+    headers = [(name, value) for name, values in fields.items() for value in values]
+    found: int | None
+    try:
+        found = check_fields(version, headers)
+    except HandshakeError as error:
+        found = error.status
+    assert found == expected
+
+
+@pytest.mark.parametrize(
+    ("target", "expected"),
+    [
+        (b"/a?b", (None, b"/a?b")),
+        (b"//x/a", (None, b"//x/a")),
+        (b"*", (None, b"*")),
+        (b"http://x", (b"x", b"/")),
+        (b"WSS://x:1?q", (b"x:1", b"/?q")),
+        (b"https://[::1]/a?b", (b"[::1]", b"/a?b")),
+        (b"http://a@b/", None),
+        (b"http:///a", None),
+    ],
+)
+def test_request_targets(target: bytes, expected: tuple[bytes | None, bytes] | None) -> None:
+    if expected is None:
+        with pytest.raises(HandshakeError):
+            origin_form(target)
+    else:
+        assert origin_form(target) == expected

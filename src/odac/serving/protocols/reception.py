@@ -1,0 +1,186 @@
+"""What the connections of one server share, and where a connection goes once its first bytes have been read."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Any, Final, cast
+
+from odac.config import Limits
+from odac.errors import HandshakeError
+from odac.notices import limit_met, warn
+from odac.realtime.deadlines import Deadlines
+from odac.routing.addresses import Addresses
+from odac.serving.protocols.request_head import with_lower_names
+from odac.serving.protocols.websocket import WebSocketProtocol
+from odac.wire.handshake import response_error
+
+if TYPE_CHECKING:
+    from uvicorn.config import Config
+    from uvicorn.server import ServerState
+
+__all__ = ["FULL", "Reception", "RefusedConnection"]
+
+_RECEPTION: Final = "odac.reception"
+_LINGER: Final = 1.0
+"""Seconds for a refused client to read the answer. Closing at once, while the client still sends, could lose it."""
+
+FULL: Final = HandshakeError(503, "Too many connections. Try again later.", (("Retry-After", "5"),))
+
+
+class Reception:
+    """What the connections of one server share.
+
+    Args:
+        config: uvicorn's.
+        state: the server's.
+        loop: the event loop that the server runs on.
+        limits: bound every request's head, and how many connections there may be.
+        addresses: the connections of each client address; by default the server's own count.
+    """
+
+    def __init__(
+        self,
+        config: Config,
+        state: ServerState,
+        loop: asyncio.AbstractEventLoop,
+        limits: Limits,
+        addresses: Addresses | None = None,
+    ) -> None:
+        self.config = config
+        self.state = state
+        self.connections: set[Any] = state.connections
+        self.loop = loop
+        self.limits = limits
+        self.addresses = addresses or Addresses(limits.connections_per_ip)
+        self.deadlines = Deadlines(loop, limits.handshake_timeout)
+        self.stopping = False
+        self.uncounted = 0  # connections that have no request yet, or have been refused: each ends in a short time
+
+    @classmethod
+    def of(
+        cls,
+        config: Config,
+        state: ServerState,
+        loop: asyncio.AbstractEventLoop,
+        limits: Limits,
+        addresses: Addresses | None = None,
+    ) -> Reception:
+        """The reception of this server, made at the first call."""
+        kept = vars(state)  # uvicorn hands each protocol only this object, which lives as long as the server
+        found: Reception | None = kept.get(_RECEPTION)
+        if found is None:
+            found = kept[_RECEPTION] = cls(config, state, loop, limits, addresses)
+        return found
+
+    # Limits
+
+    @property
+    def is_full(self) -> bool:
+        """Whether there are as many connections as there may be, HTTP and WebSocket together."""
+        if len(self.connections) - self.uncounted < self.limits.max_connections:
+            return False
+        limit_met(
+            "max_connections",
+            "a connection was refused with 503: %d connections are open (Limits.max_connections)",
+            self.limits.max_connections,
+        )
+        return True
+
+    def take_place(self, transport: asyncio.Transport) -> str | None:
+        """Count a connection that has sent its first request.
+
+        Returns:
+            Its key for :meth:`give_back`; None where a limit is met, and the connection must be refused.
+        """
+        limits = self.limits
+        if self.is_full:
+            return None
+        if limits.connections_per_ip is None:
+            return ""
+        peer = transport.get_extra_info("peername")
+        ip = str(peer[0]) if isinstance(peer, (tuple, list)) else ""
+        if self._is_proxy(ip):
+            return ""  # its connections are those of its clients, who are counted by the addresses that it names
+        key = self.addresses.take(ip)
+        if key is None:
+            limit_met(
+                "connections_per_ip",
+                "a connection of %s was refused with 503: %d connections of it are open (Limits.connections_per_ip)",
+                ip or "a client without an address",
+                limits.connections_per_ip,
+            )
+        return key
+
+    def give_back(self, key: str) -> None:
+        """A connection that was counted is gone, or is counted elsewhere from now on."""
+        if key:
+            self.addresses.release(key)
+
+    def _is_proxy(self, ip: str) -> bool:
+        trusted = getattr(self.config.loaded_app, "trusted_hosts", None)
+        return trusted is not None and ip in trusted
+
+    # Where a connection goes
+
+    def upgrade(self, protocol: asyncio.Protocol, transport: asyncio.Transport, app_state: Any, data: bytes) -> None:
+        """Hand a connection to the class in the ``ws=`` seat.
+
+        Args:
+            protocol: the connection's present protocol.
+            transport: of the connection.
+            app_state: of the lifespan.
+            data: the handshake, and whatever has come behind it.
+        """
+        if self.is_full:
+            self.turn_away(protocol, transport, FULL)
+            return
+        make = cast("type[Any]", self.config.ws_protocol_class)
+        if not issubclass(make, WebSocketProtocol):
+            data = with_lower_names(data)
+        successor = make(config=self.config, server_state=self.state, app_state=app_state, _loop=self.loop)
+        self.deadlines.discard(protocol)  # type: ignore[arg-type]
+        self.connections.discard(protocol)
+        transport.set_protocol(successor)
+        successor.connection_made(transport)
+        successor.data_received(data)
+
+    def refuse(self, protocol: asyncio.Protocol, transport: asyncio.Transport, error: HandshakeError) -> None:
+        """Answer what cannot be served, and end the connection."""
+        warn("request", "a request was refused: %s", error)
+        self.turn_away(protocol, transport, error)
+
+    def turn_away(self, protocol: asyncio.Protocol, transport: asyncio.Transport, error: HandshakeError) -> None:
+        """Answer, and end the connection, without a line in the log."""
+        self.deadlines.discard(protocol)  # type: ignore[arg-type]
+        self.connections.discard(protocol)
+        transport.write(response_error(error.status, error.headers, error.reason))
+        RefusedConnection(self, transport)
+
+
+class RefusedConnection(asyncio.Protocol):
+    """A connection that has its last answer: ignores what is sent until the client closes, or a second is over."""
+
+    is_idle: Final = True
+
+    def __init__(self, reception: Reception, transport: asyncio.Transport) -> None:
+        self._reception = reception
+        self.transport = transport
+        transport.set_protocol(self)
+        self._timer = reception.loop.call_later(_LINGER, transport.abort)
+        if transport.can_write_eof():
+            transport.write_eof()
+            reception.connections.add(self)
+            reception.uncounted += 1
+        else:  # TLS: its own closing message says that all has been sent
+            transport.close()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """See :meth:`asyncio.BaseProtocol.connection_lost`."""
+        if self in self._reception.connections:
+            self._reception.connections.discard(self)
+            self._reception.uncounted -= 1
+        self._timer.cancel()
+
+    def shutdown(self) -> None:
+        """The server stops (uvicorn calls this)."""
+        self.transport.close()
