@@ -19,7 +19,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"wire"}),
     frozenset({"protocol"}),
     frozenset({"realtime"}),
-    frozenset({"history"}),
+    frozenset({"history", "presence"}),
     frozenset({"brokers"}),
     frozenset({"cluster"}),
     frozenset({"routing", "security", "publishing", "lanes", "http", "request", "context"}),
@@ -144,7 +144,7 @@ def circle(graph: dict[str, set[str]]) -> list[str]:
     return next((found for node in sorted(graph) if (found := search(node, []))), [])
 
 
-@pytest.mark.parametrize("package", ["brokers", "cluster", "publishing"])
+@pytest.mark.parametrize("package", ["brokers", "cluster", "presence", "publishing"])
 def test_the_modules_of_a_package_do_not_import_each_other_in_a_circle(package: str) -> None:
     graph = {
         ".".join(("odac", *path.relative_to(SOURCE).with_suffix("").parts)): {

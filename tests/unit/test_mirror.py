@@ -8,6 +8,7 @@ SOURCE = ROOT / "src" / "odac"
 UNIT = ROOT / "tests" / "unit"
 
 ELSEWHERE = {
+    "tests/unit/presence/test_service.py": ["presence/ports.py", "presence/room.py"],
     # Declarations alone: there is nothing to run.
     "tests/unit/lanes/test_lanes_model.py": ["lanes/base.py"],
     "tests/unit/cluster/test_bus.py": [

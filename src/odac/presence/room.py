@@ -1,0 +1,271 @@
+"""What this process knows of the people of one room, and when it tells whom."""
+
+from __future__ import annotations
+
+import random
+from asyncio import AbstractEventLoop, Future, TimerHandle
+from collections import deque
+from collections.abc import Callable
+from functools import partial
+from typing import Final, NamedTuple
+
+from odac.presence.ports import PART, Announce, ProcessLine, Viewer
+from odac.presence.roster import Roster
+from odac.presence.rules import Presence
+from odac.presence.shares import Ask, Copy, Delta, Entry, Page, Share, Versions, encode
+
+__all__ = ["Around", "RoomPresence", "new_question"]
+
+GATHER: Final = 0.1
+"""Seconds for which changes of a room are gathered, so that a burst of them costs each member one message."""
+GATHER_TOTALS: Final = 1.0
+"""The same in a room over its limit, whose members are told nothing but a number."""
+REPEAT: Final = 5.0
+"""Seconds after a share's last change at which its version is told once more: the loss of the last delta shows by it."""
+JITTER: Final = 0.5
+"""Seconds within which processes ask each other, so that they do not all ask at once."""
+OWN: Final = b""
+"""This process's origin in its own rosters."""
+FINAL_CODES: Final = frozenset({1000, 4001, 4003})
+"""Close codes by which a person has left for good: the page closed the connection, logged out, or may not stay."""
+_ACCURACY: Final = 1e-3
+"""Seconds: a timer may fire a little before its time."""
+
+
+class Around(NamedTuple):
+    """What all rooms of the process share.
+
+    Args:
+        loop: for timers.
+        line: the way to the other processes.
+        announce: sends members what they are to be told.
+        versions: of this process's shares.
+        jitter: a random number from 0 to 1.
+        forget: called when a room may be of no use any more.
+    """
+
+    loop: AbstractEventLoop
+    line: ProcessLine
+    announce: Announce
+    versions: Versions
+    jitter: Callable[[], float]
+    forget: Callable[[str], None]
+
+
+def new_question() -> int:
+    """A number by which the answers to a question are told from others."""
+    return random.getrandbits(62)
+
+
+class RoomPresence:
+    """The people of one room: this process's share, copies of the others', and the members who are told.
+
+    The copies are kept up to date while the room is watched: it has viewers here, or somebody waits for its members.
+    """
+
+    __slots__ = (
+        "_absent",
+        "_around",
+        "_asked",
+        "_expiry",
+        "_flush_at",
+        "_flushing",
+        "_newcomers",
+        "_repeating",
+        "_viewers",
+        "answered",
+        "copies",
+        "name",
+        "roster",
+        "rule",
+        "share",
+        "waiters",
+    )
+
+    def __init__(self, name: str, rule: Presence, around: Around) -> None:
+        self.name = name
+        self.rule = rule
+        self.share = Share(name, around.versions)
+        self.roster = Roster(rule.limit)
+        self.copies: dict[bytes, Copy] = {}
+        self.answered: set[bytes] = set()  # processes whose whole share has arrived since the room is watched
+        self.waiters: dict[int, Future[None]] = {}  # by question
+        self._around = around
+        self._asked: dict[bytes, TimerHandle] = {}
+        self._viewers: dict[str, Viewer] = {}
+        self._newcomers: dict[str, Viewer] = {}
+        self._absent: deque[tuple[float, str, int]] = deque()  # deadline, connection, `changed` of its entry
+        self._expiry: TimerHandle | None = None
+        self._flushing: TimerHandle | None = None
+        self._flush_at = 0.0
+        self._repeating: TimerHandle | None = None
+
+    @property
+    def is_watched(self) -> bool:
+        """Whether the other processes' shares are followed."""
+        return bool(self._viewers or self._newcomers or self.waiters)
+
+    @property
+    def is_needed(self) -> bool:
+        """Whether anything is lost when the room is forgotten."""
+        return self.is_watched or bool(self.share.entries) or self.share.has_changed or self._repeating is not None
+
+    # This process's connections
+
+    def set(self, connection: str, entry: Entry | None) -> None:
+        """Enter what a connection says about its person; None: it is not in the room."""
+        before = self.share.entries.get(connection)
+        if entry is None:
+            self.share.remove(connection)
+        else:
+            self.share.set(connection, entry)
+        self.roster.update(OWN, connection, before, entry)
+        self._schedule()
+
+    def add_viewer(self, viewer: Viewer) -> None:
+        """Tell a connection who is there, and what changes; one that is told already is left alone."""
+        if viewer.id not in self._viewers:
+            if not self.is_watched:
+                self._around.line.tell_room(self.name, PART, encode(Ask(self.name, new_question())))
+            self._newcomers[viewer.id] = viewer
+
+    def remove_viewer(self, connection: str) -> None:
+        """Tell a connection no more."""
+        self._viewers.pop(connection, None)
+        self._newcomers.pop(connection, None)
+        if not self.is_watched:
+            self.stop_copies()
+
+    def ended(self, connection: str, code: int) -> None:
+        """A connection has ended: its person stays for the grace, unless the close code says otherwise."""
+        self.remove_viewer(connection)
+        entry = self.share.entries[connection]
+        if code in FINAL_CODES or not self.rule.grace:
+            self.set(connection, None)
+            return
+        self.set(connection, entry._replace(away=True))
+        loop = self._around.loop
+        self._absent.append((loop.time() + self.rule.grace, connection, entry.changed))
+        if self._expiry is None:
+            self._expiry = loop.call_later(self.rule.grace, self._expire)
+
+    def _expire(self) -> None:
+        self._expiry = None
+        loop = self._around.loop
+        while self._absent:
+            deadline, connection, changed = self._absent[0]
+            wait = deadline - loop.time()
+            if wait > _ACCURACY:
+                self._expiry = loop.call_later(wait, self._expire)
+                return
+            self._absent.popleft()
+            entry = self.share.entries.get(connection)
+            if entry is not None and entry.away and entry.changed == changed:
+                self.set(connection, None)
+
+    # Telling
+
+    def _schedule(self) -> None:
+        """Tell what has changed at the end of this tick, or when the last time is long enough ago."""
+        if self._flushing is None:
+            loop = self._around.loop
+            self._flushing = loop.call_later(max(0.0, self._flush_at - loop.time()), self._flush)
+
+    def _flush(self) -> None:
+        self._flushing = None
+        over = len(self.roster) > self.rule.limit
+        self._flush_at = self._around.loop.time() + (GATHER_TOTALS if over else GATHER)
+        self.tell_processes()
+        news = self.roster.take_news()
+        announce = self._around.announce
+        if news is not None and self._viewers:
+            announce(self.name, news, list(self._viewers.values()))
+        if self._newcomers:
+            newcomers, self._newcomers = self._newcomers, {}
+            self._viewers |= newcomers
+            announce(self.name, self.roster.everybody(), list(newcomers.values()))
+        self._around.forget(self.name)
+
+    def tell_processes(self) -> None:
+        """Tell the other processes what has changed in this one's share."""
+        if self.share.has_changed:
+            for delta in self.share.deltas():
+                self._around.line.tell_room(self.name, PART, encode(delta))
+            self.repeat_later(REPEAT)
+
+    def repeat_later(self, seconds: float) -> None:
+        """Tell the share's version once more."""
+        if self._repeating is not None:
+            self._repeating.cancel()
+        self._repeating = self._around.loop.call_later(seconds, self._repeat)
+
+    def _repeat(self) -> None:
+        self._repeating = None
+        self._around.line.tell_room(self.name, PART, encode(self.share.repeat()))
+        self._around.forget(self.name)
+
+    # The other processes' shares
+
+    def stop_copies(self) -> None:
+        """Follow the other processes' shares no more: what is known of them would soon be out of date."""
+        if self.copies:
+            self.copies.clear()
+            self.roster = Roster(self.rule.limit)
+            for connection, entry in self.share.entries.items():
+                self.roster.update(OWN, connection, None, entry)
+        self.answered.clear()
+        for timer in self._asked.values():
+            timer.cancel()
+        self._asked.clear()
+
+    def _copy(self, origin: bytes) -> Copy:
+        copy = self.copies.get(origin)
+        if copy is None:
+            copy = self.copies[origin] = Copy(partial(self.roster.update, origin))
+        return copy
+
+    def apply(self, origin: bytes, delta: Delta) -> None:
+        """Take a change of another process's share."""
+        if self._copy(origin).apply(delta):
+            self.ask_soon(origin)
+        self._tell_news()
+
+    def take(self, origin: bytes, page: Page) -> None:
+        """Take a part of another process's share."""
+        if self._copy(origin).take(page):
+            self.answered.add(origin)
+            if self.waiters and not self._around.line.origins - self.answered:
+                for waiter in self.waiters.values():
+                    if not waiter.done():
+                        waiter.set_result(None)
+        self._tell_news()
+
+    def drop(self, origin: bytes) -> None:
+        """A process is gone, and its people with it, as far as they are nowhere else."""
+        copy = self.copies.pop(origin, None)
+        self.answered.discard(origin)
+        if copy is not None:
+            copy.clear()
+            self._tell_news()
+
+    def _tell_news(self) -> None:
+        if self.roster.has_news:
+            self._schedule()
+
+    def ask_soon(self, origin: bytes) -> None:
+        """Ask a process for its share, once, however often this is called meanwhile."""
+        if origin not in self._asked:
+            delay = JITTER * self._around.jitter()
+            self._asked[origin] = self._around.loop.call_later(delay, self._ask, origin)
+
+    def _ask(self, origin: bytes) -> None:
+        self._asked.pop(origin, None)
+        copy = self.copies.get(origin)
+        known = copy.version if copy is not None else 0
+        self._around.line.tell(origin, PART, encode(Ask(self.name, new_question(), known)))
+
+    def stop(self) -> None:
+        """Start nothing more."""
+        for timer in (self._flushing, self._expiry, self._repeating, *self._asked.values()):
+            if timer is not None:
+                timer.cancel()

@@ -1,0 +1,367 @@
+"""What the members of a room are told about each other, over every kind of fault between processes."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+from hypothesis import settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
+
+from odac.presence.rules import Presence
+from tests.unit.presence.network import Network, Page
+
+GRACE = 10.0
+SETTLED = 35.0 + GRACE
+
+
+def people(page: Page) -> set[str]:
+    return set(page.people)
+
+
+@pytest.fixture
+def two() -> Network:
+    return Network(2)
+
+
+def test_everybody_sees_everybody(two: Network) -> None:
+    first, second = two.processes
+    ada = two.open(first, "u:ada", b'"A"')
+    bob = two.open(second, "u:bob", b'"B"')
+    two.loop.run(1)
+    assert ada.people == bob.people == {"u:ada": b'"A"', "u:bob": b'"B"'}
+    assert ada.events == [("joined", "u:bob")]
+    assert ada.total == bob.total == 2
+
+
+def test_a_person_is_there_once_however_many_connections_there_are(two: Network) -> None:
+    first, second = two.processes
+    watcher = two.open(first, "u:watcher")
+    two.loop.run(1)
+    pages = [two.open(process, "u:ada") for process in (first, second, second)]
+    two.loop.run(1)
+    assert watcher.events == [("joined", "u:ada")]
+    for page in pages[:-1]:
+        two.end(page, 1000)
+    two.loop.run(SETTLED)
+    assert "u:ada" in people(watcher)
+    two.end(pages[-1], 1000)
+    two.loop.run(1)
+    assert watcher.events == [("joined", "u:ada"), ("left", "u:ada")]
+
+
+@pytest.mark.parametrize("code", [1001, 1006, 1011, 1012, 1013])
+@pytest.mark.parametrize("elsewhere", [False, True], ids=["same process", "another process"])
+def test_a_reload_is_no_leaving(two: Network, code: int, elsewhere: bool) -> None:
+    first, second = two.processes
+    watcher = two.open(second, "u:watcher")
+    page = two.open(first, "u:ada")
+    two.loop.run(1)
+    two.end(page, code)
+    two.loop.run(GRACE - 2)
+    two.open(second if elsewhere else first, "u:ada")
+    two.loop.run(SETTLED)
+    assert watcher.events == [("joined", "u:ada")]
+
+
+@pytest.mark.parametrize("code", [1000, 4001, 4003])
+def test_some_ends_are_final(two: Network, code: int) -> None:
+    first, second = two.processes
+    watcher = two.open(second, "u:watcher")
+    page = two.open(first, "u:ada")
+    two.loop.run(1)
+    two.end(page, code)
+    two.loop.run(0.5)
+    assert watcher.events[-1] == ("left", "u:ada")
+
+
+def test_a_lost_connection_has_left_when_the_grace_is_over(two: Network) -> None:
+    first, second = two.processes
+    watcher = two.open(second, "u:watcher")
+    page = two.open(first, "u:ada")
+    two.loop.run(1)
+    two.end(page, 1006)
+    two.loop.run(GRACE - 0.5)
+    assert watcher.events == [("joined", "u:ada")]
+    two.loop.run(1)
+    assert watcher.events == [("joined", "u:ada"), ("left", "u:ada")]
+
+
+def test_leaving_the_room_is_final_and_leaves_the_other_rooms_alone(two: Network) -> None:
+    first, second = two.processes
+    watcher = two.open(second, "u:watcher")
+    page = two.open(first, "u:ada")
+    two.loop.run(1)
+    first.service.leave(page.id, "room")
+    first.service.leave(page.id, "room")
+    two.loop.run(0.5)
+    assert watcher.events[-1] == ("left", "u:ada")
+
+
+def test_changes_are_gathered(two: Network) -> None:
+    first, second = two.processes
+    watcher = two.open(second, "u:watcher")
+    page = two.open(first, "u:ada")
+    two.loop.run(1)
+    before = two.sent
+    for step in range(100):
+        two.say(page, b"%d" % step)
+        two.loop.run(0.01)
+    two.loop.run(1)
+    assert two.sent - before <= 12
+    assert watcher.people["u:ada"] == b"99"
+    changes = [event for event in watcher.events if event == ("changed", "u:ada")]
+    assert 8 <= len(changes) <= 12
+
+
+def test_the_newest_data_of_several_connections_counts_everywhere(two: Network) -> None:
+    first, second = two.processes
+    pages = [two.open(first, "u:ada", b'"old"')]
+    two.loop.run(1)
+    pages.append(two.open(second, "u:ada", b'"new"'))
+    two.loop.run(1)
+    assert [page.people["u:ada"] for page in pages] == [b'"new"'] * 2
+    two.say(pages[0], b'"newest"')
+    two.loop.run(1)
+    assert [page.people["u:ada"] for page in pages] == [b'"newest"'] * 2
+    two.end(pages[0], 1000)
+    two.loop.run(1)
+    assert pages[1].people["u:ada"] == b'"new"'
+
+
+def test_a_killed_process_is_suspect_and_then_gone_with_one_event_a_person(two: Network) -> None:
+    first, second = two.processes
+    watcher = two.open(second, "u:watcher")
+    for number in range(50):
+        two.open(first, f"u:{number}")
+    two.loop.run(1)
+    two.kill(first)
+    two.loop.run(29)
+    assert len(people(watcher)) == 51
+    two.loop.run(5)
+    assert people(watcher) == {"u:watcher"}
+    assert sum(event == "left" for event, _ in watcher.events) == 50
+
+
+def test_a_deployment_of_all_processes_one_after_the_other_is_no_leaving() -> None:
+    network = Network(3)
+    watcher_events: list[tuple[str, str]] = []
+    pages = [network.open(network.processes[number % 3], f"u:{number}") for number in range(30)]
+    network.loop.run(2)
+    for process in list(network.processes):
+        fresh = network.start()
+        network.loop.run(3.1)
+        moved = [page for page in pages if page.process is process]
+        network.drain(process)
+        network.loop.run(2)
+        for page in moved:
+            pages.remove(page)
+            watcher_events += page.events
+            pages.append(network.open(fresh, page.person))
+        network.loop.run(20)
+    network.loop.run(SETTLED)
+    events = watcher_events + [event for page in pages for event in page.events]
+    assert [event for event in events if event[0] == "left"] == []
+    assert all(len(page.people) == 30 for page in pages)
+
+
+def test_a_lost_last_delta_heals_by_the_repeated_version(two: Network) -> None:
+    first, second = two.processes
+    watcher = two.open(second, "u:watcher")
+    page = two.open(first, "u:ada")
+    two.loop.run(6)
+    two.lose = 1
+    two.end(page, 1000)
+    two.loop.run(2)
+    assert "u:ada" in people(watcher)
+    two.loop.run(5)
+    assert people(watcher) == {"u:watcher"}
+
+
+def test_a_partition_heals(two: Network) -> None:
+    first, second = two.processes
+    ada, bob = two.open(first, "u:ada"), two.open(second, "u:bob")
+    two.loop.run(1)
+    two.cut(first)
+    eve = two.open(first, "u:eve")
+    two.end(bob, 1000)
+    dan = two.open(second, "u:dan")
+    two.loop.run(60)
+    assert people(ada) == {"u:ada", "u:eve"}
+    assert people(dan) == {"u:dan"}
+    two.heal(first)
+    two.loop.run(5)
+    assert people(ada) == people(eve) == people(dan) == {"u:ada", "u:eve", "u:dan"}
+
+
+def test_a_short_partition_is_no_leaving(two: Network) -> None:
+    first, second = two.processes
+    ada, _ = two.open(first, "u:ada"), two.open(second, "u:bob")
+    two.loop.run(1)
+    two.cut(first)
+    two.loop.run(20)
+    two.heal(first)
+    two.loop.run(SETTLED)
+    assert ada.events == [("joined", "u:bob")]
+
+
+def test_above_the_limit_only_the_total_is_told_until_it_is_well_below() -> None:
+    network = Network(2, Presence(limit=10))
+    first, second = network.processes
+    watcher = network.open(second, "u:watcher")
+    pages = [network.open(first, f"u:{number}") for number in range(10)]
+    network.loop.run(3)
+    assert (watcher.total, watcher.people) == (11, {})
+    network.end(pages.pop(), 1000)
+    network.end(pages.pop(), 1000)
+    network.loop.run(3)
+    assert (watcher.total, watcher.people) == (9, {})
+    network.end(pages.pop(), 1000)
+    network.loop.run(3)
+    assert watcher.total == len(watcher.people) == 8
+
+
+def test_an_idle_room_costs_the_broker_nothing(two: Network) -> None:
+    for process in two.processes:
+        for number in range(20):
+            two.open(process, f"u:{number}")
+    two.loop.run(20)
+    before = two.sent
+    two.loop.run(3600)
+    assert two.sent == before
+
+
+def test_a_join_storm_costs_little_and_everybody_is_there() -> None:
+    network = Network(2, Presence(limit=10_000))
+    first, second = network.processes
+    watcher = network.open(second, "u:watcher")
+    network.loop.run(1)
+    before = network.sent
+    for number in range(2000):
+        network.open(first, f"u:{number}", b'{"name":"somebody"}')
+    network.loop.run(10)
+    assert len(watcher.people) == 2001
+    assert network.sent - before <= 30
+
+
+def members(network: Network, index: int) -> Any:
+    """What ``presence(room)`` answers, with the network's clock moved while it waits."""
+
+    async def ask() -> Any:
+        asked = asyncio.ensure_future(network.processes[index].service.members("room", network.rule, 5.0))
+        for _ in range(20):
+            await asyncio.sleep(0)
+            network.loop.run(0.1)
+        return await asked
+
+    return asyncio.run(ask())
+
+
+@pytest.mark.parametrize("watched", [True, False], ids=["watched", "not watched"])
+def test_members_are_those_of_all_processes(two: Network, watched: bool) -> None:
+    first, second = two.processes
+    two.open(first, "u:ada", b'{"name":"Ada"}')
+    two.open(first, "u:ada", b'{"name":"Ada"}')
+    if watched:
+        two.open(second, "u:bob")
+    two.loop.run(1)
+    found = members(two, 1)
+    assert found.complete
+    assert found.total == len(found.users) == (2 if watched else 1)
+    assert found.users["u:ada"].data == {"name": "Ada"}
+    assert found.users["u:ada"].connections == 2
+
+
+def test_members_are_not_complete_while_a_process_is_silent(two: Network) -> None:
+    first, second = two.processes
+    two.open(first, "u:ada")
+    two.open(second, "u:bob")
+    two.loop.run(1)
+    two.kill(first)
+    two.loop.run(15)
+    found = members(two, 0)
+    assert not found.complete
+    assert set(found.users) == {"u:ada", "u:bob"}
+    two.loop.run(20)
+    found = members(two, 0)
+    assert found.complete
+    assert set(found.users) == {"u:bob"}
+
+
+def test_garbage_from_another_process_is_counted(two: Network) -> None:
+    two.processes[0].service.received(b"x", b"\xc1 nothing")
+    assert two.processes[0].service.garbage == 1
+
+
+class Convergence(RuleBasedStateMachine):
+    """Three processes, partitions, losses, kills, clocks apart: soon after the last fault, all see the same people."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = Network(3, Presence(limit=6), (0.0, -300.0, 500.0))
+
+    @rule(index=st.integers(0, 2), person=st.integers(0, 7), data=st.integers(0, 3))
+    def opens(self, index: int, person: int, data: int) -> None:
+        self.network.open(self.network.processes[index], f"u:{person}", b"%d" % data)
+
+    @precondition(lambda self: self.network.pages)
+    @rule(which=st.integers(0, 99), code=st.sampled_from([1000, 1001, 1006, 4001]))
+    def ends(self, which: int, code: int) -> None:
+        pages = self.network.pages
+        self.network.end(pages[which % len(pages)], code)
+
+    @precondition(lambda self: self.network.pages)
+    @rule(which=st.integers(0, 99), data=st.integers(0, 3))
+    def says(self, which: int, data: int) -> None:
+        pages = self.network.pages
+        self.network.say(pages[which % len(pages)], b"%d" % data)
+
+    @rule(index=st.integers(0, 2))
+    def cuts(self, index: int) -> None:
+        self.network.cut(self.network.processes[index])
+
+    @rule(index=st.integers(0, 2))
+    def heals(self, index: int) -> None:
+        self.network.heal(self.network.processes[index])
+
+    @rule(count=st.integers(1, 3))
+    def loses(self, count: int) -> None:
+        self.network.lose = count
+
+    @rule(index=st.integers(0, 2))
+    def kills(self, index: int) -> None:
+        self.network.kill(self.network.processes[index])
+        self.network.start()
+
+    @rule(index=st.integers(0, 2))
+    def drains(self, index: int) -> None:
+        self.network.drain(self.network.processes[index])
+        self.network.start()
+
+    @rule(seconds=st.sampled_from([0.05, 0.2, 1.0, 6.0, 12.0, 33.0]))
+    def waits(self, seconds: float) -> None:
+        self.network.loop.run(seconds)
+
+    def teardown(self) -> None:
+        network = self.network
+        network.lose = 0
+        for process in network.processes:
+            network.heal(process)
+        network.loop.run(SETTLED)
+        pages = network.pages
+        expected = {page.person for page in pages}
+        for page in pages:
+            assert page.total == len(expected)
+        # Around the limit, which of the two ways a process tells depends on where it came from.
+        listed = [page for page in pages if page.people]
+        for page in listed:
+            assert page.people == listed[0].people
+            assert set(page.people) == expected
+        if len(expected) < 5:
+            assert len(listed) == len(pages)
+
+
+Convergence.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+TestConvergence = Convergence.TestCase
