@@ -18,7 +18,10 @@ def main() -> None:
 
 
 def _fail(message: object) -> NoReturn:
-    click.echo(f"odac: {message}", err=True)
+    from odac.notices import harmless
+
+    # A server's or a broker's own words may be in it.
+    click.echo("odac: " + "\n".join(map(harmless, str(message).split("\n"))), err=True)
     sys.exit(1)
 
 

@@ -14,7 +14,7 @@ from typing import Final
 
 from odac.config import Limits
 
-__all__ = ["LINES", "WINDOW", "limit_hits", "limit_met", "warn"]
+__all__ = ["LINES", "WINDOW", "harmless", "limit_hits", "limit_met", "warn"]
 
 logger = logging.getLogger("odac")
 
@@ -94,3 +94,10 @@ def _start_afresh() -> None:
     with _lock:
         _kinds.clear()
         _hits.update(dict.fromkeys(_hits, 0))
+
+
+def harmless(text: str) -> str:
+    """Text of a peer with its control characters as escapes: it must not move a terminal's cursor or change its title."""
+    return "".join(
+        each if each.isprintable() or each == "\t" else each.encode("unicode_escape").decode() for each in text
+    )

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-import http.server
-import json
 import os
 import socket
 import subprocess
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import ClassVar
 
 import pytest
 import trustme
@@ -339,46 +335,6 @@ def test_publishing_what_or_where_it_cannot_be(odac: Odac, arguments: list[str],
     assert result.exit_code == code, result.output
     assert said in result.stderr
     assert "Traceback" not in result.output
-
-
-class _Endpoint(http.server.BaseHTTPRequestHandler):
-    requests: ClassVar[list[tuple[str, str | None, object]]] = []
-    status = 202
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
-        self.requests.append((self.path, self.headers["Authorization"], body))
-        self.send_response(self.status)
-        self.send_header("Content-Length", "5")
-        self.end_headers()
-        self.wfile.write(b"why\r\n")
-
-    def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class's name
-        pass
-
-
-@pytest.fixture
-def endpoint(monkeypatch: pytest.MonkeyPatch) -> Iterator[str]:
-    monkeypatch.setattr(_Endpoint, "requests", [])
-    with http.server.HTTPServer(("127.0.0.1", 0), _Endpoint) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}/odac/publish"
-        server.shutdown()
-        thread.join()
-
-
-def test_publishing_over_http(odac: Odac, endpoint: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    assert odac("publish", endpoint, "news", '{"a": [1, null]}', "--key", "one").exit_code == 0
-    assert odac("publish", endpoint, "--broadcast", "-", "--key", "two", input='"hello"').exit_code == 0
-    assert _Endpoint.requests == [
-        ("/odac/publish", "Bearer one", {"room": "news", "data": {"a": [1, None]}}),
-        ("/odac/publish", "Bearer two", {"broadcast": True, "data": "hello"}),
-    ]
-    monkeypatch.setattr(_Endpoint, "status", 401)
-    assert f"{endpoint} answered 401: why" in odac("publish", endpoint, "r", "1", "--key", "k").stderr
-    monkeypatch.setattr(_Endpoint, "status", 404)
-    assert "is not there (404): the app has no publish key" in odac("publish", endpoint, "r", "1", "--key", "k").stderr
 
 
 # ---- connect

@@ -28,7 +28,6 @@ ELSEWHERE = {
     "tests/unit/test_cli.py": [
         "serving/describe.py",
         "serving/loading.py",
-        "serving/publishing.py",
         "serving/run.py",
         "serving/tls.py",
     ],

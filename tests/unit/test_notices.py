@@ -8,7 +8,7 @@ import pytest
 
 from odac import notices
 from odac.config import Limits
-from odac.notices import LINES, WINDOW, limit_hits, limit_met, warn
+from odac.notices import LINES, WINDOW, harmless, limit_hits, limit_met, warn
 
 
 @pytest.fixture
@@ -77,3 +77,8 @@ def test_no_count_is_lost_between_threads() -> None:
 def test_a_misspelt_limit_is_no_limit() -> None:
     with pytest.raises(KeyError):
         limit_met("max_paylod", "too big")
+
+
+def test_a_peers_text_cannot_play_tricks_on_a_terminal() -> None:
+    assert harmless("Zoë\t🦉") == "Zoë\t🦉"
+    assert harmless("\x1b]0;title\x07\r\n\x9b2J\u202e") == "\\x1b]0;title\\x07\\r\\n\\x9b2J\\u202e"

@@ -11,7 +11,7 @@ from typing import Final
 import zmq
 
 from odac.brokers.echo_confirmed import EchoConfirmedBroker
-from odac.brokers.local_paths import base, directory_of, only_ours
+from odac.brokers.local_paths import directory_of, distrusted
 from odac.brokers.local_proxy import addresses, bound
 from odac.brokers.reconnecting import first_to_end
 from odac.brokers.url import BrokerURL
@@ -44,8 +44,9 @@ class LocalBroker(EchoConfirmedBroker):
         self._to_proxy, self._from_proxy = addresses(self._directory)
 
     async def _session(self) -> None:
-        if self._directory.parent == base() and self._directory.exists() and not only_ours(base()):
-            raise BrokerError(f"{base()} is not only this user's, so what is there is not believed")
+        reason = distrusted(self._directory)
+        if reason is not None:
+            raise BrokerError(reason)
         with contextlib.ExitStack() as stack:
             context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
             stack.callback(context.destroy, linger=0)

@@ -13,7 +13,7 @@ import zmq
 
 from odac.brokers.local import LoopSocket, failure, state_of
 from odac.brokers.local_log import HELLO, Reply, Request
-from odac.brokers.local_paths import base, directory_of, only_ours
+from odac.brokers.local_paths import directory_of, distrusted
 from odac.brokers.local_proxy import log_address
 from odac.brokers.reconnecting import end, first_to_end
 from odac.brokers.url import BrokerURL
@@ -114,8 +114,9 @@ class LocalHistory:
             await asyncio.sleep(PAUSE * random.uniform(0.5, 1))  # noqa: S311 - nobody gains by guessing it
 
     async def _session(self) -> None:
-        if self._directory.parent == base() and self._directory.exists() and not only_ours(base()):
-            raise BrokerError(f"{base()} is not only this user's, so what is there is not believed")
+        reason = distrusted(self._directory)
+        if reason is not None:
+            raise BrokerError(reason)
         with contextlib.ExitStack() as stack:
             context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
             stack.callback(context.destroy, linger=0)

@@ -12,7 +12,7 @@ from typing import Final
 from odac.brokers.url import BrokerURL
 from odac.errors import ConfigurationError
 
-__all__ = ["DIRECTORY_VARIABLE", "base", "check_path", "directory_of", "only_ours"]
+__all__ = ["DIRECTORY_VARIABLE", "base", "check_path", "directory_of", "distrusted", "may_create", "only_ours"]
 
 DIRECTORY_VARIABLE: Final = "ODAC_LOCAL_DIRECTORY"
 """Where a supervisor tells its workers the proxy's directory: what ``local://`` without a name means."""
@@ -80,3 +80,34 @@ def only_ours(directory: Path) -> bool:
     except OSError:
         return False
     return stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid() and not stat.S_IMODE(found.st_mode) & 0o022
+
+
+def distrusted(directory: Path) -> str | None:
+    """Why what is in the directory may be another user's, or None: looked at before anything is sent there.
+
+    Root is no exception: whoever owns the directory would be told what root publishes.
+    """
+    for each in (directory, *([base()] if directory.parent == base() else [])):
+        try:
+            owner = each.lstat().st_uid
+        except OSError:
+            continue  # nothing is there to connect to
+        if owner != os.getuid():
+            return f"{each} belongs to another user (uid {owner}): run this command as that user, or choose another directory"
+        if not only_ours(each):
+            return f"{each} is not only this user's: chmod 700 it, unless somebody else has put it there"
+    return None
+
+
+def may_create(directory: Path) -> bool:
+    """Whether a directory that is not there can be made where no other user could take its place.
+
+    What is there of the path must belong to this user or to root, and be writable by nobody else, but for directories
+    such as ``/tmp``, in which everybody may remove only what is their own.
+    """
+    above = directory.absolute().parent
+    while not above.exists():
+        above = above.parent
+    found = above.stat()
+    guarded = not found.st_mode & stat.S_IWOTH or bool(found.st_mode & stat.S_ISVTX)
+    return found.st_uid in (os.getuid(), 0) and guarded

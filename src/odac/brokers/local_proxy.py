@@ -14,7 +14,7 @@ from typing import Final
 import zmq
 
 from odac.brokers.local_log import LocalLog
-from odac.brokers.local_paths import base, check_path, only_ours
+from odac.brokers.local_paths import base, check_path, may_create, only_ours
 from odac.errors import BrokerError, ConfigurationError
 
 __all__ = ["HIGH_WATER", "LocalProxy", "addresses", "bound", "log_address"]
@@ -134,13 +134,13 @@ class LocalProxy:
             os.close(lock)
 
     def _make_directory(self) -> None:
-        try:
-            if self.directory.parent == base():
-                base().mkdir(mode=0o700, exist_ok=True)
-            self.directory.mkdir(mode=0o700, parents=True, exist_ok=True)
-        except OSError as error:
-            raise ConfigurationError(f"{self.directory} cannot be made: {error.strerror}") from None
-        for each in (self.directory, *([base()] if self.directory.parent == base() else [])):
+        for each in (*([base()] if self.directory.parent == base() else []), self.directory):
+            try:
+                if not each.exists() and not may_create(each):
+                    raise ConfigurationError(f"{each} is not made: another user could put a socket there")
+                each.mkdir(mode=0o700, parents=True, exist_ok=True)
+            except OSError as error:
+                raise ConfigurationError(f"{each} cannot be made: {error.strerror}") from None
             if not only_ours(each):
                 raise ConfigurationError(f"{each}: others may put a socket there; chmod 700 it, as its owner")
 

@@ -16,6 +16,7 @@ from odac.client.connection import ClientConnection
 from odac.client.errors import HandshakeRefused
 from odac.close_codes import CloseCode
 from odac.errors import Disconnected
+from odac.notices import harmless
 
 __all__ = ["main"]
 
@@ -92,7 +93,7 @@ class _Screen:
         if self.gone:
             return
         try:
-            self._out.write(f"{time.strftime('%H:%M:%S')} {arrow} {_harmless(text)}\n")
+            self._out.write(f"{time.strftime('%H:%M:%S')} {arrow} {harmless(text)}\n")
             self._out.flush()
         except BrokenPipeError:
             self.gone = True
@@ -230,13 +231,6 @@ def _shown(data: Any) -> str:
         more = " …" if len(data) > _SHOWN_BYTES else ""
         return f"{len(data)} bytes: {data[:_SHOWN_BYTES].hex(' ')}{more}"
     return data if isinstance(data, str) else msgspec.json.encode(data).decode()
-
-
-def _harmless(text: str) -> str:
-    """Control characters as escapes: what a server sends must not move the cursor or change the title."""
-    return "".join(
-        each if each.isprintable() or each == "\t" else each.encode("unicode_escape").decode() for each in text
-    )
 
 
 def _named(code: int, reason: str) -> str:

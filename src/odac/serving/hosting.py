@@ -10,6 +10,7 @@ from pathlib import Path
 
 from odac.brokers.local_paths import base, directory_of, only_ours
 from odac.brokers.url import parse_url
+from odac.errors import ConfigurationError
 
 __all__ = ["hosting", "private_directory"]
 
@@ -41,9 +42,10 @@ def hosting(urls: Iterable[str]) -> Iterator[None]:
 def private_directory() -> Iterator[str]:
     """A directory for the local broker of one server, which has no name; those of servers that were killed are removed."""
     base().mkdir(mode=0o700, exist_ok=True)
-    if only_ours(base()):
-        for left in base().glob(f"{_PRIVATE}*"):
-            _remove(left)
+    if not only_ours(base()):
+        raise ConfigurationError(f"{base()}: others may put a socket there; chmod 700 it, as its owner")
+    for left in base().glob(f"{_PRIVATE}*"):
+        _remove(left)
     path = Path(tempfile.mkdtemp(prefix=_PRIVATE, dir=base()))
     try:
         yield str(path)

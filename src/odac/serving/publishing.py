@@ -5,14 +5,18 @@ from __future__ import annotations
 import json
 import urllib.error
 import urllib.request
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from odac.errors import BrokerError, ConfigurationError
+from odac.notices import harmless
 from odac.publishing.publisher import Publisher
 
 __all__ = ["publish"]
+
+ACCEPTED: Final = 202
+"""What the endpoint answers once a message is on its way (RFC 9110 section 15.3.3)."""
 
 
 def publish(url: str, room: str | None, text: str, *, key: str | None = None, timeout: float = 5.0) -> None:
@@ -56,11 +60,20 @@ def _post(url: str, content: dict[str, Any], key: str | None, timeout: float) ->
         method="POST",
     )
     try:
-        with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310
-            answer.read()
+        with _opener.open(request, timeout=timeout) as answer:
+            if answer.status != ACCEPTED:
+                raise BrokerError(
+                    f"{url} answered {answer.status}, and the publish endpoint answers {ACCEPTED}: is this the app's address?"
+                )
     except urllib.error.HTTPError as error:
         with error:
-            said = error.read(500).decode(errors="replace").strip()
+            said = harmless(error.read(500).decode(errors="replace").strip())
+        if 300 <= error.code < 400:
+            to = harmless(error.headers.get("Location", "elsewhere")[:200])
+            raise ConfigurationError(
+                f"{url} answered {error.code}, which leads to {to}: give that address if it is the app's. Redirects are not "
+                "followed, because the key would go along"
+            ) from None
         if error.code == 404:
             raise ConfigurationError(
                 f"{url} is not there (404): the app has no publish key, or another prefix"
@@ -68,7 +81,18 @@ def _post(url: str, content: dict[str, Any], key: str | None, timeout: float) ->
         raise BrokerError(f"{url} answered {error.code}: {said}") from None
     except (urllib.error.URLError, OSError, ValueError) as error:
         reason = getattr(error, "reason", error)
-        raise BrokerError(f"{url} cannot be reached: {getattr(reason, 'strerror', None) or reason}") from None
+        reason = harmless(str(getattr(reason, "strerror", None) or reason))
+        raise BrokerError(f"{url} cannot be reached: {reason}") from None
+
+
+class _NoRedirects(urllib.request.HTTPRedirectHandler):
+    """Makes a redirect an error: urllib would send the Authorization header to wherever it leads."""
+
+    def redirect_request(self, *_: Any) -> None:
+        """See the base class."""
+
+
+_opener = urllib.request.build_opener(_NoRedirects)
 
 
 def _shortened(text: str) -> str:

@@ -42,7 +42,7 @@ def test_who_runs_it_is_found_by_name_and_by_directory(folder: Path) -> None:
         proxy.stop()
 
 
-def test_what_somebody_else_may_have_put_there_is_not_believed(folder: Path) -> None:
+def test_what_somebody_else_may_have_put_there_is_not_believed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     proxy = LocalProxy(base() / "chat")
     proxy.start()
     try:
@@ -50,5 +50,13 @@ def test_what_somebody_else_may_have_put_there_is_not_believed(folder: Path) -> 
         with pytest.raises(BrokerError, match="not only this user's"):
             publish("local://chat", 1)
         base().chmod(0o700)
+        (base() / "chat").chmod(0o770)
+        with pytest.raises(BrokerError, match="not only this user's"):
+            publish(f"local://{base() / 'chat'}", 1)
+        (base() / "chat").chmod(0o700)
+        with monkeypatch.context() as patch:
+            patch.setattr("odac.brokers.local_paths.os.getuid", lambda: 12345)
+            with pytest.raises(BrokerError, match="belongs to another user"):
+                publish(f"local://{proxy.directory}", 1)
     finally:
         proxy.stop()

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from odac.brokers.local_paths import DIRECTORY_VARIABLE, base, directory_of, only_ours
+from odac.brokers.local_paths import DIRECTORY_VARIABLE, base, directory_of, distrusted, may_create, only_ours
 from odac.brokers.url import parse_url
 from odac.errors import ConfigurationError
 
@@ -63,6 +63,38 @@ def test_only_ours(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert not only_ours(tmp_path / "link"), "it can be pointed elsewhere"
     monkeypatch.setattr(os, "getuid", lambda: 12345)
     assert not only_ours(mine)
+
+
+def test_another_users_directory_is_distrusted_by_root_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    mine = tmp_path / "mine"
+    assert distrusted(mine) is None, "nothing is there"
+    mine.mkdir(mode=0o700)
+    assert distrusted(mine) is None
+    mine.chmod(0o770)
+    assert "chmod 700" in (distrusted(mine) or "")
+    mine.chmod(0o700)
+    monkeypatch.setattr(os, "getuid", lambda: 12345)
+    assert "another user" in (distrusted(mine) or "")
+
+
+def test_the_directory_of_all_names_is_looked_at_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    (base() / "chat").mkdir(mode=0o700, parents=True)
+    base().chmod(0o777)
+    assert str(base()) in (distrusted(base() / "chat") or "")
+    base().chmod(0o700)
+    assert distrusted(base() / "chat") is None
+
+
+def test_where_a_directory_may_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    assert may_create(tmp_path / "a" / "b")
+    tmp_path.chmod(0o777)
+    assert not may_create(tmp_path / "a")
+    tmp_path.chmod(0o1777)
+    assert may_create(tmp_path / "a"), "as in /tmp"
+    tmp_path.chmod(0o700)
+    os.chown(tmp_path, 12345, -1) if os.getuid() == 0 else monkeypatch.setattr(os, "getuid", lambda: 12345)
+    assert not may_create(tmp_path / "a")
 
 
 def test_the_base_is_in_the_temporary_directory(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
