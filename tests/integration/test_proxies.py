@@ -236,6 +236,8 @@ def test_http_is_sent_to_https(clients: Clients) -> None:
 
 
 def test_the_publish_endpoint_is_not_for_everybody(clients: Clients) -> None:
+    for spelling in ("/odac/%70ublish", "/odac/publis%68", "/%6fdac/publish", "/odac//publish", "/odac/x/../publish"):
+        assert clients.ask(spelling, method="POST")[0] in (400, 404), spelling
     status, _, body = clients.ask("/odac/publish", method="POST")
     assert status == 404
     assert b"Odac" not in body

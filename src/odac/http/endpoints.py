@@ -7,6 +7,7 @@ import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
+from urllib.parse import quote
 
 from starlette.requests import Request as StarletteRequest
 from starlette.responses import Response
@@ -94,11 +95,12 @@ class Endpoints:
     def answers(self, scope: Scope) -> bool:
         """Whether an HTTP request is for the endpoints: one below the prefix, or ``GET /`` that asks for a token.
 
-        The latter is ``X-Odac: token`` at the app's root, where the original browser client asks.
+        Another spelling of an endpoint's path, such as ``/odac/%70ublish``, is none of them: a proxy that compares paths as
+        they were sent would let it pass. The latter is ``X-Odac: token`` at the app's root, where the original browser client asks.
         """
         path = route_path(scope)
         if path.startswith(self._below):
-            return True
+            return is_canonical(scope, path)
         return path in ("", "/") and scope["method"] == "GET" and Request(scope).header("x-odac") == "token"
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -152,6 +154,26 @@ class Endpoints:
         health = self._services.health()
         content = {**(health.details or {}), "status": "ok" if health.healthy else "unavailable"}
         return json_answer(content, 200 if health.healthy else 503)
+
+
+def is_canonical(scope: Scope, path: str) -> bool:
+    """Whether a request's target spells its path in the one canonical way (RFC 3986 section 6.2.2).
+
+    Args:
+        scope: of the request. Where the server does not say what was sent (``raw_path`` is optional), it counts as
+            canonical.
+        path: the decoded path below the mount point, as the endpoints have them: of unreserved characters.
+    """
+    raw: bytes | None = scope.get("raw_path")
+    if raw is None:
+        return True
+    raw = raw.partition(b"?")[0]
+    # Some servers leave the mount point out of it.
+    return raw in (_canonical(scope["path"]), _canonical(path))
+
+
+def _canonical(path: str) -> bytes:
+    return quote(path, safe="/!$&'()*+,;=:@", errors="replace").encode()
 
 
 def _wrong_method(allowed: str) -> Response:

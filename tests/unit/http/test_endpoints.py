@@ -197,6 +197,49 @@ def scope(path: str, root_path: str = "", **headers: str) -> dict[str, Any]:
     }
 
 
+CANONICAL = [
+    ("/odac/publish", "/odac/publish", ""),
+    ("/odac/publish", "/odac/publish?x=%70", ""),
+    ("/rt/odac/publish", "/rt/odac/publish", "/rt"),
+    ("/rt/odac/publish", "/odac/publish", "/rt"),
+    ("/café/odac/publish", "/caf%C3%A9/odac/publish", "/café"),
+]
+OTHER_SPELLINGS = [
+    ("/odac/publish", "/odac/%70ublish", ""),
+    ("/odac/publish", "/%6fdac/publish", ""),
+    ("/odac/publish", "/odac%2Fpublish", ""),
+    ("/rt/odac/publish", "/%72t/odac/publish", "/rt"),
+    ("/rt/odac/publish", "/rt/odac/publis%68", "/rt"),
+    ("/odac/token", "/odac/%74oken", ""),
+]
+
+
+@pytest.mark.parametrize(("path", "raw", "mount"), CANONICAL)
+def test_the_canonical_spelling_is_answered(path: str, raw: str, mount: str) -> None:
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "raw_path": raw.encode(),
+        "root_path": mount,
+        "headers": [],
+    }
+    assert Parts(publish_keys=[KEY]).app.answers(scope)
+
+
+@pytest.mark.parametrize(("path", "raw", "mount"), OTHER_SPELLINGS)
+def test_other_spellings_are_no_endpoints(path: str, raw: str, mount: str) -> None:
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": path,
+        "raw_path": raw.encode(),
+        "root_path": mount,
+        "headers": [],
+    }
+    assert not Parts(publish_keys=[KEY]).app.answers(scope)
+
+
 def test_which_requests_are_answered_here() -> None:
     app = Parts().app
     assert app.answers(scope("/odac/token"))
