@@ -1,80 +1,133 @@
 // Build the client: into the Python package's static folder, and into dist/ for the npm package.
 // `node build.mjs <folder>` puts the former elsewhere, which is how a test compares them with the committed ones.
 import { execFileSync } from 'node:child_process'
-import { cpSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs'
-import { dirname, join } from 'node:path'
+import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
 import { build } from 'esbuild'
 
 const root = dirname(fileURLToPath(import.meta.url))
 const output = process.argv[2] ?? join(root, '../src/odac/static')
+const dist = join(root, 'dist')
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
-mkdirSync(output, { recursive: true })
 
-// Our own long names, used inside a bundle only: never in the API, the browser's objects, or what travels between tabs.
+// Our own long names, used inside the client only: never in the API, the browser's objects, or what travels between tabs.
 const inner = [
   ...['connection', 'ended', 'fail', 'fetchCredentials', 'group', 'heard', 'identified', 'members', 'opened', 'probe'],
-  ...['queue', 'setState', 'suspend', 'takePageToken', 'transmit', 'waiting'],
+  ...['queue', 'setState', 'silent', 'suspend', 'takePageToken', 'transmit', 'waiting', 'wake'],
   // What extensions are made of.
   ...['accepted', 'closed', 'control', 'emit', 'handlers', 'joined', 'offer', 'received'],
 ]
+// One name in all files: the module for shared connections works with objects of the module that loads it.
+const mangleCache = Object.fromEntries(inner.map((name, index) => [name, `_${index.toString(36)}`]))
 
-/**
- * Bundle src/<entry>.ts into one minified file. Sources are named relative to the map, so that no path of this machine
- * gets in.
- */
-async function bundle(entry, file, format) {
-  await build({
+/** Bundle src/<entry>.ts, for each output file's name without its extension, into `folder`; return the files by name. */
+async function bundle(entries, folder, options) {
+  const { outputFiles } = await build({
     absWorkingDir: root,
-    entryPoints: [`src/${entry}.ts`],
-    // As if built in place: the map's relative paths must not depend on where the output goes.
-    outfile: join(root, '../src/odac/static', file),
+    entryPoints: Object.fromEntries(Object.entries(entries).map(([name, entry]) => [name, `src/${entry}.ts`])),
+    outdir: folder,
     write: false,
     bundle: true,
     minify: true,
     mangleProps: new RegExp(`^(${inner.join('|')})$`),
-    format,
+    mangleCache,
     target: ['chrome94', 'firefox93', 'safari15.4'],
     legalComments: 'none',
     sourcemap: true,
     sourcesContent: true,
     define: { VERSION: JSON.stringify(version) },
     banner: { js: `/*! odac ${version}, MIT */` },
-  }).then(({ outputFiles }) => {
-    for (const { path, contents } of outputFiles) writeFileSync(join(output, path.split(/[\\/]/).pop()), contents)
+    ...options,
   })
+  return outputFiles.map(({ path, contents }) => [basename(path), contents])
 }
 
-await bundle('global', 'odac.js', 'iife')
-await bundle('module', 'odac.mjs', 'esm')
-await bundle('shared/worker', 'odac-worker.js', 'iife')
+const write = (folder, files) => files.forEach(([name, contents]) => writeFileSync(join(folder, name), contents))
 
-const types = execFileSync(process.execPath, [
-  join(root, 'node_modules/typescript/bin/tsc'),
-  ...['--ignoreConfig', '--declaration', '--emitDeclarationOnly', '--strict', '--target', 'es2022', '--module', 'esnext'],
-  ...['--moduleResolution', 'bundler', '--newLine', 'lf', '--types', '', '--outDir', join(root, '.build/types'), join(root, 'src/api.ts')],
-])
-if (types.length) process.stdout.write(types)
-writeFileSync(
-  join(output, 'odac.d.ts'),
-  readFileSync(join(root, '.build/types/api.d.ts'), 'utf8') +
-    'export declare const Odac: OdacNamespace;\n' +
-    '/** The same as `Odac.ws`. */\nexport declare const ws: OdacNamespace["ws"];\n' +
-    'export as namespace Odac;\n',
-)
+/** What the app serves: one file for each entry. */
+async function serve(entry, file, format) {
+  const [, name, extension] = /(.*)(\..*)/.exec(file)
+  // As if built in place: the map's relative paths must not depend on where the output goes.
+  const place = join(root, '../src/odac/static')
+  write(output, await bundle({ [name]: entry }, place, { format, outExtension: { '.js': extension } }))
+}
 
-// The npm package, under other names: the client takes its own address for the app's prefix only when it is called
-// odac.js or odac.mjs.
-const dist = join(root, 'dist')
+const packaged = { index: 'package', shared: 'shared/share', react: 'react', vue: 'vue' }
+const external = ['react', 'vue']
+
+/** The npm package as ES modules; what they have in common is in further files. */
+async function packModules() {
+  write(dist, await bundle(packaged, dist, { format: 'esm', splitting: true, chunkNames: 'common-[hash]', external }))
+}
+
+/** The npm package as CommonJS, in which the entries require each other. */
+async function packCommon() {
+  const file = Object.fromEntries(Object.entries(packaged).map(([name, entry]) => [`./${entry}`, `./${name}.cjs`]))
+  const apart = {
+    name: 'apart',
+    setup: (builder) =>
+      builder.onResolve({ filter: /^\.\// }, ({ path, kind }) =>
+        kind !== 'entry-point' && file[path] ? { path: file[path], external: true } : undefined,
+      ),
+  }
+  const built = await bundle(packaged, dist, {
+    format: 'cjs',
+    outExtension: { '.js': '.cjs' },
+    plugins: [apart],
+    external,
+    // As `require` it works in Jest, too, whose modules cannot import.
+    supported: { 'dynamic-import': false },
+    sourcemap: false,
+  })
+  write(dist, built)
+}
+
+/** Declarations of src/<name>.ts and of what it imports, in .build/types. */
+function declare(...names) {
+  const types = join(root, '.build/types')
+  rmSync(types, { recursive: true, force: true })
+  execFileSync(
+    process.execPath,
+    [
+      join(root, 'node_modules/typescript/bin/tsc'),
+      ...['--ignoreConfig', '--declaration', '--emitDeclarationOnly', '--strict', '--exactOptionalPropertyTypes'],
+      ...['--target', 'es2022', '--lib', 'es2022,dom,dom.iterable', '--module', 'esnext', '--moduleResolution', 'bundler'],
+      ...['--newLine', 'lf', '--types', '', '--skipLibCheck', '--outDir', types],
+      ...names.map((name) => join(root, `src/${name}.ts`)),
+    ],
+    { stdio: 'inherit' },
+  )
+  return (name) => readFileSync(join(types, `${name}.d.ts`), 'utf8')
+}
+
+mkdirSync(output, { recursive: true })
+await serve('global', 'odac.js', 'iife')
+await serve('module', 'odac.mjs', 'esm')
+await serve('shared/share', 'odac-shared.mjs', 'esm')
+await serve('shared/worker', 'odac-worker.js', 'iife')
+
+const declaration = declare('api', 'react', 'vue')
+const api =
+  declaration('api') +
+  'export declare const Odac: OdacNamespace;\n' +
+  '/** The same as `Odac.ws`. */\nexport declare const ws: OdacNamespace["ws"];\n'
+writeFileSync(join(output, 'odac.d.ts'), api + 'export as namespace Odac;\n')
+
+rmSync(dist, { recursive: true, force: true })
 mkdirSync(dist, { recursive: true })
-cpSync(join(output, 'odac.d.ts'), join(dist, 'index.d.ts'))
-cpSync(join(output, 'odac.mjs.map'), join(dist, 'index.js.map'))
 cpSync(join(root, '../LICENSE'), join(dist, 'LICENSE'))
-const module = readFileSync(join(output, 'odac.mjs'), 'utf8')
-writeFileSync(join(dist, 'index.js'), module.replace('odac.mjs.map', 'index.js.map'))
+await packModules()
+await packCommon()
+for (const extension of ['ts', 'cts']) {
+  const script = extension.replace('ts', 'js')
+  const rename = (text) => text.replace(/'\.\/(\w+)'/g, (_, name) => `'./${name === 'package' ? 'index' : name}.${script}'`)
+  writeFileSync(join(dist, `index.d.${extension}`), extension === 'ts' ? api + 'export as namespace Odac;\n' : api)
+  for (const name of ['binding', 'react', 'vue']) writeFileSync(join(dist, `${name}.d.${extension}`), rename(declaration(name)))
+}
 
-for (const file of ['odac.js', 'odac.mjs', 'odac-worker.js']) {
+for (const file of ['odac.js', 'odac.mjs', 'odac-shared.mjs', 'odac-worker.js']) {
   const bytes = readFileSync(join(output, file))
   console.log(`${file}: ${bytes.length} bytes, ${gzipSync(bytes, { level: 9 }).length} gzipped`)
 }

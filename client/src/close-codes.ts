@@ -8,3 +8,17 @@ const RETRYABLE = [GOING_AWAY, 1002, 1005, ABNORMAL, 1011, 1012, 1013]
 
 /** Whether a client that was closed with `code` may connect again by itself. 4002 has a rule of its own. */
 export const isRetryable = (code: number): boolean => RETRYABLE.includes(code)
+
+/**
+ * Refuse what a page may not close with, whatever the state, as `WebSocket.close` does.
+ *
+ * @see https://websockets.spec.whatwg.org/#dom-websocket-close
+ */
+export const checkClose = (code: number = NORMAL, reason = ''): void => {
+  if (code !== NORMAL && !(code >= 3000 && code <= 4999)) {
+    throw new DOMException(`Odac: close code ${code} is neither 1000 nor 3000 to 4999`, 'InvalidAccessError')
+  }
+  if (new TextEncoder().encode(reason).length > 123) {
+    throw new DOMException('Odac: the close reason is longer than 123 bytes', 'SyntaxError')
+  }
+}

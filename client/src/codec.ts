@@ -4,14 +4,24 @@ export type Payload = string | ArrayBuffer | Blob
 /** The first character of a control message: U+001E, record separator. */
 const MARK = String.fromCharCode(0x1e)
 
+/**
+ * `data` as JSON, or undefined where it has none. Half of a surrogate pair, as `slice` leaves it, becomes U+FFFD as it does
+ * in a text that a WebSocket sends: as an escape it would be refused by the server, and the connection closed.
+ */
+const toJson = (data: unknown): string | undefined =>
+  (JSON.stringify(data) as string | undefined)?.replace(/(\\\\)|\\ud[89a-f]../g, (_, backslash?: string) => backslash ?? '\ufffd')
+
+/** What `data` is, whichever window's or frame's class it was made by. */
+const tag = (data: unknown): string => Object.prototype.toString.call(data).slice(8, -1)
+
 /** The payload for `data`. Buffers are copied, so that what is changed after `send` does not change the message. */
 export const encode = (data: unknown): Payload => {
   if (typeof data === 'string') return data
-  if (data instanceof Blob) return data
+  if (/^(Blob|File)$/.test(tag(data))) return data as Blob
   // A view's own bytes, not its numbers and not the rest of its buffer.
   if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice().buffer
-  if (data instanceof ArrayBuffer) return data.slice(0)
-  const text = JSON.stringify(data) as string | undefined
+  if (/ArrayBuffer$/.test(tag(data))) return new Uint8Array(data as ArrayBuffer).slice().buffer
+  const text = toJson(data)
   if (text === undefined) throw new TypeError(`Odac: ${typeof data} has no JSON form`)
   return text
 }
@@ -40,4 +50,4 @@ export const fromWire = (payload: unknown): unknown => {
 }
 
 /** The control message `kind` with its values, as text. */
-export const control = (...message: [kind: string, ...values: unknown[]]): string => MARK + JSON.stringify(message)
+export const control = (...message: [kind: string, ...values: unknown[]]): string => MARK + toJson(message)

@@ -71,10 +71,9 @@ export class Connection extends Transport implements Wire {
     void this.#connect()
   }
 
-  close(code = NORMAL, reason = ''): void {
+  override close(code = NORMAL, reason = ''): void {
     if (this.ended) return
     const open = this.state === OPEN
-    // First, because it throws for a code that a browser may not send.
     if (open) this.#socket?.close(code, reason)
     this.ended = true
     this.queue.take()
@@ -86,12 +85,16 @@ export class Connection extends Transport implements Wire {
     }
   }
 
-  wake(): void {
-    if (this.state === OPEN) this.#liveness.probe()
-    else if (this.state === CLOSED && !this.ended) void this.#connect()
+  override wake(): void {
+    if (this.state === CLOSED && !this.ended) void this.#connect()
+    else this.probe()
   }
 
-  suspend(persisted: boolean | undefined): void {
+  override probe(): void {
+    if (this.state === OPEN) this.#liveness.probe()
+  }
+
+  override suspend(persisted: boolean | undefined): void {
     // A page that goes for good is closed by the browser, with a better code than a script may use. What comes for a
     // frozen page waits for it.
     if (this.ended || !persisted) return
@@ -101,7 +104,7 @@ export class Connection extends Transport implements Wire {
     if (state === OPEN) this.emit('close', GOING_AWAY, '')
   }
 
-  control(kind: string, ...values: unknown[]): boolean {
+  override control(kind: string, ...values: unknown[]): boolean {
     const socket = this.#socket
     if (socket?.readyState !== OPEN || socket.protocol !== PROTOCOL) return false
     socket.send(control(kind, ...values))
@@ -114,7 +117,7 @@ export class Connection extends Transport implements Wire {
     this.#call('joined', emit)
   }
 
-  protected transmit(payload: Payload): boolean {
+  protected override transmit(payload: Payload): boolean {
     const socket = this.#socket as WebSocket
     // After the peer's close frame a WebSocket swallows silently what it gets.
     if (socket.readyState !== OPEN) return false
@@ -128,19 +131,20 @@ export class Connection extends Transport implements Wire {
     this.setState(CONNECTING)
     this.#after(PATIENCE, () => this.#lost(ABNORMAL, 'the server did not answer in time'))
     try {
-      const token = await this.#token()
+      // Whoever creates a connection has yet to attach the listeners, or closes it in the same breath, as React does.
+      await undefined
+      const token = turn === this.#turn ? await this.#token() : undefined
       if (turn === this.#turn) this.#dial(token)
     } catch (error) {
-      if (turn !== this.#turn) return
-      this.emit('error', error)
-      this.#lost(ABNORMAL, '')
+      if (turn === this.#turn) this.emit('error', error)
+      // A listener may have closed it.
+      if (turn === this.#turn) this.#lost(ABNORMAL, '')
     }
   }
 
   async #token(): Promise<string | undefined> {
     const { token: wanted } = this.#settings
-    // Awaited in any case: whoever creates a connection has yet to attach the listeners.
-    const page = await (wanted && this.#env.takePageToken())
+    const page = wanted && this.#env.takePageToken()
     if (page) return page
     if (!wanted && !this.#env.identified) return undefined
     let token: string | undefined
@@ -212,13 +216,15 @@ export class Connection extends Transport implements Wire {
     // The event tells it.
     this.state = CLOSED
     // A refused token is not a lost connection: one more attempt with a fresh one, whatever autoReconnect says.
-    const refetch = code === INVALID_TOKEN && token && !this.#refused
-    this.#refused ||= refetch
+    const refused = code === INVALID_TOKEN && token
+    const refetch = refused && !this.#refused
+    this.#refused ||= refused
     // It may have been this one. An attempt that nobody answered says nothing against it.
     if (refetch) this.#spare = undefined
     this.ended ||= !refetch && !(autoReconnect && isRetryable(code))
     if (this.ended) this.queue.take()
     const turn = this.#turn
+    if (refused && !refetch) this.fail('two tokens refused: do the browser and each proxy keep the session cookie?')
     this.#call('closed', code, this.ended)
     this.emit('close', code, reason)
     // A listener may have closed, or have woken, the connection.

@@ -30,31 +30,51 @@ export interface Environment {
 const FETCH_TIMEOUT = 10_000
 
 const ask = async (url: string): Promise<Credentials> => {
-  const signal = AbortSignal.timeout?.(FETCH_TIMEOUT) ?? null
-  const response = await fetch(url, { credentials: 'same-origin', cache: 'no-store', signal })
-  // 404: an app without a token endpoint. Anything else is an outage, or a refusal that a retry may outlive.
-  if (response.status === 404) return {}
-  const { ok, status } = response
-  // A page where JSON is due, as from a single-page app's fallback or a login, is no answer either.
-  const answer = ok && (await response.json().catch(() => null))
-  if (!answer) throw new Error(`Odac: ${url} answered ${status}${ok ? ' without JSON' : ''}`)
-  return answer as Credentials
+  // Not AbortSignal.timeout, which the oldest of our browsers lack.
+  const controller = new AbortController()
+  const timer = setTimeout(() => controller.abort(new Error(`Odac: ${url} did not answer in time`)), FETCH_TIMEOUT)
+  try {
+    const { signal } = controller
+    const response = await fetch(url, { credentials: 'same-origin', cache: 'no-store', signal })
+    const { ok, status } = response
+    // 404: an app without a token endpoint. Anything else is an outage, or a refusal that a retry may outlive.
+    if (status === 404) return {}
+    // A page where JSON is due, as from a single-page app's fallback or a login, is no answer either.
+    const answer = ok && (await response.json().catch(() => null))
+    if (!answer) throw new Error(`Odac: ${url} answered ${status}${ok ? ' without JSON' : ''}`)
+    return answer as Credentials
+  } finally {
+    clearTimeout(timer)
+  }
 }
 
+/** The last question, and by address the one that has yet to be asked: its answer is for all who come until then. */
 let asked: Promise<unknown> = Promise.resolve()
+const planned = new Map<string, Promise<Credentials>>()
+
+/**
+ * Ask one question at a time: two without a session cookie would make two sessions, and one token useless; and whose
+ * session it is must be learnt in the order in which it changed.
+ */
+const askInTurn = (url: string): Promise<Credentials> => {
+  let answer = planned.get(url)
+  if (!answer) {
+    answer = asked.then(() => {
+      planned.delete(url)
+      return ask(url)
+    })
+    planned.set(url, answer)
+    asked = answer.catch(() => {})
+  }
+  return answer
+}
 
 /** The real thing, in a page or a worker. `prefix` is where the app serves its token endpoint. */
 export const browserEnvironment = (prefix: string): Environment => ({
   socket: (url, protocols) => new WebSocket(url, protocols),
-  fetchCredentials: () => {
-    // One at a time: two questions without a session cookie would make two sessions, and one token useless. And whose
-    // session it is must be learnt in the order in which it changed.
-    const answer = asked.then(() => ask(prefix + '/token'))
-    asked = answer.catch(() => {})
-    return answer
-  },
+  fetchCredentials: () => askInTurn(prefix + '/token'),
   takePageToken: () => {
-    const meta = document.querySelector<HTMLMetaElement>('meta[name="odac-token"]')
+    const meta = (globalThis.document as Document | undefined)?.querySelector<HTMLMetaElement>('meta[name="odac-token"]')
     // Removed, because a second connection must not use it again.
     meta?.remove()
     return meta?.content || undefined

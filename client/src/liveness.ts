@@ -36,7 +36,8 @@ export class Liveness {
 
   /** Ask now: the network or the page has just come back. */
   probe(): void {
-    if (!this.#interval) return
+    // While an answer is due, another question would only put off the end.
+    if (!this.#interval || !this.#heard) return
     this.#heard = 0
     this.#ask()
     this.#set(GRACE, () => (this.#heard ? this.#look() : this.#dead()))

@@ -1,64 +1,46 @@
+import { ownHost, pageBase, prefixOf, resolve, resolvePrefix } from './addresses'
 import type { OdacNamespace, OdacOptions } from './api'
 import { Connection, type Settings } from './connection'
 import { browserEnvironment } from './environment'
-import { dialWorker } from './shared/dial'
-import { dialLeader } from './shared/leader'
-import { type Dial, SharedLink } from './shared/link'
-import type { Port } from './shared/protocol'
-import { Socket } from './socket'
-import type { Sink } from './transport'
+import type * as Shared from './shared/share'
+import { type Page, Socket } from './socket'
+import { type Sink, Transport } from './transport'
 
 /** The package's version, put in by the build. */
 declare const VERSION: string
 
-/** Where the app serves its endpoints, if `script` is the file that it serves there itself. */
-export const prefixOf = (script: string | undefined): string =>
-  /^(https?:.*)\/odac\.m?js([?#].*)?$/.exec(script ?? '')?.[1] ?? '/odac'
-
-/** `path` of this site, or any full URL, as one that a WebSocket takes. */
-export const resolve = (path: string, page: string): URL => {
-  const url = new URL(path, page)
-  // From a secure page the browser would refuse anything less.
-  url.protocol = /^(https|wss):/.test(url.protocol) || page.startsWith('https:') ? 'wss:' : 'ws:'
-  url.hash = ''
-  return url
-}
+/** Loads what only shared connections need. `base` is the folder of the app's endpoints. */
+export type LoadShared = (base: string) => Promise<typeof Shared>
 
 /** The `Odac` object of a script that came from `script`. */
-export const createOdac = (script: string | undefined): OdacNamespace => ({
+export const createOdac = (script: string | undefined, loadShared: LoadShared): OdacNamespace => ({
   ws: (path: string, options: OdacOptions = {}) => {
-    const {
-      autoReconnect = true,
-      reconnectDelay = 3000,
-      maxReconnectAttempts = 10,
-      shared = false,
-      token = true,
-      prefix = prefixOf(script),
-    } = options
-    const { href, host, hostname } = resolve(path, location.href)
-    const base = new URL(prefix, location.href).href
+    const { autoReconnect, reconnectDelay, maxReconnectAttempts, shared, token, prefix } = options
+    const { href, host, hostname } = resolve(path, pageBase())
+    const own = ownHost()
+    const base = resolvePrefix(prefix ?? prefixOf(script), pageBase())
     const env = browserEnvironment(base)
     const settings: Settings = {
-      autoReconnect,
-      reconnectDelay,
-      maxReconnectAttempts,
+      autoReconnect: autoReconnect ?? true,
+      reconnectDelay: (reconnectDelay as number) >= 0 && isFinite(reconnectDelay ?? NaN) ? (reconnectDelay as number) : 3000,
+      maxReconnectAttempts:
+        maxReconnectAttempts === null ? Infinity : (maxReconnectAttempts as number) >= 0 ? (maxReconnectAttempts as number) : 10,
       // It belongs to a cookie, which goes to any port of this host, and to no other host.
-      token: token && hostname === location.hostname,
+      token: (token ?? true) && hostname === own.hostname,
     }
     const connect = (sink: Sink): Connection => new Connection(env, href, settings, sink)
 
-    return new Socket(window, (sink, replace) => {
+    return new Socket(globalThis as unknown as Page, (sink, replace) => {
       // Of another host's session nothing can be known, so that it cannot be shared.
-      if (!shared || host !== location.host) return connect(sink)
-      const { locks } = navigator
-      // Tabs with different versions of this script do not talk to each other.
-      const worker = `${base}/odac-worker.js?${VERSION}`
-      const lead: Dial | undefined =
-        locks && globalThis.BroadcastChannel
-          ? dialLeader(env, locks, (name) => new BroadcastChannel(name) as Port, 'odac ' + worker)
-          : undefined
-      const dial = dialWorker(() => new SharedWorker(worker), lead)
-      return new SharedLink(env, locks, [href, settings], dial, sink, (queued) => replace(connect, queued))
+      if (!shared || host !== own.host) return connect(sink)
+      const loading = new Transport(sink)
+      const next = loadShared(base).then(({ share, version }) => {
+        // Served by another version: a deployment is under way.
+        if (version !== VERSION) throw version
+        return (to: Sink) => share(env, base, [href, settings], to, (queued) => replace(connect, queued))
+      })
+      void next.catch(() => connect).then((other) => loading.ended || replace(other, loading.queue.take()))
+      return loading
     }) as never
   },
 })

@@ -6,7 +6,7 @@ const MAX_BYTES = 1 << 20
 const byteLength = (payload: Payload): number =>
   typeof payload === 'string'
     ? new TextEncoder().encode(payload).length
-    : payload instanceof Blob
+    : 'size' in payload
       ? payload.size
       : payload.byteLength
 

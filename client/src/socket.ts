@@ -1,10 +1,11 @@
+import { checkClose } from './close-codes'
 import { decode, encode, type Payload } from './codec'
-import { OPEN, type Sink, type Transport } from './transport'
 import { Emitter } from './emitter'
+import { CONNECTING, OPEN, type Sink, type Transport } from './transport'
 
-/** What a socket sees of the page that it lives in. */
+/** What a socket sees of the page, or of the worker, that it lives in. */
 export interface Page extends Pick<EventTarget, 'addEventListener' | 'removeEventListener'> {
-  readonly document: { readonly visibilityState: string }
+  readonly document?: { readonly visibilityState: string }
 }
 
 const EVENTS = ['online', 'offline', 'visibilitychange', 'pagehide', 'pageshow', 'freeze', 'resume']
@@ -18,6 +19,8 @@ export class Socket extends Emitter {
   readonly #page: Page
   readonly #onPageEvent: (event: Event) => void
   #transport: Transport
+  /** The state that listeners know of. */
+  #state = CONNECTING
 
   /** `connect` makes the transport, and may `replace` it later, handing over what waits to be sent. */
   constructor(
@@ -27,7 +30,9 @@ export class Socket extends Emitter {
     super()
     this.#page = page
     const sink: Sink = (event, ...args) => {
-      if (this.#transport.ended) this.#leavePage()
+      const { ended, state } = this.#transport
+      if (ended) this.#leavePage()
+      if (state !== this.#state) this.emit('state', [(this.#state = state)])
       if (event) this.emit(event, event === 'message' ? args.map(decode) : args)
     }
     this.#transport = connect(sink, (other, queued) => {
@@ -36,10 +41,12 @@ export class Socket extends Emitter {
     })
     this.#onPageEvent = (event) => {
       const { type, persisted } = event as PageTransitionEvent
-      if (type === 'offline') this.emit('offline', [])
-      else if (type === 'pagehide' || type === 'freeze') this.#transport.suspend(persisted)
+      if (type === 'offline') {
+        this.emit('offline', [])
+        this.#transport.probe()
+      } else if (type === 'pagehide' || type === 'freeze') this.#transport.suspend(persisted)
       // A page that was just loaded, rather than taken from the cache, needs no waking up.
-      else if (persisted !== false && (type !== 'visibilitychange' || page.document.visibilityState === 'visible')) {
+      else if (persisted !== false && (type !== 'visibilitychange' || page.document?.visibilityState === 'visible')) {
         this.#transport.wake()
       }
     }
@@ -59,6 +66,7 @@ export class Socket extends Emitter {
   }
 
   close(code?: number, reason?: string): void {
+    checkClose(code, reason)
     this.#transport.close(code, reason)
     this.#leavePage()
   }

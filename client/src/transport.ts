@@ -1,4 +1,5 @@
 import type { OdacEvents } from './api'
+import { NORMAL } from './close-codes'
 import type { Payload } from './codec'
 import { SendQueue } from './queue'
 
@@ -10,13 +11,16 @@ export const CLOSED = 3
 /** Where events go. A message is still the payload; without a name, only the state has changed. */
 export type Sink = (event: keyof OdacEvents | '', ...args: unknown[]) => void
 
-/** What a socket for the page stands on: a connection of its own, or its share of one. */
-export abstract class Transport {
+/**
+ * What a socket for the page stands on: a connection of its own, or its share of one. This class itself only queues: it
+ * stands in while the code of the other is loaded.
+ */
+export class Transport {
   state = CONNECTING
   /** Closed for good. */
   ended = false
 
-  protected readonly queue = new SendQueue()
+  readonly queue = new SendQueue()
   readonly emit: Sink
 
   constructor(emit: Sink) {
@@ -32,21 +36,35 @@ export abstract class Transport {
   }
 
   /** Send a control message now. False, and nothing is kept, where no odac.v1 server would get it. */
-  abstract control(kind: string, ...values: unknown[]): boolean
+  control(_kind: string, ..._values: unknown[]): boolean {
+    return false
+  }
 
-  abstract close(code?: number, reason?: string): void
+  /** End it for good and drop what is queued. */
+  close(code = NORMAL, reason = ''): void {
+    if (this.ended) return
+    this.ended = true
+    this.queue.take()
+    this.setState(CLOSED)
+    this.emit('close', code, reason)
+  }
 
   /** Try now what would be tried later: the network is back, or the page is looked at again. */
-  abstract wake(): void
+  wake(): void {}
+
+  /** Find out now whether the connection is still good: the network has gone. */
+  probe(): void {}
 
   /**
    * Let go of everything until `wake`: the page goes away, into the back/forward cache if `persisted`. Undefined: it
    * stays, but is frozen.
    */
-  abstract suspend(persisted: boolean | undefined): void
+  suspend(_persisted: boolean | undefined): void {}
 
   /** Whether the payload could be handed over. */
-  protected abstract transmit(payload: Payload): boolean
+  protected transmit(_payload: Payload): boolean {
+    return false
+  }
 
   /** Open: what has waited goes first. */
   protected opened(): void {

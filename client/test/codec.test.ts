@@ -1,7 +1,10 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
+import { createContext, runInContext } from 'node:vm'
 import { control, decode, encode, fromWire, toWire } from '../src/codec'
 import { vectors } from './vectors'
+
+const MARK = String.fromCharCode(0x1e)
 
 const bytes = (payload: unknown): number[] => [...new Uint8Array(payload as ArrayBuffer)]
 
@@ -62,6 +65,41 @@ test('what is changed after encoding does not change the message', () => {
   const payloads = [encode(view), encode(view.buffer)]
   view[0] = 2
   for (const payload of payloads) assert.deepEqual(bytes(payload), [1])
+})
+
+test('half of a surrogate pair becomes U+FFFD, as in text that a WebSocket sends: the server would close for it', () => {
+  const half = '12345😀'.slice(0, 6)
+  assert.equal(encode({ text: half, [half]: ['\udc00'] }), '{"text":"12345\ufffd","12345\ufffd":["\ufffd"]}')
+  assert.equal(control('call', half), MARK + '["call","12345\ufffd"]')
+  // What only looks like one is left alone.
+  for (const data of ['😀', '\\ud83d', '\\\\ud83d', '\\', '\n\ud83d\ude00\u001f']) {
+    assert.deepEqual(decode(encode([data])), [data])
+  }
+  assert.deepEqual(decode(encode(['\\\ud83d'])), ['\\\ufffd'])
+})
+
+test('what the classes of another window or frame made is what it is', () => {
+  const frame = createContext({})
+  for (const source of ['new Uint8Array([1, 2]).buffer', 'new Uint8Array([0, 1, 2]).subarray(1)', 'new DataView(new Uint8Array([1, 2]).buffer)']) {
+    const payload = encode(runInContext(source, frame))
+    assert.ok(payload instanceof ArrayBuffer, source)
+    assert.deepEqual(bytes(payload), [1, 2])
+  }
+  // Another Blob class, as a frame has it.
+  class Blob {
+    readonly [Symbol.toStringTag] = 'Blob'
+    readonly size = 3
+  }
+  const blob = new Blob()
+  assert.equal(encode(blob), blob)
+  const file = new File(['x'], 'x.txt')
+  assert.equal(encode(file), file)
+})
+
+test('shared memory itself, too, travels as its bytes', () => {
+  const shared = new SharedArrayBuffer(2)
+  new Uint8Array(shared).set([7, 8])
+  assert.deepEqual(bytes(encode(shared)), [7, 8])
 })
 
 test('a Blob stays one', () => {

@@ -62,8 +62,7 @@ for (const [what, body] of [
 }
 
 test('questions are asked one after the other, so that a first visit makes one session, also after a failure', async () => {
-  const env = browserEnvironment('http://site/odac')
-  const all = [env.fetchCredentials(), env.fetchCredentials(), browserEnvironment('http://site/odac').fetchCredentials()]
+  const all = ['odac', 'rt', 'live'].map((prefix) => browserEnvironment(`http://site/${prefix}`).fetchCredentials())
   await settle()
   assert.equal(asked.length, 1)
   asked[0]?.refuse(new TypeError('Failed to fetch'))
@@ -74,6 +73,43 @@ test('questions are asked one after the other, so that a first visit makes one s
   await settle()
   asked[2]?.answer(json({ token: '3' }))
   assert.deepEqual(await Promise.all(all.slice(1)), [{ token: '2' }, { token: '3' }])
+})
+
+test('all who come until a question is asked share its answer, so that many sockets wait for two answers at most', async () => {
+  const env = browserEnvironment('http://site/odac')
+  const first = env.fetchCredentials()
+  await settle()
+  const later = Array.from({ length: 11 }, () => browserEnvironment('http://site/odac').fetchCredentials())
+  await settle()
+  assert.equal(asked.length, 1)
+  asked[0]?.answer(json({ token: '1' }))
+  await settle()
+  assert.equal(asked.length, 2)
+  asked[1]?.answer(json({ token: '2' }))
+  assert.deepEqual([await first, ...(await Promise.all(later))], [{ token: '1' }, ...Array(11).fill({ token: '2' })])
+})
+
+test('a question without an answer is given up after 10 s, in browsers without AbortSignal.timeout too', async (context) => {
+  context.mock.timers.enable({ apis: ['setTimeout'] })
+  const { timeout } = AbortSignal
+  Object.assign(AbortSignal, { timeout: undefined })
+  try {
+    const env = browserEnvironment('http://site/odac')
+    const hanging = env.fetchCredentials()
+    await settle()
+    const next = env.fetchCredentials()
+    asked[0]?.init.signal?.addEventListener('abort', () => asked[0]?.refuse(asked[0].init.signal?.reason as Error))
+    context.mock.timers.tick(9_999)
+    await settle()
+    assert.equal(asked.length, 1)
+    context.mock.timers.tick(1)
+    await assert.rejects(hanging, /Odac: http:\/\/site\/odac\/token did not answer in time/)
+    await settle()
+    asked[1]?.answer(json({ token: '2' }))
+    assert.deepEqual(await next, { token: '2' })
+  } finally {
+    Object.assign(AbortSignal, { timeout })
+  }
 })
 
 test("the page's token serves once", () => {

@@ -156,3 +156,24 @@ test('a closed connection does not come back from the cache', async () => {
   await settle()
   assert.deepEqual([env.sockets.length, log.take()], [1, []])
 })
+
+test('being looked at again and again does not put off the end of a dead connection', async () => {
+  const { connection, clock, socket, log } = await opened()
+  for (let looks = 0; looks < 5; looks++) {
+    connection.wake()
+    await clock.advance(4_000)
+  }
+  assert.deepEqual(log.of('close'), [[1006, 'no sign of life from the server']])
+  assert.deepEqual(socket.sent, [PING])
+})
+
+test('a network that is lost is noticed in 10 s, and nothing is tried while there is none', async () => {
+  const { connection, clock, env, log } = await opened()
+  connection.probe()
+  env.isOnline = false
+  await clock.advance(10_000)
+  assert.deepEqual(log.of('close'), [[1006, 'no sign of life from the server']])
+  connection.probe()
+  await clock.advance(29_000)
+  assert.equal(env.sockets.length, 1)
+})

@@ -1,14 +1,13 @@
-// The React hook and the Vue composable of the documentation: as a reader copies them, rendered, over the real client.
+// The components of the documentation's pages for React and Vue, as a reader copies them, rendered over the real client.
 import assert from 'node:assert/strict'
 import { mkdirSync, readFileSync, writeFileSync } from 'node:fs'
 import { join } from 'node:path'
 import { afterEach, beforeEach, test } from 'node:test'
 import { pathToFileURL } from 'node:url'
 import { build } from 'esbuild'
-import { Window } from 'happy-dom'
 import { compileScript, parse } from 'vue/compiler-sfc'
 import { settle } from './fakes/clock'
-import { FakeSocket } from './fakes/socket'
+import { FakePage } from './fakes/page'
 import { clientRoot, repositoryRoot } from './vectors'
 
 /** The code blocks of a page of docs/client. */
@@ -34,50 +33,24 @@ const use = async <Module>(name: string, files: Record<string, string>, main: st
     format: 'esm',
     platform: 'node',
     jsx: 'automatic',
-    alias: { 'odac-client': join(clientRoot, 'src/module.ts') },
+    alias: {
+      'odac-client/react': join(clientRoot, 'src/react.ts'),
+      'odac-client/vue': join(clientRoot, 'src/vue.ts'),
+    },
     external: ['react', 'react-dom', 'react/jsx-runtime', 'react-dom/client', 'vue'],
     define: { VERSION: '"test"' },
+    logLevel: 'error',
   })
   return (await import(pathToFileURL(outfile).href)) as Module
 }
 
-const sockets: FakeSocket[] = []
-const alive = (): FakeSocket[] => sockets.filter((socket) => socket.alive)
-
-class RecordedSocket extends FakeSocket {
-  constructor(url: string, protocols: string[]) {
-    super(url, protocols)
-    sockets.push(this)
-  }
-}
-
-let window: Window
+let page: FakePage
 
 beforeEach(() => {
-  sockets.length = 0
-  window = new Window({ url: 'http://site/' })
-  window.document.body.innerHTML = '<div id="app"></div>'
-  const globals = {
-    window,
-    document: window.document,
-    location: window.location,
-    navigator: window.navigator,
-    Element: window.Element,
-    HTMLElement: window.HTMLElement,
-    SVGElement: window.SVGElement,
-    WebSocket: RecordedSocket,
-    fetch: async () => new Response('{"token": "t", "session": "s"}'),
-    IS_REACT_ACT_ENVIRONMENT: true,
-  }
-  for (const [name, value] of Object.entries(globals)) {
-    Object.defineProperty(globalThis, name, { value, configurable: true, writable: true })
-  }
+  page = new FakePage()
 })
 
-afterEach(() => window.happyDOM.close())
-
-const text = (selector: string): string[] =>
-  [...window.document.querySelectorAll(selector)].map(({ textContent }) => textContent ?? '')
+afterEach(() => page.close())
 
 interface Rendered {
   room(name: string): Promise<void>
@@ -96,9 +69,9 @@ export { Chat } from './Chat.jsx'
 async function renderReact(strict: boolean): Promise<Rendered> {
   const files: Record<string, string> = {}
   for (const { language, code } of blocks('react.md')) {
-    if (language === 'js' || language === 'jsx') files[/^\/\/ (\S+)\n/.exec(code)?.[1] ?? ''] = code
+    if (language === 'jsx') files[/^\/\/ (\S+)\n/.exec(code)?.[1] ?? ''] = code
   }
-  assert.deepEqual(Object.keys(files), ['use-odac.js', 'Chat.jsx'])
+  assert.deepEqual(Object.keys(files), ['Chat.jsx'])
   type React = typeof import('react') & typeof import('react-dom/client') & { Chat: () => null }
   const { act: reactAct, createElement, StrictMode, createRoot, Chat } = await use<React>('react', files, REACT)
   const act: Rendered['act'] = (action) =>
@@ -106,7 +79,7 @@ async function renderReact(strict: boolean): Promise<Rendered> {
       await action?.()
       await settle()
     })
-  const root = createRoot(window.document.getElementById('app') as never)
+  const root = createRoot(page.document.getElementById('app') as never)
   const element = (room: string) => {
     const chat = createElement(Chat as never, { room })
     return strict ? createElement(StrictMode, null, chat) : chat
@@ -114,7 +87,7 @@ async function renderReact(strict: boolean): Promise<Rendered> {
   return {
     act,
     room: (name) => act(() => root.render(element(name))),
-    click: () => act(() => window.document.querySelector('button')?.click()),
+    click: () => act(() => page.document.querySelector('button')?.click()),
     leave: () => act(() => root.unmount()),
   }
 }
@@ -136,12 +109,11 @@ export const leave = () => {
 `
 
 async function renderVue(): Promise<Rendered> {
-  const [composable, component] = blocks('vue.md')
-  assert.match(composable?.code ?? '', /^\/\/ use-odac\.js\n/)
+  const [component] = blocks('vue.md')
   const { descriptor, errors } = parse(component?.code ?? '')
   assert.deepEqual(errors, [])
   const { content } = compileScript(descriptor, { id: 'chat', inlineTemplate: true })
-  const files = { 'use-odac.js': composable?.code ?? '', 'Chat.js': content }
+  const files = { 'Chat.js': content }
   type Vue = { show(room: string): void; leave(): void; nextTick(): Promise<void> }
   const vue = await use<Vue>('vue', files, VUE)
   const act: Rendered['act'] = async (action) => {
@@ -152,7 +124,7 @@ async function renderVue(): Promise<Rendered> {
   return {
     act,
     room: (name) => act(() => vue.show(name)),
-    click: () => act(() => window.document.querySelector('button')?.click()),
+    click: () => act(() => page.document.querySelector('button')?.click()),
     leave: () => act(() => vue.leave()),
   }
 }
@@ -163,47 +135,49 @@ for (const [name, render] of [
   ['Vue', renderVue],
 ] as const) {
   test(`${name}: the recipe of the documentation`, async () => {
-    const page = await render()
-    await page.room('tea')
-    assert.deepEqual(text('[role=status]'), ['connecting …'])
+    const shown = await render()
+    await shown.room('tea')
+    assert.deepEqual(page.text('[role=status]'), ['connecting …'])
     assert.deepEqual(
-      alive().map(({ url }) => url),
+      page.alive.map(({ url }) => url),
       ['ws://site/room/tea'],
     )
-    const [tea] = alive()
+    const [tea] = page.alive
     assert.ok(tea)
+    // In strict mode, too.
+    assert.deepEqual([page.sockets.length, page.asked], [1, 1])
 
     // What is clicked before the connection is open is not lost.
-    await page.click()
-    await page.act(() => tea.accept().hello())
-    assert.deepEqual(text('[role=status]'), ['connected'])
+    await shown.click()
+    await shown.act(() => tea.accept().hello())
+    assert.deepEqual(page.text('[role=status]'), ['connected'])
     assert.deepEqual(tea.sent, ['{"text":"hello"}'])
 
-    await page.act(() => tea.receive('{"id": 1, "text": "one"}').receive('{"id": 2, "text": "two"}'))
-    assert.deepEqual(text('li'), ['one', 'two'])
+    await shown.act(() => tea.receive('{"id": 1, "text": "one"}').receive('{"id": 2, "text": "two"}'))
+    assert.deepEqual(page.text('li'), ['one', 'two'])
 
-    await page.act(() => tea.end(1006))
-    assert.deepEqual(text('[role=status]'), ['connecting …'])
+    await shown.act(() => tea.end(1006))
+    assert.deepEqual(page.text('[role=status]'), ['connecting …'])
 
     // Another room: the old connection goes, and nothing that it still says is heard.
-    await page.room('coffee')
+    await shown.room('coffee')
     assert.deepEqual(
-      alive().map(({ url }) => url),
+      page.alive.map(({ url }) => url),
       ['ws://site/room/coffee'],
     )
-    const [coffee] = alive()
-    await page.act(() => coffee?.accept().hello())
-    await page.room('milk')
-    const [milk] = alive()
+    const [coffee] = page.alive
+    await shown.act(() => coffee?.accept().hello())
+    await shown.room('milk')
+    const [milk] = page.alive
     assert.deepEqual([coffee?.closed?.[0], milk?.url], [1000, 'ws://site/room/milk'])
-    await page.act(() => milk?.accept().hello())
-    await page.act(() => coffee?.receive('{"id": 3, "text": "late"}').end(1000))
-    assert.deepEqual(text('[role=status]'), ['connected'])
-    assert.deepEqual(text('li'), ['one', 'two'])
+    await shown.act(() => milk?.accept().hello())
+    await shown.act(() => coffee?.receive('{"id": 3, "text": "late"}').end(1000))
+    assert.deepEqual(page.text('[role=status]'), ['connected'])
+    assert.deepEqual(page.text('li'), ['one', 'two'])
 
-    await page.leave()
+    await shown.leave()
     assert.deepEqual(milk?.closed?.[0], 1000)
-    assert.deepEqual(alive(), [])
+    assert.deepEqual(page.alive, [])
     milk?.end(1000)
   })
 }

@@ -2,7 +2,7 @@
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Socket } from '../src/socket'
-import { CLOSED, OPEN, type Sink, Transport } from '../src/transport'
+import { CLOSED, CONNECTING, OPEN, type Sink, Transport } from '../src/transport'
 
 class FakeTransport extends Transport {
   readonly calls: unknown[] = []
@@ -17,20 +17,23 @@ class FakeTransport extends Transport {
     this.calls.push(['send', payload])
     return true
   }
-  control(...message: unknown[]): boolean {
+  override control(...message: unknown[]): boolean {
     this.calls.push(['control', ...message])
     return true
   }
-  close(...args: unknown[]): void {
+  override close(...args: unknown[]): void {
     this.calls.push(['close', ...args])
   }
-  wake(): void {
+  override wake(): void {
     this.calls.push('wake')
   }
-  suspend(persisted: boolean | undefined): void {
+  override probe(): void {
+    this.calls.push('probe')
+  }
+  override suspend(persisted: boolean | undefined): void {
     this.calls.push(['suspend', persisted])
   }
-  protected transmit(): boolean {
+  protected override transmit(): boolean {
     return true
   }
 }
@@ -92,7 +95,7 @@ test("the page's comings and goings reach the transport", () => {
   let offline = 0
   socket.on('offline', () => offline++)
   page.fire('offline')
-  assert.deepEqual([offline, transport.calls], [1, []])
+  assert.deepEqual([offline, transport.calls.splice(0)], [1, ['probe']])
   page.fire('online')
   page.document.visibilityState = 'hidden'
   page.fire('visibilitychange')
@@ -153,4 +156,54 @@ test('a transport may be replaced, and what waited goes to the other', () => {
   assert.deepEqual(made[0]?.calls, [])
   assert.deepEqual(made[1]?.calls, [['send', 'a'], ['send', 'b'], ['send', 'c'], 'wake'])
   assert.deepEqual(heard, ['heard'])
+})
+
+for (const state of [CONNECTING, OPEN, CLOSED]) {
+  test(`in state ${state} close refuses what WebSocket.close refuses, without any effect`, () => {
+    const { page, socket, transport } = make()
+    transport.state = state
+    for (const code of [999, 0, 1001, 1005, 2999, 5000, NaN]) {
+      assert.throws(() => socket.close(code), { name: 'InvalidAccessError' }, String(code))
+    }
+    for (const reason of ['x'.repeat(124), 'é'.repeat(62)]) {
+      assert.throws(() => socket.close(1000, reason), { name: 'SyntaxError' })
+      assert.throws(() => socket.close(undefined, reason), { name: 'SyntaxError' })
+    }
+    page.fire('online')
+    socket.close(4999, 'x'.repeat(123))
+    assert.deepEqual(transport.calls, ['wake', ['close', 4999, 'x'.repeat(123)]])
+  })
+}
+
+test('each change of the state is told once, before the event that says why', () => {
+  const { socket, transport } = make()
+  const heard: unknown[] = []
+  for (const name of ['state', 'open', 'close', 'message']) {
+    socket.on(name, (value: unknown) => heard.push([name, value, socket.state]))
+  }
+  transport.fire('')
+  transport.state = OPEN
+  transport.fire('open')
+  transport.fire('message', '1')
+  transport.state = CLOSED
+  transport.fire('close', 1006, '')
+  transport.state = CONNECTING
+  transport.fire('')
+  assert.deepEqual(heard, [
+    ['state', 1, 1],
+    ['open', undefined, 1],
+    ['message', 1, 1],
+    ['state', 3, 3],
+    ['close', 1006, 3],
+    ['state', 0, 0],
+  ])
+})
+
+test('in a worker, which has no document, the network alone is heard of', () => {
+  const scope = new EventTarget()
+  let transport!: FakeTransport
+  new Socket(scope, (sink) => (transport = new FakeTransport(sink)))
+  scope.dispatchEvent(new Event('offline'))
+  scope.dispatchEvent(new Event('online'))
+  assert.deepEqual(transport.calls, ['probe', 'wake'])
 })

@@ -126,7 +126,9 @@ test('4002 fetches one fresh token at once, and a second 4002 ends it', async ()
   assert.equal(env.sockets.length, 2)
   env.last.accept().end(4002)
   await env.clock.advance(600_000)
-  assert.deepEqual(log.take(), [['close', 4002, '']])
+  const [[, error], ...rest] = log.take() as [[string, Error], ...unknown[]]
+  assert.match(error.message, /two tokens refused: do the browser and each proxy keep the session cookie\?/)
+  assert.deepEqual(rest, [['close', 4002, '']])
   assert.deepEqual([env.sockets.length, connection.ended], [2, true])
 })
 
@@ -180,4 +182,54 @@ test('with token: false 4002 is final', async () => {
   const { connection } = await opened({ token: false }, env)
   env.last.end(4002)
   assert.equal(connection.ended, true)
+})
+
+for (const [what, fail] of [
+  ['the token endpoint fails', (env: FakeEnvironment) => (env.answer = async () => Promise.reject(new Error('500')))],
+  ['the address is refused', (env: FakeEnvironment) => (env.refusal = new DOMException('insecure', 'SecurityError'))],
+] as const) {
+  test(`where ${what}, an error listener that closes is told of one end`, async () => {
+    const env = new FakeEnvironment()
+    fail(env)
+    const { connection, log, clock } = new Harness({}, env)
+    const { sink } = log
+    Object.assign(connection, {
+      emit: (event: 'error', ...args: unknown[]) => {
+        sink(event, ...args)
+        if (event === 'error') connection.close(4000)
+      },
+    })
+    await clock.advance(60_000)
+    assert.deepEqual(log.names, ['error', 'close'])
+    assert.deepEqual(log.of('close'), [[4000, '']])
+    assert.equal(clock.pending, 0)
+  })
+}
+
+test('a refused token and an error listener that closes make one end', async () => {
+  const env = new FakeEnvironment()
+  const { connection, log } = new Harness({}, env)
+  const { sink } = log
+  Object.assign(connection, {
+    emit: (event: 'error', ...args: unknown[]) => {
+      sink(event, ...args)
+      if (event === 'error') connection.close(4000)
+    },
+  })
+  await settle()
+  env.last.accept().end(4002)
+  await env.clock.advance(0)
+  env.last.accept().end(4002)
+  assert.deepEqual(log.of('close'), [[4002, ''], [4002, '']])
+})
+
+test('closed in the same breath, as strict mode does, it asks for no token and leaves the page its own', async () => {
+  const env = new FakeEnvironment()
+  env.pageToken = 'page'
+  const { connection } = new Harness({}, env)
+  connection.close()
+  await settle()
+  assert.deepEqual([env.asked, env.pageToken, env.sockets.length], [0, 'page', 0])
+  await opened({}, env)
+  assert.equal(env.last.token, 'page')
 })

@@ -36,7 +36,7 @@ PAGES = [
     *sorted((ROOT / "docs").rglob("*.md")),
     *sorted((ROOT / "examples").rglob("*.md")),
 ]
-SHOWN_ONLY = {"text", "html", "jsx", "css", "nginx", "haproxy", "yaml", "ini", "diff", "ts", "dockerfile"}
+SHOWN_ONLY = {"text", "html", "jsx", "css", "nginx", "haproxy", "yaml", "ini", "diff", "ts", "tsx", "dockerfile"}
 CHECKED = {"python", "json", "toml", "js", "sh"}
 
 _block = re.compile(

@@ -5,15 +5,22 @@ import { EXTENSIONS } from '../extensions'
 import { CLOSED, OPEN, type Sink } from '../transport'
 import { type Locks, type Port, type Subject, type ToHub, type ToTab, version } from './protocol'
 
-/** How long a tab may say nothing. Hidden ones are woken once a minute; a longer silence is a frozen tab. */
-const SILENCE = 150_000
-/** How often silent tabs are looked for, and how soon a failed question about the session is asked again. */
+/** How often silent tabs are looked for. */
 const SWEEP = 30_000
+/**
+ * In how many sweeps in a row a tab may have said nothing. Hidden ones are woken once a minute; a longer silence is a
+ * frozen tab. Not a time: after the machine has slept for an hour, all of them have been silent for an hour.
+ */
+const SILENT_SWEEPS = 5
+/** How soon a failed question about the session is asked again. */
 const ASK_AGAIN = 3_000
+/** How often in a row the session may change without any connection that opens. */
+const CHANGES = 10
 
 interface Tab {
   readonly port: Port
-  heard: number
+  /** In how many sweeps it had said nothing. */
+  silent: number
   lock?: string | undefined
   group?: Group | undefined
 }
@@ -50,6 +57,8 @@ export class Hub {
   /** The questions about the session, one after the other, and whether the last of them is still to be asked. */
   #asked: Promise<void> = Promise.resolve()
   #planned = false
+  /** How often the session has changed since a connection has opened. */
+  #changes = 0
   #sweep = 0
   #again = 0
 
@@ -82,10 +91,10 @@ export class Hub {
 
   /** Serve the tab at the other end of `port`. */
   attach(port: Port): void {
-    const tab: Tab = { port, heard: this.#env.now() }
+    const tab: Tab = { port, silent: 0 }
     this.#tabs.add(tab)
     port.onmessage = ({ data }: MessageEvent<ToHub>) => {
-      tab.heard = this.#env.now()
+      tab.silent = 0
       const [kind, value] = data
       if (kind === 'join') this.#join(tab, value, data[2])
       else if (kind === 'leave') this.#forget(tab)
@@ -94,6 +103,7 @@ export class Hub {
       else if (kind === 'control') tab.group.connection.control(...value)
       else {
         say(port, ['beat'])
+        if (kind === 'probe') tab.group.connection.probe()
         if (kind === 'wake') {
           tab.group.connection.wake()
           this.#check()
@@ -141,6 +151,7 @@ export class Hub {
     return (event, ...args) => {
       const { connection, members, waiting, key } = group
       if (this.#groups.get(key) !== group) return
+      if (event === 'open') this.#changes = 0
       for (const tab of members) this.#tell(tab, event, ...args)
       // The next to join gets a new one. So do those who wait: they may be of another session.
       if (connection.ended && event === 'close') {
@@ -185,7 +196,8 @@ export class Hub {
     const before = this.#session
     this.#session = session
     if (session && (!before || before === session)) return
-    const message: ToTab = session ? ['gone', false] : ['alone']
+    // A browser or a proxy that drops the cookie makes each answer another session's.
+    const message: ToTab = session && ++this.#changes < CHANGES ? ['gone', false] : ['alone']
     for (const group of [...this.#groups.values()]) this.#dissolve(({ port }) => say(port, message), group)
   }
 
@@ -225,10 +237,9 @@ export class Hub {
 
   #sweepLater(): void {
     this.#sweep = this.#env.setTimeout(() => {
-      const limit = this.#env.now() - SILENCE
       for (const tab of [...this.#tabs]) {
         // Where a lock tells of its end, a silent tab is frozen and may come back. Else it has to look for the hub again.
-        if (tab.heard < limit) tab.lock ? this.#leave(tab) : this.#forget(tab)
+        if (++tab.silent > SILENT_SWEEPS) tab.lock ? this.#leave(tab) : this.#forget(tab)
       }
       this.#sweepLater()
     }, SWEEP)

@@ -1,4 +1,4 @@
-import { ABNORMAL, GOING_AWAY, NORMAL } from '../close-codes'
+import { ABNORMAL, GOING_AWAY } from '../close-codes'
 import type { Payload } from '../codec'
 import type { Environment } from '../environment'
 import { CLOSED, CONNECTING, OPEN, type Sink, Transport } from '../transport'
@@ -58,31 +58,33 @@ export class SharedLink extends Transport {
     this.#begin()
   }
 
-  close(code = NORMAL, reason = ''): void {
-    if (this.ended) return
-    this.#end()
-    this.setState(CLOSED)
-    this.emit('close', code, reason)
+  override close(code?: number, reason?: string): void {
+    this.#hangUp()
+    super.close(code, reason)
   }
 
-  wake(): void {
+  override wake(): void {
     if (this.#line) this.#post(['wake'])
     else if (this.state === CLOSED && !this.ended) this.#begin()
   }
 
-  suspend(persisted: boolean | undefined): void {
+  override probe(): void {
+    this.#post(['probe'])
+  }
+
+  override suspend(persisted: boolean | undefined): void {
     if (this.ended) return
     this.#hangUp()
     this.#down(CLOSED, persisted === false ? 0 : GOING_AWAY)
   }
 
-  control(...message: [kind: string, ...values: unknown[]]): boolean {
+  override control(...message: [kind: string, ...values: unknown[]]): boolean {
     if (this.state !== OPEN) return false
     this.#post(['control', message])
     return true
   }
 
-  protected transmit(payload: Payload): boolean {
+  protected override transmit(payload: Payload): boolean {
     this.#post(['send', payload])
     return true
   }
@@ -116,7 +118,7 @@ export class SharedLink extends Transport {
   }
 
   #attach(port: Port): void {
-    this.#down(CONNECTING, ABNORMAL)
+    if (!this.#down(CONNECTING, ABNORMAL)) return
     this.#port = port
     port.onmessage = ({ data }: MessageEvent<ToTab>) => {
       if (port === this.#port) this.#hear(data)
@@ -130,7 +132,7 @@ export class SharedLink extends Transport {
     // Another version's hub: a deployment is under way, and this page or the worker is from before.
     else if (kind === 'alone' || (kind === 'ready' && message[2] !== version)) this.#fallBack()
     else if (kind !== 'beat') {
-      this.#down(CONNECTING, GOING_AWAY)
+      if (!this.#down(CONNECTING, GOING_AWAY)) return
       this.#post(['join', this.#subject, this.#lock])
       if (message[1] === true) this.fail('message lost: the connection was just given up')
       else if (message[1]) this.#watchOver(message[1])
@@ -144,8 +146,7 @@ export class SharedLink extends Transport {
   }
 
   #lost(): void {
-    this.#down(CONNECTING, ABNORMAL)
-    this.#call(true)
+    if (this.#down(CONNECTING, ABNORMAL)) this.#call(true)
   }
 
   #event([, state, ended, session, event, ...args]: Extract<ToTab, readonly ['event', ...unknown[]]>): void {
@@ -155,7 +156,8 @@ export class SharedLink extends Transport {
         this.fail('messages dropped: the session has changed')
       }
       this.session = session
-      this.opened()
+      // A listener may have closed it.
+      if (!this.ended) this.opened()
     } else {
       if (ended) this.#end()
       this.setState(state)
@@ -163,16 +165,16 @@ export class SharedLink extends Transport {
     }
   }
 
-  #down(state: number, code: number): void {
+  /** There is no connection for now. False if a listener, told so, has closed this for good. */
+  #down(state: number, code: number): boolean {
     const before = this.state
     this.setState(state)
     if (before === OPEN && code) this.emit('close', code, '')
+    return !this.ended
   }
 
   #fallBack(): void {
-    this.#down(CONNECTING, GOING_AWAY)
-    // A listener may have closed it.
-    if (this.ended) return
+    if (!this.#down(CONNECTING, GOING_AWAY)) return
     const queued = this.queue.take()
     this.#end()
     this.#alone(queued)

@@ -26,6 +26,8 @@ export type ToHub =
   | readonly ['control', message: [kind: string, ...values: unknown[]]]
   /** I have just come back: is everything as it was? */
   | readonly ['wake']
+  /** The network has gone: is the connection still good? */
+  | readonly ['probe']
   /** Am I still in? */
   | readonly ['beat']
   | readonly ['leave']

@@ -160,3 +160,27 @@ test('a burst of arrivals asks twice, not once for each', async (bench) => {
   await settle()
   assert.ok(bench.browser.asked - before <= 3, `asked ${bench.browser.asked - before} times`)
 })
+
+test('where each answer is another session, as without its cookie, the questions are bounded and nobody shares', async (bench) => {
+  const { browser } = bench
+  const members = [bench.join(), bench.join()]
+  for (const { link } of members) link.send('kept')
+  const passTime = async (): Promise<void> => {
+    for (let turn = 0; turn < 200; turn++) {
+      browser.session = `nobody ${browser.random()}`
+      // Without the cookie no token is that of a session.
+      for (const socket of browser.open) if (socket.readyState === 0) socket.accept().end(4002)
+      await bench.clock.advance(10)
+    }
+  }
+  await passTime()
+  assert.ok(browser.asked <= 40, `${browser.asked} questions`)
+  for (const { alone, link } of members) assert.deepEqual([alone, link.ended], [['kept'], true])
+  assert.deepEqual(browser.open, [])
+  // Nor does a tab that comes later start it all over again.
+  const before = browser.asked
+  const late = bench.join()
+  await passTime()
+  assert.deepEqual(late.alone, [])
+  assert.ok(browser.asked <= before + 20)
+})

@@ -329,3 +329,44 @@ test('waking up makes the connection retry at once', async (bench) => {
   await bench.accept()
   assert.equal(second.link.state, 1)
 })
+
+test('after the machine has slept for an hour the connection is the same, and the next message arrives', async (bench) => {
+  const [first, second] = (await bench.opened(2)) as [Member, Member]
+  const before = bench.only
+  // Until just before silent tabs are looked for.
+  await bench.pass(29_000)
+  bench.clock.sleep(3_600_000)
+  await bench.clock.advance(1_000)
+  second.link.send('after')
+  await bench.pass(60_000)
+  assert.equal(bench.only, before)
+  assert.ok(before.sent.includes('after'))
+  for (const { log } of [first, second]) assert.deepEqual(log.names, ['open'])
+})
+
+test('when any tab hears that the network has gone, a connection that is dead is given up in 10 s', async (bench) => {
+  const members = await bench.opened(2)
+  members[1]?.link.probe()
+  await bench.clock.advance(9_999)
+  assert.deepEqual(states(members), [1, 1])
+  await bench.clock.advance(1)
+  assert.deepEqual(states(members), [3, 3])
+})
+
+test('a listener of a lost connection that closes is not connected again', async (bench) => {
+  const [first, second] = (await bench.opened(2)) as [Member, Member]
+  const { sink } = second.log
+  Object.assign(second.link, {
+    emit: (event: 'close', ...args: unknown[]) => {
+      sink(event, ...args)
+      if (event === 'close') second.link.close(4000)
+    },
+  })
+  if (bench.mode === 'worker') bench.restartWorker()
+  else first.tab.kill()
+  await settle()
+  await bench.clock.advance(60_000)
+  assert.deepEqual(second.log.of('close'), [[1006, ''], [4000, '']])
+  assert.equal(second.link.state, 3)
+  if (bench.mode === 'leader') assert.deepEqual(bench.browser.open, [])
+})

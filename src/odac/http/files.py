@@ -21,6 +21,8 @@ FILES: Final = {
     "odac.js.map": _MAP,
     "odac.mjs": _SCRIPT,
     "odac.mjs.map": _MAP,
+    "odac-shared.mjs": _SCRIPT,
+    "odac-shared.mjs.map": _MAP,
     "odac-worker.js": _SCRIPT,
     "odac-worker.js.map": _MAP,
     "odac.d.ts": "application/typescript; charset=utf-8",

@@ -1,20 +1,20 @@
 /** What `Odac.ws` takes. Every field has a default. */
 export interface OdacOptions {
     /** Connect again when the connection is lost. Default: true. */
-    autoReconnect?: boolean;
+    autoReconnect?: boolean | undefined;
     /** The wait before the first retry, in milliseconds; each further one waits 1.5 times as long. Default: 3000. */
-    reconnectDelay?: number;
-    /** How many retries in a row, counted since a connection last stayed open for 5 seconds. Default: 10. */
-    maxReconnectAttempts?: number;
+    reconnectDelay?: number | undefined;
+    /** How many retries in a row, counted since a connection last stayed open for 5 seconds; null: no bound. Default: 10. */
+    maxReconnectAttempts?: number | null | undefined;
     /** One connection for all tabs of this origin, path, options and session. Default: false. */
-    shared?: boolean;
+    shared?: boolean | undefined;
     /** Send a token with the handshake. Turn it off for routes that are declared with `token=False`. Default: true. */
-    token?: boolean;
+    token?: boolean | undefined;
     /**
      * Where the app serves its token endpoint and worker. Default: the folder that the script came from, or `/odac`
      * when the client is part of a bundle.
      */
-    prefix?: string;
+    prefix?: string | undefined;
 }
 /** Every event and what its listeners are called with. */
 export interface OdacEvents<Message = unknown> {
@@ -26,10 +26,12 @@ export interface OdacEvents<Message = unknown> {
     close: [code: number, reason: string];
     /** Something went wrong; whether the connection survives it is told by `close`. */
     error: [error: Error];
-    /** A retry has been planned: the how manieth, and in how many milliseconds. */
+    /** A retry is scheduled: its number, and the delay in milliseconds. */
     reconnecting: [attempt: number, delay: number];
-    /** The browser has lost its network. */
+    /** The browser has lost its network. An open connection is asked for a sign of life, and given up without one in 10 s. */
     offline: [];
+    /** `state` has changed. Comes before the event that says why. */
+    state: [state: number];
 }
 /** What `send` takes. Strings go as they are, buffers and blobs as binary, everything else as JSON. */
 export type OdacData = string | number | boolean | null | object;

@@ -121,6 +121,7 @@ def test_a_token_that_stays_refused_ends_it(site: Site, tab: Tab) -> None:
         [
             ["close", 4002, "Invalid or missing token"],
             ["reconnecting", 1, 0],
+            ["error", "Odac: two tokens refused: do the browser and each proxy keep the session cookie?"],
             ["close", 4002, "Invalid or missing token"],
             ["error", "Odac: message refused: the connection is closed"],
         ],

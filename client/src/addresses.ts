@@ -1,0 +1,34 @@
+/** Where the app serves its endpoints, if `script` is the file that it serves there itself. */
+export const prefixOf = (script: string | undefined): string =>
+  /^(https?:.*)\/odac\.m?js([?#].*)?$/.exec(script ?? '')?.[1] ?? '/odac'
+
+/** What relative addresses are relative to: for a page `document.baseURI`, for a worker its script's address. */
+export const pageBase = (): string => (globalThis.document as Document | undefined)?.baseURI ?? location.href
+
+/** Without a name and a password in it: neither `fetch` nor every `WebSocket` takes them, and the browser sends its own. */
+const anonymous = (url: URL): URL => Object.assign(url, { username: '', password: '' })
+
+/** `base` as one that has folders: a blob's is the site that made it. */
+const folder = (base: string): URL => {
+  const url = new URL(base)
+  return anonymous(url.protocol === 'blob:' ? new URL(url.origin) : url)
+}
+
+/** `path`, relative to `base`, or any full URL, as one that a WebSocket takes. */
+export const resolve = (path: string, base: string): URL => {
+  const url = new URL(path, folder(base))
+  url.protocol = url.protocol.replace('http', 'ws')
+  url.hash = ''
+  return url
+}
+
+/** The folder of the app's endpoints, without a slash at its end. */
+export const resolvePrefix = (prefix: string, base: string): string =>
+  anonymous(new URL(prefix, folder(base))).href.replace(/\/+$/, '')
+
+/**
+ * The host whose cookies this page has: `about:srcdoc` and blobs have no address of their own, but the origin of the
+ * page that made them.
+ */
+export const ownHost = (): { host: string; hostname: string } =>
+  /^http/.test(globalThis.origin) ? new URL(globalThis.origin) : location

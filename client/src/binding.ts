@@ -1,0 +1,52 @@
+// What the hook for React and the composable for Vue have in common.
+import { Odac, type OdacData, type OdacOptions, type OdacSocket } from './package'
+
+/** What `useOdac` takes: the options of `Odac.ws`, which are compared by value, and a listener. */
+export interface UseOdacOptions<Message = unknown> extends OdacOptions {
+  /** Called with every message; `message` has only the last one. It may be another function each time. */
+  onMessage?: ((data: Message) => void) | undefined
+}
+
+/** What a component sees of its connection. */
+export interface OdacView<Message = unknown> {
+  /** What `Odac.ws` returned. Undefined without a path, before the component is mounted, and on a server that renders it. */
+  readonly socket: OdacSocket<Message> | undefined
+  /** A `WebSocket.readyState`: 0 connecting, 1 open, 2 closing, 3 closed or waiting for the next attempt. */
+  readonly state: number
+  /** Whether a message sent now goes out at once. */
+  readonly connected: boolean
+  /** The last message of this connection. */
+  readonly message: Message | undefined
+}
+
+/** `socket.send` where there is a socket; false where there is none. */
+export type Send = (data: OdacData) => boolean
+
+/** A view of no connection. */
+export const IDLE: OdacView<never> = { socket: undefined, state: 3, connected: false, message: undefined }
+
+/** What makes another connection necessary. Functions are left out: they are looked up when they are called. */
+export const keyOf = (path: string | null | undefined, options: OdacOptions): string | undefined =>
+  path == null ? undefined : JSON.stringify([path, options])
+
+/** Connect, keep `show` informed, and return what ends it. Nothing is shown or heard after that. */
+export const attach = <Message>(
+  path: string,
+  options: () => UseOdacOptions<Message>,
+  show: (changes: Partial<OdacView<Message>>) => void,
+): (() => void) => {
+  const socket = Odac.ws<Message>(path, options())
+  let ended = false
+  socket
+    .on('state', (state) => ended || show({ state, connected: socket.connected }))
+    .on('message', (message) => {
+      if (ended) return
+      show({ message })
+      options().onMessage?.(message)
+    })
+  show({ ...IDLE, socket, state: socket.state })
+  return () => {
+    ended = true
+    socket.close()
+  }
+}

@@ -1,0 +1,51 @@
+// `odac-client/vue`
+import { getCurrentInstance, type MaybeRefOrGetter, onMounted, ref, type ShallowRef, shallowRef, toValue, watch } from 'vue'
+import { attach, IDLE, keyOf, type OdacView, type Send, type UseOdacOptions } from './binding'
+
+export type { OdacView, Send, UseOdacOptions }
+
+/** What the composable `useOdac` returns: each field of an `OdacView` as a ref. */
+export type UseOdac<Message = unknown> = {
+  readonly [Field in keyof OdacView]: Readonly<ShallowRef<OdacView<Message>[Field]>>
+} & {
+  /** `socket.send` where there is a socket, else false. */
+  readonly send: Send
+}
+
+/**
+ * A connection for as long as the component is mounted, or the scope around it lives.
+ *
+ * Another `path`, or options of another value, make another connection; without a path there is none.
+ *
+ * @param path what `Odac.ws` takes, or a ref or getter of it; null or undefined for no connection.
+ */
+export function useOdac<Message = unknown>(
+  path: MaybeRefOrGetter<string | null | undefined>,
+  options: MaybeRefOrGetter<UseOdacOptions<Message>> = {},
+): UseOdac<Message> {
+  const view = {
+    socket: shallowRef<OdacView<Message>['socket']>(),
+    state: shallowRef(IDLE.state),
+    connected: shallowRef(false),
+    message: shallowRef<Message | undefined>(),
+  }
+  const show = (changes: Partial<OdacView<Message>>): void => {
+    for (const [field, value] of Object.entries(changes)) view[field as keyof OdacView].value = value as never
+  }
+  // Not while a server renders: it mounts nothing.
+  const mounted = ref(!getCurrentInstance() && typeof location === 'object')
+  if (getCurrentInstance()) onMounted(() => (mounted.value = true))
+  watch(
+    () => (mounted.value ? keyOf(toValue(path), toValue(options)) : undefined),
+    (key, _, onCleanup) => {
+      if (key === undefined) return
+      const end = attach<Message>(toValue(path) as string, () => toValue(options), show)
+      onCleanup(() => {
+        end()
+        show(IDLE)
+      })
+    },
+    { immediate: true, flush: 'sync' },
+  )
+  return { ...view, send: (data) => view.socket.value?.send(data) ?? false }
+}
