@@ -221,20 +221,25 @@ class Odac:
         return self._started_on is asyncio.get_running_loop()
 
     def drain(self) -> None:
-        """Begin to stop: ``GET {prefix}/health`` answers 503, and every connection is closed with 1001 after what was sent to it."""
+        """Begin to stop: ``GET {prefix}/health`` answers 503, and every connection is closed with 1001 after what was sent to it.
+
+        Connections are closed one after the other, 500 a second, within ``Limits.drain_timeout``.
+        """
         self._hub.draining = True
-        for connection in list(self._hub.connections.values()):
-            connection.drain()
+        if self._started_on is not None:
+            self._hub.drain()
 
     async def shutdown(self) -> None:
         """Close every connection with 1001 and part from the broker. Under a server with lifespan this runs by itself."""
         self.drain()
+        if self._runs_here():
+            await self._hub.drain().over()
         if self._bus is not None:
             bus, self._bus = self._bus, None
             self._hub.bus = None
             await bus.stop()
         self._started_on = None
-        self._hub.draining = False
+        self._hub.ended()
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:

@@ -90,10 +90,11 @@ class Limits:
         pong_timeout: seconds to wait for any sign of life after a ping. Past it: 1006. 20, as Socket.IO.
         close_timeout: seconds to wait for the peer's close frame. Past it, the transport is aborted.
         rooms_per_connection: rooms one connection may be in. Past it: ``ValueError`` at ``join``. 128, as Centrifugo.
-        max_connections: connections of this process. Past it: 503 with ``Retry-After``. 65,536, as NATS.
+        max_connections: connections of this process, HTTP connections included where the server counts them. Past it: 503 with ``Retry-After``. 65,536, as NATS.
         connections_per_ip: connections of one client address, or None for no limit (many people share one address
-            behind a company's NAT). Past it: 503.
-        drain_timeout: seconds over which a stopping server spreads its clients' reconnects, at most 30.
+            behind a company's NAT). Past it: 503. An IPv4 address in its IPv6 form is the same, a /64 of IPv6 is one, and so
+            are all clients without an address.
+        drain_timeout: seconds within which a stopping server closes its connections, 500 a second; at most 30.
 
     Raises:
         ConfigurationError: a value is out of its range, or two contradict each other; the message names the field, the

@@ -412,8 +412,8 @@ class Connection(Lifetime, Typed[In, Out]):
             limit_met(error.limit, "%s: a client was closed with %s", self.policy.name, error)
 
     def drain(self) -> None:
-        """The server stops: tell the client when to come back, then close with 1001."""
-        self._hub.drain(self)
+        """The server stops: all its connections are closed with 1001, each in its turn."""
+        self._hub.drain([self])
 
     def lost(self, code: int, reason: str) -> None:
         """The transport is gone, or the closing handshake is through: nothing more comes and nothing more goes.

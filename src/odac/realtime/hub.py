@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from _thread import get_ident
 from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 from odac.close_codes import CloseCode
-from odac.protocol import control
 from odac.protocol.codec import encode, encode_binary
 from odac.protocol.message import Prepared
 from odac.realtime.audience import Audience, check_room, is_private
 from odac.realtime.delivery import Delivery, Entry
+from odac.realtime.drain import Drain
 from odac.realtime.heartbeat import Heartbeat
 from odac.realtime.outbox import SENT
 from odac.realtime.ports import Count
@@ -47,6 +46,7 @@ class Hub:
         self.on_close: Callable[[Audience], None] | None = None  # told first when an audience is closed
         self.issue_token: Callable[[str], str] | None = None  # for a session's id
         self.draining = False
+        self._drain: Drain | None = None
         self.population = 0  # every connection that has a transport, admitted or not
         self._rooms: dict[str, set[Outbox]] = {}
         self._entering: dict[str, Connection] = {}  # in a room already, though not through all gates
@@ -61,11 +61,17 @@ class Hub:
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
         """Belong to this event loop and its thread from now on."""
         if self._delivery is None or self._delivery.loop is not loop:
+            self._drain = None
             self._rooms.clear()
             self._entering.clear()
             self.connections.clear()
             self._delivery = Delivery(loop, self._rooms, self.connections)  # type: ignore[arg-type]
             self._heartbeat = Heartbeat(loop, self.limits.ping_interval, self.limits.pong_timeout)
+
+    def ended(self) -> None:
+        """The app has stopped, and may be started again."""
+        self.draining = False
+        self._drain = None
 
     @property
     def delivery(self) -> Delivery:
@@ -107,20 +113,15 @@ class Hub:
         if self._heartbeat is not None and connection.admitted and (connection.lane.pings or connection.v1):
             self._heartbeat.ended()
 
-    def drain(self, connection: Connection) -> None:
-        """This process stops: a client that understands it is told when to come back, and all are closed with 1001.
-
-        Where it came with a token it is given the next one, so that it can come back even if nobody answers it over HTTP.
-        """
+    def drain(self, connections: Iterable[Connection] | None = None) -> Drain:
+        """This process stops: close these connections, by default all, each in its turn (see :class:`Drain`)."""
         self.draining = True
-        if connection.is_open:
-            if connection.v1:
-                if connection.session_id is not None and self.issue_token is not None:
-                    connection.put(control.encode_control("token", self.issue_token(connection.session_id)))
-                # Spread, so that a thousand clients do not come back in the same instant.
-                delay = int(random.random() * self.limits.drain_timeout * 1000)  # noqa: S311 - no secret
-                connection.put(control.encode_control("drain", delay))
-            connection.end(CloseCode.GOING_AWAY, "the server is stopping")
+        if self._drain is None:
+            self._drain = Drain(self, alone=self.bus is None or getattr(self.bus, "processes", 1) < 2)
+            self._drain.add(list(self.connections.values()))
+        if connections is not None:
+            self._drain.add(connections)
+        return self._drain
 
     def enter(self, connection: Connection, room: str) -> None:
         """A connection joins a room. One that is closed does not, so that nothing of it stays behind."""

@@ -236,9 +236,9 @@ def _is_no_cancellation(record: logging.LogRecord) -> bool:
 
 
 def grace_of(apps: Sequence[Found]) -> float:
-    """Seconds that stopping may take: as long as the apps' limits let a drain and a closing handshake take."""
+    """Seconds that stopping may take: what the apps' limits let a drain take, and the closing handshakes of its last turn."""
     limits = [found.app.limits for found in apps] or [Limits()]
-    return max(max(each.drain_timeout, each.close_timeout) for each in limits) + 1.0
+    return max(each.drain_timeout + each.close_timeout for each in limits) + 1.0
 
 
 def _leave() -> None:

@@ -1,0 +1,117 @@
+from __future__ import annotations
+
+import asyncio
+import itertools
+import json
+from typing import Any
+
+import pytest
+
+from odac.config import Limits
+from odac.realtime.connection import Connection
+from odac.realtime.drain import PER_SECOND
+from tests.unit.realtime.realtime_fakes import Room, close_code, idle, lane_of, run
+
+
+def delay_of(connection: Connection) -> float:
+    """Seconds after which a closed connection was told to come back."""
+    drain, close = lane_of(connection).frames[-2:]
+    assert close_code(close) == 1001
+    kind, milliseconds = json.loads(drain[1][1:])
+    assert kind == "drain"
+    return float(milliseconds) / 1000
+
+
+class Others:
+    """A bus that knows of other processes."""
+
+    processes = 2
+
+    def room_opened(self, room: str) -> None: ...
+
+    def room_closed(self, room: str) -> None: ...
+
+
+def test_each_connection_lives_until_its_turn_and_comes_back_at_once() -> None:
+    room: Any = Room()
+    room.hub.bus = Others()
+    count = 2 * PER_SECOND
+    connections = [room.connect(v1=True) for _ in range(count)]
+    with room.kernel.in_place():
+        room.hub.drain()
+        closed = []
+        for _ in range(20):
+            closed.append(sum(not each.is_open for each in connections))
+            room.loop.advance(0.1)
+    steps = [after - before for before, after in itertools.pairwise(closed)]
+    assert closed[0] <= PER_SECOND / 10
+    assert all(PER_SECOND / 20 < step < PER_SECOND / 5 for step in steps), "at an even rate, over two seconds"
+    assert not any(each.is_open for each in connections)
+    assert {delay_of(each) for each in connections} == {0.0}
+
+
+def test_the_spread_grows_with_the_number_of_clients_up_to_its_limit() -> None:
+    for count, limit, expected in ((10, 10.0, 0.0), (PER_SECOND, 10.0, 1.0), (PER_SECOND, 0.3, 0.3)):
+        room: Any = Room(Limits(drain_timeout=limit))
+        room.hub.bus = Others()
+        connections = [room.connect() for _ in range(count)]
+        with room.kernel.in_place():
+            begun = room.loop.now
+            room.hub.drain()
+            while any(each.is_open for each in connections):
+                room.loop.advance(0.02)
+        assert room.loop.now - begun == pytest.approx(expected, abs=0.05)
+
+
+def test_clients_of_the_only_process_are_told_to_wait_for_its_restart() -> None:
+    room: Any = Room()
+    connections = [room.connect(v1=True) for _ in range(PER_SECOND)]
+    with room.kernel.in_place():
+        room.hub.drain()
+        room.loop.advance(2)
+    delays = [delay_of(each) for each in connections]
+    assert min(delays) >= 1.0
+    assert max(delays) <= 2.0
+    assert len(set(delays)) > 100
+
+
+def test_what_connects_while_the_process_stops_has_its_turn_too() -> None:
+    room: Any = Room()
+    for _ in range(PER_SECOND):
+        room.connect()
+    with room.kernel.in_place():
+        room.hub.drain()
+        late = room.connect(v1=True)
+        late.drain()
+        late.drain()
+        room.loop.advance(3)
+    assert [close_code(frame) for frame in lane_of(late).frames[-1:]] == [1001]
+
+
+def test_it_is_over_when_each_has_had_its_turn() -> None:
+    async def main() -> None:
+        room = Room(Limits(drain_timeout=0.1), asyncio.get_running_loop())
+        connections = [room.connect() for _ in range(PER_SECOND)]
+        with room.kernel.in_place():
+            drain = room.hub.drain()
+            assert any(each.is_open for each in connections)
+            await drain.over()
+            assert not any(each.is_open for each in connections)
+            await drain.over()
+
+    run(main())
+
+
+def test_it_can_be_cut_short() -> None:
+    async def main() -> None:
+        room = Room(loop=asyncio.get_running_loop())
+        connections = [room.connect() for _ in range(PER_SECOND)]
+        with room.kernel.in_place():
+            drain = room.hub.drain()
+            waiting = asyncio.ensure_future(drain.over())
+            await idle()
+            drain.cut_short()
+            await waiting
+            assert not any(each.is_open for each in connections)
+
+    run(main())
