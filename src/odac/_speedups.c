@@ -355,7 +355,7 @@ other: /* the reference says what is wrong with it, and knows all else */
 static struct {
     PyObject *reference, *decode_text, *decode_json, *sent, *raised;
     PyTypeObject *connection_type, *parser_type, *inbox_type, *policy_type, *rate_type;
-    PyObject *failed, *follow, *uncork, *write_rest; /* names of methods */
+    PyObject *failed, *undecodable, *follow, *uncork, *write_rest; /* names of methods */
     Py_ssize_t connection, parser, rate, rate_count, lane_fd, max, quick_size;
     Py_ssize_t alive, corked, is_open, v1, policy, inbox, pending, backlog, touched, fd, decode, quick;
 } lane;
@@ -408,14 +408,14 @@ static int call(PyObject *object, PyObject *name, PyObject *first, PyObject *sec
     return result == NULL ? -1 : 0;
 }
 
-/* What a listener raised goes to the connection's error listeners. */
-static int tell_failure(PyObject *inbox) {
+/* What the application raised goes to a method of the inbox, with its traceback. */
+static int tell(PyObject *inbox, PyObject *method) {
     PyObject *type, *error, *trace;
     if (!PyErr_ExceptionMatches(lane.raised)) return -1;
     PyErr_Fetch(&type, &error, &trace);
     PyErr_NormalizeException(&type, &error, &trace);
     if (trace != NULL) PyException_SetTraceback(error, trace);
-    int result = call(inbox, lane.failed, error, NULL);
+    int result = call(inbox, method, error, NULL);
     Py_XDECREF(type);
     Py_XDECREF(error);
     Py_XDECREF(trace);
@@ -468,11 +468,11 @@ static PyObject *decoded(PyObject *decode, PyObject *payload) {
  * every reference to them, so the caller owns all that is passed. */
 static int receive(PyObject *inbox, PyObject *decode, PyObject *listener, PyObject *payload) {
     PyObject *value = decoded(decode, payload);
-    if (value == NULL) return PyErr_ExceptionMatches(PyExc_Exception) ? tell_failure(inbox) : -1;
+    if (value == NULL) return tell(inbox, lane.undecodable);
     PyObject *result = PyObject_CallOneArg(listener, value);
     int failed = 0;
     if (result == NULL)
-        failed = tell_failure(inbox);
+        failed = tell(inbox, lane.failed);
     else if (result != Py_None && result != lane.sent)
         failed = call(inbox, lane.follow, result, value);
     Py_XDECREF(result);
@@ -565,7 +565,7 @@ static int start(PyObject *self) {
     }
     if (kinds['0'] == 0) fill_kinds();
     const struct { PyObject **name; const char *text; } names[] = {
-        {&fd_name, "fd"}, {&lane.failed, "failed"}, {&lane.follow, "follow"}, {&lane.uncork, "uncork"}, {&lane.write_rest, "write_rest"},
+        {&fd_name, "fd"}, {&lane.failed, "failed"}, {&lane.undecodable, "undecodable"}, {&lane.follow, "follow"}, {&lane.uncork, "uncork"}, {&lane.write_rest, "write_rest"},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         PyObject *name = PyUnicode_InternFromString(names[i].text);
@@ -584,7 +584,7 @@ static void stop(void *self) {
     PyObject **kept[] = {
         &fd_name, &codec.prepared, &codec.encode_json, &codec.reference, &codec.text, &codec.binary, &lane.reference, &lane.decode_text,
         &lane.decode_json, &lane.sent, &lane.raised, (PyObject **)&lane.connection_type, (PyObject **)&lane.parser_type,
-        (PyObject **)&lane.inbox_type, (PyObject **)&lane.policy_type, (PyObject **)&lane.rate_type, &lane.failed, &lane.follow,
+        (PyObject **)&lane.inbox_type, (PyObject **)&lane.policy_type, (PyObject **)&lane.rate_type, &lane.failed, &lane.undecodable, &lane.follow,
         &lane.uncork, &lane.write_rest,
     };
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) Py_CLEAR(*kept[i]);

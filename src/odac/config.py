@@ -9,11 +9,13 @@ from typing import Final, Literal
 
 from odac.errors import ConfigurationError
 
-__all__ = ["DEFAULT_RATE_LIMIT", "Limits", "Overflow", "RateLimit", "SessionOptions"]
+__all__ = ["DEFAULT_RATE_LIMIT", "Limits", "OnInvalidMessage", "Overflow", "RateLimit", "SessionOptions"]
 
 Overflow = Literal["close", "drop_oldest"]
 """What happens when a connection's outgoing buffer is full: close it with 1013, or drop its oldest room messages."""
 
+OnInvalidMessage = Literal["close", "answer"]
+"""What becomes of an invalid message that no ``invalid`` listener takes: close with 1007, or answer what is wrong."""
 
 _LEAST: Final = {
     "max_payload": (16, "what odac.v1 clients answer pings with must fit"),

@@ -17,6 +17,9 @@ allowed) and ``TypeError`` (data that is not JSON).
 
 from __future__ import annotations
 
+import re
+from typing import Final
+
 from odac.close_codes import CloseCode
 
 __all__ = [
@@ -29,6 +32,11 @@ __all__ = [
     "OdacError",
     "ProtocolError",
 ]
+
+
+# How a validator says where: "Expected `int`, got `str` - at `$.moves[0].x`", "Object missing required field `x`".
+_PLACE: Final = re.compile(r" - at `(?:key in `)?\$([^`]*)`+$")
+_NAMED: Final = re.compile(r"^Object (?:missing required|contains unknown) field `([^`]*)`")
 
 
 class OdacError(Exception):
@@ -99,15 +107,25 @@ class HandshakeError(OdacError):
 
 
 class InvalidMessage(OdacError):
-    """An incoming message does not fit what the route declared with ``message=``.
+    """An incoming message does not fit what the route declared with ``message=``, or is JSON that cannot be read.
 
     Args:
         reason: which field is wrong, and how.
+
+    Attributes:
+        field: the field's place in the message, such as ``moves[0].x``; empty where it is the message as a whole.
     """
 
     def __init__(self, reason: str) -> None:
         super().__init__(reason)
         self.reason = reason
+
+    @property
+    def field(self) -> str:
+        """See the attributes of the class."""
+        place, named = _PLACE.search(self.reason), _NAMED.search(self.reason)
+        parts = (place[1] if place else "", named[1] if named else "")
+        return ".".join(part for part in parts if part).removeprefix(".")
 
 
 class BrokerError(OdacError):

@@ -14,7 +14,7 @@ from typing import Final
 
 from odac.config import Limits
 
-__all__ = ["LINES", "WINDOW", "harmless", "limit_hits", "limit_met", "warn"]
+__all__ = ["LINES", "WINDOW", "harmless", "limit_hits", "limit_met", "raised", "warn"]
 
 logger = logging.getLogger("odac")
 
@@ -23,6 +23,9 @@ LINES: Final = 10
 
 WINDOW: Final = 60.0
 """Seconds."""
+
+_KINDS: Final = 1000
+"""Kinds that are told apart: code that is made at runtime may raise in any number of places."""
 
 
 class _Kind:
@@ -50,6 +53,24 @@ def warn(kind: str, message: str, *arguments: object) -> None:
     _say(kind, message, arguments)
 
 
+def raised(message: str, error: BaseException, *arguments: object) -> None:
+    """Write what the application raised to the logger ``odac``, with its traceback, as often as a warning of one kind.
+
+    Each line of code that raises is a kind of its own, so that what one connection provokes hides no other failure.
+
+    Args:
+        message: as for :func:`logging.error`.
+        error: whose traceback is written.
+        arguments: of the message.
+    """
+    place = error.__traceback__
+    while place is not None and place.tb_next is not None:
+        place = place.tb_next
+    where = "" if place is None else f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}"
+    kind = f"raised {type(error).__qualname__} {where}"
+    _say(kind if kind in _kinds or len(_kinds) < _KINDS else "raised", message, arguments, error)
+
+
 def limit_met(limit: str, message: str, *arguments: object) -> None:
     """A client has met a limit: count it, and warn about it.
 
@@ -69,7 +90,7 @@ def limit_hits() -> dict[str, int]:
         return _hits.copy()
 
 
-def _say(kind: str, message: str, arguments: tuple[object, ...]) -> None:
+def _say(kind: str, message: str, arguments: tuple[object, ...], error: BaseException | None = None) -> None:
     now = monotonic()
     with _lock:
         known = _kinds.get(kind)
@@ -86,7 +107,7 @@ def _say(kind: str, message: str, arguments: tuple[object, ...]) -> None:
         message, arguments = message + " [%d more like this were not logged]", (*arguments, missing)
     elif known.lines == LINES:
         message, arguments = message + " [more like this within %g s are only counted]", (*arguments, WINDOW)
-    logger.warning(message, *arguments, stacklevel=3)
+    logger.log(logging.WARNING if error is None else logging.ERROR, message, *arguments, exc_info=error, stacklevel=3)
 
 
 def _start_afresh() -> None:

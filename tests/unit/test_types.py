@@ -60,9 +60,9 @@ def test_the_events_and_what_their_listeners_take_are_known() -> None:
         ws.on("error", failure)
         ws.on("pong")(nothing)
         ws.off("message", data)
-        with pytest.raises(ValueError, match="message, close, error, pong"):
+        with pytest.raises(ValueError, match="message, invalid, close, error, pong"):
             ws.on("mesage", data)  # type: ignore[call-overload]
-        with pytest.raises(ValueError, match="message, close, error, pong"):
+        with pytest.raises(ValueError, match="message, invalid, close, error, pong"):
             ws.off("mesage")  # type: ignore[arg-type]
         with pytest.raises(TypeError, match="needs 2 arguments"):
             ws.on("message", end)  # type: ignore[call-overload]

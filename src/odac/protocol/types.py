@@ -12,7 +12,7 @@ from odac.errors import InvalidMessage
 from odac.protocol.codec import encode_json, knows_only_some
 from odac.protocol.pydantic_types import make_validator
 
-__all__ = ["class_of", "make_converter", "name_of", "union_members"]
+__all__ = ["class_of", "make_converter", "name_of", "takes_bytes", "union_members"]
 
 
 def union_members(type_: Any) -> tuple[Any, ...]:
@@ -42,6 +42,11 @@ def class_of(type_: Any) -> type | None:
         return dict
     found = get_origin(type_) or type_
     return found if isinstance(found, type) else None
+
+
+def takes_bytes(type_: Any) -> bool:
+    """Whether a binary message may be a value of a type: ``bytes``, or a union with it, or Any."""
+    return any(member in (bytes, Any, object) for member in union_members(type_))
 
 
 def name_of(type_: Any) -> str:

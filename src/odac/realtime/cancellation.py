@@ -7,17 +7,20 @@ from typing import Final
 
 __all__ = ["OVERDUE", "RAISED", "Raised", "is_own"]
 
-Raised = Exception | asyncio.CancelledError
-RAISED: Final = (Exception, asyncio.CancelledError)
-"""What a function of the application may raise that concerns its own connection only. Awaiting a task that somebody has
-cancelled, or asking it for its ``result()``, raises ``CancelledError``, which is no ``Exception``."""
+Raised = BaseException
+RAISED: Final = (BaseException,)
+"""What a function of the application may raise that concerns its own connection only: everything. Awaiting a task that
+somebody has cancelled raises ``CancelledError``, and ``sys.exit()`` raises ``SystemExit``; neither is an ``Exception``, and
+the event loop would end with the latter, for every connection."""
 
 OVERDUE: Final = "the connection has ended"
 """Marks the cancellation of what goes on for too long after its connection's end, and of nothing else."""
 
 
 def is_own(error: BaseException) -> bool:
-    """Whether ``error`` is the cancellation of the task that runs now."""
+    """Whether ``error`` ends the task that runs now: its cancellation, or the closing of its coroutine."""
+    if isinstance(error, GeneratorExit):
+        return True
     if not isinstance(error, asyncio.CancelledError):
         return False
     task = asyncio.current_task()

@@ -21,7 +21,7 @@ from odac.realtime.cancellation import RAISED
 from odac.realtime.generics import In, Out, Typed
 from odac.realtime.identity import new_id
 from odac.realtime.lifetime import Lifetime
-from odac.realtime.listeners import Event, Handler, OnClose, OnError, OnMessage, OnPong
+from odac.realtime.listeners import Event, Handler, OnClose, OnError, OnInvalid, OnMessage, OnPong
 from odac.realtime.outbox import SENT, Lane, Sent
 from odac.realtime.ping import Ping
 from odac.wire.frames import PING, check_close
@@ -230,6 +230,8 @@ class Connection(Lifetime, Typed[In, Out]):
     @overload
     def on(self, event: Literal["message"], handler: OnMessage) -> OnMessage: ...
     @overload
+    def on(self, event: Literal["invalid"], handler: OnInvalid) -> OnInvalid: ...
+    @overload
     def on(self, event: Literal["close"], handler: OnClose) -> OnClose: ...
     @overload
     def on(self, event: Literal["error"], handler: OnError) -> OnError: ...
@@ -237,6 +239,8 @@ class Connection(Lifetime, Typed[In, Out]):
     def on(self, event: Literal["pong"], handler: OnPong) -> OnPong: ...
     @overload
     def on(self, event: Literal["message"]) -> Callable[[OnMessage], OnMessage]: ...
+    @overload
+    def on(self, event: Literal["invalid"]) -> Callable[[OnInvalid], OnInvalid]: ...
     @overload
     def on(self, event: Literal["close"]) -> Callable[[OnClose], OnClose]: ...
     @overload
@@ -247,7 +251,8 @@ class Connection(Lifetime, Typed[In, Out]):
         """Add a listener: ``on("message", handler)``, or ``@odac.ws.on("message")`` above a function.
 
         Args:
-            event: ``message`` (data), ``close`` (code, reason), ``error`` (exception) or ``pong``.
+            event: ``message`` (data), ``invalid`` (an :class:`odac.InvalidMessage`, which names the field), ``close``
+                (code, reason), ``error`` (exception) or ``pong``.
             handler: takes the event's arguments or fewer, and may be ``async``.
 
         Raises:
@@ -334,8 +339,8 @@ class Connection(Lifetime, Typed[In, Out]):
             return
         try:
             data = self.policy.decode(payload)
-        except Exception as error:
-            inbox.failed(error)
+        except RAISED as error:
+            inbox.undecodable(error)
             return
         try:
             result = quick(data)

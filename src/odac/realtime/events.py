@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Final
 
 from odac.close_codes import CloseCode
 from odac.errors import Disconnected, InvalidMessage
+from odac.notices import raised
+from odac.protocol import control
 from odac.realtime.cancellation import OVERDUE, RAISED, Raised, is_own
 from odac.realtime.listeners import EVENTS, Handler, fit
 from odac.realtime.outbox import is_to_be_awaited
@@ -18,7 +19,10 @@ if TYPE_CHECKING:
 
 __all__ = ["Events"]
 
-logger = logging.getLogger("odac")
+_ANSWER: Final = 500
+"""Characters of each part of an answer to an invalid message, which may quote from the message."""
+
+_ERROR_LISTENER: Final = "an error listener raised; its connection is closed with 1011"
 
 
 class Events:
@@ -82,26 +86,53 @@ class Events:
             if is_to_be_awaited(result):
                 self._connection.own(self._awaited(result))
 
-    def failed(self, error: Raised) -> None:
-        """A handler or listener raised, or a message was invalid: tell the error listeners, else end the connection."""
+    def undecodable(self, error: Raised) -> None:
+        """A message could not be decoded: tell the ``invalid`` listeners, or the client, or close with 1007."""
+        if not isinstance(error, InvalidMessage):
+            self.failed(error)  # a decode hook of the application's raised something of its own
+            return
         connection = self._connection
-        if self._ended is not None and isinstance(error, Disconnected):
-            return  # that the connection has ended is no news, and no fault of the application's
-        listeners = self._called("error")
-        if listeners:
-            for called in listeners:
-                try:
-                    result = called(error)
-                except RAISED as second:
-                    self._fatal(second)
-                    continue
-                if is_to_be_awaited(result):
-                    own = connection.own if self._ended is None else connection.own_to_the_end
-                    own(self._error_listener(result))
-        elif isinstance(error, InvalidMessage):
+        answers = connection.policy.on_invalid == "answer" and connection.v1
+        if answers and connection.is_open:
+            told = {"field": error.field[:_ANSWER], "reason": error.reason[:_ANSWER]}
+            connection.put(control.encode_control("invalid", told))
+        if not answers and not self._called("invalid"):
             connection.end(CloseCode.INVALID_DATA, _shortened(error.reason))
+        self.emit("invalid", error)
+
+    def failed(self, error: Raised) -> None:
+        """A listener, timer or task raised: log it and tell the error listeners; with none, end the connection."""
+        if self._is_no_news(error):
+            return
+        if self._called("error"):
+            self._log("a listener raised, and its connection stays open, for it has error listeners", error)
+            self._tell(error)
         else:
-            self._fatal(error)
+            self._fatal(
+                "a listener raised; its connection is closed with 1011 (odac.ws.on('error', …) would keep it)", error
+            )
+
+    def handler_failed(self, error: Raised) -> None:
+        """The handler raised: nothing of the connection can be relied on. Error listeners hear of it, then it ends."""
+        if not self._is_no_news(error):
+            self._tell(error, last=True)
+            self._fatal("its handler raised; the connection is closed with 1011", error)
+
+    def _is_no_news(self, error: Raised) -> bool:
+        """Whether it says only that the connection has ended, which is no fault of the application's."""
+        return self._ended is not None and isinstance(error, Disconnected)
+
+    def _tell(self, error: Raised, *, last: bool = False) -> None:
+        for called in self._called("error"):
+            try:
+                result = called(error)
+            except RAISED as second:
+                self._fatal(_ERROR_LISTENER, second)
+                continue
+            if is_to_be_awaited(result):
+                ends = last or self._ended is not None
+                own = self._connection.own_to_the_end if ends else self._connection.own
+                own(self._error_listener(result))
 
     async def _error_listener(self, result: Awaitable[object]) -> None:
         try:
@@ -109,14 +140,13 @@ class Events:
         except RAISED as error:
             if is_own(error):
                 raise
-            self._fatal(error)
+            self._fatal(_ERROR_LISTENER, error)
 
-    def _fatal(self, error: Raised) -> None:
-        logger.error(
-            "%s: a handler raised; its connection is closed with 1011 (odac.ws.on('error', …) would keep it)",
-            self._connection.policy.name,
-            exc_info=error,
-        )
+    def _log(self, what: str, error: Raised) -> None:
+        raised(f"%s: {what}", error, self._connection.policy.name)
+
+    def _fatal(self, what: str, error: Raised) -> None:
+        self._log(what, error)
         self._connection.end(CloseCode.INTERNAL_ERROR, "internal error")
 
     # The end

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from weakref import ref
 
 from odac.close_codes import CloseCode
-from odac.errors import Disconnected
+from odac.errors import Disconnected, InvalidMessage
 from odac.notices import limit_met
 from odac.realtime.cancellation import RAISED
 from odac.realtime.events import Events
@@ -102,6 +102,9 @@ class Inbox(Events):
 
     def deliver(self, data: bytes) -> None:
         """A binary message has arrived."""
+        if not self._connection.policy.takes_binary:
+            self.undecodable(InvalidMessage("a binary message, where the route takes JSON text"))
+            return
         quick = self.quick
         if quick is None:
             self.hold(data, None)
@@ -177,8 +180,8 @@ class Inbox(Events):
             return payload
         try:
             return decode(payload)
-        except Exception as error:
-            self.failed(error)
+        except RAISED as error:
+            self.undecodable(error)
             return _REFUSED
 
     def _drain(self) -> None:

@@ -102,7 +102,7 @@ class Lifetime(Outbox):
                 )
         except RAISED as error:
             if not is_own(error):
-                self.inbox.failed(error)
+                self.inbox.handler_failed(error)
             elif error.args == (OVERDUE,) and self._handler is not None:
                 self._handler.uncancel()  # it was for the handler, and not for the server's task that it runs in
             else:

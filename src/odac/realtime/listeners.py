@@ -7,17 +7,20 @@ from collections.abc import Callable
 from types import FunctionType, MethodType
 from typing import Any, Final, Literal, TypeVar
 
-__all__ = ["EVENTS", "Event", "Handler", "OnClose", "OnError", "OnMessage", "OnPong", "fit"]
+from odac.errors import InvalidMessage
+
+__all__ = ["EVENTS", "Event", "Handler", "OnClose", "OnError", "OnInvalid", "OnMessage", "OnPong", "fit"]
 
 Handler = Callable[..., Any]
 
-Event = Literal["message", "close", "error", "pong"]
+Event = Literal["message", "invalid", "close", "error", "pong"]
 OnMessage = TypeVar("OnMessage", bound=Callable[[Any], object] | Callable[[], object])
 OnClose = TypeVar("OnClose", bound=Callable[[int, str], object] | Callable[[int], object] | Callable[[], object])
 OnError = TypeVar("OnError", bound=Callable[[Exception], object] | Callable[[], object])
+OnInvalid = TypeVar("OnInvalid", bound=Callable[[InvalidMessage], object] | Callable[[], object])
 OnPong = TypeVar("OnPong", bound=Callable[[], object])
 
-EVENTS: Final = {"message": 1, "close": 2, "error": 1, "pong": 0}
+EVENTS: Final = {"message": 1, "invalid": 1, "close": 2, "error": 1, "pong": 0}
 """The events of a connection, with how many arguments each gives to its listeners."""
 
 _VARIADIC: Final = inspect.CO_VARARGS

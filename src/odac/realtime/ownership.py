@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from functools import partial
 from math import inf
-from typing import Any
+from typing import Any, TypeVar
 
 from odac.realtime.cancellation import RAISED, Raised
 
 __all__ = ["Owned", "Timer"]
+
+T = TypeVar("T")
 
 
 class Timer:
@@ -77,18 +80,29 @@ class Owned:
 
     def create_task(self, coroutine: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         """Run a coroutine until it returns or the connection ends."""
-        task = self.loop.create_task(coroutine)
+        if not asyncio.iscoroutine(coroutine):
+            raise TypeError(f"a coroutine was expected, not {coroutine!r}")
+        task = self.loop.create_task(self._guarded(coroutine))
         self._tasks.add(task)
-        task.add_done_callback(self._done)
+        task.add_done_callback(partial(self._done, coroutine))
         if self._ended:
             task.cancel()
         return task
 
-    def _done(self, task: asyncio.Task[Any]) -> None:
+    async def _guarded(self, coroutine: Coroutine[Any, Any, T]) -> T:
+        try:
+            return await coroutine
+        except (SystemExit, KeyboardInterrupt) as error:
+            # A task that ends with one of these ends the event loop as well.
+            self.failed(error)
+            raise asyncio.CancelledError from error
+
+    def _done(self, coroutine: Coroutine[Any, Any, object], task: asyncio.Task[Any]) -> None:
+        coroutine.close()  # for one that was cancelled before it began; of others nothing is left
         self._tasks.discard(task)
         if not task.cancelled():
             error = task.exception()
-            if isinstance(error, Exception):
+            if error is not None:
                 self.failed(error)
         if not self._tasks:
             self.idle()

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
-from odac.config import Limits, Overflow
+from odac.config import Limits, OnInvalidMessage, Overflow
 from odac.protocol.codec import decode_text
 
 __all__ = ["Policy"]
@@ -25,6 +25,9 @@ class Policy:
         overflow: what happens when a reader is too slow.
         decode: from the bytes of a text message, known to be UTF-8, to what listeners get. It raises
             :class:`odac.errors.InvalidMessage` for what the route did not declare.
+        takes_binary: whether a binary message is one that the route declared.
+        on_invalid: ``"close"`` closes with 1007 on an invalid message without an ``invalid`` listener; ``"answer"`` tells a
+            client that speaks ``odac.v1`` what is wrong, and goes on.
 
     Attributes:
         incoming_bytes: of messages that wait for their handler, at which reading pauses: one message of the largest
@@ -35,6 +38,8 @@ class Policy:
     limits: Limits
     overflow: Overflow = "close"
     decode: Callable[[bytes], object] = decode_text
+    takes_binary: bool = True
+    on_invalid: OnInvalidMessage = "close"
     incoming_bytes: int = field(init=False)
 
     def __post_init__(self) -> None:

@@ -8,14 +8,13 @@ a browser can see it.
 from __future__ import annotations
 
 import asyncio
-import logging
 from typing import Any, Final
 
 from odac.close_codes import CloseCode
 from odac.config import Limits
 from odac.context import Context
 from odac.lanes.base import Doorway
-from odac.notices import limit_met, warn
+from odac.notices import limit_met, raised, warn
 from odac.realtime.audience import browser_room, session_room
 from odac.realtime.cancellation import RAISED, is_own
 from odac.realtime.connection import Connection
@@ -29,11 +28,10 @@ from odac.routing.router import Route, Router
 from odac.security.authentication import AuthService
 from odac.security.origin import OriginPolicy
 from odac.security.token import Tokens
+from odac.wire.frames import fit_reason
 from odac.wire.handshake import SUBPROTOCOL, offered_token, select_subprotocol
 
 __all__ = ["Gate"]
-
-logger = logging.getLogger("odac")
 
 _CLOSE_4001: Final = "Unauthorized"
 _CLOSE_4002: Final = "Invalid or missing token"
@@ -212,7 +210,7 @@ class Gate:
         except RAISED as error:
             if is_own(error):
                 raise
-            logger.exception("%s: finding out who is connected failed (@app.authenticate)", route.path)
+            raised("%s: finding out who is connected failed (@app.authenticate)", error, route.path)
             connection.end(CloseCode.INTERNAL_ERROR, "internal error")
             return False
         if route.needs_token:
@@ -236,8 +234,8 @@ class Gate:
         except RAISED as error:
             if is_own(error):
                 raise
-            logger.exception(
-                "%s: the middleware %r raised; its connection is closed with 1011", connection.policy.name, name
+            raised(
+                "%s: the middleware %r raised; its connection is closed with 1011", error, connection.policy.name, name
             )
             connection.end(CloseCode.INTERNAL_ERROR, "internal error")
             return False
@@ -247,6 +245,8 @@ class Gate:
             return True
         if verdict is False:
             connection.end(CloseCode.FORBIDDEN, "Forbidden")
+        elif isinstance(verdict, str) and verdict:
+            connection.end(CloseCode.MIDDLEWARE_REJECTED, fit_reason(verdict))
         else:
             connection.end(CloseCode.MIDDLEWARE_REJECTED, "Rejected")
         return False

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import MISSING, dataclass, fields, replace
 from typing import Any, Final, TypedDict
 
-from odac.config import Limits, Overflow, RateLimit
+from odac.config import Limits, OnInvalidMessage, Overflow, RateLimit
 from odac.errors import ConfigurationError
 from odac.protocol.codec import decode_text, make_decoder
+from odac.protocol.types import takes_bytes
 from odac.realtime.policy import Policy
 from odac.security.origin import OriginPolicy
 from odac.wire.handshake import SUBPROTOCOL, TOKEN_PREFIX
@@ -39,6 +40,8 @@ class RouteOptions(TypedDict, total=False):
     """``"close"`` or ``"drop_oldest"``."""
     message: Any
     """A type that incoming JSON is decoded and validated into."""
+    on_invalid: OnInvalidMessage
+    """``"close"`` with 1007, or ``"answer"`` what is wrong with a message to clients that speak ``odac.v1``."""
     sends: Any
     """The type of what the route sends: for the written contract, and nothing that is checked while it runs."""
     compression: bool | None
@@ -64,6 +67,7 @@ class CheckedOptions:
     origins: Sequence[str] | str | None = None
     overflow: Overflow = "close"
     message: Any = None
+    on_invalid: OnInvalidMessage = "close"
     sends: Any = None
     compression: bool | None = None
 
@@ -75,6 +79,8 @@ class CheckedOptions:
             raise ConfigurationError(f"compression={self.compression!r} must be True, False or None, the app's")
         if self.overflow not in ("close", "drop_oldest"):
             raise ConfigurationError(f"overflow={self.overflow!r} must be 'close' or 'drop_oldest'")
+        if self.on_invalid not in ("close", "answer"):
+            raise ConfigurationError(f"on_invalid={self.on_invalid!r} must be 'close' or 'answer'")
         if self.raw and self.message is not None:
             raise ConfigurationError("raw=True gives text as it came, message= decodes it: choose one")
         _check_subprotocols(self.subprotocols)
@@ -106,7 +112,8 @@ class CheckedOptions:
             limits = replace(limits, max_payload=self.max_payload)
         if self.rate_limit is not _APPS_OWN:
             limits = replace(limits, rate_limit=self.rate_limit)
-        return Policy(path, limits, self.overflow, self._decoder())
+        takes_binary = self.message is None or takes_bytes(self.message)
+        return Policy(path, limits, self.overflow, self._decoder(), takes_binary, self.on_invalid)
 
     def _decoder(self) -> Callable[[bytes], object]:
         if self.raw:

@@ -100,15 +100,19 @@ def test_with_no_error_listener_the_connection_is_closed_with_1011(site: Site, k
     assert close_code(site.read()[-1]) == 1011
 
 
-def test_what_is_no_error_is_nobodys_here_and_what_was_sent_before_goes_out(site: Site) -> None:
+@pytest.mark.parametrize("kind", [SystemExit, KeyboardInterrupt])
+def test_what_would_end_the_loop_ends_the_connection_and_what_was_sent_before_goes_out(
+    site: Site, kind: type[BaseException]
+) -> None:
     def leave(data: object) -> None:
         site.connection.send("before")
-        raise KeyboardInterrupt
+        raise kind
 
     site.connection.on("message", leave)
-    with pytest.raises(KeyboardInterrupt):
-        site.arrives((TEXT, b"1"))
-    assert site.read() == [(TEXT, b"before")]
+    site.arrives((TEXT, b"1"))
+    frames = site.read()
+    assert frames[0] == (TEXT, b"before")
+    assert close_code(frames[-1]) == 1011
     assert not site.connection.corked
 
 

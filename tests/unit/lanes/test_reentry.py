@@ -7,6 +7,7 @@ memory after its end even where it happens to go well.
 from __future__ import annotations
 
 import gc
+import logging
 from collections.abc import Callable
 from typing import Any
 
@@ -153,8 +154,9 @@ PLACES = [
 @pytest.mark.parametrize("action", ACTIONS)
 @pytest.mark.parametrize("place", PLACES)
 def test_the_application_may_do_anything_anywhere(
-    place: str, action: str, receive: Callable[[DirectLane, bytes], None]
+    place: str, action: str, receive: Callable[[DirectLane, bytes], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(logging.getLogger("odac"), "propagate", False)  # pytest would keep what is raised
     site = Site()
     transport = site.transport
     connection = Connection(site.room.hub, site.lane, Policy("/test", site.limits, decode=make_decoder(Move)))
