@@ -11,6 +11,7 @@ from odac.context import Context
 from odac.errors import (
     BrokerError,
     BrokerNotConfigured,
+    CallError,
     ConfigurationError,
     Disconnected,
     InvalidMessage,
@@ -28,6 +29,7 @@ __all__ = [
     "AsyncPublisher",
     "BrokerError",
     "BrokerNotConfigured",
+    "CallError",
     "CloseCode",
     "ConfigurationError",
     "Connection",

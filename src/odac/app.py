@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
+from odac.calls.service import Calls
 from odac.close_codes import CloseCode
 from odac.cluster.factory import RunningBus, make_bus
 from odac.config import Limits, SessionOptions
@@ -144,6 +145,7 @@ class Odac:
             hub=self._hub,
             limits=limits,
             compression=compression,
+            calls=Calls(self._hub),
         )
         self._endpoints = Endpoints(
             Services(

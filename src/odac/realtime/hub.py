@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from odac.config import Limits
     from odac.realtime.connection import Connection
     from odac.realtime.outbox import Outbox, Sent
-    from odac.realtime.ports import Bus, ControlHandler, Observer
+    from odac.realtime.ports import Bus, CallsPort, ControlHandler, Observer
 
 __all__ = ["Hub", "Target"]
 
@@ -36,6 +36,7 @@ class Hub:
     Attributes:
         control_handlers: what takes the control messages of ``odac.v1`` peers, by their kind; the connection itself
             answers ``ping`` and ``pong``, and a kind without a handler is ignored.
+        calls_of: makes what a connection calls its client with.
         observers: told of every connection that was admitted and that has ended.
     """
 
@@ -55,6 +56,7 @@ class Hub:
         self._kept: set[asyncio.Task[Any]] = set()
         self.control_handlers: dict[str, ControlHandler] = {}
         self.observers: list[Observer] = []
+        self.calls_of: Callable[[Connection], CallsPort] | None = None
 
     # Life
 

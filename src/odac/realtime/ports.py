@@ -11,7 +11,7 @@ from odac.realtime.audience import Audience
 if TYPE_CHECKING:
     from odac.realtime.connection import Connection
 
-__all__ = ["Bus", "ControlHandler", "Count", "LocalHub", "Observer"]
+__all__ = ["Bus", "CallsPort", "ControlHandler", "Count", "LocalHub", "Observer"]
 
 ControlHandler = Callable[["Connection", list[Any]], None]
 """Takes a control message of one kind: the connection that it arrived on, and what follows the kind in its JSON array.
@@ -76,6 +76,28 @@ class LocalHub(Protocol):
 
     def count_local(self, audience: Audience) -> int:
         """How many of this process's connections are in the audience."""
+        ...
+
+
+class CallsPort(Protocol):
+    """The calls of one connection: see :mod:`odac.calls`."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a call of this side has no answer yet."""
+        ...
+
+    @property
+    def origin(self) -> str | None:
+        """What the hello tells as ``calls``; None where no calls are answered."""
+        ...
+
+    async def call(self, name: str, arguments: object, timeout: float, returns: Any) -> Any:  # noqa: ASYNC109
+        """Ask the client, and wait for its answer."""
+        ...
+
+    def overrun(self) -> None:
+        """Reading has paused, so that no answer will be read."""
         ...
 
 

@@ -78,7 +78,9 @@ class Admission:
         connection = self._connection
         if connection.v1:
             # Clients send their queued messages when they receive this, so it must not go out before every gate has passed.
-            hello = {"id": connection.id, "ping": self._hub.limits.ping_interval, "version": 1}
+            hello: dict[str, object] = {"id": connection.id, "ping": self._hub.limits.ping_interval, "version": 1}
+            if connection.calls is not None and connection.calls.origin is not None:
+                hello["calls"] = connection.calls.origin
             connection.put(control.encode_control("hello", hello))
         self._admitted = True
         self._hub.add(connection)
