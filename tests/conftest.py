@@ -12,9 +12,14 @@ from odac import notices
 
 
 def pytest_configure() -> None:
-    """A shell starts what it puts in the background deaf to Ctrl-C, and the programs under test would inherit that."""
+    """Handle signals that were ignored when the tests were started: the programs under test would inherit that.
+
+    A shell script ignores SIGINT in the commands that it puts into the background, and nohup ignores SIGHUP.
+    """
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 import pytest
 
+from tests.integration.brokers import servers as brokers
 from tests.integration.harness import BYSTANDER, DEADLINE, Lane, Loop, Probe, Server
 
 LANES: list[tuple[Lane, Loop]] = [
@@ -52,3 +56,27 @@ def clean(request: pytest.FixtureRequest) -> None:
     """Every test of a module with a server of its own uses the probe, and so waits for what it has left."""
     if "server" in request.fixturenames and hasattr(request.module, "build"):
         request.getfixturevalue("probe")
+
+
+@pytest.fixture(scope="session")
+def short_directory() -> Iterator[Path]:
+    """A directory with a name short enough for Unix sockets, which pytest's own is not."""
+    path = Path(tempfile.mkdtemp(prefix="odac-test-"))
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def servers(short_directory: Path) -> Iterator[Callable[[str], brokers.Server]]:
+    running: dict[str, brokers.Server] = {}
+
+    def get(name: str) -> brokers.Server:
+        if name not in running:
+            server = brokers.SERVERS[name](short_directory / name)
+            server.start()
+            running[name] = server
+        return running[name]
+
+    yield get
+    for server in running.values():
+        server.stop()

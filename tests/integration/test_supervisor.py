@@ -5,13 +5,14 @@ from __future__ import annotations
 import contextlib
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
+from tests.integration.brokers.servers import Server
 from tests.integration.running import DEADLINE, Running, until
 
 APP = """
@@ -36,7 +37,7 @@ def state_of(pid: int) -> str:
 
 @pytest.fixture
 def stack() -> Iterator[contextlib.ExitStack]:
-    """CloseOrders the clients of a test."""
+    """Closes the clients of a test."""
     with contextlib.ExitStack() as stack:
         yield stack
 
@@ -72,15 +73,72 @@ def is_closed(client: ClientConnection) -> bool:
     return False
 
 
-def patched(code: str) -> tuple[str, ...]:
-    """``odac run`` with something changed in the process that watches."""
-    return ("-c", f"{code}\nfrom odac.cli import main; main()", "run", "app:app", "--port", "0")
+Start = Callable[..., Running]
+
+
+class Terminal:
+    """A pseudo-terminal that a server is started in, as its controlling one."""
+
+    def __init__(self, stack: contextlib.ExitStack) -> None:
+        self._ours, self._theirs = os.openpty()
+        stack.callback(os.close, self._theirs)
+        stack.callback(os.close, self._ours)
+        # The first terminal that the leader of a session opens becomes its own.
+        self.code = f"import os; os.dup2(os.open({os.ttyname(self._theirs)!r}, os.O_RDWR), 0)"
+
+    def type(self, keys: bytes) -> None:
+        os.write(self._ours, keys)
+
+    def close(self) -> None:
+        """Close its window. The number of the closed end is used again, so that the fixture may close it as well."""
+        nothing = os.open(os.devnull, os.O_RDONLY)
+        os.dup2(nothing, self._ours)
+        os.close(nothing)
+
+
+BROKERS = ["local", "redis", "cluster", "nats"]
+
+
+@pytest.fixture(params=[*BROKERS, "local in a terminal", "redis in a terminal"])
+def start(
+    request: pytest.FixtureRequest,
+    tmp_path: Path,
+    servers: Callable[[str], Server],
+    stack: contextlib.ExitStack,
+) -> Start:
+    """Starts ``odac run`` with two workers, over each broker that connects workers (``local://`` is the default).
+
+    With a thread of its own for the proxy, and without one; alone, and in a pseudo-terminal.
+    """
+    name, _, where = request.param.partition(" in a ")
+    in_terminal = bool(where)
+    broker = () if name == "local" else ("--broker", servers(name).url)
+
+    def start(
+        source: str,
+        *,
+        code: str = "",
+        group: bool = False,
+        ready: bool = True,
+        workers: int = 2,
+        terminal: Terminal | None = None,
+    ) -> Running:
+        """``code`` runs in the process that watches, before the command line."""
+        if in_terminal:
+            terminal = terminal or Terminal(stack)
+        if terminal is not None:
+            code, group = f"{terminal.code}\n{code}", True
+        command = ("-c", f"{code}\nfrom odac.cli import main; main()", "run", "app:app", "--port", "0")
+        arguments = ("--workers", str(workers), *broker)
+        return Running(tmp_path, source, *arguments, command=command, group=group, ready=ready)
+
+    return start
 
 
 def test_ctrl_c_reaches_everybody_and_the_workers_drain_all_the_same(
-    tmp_path: Path, stack: contextlib.ExitStack
+    start: Start, tmp_path: Path, stack: contextlib.ExitStack
 ) -> None:
-    with Running(tmp_path, APP, "--workers", "2", group=True) as running:
+    with start(APP, group=True) as running:
         clients = one_of_each(running, stack)
         os.killpg(running.pid, signal.SIGINT)
         assert [code_of(client) for client in clients.values()] == [1001, 1001]
@@ -89,53 +147,85 @@ def test_ctrl_c_reaches_everybody_and_the_workers_drain_all_the_same(
 
 
 @pytest.mark.parametrize("how", ["Ctrl-C", "closed", "Ctrl-Z"])
-def test_in_a_terminal(tmp_path: Path, stack: contextlib.ExitStack, how: str) -> None:
-    ours, theirs = os.openpty()
-    stack.callback(os.close, theirs)
-    # The first terminal that the leader of a session opens is its own.
-    command = patched(f"import os; os.dup2(os.open({os.ttyname(theirs)!r}, os.O_RDWR), 0)")
-    with Running(tmp_path, APP, "--workers", "2", command=command, group=True) as running:
+@pytest.mark.parametrize("start", [f"{name} in a terminal" for name in BROKERS], indirect=True)
+def test_what_a_terminal_does(start: Start, stack: contextlib.ExitStack, how: str) -> None:
+    terminal = Terminal(stack)
+    with start(APP, terminal=terminal) as running:
         clients = one_of_each(running, stack)
         if how == "closed":
-            os.close(ours)
+            terminal.close()
         else:
-            stack.callback(os.close, ours)
             if how == "Ctrl-Z":
-                os.killpg(
-                    running.pid, signal.SIGSTOP
-                )  # what comes of it below a shell; here there is none to go back to
+                # What a shell makes of Ctrl-Z; there is no shell here that could continue the group.
+                os.killpg(running.pid, signal.SIGSTOP)
                 until(lambda: {state_of(pid) for pid in (running.pid, *clients)} == {"T"}, "all stand still")
                 os.killpg(running.pid, signal.SIGCONT)
                 assert set(one_of_each(running, stack)) == set(clients)
-            os.write(ours, b"\x03")
+            terminal.type(b"\x03")
         assert [code_of(client) for client in clients.values()] == [1001, 1001]
         assert running.wait() == 0
         assert "Traceback" not in running.text
         assert "replaced" not in running.text
 
 
-def test_ctrl_c_before_the_workers_run(tmp_path: Path) -> None:
-    with Running(tmp_path, APP, "--workers", "2", group=True, ready=False) as running:
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_to_the_first_process_alone_stops_all(
+    start: Start, stack: contextlib.ExitStack, number: signal.Signals
+) -> None:
+    with start(APP) as running:
+        clients = one_of_each(running, stack)
+        running.signal(number)
+        assert [code_of(client) for client in clients.values()] == [1001, 1001]
+        assert running.wait() == 0
+        assert "Traceback" not in running.text
+
+
+def test_sighup_to_the_first_process_gives_every_place_a_new_worker(start: Start, stack: contextlib.ExitStack) -> None:
+    with start(APP) as running:
+        clients = one_of_each(running, stack)
+        for times in (1, 2):
+            running.signal(signal.SIGHUP)
+            running.line("all workers are new", times=times)
+        assert [code_of(client) for client in clients.values()] == [1001, 1001]
+        assert not set(clients) & set(one_of_each(running, stack))
+        assert running.stop(signal.SIGINT) == 0
+
+
+@pytest.mark.parametrize("ignored", ["SIGINT", "SIGHUP"])
+def test_signals_that_were_ignored_at_the_start(start: Start, stack: contextlib.ExitStack, ignored: str) -> None:
+    """A script's ``odac run … &`` ignores SIGINT, and nohup ignores SIGHUP: both are heard all the same."""
+    with start(APP, code=f"import signal; signal.signal(signal.{ignored}, signal.SIG_IGN)") as running:
+        clients = one_of_each(running, stack)
+        running.signal(signal.SIGHUP)
+        running.line("all workers are new")
+        assert [code_of(client) for client in clients.values()] == [1001, 1001]
+        assert running.stop(signal.SIGINT) == 0
+
+
+def test_ctrl_c_before_the_workers_run(start: Start, tmp_path: Path) -> None:
+    with start(APP, group=True, ready=False) as running:
         until(lambda: workers_of(running), "the first worker is started")
         os.killpg(running.pid, signal.SIGINT)
         assert running.wait() in (0, 130)
         assert "Traceback" not in running.text
 
 
-def test_stopping_does_not_wait_for_an_import(tmp_path: Path) -> None:
+def test_stopping_does_not_wait_for_an_import(start: Start, tmp_path: Path) -> None:
     source = "import os, time\nopen(f'importing-{os.getpid()}', 'w').close()\ntime.sleep(600)"
-    with Running(tmp_path, source, "--workers", "2", ready=False) as running:
+    with start(source, ready=False) as running:
         until(lambda: len(list(tmp_path.glob("importing-*"))) == 2, "both import the app")
         running.signal(signal.SIGTERM)
         assert running.wait(10) == 0
         assert running.text == ""
 
 
-def test_stopping_while_a_successor_imports_says_nothing_of_it(tmp_path: Path, stack: contextlib.ExitStack) -> None:
+def test_stopping_while_a_successor_imports_says_nothing_of_it(
+    start: Start, tmp_path: Path, stack: contextlib.ExitStack
+) -> None:
     source = (
         "import os, time\nif os.path.exists('slow'):\n    open('importing', 'w').close()\n    time.sleep(600)\n" + APP
     )
-    with Running(tmp_path, source, "--workers", "2") as running:
+    with start(source) as running:
         victim = next(iter(one_of_each(running, stack)))
         (tmp_path / "slow").touch()
         os.kill(victim, signal.SIGKILL)
@@ -145,9 +235,9 @@ def test_stopping_while_a_successor_imports_says_nothing_of_it(tmp_path: Path, s
         assert "cannot start" not in running.text
 
 
-def test_a_worker_that_is_frozen_is_replaced(tmp_path: Path, stack: contextlib.ExitStack) -> None:
-    command = patched("from odac.serving import child; child.BEAT, child.MISSED = 1.0, 4")
-    with Running(tmp_path, APP, "--workers", "2", command=command) as running:
+def test_a_worker_that_is_frozen_is_replaced(start: Start, tmp_path: Path, stack: contextlib.ExitStack) -> None:
+    command = "from odac.serving import worker_handle; worker_handle.BEAT, worker_handle.MISSED = 1.0, 4"
+    with start(APP, code=command) as running:
         clients = one_of_each(running, stack)
         frozen, other = clients
         os.kill(frozen, signal.SIGSTOP)
@@ -164,9 +254,9 @@ def test_a_worker_that_is_frozen_is_replaced(tmp_path: Path, stack: contextlib.E
         assert running.text.count("no sign of life") == 1
 
 
-def test_a_worker_that_is_frozen_for_a_while_stays(tmp_path: Path, stack: contextlib.ExitStack) -> None:
-    command = patched("from odac.serving import child; child.BEAT, child.MISSED = 0.5, 10**6")
-    with Running(tmp_path, APP, "--workers", "2", command=command) as running:
+def test_a_worker_that_is_frozen_for_a_while_stays(start: Start, tmp_path: Path, stack: contextlib.ExitStack) -> None:
+    command = "from odac.serving import worker_handle; worker_handle.BEAT, worker_handle.MISSED = 0.5, 10**6"
+    with start(APP, code=command) as running:
         clients = one_of_each(running, stack)
         frozen = next(iter(clients))
         os.kill(frozen, signal.SIGSTOP)
@@ -176,16 +266,18 @@ def test_a_worker_that_is_frozen_for_a_while_stays(tmp_path: Path, stack: contex
         assert running.stop() == 0
 
 
-def test_a_process_that_cannot_be_started_is_tried_again(tmp_path: Path, stack: contextlib.ExitStack) -> None:
+def test_a_process_that_cannot_be_started_is_tried_again(
+    start: Start, tmp_path: Path, stack: contextlib.ExitStack
+) -> None:
     """Such as for want of memory. The other worker goes on meanwhile."""
-    command = patched(
+    command = (
         "import asyncio, itertools; real, calls = asyncio.create_subprocess_exec, itertools.count()\n"
         "async def start(*args, **options):\n"
         "    if next(calls) in (2, 3): raise OSError(12, 'Cannot allocate memory')\n"
         "    return await real(*args, **options)\n"
         "asyncio.create_subprocess_exec = start"
     )
-    with Running(tmp_path, APP, "--workers", "2", command=command) as running:
+    with start(APP, code=command) as running:
         clients = one_of_each(running, stack)
         victim, survivor = clients
         os.kill(victim, signal.SIGKILL)
@@ -198,15 +290,10 @@ def test_a_process_that_cannot_be_started_is_tried_again(tmp_path: Path, stack: 
 
 
 @pytest.mark.parametrize("how", ["none", "no process"])
-def test_a_server_of_which_no_worker_ever_starts_fails(tmp_path: Path, how: str) -> None:
+def test_a_server_of_which_no_worker_ever_starts_fails(start: Start, how: str) -> None:
     code = "async def start(*args, **options): raise OSError(12, 'no memory')\nimport asyncio; asyncio.create_subprocess_exec = start"
-    with Running(
-        tmp_path,
-        APP if how == "no process" else "raise RuntimeError('no database')",
-        *("--workers", "4"),
-        command=patched(code if how == "no process" else ""),
-        ready=False,
-    ) as running:
+    source = APP if how == "no process" else "raise RuntimeError('no database')"
+    with start(source, workers=4, code=code if how == "no process" else "", ready=False) as running:
         assert running.wait() == 1
         assert len(running.text.splitlines()) == 1 + (how == "none"), running.text
 
@@ -216,8 +303,8 @@ SLOW = (
 )
 
 
-def test_sighup_while_the_workers_start_leaves_no_more_than_there_should_be(tmp_path: Path) -> None:
-    with Running(tmp_path, SLOW + APP, "--workers", "2", ready=False) as running:
+def test_sighup_while_the_workers_start_leaves_no_more_than_there_should_be(start: Start, tmp_path: Path) -> None:
+    with start(SLOW + APP, ready=False) as running:
         until(lambda: len(list(tmp_path.glob("importing-*"))) == 2, "both import the app")
         for _ in range(3):
             running.signal(signal.SIGHUP)
@@ -232,10 +319,10 @@ def test_sighup_while_the_workers_start_leaves_no_more_than_there_should_be(tmp_
 
 
 def test_a_sighup_that_finds_nothing_to_start_leaves_an_empty_place_to_be_filled(
-    tmp_path: Path, stack: contextlib.ExitStack
+    start: Start, tmp_path: Path, stack: contextlib.ExitStack
 ) -> None:
     source = "import os\nif os.path.exists('broken'): raise RuntimeError('the disk is full')\n" + APP
-    with Running(tmp_path, source, "--workers", "2") as running:
+    with start(source) as running:
         victim, survivor = one_of_each(running, stack)
         (tmp_path / "broken").touch()
         os.kill(victim, signal.SIGKILL)
@@ -247,7 +334,7 @@ def test_a_sighup_that_finds_nothing_to_start_leaves_an_empty_place_to_be_filled
         assert running.stop() == 0
 
 
-def test_stopping_in_the_middle_of_a_sighup(tmp_path: Path, stack: contextlib.ExitStack) -> None:
+def test_stopping_in_the_middle_of_a_sighup(start: Start, tmp_path: Path, stack: contextlib.ExitStack) -> None:
     source = APP + (
         "@app.route.ws('/stubborn', token=False)\n"
         "async def stubborn(odac):\n"
@@ -258,7 +345,7 @@ def test_stopping_in_the_middle_of_a_sighup(tmp_path: Path, stack: contextlib.Ex
         "    finally:\n"
         "        await asyncio.sleep(1)\n"
     )
-    with Running(tmp_path, source, "--workers", "2") as running:
+    with start(source) as running:
         clients = [stack.enter_context(running.connect("/stubborn")) for _ in range(16)]  # some at each worker
         for client in clients:
             client.recv(DEADLINE)

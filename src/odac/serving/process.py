@@ -88,8 +88,12 @@ class Server(uvicorn.Server):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        # What is ignored stays ignored: nohup does that with SIGHUP.
-        heard = [each for each in self._signals if signal.getsignal(each) is not signal.SIG_IGN]
+        # nohup ignores SIGHUP, and that stays. A script's `odac run … &` ignores SIGINT, which is to stop it all the same.
+        heard = [
+            each
+            for each in self._signals
+            if each in (signal.SIGINT, signal.SIGTERM) or signal.getsignal(each) is not signal.SIG_IGN
+        ]
         before = {each: signal.signal(each, self.handle_exit) for each in heard}
         try:
             yield

@@ -9,7 +9,7 @@ import logging
 import signal
 import socket
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Final
 
 from odac.serving.options import CannotStart
@@ -31,6 +31,31 @@ BEAT: Final = 5.0
 """Seconds between two signs of life of a worker."""
 MISSED: Final = 6
 """Signs of life that do not come from one that is frozen, or whose event loop is held up."""
+
+
+_starting = 0
+"""How many processes are being started at this moment."""
+
+
+@contextlib.contextmanager
+def _group_signals_blocked() -> Iterator[None]:
+    """Block SIGINT and SIGHUP while processes are started.
+
+    A process inherits the signal mask. A worker needs these signals blocked until it ignores them: Ctrl-C would end it
+    with a traceback before its first line. Several workers are started at the same time, and creating a process
+    awaits, so only the last one to finish may unblock: each one restoring the mask that it found would leave the
+    signals of this process blocked for good.
+    """
+    global _starting
+    _starting += 1
+    if _starting == 1:
+        signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)
+    try:
+        yield
+    finally:
+        _starting -= 1
+        if _starting == 0:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP_SIGNALS)
 
 
 class Worker:
@@ -56,24 +81,22 @@ class Worker:
     async def start(cls, job: Job, environment: Mapping[str, str]) -> Worker:
         """Start a process on a job."""
         ours, theirs = socket.socketpair()
-        # A worker has them blocked until it ignores them: Ctrl-C would end it with a traceback before its first line.
-        before = signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)
         try:
-            process = await asyncio.create_subprocess_exec(
-                sys.executable,
-                "-P",
-                "-c",
-                _START,
-                str(theirs.fileno()),
-                *sys.path,
-                pass_fds=(theirs.fileno(), *job["sockets"]),
-                env=dict(environment),
-            )
+            with _group_signals_blocked():
+                process = await asyncio.create_subprocess_exec(
+                    sys.executable,
+                    "-P",
+                    "-c",
+                    _START,
+                    str(theirs.fileno()),
+                    *sys.path,
+                    pass_fds=(theirs.fileno(), *job["sockets"]),
+                    env=dict(environment),
+                )
         except OSError as error:
             ours.close()
             raise CannotStart(f"no process can be started: {error}") from None
         finally:
-            signal.pthread_sigmask(signal.SIG_SETMASK, before)
             theirs.close()
         reader, writer = await asyncio.open_connection(sock=ours)
         writer.write(json.dumps(job).encode() + b"\n")

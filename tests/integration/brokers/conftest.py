@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import shutil
 import tempfile
 from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
@@ -18,30 +17,6 @@ from tests.integration.brokers.servers import SERVERS, Redis, RedisCluster, Serv
 Run = Callable[[Coroutine[Any, Any, None]], None]
 LIMIT = 60.0
 Kind = TypeVar("Kind", bound=Server)
-
-
-@pytest.fixture(scope="session")
-def short_directory() -> Iterator[Path]:
-    """A directory with a name short enough for Unix sockets, which pytest's own is not."""
-    path = Path(tempfile.mkdtemp(prefix="odac-test-"))
-    yield path
-    shutil.rmtree(path, ignore_errors=True)
-
-
-@pytest.fixture(scope="session")
-def servers(short_directory: Path) -> Iterator[Callable[[str], Server]]:
-    running: dict[str, Server] = {}
-
-    def get(name: str) -> Server:
-        if name not in running:
-            server = SERVERS[name](short_directory / name)
-            server.start()
-            running[name] = server
-        return running[name]
-
-    yield get
-    for server in running.values():
-        server.stop()
 
 
 @pytest.fixture(params=list(SERVERS))
