@@ -11,7 +11,6 @@ from odac.context import Context
 from odac.errors import (
     BrokerError,
     BrokerNotConfigured,
-    CallError,
     ConfigurationError,
     Disconnected,
     InvalidMessage,
@@ -29,7 +28,6 @@ __all__ = [
     "AsyncPublisher",
     "BrokerError",
     "BrokerNotConfigured",
-    "CallError",
     "CloseCode",
     "ConfigurationError",
     "Connection",

@@ -10,7 +10,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
-from odac.calls.service import Calls
+from odac.brokers.registry import default_url
 from odac.close_codes import CloseCode
 from odac.cluster.factory import RunningBus, make_bus
 from odac.config import Limits, SessionOptions
@@ -76,7 +76,7 @@ class Odac:
         http: any ASGI app; it answers every HTTP request and WebSocket path that Odac does not know.
         prefix: the path below which the client script and the token endpoint are.
         broker: URL of what connects the processes: ``memory://``, ``local://``, ``redis://…``, ``nats://…``. Default:
-            ``$ODAC_BROKER``, else memory.
+            ``$ODAC_BROKER``, else what connects the workers of ``odac run --workers``, else memory.
         origins: further allowed origins besides the request's own host, such as ``["https://example.com"]``; ``"*"``
             turns the check off.
         limits: what one client may take.
@@ -121,7 +121,7 @@ class Odac:
             publish_keys = [os.environ["ODAC_PUBLISH_KEY"]] if os.environ.get("ODAC_PUBLISH_KEY") else []
         self.limits = limits
         self.prefix = prefix
-        self.broker_url = broker or os.environ.get("ODAC_BROKER") or "memory://"
+        self.broker_url = broker or default_url()
         self.http = http
         self._wrapped = None if http is None else WrappedWebSockets(http)
         self._hub = Hub(limits)
@@ -145,7 +145,6 @@ class Odac:
             hub=self._hub,
             limits=limits,
             compression=compression,
-            calls=Calls(self._hub),
         )
         self._endpoints = Endpoints(
             Services(

@@ -1,33 +1,37 @@
-"""What a broker is: the small class that carries bytes from one process to the others."""
+"""The interface of a broker: a small class that carries bytes from one process to the others."""
 
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from typing import Final, Protocol, runtime_checkable
 
-__all__ = ["MAX_PAYLOAD", "Broker", "Flushable", "Receiver"]
+__all__ = ["MAX_PAYLOAD", "Broker", "Confirming", "Receiver"]
 
 MAX_PAYLOAD: Final = 4 * 1024 * 1024
 """Bytes of the largest payload that any broker carries. Four times the largest message a client may send by default."""
 
 
 class Receiver(Protocol):
-    """Who hears what a broker has to say, always on the event loop's thread. None of it may raise."""
+    """What a broker calls, always on the event loop's thread. None of it may raise."""
 
     def on_message(self, channel: str, payload: bytes) -> None:
-        """A payload has arrived on a channel this process subscribed to; its own payloads come back too."""
+        """A payload has arrived on a channel that this process subscribed to; its own payloads come back as well."""
         ...
 
     def on_up(self) -> None:
-        """The connection is there and every channel is subscribed to."""
+        """The connection is open and every channel is subscribed to."""
         ...
 
     def on_down(self, reason: str) -> None:
-        """The connection is lost; the broker goes on trying."""
+        """The connection is lost; the broker connects again by itself."""
+        ...
+
+    def on_gap(self) -> None:
+        """Some subscriptions were interrupted for a moment, and are there again: something may have been missed."""
         ...
 
     def on_dropped(self, messages: int, reason: str) -> None:
-        """So many messages that were to be published will not arrive anywhere."""
+        """This many messages that were to be published are lost."""
         ...
 
 
@@ -40,11 +44,13 @@ class Broker(ABC):
     address: str
     max_message: int
     """Bytes of the largest payload that the broker carries."""
+    drops_silently: bool = False
+    """Whether the broker drops payloads for a process that reads too slowly, and ends no connection with it."""
 
     @property
     @abstractmethod
     def connected(self) -> bool:
-        """Whether a payload that is published now has a way to go."""
+        """Whether a payload that is published now can be sent."""
 
     @abstractmethod
     async def start(self, receiver: Receiver) -> None:
@@ -56,7 +62,7 @@ class Broker(ABC):
 
     @abstractmethod
     async def stop(self) -> None:
-        """Send what is queued, as far as that takes a moment, and release everything."""
+        """Send what is queued, within a second or so, and release everything."""
 
     @abstractmethod
     def publish(self, channel: str, payload: bytes, messages: int = 1) -> None:
@@ -65,30 +71,38 @@ class Broker(ABC):
         Args:
             channel: ASCII without spaces, see :mod:`odac.cluster.channels`.
             payload: at most ``max_message`` bytes.
-            messages: how many messages it carries, for the count of what is lost.
+            messages: how many messages it contains, so that losses are counted in messages.
         """
 
     @abstractmethod
     def subscribe(self, channel: str) -> None:
-        """Ask for what is published on a channel, now and after every reconnect; twice is once."""
+        """Subscribe to a channel, now and after every reconnect; a second call for the same channel changes nothing."""
 
     @abstractmethod
     def unsubscribe(self, channel: str) -> None:
-        """Ask no more; a channel never subscribed to is no error."""
+        """Unsubscribe; a channel that was never subscribed to is no error."""
 
     @abstractmethod
     def reconnect(self, reason: str) -> None:
-        """Give up the connection, which looks alive and is not, and build a new one with every subscription."""
+        """Close a connection that seems to be open but carries nothing, and open a new one with every subscription."""
 
 
 @runtime_checkable
-class Flushable(Protocol):
-    """A broker that can say when the server has what was published: for publishers that end right after."""
+class Confirming(Protocol):
+    """A broker that confirms what was published, for programs that end right after they have published."""
 
     async def flush(self) -> None:
-        """Return once the server has taken everything published so far.
+        """Return once the server has confirmed everything published so far.
 
         Raises:
-            BrokerError: it has not, and some of it is lost.
+            BrokerError: some of it is lost.
+        """
+        ...
+
+    async def deliver(self, channel: str, payload: bytes) -> None:
+        """Publish one payload, and return once the server has confirmed it.
+
+        Raises:
+            BrokerError: this payload is lost, or was refused. The payloads of others do not matter.
         """
         ...

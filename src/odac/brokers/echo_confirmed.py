@@ -46,8 +46,8 @@ class EchoConfirmedBroker(ReconnectingBroker):
     async def _send(self, send: SendPayload) -> None:
         self._handed_over = 0
         while True:
-            for channel, payload, _ in await self._queue.take():
-                await send(channel, payload)
+            for queued in await self._queue.take():
+                await send(queued.channel, queued.payload)
                 self._handed_over += 1
             self._handed.set()
 

@@ -36,6 +36,8 @@ class LocalBroker(EchoConfirmedBroker):
         ConfigurationError: nobody has said where the proxy is, or the path is too long.
     """
 
+    drops_silently = True
+
     def __init__(self, url: BrokerURL) -> None:
         super().__init__(url)
         self._directory = directory_of(url)

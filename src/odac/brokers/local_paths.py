@@ -15,7 +15,7 @@ from odac.errors import ConfigurationError
 __all__ = ["DIRECTORY_VARIABLE", "base", "check_path", "directory_of", "distrusted", "may_create", "only_ours"]
 
 DIRECTORY_VARIABLE: Final = "ODAC_LOCAL_DIRECTORY"
-"""Where a supervisor tells its workers the proxy's directory: what ``local://`` without a name means."""
+"""The environment variable in which a supervisor tells its workers the proxy's directory: ``local://`` without a name."""
 PATH_LIMIT: Final = 100
 """Bytes of a Unix socket's path: the system's limit is 104 to 108."""
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")

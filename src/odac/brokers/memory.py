@@ -1,4 +1,4 @@
-"""The broker of one process: for tests, and for several apps in one process."""
+"""A broker within one process: for tests, and for several apps in one process."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class MemoryBroker(Broker):
     """Connects the apps of one process that use the same name, on one event loop or on several.
 
     Args:
-        name: what they share.
+        name: the apps that use the same one are connected.
     """
 
     max_message = MAX_PAYLOAD
@@ -47,7 +47,7 @@ class MemoryBroker(Broker):
         """See :class:`odac.brokers.base.Broker`."""
         self._loop = asyncio.get_running_loop()
         self._receiver = receiver
-        # Lists are replaced, never changed, because publishers on other threads walk them.
+        # A list is replaced and never changed, because publishers on other threads iterate over it.
         _exchanges[self._name] = [*_exchanges.get(self._name, ()), self]
         receiver.on_up()
 
@@ -79,7 +79,11 @@ class MemoryBroker(Broker):
             self._receiver.on_up()
 
     async def flush(self) -> None:
-        """Nothing is ever on its way."""
+        """See :class:`odac.brokers.base.Confirming`. What was published is with the others already."""
+
+    async def deliver(self, channel: str, payload: bytes) -> None:
+        """See :class:`odac.brokers.base.Confirming`."""
+        self.publish(channel, payload)
 
     def _arrived(self, channel: str, payload: bytes) -> None:
         if self._receiver is not None and channel in self._channels:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 import ssl
 from collections.abc import Callable
 from importlib.util import find_spec
@@ -24,6 +25,7 @@ from odac.errors import BrokerError, ConfigurationError
 __all__ = ["NatsBroker"]
 
 CLOSE_TIMEOUT: Final = 1.0
+_REFUSED: Final = re.compile(r"permissions violation for publish(?:ing)? to \"?([^\"\s]+)", re.IGNORECASE)
 PENDING_BYTES: Final = 1024 * 1024
 OPTIONS: Final = ("tls_ca", "tls_cert", "tls_key", "credentials", "nkey")
 
@@ -151,6 +153,9 @@ class NatsBroker(EchoConfirmedBroker):
     async def _on_error(self, error: Exception) -> None:
         self._last_error = error
         if "permissions violation" in str(error).lower():
+            refused = _REFUSED.search(str(error))
+            if refused is not None:
+                self._queue.refuse_channel(refused[1], str(error))
             self._dropped(1, str(error))
 
 

@@ -111,7 +111,7 @@ class ReconnectingBroker(Broker):
             self._running.cancel()
 
     async def flush(self) -> None:
-        """See :class:`odac.brokers.base.Flushable`."""
+        """See :class:`odac.brokers.base.Confirming`."""
         if not self._up:
             raise BrokerError(f"{self.address}: {self._reason}")
         try:
@@ -119,10 +119,24 @@ class ReconnectingBroker(Broker):
         except ConnectionError as error:
             raise BrokerError(f"{self.address}: {error}") from None
 
+    async def deliver(self, channel: str, payload: bytes) -> None:
+        """See :class:`odac.brokers.base.Confirming`."""
+        done: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        if not self._up:
+            raise BrokerError(f"{self.address}: {self._reason}")
+        if len(payload) > self.max_message:
+            raise BrokerError(f"{self.address}: {len(payload)} bytes, and the broker takes {self.max_message} at most")
+        if not self._enqueue(channel, payload, 1, done):
+            raise BrokerError(f"{self.address}: its queue is full, because the broker does not keep up")
+        try:
+            await done
+        except ConnectionError as error:
+            raise BrokerError(f"{self.address}: {error}") from None
+
     # What the implementations use
 
-    def _enqueue(self, channel: str, payload: bytes, messages: int) -> bool:
-        return self._queue.put(channel, payload, messages)
+    def _enqueue(self, channel: str, payload: bytes, messages: int, done: asyncio.Future[None] | None = None) -> bool:
+        return self._queue.put(channel, payload, messages, done)
 
     async def _confirmed(self) -> None:
         await self._queue.confirmed()
@@ -145,6 +159,10 @@ class ReconnectingBroker(Broker):
             except Exception:
                 # It would end the library's read loop, and with it everything.
                 _log.exception("%s: a message could not be handled", self.address)
+
+    def _gap(self) -> None:
+        if self._receiver is not None:
+            self._receiver.on_gap()
 
     def _dropped(self, messages: int, reason: str) -> None:
         if self._receiver is not None:

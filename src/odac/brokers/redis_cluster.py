@@ -79,9 +79,9 @@ class RedisClusterBroker(ReconnectingBroker):
         finally:
             await end(*tasks.values())
 
-    def _enqueue(self, channel: str, payload: bytes, messages: int) -> bool:
+    def _enqueue(self, channel: str, payload: bytes, messages: int, done: asyncio.Future[None] | None = None) -> bool:
         owner = self._owner(channel)
-        return owner is not None and self._links[owner].queue.put(channel, payload, messages)
+        return owner is not None and self._links[owner].queue.put(channel, payload, messages, done)
 
     async def _confirmed(self) -> None:
         await asyncio.gather(*(link.queue.confirmed() for link in self._links.values()))
@@ -167,6 +167,7 @@ class RedisClusterBroker(ReconnectingBroker):
             await self._look()
             self._connect_new(tasks)
             self._subscribe_all()
+            self._gap()
             await asyncio.sleep(REFRESH_PAUSE)
 
     # What the nodes say

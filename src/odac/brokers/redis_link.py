@@ -150,7 +150,7 @@ class RedisLink:
     async def _send(self, connection: AbstractConnection) -> None:
         while True:
             taken = await self.queue.take()
-            packed = connection.pack_commands([(self._publish, channel, payload) for channel, payload, _ in taken])
+            packed = connection.pack_commands([(self._publish, each.channel, each.payload) for each in taken])
             await connection.send_packed_command(packed, check_health=False)
 
     async def _read_replies(self, connection: AbstractConnection) -> None:
@@ -158,8 +158,9 @@ class RedisLink:
             try:
                 await connection.read_response()
             except ResponseError as error:
-                self._refused(self.queue.oldest, error)
-            self.queue.confirm()
+                self._refused(self.queue.refuse(error), error)
+            else:
+                self.queue.confirm()
 
     async def _listen(self) -> None:
         # Who only publishes needs no second connection.

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import os
 import secrets
 from importlib import import_module
 from typing import Final
 
 from odac.brokers.base import Broker
+from odac.brokers.local_paths import DIRECTORY_VARIABLE
 from odac.brokers.url import parse_url
 from odac.errors import ConfigurationError
 
-__all__ = ["make_broker"]
+__all__ = ["default_url", "make_broker"]
 
 # Scheme: module, factory in it, pip extra.
 _OPTIONAL: Final = {
@@ -23,6 +25,15 @@ _OPTIONAL: Final = {
     "tls": ("odac.brokers.nats", "NatsBroker", "nats"),
 }
 _SUPPORTED: Final = "memory://, local://, redis://, rediss://, redis+cluster://, rediss+cluster://, nats://"
+
+
+def default_url() -> str:
+    """Return the URL of the broker where none is given.
+
+    That is ``$ODAC_BROKER``; else, in a worker of ``odac run --workers``, the private broker of its server; else
+    ``memory://``. The server has a variable of its own for that, so that ``$ODAC_BROKER`` is always the user's.
+    """
+    return os.environ.get("ODAC_BROKER") or ("local://" if os.environ.get(DIRECTORY_VARIABLE) else "memory://")
 
 
 def make_broker(url: str) -> Broker:

@@ -1,4 +1,4 @@
-"""What waits to be sent to a broker: bounded, and nothing leaves it uncounted."""
+"""The payloads that are to be sent to a broker: bounded, and none leaves the queue uncounted."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Final, NamedTuple
 __all__ = ["MAX_BYTES", "MAX_PAYLOADS", "Queue", "Queued"]
 
 MAX_BYTES: Final = 16 * 1024 * 1024
-"""A second of a 100 Mbit/s link, and some: a broker that is further behind does not catch up by waiting longer."""
+"""A little over a second of a 100 Mbit/s link. A broker that is further behind would not catch up either."""
 MAX_PAYLOADS: Final = 65_536
 MAX_UNCONFIRMED: Final = 4096
 MAX_UNCONFIRMED_BYTES: Final = 4 * 1024 * 1024
-"""What a client library may hold, besides: some of them have no bound of their own."""
+"""What may be handed to the client library and not be confirmed: some libraries have no bound of their own."""
 TAKE_PAYLOADS: Final = 512
 TAKE_BYTES: Final = 512 * 1024
 
@@ -22,23 +22,25 @@ class Queued(NamedTuple):
     """One payload.
 
     Args:
-        channel: where to.
-        payload: what.
-        messages: how many messages are lost with it.
+        channel: where it is published.
+        payload: the bytes.
+        messages: how many messages are lost if it is lost.
+        done: gets the result: None once it is confirmed, else the error. Only where somebody awaits it.
     """
 
     channel: str
     payload: bytes
     messages: int
+    done: asyncio.Future[None] | None = None
 
 
 class Queue:
-    """First in, first out; what was taken stays counted until the broker has confirmed it.
+    """First in, first out; a payload that was taken stays counted until the broker has confirmed it.
 
-    Past its bounds the newest is refused, so that what a room has got stays without gaps for as long as possible.
+    A full queue refuses the newest payload, so that the rooms get everything up to that point without gaps.
 
     Attributes:
-        hurry: set when somebody waits for a confirmation.
+        hurry: set when somebody awaits a confirmation.
     """
 
     __slots__ = (
@@ -69,19 +71,21 @@ class Queue:
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def put(self, channel: str, payload: bytes, messages: int) -> bool:
-        """Append a payload; return False if there is no room for it."""
+    def put(self, channel: str, payload: bytes, messages: int, done: asyncio.Future[None] | None = None) -> bool:
+        """Append a payload; return False if the queue is full."""
         size = self._bytes + len(payload)
         if size > MAX_BYTES or len(self._waiting) >= MAX_PAYLOADS:
             return False
         self._bytes = size
         self._put += 1
-        self._waiting.append(Queued(channel, payload, messages))
+        self._waiting.append(Queued(channel, payload, messages, done))
         self._ready.set()
+        if done is not None:
+            self.hurry.set()
         return True
 
     async def take(self) -> list[Queued]:
-        """Wait until there is something, and for the broker to confirm enough of what went before; return a good deal of it."""
+        """Wait for a payload, and until the broker has confirmed enough of the earlier ones; return the next few."""
         while not self._waiting or self._full:
             if self._waiting:
                 self.hurry.set()
@@ -103,15 +107,30 @@ class Queue:
     def _full(self) -> bool:
         return len(self._unconfirmed) >= MAX_UNCONFIRMED or self._unconfirmed_bytes >= MAX_UNCONFIRMED_BYTES
 
-    @property
-    def oldest(self) -> Queued:
-        """The payload that the broker confirms or refuses next."""
-        return self._unconfirmed[0]
-
     def confirm(self, count: int = 1) -> None:
-        """The broker has got the first ``count`` payloads that are not confirmed."""
+        """The broker has confirmed the first ``count`` payloads of those that are not confirmed yet."""
         for _ in range(count):
-            self._unconfirmed_bytes -= len(self._unconfirmed.popleft().payload)
+            queued = self._unconfirmed.popleft()
+            self._unconfirmed_bytes -= len(queued.payload)
+            if queued.done is not None and not queued.done.done():
+                queued.done.set_result(None)
+        self._confirmed_more(count)
+
+    def refuse(self, error: Exception) -> Queued:
+        """The broker has refused the first payload of those that are not confirmed yet; return it."""
+        queued = self._unconfirmed.popleft()
+        self._unconfirmed_bytes -= len(queued.payload)
+        _fail(queued, str(error))
+        self._confirmed_more(1)
+        return queued
+
+    def refuse_channel(self, channel: str, reason: str) -> None:
+        """The broker has refused a payload on a channel, without telling which one: fail all that are not confirmed."""
+        for queued in self._unconfirmed:
+            if queued.channel == channel:
+                _fail(queued, reason)
+
+    def _confirmed_more(self, count: int) -> None:
         self._confirmed += count
         self._room.set()
         while self._watchers and self._watchers[0][0] <= self._confirmed:
@@ -120,7 +139,7 @@ class Queue:
                 future.set_result(None)
 
     async def confirmed(self) -> None:
-        """Wait until everything put so far is confirmed.
+        """Wait until every payload so far is confirmed or refused.
 
         Raises:
             ConnectionError: some of it was lost.
@@ -132,10 +151,12 @@ class Queue:
             await future
 
     def clear(self, reason: str) -> int:
-        """The connection is gone: forget everything and return how many messages that were."""
+        """The connection is lost: drop everything, and return how many messages that were."""
         messages = sum(queued.messages for queued in self._waiting) + sum(
             queued.messages for queued in self._unconfirmed
         )
+        for queued in (*self._unconfirmed, *self._waiting):
+            _fail(queued, reason)
         self._waiting.clear()
         self._unconfirmed.clear()
         self._bytes = self._unconfirmed_bytes = 0
@@ -146,3 +167,8 @@ class Queue:
             if not future.done():
                 future.set_exception(ConnectionError(reason))
         return messages
+
+
+def _fail(queued: Queued, reason: str) -> None:
+    if queued.done is not None and not queued.done.done():
+        queued.done.set_exception(ConnectionError(reason))

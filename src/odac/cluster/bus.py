@@ -1,4 +1,4 @@
-"""The way from one process to the others, over a broker."""
+"""Connects this process with the other processes of the app, over a broker."""
 
 from __future__ import annotations
 
@@ -11,8 +11,10 @@ from typing import Final
 
 from odac.brokers.base import Broker
 from odac.cluster.channels import Channels
-from odac.cluster.close_orders import CloseOrders
+from odac.cluster.close_orders import KEPT_SECONDS
+from odac.cluster.closing import Closing
 from odac.cluster.counters import Counters
+from odac.cluster.counting import Questions
 from odac.cluster.envelope import (
     ORIGIN_BYTES,
     Answer,
@@ -23,17 +25,22 @@ from odac.cluster.envelope import (
     Envelope,
     GarbageError,
     Item,
+    Piece,
     RoomMessage,
+    Tails,
     decode,
     mark,
 )
+from odac.cluster.listening import Listening
 from odac.cluster.outgoing import Outgoing, channels_of
 from odac.cluster.peers import Peers
+from odac.cluster.pieces import Assembly
 from odac.cluster.probe import Probe
 from odac.cluster.reporter import Reporter
 from odac.cluster.sequence import Sequence
+from odac.cluster.tails import PendingTails, tails_of
 from odac.protocol.message import Prepared
-from odac.realtime.audience import Audience, session_of
+from odac.realtime.audience import Audience
 from odac.realtime.ports import Count, LocalHub
 
 __all__ = ["BrokerBus"]
@@ -47,21 +54,21 @@ forgot a single one of n rooms, after n + 1."""
 PATIENCE: Final = 3.5
 """Intervals of silence after which another process counts as gone."""
 SEQUENCE_AGE: Final = 600.0
-"""Seconds, at least, that a publisher's last number is kept: what an outage that long cost can still be counted."""
+"""Seconds, at least, for which a publisher's last number is kept, so that an outage of that length can be counted."""
 
 
 class BrokerBus:
     """Fulfils :class:`odac.realtime.ports.Bus`. All methods are called on the event loop's thread.
 
-    The process listens to the rooms it has members of, to a channel for everyone, a control channel and an inbox of its
-    own. What it publishes goes out at the end of the tick, in order; what comes back of it is ignored, but for the probe.
+    The process listens to the rooms that it has members of, to a channel of everyone, a control channel and an inbox of
+    its own. What it publishes is sent at the end of the tick, in order; what comes back of it is ignored, except probes.
 
     Args:
         broker: not yet started.
         hub: this process's connections.
         channels: the channel names of this application.
         interval: seconds between two probes, which are also this process's sign of life.
-        clock: seconds that only ever grow; used for intervals, never sent.
+        clock: seconds that only ever grow. The others translate it, see :class:`odac.cluster.clocks.Clocks`.
     """
 
     def __init__(
@@ -80,21 +87,23 @@ class BrokerBus:
         self._clock = clock
         self._origin = secrets.token_bytes(ORIGIN_BYTES)
         self._mark = mark(self._origin)
+        self._inbox = channels.inbox(self._origin)
+        self._common = (channels.control, channels.everyone)
         self._reporter = Reporter(broker.address)
-        self._outgoing = Outgoing(broker, self._origin, self._reporter.too_large)
+        self._outgoing = Outgoing(broker, self._origin, self._reporter.too_large, clock)
         self._sequence = Sequence()
-        self._close_orders = CloseOrders()
+        self._listening = Listening(broker, clock)
+        self._tails = PendingTails(self._sequence, self._listening, (*self._common, self._inbox), interval)
+        self._closing = Closing(hub, channels, self._outgoing, clock)
+        self._peers = Peers(PATIENCE * interval)
+        self._questions = Questions(self._peers)
+        self._assembly = Assembly()
+        self._probe = Probe()
+        self._proven_at = dict.fromkeys(self._common, clock())
         self._untold: float | None = None  # orders since then may not have left this process
-        self._proven_at = clock()
+        self._missed = False  # something did not arrive since the last tick
         self._control_is_next = True
         self._aged = clock()
-        self._peers = Peers(PATIENCE * interval)
-        self._probe = Probe()
-        # Channels of rooms, the one to be probed next first.
-        self._listening: dict[str, None] = {}
-        self._fresh: set[str] = set()
-        self._leaving: set[str] = set()
-        self._questions: dict[int, tuple[dict[bytes, int], asyncio.Event]] = {}
         self._arrived = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
 
@@ -112,7 +121,7 @@ class BrokerBus:
 
     @property
     def processes(self) -> int:
-        """How many processes are known to be there, this one included."""
+        """How many processes are known to run, this one included."""
         return len(self._peers) + 1
 
     def publish(self, audience: Audience, message: Prepared) -> None:
@@ -122,56 +131,29 @@ class BrokerBus:
             channels_of(self._channels, audience), RoomMessage(audience, message.opcode, message.payload)
         )
 
-    def close(self, audience: Audience, code: int, reason: str) -> None:
-        """See :class:`odac.realtime.ports.Bus`.
-
-        The end of a session is told to every process: also where it has no connections, its cookie is good no longer. Who
-        cannot be told now, because this process or that one has lost the broker, is told when it is back.
-        """
-        ends_session = any(session_of(room) is not None for room in audience.rooms)
-        channels = (self._channels.everyone,) if ends_session else channels_of(self._channels, audience)
-        order = Close(audience, code, reason, secrets.randbits(63))
-        self._close_orders.given(self._clock(), channels, order)
-        self._outgoing.add(channels, order)
+    def close(self, audience: Audience, code: int, reason: str, given: float) -> None:
+        """See :class:`odac.realtime.ports.Bus`. Processes that cannot hear it now are told when they can."""
+        self._closing.give(audience, code, reason, given)
 
     async def count_others(self, audience: Audience, timeout: float) -> Count:  # noqa: ASYNC109 - part of the contract
         """See :class:`odac.realtime.ports.Bus`."""
-        answers: dict[bytes, int] = {}
-        if self._peers and self._broker.connected:
-            question = secrets.randbits(63)
-            changed = asyncio.Event()
-            self._questions[question] = (answers, changed)
-            try:
-                self._outgoing.now(self._channels.control, Ask(question, audience))
-                async with asyncio.timeout(timeout):
-                    while not self._peers.origins <= answers.keys():
-                        changed.clear()
-                        await changed.wait()
-            except TimeoutError:
-                pass
-            finally:
-                del self._questions[question]
-        return Count(sum(answers.values()), len(answers), len(self._peers.origins | answers.keys()))
+        if not self._peers or not self._broker.connected:
+            return Count(0, 0, len(self._peers))
+        return await self._questions.ask(
+            audience, lambda question: self._outgoing.now(self._channels.control, question), timeout
+        )
 
     def room_opened(self, room: str) -> None:
         """See :class:`odac.realtime.ports.Bus`."""
         channel = self._channels.room(room)
-        self._leaving.discard(channel)
-        if channel not in self._listening:
-            self._listening[channel] = None
-            self._fresh.add(channel)
-            self._broker.subscribe(channel)
+        if self._listening.opened(channel):
+            self._sequence.resubscribed(channel)
 
     def room_closed(self, room: str) -> None:
-        """See :class:`odac.realtime.ports.Bus`.
+        """See :class:`odac.realtime.ports.Bus`."""
+        self._listening.closed(self._channels.room(room))
 
-        The subscription stays until the next tick: a room whose last member comes and goes costs the broker nothing.
-        """
-        channel = self._channels.room(room)
-        if channel in self._listening:
-            self._leaving.add(channel)
-
-    # Life
+    # Start and stop
 
     async def start(self, wait: float = 2.0) -> None:
         """Connect, and wait until a probe has come back, or ``wait`` seconds.
@@ -179,7 +161,7 @@ class BrokerBus:
         Raises:
             ConfigurationError: the broker can never work as it is configured.
         """
-        for channel in (self._channels.everyone, self._channels.control, self._channels.inbox(self._origin)):
+        for channel in (*self._common, self._inbox):
             self._broker.subscribe(channel)
         await self._broker.start(self)
         self._keeper = asyncio.get_running_loop().create_task(self._keep(), name="odac: broker probe")
@@ -190,7 +172,7 @@ class BrokerBus:
             _log.warning("%s does not answer yet; serving without it, and trying on", self._broker.address)
 
     async def stop(self) -> None:
-        """Say goodbye and disconnect."""
+        """Tell the other processes that this one stops, and disconnect."""
         if self._keeper is not None:
             self._keeper.cancel()
             await asyncio.gather(self._keeper, return_exceptions=True)
@@ -208,8 +190,8 @@ class BrokerBus:
             try:
                 self.tick(now, now - before)
             except Exception:
-                # Without probes nobody would notice a broker that is gone.
-                _log.exception("looking after the broker failed; it goes on")
+                # Without probes, a broker that is gone would go unnoticed.
+                _log.exception("checking the broker failed; the next check follows")
             before = now
 
     def tick(self, now: float, elapsed: float) -> None:
@@ -217,51 +199,58 @@ class BrokerBus:
 
         Args:
             now: the clock.
-            elapsed: seconds since the last tick. Much more than the interval means that this process stood still; what it
-                missed meanwhile is waiting to be read, and nobody's silence counts.
+            elapsed: seconds since the last tick. Much more than the interval means that this process stood still; what
+                others sent meanwhile is still to be read, so that nobody's silence counts.
         """
         self._reporter.settle()
         stood_still = elapsed > 2 * self._interval
         if stood_still:
             self._peers.excuse(elapsed)
-        self._peers.expire(now)
+            self._missed = True
+        for origin in self._peers.expire(now):
+            self._closing.clocks.forget(origin)
         if self.healthy and now - self._aged > SEQUENCE_AGE:
             self._aged = now
             self._sequence.age()
-        for channel in self._leaving:
-            self._unlisten(channel)
-        self._leaving.clear()
+        lost = self._sequence.lost
+        self._tails.tick()
+        self._report_lost(lost)
+        for channel in self._listening.unsubscribe_empty():
+            self._sequence.forget_channel(channel)
+            self._probe.forget(channel)
+        self._closing.tick(now - self._interval)
         if self._broker.connected:
-            if self._untold is not None:
-                then, self._untold = self._untold, None
-                self._tell_again(then)
-            overdue = self._probe.overdue(now - 0.9 * self._interval)
-            if overdue is None or stood_still:
-                self._send_probe(greeting=False)
-            else:
-                reason = f"a probe on {overdue} did not come back within {self._interval:g} s"
-                self.on_down(reason)
-                self._broker.reconnect(reason)
-        self._fresh.clear()
+            self._tick_connected(now, stood_still)
+        for channel in self._listening.settle():
+            self._sequence.settled(channel)
 
-    def _unlisten(self, channel: str) -> None:
-        del self._listening[channel]
-        self._broker.unsubscribe(channel)
-        self._sequence.forget_channel(channel)
-        self._probe.forget(channel)
+    def _tick_connected(self, now: float, stood_still: bool) -> None:
+        if self._untold is not None:
+            then, self._untold = self._untold, None
+            self._closing.tell_all(then)
+        if self._broker.drops_silently:
+            quiet = now - self._interval
+            for tails in tails_of(self._outgoing.numbers, quiet - self._interval, quiet, now):
+                self._outgoing.now(self._channels.control, tails)
+        overdue = self._probe.overdue(now - 0.9 * self._interval)
+        if overdue is None or stood_still:
+            greeting, self._missed = self._missed, False
+            self._send_probe(greeting=greeting)
+        else:
+            reason = f"a probe on {overdue} did not come back within {self._interval:g} s"
+            self.on_down(reason)
+            self._broker.reconnect(reason)
 
     def _send_probe(self, greeting: bool) -> None:
         now = self._clock()
-        beat = Beat(secrets.randbits(63), greeting, self._away() if greeting else 0.0)
+        beat = Beat(secrets.randbits(63), now, greeting, self._deaf_for() if greeting else 0.0)
         # All processes hear it on either channel. In turn, because on a cluster one of them alone may be silent.
         common = self._channels.control if greeting or self._control_is_next else self._channels.everyone
         self._control_is_next = common == self._channels.everyone
         self._probe.sent(common, self._outgoing.now(common, beat), now)
-        # A room in turn as well, so that one subscription that the server forgot is found in time. Not a fresh one: a probe
-        # could overtake its subscription.
-        channel = next((channel for channel in self._listening if channel not in self._fresh), None)
+        # A room in turn as well, so that one subscription that the server forgot is found in time.
+        channel = self._listening.next_to_probe()
         if channel is not None:
-            self._listening[channel] = self._listening.pop(channel)
             self._probe.sent(channel, self._outgoing.now(channel, beat), now)
 
     # What the broker says
@@ -269,51 +258,90 @@ class BrokerBus:
     def on_message(self, channel: str, payload: bytes) -> None:
         """See :class:`odac.brokers.base.Receiver`."""
         if payload.startswith(self._mark):
-            if self._probe.returned(channel, payload) and self._probe.proven:
-                self._proven_at = self._clock()
-                self._arrived.set()
-                self._reporter.up(self._clock())
+            self._own(channel, payload)
             return
         try:
             envelope = decode(payload)
         except GarbageError as error:
             self._reporter.garbage(channel, str(error))
             return
+        if envelope.number >= 0 and channel not in self._listening and channel not in (*self._common, self._inbox):
+            return  # it was under way when this process unsubscribed
+        if envelope.items and isinstance(envelope.items[0], Piece):
+            self._on_piece(channel, envelope, envelope.items[0])
+        elif self._accept(channel, envelope):
+            self._handle(envelope)
+
+    def _on_piece(self, channel: str, envelope: Envelope, piece: Piece) -> None:
+        whole = self._assembly.add(channel, envelope.origin, piece)
+        if piece.index < piece.count - 1 or not self._accept(channel, envelope):
+            return
+        if whole is None:
+            self._sequence.lost += 1
+            self._report_lost(self._sequence.lost - 1)
+        else:
+            try:
+                self._handle(decode(whole))
+            except GarbageError as error:
+                self._reporter.garbage(channel, str(error))
+
+    def _accept(self, channel: str, envelope: Envelope) -> bool:
         lost = self._sequence.lost
         accepted = self._sequence.accept(channel, envelope)
-        if self._sequence.lost != lost:
-            self._reporter.lost(self._sequence.lost - lost)
         self.counters.late = self._sequence.late
-        if accepted:
-            self._handle(envelope)
+        if self._report_lost(lost):
+            self._missed = True
+        return accepted
+
+    def _own(self, channel: str, payload: bytes) -> None:
+        if not self._probe.returned(channel, payload):
+            return
+        now = self._clock()
+        if channel in self._proven_at:
+            self._proven_at[channel] = now
+        if self._probe.proven:
+            self._arrived.set()
+            self._reporter.up(now)
+
+    def _report_lost(self, before: int) -> int:
+        lost = self._sequence.lost - before
+        if lost:
+            self._reporter.lost(lost)
+        return lost
 
     def on_up(self) -> None:
         """See :class:`odac.brokers.base.Receiver`."""
         self._probe.reset()
+        self._missed = False
         self._send_probe(greeting=True)
         self._untold = None
-        self._tell_again(self._clock() - self._away())
+        away = self._clock() - self._deaf_for()
+        self._closing.tell_all(away)
+        for tails in tails_of(self._outgoing.numbers, away, self._clock(), self._clock()):
+            self._outgoing.now(self._channels.control, tails)
 
     def on_down(self, reason: str) -> None:
         """See :class:`odac.brokers.base.Receiver`."""
         self._probe.reset()
         self._reporter.down(reason, self._clock())
 
+    def on_gap(self) -> None:
+        """See :class:`odac.brokers.base.Receiver`."""
+        self._missed = True
+
     def on_dropped(self, messages: int, reason: str) -> None:
         """See :class:`odac.brokers.base.Receiver`."""
         self._reporter.dropped(messages, reason)
         if self._broker.connected and self._untold is None:
-            # A full queue, a slot of a cluster that moves: an order may have been among them.
+            # A full queue, or a slot of a cluster that moves: an order may have been among them.
             self._untold = self._clock() - self._interval
 
-    def _tell_again(self, then: float) -> None:
-        for channels, order in self._close_orders.since(then):
-            self._outgoing.add(channels, order)
+    def _deaf_for(self) -> float:
+        """Seconds for which this process may have heard nothing from the others, nor they from it."""
+        # A probe is under way for up to an interval, and proves nothing of the time after it was sent.
+        return min(self._clock() - min(self._proven_at.values()) + self._interval, KEPT_SECONDS)
 
-    def _away(self) -> float:
-        """Seconds for which this process may not have heard the others, nor they it."""
-        # The proof was on its way for up to an interval, and tells of the time before that.
-        return self._clock() - self._proven_at + self._interval
+    # What the other processes say
 
     def _handle(self, envelope: Envelope) -> None:
         for item in envelope.items:
@@ -326,25 +354,34 @@ class BrokerBus:
             except Exception:
                 _log.exception("a message from another process could not be handled; the next one is")
 
-    def _welcome(self, inbox: str, beat: Beat) -> None:
-        self._outgoing.now(inbox, Beat(beat.nonce))
-        for _, order in self._close_orders.since(self._clock() - beat.away):
-            self._outgoing.add((inbox,), order)
-
     def _control(self, origin: bytes, item: Item) -> None:
         if isinstance(item, Close):
-            if self._close_orders.got(item):
-                self._hub.close_local(item.audience, item.code, item.reason)
+            self._closing.heard(origin, item)
         elif isinstance(item, Beat):
-            self._peers.heard(origin, self._clock())
-            if item.greeting:
-                self._welcome(self._channels.inbox(origin), item)
+            self._heard(origin, item)
         elif isinstance(item, Bye):
             self._peers.gone(origin)
+            self._closing.clocks.forget(origin)
         elif isinstance(item, Ask):
             answer = Answer(item.question, self._hub.count_local(item.audience))
             self._outgoing.now(self._channels.inbox(origin), answer)
-        elif isinstance(item, Answer) and item.question in self._questions:
-            answers, changed = self._questions[item.question]
-            answers[origin] = item.total
-            changed.set()
+        elif isinstance(item, Answer):
+            self._questions.answered(origin, item)
+        elif isinstance(item, Tails):
+            now = self._clock()
+            for channel, published, first in item.tails:
+                first_here = self._closing.clocks.translate(origin, first, item.sent, now)
+                self._tails.note(origin, channel, published, first_here)
+
+    def _heard(self, origin: bytes, beat: Beat) -> None:
+        now = self._clock()
+        self._closing.clocks.sample(origin, beat.sent, now)
+        silent = self._peers.heard(origin, now)
+        inbox = self._channels.inbox(origin)
+        if beat.greeting:
+            self._outgoing.now(inbox, Beat(beat.nonce, now))
+        missed = max(beat.away if beat.greeting else 0.0, silent + self._interval if silent else 0.0)
+        if missed:
+            self._closing.tell_one(inbox, now - missed)
+            for tails in tails_of(self._outgoing.numbers, now - missed, now, now):
+                self._outgoing.now(inbox, tails)

@@ -2,56 +2,77 @@
 
 from __future__ import annotations
 
-from collections import deque
 from collections.abc import Iterator
-from typing import Final, NamedTuple
+from typing import Final
 
 from odac.cluster.envelope import Close
 
-__all__ = ["CloseOrders"]
+__all__ = ["KEPT", "KEPT_SECONDS", "CloseOrders", "Kept"]
 
 KEPT: Final = 4096
 KEPT_SECONDS: Final = 600.0
-"""An outage that is longer, or has more orders, loses the oldest of them."""
-REMEMBERED: Final = 16_384
+"""An outage that is longer, or sees more orders than are kept, loses the oldest of them."""
 
 
-class _Given(NamedTuple):
-    at: float
-    channels: tuple[str, ...]
-    order: Close
+class Kept:
+    """One order as this process keeps it.
+
+    Args:
+        order: what was ordered.
+        given: when, on this process's clock: connections that were opened later stay.
+        since: when this process learned of it, or told everybody of it last, on its own clock.
+    """
+
+    __slots__ = ("executed", "given", "order", "since")
+
+    def __init__(self, order: Close, given: float, since: float) -> None:
+        self.order = order
+        self.given = given
+        self.since = since
+        self.executed = False
 
 
 class CloseOrders:
-    """The orders that this process gave lately, and the ids of those that it got.
+    """The latest orders, of this process and of others.
 
-    Other than a message, an order is told again after an outage: a session that has ended must not stay open because the
-    broker was away. Its id keeps who heard it the first time from closing who came after it.
+    A message that nobody hears is lost, but an order is told again after an outage: a session that has ended must not
+    stay open because the broker was away. Every process keeps every order that it hears of, so that the order
+    survives the process that gave it, which may be draining or a publisher that has ended long ago.
     """
 
-    __slots__ = ("_given", "_got")
+    __slots__ = ("_kept",)
 
     def __init__(self) -> None:
-        self._given: deque[_Given] = deque(maxlen=KEPT)
-        self._got: dict[int, None] = {}
+        self._kept: dict[int, Kept] = {}  # by the order's id, the one that was noted last at the end
 
-    def given(self, at: float, channels: tuple[str, ...], order: Close) -> None:
-        """This process gave an order on these channels."""
-        while self._given and self._given[0].at < at - KEPT_SECONDS:
-            self._given.popleft()
-        self._given.append(_Given(at, channels, order))
+    def __len__(self) -> int:
+        return len(self._kept)
 
-    def since(self, then: float) -> Iterator[tuple[tuple[str, ...], Close]]:
-        """The orders that this process gave after that time, the oldest first, with their channels."""
-        return ((channels, order) for at, channels, order in list(self._given) if at >= then)
+    def note(self, order: Close, given: float, now: float) -> Kept:
+        """Keep an order; return what is kept of it, which is the older one where it was known before."""
+        kept = self._kept.get(order.id)
+        if kept is None:
+            self._expire(now)
+            kept = self._kept[order.id] = Kept(order, given, now)
+        return kept
 
-    def got(self, order: Close) -> bool:
-        """Enter an order of another process; return whether it is the first time. Without an id it always is."""
-        if not order.id:
-            return True
-        if order.id in self._got:
-            return False
-        self._got[order.id] = None
-        if len(self._got) > REMEMBERED:
-            del self._got[next(iter(self._got))]
-        return True
+    def told(self, kept: Kept, now: float) -> None:
+        """Note that everybody who can hear was told of an order again just now."""
+        if self._kept.pop(kept.order.id, None) is not None:
+            kept.since = now
+            self._kept[kept.order.id] = kept
+
+    def since(self, then: float) -> Iterator[Kept]:
+        """The orders of which this process learned, or told everybody, at that time or later; the oldest first."""
+        return (kept for kept in list(self._kept.values()) if kept.since >= then)
+
+    def late(self, before: float) -> list[Kept]:
+        """The orders that are kept since before that time and were not executed here."""
+        return [kept for kept in self._kept.values() if not kept.executed and kept.since < before]
+
+    def _expire(self, now: float) -> None:
+        while self._kept:
+            oldest = next(iter(self._kept))
+            if len(self._kept) < KEPT and self._kept[oldest].since >= now - KEPT_SECONDS:
+                return
+            del self._kept[oldest]

@@ -1,4 +1,4 @@
-"""What travels between processes: msgpack, strict, bounded, and nothing in it is ever executed."""
+"""The messages between processes: msgpack, strictly validated and bounded; nothing in them is ever executed."""
 
 from __future__ import annotations
 
@@ -22,16 +22,18 @@ __all__ = [
     "Envelope",
     "GarbageError",
     "Item",
+    "Piece",
     "RoomMessage",
+    "Tails",
     "decode",
     "encode",
     "mark",
 ]
 
-VERSION: Final = 1
+VERSION: Final = 2
 ORIGIN_BYTES: Final = 16
 UNNUMBERED: Final = -1
-"""The number of an envelope that is no part of a channel's counted messages."""
+"""The number of an envelope that does not belong to the counted items of its channel."""
 
 
 class GarbageError(ValueError):
@@ -42,7 +44,7 @@ class RoomMessage(Struct, frozen=True, array_like=True, forbid_unknown_fields=Tr
     """A prepared message for an audience.
 
     Args:
-        audience: whom it is for.
+        audience: whose connections it is sent to.
         opcode: 1 text, 2 binary.
         payload: the message, unframed.
     """
@@ -53,54 +55,93 @@ class RoomMessage(Struct, frozen=True, array_like=True, forbid_unknown_fields=Tr
 
 
 class Close(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=1, gc=False):
-    """Close the connections of an audience.
+    """Close the connections of an audience that were opened before the order was given.
 
     Args:
-        audience: whom it is for.
+        audience: whose connections.
         code: the close code.
         reason: for the client.
-        id: a random one where the order may come again after an outage, and 0 where it does not.
+        id: a random one, by which a process that is told twice knows the order.
+        given: when it was given, in seconds on the clock of the process that sends this.
+        sent: when it is sent, on the same clock; the two differ for an order that is told again after an outage.
+        keep: this is the copy on the channel of all processes, which is kept for those that hear nothing now. It is
+            executed only where the other copy, which keeps its place among the messages to the rooms, does not arrive.
     """
 
     audience: Audience
     code: int
     reason: str
-    id: Annotated[int, Meta(ge=0)] = 0
+    id: Annotated[int, Meta(ge=0)]
+    given: float
+    sent: float
+    keep: bool = False
 
 
 class Beat(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=2, gc=False):
-    """The sender is there; to itself, when it comes back, the proof that the way is open.
+    """The sender runs. When it comes back to the sender, it proves that the connection to the broker works.
 
     Args:
         nonce: another one each time.
-        greeting: the sender has just arrived and would like to hear who else is there.
+        sent: the sender's clock.
+        greeting: the sender asks all others to answer, and to tell what it may have missed.
         away: seconds for which the sender may have heard nothing before it greets.
     """
 
     nonce: int
+    sent: float
     greeting: bool = False
     away: Annotated[float, Meta(ge=0)] = 0.0
 
 
 class Bye(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=3, gc=False):
-    """The sender leaves in good order."""
+    """The sender stops in good order."""
 
 
 class Ask(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=4, gc=False):
-    """How many connections of an audience are there? The answer goes to the sender's inbox."""
+    """Asks how many connections of an audience the other processes have. The answer goes to the sender's inbox."""
 
     question: int
     audience: Audience
 
 
+class Tails(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=6, gc=False):
+    """How many items the sender has published on some channels, so that a receiver can count what it missed.
+
+    Without it, what is lost at the end of a run of messages would show only with the next message.
+
+    Args:
+        sent: the sender's clock.
+        tails: channel; how many counted items were published on it; when the first of them was, on the sender's clock.
+    """
+
+    sent: float
+    tails: list[tuple[str, Annotated[int, Meta(ge=0)], float]]
+
+
+class Piece(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=7, gc=False):
+    """A part of an encoded envelope that is larger than the broker carries at once. It is the only item of its envelope.
+
+    Args:
+        message: a random number, the same for all pieces of one envelope.
+        index: counted from 0.
+        count: of the pieces.
+        data: the bytes.
+    """
+
+    message: Annotated[int, Meta(ge=0)]
+    index: Annotated[int, Meta(ge=0)]
+    count: Annotated[int, Meta(ge=1)]
+    data: bytes
+
+
 class Answer(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=5, gc=False):
-    """So many."""
+    """The answer to one question: so many connections in this process."""
 
     question: int
     total: Annotated[int, Meta(ge=0)]
 
 
-Item = RoomMessage | Close | Beat | Bye | Ask | Answer
+Item = RoomMessage | Close | Beat | Bye | Ask | Answer | Tails | Piece
 
 
 class Envelope(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
@@ -127,7 +168,7 @@ class Envelope(Struct, frozen=True, array_like=True, forbid_unknown_fields=True,
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final = msgspec.msgpack.Decoder(Envelope)
 _HEAD: Final = _encoder.encode((VERSION, bytes(ORIGIN_BYTES), 0, 0, False, ()))[: -ORIGIN_BYTES - 4]
-"""The first bytes of every envelope, as far as the origin: one comparison tells most garbage."""
+"""The first bytes of every envelope, up to the origin: one comparison detects most garbage."""
 
 
 def mark(origin: bytes) -> bytes:

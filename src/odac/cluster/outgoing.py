@@ -1,23 +1,25 @@
-"""Turns what a process publishes during one tick of the event loop into few payloads."""
+"""Puts what a process publishes during one tick of the event loop into few payloads."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator
 from typing import Final
 
-from odac.brokers.base import Broker
+from odac.brokers.base import MAX_PAYLOAD, Broker
 from odac.cluster.channels import Channels
 from odac.cluster.envelope import UNNUMBERED, VERSION, Close, Envelope, Item, RoomMessage, encode
+from odac.cluster.pieces import PIECE_OVERHEAD, pieces_of
 from odac.cluster.sequence import Numbers
 from odac.realtime.audience import Audience
 
-__all__ = ["Outgoing", "channels_of"]
+__all__ = ["OVERHEAD", "Outgoing", "channels_of", "large_payloads", "size_of"]
 
 RUN_ITEMS: Final = 128
 RUN_BYTES: Final = 64 * 1024
 OVERHEAD: Final = 128
-"""Bytes of an envelope besides its items, generously."""
+"""Bytes of an envelope besides its items, at most."""
 
 
 def channels_of(channels: Channels, audience: Audience) -> tuple[str, ...]:
@@ -29,6 +31,29 @@ def channels_of(channels: Channels, audience: Audience) -> tuple[str, ...]:
     return (channels.everyone,)
 
 
+def large_payloads(
+    origin: bytes, sequence: int, number: int, item: Item, limit: int, channels: tuple[str, ...]
+) -> Iterator[tuple[bytes, bool]]:
+    """Return the payloads that carry one item in pieces, and of each whether it is the last one.
+
+    Only the last one is counted, so that a message that is lost counts once, however many pieces it had.
+
+    Args:
+        origin: the publishing process's random id.
+        sequence: of the envelope.
+        number: of the item on the channel.
+        item: what is larger than the broker carries.
+        limit: bytes that it carries.
+        channels: all channels that the item is published on.
+    """
+    shared = len(channels) > 1
+    whole = encode(Envelope(VERSION, origin, sequence, UNNUMBERED, False, [item]))
+    for piece in pieces_of(whole, limit - PIECE_OVERHEAD):
+        last = piece.index == piece.count - 1
+        envelope = Envelope(VERSION, origin, sequence, number if last else UNNUMBERED, shared and last, [piece])
+        yield encode(envelope), last
+
+
 class Outgoing:
     """Collects consecutive items for the same channels into one envelope, until the tick ends or it is large.
 
@@ -38,26 +63,35 @@ class Outgoing:
     Args:
         broker: where payloads go.
         origin: this process's random id.
-        too_large: called with the size of a message that the broker does not carry, and with what it does.
+        too_large: called with the size of a message that is larger than travels between processes, and with that limit.
+        clock: seconds that only ever grow.
     """
 
     __slots__ = (
         "_broker",
         "_bytes",
         "_channels",
+        "_clock",
         "_items",
-        "_numbers",
         "_origin",
         "_scheduled",
         "_sequence",
         "_too_large",
+        "numbers",
     )
 
-    def __init__(self, broker: Broker, origin: bytes, too_large: Callable[[int, int], None]) -> None:
+    def __init__(
+        self,
+        broker: Broker,
+        origin: bytes,
+        too_large: Callable[[int, int], None],
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._broker = broker
         self._origin = origin
         self._too_large = too_large
-        self._numbers = Numbers()
+        self._clock = clock
+        self.numbers = Numbers()
         self._sequence = 0
         self._channels: tuple[str, ...] = ()
         self._items: list[Item] = []
@@ -66,10 +100,11 @@ class Outgoing:
 
     def add(self, channels: tuple[str, ...], item: Item) -> None:
         """Publish an item at the end of this tick, counted on each of its channels."""
-        size = _size(item)
+        size = size_of(item)
         limit = self._broker.max_message - OVERHEAD
         if size > limit:
-            self._too_large(size, self._broker.max_message)
+            self.flush()
+            self._add_large(channels, item, size)
             return
         items = self._items
         full = self._bytes + size > min(RUN_BYTES, limit) or len(items) >= RUN_ITEMS
@@ -83,6 +118,18 @@ class Outgoing:
         if not self._scheduled:
             self._scheduled = True
             asyncio.get_running_loop().call_soon(self._tick)
+
+    def _add_large(self, channels: tuple[str, ...], item: Item, size: int) -> None:
+        if size > MAX_PAYLOAD - OVERHEAD:
+            self._too_large(size, MAX_PAYLOAD)
+            return
+        self._sequence += 1
+        now = self._clock()
+        for channel in channels:
+            number = self.numbers.take(channel, 1, now)
+            payloads = large_payloads(self._origin, self._sequence, number, item, self._broker.max_message, channels)
+            for payload, last in payloads:
+                self._broker.publish(channel, payload, int(last and channel is channels[0]))
 
     def now(self, channel: str, item: Item) -> bytes:
         """Publish an item at once, uncounted, and return its payload; what was added before goes first."""
@@ -99,9 +146,10 @@ class Outgoing:
         channels, self._items, self._bytes = self._channels, [], 0
         shared = len(channels) > 1
         self._sequence += 1
+        now = self._clock()
         for channel in channels:
-            payload = self._encode(self._numbers.take(channel, len(items)), shared, items, self._sequence)
-            # One channel's worth of messages: the rest of the channels are copies of the same.
+            payload = self._encode(self.numbers.take(channel, len(items), now), shared, items, self._sequence)
+            # Each message counts once: on the other channels there are copies of it.
             self._broker.publish(channel, payload, len(items) if channel is channels[0] else 0)
 
     def _tick(self) -> None:
@@ -112,7 +160,7 @@ class Outgoing:
         return encode(Envelope(VERSION, self._origin, sequence, number, shared, items))
 
 
-def _size(item: Item) -> int:
+def size_of(item: Item) -> int:
     """Bytes of an item on the wire, at most."""
     if isinstance(item, RoomMessage | Close):
         rooms, within, excluded = item.audience

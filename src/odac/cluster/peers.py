@@ -1,22 +1,28 @@
-"""Which other processes are there, by what they say and never by anybody's clock but this one's."""
+"""Which other processes run, judged by their signs of life and by this process's clock alone."""
 
 from __future__ import annotations
 
+from typing import Final
+
 __all__ = ["Peers"]
+
+REMEMBERED: Final = 600.0
+"""Seconds for which a process that fell silent is remembered, because it may come back."""
 
 
 class Peers:
-    """The processes that were heard of lately.
+    """The processes that gave a sign of life lately.
 
     Args:
         patience: seconds of silence after which a process counts as gone.
     """
 
-    __slots__ = ("_heard", "_patience")
+    __slots__ = ("_heard", "_patience", "_silent")
 
     def __init__(self, patience: float) -> None:
         self._patience = patience
         self._heard: dict[bytes, float] = {}
+        self._silent: dict[bytes, float] = {}
 
     def __len__(self) -> int:
         return len(self._heard)
@@ -29,20 +35,26 @@ class Peers:
         """Their ids."""
         return frozenset(self._heard)
 
-    def heard(self, origin: bytes, now: float) -> None:
-        """A process gave a sign of life."""
+    def heard(self, origin: bytes, now: float) -> float:
+        """A process gave a sign of life; return for how many seconds it had counted as gone, for want of one, or 0."""
         self._heard[origin] = now
+        return now - self._silent.pop(origin, now)
 
     def gone(self, origin: bytes) -> None:
-        """A process said goodbye."""
+        """A process said that it stops."""
         self._heard.pop(origin, None)
+        self._silent.pop(origin, None)
 
-    def expire(self, now: float) -> None:
-        """Forget who was silent for too long."""
-        for origin in [origin for origin, heard in self._heard.items() if now - heard > self._patience]:
-            del self._heard[origin]
+    def expire(self, now: float) -> list[bytes]:
+        """Count the processes as gone that were silent for too long, and return them."""
+        silent = [origin for origin, heard in self._heard.items() if now - heard > self._patience]
+        for origin in silent:
+            self._silent[origin] = self._heard.pop(origin)
+        for origin in [origin for origin, heard in self._silent.items() if now - heard > REMEMBERED]:
+            del self._silent[origin]
+        return silent
 
     def excuse(self, seconds: float) -> None:
-        """Allow for a time during which this process did not listen: nobody's silence during that time counts."""
+        """Allow for a time in which this process did not listen, so that silence in that time does not count."""
         for origin in self._heard:
             self._heard[origin] += seconds

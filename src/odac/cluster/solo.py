@@ -22,7 +22,7 @@ class SoloBus:
     def publish(self, audience: Audience, message: Prepared) -> None:
         """Do nothing: there is no other process."""
 
-    def close(self, audience: Audience, code: int, reason: str) -> None:
+    def close(self, audience: Audience, code: int, reason: str, given: float) -> None:
         """Do nothing: there is no other process."""
 
     async def count_others(self, audience: Audience, timeout: float) -> Count:  # noqa: ASYNC109 - see BrokerBus

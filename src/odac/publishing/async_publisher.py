@@ -2,63 +2,19 @@
 
 from __future__ import annotations
 
-import asyncio
-import secrets
 from typing import Any, Final, Self
 
-from odac.brokers.base import Broker, Flushable
 from odac.brokers.registry import make_broker
-from odac.brokers.url import parse_url
 from odac.close_codes import CloseCode
-from odac.cluster.channels import Channels
-from odac.cluster.envelope import ORIGIN_BYTES, Close, RoomMessage
-from odac.cluster.outgoing import Outgoing, channels_of
-from odac.errors import BrokerError
+from odac.cluster.envelope import Close, RoomMessage
+from odac.publishing.connection import PublisherConnection
 from odac.publishing.publication import audience_of, binary_message, checked_url, closing, excluding, message, within
 from odac.realtime.audience import EVERYONE, Audience, check_user_id, user_room
 
 __all__ = ["DEFAULT_TIMEOUT", "AsyncPublisher", "AsyncTarget"]
 
+
 DEFAULT_TIMEOUT: Final = 5.0
-
-
-class _Receiver:
-    """Hears from the broker whether publishing works; a publisher listens to nothing else."""
-
-    def __init__(self) -> None:
-        self.up = asyncio.Event()
-        self.failures = 0
-        self.reason = ""
-
-    def on_message(self, channel: str, payload: bytes) -> None:
-        """Nothing was subscribed to."""
-
-    def on_up(self) -> None:
-        """See :class:`odac.brokers.base.Receiver`."""
-        self.up.set()
-
-    def on_down(self, reason: str) -> None:
-        """See :class:`odac.brokers.base.Receiver`."""
-        self.up.clear()
-        self.reason = reason
-
-    def on_dropped(self, messages: int, reason: str) -> None:
-        """See :class:`odac.brokers.base.Receiver`."""
-        self.failures += 1
-        self.reason = reason
-
-    def too_large(self, size: int, limit: int) -> None:
-        """A message cannot travel."""
-        self.on_dropped(1, f"a message of {size} bytes is more than the {limit} that travel between processes")
-
-
-class _Connection:
-    """A broker that is started, and what it says."""
-
-    def __init__(self, url: str) -> None:
-        self.broker: Broker = make_broker(url)
-        self.receiver = _Receiver()
-        self.outgoing = Outgoing(self.broker, secrets.token_bytes(ORIGIN_BYTES), self.receiver.too_large)
 
 
 class AsyncPublisher:
@@ -73,7 +29,9 @@ class AsyncPublisher:
 
     Args:
         url: the app's broker; default: ``$ODAC_BROKER``.
-        timeout: seconds that connecting may take, and that sending may take.
+        timeout: seconds for which one call may wait, for the connection and for the broker's confirmation together.
+            Once a call has waited that long in vain, further calls fail at once until the connection is back, which
+            is tried again in the background.
 
     Raises:
         BrokerNotConfigured: there is no URL, or it is ``memory://``, which reaches nobody.
@@ -83,8 +41,8 @@ class AsyncPublisher:
     def __init__(self, url: str | None = None, *, timeout: float = DEFAULT_TIMEOUT) -> None:
         self._url = checked_url(url)
         self._timeout = timeout
-        self._channels = Channels(parse_url(self._url).namespace)
-        self._connection: _Connection | None = None
+        make_broker(self._url)  # so that a wrong URL or a missing library is found now
+        self._connection: PublisherConnection | None = None
 
     async def __aenter__(self) -> Self:
         await self.connect()
@@ -127,45 +85,21 @@ class AsyncPublisher:
         Raises:
             BrokerError: the broker cannot be reached in time.
         """
-        await self._connected()
+        await self._connected().until_up()
 
     async def close(self) -> None:
         """Disconnect. What was sent is with the broker already."""
         if self._connection is not None:
             connection, self._connection = self._connection, None
-            await connection.broker.stop()
+            await connection.stop()
 
-    async def _connected(self) -> _Connection:
-        connection = self._connection
-        if connection is None:
-            connection = self._connection = _Connection(self._url)
-            await connection.broker.start(connection.receiver)
-        try:
-            async with asyncio.timeout(self._timeout):
-                await connection.receiver.up.wait()
-        except TimeoutError:
-            raise self._failed(connection) from None
-        return connection
+    def _connected(self) -> PublisherConnection:
+        if self._connection is None:
+            self._connection = PublisherConnection(self._url, self._timeout)
+        return self._connection
 
     async def _publish(self, item: RoomMessage | Close) -> None:
-        connection = await self._connected()
-        failures = connection.receiver.failures
-        connection.outgoing.add(channels_of(self._channels, item.audience), item)
-        connection.outgoing.flush()
-        broker = connection.broker
-        try:
-            async with asyncio.timeout(self._timeout):
-                if isinstance(broker, Flushable):
-                    await broker.flush()
-        except TimeoutError:
-            raise self._failed(connection) from None
-        if connection.receiver.failures != failures:
-            raise self._failed(connection)
-
-    def _failed(self, connection: _Connection) -> BrokerError:
-        return BrokerError(
-            f"{connection.broker.address}: {connection.receiver.reason or f'no answer within {self._timeout:g} s'}"
-        )
+        await self._connected().publish(item)
 
 
 class AsyncTarget:

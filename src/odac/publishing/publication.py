@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-import os
+import secrets
+import time
 
+from odac.brokers.registry import default_url
 from odac.brokers.url import parse_url
 from odac.cluster.envelope import Close, RoomMessage
 from odac.errors import BrokerNotConfigured
@@ -20,11 +22,11 @@ def checked_url(url: str | None) -> str:
     Raises:
         BrokerNotConfigured: there is none, or it reaches nobody.
     """
-    url = url or os.environ.get("ODAC_BROKER", "")
-    if not url:
+    if not url and default_url() == "memory://":
         raise BrokerNotConfigured(
             'a publisher needs the URL of the broker that the app uses: Publisher("redis://…"), or set ODAC_BROKER'
         )
+    url = url or default_url()
     if parse_url(url).scheme == "memory":
         raise BrokerNotConfigured(
             "memory:// stays within one process, so nothing that a publisher sends would arrive: give the app and the"
@@ -63,6 +65,7 @@ def binary_message(audience: Audience, data: object) -> RoomMessage:
 
 
 def closing(audience: Audience, code: int, reason: str) -> Close:
-    """What ``close`` publishes."""
+    """What ``close`` publishes. Publishers give no sign of life, so that their clock is judged by this one sample."""
     check_close(code, reason)
-    return Close(audience, int(code), reason)
+    now = time.monotonic()
+    return Close(audience, int(code), reason, secrets.randbits(63), now, now)

@@ -1,9 +1,10 @@
-"""Sending to an app's clients from outside of it: a task queue, a cron job, a Django view under WSGI, a thread."""
+"""Sends to an app's clients from outside of it: from a task queue, a cron job, a Django view under WSGI, a thread."""
 
 from __future__ import annotations
 
 import asyncio
 import os
+import socket
 import threading
 import weakref
 from collections.abc import Coroutine
@@ -32,7 +33,9 @@ class Publisher:
 
     Args:
         url: the app's broker; default: ``$ODAC_BROKER``.
-        timeout: seconds that connecting may take, and that sending may take.
+        timeout: seconds for which one call may wait, for the connection and for the broker's confirmation together.
+            Once a call has waited that long in vain, further calls fail at once until the connection is back, which
+            is tried again in the background.
 
     Raises:
         BrokerNotConfigured: there is no URL, or it is ``memory://``, which reaches nobody.
@@ -148,12 +151,23 @@ class Target:
         self._publisher._publish(closing(self._audience, code, reason))
 
 
+class _Loop(asyncio.SelectorEventLoop):
+    """An event loop that also works while the interpreter ends, when no executor takes work any more."""
+
+    async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:
+        """Look a host name up, in a thread where that is possible still."""
+        try:
+            return await super().getaddrinfo(host, port, **options)
+        except RuntimeError:
+            return socket.getaddrinfo(host, port, **options)
+
+
 class _Engine:
     """An event loop in a thread of its own, and a publisher on it."""
 
     def __init__(self, publisher: AsyncPublisher) -> None:
         self.publisher = publisher
-        self._loop = asyncio.new_event_loop()
+        self._loop = _Loop()
         self._thread = threading.Thread(target=self._serve, name="odac publisher", daemon=True)
         self._thread.start()
 

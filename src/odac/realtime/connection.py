@@ -6,12 +6,13 @@ from _thread import get_ident
 from collections.abc import AsyncIterator, Callable
 from enum import IntEnum
 from os import urandom
+from time import monotonic
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from odac.close_codes import CloseCode
 from odac.config import RateLimit
-from odac.errors import CallError, Disconnected, ProtocolError
+from odac.errors import Disconnected, ProtocolError
 from odac.notices import limit_met, warn
 from odac.protocol import control
 from odac.protocol.codec import encode, encode_binary
@@ -29,7 +30,6 @@ from odac.wire.frames import PING, check_close
 if TYPE_CHECKING:
     from odac.realtime.hub import Hub, Target
     from odac.realtime.policy import Policy
-    from odac.realtime.ports import CallsPort
 
 __all__ = ["Connection", "ReadyState"]
 
@@ -53,18 +53,18 @@ class Connection(Lifetime, Typed[In, Out]):
     else belongs to the event loop's.
     """
 
-    __slots__ = ("_data", "_pings", "alive", "calls", "due", "id", "on_release", "session_id")
+    __slots__ = ("_data", "_pings", "alive", "due", "id", "on_release", "opened_at", "session_id")
 
     def __init__(self, hub: Hub, lane: Lane, policy: Policy, *, v1: bool = False) -> None:
         super().__init__(hub, lane, policy, v1)
         self.id = new_id()
         self.alive = True
         self.due = 0.0
+        self.opened_at = monotonic()  # an order to close its user is for connections that were open before
         self.on_release: Callable[[], None] | None = None
         self.session_id: str | None = None  # of the session whose token let it in
         self._data: SimpleNamespace | None = None
         self._pings: dict[bytes, Ping] | None = None
-        self.calls: CallsPort | None = None  # once the route answers calls, or the handler makes one
 
     # Sending
 
@@ -165,42 +165,6 @@ class Connection(Lifetime, Typed[In, Out]):
         else:
             ping = self._pings.setdefault(b"", ping)  # one for all that wait for the end
         return ping
-
-    async def call(
-        self,
-        name: str,
-        arguments: object = None,
-        *,
-        timeout: float = 10.0,  # noqa: ASYNC109 - part of the contract
-        returns: Any = None,
-    ) -> Any:
-        """Ask the client, and wait for its answer: ``await odac.ws.call("confirm", {"text": "Sure?"}, timeout=5)``.
-
-        Args:
-            name: what the client answers with ``ws.answer(name, …)``.
-            arguments: anything that JSON can hold.
-            timeout: seconds until the call is given up; waiting to be sent is part of it.
-            returns: a type to check the answer against and make of it; None for JSON as it is.
-
-        Raises:
-            CallError: there is no answer. Its ``code`` is ``unknown``, ``timeout``, ``busy`` or one of the client's own.
-            Disconnected: the connection has ended. Whether the client had begun is not known.
-            InvalidMessage: the answer is no ``returns``.
-            TypeError: ``arguments`` cannot be sent.
-            ValueError: ``timeout`` is no number of seconds above 0.
-        """
-        self._belongs_here("call")
-        if not isinstance(name, str) or not 0 < timeout <= 86_400:
-            raise ValueError(
-                f"call({name!r}, timeout={timeout!r}): a name is a str, a timeout is in seconds, at most a day"
-            )
-        if not self.is_open:
-            raise Disconnected(*(self._ended or self.farewell or (CloseCode.NORMAL, "")))
-        if not self.v1 or self._hub.calls_of is None:
-            raise CallError("unknown", "the client does not speak odac.v1, which calls are part of")
-        if self.calls is None:
-            self.calls = self._hub.calls_of(self)
-        return await self.calls.call(name, arguments, timeout, returns)
 
     # Rooms
 

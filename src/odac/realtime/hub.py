@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from _thread import get_ident
 from collections.abc import Callable, Iterable
+from time import monotonic
 from typing import TYPE_CHECKING, Any
 
 from odac.close_codes import CloseCode
@@ -14,6 +15,7 @@ from odac.realtime.audience import Audience, check_room, is_private
 from odac.realtime.delivery import Delivery, Entry
 from odac.realtime.drain import Drain
 from odac.realtime.heartbeat import Heartbeat
+from odac.realtime.identity_orders import IdentityOrders
 from odac.realtime.outbox import SENT
 from odac.realtime.ports import Count
 from odac.wire.frames import check_close
@@ -22,7 +24,7 @@ if TYPE_CHECKING:
     from odac.config import Limits
     from odac.realtime.connection import Connection
     from odac.realtime.outbox import Outbox, Sent
-    from odac.realtime.ports import Bus, CallsPort, ControlHandler, Observer
+    from odac.realtime.ports import Bus, ControlHandler, Observer
 
 __all__ = ["Hub", "Target"]
 
@@ -36,7 +38,6 @@ class Hub:
     Attributes:
         control_handlers: what takes the control messages of ``odac.v1`` peers, by their kind; the connection itself
             answers ``ping`` and ``pong``, and a kind without a handler is ignored.
-        calls_of: makes what a connection calls its client with.
         observers: told of every connection that was admitted and that has ended.
     """
 
@@ -53,10 +54,10 @@ class Hub:
         self._entering: dict[str, Connection] = {}  # in a room already, though not through all gates
         self._delivery: Delivery | None = None
         self._heartbeat: Heartbeat | None = None
+        self._identity_orders = IdentityOrders()
         self._kept: set[asyncio.Task[Any]] = set()
         self.control_handlers: dict[str, ControlHandler] = {}
         self.observers: list[Observer] = []
-        self.calls_of: Callable[[Connection], CallsPort] | None = None
 
     # Life
 
@@ -142,6 +143,9 @@ class Hub:
             connection.memberships = {room: None}
         else:
             connection.memberships[room] = None  # type: ignore[index]
+        missed = self._identity_orders.missed(room, connection.id, connection.opened_at)
+        if missed is not None:
+            connection.end(*missed)
 
     def depart(self, connection: Connection, room: str) -> None:
         """A connection leaves a room."""
@@ -219,25 +223,36 @@ class Hub:
         found: Iterable[Any] = self.delivery.members(audience.rooms, audience.within)
         return [connection for connection in found if connection.id not in audience.excluded]
 
-    def close(self, audience: Audience, code: int, reason: str) -> None:
-        """Close everyone in the audience, in this process and all others; from any thread."""
-        delivery = self.delivery
-        if get_ident() == delivery.thread:
-            self.close_local(audience, code, reason)
-            if self.bus is not None:
-                self.bus.close(audience, code, reason)
-        else:
-            delivery.loop.call_soon_threadsafe(self.close, audience, code, reason)
+    def close(self, audience: Audience, code: int, reason: str, given: float | None = None) -> None:
+        """Close the audience's connections, in this process and all others; from any thread.
 
-    def close_local(self, audience: Audience, code: int, reason: str) -> None:
-        """Close this process's connections of the audience."""
+        Args:
+            audience: whose connections.
+            code: the close code.
+            reason: for the client.
+            given: when that was ordered, by :func:`time.monotonic`: now by default. Connections opened later stay.
+        """
+        delivery = self.delivery
+        if given is None:
+            given = monotonic()
+        if get_ident() == delivery.thread:
+            self.close_local(audience, code, reason, given)
+            if self.bus is not None:
+                self.bus.close(audience, code, reason, given)
+        else:
+            delivery.loop.call_soon_threadsafe(self.close, audience, code, reason, given)
+
+    def close_local(self, audience: Audience, code: int, reason: str, given: float) -> None:
+        """Close this process's connections of the audience that were opened before ``given`` (:func:`time.monotonic`)."""
         if self.delivery.is_writing:
-            self.delivery.later(self.close_local, audience, code, reason)
+            self.delivery.later(self.close_local, audience, code, reason, given)
             return
         if self.on_close is not None:
             self.on_close(audience)
+        self._identity_orders.note(audience, code, reason, given)
         for connection in self._matching(audience):
-            connection.end(code, reason)
+            if connection.opened_at <= given:
+                connection.end(code, reason)
 
     def count_local(self, audience: Audience) -> int:
         """How many of this process's connections are in the audience."""

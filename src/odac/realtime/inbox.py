@@ -16,7 +16,6 @@ from odac.realtime.cancellation import RAISED
 from odac.realtime.events import Events
 from odac.realtime.listeners import Handler
 from odac.realtime.outbox import SENT, is_to_be_awaited
-from odac.realtime.turn import NO_MESSAGE, Turn
 
 if TYPE_CHECKING:
     from odac.realtime.connection import Connection
@@ -28,8 +27,7 @@ logger = logging.getLogger("odac")
 _Waiting = tuple[bytes, "Callable[[bytes], object] | None"]
 """A message as it came, with what decodes it when its turn comes; binary needs nothing."""
 
-_WHILE_ASKING: Final = 4
-"""Times ``incoming_queue`` at which reading pauses while a call of this side waits for its answer, which comes behind them."""
+_REFUSED: Final = object()
 
 
 class Inbox(Events):
@@ -147,41 +145,10 @@ class Inbox(Events):
                 self._connection.policy.name,
                 len(queue),
             )
-            calls = self._connection.calls
-            if calls is not None:
-                calls.overrun()
 
     def _is_full(self, queue: deque[_Waiting]) -> bool:
-        policy, calls = self._connection.policy, self._connection.calls
-        times = _WHILE_ASKING if calls is not None and calls.is_waiting else 1
-        return len(queue) >= times * policy.limits.incoming_queue or self._size >= times * policy.incoming_bytes
-
-    @property
-    def has_taken_all(self) -> bool:
-        """Whether the application has taken every message so far, if it ever will."""
-        if self._queue:
-            return self._nobody_will_take()
-        return self._is_heard or self._reader is not None or self._handler_done
-
-    def read_for_answer(self) -> None:
-        """A call of this side is about to wait for its answer, which may come behind messages that nobody takes meanwhile."""
-        if self._paused and (self._queue is None or not self._is_full(self._queue)):
-            self._read_on()
-
-    def _begin_turns(self) -> None:
-        """The handler is through: what was put in the queue before any message begins now, or all if none will be taken."""
-        queue = self._queue
-        while queue and isinstance(queue[0][1], Turn):
-            self._next(queue)
-        if queue and self._nobody_will_take():
-            kept = [each for each in queue if not isinstance(each[1], Turn)]
-            turns = [each for each in queue if isinstance(each[1], Turn)]
-            queue.clear()
-            queue.extend(kept)
-            for payload, begin in turns:
-                self._size -= len(payload)
-                if begin is not None:
-                    begin(payload)
+        policy = self._connection.policy
+        return len(queue) >= policy.limits.incoming_queue or self._size >= policy.incoming_bytes
 
     def _nobody_will_take(self) -> bool:
         return (
@@ -194,8 +161,6 @@ class Inbox(Events):
 
     def reconsider(self) -> None:
         """Somebody who might have taken what waits will not: then the reading must not wait for it."""
-        if self._queue and self._handler_done:
-            self._begin_turns()
         if self._paused and self._nobody_will_take():
             self._read_on()
 
@@ -204,7 +169,7 @@ class Inbox(Events):
         self._connection.lane.resume_reading()
 
     def _next(self, queue: deque[_Waiting]) -> object:
-        """Take a message from the queue; :data:`NO_MESSAGE` stands for one that the route does not take, or for none."""
+        """Take a message from the queue; :data:`_REFUSED` stands for one that the route does not take."""
         payload, decode = queue.popleft()
         self._size -= len(payload)
         if self._paused:
@@ -217,14 +182,14 @@ class Inbox(Events):
             return decode(payload)
         except RAISED as error:
             self.undecodable(error)
-            return NO_MESSAGE
+            return _REFUSED
 
     def _drain(self) -> None:
         """Give the listeners what waits, until one of them has to be awaited."""
         queue = self._queue
         while queue and self._pump is None and self._is_heard:
             data = self._next(queue)
-            if data is not NO_MESSAGE:
+            if data is not _REFUSED:
                 self._handle(data)
         self._choose_quick()
 
@@ -252,7 +217,7 @@ class Inbox(Events):
             queue = self._queue
             while queue and self._is_heard:
                 data = self._next(queue)
-                if data is not NO_MESSAGE:
+                if data is not _REFUSED:
                     await self._call(self._called("message"), data)
         except asyncio.CancelledError:
             if self._ended is None:
@@ -279,7 +244,7 @@ class Inbox(Events):
             queue = self._queue
             if queue:
                 data = self._next(queue)
-                if data is not NO_MESSAGE:
+                if data is not _REFUSED:
                     return data
             elif self._ended is not None:
                 raise Disconnected(*self._ended)

@@ -56,10 +56,6 @@ class Lifetime(Outbox):
         """Run a coroutine as a task that is cancelled when the connection ends."""
         return self.owned.create_task(coroutine)
 
-    def keep(self, task: asyncio.Task[Any]) -> None:
-        """Own a task that ends by itself, or that whoever began it cancels."""
-        self._hub.keep(task)
-
     def own_to_the_end(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a coroutine of the connection's end itself; it is not cancelled by it."""
         task = self.delivery.loop.create_task(coroutine)

@@ -11,7 +11,7 @@ from odac.realtime.audience import Audience
 if TYPE_CHECKING:
     from odac.realtime.connection import Connection
 
-__all__ = ["Bus", "CallsPort", "ControlHandler", "Count", "LocalHub", "Observer"]
+__all__ = ["Bus", "ControlHandler", "Count", "LocalHub", "Observer"]
 
 ControlHandler = Callable[["Connection", list[Any]], None]
 """Takes a control message of one kind: the connection that it arrived on, and what follows the kind in its JSON array.
@@ -46,8 +46,15 @@ class Bus(Protocol):
         """Hand a message to the other processes (never back to this one)."""
         ...
 
-    def close(self, audience: Audience, code: int, reason: str) -> None:
-        """Have the other processes close their connections of this audience."""
+    def close(self, audience: Audience, code: int, reason: str, given: float) -> None:
+        """Have the other processes close their connections of this audience.
+
+        Args:
+            audience: whose connections.
+            code: the close code.
+            reason: for the client.
+            given: when that was ordered, by :func:`time.monotonic`; connections that were opened later stay.
+        """
         ...
 
     async def count_others(self, audience: Audience, timeout: float) -> Count:  # noqa: ASYNC109 - part of the contract
@@ -70,34 +77,12 @@ class LocalHub(Protocol):
         """Deliver to this process's connections of the audience, and to nobody else."""
         ...
 
-    def close_local(self, audience: Audience, code: int, reason: str) -> None:
-        """Close this process's connections of the audience."""
+    def close_local(self, audience: Audience, code: int, reason: str, given: float) -> None:
+        """Close this process's connections of the audience that were opened before ``given`` (:func:`time.monotonic`)."""
         ...
 
     def count_local(self, audience: Audience) -> int:
         """How many of this process's connections are in the audience."""
-        ...
-
-
-class CallsPort(Protocol):
-    """The calls of one connection: see :mod:`odac.calls`."""
-
-    @property
-    def is_waiting(self) -> bool:
-        """Whether a call of this side has no answer yet."""
-        ...
-
-    @property
-    def origin(self) -> str | None:
-        """What the hello tells as ``calls``; None where no calls are answered."""
-        ...
-
-    async def call(self, name: str, arguments: object, timeout: float, returns: Any) -> Any:  # noqa: ASYNC109
-        """Ask the client, and wait for its answer."""
-        ...
-
-    def overrun(self) -> None:
-        """Reading has paused, so that no answer will be read."""
         ...
 
 

@@ -78,9 +78,7 @@ class Admission:
         connection = self._connection
         if connection.v1:
             # Clients send their queued messages when they receive this, so it must not go out before every gate has passed.
-            hello: dict[str, object] = {"id": connection.id, "ping": self._hub.limits.ping_interval, "version": 1}
-            if connection.calls is not None and connection.calls.origin is not None:
-                hello["calls"] = connection.calls.origin
+            hello = {"id": connection.id, "ping": self._hub.limits.ping_interval, "version": 1}
             connection.put(control.encode_control("hello", hello))
         self._admitted = True
         self._hub.add(connection)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 from typing import Any, Final
 
-from odac.calls.service import Calls
 from odac.close_codes import CloseCode
 from odac.config import Limits
 from odac.context import Context
@@ -50,7 +49,6 @@ class Gate:
         hub: gets the connections.
         limits: the app's.
         compression: whether permessage-deflate is negotiated.
-        calls: the app's.
     """
 
     def __init__(
@@ -64,7 +62,6 @@ class Gate:
         hub: Hub,
         limits: Limits,
         compression: bool,
-        calls: Calls,
     ) -> None:
         self._router = router
         self._middlewares = middlewares
@@ -74,7 +71,6 @@ class Gate:
         self._hub = hub
         self._limits = limits
         self._compression = compression
-        self._calls = calls
         self._resolved: dict[str, tuple[tuple[str, Middleware], ...]] = {}
         self.addresses = Addresses(limits.connections_per_ip)
         self._waits: Deadlines | None = None
@@ -190,8 +186,6 @@ class Gate:
         finally:
             admission.is_through()
         if passed and context.ws.is_open:
-            if route.functions.answers:
-                self._calls.prepare(context.ws, route.functions.answers, context.for_call)
             admission.admit()
             return True
         return False

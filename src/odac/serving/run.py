@@ -114,12 +114,16 @@ def _run_supervised(app: str, options: ServeOptions) -> None:
 
 @contextlib.contextmanager
 def _broker(options: ServeOptions, environment: dict[str, str]) -> Iterator[None]:
-    """Connect the workers: run the local broker's proxy where it is what they use."""
+    """Connect the workers: run the local broker's proxy where they use it.
+
+    Where the user names no broker, the workers learn of the private one by ``$ODAC_LOCAL_DIRECTORY`` alone:
+    ``$ODAC_BROKER`` stays what the user made of it, because the app may read it as well.
+    """
     url = options.broker or environment.get("ODAC_BROKER")
     if url is None and options.workers == 1:
         yield
         return
-    url = environment["ODAC_BROKER"] = url or "local://"
+    url = url or "local://"
     with contextlib.ExitStack() as stack:
         if parse_url(url).address == "local://":
             environment[DIRECTORY_VARIABLE] = stack.enter_context(private_directory())

@@ -63,6 +63,9 @@ class BrokerPeer(Changes):
         self.events.append("down")
         self.change()
 
+    def on_gap(self) -> None:
+        self.change()
+
     def on_dropped(self, messages: int, reason: str) -> None:
         self.dropped += messages
         self.change()
@@ -141,7 +144,7 @@ class BusPeer(Changes):
             self.delivered.append((audience, message.payload))
         self.change()
 
-    def close_local(self, audience: Audience, code: int, reason: str) -> None:
+    def close_local(self, audience: Audience, code: int, reason: str, given: float) -> None:
         self.closed.append((audience, code, reason))
         self.change()
 

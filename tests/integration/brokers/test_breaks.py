@@ -11,7 +11,7 @@ import pytest
 from redis.crc import key_slot
 
 from odac.brokers import send_queue as queue
-from odac.brokers.base import Flushable
+from odac.brokers.base import Confirming
 from odac.cluster.channels import Channels
 from odac.realtime.audience import EVERYONE
 from tests.integration.brokers.conftest import Run, started
@@ -29,7 +29,7 @@ def in_order_and_once(payloads: list[bytes]) -> bool:
 
 
 async def flush(peer: BusPeer) -> None:
-    assert isinstance(peer.broker, Flushable)
+    assert isinstance(peer.broker, Confirming)
     await peer.broker.flush()
 
 

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from odac.brokers.base import Flushable
+from odac.brokers.base import Confirming
 from odac.cluster.channels import Channels
 from odac.realtime.audience import user_room
 from tests.integration.brokers.conftest import Run
@@ -173,7 +173,7 @@ def test_flushing_returns_when_the_broker_has_everything(server: Server, run: Ru
     async def main() -> None:
         async with peers(server.url, 2, A) as (one, two):
             broker = one.broker
-            assert isinstance(broker, Flushable)
+            assert isinstance(broker, Confirming)
             await broker.flush()
             for number in range(1000):
                 broker.publish(A, b"%d" % number)

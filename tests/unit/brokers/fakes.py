@@ -83,7 +83,7 @@ class FakeHub:
             raise RuntimeError("one message that cannot be delivered")
         self.delivered.append((audience, message.opcode, message.payload))
 
-    def close_local(self, audience: Audience, code: int, reason: str) -> None:
+    def close_local(self, audience: Audience, code: int, reason: str, given: float) -> None:
         self.closed.append((audience, code, reason))
 
     def count_local(self, audience: Audience) -> int:

@@ -30,6 +30,9 @@ class Receiver:
     def on_down(self, reason: str) -> None:
         self.events.append(f"down: {reason}")
 
+    def on_gap(self) -> None:
+        self.events.append("gap")
+
     def on_dropped(self, messages: int, reason: str) -> None:
         self.dropped += messages
 

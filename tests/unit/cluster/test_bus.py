@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 
+from odac.brokers.base import MAX_PAYLOAD
 from odac.cluster.bus import BrokerBus
 from odac.cluster.channels import Channels
 from odac.cluster.envelope import Answer, Ask, Beat, Bye, Close, Envelope, Item, RoomMessage, decode, encode
@@ -31,10 +32,7 @@ class Setup:
         self.clock = Clock()
         self.broker = FakeBroker()
         self.hub = FakeHub(members)
-        # Its own timer never fires: the test is the timer.
-        self.bus = BrokerBus(self.broker, self.hub, CHANNELS, interval=3600, clock=self.clock)
-        self.bus._interval = INTERVAL
-        self.bus._peers = type(self.bus._peers)(3.5 * INTERVAL)
+        self.bus = BrokerBus(self.broker, self.hub, CHANNELS, interval=INTERVAL, clock=self.clock)
         self._sequence = 0
 
     async def start(self) -> Setup:
@@ -43,15 +41,27 @@ class Setup:
         self.broker.connect()
         self.broker.echo()
         await starting
+        # The test calls tick() in place of the bus's own timer.
+        assert self.bus._keeper is not None
+        self.bus._keeper.cancel()
         return self
+
+    def close(self, audience: Audience, code: int, reason: str) -> None:
+        self.bus.close(audience, code, reason, self.clock.now)
+
+    def order(self, audience: Audience, code: int, reason: str, number: int = 1) -> Close:
+        return Close(audience, code, reason, number, self.clock.now, self.clock.now)
 
     def tick(self, elapsed: float = INTERVAL) -> None:
         self.clock.now += elapsed
         self.bus.tick(self.clock.now, elapsed)
 
     def arrive(self, channel: str, *items: Item, origin: bytes = OTHER, number: int = -1, shared: bool = False) -> None:
+        room = CHANNELS.room_of(channel)
+        if room is not None:
+            self.bus.room_opened(room)
         self._sequence += 1
-        self.bus.on_message(channel, encode(Envelope(1, origin, self._sequence, number, shared, list(items))))
+        self.bus.on_message(channel, encode(Envelope(2, origin, self._sequence, number, shared, list(items))))
 
     def healthy(self) -> bool:
         return self.bus.healthy
@@ -90,6 +100,8 @@ def test_it_listens_to_everyone_to_control_and_to_its_inbox_and_else_to_the_room
         assert ROOM in setup.broker.channels
         setup.bus.room_closed("a")
         setup.tick()
+        assert ROOM in setup.broker.channels, "its members may come back"
+        setup.tick()
         assert ROOM not in setup.broker.channels
         assert len(setup.broker.channels) == 3
 
@@ -119,13 +131,15 @@ def test_what_is_published_goes_out_at_the_end_of_the_tick_and_its_echo_is_ignor
         setup = await Setup().start()
         setup.bus.room_opened("a")
         setup.bus.publish(Audience(("a",)), Prepared(1, b"hello"))
-        setup.bus.close(Audience(("a",)), 4001, "out")
         assert setup.sent() == []
+        setup.close(Audience(("a",)), 4001, "out")
         await ticks()
-        [sent, (channel, order)] = setup.sent()
+        [sent, (channel, order), (everyone, kept)] = setup.sent()
+        assert isinstance(kept, Close)
+        assert (everyone, kept.keep, kept.audience) == (CHANNELS.everyone, True, Audience(("a",)))
         assert sent == (ROOM, message("hello"))
         assert isinstance(order, Close)
-        assert (channel, order) == (ROOM, Close(Audience(("a",)), 4001, "out", order.id))
+        assert (channel, order.audience, order.code, order.reason) == (ROOM, Audience(("a",)), 4001, "out")
         setup.broker.echo()
         assert (setup.hub.delivered, setup.hub.closed) == ([], [])
         assert setup.bus.counters.as_dict() == {**dict.fromkeys(setup.bus.counters.as_dict(), 0), "published": 1}
@@ -137,18 +151,18 @@ def test_the_end_of_a_session_is_told_to_processes_without_its_connections_too()
     async def main() -> None:
         setup = await Setup().start()
         audience = Audience((session_room("s"),))
-        setup.bus.close(audience, 4001, "Logged out")
+        setup.close(audience, 4001, "Logged out")
         await ticks()
         [(channel, order)] = setup.sent()
         assert isinstance(order, Close)
-        assert (channel, order) == (CHANNELS.everyone, Close(audience, 4001, "Logged out", order.id))
+        assert (channel, order.audience, order.reason) == (CHANNELS.everyone, audience, "Logged out")
 
     run(main())
 
 
 def orders(setup: Setup) -> list[tuple[str, str]]:
     """What was ordered by a test so far, and where: reasons tell the orders apart."""
-    found = [(channel, item.reason) for channel, item in setup.sent() if isinstance(item, Close)]
+    found = [(channel, item.reason) for channel, item in setup.sent() if isinstance(item, Close) and not item.keep]
     setup.broker.published.clear()
     return found
 
@@ -160,11 +174,11 @@ def test_what_is_closed_while_the_broker_is_away_is_closed_when_it_is_back() -> 
         setup.clock.now += 60
         setup.bus.tick(setup.clock.now, INTERVAL)
         setup.broker.echo()
-        setup.bus.close(user, 4001, "silently lost")  # after the last proof: nobody knows whether it arrived
+        setup.close(user, 4001, "silently lost")  # after the last proof: nobody knows whether it arrived
         await ticks()
         setup.clock.now += 2 * INTERVAL
         setup.broker.break_()
-        setup.bus.close(session, 4001, "away")
+        setup.close(session, 4001, "away")
         await ticks()
         setup.broker.published.clear()  # a broker that is away takes nothing
         setup.clock.now += 60
@@ -178,18 +192,20 @@ def test_what_is_closed_while_the_broker_is_away_is_closed_when_it_is_back() -> 
 def test_an_order_that_the_broker_did_not_take_is_given_again() -> None:
     async def main() -> None:
         setup = await Setup().start()
-        setup.bus.close(Audience((user_room("7"),)), 4001, "long ago")
+        setup.close(Audience((user_room("7"),)), 4001, "long ago")
         for _ in range(3):
             setup.tick()
             setup.broker.echo()
-        setup.bus.close(Audience((session_room("s"),)), 4001, "refused")
+        setup.close(Audience((session_room("s"),)), 4001, "refused")
         await ticks()
         assert orders(setup) == [(CHANNELS.everyone, "refused")]
         setup.bus.on_dropped(1, "its queue is full")
         for expected in ([(CHANNELS.everyone, "refused")], []):
             setup.tick()
             await ticks()
-            found = [(channel, item.reason) for channel, item in setup.sent() if isinstance(item, Close)]
+            found = [
+                (channel, item.reason) for channel, item in setup.sent() if isinstance(item, Close) and not item.keep
+            ]
             assert found == expected
             setup.broker.echo()
 
@@ -199,7 +215,7 @@ def test_an_order_that_the_broker_did_not_take_is_given_again() -> None:
 def test_what_arrived_long_before_an_outage_is_not_closed_again() -> None:
     async def main() -> None:
         setup = await Setup().start()
-        setup.bus.close(Audience((user_room("7"),)), 4001, "before")
+        setup.close(Audience((user_room("7"),)), 4001, "before")
         await ticks()
         for _ in range(3):
             setup.tick()
@@ -215,12 +231,12 @@ def test_what_arrived_long_before_an_outage_is_not_closed_again() -> None:
 def test_who_comes_back_is_told_what_was_closed_while_it_was_away_and_who_is_new_is_not() -> None:
     async def main() -> None:
         setup = await Setup().start()
-        setup.bus.close(Audience((session_room("s"),)), 4001, "meanwhile")
+        setup.close(Audience((session_room("s"),)), 4001, "meanwhile")
         await ticks()
         assert orders(setup) == [(CHANNELS.everyone, "meanwhile")]
         setup.clock.now += 20
-        setup.arrive(CHANNELS.control, Beat(5, greeting=True, away=25.0))
-        setup.arrive(CHANNELS.control, Beat(6, greeting=True, away=3.0), origin=THIRD)
+        setup.arrive(CHANNELS.control, Beat(5, 0.0, greeting=True, away=25.0))
+        setup.arrive(CHANNELS.control, Beat(6, 0.0, greeting=True, away=3.0), origin=THIRD)
         await ticks()
         assert orders(setup) == [(CHANNELS.inbox(OTHER), "meanwhile")]
 
@@ -243,7 +259,7 @@ def test_who_greets_says_for_how_long_it_may_have_heard_nothing() -> None:
 def test_an_order_that_comes_again_closes_nobody_who_came_after_it() -> None:
     async def main() -> None:
         setup = await Setup().start()
-        order = Close(Audience((user_room("7"),)), 4001, "once", 5)
+        order = setup.order(Audience((user_room("7"),)), 4001, "once", 5)
         setup.arrive(CHANNELS.everyone, order)
         setup.arrive(CHANNELS.inbox(OTHER), order, order)
         assert setup.hub.closed == [(order.audience, 4001, "once")]
@@ -255,7 +271,7 @@ def test_what_others_publish_is_delivered_in_order_and_as_it_was_prepared() -> N
     async def main() -> None:
         setup = await Setup().start()
         excluded = Audience(("a",), ("b",), frozenset({"id"}))
-        setup.arrive(ROOM, message("1"), RoomMessage(excluded, 2, b"\xff"), Close(EVERYONE, 1001, ""), number=0)
+        setup.arrive(ROOM, message("1"), RoomMessage(excluded, 2, b"\xff"), setup.order(EVERYONE, 1001, ""), number=0)
         assert setup.hub.delivered == [(Audience(("a",)), 1, b"1"), (excluded, 2, b"\xff")]
         assert setup.hub.closed == [(EVERYONE, 1001, "")]
         assert setup.bus.counters.received == 2
@@ -268,7 +284,7 @@ def test_one_message_that_cannot_be_delivered_does_not_stop_the_next(caplog: pyt
         setup = await Setup().start()
         setup.hub.fails = True
         with warnings(caplog) as logged:
-            setup.arrive(ROOM, message("1"), Close(EVERYONE, 1001, ""), number=0)
+            setup.arrive(ROOM, message("1"), setup.order(EVERYONE, 1001, ""), number=0)
         assert setup.hub.closed == [(EVERYONE, 1001, "")]
         assert len(logged) == 1
 
@@ -279,7 +295,9 @@ def test_a_message_to_two_rooms_is_delivered_once() -> None:
     async def main() -> None:
         setup = await Setup().start()
         item = RoomMessage(Audience(("a", "b")), 1, b"1")
-        payload = encode(Envelope(1, OTHER, 5, 0, True, [item]))
+        setup.bus.room_opened("a")
+        setup.bus.room_opened("b")
+        payload = encode(Envelope(2, OTHER, 5, 0, True, [item]))
         setup.bus.on_message(ROOM, payload)
         setup.bus.on_message(CHANNELS.room("b"), payload)
         assert len(setup.hub.delivered) == 1
@@ -352,7 +370,7 @@ def test_too_large_a_message_is_dropped_counted_and_logged_once(caplog: pytest.L
         setup = await Setup().start()
         with warnings(caplog) as logged:
             for _ in range(3):
-                setup.bus.publish(EVERYONE, Prepared(2, bytes(setup.broker.max_message)))
+                setup.bus.publish(EVERYONE, Prepared(2, bytes(MAX_PAYLOAD)))
         assert setup.bus.counters.dropped == 3
         assert len(logged) == 1
 
@@ -537,7 +555,7 @@ def test_a_probe_that_went_out_just_before_the_tick_has_its_time() -> None:
 def test_a_process_that_stood_still_blames_nobody() -> None:
     async def main() -> None:
         setup = await Setup().start()
-        setup.arrive(CHANNELS.control, Beat(1))
+        setup.arrive(CHANNELS.control, Beat(1, 0.0))
         setup.tick()
         setup.tick(60)
         assert "reconnect" not in setup.broker.calls
@@ -552,8 +570,8 @@ def test_processes_are_known_by_their_beats() -> None:
     async def main() -> None:
         setup = await Setup().start()
         assert setup.bus.processes == 1
-        setup.arrive(CHANNELS.control, Beat(1))
-        setup.arrive(CHANNELS.control, Beat(1), origin=THIRD)
+        setup.arrive(CHANNELS.control, Beat(1, 0.0))
+        setup.arrive(CHANNELS.control, Beat(1, 0.0), origin=THIRD)
         assert setup.bus.processes == 3
         setup.arrive(CHANNELS.control, Bye(), origin=THIRD)
         assert setup.bus.processes == 2
@@ -568,8 +586,8 @@ def test_processes_are_known_by_their_beats() -> None:
 def test_who_greets_is_answered_in_its_inbox() -> None:
     async def main() -> None:
         setup = await Setup().start()
-        setup.arrive(CHANNELS.control, Beat(5, greeting=True))
-        assert setup.sent() == [(CHANNELS.inbox(OTHER), Beat(5))]
+        setup.arrive(CHANNELS.control, Beat(5, 0.0, greeting=True))
+        assert setup.sent() == [(CHANNELS.inbox(OTHER), Beat(5, setup.clock.now))]
 
     run(main())
 
@@ -578,7 +596,7 @@ def test_counting_asks_everybody_and_ends_with_the_last_answer() -> None:
     async def main() -> None:
         setup = await Setup(members=2).start()
         for origin in (OTHER, THIRD):
-            setup.arrive(CHANNELS.control, Beat(1), origin=origin)
+            setup.arrive(CHANNELS.control, Beat(1, 0.0), origin=origin)
         counting = asyncio.create_task(setup.bus.count_others(Audience(("a",)), 10))
         await ticks()
         ((channel, ask),) = setup.sent()
@@ -597,7 +615,7 @@ def test_counting_asks_everybody_and_ends_with_the_last_answer() -> None:
 def test_counting_does_not_wait_for_who_does_not_answer() -> None:
     async def main() -> None:
         setup = await Setup(members=2).start()
-        setup.arrive(CHANNELS.control, Beat(1))
+        setup.arrive(CHANNELS.control, Beat(1, 0.0))
         assert await setup.bus.count_others(EVERYONE, 0.01) == Count(0, 0, 1)
 
     run(main())
@@ -606,7 +624,7 @@ def test_counting_does_not_wait_for_who_does_not_answer() -> None:
 def test_counting_without_a_broker_is_this_process_and_says_so() -> None:
     async def main() -> None:
         setup = await Setup(members=2).start()
-        setup.arrive(CHANNELS.control, Beat(1))
+        setup.arrive(CHANNELS.control, Beat(1, 0.0))
         setup.broker.break_()
         assert await setup.bus.count_others(EVERYONE, 10) == Count(0, 0, 1)
 
@@ -625,6 +643,7 @@ def test_a_question_is_answered() -> None:
 def test_two_buses_are_never_taken_for_one_another() -> None:
     async def main() -> None:
         one, other = await Setup().start(), await Setup().start()
+        other.bus.room_opened("a")
         one.bus.publish(Audience(("a",)), Prepared(1, b"x"))
         await ticks()
         for channel, payload, _ in one.broker.published:

@@ -19,7 +19,9 @@ from odac.cluster.envelope import (
     Envelope,
     GarbageError,
     Item,
+    Piece,
     RoomMessage,
+    Tails,
     decode,
     encode,
     mark,
@@ -34,19 +36,24 @@ AUDIENCES = st.builds(
     within=st.lists(TEXT_, max_size=3).map(tuple),
     excluded=st.frozensets(TEXT_, max_size=3),
 )
+TIMES = st.floats(allow_nan=False, allow_infinity=False)
 UNSIGNED = st.integers(min_value=0, max_value=2**63 - 1)
 ITEMS: st.SearchStrategy[Item] = st.one_of(
     st.builds(RoomMessage, AUDIENCES, st.just(2), st.binary(max_size=200)),
     st.builds(RoomMessage, AUDIENCES, st.just(1), TEXT_.map(str.encode)),
-    st.builds(Close, AUDIENCES, st.sampled_from([1000, 1001, 3000, 4999]), TEXT_),
-    st.builds(Beat, UNSIGNED, st.booleans()),
+    st.builds(
+        Close, AUDIENCES, st.sampled_from([1000, 1001, 3000, 4999]), TEXT_, UNSIGNED, TIMES, TIMES, st.booleans()
+    ),
+    st.builds(Beat, UNSIGNED, TIMES, st.booleans()),
     st.just(Bye()),
     st.builds(Ask, UNSIGNED, AUDIENCES),
     st.builds(Answer, UNSIGNED, UNSIGNED),
+    st.builds(Tails, TIMES, st.lists(st.tuples(TEXT_, UNSIGNED, TIMES), max_size=3)),
+    st.builds(Piece, UNSIGNED, UNSIGNED, st.integers(1, 100), st.binary(max_size=200)),
 )
 ENVELOPES = st.builds(
     Envelope,
-    version=st.just(1),
+    version=st.just(2),
     origin=st.binary(min_size=16, max_size=16),
     sequence=UNSIGNED,
     number=st.integers(min_value=-1, max_value=2**63 - 1),
@@ -56,7 +63,7 @@ ENVELOPES = st.builds(
 
 
 def envelope(*items: Item, number: int = 0) -> Envelope:
-    return Envelope(1, ORIGIN, 7, number, False, list(items))
+    return Envelope(2, ORIGIN, 7, number, False, list(items))
 
 
 @settings(deadline=None)
@@ -102,21 +109,21 @@ def test_a_damaged_envelope_is_decoded_or_refused_and_never_anything_else(
         b"",
         pickle.dumps({"room": "a"}),
         b'{"room": "a"}',
-        b"\x96\x01\xc4\x10",
+        b"\x96\x02\xc4\x10",
         encode(envelope())[:-1],
         encode(envelope()) + b"\0",
-        msgspec.msgpack.encode((2, ORIGIN, 1, 0, False, [])),
-        msgspec.msgpack.encode((1, ORIGIN[:15], 1, 0, False, [])),
-        msgspec.msgpack.encode((1, ORIGIN, -1, 0, False, [])),
-        msgspec.msgpack.encode((1, ORIGIN, 1, -2, False, [])),
-        msgspec.msgpack.encode((1, ORIGIN, 1, 0, False, [], "more")),
-        msgspec.msgpack.encode((1, ORIGIN, 1, 0, False, [(99,)])),
-        msgspec.msgpack.encode((1, ORIGIN, 1, 0, False, [(0, ((), (), ()), 9, b"ping frames are no messages")])),
-        msgspec.msgpack.encode((1, ORIGIN, 1, 0, False, [(0, ((), (), ()), 1, b"\xff not UTF-8")])),
-        msgspec.msgpack.encode((1, ORIGIN, 1, 0, False, [(1, ((), (), ()), 1006, "")])),
-        msgspec.msgpack.encode((1, ORIGIN, 1, 0, False, [(1, ((), (), ()), 1000, "é" * 62)])),
-        msgspec.msgpack.encode((1, ORIGIN, 1, 0, False, [(5, 1, -1)])),
-        b"\x96\x01\xc4\x10" + ORIGIN + b"\x01\x00\xc2" + b"\x91" * 100_000,
+        msgspec.msgpack.encode((1, ORIGIN, 1, 0, False, [])),
+        msgspec.msgpack.encode((2, ORIGIN[:15], 1, 0, False, [])),
+        msgspec.msgpack.encode((2, ORIGIN, -1, 0, False, [])),
+        msgspec.msgpack.encode((2, ORIGIN, 1, -2, False, [])),
+        msgspec.msgpack.encode((2, ORIGIN, 1, 0, False, [], "more")),
+        msgspec.msgpack.encode((2, ORIGIN, 1, 0, False, [(99,)])),
+        msgspec.msgpack.encode((2, ORIGIN, 1, 0, False, [(0, ((), (), ()), 9, b"ping frames are no messages")])),
+        msgspec.msgpack.encode((2, ORIGIN, 1, 0, False, [(0, ((), (), ()), 1, b"\xff not UTF-8")])),
+        msgspec.msgpack.encode((2, ORIGIN, 1, 0, False, [(1, ((), (), ()), 1006, "", 1, 0.0, 0.0)])),
+        msgspec.msgpack.encode((2, ORIGIN, 1, 0, False, [(1, ((), (), ()), 1000, "é" * 62, 1, 0.0, 0.0)])),
+        msgspec.msgpack.encode((2, ORIGIN, 1, 0, False, [(5, 1, -1)])),
+        b"\x96\x02\xc4\x10" + ORIGIN + b"\x01\x00\xc2" + b"\x91" * 100_000,
     ],
     ids=lambda payload: repr(payload[:24]),
 )

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from odac.brokers.base import MAX_PAYLOAD
 from odac.cluster import outgoing as module
 from odac.cluster.channels import Channels
 from odac.cluster.envelope import Beat, Envelope, RoomMessage, decode
@@ -98,14 +99,14 @@ def test_a_run_ends_before_it_is_large() -> None:
     run(main())
 
 
-def test_what_the_broker_does_not_carry_is_refused_by_its_size() -> None:
+def test_what_no_broker_carries_is_refused_by_its_size() -> None:
     async def main() -> None:
         setup = Setup()
-        setup.send(b"x" * setup.broker.max_message, "a")
+        setup.send(b"x" * MAX_PAYLOAD, "a")
         setup.send(b"y", "a")
         await ticks()
         ((size, limit),) = setup.too_large
-        assert size >= limit == setup.broker.max_message
+        assert size >= limit == MAX_PAYLOAD
         assert setup.payloads == [("a", [b"y"])]
 
     run(main())
@@ -131,7 +132,7 @@ def test_what_goes_now_goes_after_what_was_added_and_is_not_counted() -> None:
     async def main() -> None:
         setup = Setup()
         setup.send(b"1", "a")
-        payload = setup.outgoing.now(CHANNELS.control, Beat(1))
+        payload = setup.outgoing.now(CHANNELS.control, Beat(1, 0.0))
         assert [channel for channel, _, _ in setup.published] == [CHANNELS.room("a"), CHANNELS.control]
         assert setup.broker.published[-1] == (CHANNELS.control, payload, 0)
         assert setup.published[-1][1].number == -1

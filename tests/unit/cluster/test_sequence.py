@@ -10,20 +10,25 @@ A, B = b"a" * 16, b"b" * 16
 
 
 def envelope(sequence: int, number: int, items: int = 1, *, origin: bytes = A, shared: bool = False) -> Envelope:
-    return Envelope(1, origin, sequence, number, shared, [Bye() for _ in range(items)])
+    return Envelope(2, origin, sequence, number, shared, [Bye() for _ in range(items)])
 
 
 def test_numbers_count_items_per_channel() -> None:
     numbers = Numbers()
-    assert [numbers.take("a", 2), numbers.take("b", 1), numbers.take("a", 1), numbers.take("a", 1)] == [0, 0, 2, 3]
+    assert [
+        numbers.take("a", 2, 0.0),
+        numbers.take("b", 1, 0.0),
+        numbers.take("a", 1, 0.0),
+        numbers.take("a", 1, 0.0),
+    ] == [0, 0, 2, 3]
 
 
 def test_the_channel_unused_for_longest_begins_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MAX_CHANNELS", 2)
     numbers = Numbers()
     for channel in ("a", "b", "a", "c"):
-        numbers.take(channel, 1)
-    assert (numbers.take("a", 1), numbers.take("b", 1)) == (2, 0)
+        numbers.take(channel, 1, 0.0)
+    assert (numbers.take("a", 1, 0.0), numbers.take("b", 1, 0.0)) == (2, 0)
 
 
 def test_in_order_nothing_is_lost() -> None:

@@ -14,7 +14,7 @@ def test_one_process_is_always_healthy_and_knows_no_others() -> None:
         await bus.start()
         bus.room_opened("a")
         bus.publish(EVERYONE, Prepared(1, b"x"))
-        bus.close(EVERYONE, 1000, "")
+        bus.close(EVERYONE, 1000, "", 0.0)
         bus.room_closed("a")
         assert bus.healthy
         assert bus.processes == 1

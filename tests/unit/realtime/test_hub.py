@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import Callable
 from functools import partial
+from time import monotonic
 from typing import Any, cast
 
 import pytest
@@ -29,7 +30,7 @@ class FakeBus:
     def publish(self, audience: Audience, message: Prepared) -> None:
         self.told.append(("publish", audience, message.payload))
 
-    def close(self, audience: Audience, code: int, reason: str) -> None:
+    def close(self, audience: Audience, code: int, reason: str, given: float) -> None:
         self.told.append(("close", audience, code, reason))
 
     async def count_others(self, audience: Audience, timeout: float) -> Count:
@@ -113,7 +114,7 @@ def test_every_way_to_name_an_audience_means_the_same_people(audience: Audience,
         room.hub.deliver(audience, encode("x"))
         room.loop.run()
         assert {name for name, each in people.items() if lane_of(each).frames} == expected
-        room.hub.close_local(audience, 4000, "")
+        room.hub.close_local(audience, 4000, "", monotonic())
     assert {name for name, each in people.items() if not each.is_open} == expected
 
 

@@ -1,0 +1,54 @@
+"""Translates times of other processes into this process's clock, without trusting anybody's time of day."""
+
+from __future__ import annotations
+
+from typing import Final
+
+__all__ = ["Clocks"]
+
+WINDOW: Final = 60.0
+"""Seconds for which a sample counts, and the same again. Two clocks drift apart by a few milliseconds in that time."""
+JUMP: Final = 30.0
+"""Seconds. No message travels that long, so a sample that is this much later shows that the other clock stood still."""
+
+
+class Clocks:
+    """How far the clocks of the other processes are from this one's.
+
+    Every process has a clock of its own that only ever grows and that starts anywhere. A sign of life carries the
+    sender's clock, so that ``arrival - sent`` is the distance of the two clocks plus the time that the message
+    travelled. The smallest of these samples is the distance plus the shortest travel, which is well under a
+    millisecond on one network. A translated time is therefore never too early, and too late by no more than that.
+    """
+
+    __slots__ = ("_samples",)
+
+    def __init__(self) -> None:
+        # Origin: when the window began, the smallest sample in it, and the smallest one of the window before.
+        self._samples: dict[bytes, tuple[float, float, float]] = {}
+
+    def sample(self, origin: bytes, theirs: float, now: float) -> None:
+        """Note that a message that ``origin`` sent at ``theirs``, on its clock, has arrived at ``now``."""
+        distance = now - theirs
+        began, smallest, before = self._samples.get(origin, (now, distance, distance))
+        if now - began > 2 * WINDOW or distance > min(smallest, before) + JUMP:
+            began, smallest, before = now, distance, distance
+        elif now - began > WINDOW:
+            began, smallest, before = now, distance, smallest
+        self._samples[origin] = (began, min(smallest, distance), before)
+
+    def translate(self, origin: bytes, then: float, sent: float, now: float) -> float:
+        """Return on this process's clock what was ``then`` on the clock of ``origin``.
+
+        Args:
+            origin: the process that says so.
+            then: the time, on its clock.
+            sent: when it said so, on its clock.
+            now: when that arrived here. Of a process that gave no sign of life, it is the only sample.
+        """
+        _, smallest, before = self._samples.get(origin, (0.0, now - sent, now - sent))
+        return then + min(smallest, before, now - sent)
+
+    def forget(self, origin: bytes) -> None:
+        """Forget a process that is gone."""
+        self._samples.pop(origin, None)

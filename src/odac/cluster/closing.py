@@ -1,0 +1,111 @@
+"""Gives orders to close connections to the other processes, and executes theirs."""
+
+from __future__ import annotations
+
+import secrets
+from collections.abc import Callable
+
+from odac.cluster.channels import Channels
+from odac.cluster.clocks import Clocks
+from odac.cluster.close_orders import CloseOrders, Kept
+from odac.cluster.envelope import Close
+from odac.cluster.outgoing import Outgoing, channels_of
+from odac.realtime.audience import Audience, session_of
+from odac.realtime.ports import LocalHub
+
+__all__ = ["Closing", "copies_of"]
+
+
+def order_channels(channels: Channels, audience: Audience) -> tuple[str, ...]:
+    """The channels on which an order to close is executed as soon as it arrives.
+
+    The end of a session is told to every process: its cookie is good no longer also where it has no connections.
+    """
+    if any(session_of(room) is not None for room in audience.rooms):
+        return (channels.everyone,)
+    return channels_of(channels, audience)
+
+
+def copies_of(channels: Channels, order: Close) -> list[tuple[tuple[str, ...], Close]]:
+    """The copies of an order that are published, with their channels.
+
+    One goes to the channels of its audience, where it keeps its place among the messages; one to all processes, which
+    keep it for those that hear nothing now.
+    """
+    first = order_channels(channels, order.audience)
+    copies = [(first, order)]
+    if first != (channels.everyone,):
+        kept = Close(order.audience, order.code, order.reason, order.id, order.given, order.sent, keep=True)
+        copies.append(((channels.everyone,), kept))
+    return copies
+
+
+class Closing:
+    """The orders of this process and of the others.
+
+    Args:
+        hub: this process's connections.
+        channels: the channel names of this application.
+        outgoing: what this process publishes.
+        clock: seconds that only ever grow.
+
+    Attributes:
+        clocks: translates the times in the orders of other processes.
+    """
+
+    __slots__ = ("_channels", "_clock", "_hub", "_orders", "_outgoing", "clocks")
+
+    def __init__(self, hub: LocalHub, channels: Channels, outgoing: Outgoing, clock: Callable[[], float]) -> None:
+        self.clocks = Clocks()
+        self._hub = hub
+        self._channels = channels
+        self._outgoing = outgoing
+        self._clock = clock
+        self._orders = CloseOrders()
+
+    def give(self, audience: Audience, code: int, reason: str, given: float) -> None:
+        """Tell the other processes to close their connections of an audience; this one has done so."""
+        order = Close(audience, code, reason, secrets.randbits(63), given, given)
+        kept = self._orders.note(order, given, self._clock())
+        kept.executed = True
+        self._publish(kept)
+
+    def heard(self, origin: bytes, order: Close) -> None:
+        """Another process has told an order; execute it unless that was done before."""
+        now = self._clock()
+        given = self.clocks.translate(origin, order.given, order.sent, now)
+        kept = self._orders.note(order, given, now)
+        if not order.keep:
+            self._execute(kept)
+
+    def tick(self, before: float) -> None:
+        """Execute the orders kept since before that time of which only the copy for all processes arrived."""
+        for kept in self._orders.late(before):
+            self._execute(kept)
+
+    def tell_all(self, since: float) -> None:
+        """Tell all processes again what this process may not have got through to them since that time."""
+        now = self._clock()
+        for kept in self._orders.since(since):
+            self._orders.told(kept, now)
+            self._publish(kept)
+
+    def tell_one(self, inbox: str, since: float) -> None:
+        """Tell one process what it may have missed since that time."""
+        for kept in self._orders.since(since):
+            self._outgoing.add((inbox,), self._now(kept))
+
+    def _publish(self, kept: Kept) -> None:
+        for channels, copy in copies_of(self._channels, self._now(kept)):
+            self._outgoing.add(channels, copy)
+
+    def _now(self, kept: Kept) -> Close:
+        """The order as this process tells it now: with times on its own clock."""
+        order = kept.order
+        return Close(order.audience, order.code, order.reason, order.id, kept.given, self._clock())
+
+    def _execute(self, kept: Kept) -> None:
+        if not kept.executed:
+            kept.executed = True
+            order = kept.order
+            self._hub.close_local(order.audience, order.code, order.reason, kept.given)
