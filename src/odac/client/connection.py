@@ -18,10 +18,11 @@ from odac.client.reconnect import Reconnect
 from odac.client.session import Supervisor
 from odac.client.socket import Dial, Socket, dialer
 from odac.client.tokens import Get, Tokens
-from odac.close_codes import CloseCode, is_sendable
-from odac.errors import Disconnected
+from odac.close_codes import CloseCode
 from odac.protocol import codec
 from odac.realtime.connection import ReadyState
+from odac.realtime.iteration import Messages
+from odac.wire.frames import check_close
 from odac.wire.headers import is_token
 
 __all__ = ["ClientConnection", "Sent", "connect"]
@@ -186,18 +187,14 @@ class ClientConnection:
             )
         return await self._events.receive()
 
-    async def __aiter__(self) -> AsyncIterator[Any]:
-        if not self._supervisor.begun:  # async for data in odac.connect(…)
-            async with self:
-                async for data in self:
-                    yield data
-            return
-        while True:
-            try:
-                data = await self.receive()
-            except Disconnected:
-                return
-            yield data
+    def __aiter__(self) -> AsyncIterator[Any]:
+        return Messages(self.receive) if self._supervisor.begun else self._connected()
+
+    async def _connected(self) -> AsyncIterator[Any]:
+        """``async for data in odac.connect(…)``: the connection lasts as long as the loop."""
+        async with self:
+            async for data in self:
+                yield data
 
     # Sending
 
@@ -249,12 +246,10 @@ class ClientConnection:
             Something that can be awaited: it waits for the close handshake and for the listeners that are at work.
 
         Raises:
+            TypeError: the reason is no str.
             ValueError: a code that may not be sent, or a reason that is too long.
         """
-        if not is_sendable(code):
-            raise ValueError(f"close code {code} may not be sent: use 1000, or one from 3000 to 4999")
-        if len(reason.encode()) > 123:
-            raise ValueError("a close reason has at most 123 bytes of UTF-8")
+        check_close(code, reason)
         self._supervisor.close(int(code), reason)
         return _Closing(self._supervisor.joined)
 

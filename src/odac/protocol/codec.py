@@ -26,7 +26,35 @@ __all__ = [
     "reference_encode",
 ]
 
-encode_json: Final = msgspec.json.Encoder(enc_hook=encode_unknown).encode
+
+def _encode_other(data: Any) -> object:
+    """What msgspec is to encode in the place of a value of a type that it does not know: its hook for such values.
+
+    A subclass of ``str``, ``int``, ``float`` or ``bytes`` is encoded as what it is, a scalar of numpy as its Python value.
+    """
+    for kind in _PLAIN:
+        if isinstance(data, kind):
+            return _PLAIN[kind](data)
+    if _is_scalar(data):
+        value = data.item()
+        if type(value) is not type(data):
+            return value
+    return encode_unknown(data)
+
+
+def _is_scalar(data: Any) -> bool:
+    """Whether this is one number of an array library: it has a buffer as well, whose bytes are not meant."""
+    return callable(getattr(data, "item", None)) and getattr(data, "ndim", None) == 0
+
+
+_PLAIN: Final[dict[type, Callable[[Any], object]]] = {
+    str: str.__str__,  # str() would ask the subclass
+    int: int.__int__,
+    float: float.__float__,
+    bytes: bytes.__bytes__,
+}
+
+encode_json: Final = msgspec.json.Encoder(enc_hook=_encode_other).encode
 decode_json: Final = msgspec.json.Decoder().decode
 
 _JSON: Final = frozenset({dict, list, tuple, int, float, bool, type(None)})
@@ -45,6 +73,7 @@ def reference_encode(data: object) -> Prepared:
         data: a ``str`` is sent as text as it is, anything bytes-like (PEP 3118, any item size) as binary, all else as
             JSON text: dict, list, tuple, set, numbers, bool, None, dataclasses, msgspec Structs, pydantic models, datetimes,
             UUIDs.
+            Subclasses of ``str``, ``int`` and ``float`` and numpy's scalars are encoded as what they are.
             NaN and the infinities become ``null``, as ``JSON.stringify`` has it.
 
     Raises:
@@ -61,12 +90,13 @@ def reference_encode(data: object) -> Prepared:
     if kind not in _JSON:
         if isinstance(data, str):
             return reference_encode(str.__str__(data))  # the text itself: str() of an enum would be its name
-        try:
-            view = memoryview(data)  # type: ignore[arg-type]
-        except TypeError:
-            pass
-        else:
-            return Prepared(BINARY, view.tobytes())
+        if not isinstance(data, (int, float)) and not _is_scalar(data):
+            try:
+                return Prepared(BINARY, memoryview(data).tobytes())  # type: ignore[arg-type]
+            except TypeError:
+                pass
+            except (ValueError, BufferError) as error:
+                raise _cannot_send(data, error) from None
     try:
         return Prepared(TEXT, encode_json(data))
     except (TypeError, ValueError, OverflowError, RecursionError) as error:
@@ -90,6 +120,8 @@ def _cannot_send(data: object, error: Exception) -> TypeError:
         why = "it holds a lone surrogate, which no UTF-8 text can: clean it with .encode(errors='replace').decode()"
     elif isinstance(error, RecursionError):
         why = "it is nested too deeply, or contains itself"
+    elif isinstance(error, BufferError) or isinstance(data, memoryview):
+        why = f"its memory cannot be read: {error}"
     else:
         why = f"{str(error)[:200]}: send JSON types, str, bytes, dataclasses, msgspec Structs or pydantic models"
         if "type coroutine" in why:
@@ -106,12 +138,13 @@ def encode_binary(data: object) -> Prepared:
     if type(data) is bytes:
         return Prepared(BINARY, data)
     try:
-        view = memoryview(data)  # type: ignore[arg-type]
+        return Prepared(BINARY, memoryview(data).tobytes())  # type: ignore[arg-type]
     except TypeError:
         raise TypeError(
             f"send_binary takes bytes or another bytes-like object, not {type(data).__name__}: use send() for it"
         ) from None
-    return Prepared(BINARY, view.tobytes())
+    except (ValueError, BufferError) as error:
+        raise _cannot_send(data, error) from None
 
 
 def decode_text(payload: bytes) -> object:

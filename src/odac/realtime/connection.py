@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from odac.close_codes import CloseCode
 from odac.config import RateLimit
-from odac.errors import Disconnected, ProtocolError
+from odac.errors import ProtocolError
 from odac.notices import limit_met, warn
 from odac.protocol import control
 from odac.protocol.codec import encode, encode_binary
@@ -21,6 +21,7 @@ from odac.realtime.audience import EVERYONE, Audience, check_room, is_private
 from odac.realtime.cancellation import RAISED
 from odac.realtime.generics import In, Out, Typed
 from odac.realtime.identity import new_id
+from odac.realtime.iteration import Messages
 from odac.realtime.lifetime import Lifetime
 from odac.realtime.listeners import Event, Handler, OnClose, OnError, OnInvalid, OnMessage, OnPong
 from odac.realtime.outbox import SENT, Lane, Sent
@@ -290,19 +291,16 @@ class Connection(Lifetime, Typed[In, Out]):
         message: In = await self.inbox.receive()
         return message
 
-    async def __aiter__(self) -> AsyncIterator[In]:
-        try:
-            while True:
-                yield await self.inbox.receive()
-        except Disconnected:
-            return
+    def __aiter__(self) -> AsyncIterator[In]:
+        return Messages(self.inbox.receive)
 
     # Properties
 
     @property
     def rooms(self) -> list[str]:
-        """The rooms that this connection is in, in the order of joining."""
-        return [room for room in self.memberships if not is_private(room)]
+        """The rooms that this connection is in, in the order of joining; from any thread."""
+        memberships = list(self.memberships)  # in one step: meanwhile the event loop's thread may join and leave
+        return [room for room in memberships if not is_private(room)]
 
     @property
     def data(self) -> SimpleNamespace:

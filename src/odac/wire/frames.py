@@ -104,12 +104,16 @@ def check_close(code: int, reason: str = "") -> bytes:
     """Return the reason's UTF-8 bytes if this code and reason may be sent.
 
     Raises:
-        ValueError: RFC 6455 section 7.4 forbids the code on the wire, or the reason is over 123 bytes or not text.
+        TypeError: the reason is no str.
+        ValueError: RFC 6455 section 7.4 forbids the code on the wire, or the reason is over 123 bytes or holds a lone
+            surrogate.
     """
     if isinstance(code, bool) or not isinstance(code, int) or not is_sendable(code):
         raise ValueError(
             f"close code {code!r} may not be sent (RFC 6455 section 7.4): use 1000, 1001, 1008, 1011 or 3000 to 4999"
         )
+    if not isinstance(reason, str):
+        raise TypeError(f"close reason {reason!r} must be a str")
     try:
         encoded = reason.encode()
     except UnicodeEncodeError:

@@ -678,6 +678,8 @@ def test_the_code_and_reason_must_be_fit_to_send() -> None:
             client.close(code)
     with pytest.raises(ValueError, match="123"):
         client.close(1000, "ä" * 62)
+    with pytest.raises(TypeError, match="must be a str"):
+        client.close(1000, None)  # type: ignore[arg-type]
 
 
 def test_a_listener_may_close_and_goes_on() -> None:

@@ -3,7 +3,9 @@ from __future__ import annotations
 import array
 import contextlib
 import datetime
+import enum
 import gc
+import json
 import mmap
 import sys
 import uuid
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, TypedDict
 
 import msgspec
+import numpy
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -73,6 +76,78 @@ class Move(TypedDict):
 def test_text_messages(data: object, payload: bytes) -> None:
     message = encode(data)
     assert (message.opcode, message.payload) == (TEXT, payload)
+
+
+class Whole(int):
+    def __str__(self) -> str:
+        return "not asked"
+
+
+class Real(float):
+    def __repr__(self) -> str:
+        return "not asked"
+
+
+class Markup(str):
+    """As Django's SafeString, which is a str with a mark."""
+
+    def __str__(self) -> str:
+        return self
+
+
+class Level(enum.Enum):
+    LOW = 1
+    NAME = Markup("high")
+
+
+PLAIN = [
+    (Markup("<b>é"), "<b>é"),
+    (Whole(7), 7),
+    (Real(1.5), 1.5),
+    (Real("nan"), None),
+    (numpy.float64(1.5), 1.5),
+    (numpy.float32(0.5), 0.5),
+    (numpy.int64(-3), -3),
+    (numpy.uint8(200), 200),
+    (numpy.bool_(True), True),
+    (numpy.array(3), 3),
+    (numpy.datetime64("2026-01-02"), "2026-01-02"),
+    (Level.LOW, 1),
+    (Level.NAME, "high"),
+]
+
+
+@pytest.mark.parametrize(("data", "value"), PLAIN, ids=lambda each: type(each).__name__)
+def test_what_is_more_than_a_plain_value_is_encoded_as_that_value_at_the_top_and_inside(
+    data: object, value: object
+) -> None:
+    message = encode(data)
+    assert message.opcode == TEXT
+    assert message.payload == (value.encode() if type(data) is Markup else json.dumps(value).encode())  # type: ignore[attr-defined]
+    assert json.loads(encode({"a": [data]}).payload) == {"a": [value]}
+    if isinstance(data, (str, int, numpy.integer)):
+        assert json.loads(encode({data: 1}).payload) == {str(value): 1}
+
+
+def test_a_number_without_a_python_value_is_a_type_error_at_the_top_and_inside() -> None:
+    for data in (numpy.longdouble(1.5), numpy.complex128(1 + 2j)):
+        for each in (data, [data]):
+            with pytest.raises(TypeError, match="cannot send"):
+                encode(each)
+
+
+def test_an_array_is_binary_at_the_top() -> None:
+    assert encode(numpy.array([1, 2], dtype="<u2")).payload == b"\x01\x00\x02\x00"
+
+
+def test_memory_that_was_released_is_a_type_error() -> None:
+    view = memoryview(b"abc")
+    view.release()
+    for make in (encode, encode_binary):
+        with pytest.raises(TypeError, match="its memory cannot be read"):
+            make(view)
+    with pytest.raises(TypeError, match="cannot send"):
+        encode([view])
 
 
 def binaries() -> list[tuple[str, Any, bytes]]:

@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import sys
+import threading
 from collections.abc import Callable
 from typing import Any
 
@@ -11,7 +13,7 @@ from odac.errors import Disconnected
 from odac.realtime.audience import session_room, user_room
 from odac.realtime.connection import ReadyState
 from odac.wire.frames import PING
-from tests.unit.realtime.realtime_fakes import Room, idle, lane_of, run
+from tests.unit.realtime.realtime_fakes import DEADLINE, Room, idle, lane_of, run
 
 
 def test_ids_are_long_and_never_the_same() -> None:
@@ -55,6 +57,37 @@ def test_rooms_is_a_copy() -> None:
     assert connection.rooms == []
     connection.join("r")
     assert Room().connect().rooms == []
+
+
+def test_rooms_may_be_looked_at_from_any_thread_while_the_connection_joins_and_leaves() -> None:
+    connection = Room().connect()
+    looking, failures = threading.Event(), list[BaseException]()
+
+    def look() -> None:
+        try:
+            for _ in range(20_000):
+                assert connection.rooms.count("r1") <= 1
+                looking.set()
+        except BaseException as error:
+            failures.append(error)
+        finally:
+            looking.set()
+
+    interval = sys.getswitchinterval()
+    sys.setswitchinterval(1e-6)
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        assert looking.wait(DEADLINE)
+        while thread.is_alive():
+            for number in range(50):
+                connection.join(f"r{number}")
+            for number in range(50):
+                connection.leave(f"r{number}")
+    finally:
+        sys.setswitchinterval(interval)
+        thread.join()
+    assert failures == []
 
 
 def test_data_belongs_to_one_connection() -> None:

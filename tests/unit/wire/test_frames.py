@@ -112,6 +112,9 @@ def test_close_reason_has_123_utf8_bytes() -> None:
         check_close(1000, "é" * 62)
     with pytest.raises(ValueError, match="surrogate"):
         check_close(1000, "\ud800")
+    for reason in (None, b"bye", 7):
+        with pytest.raises(TypeError, match="must be a str"):
+            check_close(1000, reason)  # type: ignore[arg-type]
 
 
 @pytest.mark.parametrize(
