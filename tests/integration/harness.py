@@ -341,6 +341,13 @@ class Raw:
         headers = dict(line.lower().split(": ", 1) for line in lines)
         return int(first.split()[1]), headers
 
+    def take_until(self, end: bytes) -> bytes:
+        """What comes, up to these bytes and with them."""
+        while end not in self._received:
+            self._receive()
+        taken, found, self._received = self._received.partition(end)
+        return taken + found
+
     def frame(self) -> tuple[int, bytes]:
         """The next frame: opcode and payload."""
         self._need(2)

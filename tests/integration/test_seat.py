@@ -24,6 +24,7 @@ class Apps:
 
     def __init__(self, probe: Probe) -> None:
         self.probe = probe
+        self.go = asyncio.Event()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         assert scope["type"] == "websocket"
@@ -62,6 +63,19 @@ class Apps:
         await send({"type": "websocket.http.response.start", "status": 418, "headers": headers})
         await send({"type": "websocket.http.response.body", "body": b"I am ", "more_body": True})
         await send({"type": "websocket.http.response.body", "body": b"a teapot"})
+
+    async def respond_slowly(self, scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        headers = [(b"transfer-encoding", b"chunked")]
+        await send({"type": "websocket.http.response.start", "status": 403, "headers": headers})
+        await send({"type": "websocket.http.response.body", "body": b"first", "more_body": True})
+        await asyncio.wait_for(self.go.wait(), DEADLINE)
+        await send({"type": "websocket.http.response.body", "body": b"second"})
+
+    async def respond_half(self, scope: Any, receive: Any, send: Any) -> None:
+        await receive()
+        await send({"type": "websocket.http.response.start", "status": 403, "headers": []})
+        await send({"type": "websocket.http.response.body", "body": b"first", "more_body": True})
 
     async def respond_wrongly(self, scope: Any, receive: Any, send: Any) -> None:
         await receive()
@@ -257,6 +271,22 @@ def test_the_response_extension(server: Server) -> None:
     assert response.body == b"I am a teapot"
 
 
+def test_a_response_is_passed_on_as_it_comes(server: Server) -> None:
+    with server.raw() as raw:
+        raw.handshake("/respond-slowly")
+        assert raw.take_until(b"first\r\n").startswith(b"HTTP/1.1 403 ")
+        server.call(server.app.go.set)
+        assert raw.take_until(b"0\r\n\r\n") == b"6\r\nsecond\r\n0\r\n\r\n"
+        assert raw.ends()
+
+
+def test_a_response_that_breaks_off_is_seen_as_incomplete(server: Server) -> None:
+    with server.raw() as raw:
+        raw.handshake("/respond-half")
+        with pytest.raises(ConnectionError):
+            raw.take_until(b"0\r\n\r\n")
+
+
 def test_an_unfinished_response_is_500_and_logged(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     assert handshake_status(server, "/respond-wrongly") == 500
     assert "websocket.http.response.body" in caplog.text
@@ -335,6 +365,9 @@ def test_the_server_pings_and_drops_who_does_not_answer() -> None:
     with Server(Apps(probe), lifespan="off", ws_ping_interval=0.05, ws_ping_timeout=1.0) as server:
         with server.raw() as mute:
             mute.upgrade("/echo")
+            while (frame := mute.frame())[0] == 9:
+                pass
+            assert frame == (8, b"\x03\xf3keepalive ping timeout")
             assert mute.ends()
             assert probe.get("end")["code"] == 1006
         with server.raw() as raw:

@@ -359,6 +359,16 @@ class AsgiLane:
         if self._receiver is not asyncio.current_task():
             self._interrupt()
 
+    def cut(self, code: int, reason: str) -> None:
+        """End at once a connection whose peer is silent: with a close frame where the server takes it at once."""
+        if self._over or self._ending is not None or self._writing or self._queue:
+            self.abort()
+            return
+        self._connection.lost(CloseCode.ABNORMAL, "")
+        self._ending = (code, reason)
+        self._timer = self._connection.delivery.loop.call_later(self._limits.close_timeout, self.abort)
+        self._start_writing()
+
     def _lose_soon(self, code: int, reason: str) -> None:
         # Not now: close listeners must not run in the middle of a delivery, nor within the application's close().
         self._connection.delivery.loop.call_soon(self._lost, code, reason)

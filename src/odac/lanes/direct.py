@@ -21,7 +21,7 @@ from odac.realtime.outbox import SENT
 from odac.realtime.policy import Policy
 from odac.realtime.writing import write
 from odac.wire.closing import ClosingHandshake
-from odac.wire.frames import BINARY, CLOSE, PING, PONG, TEXT
+from odac.wire.frames import BINARY, CLOSE, PING, PONG, TEXT, encode_close, fit_reason
 from odac.wire.parser import Parser
 
 if TYPE_CHECKING:
@@ -338,6 +338,21 @@ class DirectLane(asyncio.Protocol):
         """End at once."""
         self.fd = self._socket = self._connection.fd = -1
         self._transport.abort()
+
+    def cut(self, code: int, reason: str) -> None:
+        """End at once a connection whose peer is silent: with a close frame where nothing waits in front of it."""
+        connection, transport = self._connection, self._transport
+        if transport.is_closing() or connection.backlog is not None or transport.get_write_buffer_size():
+            self.abort()
+            return
+        self.fd = self._socket = connection.fd = -1
+        transport.write(encode_close(code, fit_reason(reason)))
+        transport.close()
+        if self._close_timer is None:  # TLS waits for the peer's last word
+            self._close_timer = connection.delivery.loop.call_later(
+                connection.policy.limits.close_timeout, transport.abort
+            )
+        connection.lost(CloseCode.ABNORMAL, "")
 
     def shutdown(self) -> None:
         """The server stops (uvicorn calls this)."""

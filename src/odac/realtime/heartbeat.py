@@ -11,6 +11,7 @@ import asyncio
 from collections import deque
 from typing import TYPE_CHECKING, Final
 
+from odac.close_codes import CloseCode
 from odac.notices import limit_met
 from odac.protocol import control
 from odac.protocol.message import Prepared
@@ -94,7 +95,7 @@ class Heartbeat:
                             connection.policy.name,
                             self._timeout,
                         )
-                        connection.lane.abort()
+                        connection.lane.cut(CloseCode.INTERNAL_ERROR, f"no answer to a ping within {self._timeout:g} s")
         while to_ping and to_ping[0][0] <= soon:
             _, connections = to_ping.popleft()
             self._watched -= len(connections)

@@ -53,6 +53,10 @@ class Lane(Protocol):
         """End at once, without a close frame."""
         ...
 
+    def cut(self, code: int, reason: str) -> None:
+        """End at once a connection whose peer is silent: with a close frame where nothing waits in front of it."""
+        ...
+
     def pause_reading(self) -> None:
         """Stop taking from the peer."""
         ...

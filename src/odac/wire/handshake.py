@@ -25,6 +25,7 @@ __all__ = [
     "parse_request",
     "response_101",
     "response_error",
+    "response_head",
     "select_subprotocol",
     "upgrade_key",
 ]
@@ -314,25 +315,33 @@ def response_error(
         ValueError: a header holds a line break or NUL, or its name is not a token.
     """
     content = body.encode() if isinstance(body, str) else body
+    own = {b"content-length", b"connection"}
+    kept: list[tuple[bytes | str, bytes | str]] = []
+    typed = False
+    for name, value in headers:
+        lower = (name.encode("latin-1") if isinstance(name, str) else name).lower()
+        typed = typed or lower == b"content-type"
+        if lower not in own:
+            kept.append((name, value))
+    if content and not typed:
+        kept.append((b"Content-Type", b"text/plain; charset=utf-8"))
+    # "Connection: Upgrade" belongs to the header Upgrade of a 426 answer (RFC 9110 section 7.8); close says the rest.
+    kept += [(b"Content-Length", b"%d" % len(content)), (b"Connection", b"close")]
+    return response_head(status, kept) + content
+
+
+def response_head(status: int, headers: Iterable[tuple[bytes | str, bytes | str]]) -> bytes:
+    """Return the head of an HTTP answer, with nothing added.
+
+    Raises:
+        ValueError: a header holds a line break or NUL, or its name is not a token.
+    """
     try:
         phrase = HTTPStatus(status).phrase
     except ValueError:
         phrase = ""
-    own = {b"content-length", b"connection"}
-    lines = [f"HTTP/1.1 {status:03d} {phrase}\r\n".encode()]
-    typed = False
-    for name, value in headers:
-        line = _header_line(name, value)
-        lower = line.partition(b":")[0].lower()
-        typed = typed or lower == b"content-type"
-        if lower not in own:
-            lines.append(line)
-    if content and not typed:
-        lines.append(b"Content-Type: text/plain; charset=utf-8\r\n")
-    # "Connection: Upgrade" belongs to the header Upgrade of a 426 answer (RFC 9110 section 7.8); close says the rest.
-    lines.append(b"Content-Length: %d\r\nConnection: close\r\n\r\n" % len(content))
-    lines.append(content)
-    return b"".join(lines)
+    lines = [_header_line(name, value) for name, value in headers]
+    return b"".join([f"HTTP/1.1 {status:03d} {phrase}\r\n".encode(), *lines, b"\r\n"])
 
 
 def _header_line(name: bytes | str, value: bytes | str) -> bytes:

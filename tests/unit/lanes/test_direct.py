@@ -426,3 +426,32 @@ def test_the_server_stops(site: Site) -> None:
     assert site.peers == {site.lane}
     site.lane.shutdown()
     assert [close_code(frame) for frame in site.read()] == [1001]
+
+
+def test_a_silent_peer_is_told_why_where_nothing_waits_in_front(site: Site) -> None:
+    closed: list[int] = []
+    site.connection.on("close", closed.append)
+    site.lane.cut(1011, "no answer")
+    assert site.read() == [(CLOSE, b"\x03\xf3no answer")]
+    assert site.transport.closing
+    assert not site.transport.aborted
+    site.room.loop.run()
+    assert closed == [1006]
+    site.lane.connection_lost(None)
+    site.room.loop.run()
+    assert closed == [1006]
+
+
+def test_a_silent_peer_that_takes_nothing_is_cut_off_at_once(site: Site) -> None:
+    site.transport.held += b"half of a frame"
+    site.lane.cut(1011, "no answer")
+    assert site.transport.aborted
+
+
+def test_a_silent_peer_over_tls_holds_the_socket_no_longer_than_a_close_takes() -> None:
+    site = Site(tls=True, close_timeout=5)
+    site.lane.cut(1011, "no answer")
+    aborted = [site.transport.aborted]
+    site.room.loop.advance(5)
+    assert [*aborted, site.transport.aborted] == [False, True]
+    site.close()

@@ -129,6 +129,7 @@ class FakeLane:
         self.gone = False
         self.ending: tuple[int, str] | None = None
         self.expects_end = False
+        self.cuts: list[tuple[int, str]] = []
         self.aborted = False
         self.reading = True
         self.connection: Connection = cast("Connection", None)
@@ -190,6 +191,10 @@ class FakeLane:
 
     def expect_end(self) -> None:
         self.expects_end = True
+
+    def cut(self, code: int, reason: str) -> None:
+        self.cuts.append((code, reason))
+        self.abort()
 
     def abort(self) -> None:
         self.aborted = True

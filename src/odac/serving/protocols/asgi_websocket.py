@@ -12,6 +12,7 @@ from odac.close_codes import CloseCode
 from odac.errors import ProtocolError
 from odac.notices import warn
 from odac.protocol.message import Prepared
+from odac.serving.protocols.denial import Denial
 from odac.wire.closing import ClosingHandshake
 from odac.wire.frames import BINARY, CLOSE, PING, PONG, TEXT, check_close, encode_frame
 from odac.wire.parser import Parser
@@ -42,6 +43,15 @@ class Seat(Protocol):
 
     def respond(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
         """Answer with an HTTP status, and end."""
+        ...
+
+    @property
+    def answer_headers(self) -> list[tuple[bytes, bytes]]:
+        """The server's own headers of an HTTP answer."""
+        ...
+
+    def pass_on(self, data: bytes, *, last: bool) -> None:
+        """Send a part of an HTTP answer, and end behind the last."""
         ...
 
     def upgrade(self, subprotocol: str | None, extensions: str | None, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
@@ -76,11 +86,16 @@ class AsgiWebSocket:
         self._paused = False
         self._turn = False  # whether the next turn of the loop takes more of what was read
         self._writable: asyncio.Event | None = None
-        self._response: tuple[int, list[tuple[bytes, bytes]], list[bytes]] | None = None
+        self._denial: Denial | None = None
         self._closing = ClosingHandshake()
         self._close_timer: asyncio.TimerHandle | None = None
         self._ping_timer: asyncio.TimerHandle | None = None
         self._alive = True
+
+    @property
+    def is_denying(self) -> bool:
+        """Whether the application answers the handshake with an HTTP response."""
+        return self._state is _State.RESPONDING
 
     # The application's side
 
@@ -134,11 +149,8 @@ class AsgiWebSocket:
             self._disconnected(CloseCode.ABNORMAL, "")
             self._seat.respond(403, (), b"")
         elif kind == "websocket.http.response.start":
-            status = message["status"]
-            if not 100 <= status < 600:
-                raise RuntimeError(f"Invalid HTTP status code '{status}' in response.")
+            self._denial = Denial(message["status"], [*self._seat.answer_headers, *message.get("headers", ())])
             self._state = _State.RESPONDING
-            self._response = (status, list(message.get("headers", ())), [])
         else:
             raise RuntimeError(
                 f"Expected ASGI message 'websocket.accept', 'websocket.close' or 'websocket.http.response.start' but got {kind!r}."
@@ -147,14 +159,14 @@ class AsgiWebSocket:
     def _send_body(self, kind: str, message: Message) -> None:
         if kind != "websocket.http.response.body":
             raise RuntimeError(f"Expected ASGI message 'websocket.http.response.body' but got {kind!r}.")
-        assert self._response is not None
-        status, headers, body = self._response
-        body.append(message.get("body", b""))
-        if not message.get("more_body", False):
+        assert self._denial is not None
+        more = message.get("more_body", False)
+        data = self._denial.body(message.get("body", b""), more=more)
+        if not more:
             self._said_close = True
             self._state = _State.CLOSED
             self._disconnected(CloseCode.ABNORMAL, "")
-            self._seat.respond(status, headers, b"".join(body))
+        self._seat.pass_on(data, last=not more)
 
     def _accept(self, message: Message) -> None:
         config = self._seat.config
@@ -301,7 +313,10 @@ class AsgiWebSocket:
         elif self._state in (_State.CONNECTING, _State.RESPONDING):
             self._state = _State.CLOSED
             self._disconnected(CloseCode.ABNORMAL, "")
-            self._seat.respond(500, (), b"Internal Server Error")
+            if self._denial is not None and self._denial.begun:
+                self._seat.transport.abort()  # so that the client sees that the answer is incomplete
+            else:
+                self._seat.respond(500, (), b"Internal Server Error")
 
     def shutdown(self) -> None:
         """The server stops."""
@@ -353,4 +368,9 @@ class AsgiWebSocket:
             self._schedule_ping()
         else:
             self._disconnected(CloseCode.ABNORMAL, "keepalive ping timeout")
-            self._seat.transport.abort()
+            transport = self._seat.transport
+            if transport.get_write_buffer_size() or transport.is_closing():
+                transport.abort()
+            else:
+                self._close(CloseCode.INTERNAL_ERROR, "keepalive ping timeout")
+                transport.close()

@@ -63,6 +63,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_key",
         "_opened",
         "_received",
+        "_sending",
         "_session",
         "app_state",
         "config",
@@ -100,6 +101,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._at_once = False  # while the app answers without a task
         self._opened: Connection | None = None  # by it, meanwhile
         self._answered = False
+        self._sending: asyncio.TimerHandle | None = None  # while a client takes nothing of an HTTP answer
         self._gone = False
 
     # Transport
@@ -127,6 +129,7 @@ class WebSocketProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """See :meth:`asyncio.BaseProtocol.connection_lost`."""
         self._gone = True
+        self._stop_limiting()
         self.connections.discard(self)
         if self._session is not None:
             self._session.connection_lost()
@@ -135,9 +138,12 @@ class WebSocketProtocol(asyncio.Protocol):
         """See :meth:`asyncio.BaseProtocol.pause_writing`."""
         if self._session is not None:
             self._session.pause_writing()
+            if self._session.is_denying:
+                self._limit_sending()
 
     def resume_writing(self) -> None:
         """See :meth:`asyncio.BaseProtocol.resume_writing`."""
+        self._stop_limiting()
         if self._session is not None:
             self._session.resume_writing()
 
@@ -297,9 +303,35 @@ class WebSocketProtocol(asyncio.Protocol):
         """Answer with an HTTP status, and end."""
         if not self._answered and not self.transport.is_closing():
             self._answered = True
-            own = [header for header in self.default_headers if header[0] == b"date"]
-            self.transport.write(response_error(status, [*own, *headers], body))
-            self.transport.close()
+            self.transport.write(response_error(status, [*self.answer_headers, *headers], body))
+            self._end_answer()
+
+    @property
+    def answer_headers(self) -> list[tuple[bytes, bytes]]:
+        """The server's own headers of an HTTP answer."""
+        return [header for header in self.default_headers if header[0] == b"date"]
+
+    def pass_on(self, data: bytes, *, last: bool) -> None:
+        """Send a part of an HTTP answer, and end behind the last."""
+        if not self.transport.is_closing():
+            self._answered = True
+            self.transport.write(data)
+            if last:
+                self._end_answer()
+
+    def _end_answer(self) -> None:
+        """Close behind an HTTP answer; a client that does not take it is cut off in the end."""
+        self.transport.close()
+        self._limit_sending()
+
+    def _limit_sending(self) -> None:
+        if self._sending is None and self.transport.get_write_buffer_size():
+            self._sending = self.loop.call_later(self.limits.handshake_timeout, self.transport.abort)
+
+    def _stop_limiting(self) -> None:
+        if self._sending is not None:
+            self._sending.cancel()
+            self._sending = None
 
     def negotiate(self) -> deflate.Negotiated | None:
         """What the client offers of permessage-deflate, as the server takes it."""

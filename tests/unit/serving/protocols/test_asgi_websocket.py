@@ -57,6 +57,11 @@ class FakeSeat:
         self.transport = FakeTransport()
         self.answers: list[tuple[Any, ...]] = []
 
+    answer_headers: list[tuple[bytes, bytes]] = []  # noqa: RUF012 - never changed
+
+    def pass_on(self, data: bytes, *, last: bool) -> None:
+        self.answers.append((data, last))
+
     def respond(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
         self.answers.append((status, list(headers), body))
 
