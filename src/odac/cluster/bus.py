@@ -25,6 +25,7 @@ from odac.cluster.envelope import (
     Envelope,
     GarbageError,
     Item,
+    Move,
     Piece,
     RoomMessage,
     Tails,
@@ -134,6 +135,10 @@ class BrokerBus:
     def close(self, audience: Audience, code: int, reason: str, given: float) -> None:
         """See :class:`odac.realtime.ports.Bus`. Processes that cannot hear it now are told when they can."""
         self._closing.give(audience, code, reason, given)
+
+    def move(self, audience: Audience, room: str, *, joins: bool) -> None:
+        """See :class:`odac.realtime.ports.Bus`."""
+        self._outgoing.add(channels_of(self._channels, audience), Move(audience, room, joins))
 
     async def count_others(self, audience: Audience, timeout: float) -> Count:  # noqa: ASYNC109 - part of the contract
         """See :class:`odac.realtime.ports.Bus`."""
@@ -357,6 +362,8 @@ class BrokerBus:
     def _control(self, origin: bytes, item: Item) -> None:
         if isinstance(item, Close):
             self._closing.heard(origin, item)
+        elif isinstance(item, Move):
+            self._hub.move_local(item.audience, item.room, joins=item.joins)
         elif isinstance(item, Beat):
             self._heard(origin, item)
         elif isinstance(item, Bye):

@@ -8,7 +8,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from odac.brokers.base import MAX_PAYLOAD
-from odac.realtime.audience import Audience
+from odac.realtime.audience import Audience, check_room
 from odac.wire.frames import TEXT, check_close
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Envelope",
     "GarbageError",
     "Item",
+    "Move",
     "Piece",
     "RoomMessage",
     "Tails",
@@ -75,6 +76,14 @@ class Close(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, ta
     given: float
     sent: float
     keep: bool = False
+
+
+class Move(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=8, gc=False):
+    """Have the connections of an audience join a room, or leave it."""
+
+    audience: Audience
+    room: str
+    joins: bool
 
 
 class Beat(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=2, gc=False):
@@ -141,7 +150,7 @@ class Answer(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, t
     total: Annotated[int, Meta(ge=0)]
 
 
-Item = RoomMessage | Close | Beat | Bye | Ask | Answer | Tails | Piece
+Item = RoomMessage | Close | Beat | Bye | Ask | Answer | Tails | Piece | Move
 
 
 class Envelope(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
@@ -200,6 +209,8 @@ def decode(payload: bytes, limit: int = MAX_PAYLOAD) -> Envelope:
                     item.payload.decode()
             elif type(item) is Close:
                 check_close(item.code, item.reason)
+            elif type(item) is Move:
+                check_room(item.room)
     except (ValueError, RecursionError) as error:
         raise GarbageError(str(error)) from None
     return envelope

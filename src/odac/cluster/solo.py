@@ -25,6 +25,9 @@ class SoloBus:
     def close(self, audience: Audience, code: int, reason: str, given: float) -> None:
         """Do nothing: there is no other process."""
 
+    def move(self, audience: Audience, room: str, *, joins: bool) -> None:
+        """Do nothing: there is no other process."""
+
     async def count_others(self, audience: Audience, timeout: float) -> Count:  # noqa: ASYNC109 - see BrokerBus
         """See :class:`odac.realtime.ports.Bus`."""
         return Count(0, 0, 0)

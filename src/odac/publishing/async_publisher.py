@@ -6,10 +6,10 @@ from typing import Any, Final, Self
 
 from odac.brokers.registry import make_broker
 from odac.close_codes import CloseCode
-from odac.cluster.envelope import Close, RoomMessage
+from odac.cluster.envelope import Close, Move, RoomMessage
 from odac.publishing.connection import PublisherConnection
-from odac.publishing.publication import audience_of, binary_message, checked_url, closing, excluding, message, within
-from odac.realtime.audience import EVERYONE, Audience, check_user_id, user_room
+from odac.publishing.publication import binary_message, checked_url, closing, message, moving
+from odac.realtime.audience import EVERYONE, Audience, check_user_id
 
 __all__ = ["DEFAULT_TIMEOUT", "AsyncPublisher", "AsyncTarget"]
 
@@ -57,7 +57,7 @@ class AsyncPublisher:
         Raises:
             ValueError: no room is named, or a name is not allowed.
         """
-        return AsyncTarget(self, audience_of(rooms))
+        return AsyncTarget(self, Audience.of(*rooms))
 
     def user(self, user_id: object) -> AsyncTarget:
         """Every connection that authenticated as this user.
@@ -69,7 +69,7 @@ class AsyncPublisher:
             TypeError: it is a user, None, or something else that is no id.
             ValueError: it is empty.
         """
-        return AsyncTarget(self, Audience((user_room(check_user_id(user_id)),)))
+        return AsyncTarget(self, Audience.of_user(check_user_id(user_id)))
 
     async def to_room(self, room: str, data: object) -> None:
         """Send to a room; see :meth:`AsyncTarget.send`."""
@@ -98,12 +98,12 @@ class AsyncPublisher:
             self._connection = PublisherConnection(self._url, self._timeout)
         return self._connection
 
-    async def _publish(self, item: RoomMessage | Close) -> None:
+    async def _publish(self, item: RoomMessage | Close | Move) -> None:
         await self._connected().publish(item)
 
 
 class AsyncTarget:
-    """Whom to send to: made by ``to(…)``, made narrower by :meth:`excluding` and :meth:`within`."""
+    """The connections of some rooms or of a user, made fewer by :meth:`excluding` and :meth:`within`."""
 
     __slots__ = ("_audience", "_publisher")
 
@@ -113,15 +113,15 @@ class AsyncTarget:
 
     def excluding(self, *ids: str) -> AsyncTarget:
         """Leave out the connections with these ids."""
-        return AsyncTarget(self._publisher, excluding(self._audience, ids))
+        return AsyncTarget(self._publisher, self._audience.without(*ids))
 
     def within(self, *rooms: str) -> AsyncTarget:
-        """Keep only who is a member of these rooms as well.
+        """Keep only the connections that are members of these rooms as well.
 
         Raises:
             ValueError: a name is not allowed.
         """
-        return AsyncTarget(self._publisher, within(self._audience, rooms))
+        return AsyncTarget(self._publisher, self._audience.narrowed(*rooms))
 
     async def send(self, data: object) -> None:
         """Send to them what ``odac.ws.send`` would send to one; return when the broker has it.
@@ -149,3 +149,21 @@ class AsyncTarget:
             BrokerError: the broker did not take it in time.
         """
         await self._publisher._publish(closing(self._audience, code, reason))
+
+    async def join(self, room: str) -> None:
+        """Have them join a room; see :meth:`odac.realtime.targets.Target.join`.
+
+        Raises:
+            ValueError: the name is not allowed.
+            BrokerError: the broker did not take it in time.
+        """
+        await self._publisher._publish(moving(self._audience, room, joins=True))
+
+    async def leave(self, room: str) -> None:
+        """Have them leave a room.
+
+        Raises:
+            ValueError: the name is not allowed.
+            BrokerError: the broker did not take it in time.
+        """
+        await self._publisher._publish(moving(self._audience, room, joins=False))

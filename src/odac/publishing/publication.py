@@ -7,13 +7,13 @@ import time
 
 from odac.brokers.registry import default_url
 from odac.brokers.url import parse_url
-from odac.cluster.envelope import Close, RoomMessage
+from odac.cluster.envelope import Close, Move, RoomMessage
 from odac.errors import BrokerNotConfigured
 from odac.protocol.codec import encode, encode_binary
 from odac.realtime.audience import Audience, check_room
 from odac.wire.frames import check_close
 
-__all__ = ["audience_of", "binary_message", "checked_url", "closing", "excluding", "message", "within"]
+__all__ = ["binary_message", "checked_url", "closing", "message", "moving"]
 
 
 def checked_url(url: str | None) -> str:
@@ -35,23 +35,6 @@ def checked_url(url: str | None) -> str:
     return url
 
 
-def audience_of(rooms: tuple[str, ...]) -> Audience:
-    """Everyone in any of the rooms."""
-    if not rooms:
-        raise ValueError("to() needs at least one room; broadcast() reaches everybody")
-    return Audience(tuple(map(check_room, rooms)))
-
-
-def excluding(audience: Audience, ids: tuple[str, ...]) -> Audience:
-    """The audience without these connections."""
-    return audience._replace(excluded=audience.excluded.union(ids))
-
-
-def within(audience: Audience, rooms: tuple[str, ...]) -> Audience:
-    """The audience as far as it is in these rooms."""
-    return audience._replace(within=audience.within + tuple(map(check_room, rooms)))
-
-
 def message(audience: Audience, data: object) -> RoomMessage:
     """What ``send`` publishes."""
     prepared = encode(data)
@@ -69,3 +52,8 @@ def closing(audience: Audience, code: int, reason: str) -> Close:
     check_close(code, reason)
     now = time.monotonic()
     return Close(audience, int(code), reason, secrets.randbits(63), now, now)
+
+
+def moving(audience: Audience, room: str, *, joins: bool) -> Move:
+    """What ``join`` and ``leave`` publish."""
+    return Move(audience, check_room(room), joins)

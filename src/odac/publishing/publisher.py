@@ -12,10 +12,10 @@ from typing import Any, Final, Self
 
 from odac.brokers.registry import make_broker
 from odac.close_codes import CloseCode
-from odac.cluster.envelope import Close, RoomMessage
+from odac.cluster.envelope import Close, Move, RoomMessage
 from odac.publishing.async_publisher import DEFAULT_TIMEOUT, AsyncPublisher, AsyncTarget
-from odac.publishing.publication import audience_of, binary_message, checked_url, closing, excluding, message, within
-from odac.realtime.audience import EVERYONE, Audience, check_user_id, user_room
+from odac.publishing.publication import binary_message, checked_url, closing, message, moving
+from odac.realtime.audience import EVERYONE, Audience, check_user_id
 
 __all__ = ["AsyncPublisher", "AsyncTarget", "Publisher", "Target"]
 
@@ -63,7 +63,7 @@ class Publisher:
         Raises:
             ValueError: no room is named, or a name is not allowed.
         """
-        return Target(self, audience_of(rooms))
+        return Target(self, Audience.of(*rooms))
 
     def user(self, user_id: object) -> Target:
         """Every connection that authenticated as this user.
@@ -75,7 +75,7 @@ class Publisher:
             TypeError: it is a user, None, or something else that is no id.
             ValueError: it is empty.
         """
-        return Target(self, Audience((user_room(check_user_id(user_id)),)))
+        return Target(self, Audience.of_user(check_user_id(user_id)))
 
     def to_room(self, room: str, data: object) -> None:
         """Send to a room; see :meth:`Target.send`."""
@@ -92,7 +92,7 @@ class Publisher:
         if end is not None:
             end()
 
-    def _publish(self, item: RoomMessage | Close) -> None:
+    def _publish(self, item: RoomMessage | Close | Move) -> None:
         with self._lock:
             if self._engine is None:
                 self._engine = _Engine(AsyncPublisher(self._url, timeout=self._timeout))
@@ -103,7 +103,7 @@ class Publisher:
 
 
 class Target:
-    """Whom to send to: made by ``to(…)``, made narrower by :meth:`excluding` and :meth:`within`."""
+    """The connections of some rooms or of a user, made fewer by :meth:`excluding` and :meth:`within`."""
 
     __slots__ = ("_audience", "_publisher")
 
@@ -113,15 +113,15 @@ class Target:
 
     def excluding(self, *ids: str) -> Target:
         """Leave out the connections with these ids."""
-        return Target(self._publisher, excluding(self._audience, ids))
+        return Target(self._publisher, self._audience.without(*ids))
 
     def within(self, *rooms: str) -> Target:
-        """Keep only who is a member of these rooms as well.
+        """Keep only the connections that are members of these rooms as well.
 
         Raises:
             ValueError: a name is not allowed.
         """
-        return Target(self._publisher, within(self._audience, rooms))
+        return Target(self._publisher, self._audience.narrowed(*rooms))
 
     def send(self, data: object) -> None:
         """Send to them what ``odac.ws.send`` would send to one; return when the broker has it.
@@ -149,6 +149,24 @@ class Target:
             BrokerError: the broker did not take it in time.
         """
         self._publisher._publish(closing(self._audience, code, reason))
+
+    def join(self, room: str) -> None:
+        """Have them join a room; see :meth:`odac.realtime.targets.Target.join`.
+
+        Raises:
+            ValueError: the name is not allowed.
+            BrokerError: the broker did not take it in time.
+        """
+        self._publisher._publish(moving(self._audience, room, joins=True))
+
+    def leave(self, room: str) -> None:
+        """Have them leave a room.
+
+        Raises:
+            ValueError: the name is not allowed.
+            BrokerError: the broker did not take it in time.
+        """
+        self._publisher._publish(moving(self._audience, room, joins=False))
 
 
 class _Loop(asyncio.SelectorEventLoop):

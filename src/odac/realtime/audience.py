@@ -38,6 +38,36 @@ class Audience(NamedTuple):
     within: tuple[str, ...] = ()
     excluded: frozenset[str] = frozenset()
 
+    @classmethod
+    def of(cls, *rooms: str) -> Audience:
+        """Everyone in any of the rooms, once each.
+
+        Raises:
+            TypeError: a name is not a str.
+            ValueError: no room is named, or a name is not allowed.
+        """
+        if not rooms:
+            raise ValueError("to() needs at least one room; broadcast() reaches everybody")
+        return cls(tuple(map(check_room, rooms)))
+
+    @classmethod
+    def of_user(cls, user_id: str) -> Audience:
+        """Every connection of one user."""
+        return cls((user_room(user_id),))
+
+    def narrowed(self, *rooms: str) -> Audience:
+        """The connections of this audience that are members of all these rooms as well.
+
+        Raises:
+            TypeError: a name is not a str.
+            ValueError: a name is not allowed.
+        """
+        return self._replace(within=self.within + tuple(map(check_room, rooms)))
+
+    def without(self, *ids: str) -> Audience:
+        """The connections of this audience but those with these ids."""
+        return self._replace(excluded=self.excluded.union(ids))
+
 
 EVERYONE: Final = Audience()
 

@@ -29,8 +29,9 @@ from odac.realtime.ping import Ping
 from odac.wire.frames import PING, check_close
 
 if TYPE_CHECKING:
-    from odac.realtime.hub import Hub, Target
+    from odac.realtime.hub import Hub
     from odac.realtime.policy import Policy
+    from odac.realtime.targets import Target
 
 __all__ = ["Connection", "ReadyState"]
 

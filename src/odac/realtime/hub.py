@@ -5,20 +5,20 @@ from __future__ import annotations
 import asyncio
 from _thread import get_ident
 from collections.abc import Callable, Iterable
+from contextlib import suppress
+from functools import partial
 from time import monotonic
 from typing import TYPE_CHECKING, Any
 
-from odac.close_codes import CloseCode
-from odac.protocol.codec import encode, encode_binary
 from odac.protocol.message import Prepared
-from odac.realtime.audience import Audience, check_room, is_private
+from odac.realtime.audience import Audience, is_private
 from odac.realtime.delivery import Delivery, Entry
 from odac.realtime.drain import Drain
 from odac.realtime.heartbeat import Heartbeat
 from odac.realtime.identity_orders import IdentityOrders
 from odac.realtime.outbox import SENT
 from odac.realtime.ports import Count
-from odac.wire.frames import check_close
+from odac.realtime.targets import Target
 
 if TYPE_CHECKING:
     from odac.config import Limits
@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from odac.realtime.outbox import Outbox, Sent
     from odac.realtime.ports import Bus, ControlHandler, Observer
 
-__all__ = ["Hub", "Target"]
+__all__ = ["Hub"]
 
 
 class Hub:
@@ -180,11 +180,7 @@ class Hub:
         Raises:
             ValueError: no room is named, or a name is not allowed.
         """
-        if not rooms:
-            raise ValueError("to() needs at least one room; broadcast() reaches everybody")
-        for room in rooms:
-            check_room(room)
-        return Target(self, rooms)
+        return Target(self, Audience.of(*rooms))
 
     def send(self, audience: Audience, message: Prepared) -> Sent:
         """Send to everyone in the audience, in this process and all others; from any thread."""
@@ -222,6 +218,28 @@ class Hub:
     def _matching(self, audience: Audience) -> list[Connection]:
         found: Iterable[Any] = self.delivery.members(audience.rooms, audience.within)
         return [connection for connection in found if connection.id not in audience.excluded]
+
+    def move(self, audience: Audience, room: str, *, joins: bool) -> None:
+        """Have the audience's connections join or leave a room, in this process and all others; from any thread."""
+        delivery = self.delivery
+        if get_ident() == delivery.thread:
+            self.move_local(audience, room, joins=joins)
+            if self.bus is not None:
+                self.bus.move(audience, room, joins=joins)
+        else:
+            delivery.loop.call_soon_threadsafe(partial(self.move, audience, room, joins=joins))
+
+    def move_local(self, audience: Audience, room: str, *, joins: bool) -> None:
+        """Have this process's connections of the audience join or leave a room."""
+        if self.delivery.is_writing:
+            self.delivery.later(partial(self.move_local, audience, room, joins=joins))
+            return
+        for connection in self._matching(audience):
+            if joins:
+                with suppress(ValueError):  # it is in as many rooms as it may be, which is logged
+                    connection.join(room)
+            else:
+                connection.leave(room)
 
     def close(self, audience: Audience, code: int, reason: str, given: float | None = None) -> None:
         """Close the audience's connections, in this process and all others; from any thread.
@@ -266,60 +284,3 @@ class Hub:
             return await asyncio.wrap_future(asked)
         others = Count(0, 0, 0) if self.bus is None else await self.bus.count_others(audience, timeout)
         return Count(self.count_local(audience) + others.total, others.answered + 1, others.expected + 1)
-
-
-class Target:
-    """Whom to send to: made by ``to(…)``, made narrower by :meth:`excluding` and :meth:`within`."""
-
-    __slots__ = ("_excluded", "_hub", "_rooms", "_within")
-
-    def __init__(
-        self, hub: Hub, rooms: tuple[str, ...], within: tuple[str, ...] = (), excluded: frozenset[str] = frozenset()
-    ) -> None:
-        self._hub = hub
-        self._rooms = rooms
-        self._within = within
-        self._excluded = excluded
-
-    def excluding(self, *connections: Connection | str) -> Target:
-        """Leave out these connections, or the connections with these ids (on whatever machine they are)."""
-        ids = [each if isinstance(each, str) else each.id for each in connections]
-        return Target(self._hub, self._rooms, self._within, self._excluded.union(ids))
-
-    def within(self, *rooms: str) -> Target:
-        """Keep only who is a member of these rooms as well.
-
-        Raises:
-            ValueError: a name is not allowed.
-        """
-        for room in rooms:
-            check_room(room)
-        return Target(self._hub, self._rooms, self._within + rooms, self._excluded)
-
-    def send(self, data: object) -> Sent:
-        """Send to them what ``odac.ws.send`` would send to one.
-
-        Returns:
-            An object that need not be awaited. Awaiting it waits for nobody: of many readers one is always slow.
-
-        Raises:
-            TypeError: ``data`` cannot be encoded.
-        """
-        return self._hub.send(Audience(self._rooms, self._within, self._excluded), encode(data))
-
-    def send_binary(self, data: Any) -> Sent:
-        """Send to them any bytes-like object as a binary message; see :meth:`send`.
-
-        Raises:
-            TypeError: ``data`` has no buffer.
-        """
-        return self._hub.send(Audience(self._rooms, self._within, self._excluded), encode_binary(data))
-
-    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
-        """Close their connections, on all processes; from any thread.
-
-        Raises:
-            ValueError: the code may not be sent, or the reason is over 123 UTF-8 bytes (RFC 6455, 7.4 and 5.5).
-        """
-        check_close(code, reason)
-        self._hub.close(Audience(self._rooms, self._within, self._excluded), code, reason)

@@ -57,6 +57,10 @@ class Bus(Protocol):
         """
         ...
 
+    def move(self, audience: Audience, room: str, *, joins: bool) -> None:
+        """Have the other processes' connections of this audience join or leave a room."""
+        ...
+
     async def count_others(self, audience: Audience, timeout: float) -> Count:  # noqa: ASYNC109 - part of the contract
         """Ask the other processes how many connections the audience has there; wait ``timeout`` seconds at most."""
         ...
@@ -79,6 +83,10 @@ class LocalHub(Protocol):
 
     def close_local(self, audience: Audience, code: int, reason: str, given: float) -> None:
         """Close this process's connections of the audience that were opened before ``given`` (:func:`time.monotonic`)."""
+        ...
+
+    def move_local(self, audience: Audience, room: str, *, joins: bool) -> None:
+        """Have this process's connections of the audience join or leave a room."""
         ...
 
     def count_local(self, audience: Audience) -> int:

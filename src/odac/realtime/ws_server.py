@@ -5,16 +5,15 @@ from __future__ import annotations
 from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from typing import Any
 
-from odac.close_codes import CloseCode
-from odac.protocol.codec import encode, encode_binary
-from odac.realtime.audience import EVERYONE, Audience, check_room, check_user_id, user_room
+from odac.protocol.codec import encode
+from odac.realtime.audience import EVERYONE, Audience, check_room, check_user_id
 from odac.realtime.connection import Connection
-from odac.realtime.hub import Hub, Target
+from odac.realtime.hub import Hub
 from odac.realtime.outbox import Sent
 from odac.realtime.ports import Count
-from odac.wire.frames import check_close
+from odac.realtime.targets import Target
 
-__all__ = ["User", "WsServer"]
+__all__ = ["WsServer"]
 
 
 class WsServer:
@@ -57,7 +56,7 @@ class WsServer:
         return self._hub.send(Audience((check_room(room),)), encode(data))
 
     def to(self, *rooms: str) -> Target:
-        """Everyone in any of the rooms, once each: ``.send(data)``, ``.excluding(…)``, ``.within(…)``."""
+        """Everyone in any of the rooms, once each: ``.send(data)``, ``.excluding(…)``, ``.within(…)``, ``.join(room)`` and so on."""
         return self._hub.to(*rooms)
 
     def broadcast(self, data: object) -> Sent:
@@ -68,7 +67,7 @@ class WsServer:
         """
         return self._hub.send(EVERYONE, encode(data))
 
-    def user(self, user: Any) -> User:
+    def user(self, user: Any) -> Target:
         """All connections that authenticated as this user, on all processes.
 
         Args:
@@ -79,7 +78,7 @@ class WsServer:
             TypeError: it is None, or a user who has no id.
             ValueError: the id is empty.
         """
-        return User(self._hub, self._address(user))
+        return Target(self._hub, Audience.of_user(self._address(user)))
 
     async def count(self, room: str | None = None, *, timeout: float = 1.0) -> Count:  # noqa: ASYNC109 - the wait is part of the contract
         """How many connections there are on all processes, in a room or altogether.
@@ -122,42 +121,3 @@ class _Clients(Mapping[str, Connection]):
 
     def __repr__(self) -> str:
         return f"<{len(self)} clients>"
-
-
-class User:
-    """All connections of one user."""
-
-    __slots__ = ("_audience", "_hub")
-
-    def __init__(self, hub: Hub, user_id: str) -> None:
-        self._hub = hub
-        self._audience = Audience((user_room(user_id),))
-
-    def send(self, data: object) -> Sent:
-        """Send to every connection of the user; see :meth:`WsServer.to_room`.
-
-        Raises:
-            TypeError: ``data`` cannot be encoded.
-        """
-        return self._hub.send(self._audience, encode(data))
-
-    def send_binary(self, data: Any) -> Sent:
-        """Send any bytes-like object to every connection of the user, as a binary message.
-
-        Raises:
-            TypeError: ``data`` has no buffer.
-        """
-        return self._hub.send(self._audience, encode_binary(data))
-
-    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
-        """Close every connection of the user.
-
-        Raises:
-            ValueError: the code may not be sent, or the reason is over 123 UTF-8 bytes.
-        """
-        check_close(code, reason)
-        self._hub.close(self._audience, code, reason)
-
-    async def count(self, *, timeout: float = 1.0) -> Count:  # noqa: ASYNC109 - the wait is part of the contract
-        """How many connections the user has; see :meth:`WsServer.count`."""
-        return await self._hub.count(self._audience, timeout)

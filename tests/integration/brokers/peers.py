@@ -135,6 +135,8 @@ class BusPeer(Changes):
         self.delivered: list[tuple[Audience, bytes]] = []
         self.tests: set[bytes] = set()
         self.closed: list[tuple[Audience, int, str]] = []
+        self.given: list[float] = []
+        self.moved: list[tuple[Audience, str, bool]] = []
         self.members = 0
 
     def deliver(self, audience: Audience, message: Prepared) -> None:
@@ -146,6 +148,11 @@ class BusPeer(Changes):
 
     def close_local(self, audience: Audience, code: int, reason: str, given: float) -> None:
         self.closed.append((audience, code, reason))
+        self.given.append(given)
+        self.change()
+
+    def move_local(self, audience: Audience, room: str, *, joins: bool) -> None:
+        self.moved.append((audience, room, joins))
         self.change()
 
     def count_local(self, audience: Audience) -> int:

@@ -76,6 +76,7 @@ class FakeHub:
         self.members = members
         self.delivered: list[tuple[Audience, int, bytes]] = []
         self.closed: list[tuple[Audience, int, str]] = []
+        self.moved: list[tuple[Audience, str, bool]] = []
         self.fails = False
 
     def deliver(self, audience: Audience, message: Prepared) -> None:
@@ -85,6 +86,9 @@ class FakeHub:
 
     def close_local(self, audience: Audience, code: int, reason: str, given: float) -> None:
         self.closed.append((audience, code, reason))
+
+    def move_local(self, audience: Audience, room: str, *, joins: bool) -> None:
+        self.moved.append((audience, room, joins))
 
     def count_local(self, audience: Audience) -> int:
         return self.members

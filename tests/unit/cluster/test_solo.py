@@ -16,6 +16,7 @@ def test_one_process_is_always_healthy_and_knows_no_others() -> None:
         bus.publish(EVERYONE, Prepared(1, b"x"))
         bus.close(EVERYONE, 1000, "", 0.0)
         bus.room_closed("a")
+        bus.move(EVERYONE, "a", joins=True)
         assert bus.healthy
         assert bus.processes == 1
         assert await bus.count_others(EVERYONE, 1) == Count(0, 0, 0)

@@ -33,6 +33,9 @@ class FakeBus:
     def close(self, audience: Audience, code: int, reason: str, given: float) -> None:
         self.told.append(("close", audience, code, reason))
 
+    def move(self, audience: Audience, room: str, *, joins: bool) -> None:
+        self.told.append(("move", audience, room, joins))
+
     async def count_others(self, audience: Audience, timeout: float) -> Count:
         return Count(6, 1, 2)
 

@@ -1,0 +1,92 @@
+"""What ``to(…)`` and ``user(…)`` return: an audience, and what can be done with its connections on all processes."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from odac.close_codes import CloseCode
+from odac.protocol.codec import encode, encode_binary
+from odac.realtime.audience import Audience, check_room
+from odac.wire.frames import check_close
+
+if TYPE_CHECKING:
+    from odac.realtime.connection import Connection
+    from odac.realtime.hub import Hub
+    from odac.realtime.outbox import Sent
+    from odac.realtime.ports import Count
+
+__all__ = ["Target"]
+
+
+class Target:
+    """The connections of some rooms or of a user, made fewer by :meth:`excluding` and :meth:`within`.
+
+    All methods take effect on all processes, and may be called from any thread.
+    """
+
+    __slots__ = ("_audience", "_hub")
+
+    def __init__(self, hub: Hub, audience: Audience) -> None:
+        self._hub = hub
+        self._audience = audience
+
+    def excluding(self, *connections: Connection | str) -> Target:
+        """Leave out these connections, or the connections with these ids (on whatever machine they are)."""
+        ids = [each if isinstance(each, str) else each.id for each in connections]
+        return Target(self._hub, self._audience.without(*ids))
+
+    def within(self, *rooms: str) -> Target:
+        """Keep only the connections that are members of these rooms as well.
+
+        Raises:
+            ValueError: a name is not allowed.
+        """
+        return Target(self._hub, self._audience.narrowed(*rooms))
+
+    def send(self, data: object) -> Sent:
+        """Send to them what ``odac.ws.send`` would send to one.
+
+        Returns:
+            An object that need not be awaited. Awaiting it waits for nobody: of many readers one is always slow.
+
+        Raises:
+            TypeError: ``data`` cannot be encoded.
+        """
+        return self._hub.send(self._audience, encode(data))
+
+    def send_binary(self, data: Any) -> Sent:
+        """Send to them any bytes-like object as a binary message; see :meth:`send`.
+
+        Raises:
+            TypeError: ``data`` has no buffer.
+        """
+        return self._hub.send(self._audience, encode_binary(data))
+
+    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        """Close their connections. Connections that are opened later stay, however late the order gets to a process.
+
+        Raises:
+            ValueError: the code may not be sent, or the reason is over 123 UTF-8 bytes (RFC 6455, 7.4 and 5.5).
+        """
+        check_close(code, reason)
+        self._hub.close(self._audience, code, reason)
+
+    def join(self, room: str) -> None:
+        """Have them join a room. A connection that is in ``Limits.rooms_per_connection`` rooms does not, which is logged.
+
+        Raises:
+            ValueError: the name is not allowed.
+        """
+        self._hub.move(self._audience, check_room(room), joins=True)
+
+    def leave(self, room: str) -> None:
+        """Have them leave a room; those that are not in it are left as they are.
+
+        Raises:
+            ValueError: the name is not allowed.
+        """
+        self._hub.move(self._audience, check_room(room), joins=False)
+
+    async def count(self, *, timeout: float = 1.0) -> Count:  # noqa: ASYNC109 - the wait is part of the contract
+        """How many connections they are; see :meth:`odac.realtime.ws_server.WsServer.count`."""
+        return await self._hub.count(self._audience, timeout)
