@@ -26,6 +26,7 @@ from odac.cluster.envelope import (
     GarbageError,
     Item,
     Move,
+    PartMessage,
     Piece,
     RoomMessage,
     Tails,
@@ -34,6 +35,7 @@ from odac.cluster.envelope import (
 )
 from odac.cluster.listening import Listening
 from odac.cluster.outgoing import Outgoing, channels_of
+from odac.cluster.parts import Parts
 from odac.cluster.peers import Peers
 from odac.cluster.pieces import Assembly
 from odac.cluster.probe import Probe
@@ -98,6 +100,7 @@ class BrokerBus:
         self._closing = Closing(hub, channels, self._outgoing, clock)
         self._peers = Peers(PATIENCE * interval)
         self._questions = Questions(self._peers)
+        self.parts = Parts(channels, self._outgoing, self._peers, lambda: self.healthy)
         self._assembly = Assembly()
         self._probe = Probe()
         self._proven_at = dict.fromkeys(self._common, clock())
@@ -214,6 +217,7 @@ class BrokerBus:
             self._missed = True
         for origin in self._peers.expire(now):
             self._closing.clocks.forget(origin)
+            self.parts.silent(origin)
         if self.healthy and now - self._aged > SEQUENCE_AGE:
             self._aged = now
             self._sequence.age()
@@ -241,6 +245,8 @@ class BrokerBus:
         if overdue is None or stood_still:
             greeting, self._missed = self._missed, False
             self._send_probe(greeting=greeting)
+            if greeting:
+                self.parts.up()
         else:
             reason = f"a probe on {overdue} did not come back within {self._interval:g} s"
             self.on_down(reason)
@@ -319,6 +325,7 @@ class BrokerBus:
         self._probe.reset()
         self._missed = False
         self._send_probe(greeting=True)
+        self.parts.up()
         self._untold = None
         away = self._clock() - self._deaf_for()
         self._closing.tell_all(away)
@@ -369,11 +376,14 @@ class BrokerBus:
         elif isinstance(item, Bye):
             self._peers.gone(origin)
             self._closing.clocks.forget(origin)
+            self.parts.left(origin)
         elif isinstance(item, Ask):
             answer = Answer(item.question, self._hub.count_local(item.audience))
             self._outgoing.now(self._channels.inbox(origin), answer)
         elif isinstance(item, Answer):
             self._questions.answered(origin, item)
+        elif isinstance(item, PartMessage):
+            self.parts.heard(origin, item)
         elif isinstance(item, Tails):
             now = self._clock()
             for channel, published, first in item.tails:
@@ -383,7 +393,10 @@ class BrokerBus:
     def _heard(self, origin: bytes, beat: Beat) -> None:
         now = self._clock()
         self._closing.clocks.sample(origin, beat.sent, now)
+        known = origin in self._peers
         silent = self._peers.heard(origin, now)
+        if not known:
+            self.parts.seen(origin)
         inbox = self._channels.inbox(origin)
         if beat.greeting:
             self._outgoing.now(inbox, Beat(beat.nonce, now))

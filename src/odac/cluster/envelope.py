@@ -23,6 +23,7 @@ __all__ = [
     "GarbageError",
     "Item",
     "Move",
+    "PartMessage",
     "Piece",
     "RoomMessage",
     "Tails",
@@ -143,6 +144,18 @@ class Piece(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, ta
     data: bytes
 
 
+class PartMessage(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=9, gc=False):
+    """Something that a part of the library tells itself in other processes; only the part can read it.
+
+    Args:
+        part: its name.
+        body: what it tells.
+    """
+
+    part: str
+    body: bytes
+
+
 class Answer(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=5, gc=False):
     """The answer to one question: so many connections in this process."""
 
@@ -150,7 +163,7 @@ class Answer(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, t
     total: Annotated[int, Meta(ge=0)]
 
 
-Item = RoomMessage | Close | Beat | Bye | Ask | Answer | Tails | Piece | Move
+Item = RoomMessage | Close | Beat | Bye | Ask | Answer | Tails | Piece | Move | PartMessage
 
 
 class Envelope(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):

@@ -5,9 +5,28 @@ from __future__ import annotations
 from odac.cluster.counters import Counters
 from odac.protocol.message import Prepared
 from odac.realtime.audience import Audience
-from odac.realtime.ports import Count
+from odac.realtime.ports import Count, Part
 
 __all__ = ["SoloBus"]
+
+
+class SoloParts:
+    """Fulfils :class:`odac.realtime.ports.PartLine` where there are no other processes."""
+
+    healthy = True
+    origins: frozenset[bytes] = frozenset()
+
+    def add(self, name: str, part: Part) -> None:
+        """Do nothing: there is no other process."""
+
+    def tell_room(self, room: str, part: str, body: bytes) -> None:
+        """Do nothing: there is no other process."""
+
+    def tell_all(self, part: str, body: bytes) -> None:
+        """Do nothing: there is no other process."""
+
+    def tell(self, origin: bytes, part: str, body: bytes) -> None:
+        """Do nothing: there is no other process."""
 
 
 class SoloBus:
@@ -18,6 +37,7 @@ class SoloBus:
 
     def __init__(self) -> None:
         self.counters = Counters()
+        self.parts = SoloParts()
 
     def publish(self, audience: Audience, message: Prepared) -> None:
         """Do nothing: there is no other process."""

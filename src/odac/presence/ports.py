@@ -7,7 +7,7 @@ from typing import Final, Protocol
 
 from odac.presence.roster import News
 
-__all__ = ["PART", "Announce", "ProcessLine", "Viewer"]
+__all__ = ["PART", "Announce", "Viewer"]
 
 PART: Final = "presence"
 """The name under which processes tell each other about presence."""
@@ -29,29 +29,3 @@ class Viewer(Protocol):
 
 Announce = Callable[[str, News, list[Viewer]], None]
 """Sends members of a room what they are to be told: the room, the news, and to whom."""
-
-
-class ProcessLine(Protocol):
-    """The way to the presence of other processes. Nothing raises for a lost broker."""
-
-    @property
-    def healthy(self) -> bool:
-        """Whether messages reach the other processes, as far as this one knows."""
-        ...
-
-    @property
-    def origins(self) -> frozenset[bytes]:
-        """The other processes that give signs of life."""
-        ...
-
-    def tell_room(self, room: str, part: str, body: bytes) -> None:
-        """Tell the processes that have members of a room."""
-        ...
-
-    def tell_all(self, part: str, body: bytes) -> None:
-        """Tell all processes."""
-        ...
-
-    def tell(self, origin: bytes, part: str, body: bytes) -> None:
-        """Tell one process."""
-        ...

@@ -9,10 +9,11 @@ from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple
 
-from odac.presence.ports import PART, Announce, ProcessLine, Viewer
+from odac.presence.ports import PART, Announce, Viewer
 from odac.presence.roster import Roster
 from odac.presence.rules import Presence
 from odac.presence.shares import Ask, Copy, Delta, Entry, Page, Share, Versions, encode
+from odac.realtime.ports import PartLine
 
 __all__ = ["Around", "RoomPresence", "new_question"]
 
@@ -45,7 +46,7 @@ class Around(NamedTuple):
     """
 
     loop: AbstractEventLoop
-    line: ProcessLine
+    line: PartLine
     announce: Announce
     versions: Versions
     jitter: Callable[[], float]

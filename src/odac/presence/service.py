@@ -8,11 +8,12 @@ from asyncio import AbstractEventLoop, Future, TimerHandle, wait_for
 from collections.abc import Callable, Iterator
 from typing import Final
 
-from odac.presence.ports import PART, Announce, ProcessLine, Viewer
+from odac.presence.ports import PART, Announce, Viewer
 from odac.presence.room import JITTER, Around, RoomPresence, new_question
 from odac.presence.roster import Members
 from odac.presence.rules import Presence
 from odac.presence.shares import Ask, Delta, Entry, Page, Versions, decode, encode
+from odac.realtime.ports import PartLine
 
 __all__ = ["GONE", "PresenceService"]
 
@@ -45,7 +46,7 @@ class PresenceService:
     def __init__(
         self,
         loop: AbstractEventLoop,
-        line: ProcessLine,
+        line: PartLine,
         announce: Announce,
         *,
         wall: Callable[[], float] = time.time,

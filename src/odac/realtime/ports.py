@@ -11,7 +11,7 @@ from odac.realtime.audience import Audience
 if TYPE_CHECKING:
     from odac.realtime.connection import Connection
 
-__all__ = ["Bus", "ControlHandler", "Count", "LocalHub", "Observer"]
+__all__ = ["Bus", "ControlHandler", "Count", "LocalHub", "Observer", "Part", "PartLine"]
 
 ControlHandler = Callable[["Connection", list[Any]], None]
 """Takes a control message of one kind: the connection that it arrived on, and what follows the kind in its JSON array.
@@ -71,6 +71,65 @@ class Bus(Protocol):
 
     def room_closed(self, room: str) -> None:
         """The last member of ``room`` in this process has left."""
+        ...
+
+    @property
+    def parts(self) -> PartLine:
+        """The way from parts of the library to themselves in other processes."""
+        ...
+
+
+class PartLine(Protocol):
+    """The way from parts of the library to themselves in other processes. Nothing raises for a lost broker."""
+
+    @property
+    def healthy(self) -> bool:
+        """Whether messages reach the other processes, as far as this one knows."""
+        ...
+
+    @property
+    def origins(self) -> frozenset[bytes]:
+        """The random ids of the other processes that give signs of life."""
+        ...
+
+    def add(self, name: str, part: Part) -> None:
+        """Have a part hear what the parts of this name in other processes tell."""
+        ...
+
+    def tell_room(self, room: str, part: str, body: bytes) -> None:
+        """Tell a part in the processes that have members of a room."""
+        ...
+
+    def tell_all(self, part: str, body: bytes) -> None:
+        """Tell a part in all other processes."""
+        ...
+
+    def tell(self, origin: bytes, part: str, body: bytes) -> None:
+        """Tell a part in one other process."""
+        ...
+
+
+class Part(Protocol):
+    """A part of the library that talks to itself in other processes. Called on the event loop's thread; must not raise."""
+
+    def received(self, origin: bytes, body: bytes) -> None:
+        """The part has told something in another process."""
+        ...
+
+    def seen(self, origin: bytes) -> None:
+        """A process gave a sign of life, the first one or the first after a silence."""
+        ...
+
+    def silent(self, origin: bytes) -> None:
+        """A process gave no sign of life for some time."""
+        ...
+
+    def left(self, origin: bytes) -> None:
+        """A process said that it stops."""
+        ...
+
+    def up(self) -> None:
+        """The broker is back, or something may not have arrived."""
         ...
 
 

@@ -13,6 +13,7 @@ from odac.presence.ports import Viewer
 from odac.presence.roster import News
 from odac.presence.rules import Presence
 from odac.presence.service import PresenceService
+from odac.realtime.ports import Part
 
 BEAT = 3.0
 PATIENCE = 10.5
@@ -112,6 +113,9 @@ class Process:
     @property
     def origins(self) -> frozenset[bytes]:
         return frozenset(self.heard)
+
+    def add(self, name: str, part: Part) -> None:
+        raise AssertionError("the network calls the service itself")
 
     def tell_room(self, room: str, part: str, body: bytes) -> None:
         self.network.send(self, [each for each in self.network.processes if each.pages], body)

@@ -9,6 +9,7 @@ from typing import Any, cast
 
 import pytest
 
+from odac.cluster.solo import SoloParts
 from odac.config import Limits
 from odac.protocol.codec import encode
 from odac.protocol.message import Prepared
@@ -26,6 +27,7 @@ class FakeBus:
 
     def __init__(self) -> None:
         self.told: list[tuple[Any, ...]] = []
+        self.parts = SoloParts()
 
     def publish(self, audience: Audience, message: Prepared) -> None:
         self.told.append(("publish", audience, message.payload))
