@@ -1,7 +1,7 @@
-/* The optional accelerator: the steps that remain Python's own when the way of a message is as short as it can be.
+/* The optional accelerator: the steps that remain Python's own when the path of a message is as short as it can be.
  *
- * Each has a reference that does the same and is used where this file was not compiled: odac/wire/whole.py, mask.py, usual.py
- * and codec.py, odac/realtime/writing.py, odac/lanes/direct.py. The same tests run over both.
+ * Each has a reference that does the same and is used where this file was not compiled. odac/speedups.py lists them and
+ * puts everything in its place. The same tests run over both.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -352,54 +352,61 @@ other: /* the reference says what is wrong with it, and knows all else */
 
 /* DirectLane.data_received(data): see odac/lanes/direct.py */
 
-static struct {
-    PyObject *reference, *decode_text, *decode_json, *sent, *raised;
-    PyTypeObject *connection_type, *parser_type, *inbox_type, *policy_type, *rate_type;
-    PyObject *failed, *undecodable, *follow, *uncork, *write_rest; /* names of methods */
-    Py_ssize_t connection, parser, rate, rate_count, lane_fd, max, quick_size;
-    Py_ssize_t alive, corked, is_open, v1, policy, inbox, pending, backlog, touched, fd, decode, quick;
-} lane;
-
-/* bind_receive(DirectLane, Connection, Parser, Inbox, Policy, RateLimit, decode_text, decode_json, SENT, RAISED)
- *
- * Puts the method below in the place of DirectLane's own, which it calls for all but one whole text for one ready listener. */
 static PyMethodDef receive_method;
 
+static struct {
+    PyObject *reference, *decode_text, *decode_json, *sent, *raised, *admitting, *open;
+    PyTypeObject *connection_type, *outbox_type, *delivery_type, *parser_type, *inbox_type, *policy_type, *meter_type, *limit_type;
+    PyObject *failed, *undecodable, *follow, *uncork, *write_rest; /* names of methods */
+    Py_ssize_t connection, parser, meter, count, limit, max, lane_fd, whole_limit;
+    Py_ssize_t alive, phase, speaks_odac, policy, inbox, outbox, decode, sole_listener;
+    Py_ssize_t pending, backlog, delivery, corked;
+} lane;
+
+/* bind_receive(reference, types, values): types and values by the names below; see odac/speedups.py.
+ *
+ * data_received() calls the reference for all but one whole text for one ready listener. */
 static PyObject *bind_receive(PyObject *module, PyObject *args) {
-    PyObject *direct, *connection, *parser, *inbox, *policy, *rate, *decode_text, *decode_json, *sent, *raised;
-    if (!PyArg_ParseTuple(args, "O!O!O!O!O!O!OOOO!", &PyType_Type, &direct, &PyType_Type, &connection, &PyType_Type, &parser,
-                          &PyType_Type, &inbox, &PyType_Type, &policy, &PyType_Type, &rate, &decode_text, &decode_json, &sent, &PyTuple_Type, &raised))
-        return NULL;
-    const struct { PyObject *type; const char *name; Py_ssize_t *offset; } slots[] = {
-        {direct, "_connection", &lane.connection}, {direct, "_parser", &lane.parser}, {direct, "_rate", &lane.rate},
-        {direct, "_rate_count", &lane.rate_count}, {direct, "fd", &lane.lane_fd}, {rate, "max", &lane.max},
-        {parser, "_quick", &lane.quick_size}, {connection, "alive", &lane.alive}, {connection, "corked", &lane.corked},
-        {connection, "is_open", &lane.is_open}, {connection, "v1", &lane.v1}, {connection, "policy", &lane.policy},
-        {connection, "inbox", &lane.inbox}, {connection, "pending", &lane.pending}, {connection, "backlog", &lane.backlog},
-        {connection, "touched", &lane.touched}, {connection, "fd", &lane.fd}, {policy, "decode", &lane.decode},
-        {inbox, "quick", &lane.quick},
+    PyObject *reference, *types, *values;
+    if (!PyArg_ParseTuple(args, "OO!O!", &reference, &PyDict_Type, &types, &PyDict_Type, &values)) return NULL;
+    const struct { const char *name; PyTypeObject **type; } kept[] = {
+        {"Connection", &lane.connection_type}, {"Outbox", &lane.outbox_type}, {"Delivery", &lane.delivery_type},
+        {"Parser", &lane.parser_type}, {"Inbox", &lane.inbox_type}, {"Policy", &lane.policy_type},
+        {"RateMeter", &lane.meter_type}, {"RateLimit", &lane.limit_type},
     };
-    for (size_t i = 0; i < sizeof slots / sizeof *slots; i++)
-        if (find_slot(slots[i].type, slots[i].name, slots[i].offset) < 0) return NULL;
-    PyObject *reference = PyObject_GetAttrString(direct, receive_method.ml_name);
-    PyObject *method = PyDescr_NewMethod((PyTypeObject *)direct, &receive_method);
-    if (reference == NULL || method == NULL || PyObject_SetAttrString(direct, receive_method.ml_name, method) < 0) {
-        Py_XDECREF(reference);
-        Py_XDECREF(method);
+    const struct { const char *name; PyObject **value; } used[] = {
+        {"decode_text", &lane.decode_text}, {"decode_json", &lane.decode_json}, {"SENT", &lane.sent},
+        {"RAISED", &lane.raised}, {"ADMITTING", &lane.admitting}, {"OPEN", &lane.open},
+    };
+    const struct { const char *type, *name; Py_ssize_t *offset; } needed[] = {
+        {"DirectLane", "_connection", &lane.connection}, {"DirectLane", "_parser", &lane.parser},
+        {"DirectLane", "_meter", &lane.meter}, {"DirectLane", "fd", &lane.lane_fd},
+        {"RateMeter", "count", &lane.count}, {"RateMeter", "limit", &lane.limit}, {"RateLimit", "max", &lane.max},
+        {"Parser", "whole_limit", &lane.whole_limit}, {"Policy", "decode", &lane.decode},
+        {"Connection", "alive", &lane.alive}, {"Connection", "phase", &lane.phase},
+        {"Connection", "speaks_odac", &lane.speaks_odac}, {"Connection", "policy", &lane.policy},
+        {"Connection", "inbox", &lane.inbox}, {"Connection", "outbox", &lane.outbox},
+        {"Inbox", "sole_listener", &lane.sole_listener}, {"Outbox", "pending", &lane.pending},
+        {"Outbox", "backlog", &lane.backlog}, {"Outbox", "delivery", &lane.delivery}, {"Delivery", "corked", &lane.corked},
+    };
+    for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
+        PyObject *type = PyDict_GetItemString(types, needed[i].type);
+        if (type == NULL || !PyType_Check(type)) return PyErr_Format(PyExc_TypeError, "bind_receive() needs the type %s", needed[i].type);
+        if (find_slot(type, needed[i].name, needed[i].offset) < 0) return NULL;
+    }
+    for (size_t i = 0; i < sizeof used / sizeof *used; i++) {
+        PyObject *value = PyDict_GetItemString(values, used[i].name);
+        if (value == NULL) return PyErr_Format(PyExc_TypeError, "bind_receive() needs %s", used[i].name);
+        Py_XSETREF(*used[i].value, Py_NewRef(value));
+    }
+    if (!PyTuple_Check(lane.raised)) {
+        PyErr_SetString(PyExc_TypeError, "RAISED is a tuple of exceptions");
         return NULL;
     }
-    Py_DECREF(method);
-    Py_XSETREF(lane.reference, reference);
-    Py_XSETREF(lane.decode_text, Py_NewRef(decode_text));
-    Py_XSETREF(lane.decode_json, Py_NewRef(decode_json));
-    Py_XSETREF(lane.sent, Py_NewRef(sent));
-    Py_XSETREF(lane.raised, Py_NewRef(raised));
-    Py_XSETREF(lane.connection_type, (PyTypeObject *)Py_NewRef(connection));
-    Py_XSETREF(lane.parser_type, (PyTypeObject *)Py_NewRef(parser));
-    Py_XSETREF(lane.inbox_type, (PyTypeObject *)Py_NewRef(inbox));
-    Py_XSETREF(lane.policy_type, (PyTypeObject *)Py_NewRef(policy));
-    Py_XSETREF(lane.rate_type, (PyTypeObject *)Py_NewRef(rate));
-    Py_RETURN_NONE;
+    for (size_t i = 0; i < sizeof kept / sizeof *kept; i++)
+        Py_XSETREF(*kept[i].type, (PyTypeObject *)Py_NewRef(PyDict_GetItemString(types, kept[i].name)));
+    Py_XSETREF(lane.reference, Py_NewRef(reference));
+    return PyDescr_NewMethod((PyTypeObject *)PyDict_GetItemString(types, "DirectLane"), &receive_method);
 }
 
 static int call(PyObject *object, PyObject *name, PyObject *first, PyObject *second) {
@@ -423,20 +430,20 @@ static int tell(PyObject *inbox, PyObject *method) {
 }
 
 /* Outbox.uncork(), for one message that the socket takes whole */
-static int write_pending(PyObject *self, PyObject *connection) {
-    PyObject *pending = SLOT(connection, lane.pending), *number = SLOT(self, lane.lane_fd);
-    if (pending == NULL || number == NULL) return call(connection, lane.uncork, NULL, NULL);
+static int write_pending(PyObject *self, PyObject *outbox, PyObject *delivery) {
+    PyObject *pending = SLOT(outbox, lane.pending), *number = SLOT(self, lane.lane_fd);
+    if (pending == NULL || number == NULL) return call(outbox, lane.uncork, NULL, NULL);
     if (pending == Py_None) {
-        put_slot(connection, lane.corked, Py_False);
+        put_slot(delivery, lane.corked, Py_None);
         return 0;
     }
     long fd = PyLong_AsLong(number);
-    if (fd < 0 || SLOT(connection, lane.backlog) != Py_None || !PyList_CheckExact(pending) || PyList_GET_SIZE(pending) != 1 ||
+    if (fd < 0 || SLOT(outbox, lane.backlog) != Py_None || !PyList_CheckExact(pending) || PyList_GET_SIZE(pending) != 1 ||
         !IS(PyList_GET_ITEM(pending, 0), (PyTypeObject *)codec.prepared))
-        return call(connection, lane.uncork, NULL, NULL);
+        return call(outbox, lane.uncork, NULL, NULL);
     PyObject *frame = Py_NewRef(SLOT(PyList_GET_ITEM(pending, 0), codec.frame));
-    put_slot(connection, lane.corked, Py_False);
-    put_slot(connection, lane.pending, Py_None);
+    put_slot(delivery, lane.corked, Py_None);
+    put_slot(outbox, lane.pending, Py_None);
     Py_ssize_t size = PyBytes_GET_SIZE(frame), sent = taken((int)fd, PyBytes_AS_STRING(frame), size);
     int result = 0;
     if (sent != size) {
@@ -446,8 +453,6 @@ static int write_pending(PyObject *self, PyObject *connection) {
         Py_XDECREF(view);
     }
     Py_DECREF(frame);
-    if (SLOT(connection, lane.touched) != Py_True && SLOT(connection, lane.backlog) == Py_None && SLOT(connection, lane.is_open) == Py_True)
-        put_slot(connection, lane.fd, SLOT(self, lane.lane_fd));
     return result;
 }
 
@@ -482,50 +487,57 @@ static int receive(PyObject *inbox, PyObject *decode, PyObject *listener, PyObje
 
 static PyObject *data_received(PyObject *self, PyObject *data) {
     PyObject *connection = SLOT(self, lane.connection), *payload = NULL;
-    if (!PyBytes_CheckExact(data) || !IS(connection, lane.connection_type) || SLOT(connection, lane.is_open) != Py_True) goto other;
+    if (!PyBytes_CheckExact(data) || !IS(connection, lane.connection_type)) goto other;
+    PyObject *phase = SLOT(connection, lane.phase);
+    if (phase != lane.open && phase != lane.admitting) goto other;
     PyObject *inbox = SLOT(connection, lane.inbox), *policy = SLOT(connection, lane.policy), *parser = SLOT(self, lane.parser);
-    if (!IS(inbox, lane.inbox_type) || !IS(policy, lane.policy_type) || !IS(parser, lane.parser_type)) goto other;
-    PyObject *listener = SLOT(inbox, lane.quick), *decode = SLOT(policy, lane.decode), *rate = SLOT(self, lane.rate);
-    if (listener == NULL || listener == Py_None || decode == NULL) goto other;
+    PyObject *outbox = SLOT(connection, lane.outbox);
+    if (!IS(inbox, lane.inbox_type) || !IS(policy, lane.policy_type) || !IS(parser, lane.parser_type) || !IS(outbox, lane.outbox_type))
+        goto other;
+    PyObject *listener = SLOT(inbox, lane.sole_listener), *decode = SLOT(policy, lane.decode), *meter = SLOT(self, lane.meter);
+    PyObject *delivery = SLOT(outbox, lane.delivery);
+    if (listener == NULL || listener == Py_None || decode == NULL || !IS(delivery, lane.delivery_type)) goto other;
     long number = 0;
-    if (rate != Py_None) { /* the first of a window, and those past its limit, look at the clock */
-        if (!IS(rate, lane.rate_type)) goto other;
-        number = PyLong_AsLong(SLOT(self, lane.rate_count)) + 1;
-        if (number == 1 || number > PyLong_AsLong(SLOT(rate, lane.max))) goto other;
+    if (meter != Py_None) { /* the first of a window, and those past its limit, look at the clock */
+        if (!IS(meter, lane.meter_type) || !IS(SLOT(meter, lane.limit), lane.limit_type)) goto other;
+        number = PyLong_AsLong(SLOT(meter, lane.count)) + 1;
+        if (number == 1 || number > PyLong_AsLong(SLOT(SLOT(meter, lane.limit), lane.max))) goto other;
     }
-    payload = whole_text_of(data, PyLong_AsLong(SLOT(parser, lane.quick_size)));
+    payload = whole_text_of(data, PyLong_AsLong(SLOT(parser, lane.whole_limit)));
     if (payload == NULL) goto other;
-    if (*PyBytes_AS_STRING(payload) == 0x1E && SLOT(connection, lane.v1) == Py_True) goto other;
-    if (rate != Py_None) {
+    if (*PyBytes_AS_STRING(payload) == 0x1E && SLOT(connection, lane.speaks_odac) == Py_True) goto other;
+    if (meter != Py_None) {
         PyObject *counted = PyLong_FromLong(number);
         if (counted == NULL) {
             Py_DECREF(payload);
             return NULL;
         }
-        put_slot(self, lane.rate_count, counted);
+        put_slot(meter, lane.count, counted);
         Py_DECREF(counted);
     }
     /* From here on the message is taken: the reference must not see it a second time. */
     Py_INCREF(self);
-    Py_INCREF(connection);
     Py_INCREF(inbox);
+    Py_INCREF(outbox);
+    Py_INCREF(delivery);
     Py_INCREF(decode);
     Py_INCREF(listener);
     put_slot(connection, lane.alive, Py_True);
-    put_slot(connection, lane.corked, Py_True);
+    put_slot(delivery, lane.corked, outbox);
     int failed = receive(inbox, decode, listener, payload);
     Py_DECREF(listener);
     Py_DECREF(decode);
     Py_DECREF(inbox);
     Py_DECREF(payload);
-    if (failed < 0) { /* an exception that is nobody's here: what was sent before it goes out all the same */
+    if (failed < 0) { /* an exception that concerns more than this connection: what was sent before it goes out all the same */
         PyObject *type, *error, *trace;
         PyErr_Fetch(&type, &error, &trace);
-        if (write_pending(self, connection) < 0) PyErr_WriteUnraisable(self);
+        if (write_pending(self, outbox, delivery) < 0) PyErr_WriteUnraisable(self);
         PyErr_Restore(type, error, trace);
     } else
-        failed = write_pending(self, connection);
-    Py_DECREF(connection);
+        failed = write_pending(self, outbox, delivery);
+    Py_DECREF(outbox);
+    Py_DECREF(delivery);
     Py_DECREF(self);
     if (failed < 0) return NULL;
     Py_RETURN_NONE;
@@ -583,8 +595,9 @@ static void stop(void *self) {
     if (--modules > 0) return;
     PyObject **kept[] = {
         &fd_name, &codec.prepared, &codec.encode_json, &codec.reference, &codec.text, &codec.binary, &lane.reference, &lane.decode_text,
-        &lane.decode_json, &lane.sent, &lane.raised, (PyObject **)&lane.connection_type, (PyObject **)&lane.parser_type,
-        (PyObject **)&lane.inbox_type, (PyObject **)&lane.policy_type, (PyObject **)&lane.rate_type, &lane.failed, &lane.undecodable, &lane.follow,
+        &lane.decode_json, &lane.sent, &lane.raised, &lane.admitting, &lane.open, (PyObject **)&lane.connection_type,
+        (PyObject **)&lane.outbox_type, (PyObject **)&lane.delivery_type, (PyObject **)&lane.parser_type, (PyObject **)&lane.inbox_type,
+        (PyObject **)&lane.policy_type, (PyObject **)&lane.meter_type, (PyObject **)&lane.limit_type, &lane.failed, &lane.undecodable, &lane.follow,
         &lane.uncork, &lane.write_rest,
     };
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) Py_CLEAR(*kept[i]);

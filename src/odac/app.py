@@ -124,15 +124,13 @@ class Odac:
         self.broker_url = broker or default_url()
         self.http = http
         self._wrapped = None if http is None else WrappedWebSockets(http)
-        self._hub = Hub(limits)
+        secrets = Secrets(secret)
+        tokens = Tokens(secrets)
+        self._hub = Hub(limits, on_close=self._revoke_sessions, issue_token=tokens.issue)
         make_bus(self.broker_url, self._hub)  # so that a wrong URL or a missing library is found now
         self._bus: RunningBus | None = None
         self.uses_environment_secret = secret is None
-        secrets = Secrets(secret)
         self.auth = AuthService(Sessions(secrets, session), user_id=user_id, on_logout=self._close_session)
-        self._hub.on_close = self._revoke_sessions
-        tokens = Tokens(secrets)
-        self._hub.issue_token = tokens.issue
         self._router = Router(limits)
         self._middlewares = MiddlewareRegistry()
         self.route = Routes(self._router, WsServer(self._hub, self.auth.address))
@@ -214,7 +212,7 @@ class Odac:
             self._hub.start(loop)
             self._bus = make_bus(self.broker_url, self._hub)
             await self._bus.start()
-            self._hub.bus = None if self.broker_url == "memory://" else self._bus
+            self._hub.connect_bus(self._bus)
             self._started_on = loop
 
     def _runs_here(self) -> bool:
@@ -237,7 +235,7 @@ class Odac:
             await self._hub.drain().over()
         if self._bus is not None:
             bus, self._bus = self._bus, None
-            self._hub.bus = None
+            self._hub.connect_bus(None)
             await bus.stop()
         self._started_on = None
         self._hub.ended()
@@ -348,8 +346,7 @@ class Odac:
         return Health(self.route.ws_server.healthy, details)
 
     def _publish(self, publication: Publication) -> None:
-        bus = self._hub.bus
-        if bus is not None and not bus.healthy:
+        if not self._hub.bus.healthy:
             # Not even to this process's own: whoever tries again would reach them twice.
             raise BrokerError("The broker is away, so other processes would not get it. Try again.")
         self._hub.send(Audience(publication.rooms), encode(publication.data))

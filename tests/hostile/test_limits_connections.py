@@ -244,7 +244,7 @@ def test_pong_timeout(log: Log, behave: Callable[[Peer], Coroutine[Any, Any, Non
                 good.send(frame(PONG, payload))
             await until(lambda: app.route.ws_server.client_count == 1, "the one that does not answer is gone")
             assert connections[0].is_open
-            assert connections[1]._ended == (1006, "")
+            assert connections[1].ended == (1006, "")
             behaving.cancel()
             await asyncio.wait([behaving])
             bad.read_on()

@@ -46,13 +46,13 @@ def text(kind: str, number: int) -> str:
 
 def waiting(connection: Connection) -> int:
     """Bytes that wait for a peer in this process."""
-    return (connection.backlog.size if connection.backlog is not None else 0) + connection.lane.buffered
+    return (connection.outbox.backlog.size if connection.outbox.backlog is not None else 0) + connection.lane.buffered
 
 
 async def congest(connection: Connection) -> int:
     """Send until the kernel takes no more; gives how many messages that took."""
     for number in range(100_000):
-        if connection.backlog is not None:
+        if connection.outbox.backlog is not None:
             return number
         connection.send(text("direct", number))
         await asyncio.sleep(0)
@@ -253,7 +253,7 @@ def test_awaiting_a_send_waits_for_room(lane: str) -> None:
             peer.stop_reading()
             await until(lambda: app.route.ws_server.clients, "the connection is open")
             (connection,) = app.route.ws_server.clients.values()
-            await until(lambda: connection.backlog is not None and len(sent) > 3, "the kernel takes no more")
+            await until(lambda: connection.outbox.backlog is not None and len(sent) > 3, "the kernel takes no more")
             for _ in range(200):
                 await asyncio.sleep(0.001)
             assert len(sent) < pieces // 2  # the kernel has taken a few MiB, and now it waits
@@ -287,7 +287,7 @@ def test_awaiting_a_send_ends_when_the_peer_is_gone(lane: str) -> None:
                 peer.stop_reading()
                 await until(lambda: app.route.ws_server.clients, "the connection is open")
                 (connection,) = app.route.ws_server.clients.values()
-                await until(lambda: connection.backlog is not None, "the kernel takes no more")
+                await until(lambda: connection.outbox.backlog is not None, "the kernel takes no more")
             await until(lambda: ended, "the handler goes on when the peer is gone")
 
     run(main)

@@ -296,7 +296,7 @@ def test_with_drop_oldest_a_slow_reader_stays_and_misses_room_messages(
         flood(server, 200, 100_000)
         hub = server.app._hub
         server.call(lambda: None)
-        waiting = server.call(lambda: connection.backlog.size if connection.backlog is not None else 0)
+        waiting = server.call(lambda: connection.outbox.backlog.size if connection.outbox.backlog is not None else 0)
         assert 0 < waiting <= 1024 * 1024
         server.call(lambda: connection.send("direct"))
         got: list[Any] = []

@@ -10,17 +10,13 @@ UNIT = ROOT / "tests" / "unit"
 ELSEWHERE = {
     "tests/unit/presence/test_service.py": ["presence/ports.py", "presence/room.py"],
     # Declarations alone: there is nothing to run.
-    "tests/unit/lanes/test_lanes_model.py": ["lanes/base.py"],
     "tests/unit/cluster/test_bus.py": [
         "brokers/base.py",
         "cluster/counters.py",
         "brokers/echo_confirmed.py",
         "cluster/reporter.py",
-        "realtime/ports.py",
     ],
     # One half of a pair that makes sense together.
-    "tests/unit/realtime/test_outbox.py": ["realtime/backlog.py"],
-    "tests/unit/realtime/test_connection.py": ["realtime/lifetime.py", "realtime/ping.py"],
     "tests/unit/client/test_session.py": ["client/clock.py", "client/reconnector.py"],
     "tests/unit/client/test_reconnect.py": ["client/errors.py"],
     # What a program sees from outside: the command's own tests run it.

@@ -95,15 +95,15 @@ SECOND_INTERPRETER = """
 import importlib, sys
 subinterpreters = importlib.import_module("_xxsubinterpreters")
 from odac.protocol.codec import encode
-from odac.realtime import writing
-assert writing.ACCELERATED
+from odac import speedups
+assert speedups.COMPILED
 other = subinterpreters.create(isolated=False)
 subinterpreters.run_string(other, '''
 import logging, sys
 logging.basicConfig(stream=sys.stdout, format="%(message)s")
 from odac.protocol.codec import encode, reference_encode
-from odac.realtime import writing
-assert not writing.ACCELERATED
+from odac import speedups
+assert not speedups.COMPILED
 assert encode is reference_encode
 assert encode({"a": 1}).payload == b'{"a":1}'
 sys.stdout.flush()
@@ -120,9 +120,9 @@ print("both encode")
 )
 def test_a_second_interpreter_works_in_pure_python_and_is_told_so() -> None:
     """As under mod_wsgi, where each application has an interpreter of its own, which may end before the others do."""
-    from odac.realtime import writing
+    from odac import speedups
 
-    if not writing.ACCELERATED:
+    if not speedups.COMPILED:
         pytest.skip("not compiled here: no C compiler, or ODAC_SPEEDUPS=0")
     if sys.version_info >= (3, 13):
         pytest.skip("not for this one: Python 3.13 has no module for legacy interpreters")

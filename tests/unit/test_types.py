@@ -13,7 +13,7 @@ from typing import assert_type
 import pytest
 
 from odac import ConfigurationError, Context, Limits, Odac, RateLimit, RouteOptions
-from odac.realtime.outbox import Sent
+from odac.realtime.sent import Sent
 from tests.unit.realtime.realtime_fakes import Room, run
 
 

@@ -5,17 +5,19 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from odac.close_codes import CloseCode, is_retryable
 from odac.protocol.message import Prepared
 from odac.realtime.backlog import cost
 from odac.realtime.connection import Connection
+from odac.realtime.phase import CLOSING
+from odac.realtime.rate import RateMeter
 from odac.wire.frames import BINARY, TEXT
+from odac.wire.parser import message_too_big
 
 if TYPE_CHECKING:
-    from odac.config import Limits, RateLimit
+    from odac.config import Limits
     from odac.realtime.hub import Hub
     from odac.realtime.policy import Policy
 
@@ -65,13 +67,13 @@ class AsgiDoorway:
             pass  # the client did not wait for the answer
 
     async def open(
-        self, hub: Hub, policy: Policy, subprotocol: str | None, *, v1: bool, compression: bool
+        self, hub: Hub, policy: Policy, subprotocol: str | None, *, speaks_odac: bool, compression: bool
     ) -> Connection | None:
         """Accept; compression is the server's own matter here."""
         if (await self._receive())["type"] != "websocket.connect":
             return None
         lane = AsgiLane(self._receive, self._send, policy.limits)
-        connection = Connection(hub, lane, policy, v1=v1)
+        connection = Connection(hub, lane, policy, speaks_odac=speaks_odac)
         lane.attach(connection)
         try:
             await self._send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": []})
@@ -105,10 +107,9 @@ class AsgiLane:
         "_ending",
         "_interrupted",
         "_limits",
+        "_meter",
         "_over",
         "_queue",
-        "_rate_count",
-        "_rate_start",
         "_readable",
         "_receive",
         "_receiver",
@@ -144,8 +145,7 @@ class AsgiLane:
         self._writing = False
         self._receiving = False
         self._readable: asyncio.Event | None = None
-        self._rate_count = 0
-        self._rate_start = 0.0
+        self._meter = RateMeter(limits.rate_limit) if limits.rate_limit is not None else None
 
     def attach(self, connection: Connection) -> None:
         """Belong to this connection."""
@@ -184,48 +184,36 @@ class AsgiLane:
     async def receive_all(self) -> None:
         """Take what the client sends until it is gone."""
         receive, connection = self._receive, self._connection
-        rate, max_payload = self._limits.rate_limit, self._limits.max_payload
+        meter, max_payload = self._meter, self._limits.max_payload
         while not self._over:
             message = await receive()
             if message["type"] == "websocket.disconnect":
                 self._lost(message.get("code") or CloseCode.NO_STATUS, message.get("reason") or "")
                 return
-            if not connection.is_open:
+            if connection.phase >= CLOSING:
                 continue
             connection.alive = True
-            connection.corked = True
+            connection.outbox.cork()
             self._receiving = True
             try:
-                if rate is None or not self._is_too_fast(rate):
+                if meter is not None and meter.is_exceeded():
+                    connection.exceed_rate(meter.limit)
+                else:
                     text = message.get("text")
                     payload = text.encode() if text is not None else message.get("bytes") or b""
                     if len(payload) > max_payload:
-                        connection.too_big(len(payload))
+                        connection.fail(message_too_big(len(payload), max_payload))
                     elif text is not None:
-                        connection.receive_text(payload)
+                        connection.inbox.receive_text(payload)
                     else:
-                        connection.inbox.deliver(payload)
+                        connection.inbox.receive_binary(payload)
             finally:
-                connection.uncork()
+                connection.outbox.uncork()
                 self._receiving = False
             if not self._writing and (self._queue or self._ending is not None):
                 await self._write_all()
             if self._readable is not None and not self._readable.is_set():
                 await self._readable.wait()
-
-    def _is_too_fast(self, rate: RateLimit) -> bool:
-        self._rate_count += 1
-        if 1 < self._rate_count <= rate.max:
-            return False
-        now = monotonic()
-        if now - self._rate_start >= rate.window:
-            self._rate_start = now
-            self._rate_count = 1
-            return False
-        if self._rate_count <= rate.max:
-            return False
-        self._connection.limited(rate)
-        return True
 
     def pause_reading(self) -> None:
         """Take nothing more from the server, which then holds the peer back."""
@@ -248,7 +236,7 @@ class AsgiLane:
         for message in messages:
             self._size += cost(message)
         if self._size > _HELD:
-            self._connection.hold_back()
+            self._connection.outbox.hold_back()
         self._start_writing()
 
     def write_rest(self, data: memoryview) -> None:
@@ -302,8 +290,8 @@ class AsgiLane:
                 if queue:  # abort() empties it
                     queue.popleft()
                     self._size -= cost(message)
-                if not queue and self._connection.backlog is not None:
-                    self._connection.go_on()
+                if not queue and self._connection.outbox.backlog is not None:
+                    self._connection.outbox.go_on()
             if self._ending is not None and not self._over:
                 if not self._steps and self._receiver not in (None, asyncio.current_task()):
                     # Granian closes only when nobody waits in receive(), so the task that does is to close instead.

@@ -27,7 +27,7 @@ class Doorway(Protocol):
         ...
 
     async def open(
-        self, hub: Hub, policy: Policy, subprotocol: str | None, *, v1: bool, compression: bool
+        self, hub: Hub, policy: Policy, subprotocol: str | None, *, speaks_odac: bool, compression: bool
     ) -> Connection | None:
         """Answer with the upgrade; None if the client is gone meanwhile."""
         ...

@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
 import re
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final
+from typing import Any, Final
 
 import msgspec
 
 from odac.errors import InvalidMessage
 from odac.protocol.message import Prepared
 from odac.protocol.pydantic_types import encode_unknown, make_validator
+from odac.speedups import compiled_encode
 from odac.wire.frames import BINARY, TEXT
 
 __all__ = [
@@ -103,16 +102,7 @@ def reference_encode(data: object) -> Prepared:
         raise _cannot_send(data, error) from None
 
 
-encode = reference_encode
-if not TYPE_CHECKING and os.environ.get("ODAC_SPEEDUPS") != "0":
-    try:
-        from odac._speedups import bind_encode, encode
-    except ModuleNotFoundError:
-        pass  # not compiled here: the function above is as right, and slower
-    except ImportError as error:  # of another Python, or in use by another interpreter of the process: said once, here
-        logging.getLogger("odac").warning("%s", error)
-    else:
-        bind_encode(Prepared, encode_json, reference_encode, TEXT, BINARY)
+encode = compiled_encode(reference_encode, Prepared, encode_json, TEXT, BINARY)
 
 
 def _cannot_send(data: object, error: Exception) -> TypeError:

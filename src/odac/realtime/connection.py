@@ -2,71 +2,109 @@
 
 from __future__ import annotations
 
+import asyncio
 from _thread import get_ident
-from collections.abc import AsyncIterator, Callable
-from enum import IntEnum
-from os import urandom
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from time import monotonic
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from odac.close_codes import CloseCode
-from odac.config import RateLimit
 from odac.errors import ProtocolError
 from odac.notices import limit_met, warn
 from odac.protocol import control
 from odac.protocol.codec import encode, encode_binary
 from odac.protocol.message import Prepared
 from odac.realtime.audience import EVERYONE, Audience, check_room, is_private
-from odac.realtime.cancellation import RAISED
+from odac.realtime.cancellation import OVERDUE, RAISED, cancel_overdue, is_own
+from odac.realtime.events import Events
 from odac.realtime.generics import In, Out, Typed
 from odac.realtime.identity import new_id
+from odac.realtime.inbox import Inbox
 from odac.realtime.iteration import Messages
-from odac.realtime.lifetime import Lifetime
 from odac.realtime.listeners import Event, Handler, OnClose, OnError, OnInvalid, OnMessage, OnPong
-from odac.realtime.outbox import SENT, Lane, Sent
-from odac.realtime.ping import Ping
+from odac.realtime.outbox import Outbox
+from odac.realtime.ownership import Owned
+from odac.realtime.phase import CLOSED, CLOSING, OPEN, Phase, ReadyState
+from odac.realtime.ping import Ping, Pings
+from odac.realtime.sent import SENT, Sent, is_to_be_awaited
+from odac.realtime.targets import Target
+from odac.realtime.taskless import in_task
 from odac.wire.frames import PING, check_close
 
 if TYPE_CHECKING:
-    from odac.realtime.hub import Hub
+    from odac.config import RateLimit
+    from odac.realtime.delivery import Delivery
     from odac.realtime.policy import Policy
-    from odac.realtime.targets import Target
+    from odac.realtime.ports import Entry, HubOfConnection, Lane
 
 __all__ = ["Connection", "ReadyState"]
 
-_PINGS: Final = 100
-"""Pings under way of one connection; further ones share the last, so that a peer that never answers costs no memory."""
+_NO_ROOMS: Final[Mapping[str, None]] = {}
+"""Shared by all connections that are in no room; a connection that joins one gets a dict of its own."""
+
+_DATA: Final = (dict, list, str, bytes)
+"""What a handler returns only where its author takes it for a view."""
 
 
-class ReadyState(IntEnum):
-    """Where a connection stands; the numbers are those of the browser's WebSocket (WHATWG WebSockets Standard, section 3.1)."""
-
-    CONNECTING = 0
-    OPEN = 1
-    CLOSING = 2
-    CLOSED = 3
-
-
-class Connection(Lifetime, Typed[In, Out]):
+class Connection(Typed[In, Out]):
     """One connection, from its upgrade to its end.
 
     A handler gets it as ``odac.ws``. Sending and closing work from any thread, in the order of each thread's calls; all
     else belongs to the event loop's.
+
+    It is made of parts: ``outbox`` (all that it is sent), ``inbox`` (its messages on the way to the application) and
+    ``events`` (its listeners). ``phase`` says where it stands, and four methods end it: :meth:`close` (this side wants
+    to), :meth:`fail` (the peer broke a rule), :meth:`lost` (the transport is gone) and :meth:`closed` (tell the
+    application).
     """
 
-    __slots__ = ("_data", "_pings", "alive", "due", "id", "on_release", "opened_at", "session_id")
+    __slots__ = (
+        "_data",
+        "_handler",
+        "_hub",
+        "_owned",
+        "_pings",
+        "alive",
+        "due",
+        "ended",
+        "events",
+        "fd",
+        "id",
+        "inbox",
+        "memberships",
+        "on_release",
+        "opened_at",
+        "outbox",
+        "phase",
+        "policy",
+        "session_id",
+        "speaks_odac",
+        "was_admitted",
+    )
 
-    def __init__(self, hub: Hub, lane: Lane, policy: Policy, *, v1: bool = False) -> None:
-        super().__init__(hub, lane, policy, v1)
+    def __init__(self, hub: HubOfConnection, lane: Lane, policy: Policy, *, speaks_odac: bool = False) -> None:
         self.id = new_id()
-        self.alive = True
-        self.due = 0.0
+        self.phase = Phase.ADMITTING
+        self.policy = policy
+        self.speaks_odac = speaks_odac  # the subprotocol odac.v1
+        self.fd = -1  # the socket while a bare write to it is in order; see Outbox
+        self.outbox = Outbox(self, hub.delivery, lane)
+        self.events = Events(self)
+        self.inbox = Inbox(self)
+        self.memberships: Mapping[str, None] = _NO_ROOMS
+        self.ended: tuple[int, str] | None = None  # code and reason, once the connection has ended
+        self.was_admitted = False
         self.opened_at = monotonic()  # an order to close its user is for connections that were open before
+        self.alive = True  # whether anything has arrived since the last ping
+        self.due = 0.0  # when the answer to the last ping is due
         self.on_release: Callable[[], None] | None = None
         self.session_id: str | None = None  # of the session whose token let it in
+        self._hub = hub
+        self._owned: Owned | None = None
+        self._handler: asyncio.Task[Any] | None = None
         self._data: SimpleNamespace | None = None
-        self._pings: dict[bytes, Ping] | None = None
+        self._pings: Pings | None = None
 
     # Sending
 
@@ -84,13 +122,14 @@ class Connection(Lifetime, Typed[In, Out]):
             TypeError: ``data`` cannot be encoded. The connection is unharmed.
         """
         message = encode(data)
-        if get_ident() != self.delivery.thread:
+        outbox = self.outbox
+        if get_ident() != outbox.delivery.thread:
             return self._from_elsewhere(self.send_prepared, message)
-        if not self.is_open:
+        if self.phase is not OPEN and self.phase >= CLOSING:
             return SENT
         if message.escaped is not None:
-            message = self._variant(message)
-        return self.put(message)
+            message = outbox.variant(message)
+        return outbox.put(message)
 
     def send_binary(self, data: Any) -> Sent:
         """Send any bytes-like object as a binary message.
@@ -101,17 +140,20 @@ class Connection(Lifetime, Typed[In, Out]):
         message = encode_binary(data)
         if get_ident() != self.delivery.thread:
             return self._from_elsewhere(self.send_prepared, message)
-        return self.put(message) if self.is_open else SENT
+        return self.put(message)
 
     def send_prepared(self, message: Prepared) -> None:
-        """Send what is encoded already, on the event loop's thread."""
-        if self.is_open:
-            self.put(self._variant(message))
+        """Send an encoded message, on the event loop's thread."""
+        self.put(self.outbox.variant(message))
+
+    def put(self, message: Prepared) -> Sent:
+        """Send an encoded message as it is, such as a control message, on the event loop's thread."""
+        return self.outbox.put(message) if self.phase is OPEN or self.phase < CLOSING else SENT
 
     def _from_elsewhere(self, call: Callable[..., object], *arguments: object) -> Sent:
-        """Do something on the event loop's thread, soon; with a loop that has ended, the connection has as well."""
+        """Call a function on the event loop's thread, soon; when the loop has ended, so has the connection."""
         try:
-            self.delivery.loop.call_soon_threadsafe(call, *arguments)
+            self.loop.call_soon_threadsafe(call, *arguments)
         except RuntimeError:
             pass
         return SENT
@@ -122,50 +164,27 @@ class Connection(Lifetime, Typed[In, Out]):
                 f"{name}() belongs to the event loop's thread: from another, loop.call_soon_threadsafe(odac.ws.{name}, …)"
             )
 
-    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
-        """Close the connection, after everything that was sent so far. Closing twice is no error.
-
-        Args:
-            code: a code that may stand in a close frame (RFC 6455 section 7.4).
-            reason: at most 123 UTF-8 bytes.
-
-        Raises:
-            ValueError: the code may not be sent, or the reason is too long.
-        """
-        check_close(code, reason)
-        if get_ident() != self.delivery.thread:
-            self._from_elsewhere(self.end, code, reason)
-        elif self.delivery.is_writing:
-            self.delivery.later(self.end, code, reason)
-        else:
-            self.end(code, reason)
-
     def ping(self) -> Ping:
         """Send a ping (RFC 6455 section 5.5.2).
 
         Returns:
             An object that need not be awaited; awaiting it gives the round trip in seconds, or raises
             :class:`Disconnected` when the connection ends before the pong. Over plain ASGI, which has no pings, a
-            client that speaks ``odac.v1`` is asked by a control message, and any other is never answered for.
+            client that speaks ``odac.v1`` is asked by a control message; any other client's ping waits for the
+            connection's end.
         """
         self._belongs_here("ping")
-        payload = urandom(4)
-        ping = Ping(self, payload)
-        if not self.is_open:
-            ping.fail(*(self._ended or (CloseCode.NORMAL, "")))
+        if self.phase >= CLOSING:
+            ping = Ping(self.loop)
+            ping.fail(*(self.ended or (CloseCode.NORMAL, "")))
             return ping
         if self._pings is None:
-            self._pings = {}
-        if len(self._pings) >= _PINGS:
-            return self._pings[next(reversed(self._pings))]
-        if self.lane.pings:
-            self._pings[payload] = ping
-            self.put(Prepared(PING, payload))
-        elif self.v1:
-            self._pings[payload] = ping
-            self.put(control.PING)
-        else:
-            ping = self._pings.setdefault(b"", ping)  # one for all that wait for the end
+            self._pings = Pings(self.loop)
+        if not self.lane.pings and not self.speaks_odac:
+            return self._pings.add_unanswerable()
+        ping, payload = self._pings.add()
+        if payload is not None:
+            self.put(Prepared(PING, payload) if self.lane.pings else control.PING)
         return ping
 
     # Rooms
@@ -182,7 +201,7 @@ class Connection(Lifetime, Typed[In, Out]):
         self._belongs_here("join")
         if self.delivery.is_writing:
             self.delivery.later(self.join, room)
-        elif self.is_open and room not in self.memberships:
+        elif self.phase < CLOSING and room not in self.memberships:
             limit = self.policy.limits.rooms_per_connection
             if len(self.memberships) >= limit and len(self.rooms) >= limit:
                 limit_met(
@@ -211,7 +230,7 @@ class Connection(Lifetime, Typed[In, Out]):
         Raises:
             ValueError: no room is named, or a name is not allowed.
         """
-        return self._hub.to(*rooms)
+        return Target(self._hub, Audience.of(*rooms))
 
     def broadcast(self, data: object, include_self: bool = True) -> Sent:
         """Send to all clients.
@@ -271,7 +290,11 @@ class Connection(Lifetime, Typed[In, Out]):
 
             return register
         self._belongs_here("on")
-        self.inbox.on(event, handler)
+        if event == "message":
+            self.inbox.check_no_reader()
+        self.events.on(event, handler)
+        if event == "message":
+            self.inbox.listeners_changed()
         return handler
 
     def off(self, event: Event, handler: Handler | None = None) -> None:
@@ -281,7 +304,9 @@ class Connection(Lifetime, Typed[In, Out]):
             ValueError: there is no such event.
         """
         self._belongs_here("off")
-        self.inbox.off(event, handler)
+        self.events.off(event, handler)
+        if event == "message":
+            self.inbox.listeners_changed()
 
     async def receive(self) -> In:
         """The next message.
@@ -313,94 +338,195 @@ class Connection(Lifetime, Typed[In, Out]):
     @property
     def ready_state(self) -> ReadyState:
         """Where the connection stands. A handler only ever sees OPEN, CLOSING and CLOSED."""
-        if self._ended is not None:
+        if self.phase >= CLOSED:
             return ReadyState.CLOSED
-        return ReadyState.OPEN if self.is_open else ReadyState.CLOSING
+        return ReadyState.OPEN if self.phase < CLOSING else ReadyState.CLOSING
 
     def __repr__(self) -> str:
         return f"<Connection {self.id} {self.policy.name} {self.ready_state.name}>"
 
+    @property
+    def is_open(self) -> bool:
+        """Whether the connection takes what it is sent."""
+        return self.phase < CLOSING
+
+    @property
+    def delivery(self) -> Delivery:
+        """The delivery of its event loop."""
+        return self.outbox.delivery  # type: ignore[return-value]
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """Its event loop."""
+        return self.delivery.loop
+
+    @property
+    def lane(self) -> Lane:
+        """What carries its frames."""
+        return self.outbox.lane
+
+    def is_in(self, entry: Entry) -> bool:
+        """Whether a room message is for this connection."""
+        rooms, also_in, _ = entry
+        mine = self.memberships
+        for room in rooms:
+            if room in mine:
+                break
+        else:
+            if rooms or self.phase is not Phase.OPEN:
+                return False
+        return not also_in or all(room in mine for room in also_in)
+
     # For the lanes
-
-    def receive_text(self, payload: bytes) -> None:
-        """A text message has arrived.
-
-        Args:
-            payload: its bytes, known to be UTF-8.
-        """
-        if self.v1 and payload[:1] == b"\x1e":
-            if payload[:2] != b"\x1e\x1e":
-                self._receive_control(payload)
-                return
-            payload = payload[1:]
-        inbox = self.inbox
-        quick = inbox.quick
-        if quick is None:
-            inbox.hold(payload, self.policy.decode)
-            return
-        try:
-            data = self.policy.decode(payload)
-        except RAISED as error:
-            inbox.undecodable(error)
-            return
-        try:
-            result = quick(data)
-        except RAISED as error:
-            inbox.failed(error)
-            return
-        if result is not None and result is not SENT:
-            inbox.follow(result, data)
 
     def receive_pong(self, payload: bytes) -> None:
         """A pong has arrived (RFC 6455 section 5.5.3)."""
-        pings = self._pings
-        if pings is not None and payload in pings:
-            # It answers those before it as well: a peer may leave out all but the last (RFC 6455 section 5.5.3).
-            for asked in list(pings):
-                pings.pop(asked).succeed()
-                if asked == payload:
-                    break
-        self.inbox.emit("pong")
+        if self._pings is not None:
+            self._pings.receive(payload)
+        self.events.emit("pong")
 
-    def _receive_control(self, payload: bytes) -> None:
+    def receive_control(self, payload: bytes) -> None:
+        """A control message of an ``odac.v1`` peer has arrived."""
         message = control.decode_control(payload)
-        if message is None or not self.is_open:
+        if message is None or self.phase >= CLOSING:
             return
-        if message[0] == "ping":
+        kind, values = message
+        if kind == "ping":
             self.put(control.PONG)
-        elif message[0] == "pong":
-            self.receive_pong(next(iter(self._pings), b"") if self._pings else b"")
+        elif kind == "pong":
+            self.receive_pong(self._pings.oldest if self._pings is not None else b"")
         else:
-            handler = self._hub.control_handlers.get(message[0])
+            handler = self._hub.control_handlers.get(kind)
             if handler is not None:
-                handler(self, message[1])
+                handler(self, values)
 
-    def end(self, code: int, reason: str) -> bool:
-        """Close the connection, in the way of :meth:`close`, without checking the arguments."""
-        ended = super().end(code, reason)
-        if ended:
-            self._hub.remove(self)
-        return ended
+    def untaken(self) -> None:
+        """The peer sends messages, and neither a listener nor a handler is left to take them."""
+        self.delivery.untaken(self.policy)
 
-    def limited(self, rate: RateLimit) -> None:
-        """The peer sends faster than the route allows."""
+    # The handler, and what the connection owns
+
+    async def run_handler(self, handler: Callable[[], Any]) -> None:
+        """Run the route's handler. It outlives the connection by ``Limits.close_timeout`` at most."""
+        try:
+            result = handler()
+            if is_to_be_awaited(result):
+                self._handler = await in_task()
+                result = await result
+            if isinstance(result, _DATA):
+                warn(
+                    "returned",
+                    "%s: its handler returned a %s, and what a handler returns is not sent: use odac.ws.send(…)",
+                    self.policy.name,
+                    type(result).__name__,
+                )
+        except RAISED as error:
+            if not is_own(error):
+                self.events.handler_failed(error)
+            elif error.args == (OVERDUE,) and self._handler is not None:
+                self._handler.uncancel()  # it was for the handler, and not for the server's task that it runs in
+            else:
+                raise
+        finally:
+            self._handler = None
+            if self.phase is Phase.RELEASED:
+                self._drop()
+            self.inbox.handler_returned()
+
+    @property
+    def owned(self) -> Owned:
+        """Timers and tasks of this connection."""
+        if self._owned is None:
+            self._owned = Owned(self.loop, self.events.failed, self.inbox.reconsider)
+            if self.phase >= CLOSED:
+                self._owned.cancel()
+        return self._owned
+
+    @property
+    def has_tasks(self) -> bool:
+        """Whether a task of this connection runs that may take messages yet."""
+        return self._owned is not None and self._owned.has_tasks
+
+    def own(self, coroutine: Coroutine[Any, Any, object]) -> asyncio.Task[Any]:
+        """Run a coroutine as a task that is cancelled when the connection ends."""
+        return self.owned.create_task(coroutine)
+
+    def own_to_the_end(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a coroutine that belongs to the connection's end as a task, which that end does not cancel."""
+        task = self.loop.create_task(coroutine)
+        self._hub.keep(task)
+        return task
+
+    def limit_overtime(self, task: asyncio.Task[Any], what: str) -> None:
+        """Cancel a task that still runs ``Limits.close_timeout`` after the connection's end; ``what`` is for the log."""
+        cancel_overdue(self.loop, self.policy, task, what)
+
+    # The end
+
+    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
+        """Close the connection, after everything that was sent so far. Closing twice is no error.
+
+        Args:
+            code: a code that may stand in a close frame (RFC 6455 section 7.4).
+            reason: at most 123 UTF-8 bytes.
+
+        Raises:
+            ValueError: the code may not be sent, or the reason is too long.
+        """
+        check_close(code, reason)
+        if get_ident() != self.delivery.thread:
+            self._from_elsewhere(self.begin_close, code, reason)
+        elif self.delivery.is_writing:
+            self.delivery.later(self.begin_close, code, reason)
+        else:
+            self.begin_close(code, reason)
+
+    def begin_close(self, code: int, reason: str) -> bool:
+        """Send a close frame behind everything that was sent so far, and take nothing more.
+
+        Args:
+            code: as for :meth:`close`, or 1005 to answer a close frame without a code; not checked.
+            reason: cut to what a close frame has room for.
+
+        Returns:
+            whether this call did it. Writing what was sent before may be too much for a slow reader, and close it first.
+        """
+        if self.phase < CLOSING:
+            self.outbox.write_all()
+        if self.phase >= CLOSING:
+            return False
+        self.phase = Phase.CLOSING
+        self.outbox.close(code, reason)
+        self._hub.remove(self)
+        return True
+
+    def fail(self, error: ProtocolError) -> None:
+        """The peer broke the protocol or a limit of it: close with the error's code (RFC 6455 section 7.1.7)."""
+        if not self.begin_close(error.code, error.reason):
+            return  # what else the peer sends while the connection closes is not logged
+        if error.limit is None:
+            warn("protocol", "%s: a client was closed with %s", self.policy.name, error)
+        else:
+            limit_met(error.limit, "%s: a client was closed with %s", self.policy.name, error)
+
+    def exceed_rate(self, limit: RateLimit) -> None:
+        """The peer sends faster than the route allows: close with 1008."""
         limit_met(
             "rate_limit",
-            "%s: a client sent more than %d messages in %g s and was closed with 1008 (Limits.rate_limit, or rate_limit= of the route)",
+            "%s: a client sent more than %d messages in %g s and was closed with 1008 (Limits.rate_limit, or"
+            " rate_limit= of the route)",
             self.policy.name,
-            rate.max,
-            rate.window,
+            limit.max,
+            limit.window,
         )
-        self.end(CloseCode.POLICY_VIOLATION, "Rate limit exceeded")
+        self.begin_close(CloseCode.POLICY_VIOLATION, "Rate limit exceeded")
 
-    def too_big(self, size: int) -> None:
-        """The peer sent a message that is larger than the route allows, where no frame's header showed it before."""
-        limit = self.policy.limits.max_payload
-        reason = f"message of {size} bytes: at most {limit} (max_payload)"
-        self.broken(ProtocolError(CloseCode.MESSAGE_TOO_BIG, reason, "max_payload"))
+    def drain(self) -> None:
+        """The server stops: all its connections are closed with 1001, each in its turn."""
+        self._hub.drain([self])
 
     def unanswered(self) -> None:
-        """The peer did not take part in the closing handshake."""
+        """The peer did not answer the close frame in time."""
         limit_met(
             "close_timeout",
             "%s: a client did not close within %g s and was cut off (Limits.close_timeout)",
@@ -408,41 +534,48 @@ class Connection(Lifetime, Typed[In, Out]):
             self.policy.limits.close_timeout,
         )
 
-    def broken(self, error: ProtocolError) -> None:
-        """The peer broke the protocol or a limit of it."""
-        if not self.end(error.code, error.reason):
-            return  # what else it sends while it is being closed is no news
-        if error.limit is None:
-            warn("protocol", "%s: a client was closed with %s", self.policy.name, error)
-        else:
-            limit_met(error.limit, "%s: a client was closed with %s", self.policy.name, error)
-
-    def drain(self) -> None:
-        """The server stops: all its connections are closed with 1001, each in its turn."""
-        self._hub.drain([self])
-
     def lost(self, code: int, reason: str) -> None:
-        """The transport is gone, or the closing handshake is through: nothing more comes and nothing more goes.
+        """The transport is gone, or the closing handshake is complete: no more data goes in either direction.
 
         Args:
             code: what the close listeners are told.
             reason: the same.
         """
-        if self._ended is not None:
+        before = self.phase
+        if before >= CLOSED:
             return
-        self._ended = (code, reason)
-        if self.is_open:
-            self.is_open = False
+        self.ended = (code, reason)
+        self.phase = Phase.CLOSED
+        if before < CLOSING:
             self._hub.remove(self)
-        self.fd = -1
-        self.discard()
-        for ping in (self._pings or {}).values():
-            ping.fail(code, reason)
-        self._pings = None
+        self.outbox.renew_fd()
+        self.outbox.discard()
+        if self._pings is not None:
+            self._pings.fail(code, reason)
+            self._pings = None
         self._hub.population -= 1
         if self.on_release is not None:
             self.on_release()
-        if self.admitted:
+        if self.was_admitted:
             for observer in self._hub.observers:
                 observer.ended(self, code, reason)
-        self.inbox.finish(code, reason)
+        self.inbox.finish()
+
+    def closed(self) -> None:
+        """Tell the application that the connection has ended, now that every message before that is handled."""
+        self.events.tell_end()
+
+    def release(self) -> None:
+        """The close listeners have run: cancel timers and tasks, and forget the rooms."""
+        self.phase = Phase.RELEASED
+        if self._owned is not None:
+            self._owned.cancel()
+        self.memberships = _NO_ROOMS
+        if self._handler is None:
+            self._drop()
+        else:
+            self.limit_overtime(self._handler, "a handler")
+
+    def _drop(self) -> None:
+        self.events.drop()
+        self.inbox.drop()

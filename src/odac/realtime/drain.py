@@ -79,14 +79,14 @@ class Drain:
     def _close(self, connection: Connection) -> None:
         if not connection.is_open:
             return
-        if connection.v1:
+        if connection.speaks_odac:
             issue = self._hub.issue_token
             if connection.session_id is not None and issue is not None:
                 # It lets the client come back even if nobody answers it over HTTP.
                 connection.put(control.encode_control("token", issue(connection.session_id)))
             delay = _ALONE + _random() * self._spread if self._alone else 0.0
             connection.put(control.encode_control("drain", int(delay * 1000)))
-        connection.end(CloseCode.GOING_AWAY, "the server is stopping")
+        connection.begin_close(CloseCode.GOING_AWAY, "the server is stopping")
 
     def cut_short(self) -> None:
         """Close all that are still waiting for their turn now."""

@@ -1,4 +1,4 @@
-"""What happens to a connection, told to its listeners; and what becomes of what they raise."""
+"""The listeners of one connection: calling them, and handling what they raise."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from odac.notices import raised
 from odac.protocol import control
 from odac.realtime.cancellation import OVERDUE, RAISED, Raised, is_own
 from odac.realtime.listeners import EVENTS, Handler, fit
-from odac.realtime.outbox import is_to_be_awaited
+from odac.realtime.phase import CLOSED
+from odac.realtime.sent import is_to_be_awaited
 
 if TYPE_CHECKING:
-    from odac.realtime.connection import Connection
+    from odac.realtime.ports import EventsOwner
 
 __all__ = ["Events"]
 
@@ -28,24 +29,22 @@ _ERROR_LISTENER: Final = "an error listener raised; its connection is closed wit
 class Events:
     """The listeners of one connection."""
 
-    __slots__ = ("_connection", "_ended", "_finished", "_finishing", "_listeners")
+    __slots__ = ("_is_told", "_listeners", "_owner")
 
-    def __init__(self, connection: Connection) -> None:
-        self._connection = connection
+    def __init__(self, owner: EventsOwner) -> None:
+        self._owner = owner
         # (event, as registered, as called); one flat tuple, because most connections have one listener or two
         self._listeners: tuple[tuple[str, Handler, Handler], ...] = ()
-        self._ended: tuple[int, str] | None = None
-        self._finishing = False
-        self._finished = False
+        self._is_told = False  # of the connection's end
 
     def on(self, event: str, handler: Handler) -> None:
         """Add a listener."""
         _check(event)
         called = fit(handler, EVENTS[event])
         self._listeners += ((event, handler, called),)
-        if event == "close" and self._finishing:
-            # The connection ended while its handler was on the way here; whoever cleans up must hear of it all the same.
-            self._connection.delivery.loop.call_soon(self._announce, [called])
+        if event == "close" and self._is_told:
+            # The connection ended before its handler came to this line; a listener that cleans up is called all the same.
+            self._owner.loop.call_soon(self._tell_end, [called])
 
     def off(self, event: str, handler: Handler | None) -> None:
         """Remove a listener, or all of an event."""
@@ -54,10 +53,12 @@ class Events:
             [each for each in self._listeners if each[0] != event or (handler is not None and each[1] != handler)]
         )
 
-    def _called(self, event: str) -> list[Handler]:
+    def of(self, event: str) -> list[Handler]:
+        """The listeners of an event, as they are to be called."""
         return [called for name, _, called in self._listeners if name == event]
 
-    async def _call(self, listeners: list[Handler], *arguments: object) -> None:
+    async def call(self, listeners: list[Handler], *arguments: object) -> None:
+        """Call listeners one after another, awaiting the asynchronous ones."""
         for listener in listeners:
             try:
                 result = listener(*arguments)
@@ -65,9 +66,10 @@ class Events:
                 self.failed(error)
                 continue
             if is_to_be_awaited(result):
-                await self._awaited(result)
+                await self.awaited(result)
 
-    async def _awaited(self, result: Awaitable[object]) -> None:
+    async def awaited(self, result: Awaitable[object]) -> None:
+        """Await what a listener returned; what it raises goes to the error listeners."""
         try:
             await result
         except RAISED as error:
@@ -76,35 +78,35 @@ class Events:
             self.failed(error)
 
     def emit(self, event: str, *arguments: object) -> None:
-        """Call an event's listeners; what is asynchronous among them becomes a task of the connection."""
-        for called in self._called(event):
+        """Call an event's listeners; an asynchronous one becomes a task of the connection."""
+        for called in self.of(event):
             try:
                 result = called(*arguments)
             except RAISED as error:
                 self.failed(error)
                 continue
             if is_to_be_awaited(result):
-                self._connection.own(self._awaited(result))
+                self._owner.own(self.awaited(result))
 
     def undecodable(self, error: Raised) -> None:
-        """A message could not be decoded: tell the ``invalid`` listeners, or the client, or close with 1007."""
+        """A message could not be decoded: call the ``invalid`` listeners, or tell the client, or close with 1007."""
         if not isinstance(error, InvalidMessage):
-            self.failed(error)  # a decode hook of the application's raised something of its own
+            self.failed(error)  # a decode hook of the application raised something else
             return
-        connection = self._connection
-        answers = connection.policy.on_invalid == "answer" and connection.v1
-        if answers and connection.is_open:
+        owner = self._owner
+        answers = owner.policy.on_invalid == "answer" and owner.speaks_odac
+        if answers:
             told = {"field": error.field[:_ANSWER], "reason": error.reason[:_ANSWER]}
-            connection.put(control.encode_control("invalid", told))
-        if not answers and not self._called("invalid"):
-            connection.end(CloseCode.INVALID_DATA, _shortened(error.reason))
+            owner.put(control.encode_control("invalid", told))
+        if not answers and not self.of("invalid"):
+            owner.begin_close(CloseCode.INVALID_DATA, _shortened(error.reason))
         self.emit("invalid", error)
 
     def failed(self, error: Raised) -> None:
-        """A listener, timer or task raised: log it and tell the error listeners; with none, end the connection."""
+        """A listener, timer or task raised: log it and call the error listeners; with none, close the connection."""
         if self._is_no_news(error):
             return
-        if self._called("error"):
+        if self.of("error"):
             self._log("a listener raised, and its connection stays open, for it has error listeners", error)
             self._tell(error)
         else:
@@ -113,25 +115,25 @@ class Events:
             )
 
     def handler_failed(self, error: Raised) -> None:
-        """The handler raised: nothing of the connection can be relied on. Error listeners hear of it, then it ends."""
+        """The handler raised: nothing of the connection can be relied on. Call the error listeners, then close it."""
         if not self._is_no_news(error):
             self._tell(error, last=True)
             self._fatal("its handler raised; the connection is closed with 1011", error)
 
     def _is_no_news(self, error: Raised) -> bool:
-        """Whether it says only that the connection has ended, which is no fault of the application's."""
-        return self._ended is not None and isinstance(error, Disconnected)
+        """Whether the application used a connection that has ended, which is no mistake."""
+        return self._owner.phase >= CLOSED and isinstance(error, Disconnected)
 
     def _tell(self, error: Raised, *, last: bool = False) -> None:
-        for called in self._called("error"):
+        owner = self._owner
+        for called in self.of("error"):
             try:
                 result = called(error)
             except RAISED as second:
                 self._fatal(_ERROR_LISTENER, second)
                 continue
             if is_to_be_awaited(result):
-                ends = last or self._ended is not None
-                own = self._connection.own_to_the_end if ends else self._connection.own
+                own = owner.own_to_the_end if last or owner.phase >= CLOSED else owner.own
                 own(self._error_listener(result))
 
     async def _error_listener(self, result: Awaitable[object]) -> None:
@@ -143,21 +145,22 @@ class Events:
             self._fatal(_ERROR_LISTENER, error)
 
     def _log(self, what: str, error: Raised) -> None:
-        raised(f"%s: {what}", error, self._connection.policy.name)
+        raised(f"%s: {what}", error, self._owner.policy.name)
 
     def _fatal(self, what: str, error: Raised) -> None:
         self._log(what, error)
-        self._connection.end(CloseCode.INTERNAL_ERROR, "internal error")
+        self._owner.begin_close(CloseCode.INTERNAL_ERROR, "internal error")
 
     # The end
 
-    def _announce_end(self) -> None:
-        if not self._finishing:
-            self._finishing = True
-            self._announce(self._called("close"))
+    def tell_end(self) -> None:
+        """Call the close listeners, once; then the owner is released."""
+        if not self._is_told:
+            self._is_told = True
+            self._tell_end(self.of("close"))
 
-    def _announce(self, listeners: list[Handler]) -> None:
-        arguments = self._ended
+    def _tell_end(self, listeners: list[Handler]) -> None:
+        arguments = self._owner.ended
         assert arguments is not None
         for index, called in enumerate(listeners):
             try:
@@ -166,25 +169,20 @@ class Events:
                 self.failed(error)
                 continue
             if is_to_be_awaited(result):
-                rest = self._announce_rest(result, listeners[index + 1 :])
-                self._connection.cut_short(self._connection.own_to_the_end(rest), "a close listener")
+                rest = self._tell_rest(result, listeners[index + 1 :])
+                self._owner.limit_overtime(self._owner.own_to_the_end(rest), "a close listener")
                 return
-        self._finish()
+        self._owner.release()
 
-    async def _announce_rest(self, result: Awaitable[object], rest: list[Handler]) -> None:
+    async def _tell_rest(self, result: Awaitable[object], rest: list[Handler]) -> None:
         try:
-            await self._awaited(result)
+            await self.awaited(result)
         except asyncio.CancelledError as error:
             if error.args != (OVERDUE,):
-                self._finish()
+                self._owner.release()
                 raise
-            # Its time is over; that of those behind it has not begun.
-        self._announce(rest)
-
-    def _finish(self) -> None:
-        self._finished = True
-        if self._connection.released():
-            self.drop()
+            # This listener's time is over; that of the listeners after it has not begun.
+        self._tell_end(rest)
 
     def drop(self) -> None:
         """Forget the listeners: what they refer to may refer to the connection."""

@@ -107,7 +107,7 @@ class Heartbeat:
                         connection.alive = False
                         connection.due = due
                         self._append(pinged, due, connection)
-                    asked[connection.v1].append(connection)
+                    asked[connection.speaks_odac].append(connection)
                     self._line_up(now + self._interval, connection)
                 elif self._ended:
                     self._ended -= 1
@@ -122,9 +122,9 @@ class Heartbeat:
 
 
 def _ping(connections: list[Connection], message: Prepared) -> None:
-    """Write a ping to all, past the queues where nothing waits: it does not matter between which messages it comes."""
-    for outbox, sent in write_to_all(connections, message.frame):
+    """Write a ping to all, by a bare write where that is in order: between which messages it comes does not matter."""
+    for connection, sent in write_to_all(connections, message.frame):
         if sent < 0:
-            outbox.put(message)
+            connection.put(message)
         else:
-            outbox.lane.write_rest(memoryview(message.frame)[sent:])
+            connection.lane.write_rest(memoryview(message.frame)[sent:])

@@ -8,25 +8,28 @@ from collections.abc import Callable, Iterable
 from contextlib import suppress
 from functools import partial
 from time import monotonic
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from odac.protocol.message import Prepared
 from odac.realtime.audience import Audience, is_private
-from odac.realtime.delivery import Delivery, Entry
+from odac.realtime.delivery import Delivery
 from odac.realtime.drain import Drain
 from odac.realtime.heartbeat import Heartbeat
 from odac.realtime.identity_orders import IdentityOrders
-from odac.realtime.outbox import SENT
-from odac.realtime.ports import Count
+from odac.realtime.no_bus import NoBus
+from odac.realtime.phase import CLOSING, Phase
+from odac.realtime.ports import Count, Entry
+from odac.realtime.sent import SENT, Sent
 from odac.realtime.targets import Target
 
 if TYPE_CHECKING:
     from odac.config import Limits
     from odac.realtime.connection import Connection
-    from odac.realtime.outbox import Outbox, Sent
     from odac.realtime.ports import Bus, ControlHandler, Observer
 
 __all__ = ["Hub"]
+
+_NO_BUS: Final = NoBus()
 
 
 class Hub:
@@ -34,30 +37,42 @@ class Hub:
 
     Args:
         limits: of the app; the heartbeat's times are taken from it.
+        on_close: called with every audience that is closed, before its connections are.
+        issue_token: returns a token for a session's id; without it, a client gets none when this process stops.
 
     Attributes:
-        control_handlers: what takes the control messages of ``odac.v1`` peers, by their kind; the connection itself
+        connections: the admitted connections by their ids.
+        bus: the way to the other processes; :meth:`connect_bus` sets it.
+        draining: whether this process stops.
+        population: how many connections have a transport, admitted or not.
+        control_handlers: called with the control messages of ``odac.v1`` peers, by their kind; the connection itself
             answers ``ping`` and ``pong``, and a kind without a handler is ignored.
         observers: told of every connection that was admitted and that has ended.
     """
 
-    def __init__(self, limits: Limits) -> None:
+    def __init__(
+        self,
+        limits: Limits,
+        *,
+        on_close: Callable[[Audience], None] | None = None,
+        issue_token: Callable[[str], str] | None = None,
+    ) -> None:
         self.limits = limits
         self.connections: dict[str, Connection] = {}
-        self.bus: Bus | None = None
-        self.on_close: Callable[[Audience], None] | None = None  # told first when an audience is closed
-        self.issue_token: Callable[[str], str] | None = None  # for a session's id
+        self.bus: Bus = _NO_BUS
         self.draining = False
+        self.population = 0
+        self.control_handlers: dict[str, ControlHandler] = {}
+        self.observers: list[Observer] = []
+        self._on_close = on_close
+        self.issue_token = issue_token
         self._drain: Drain | None = None
-        self.population = 0  # every connection that has a transport, admitted or not
-        self._rooms: dict[str, set[Outbox]] = {}
+        self._rooms: dict[str, set[Connection]] = {}
         self._entering: dict[str, Connection] = {}  # in a room already, though not through all gates
         self._delivery: Delivery | None = None
         self._heartbeat: Heartbeat | None = None
         self._identity_orders = IdentityOrders()
         self._kept: set[asyncio.Task[Any]] = set()
-        self.control_handlers: dict[str, ControlHandler] = {}
-        self.observers: list[Observer] = []
 
     # Life
 
@@ -68,7 +83,7 @@ class Hub:
             self._rooms.clear()
             self._entering.clear()
             self.connections.clear()
-            self._delivery = Delivery(loop, self._rooms, self.connections)  # type: ignore[arg-type]
+            self._delivery = Delivery(loop, self._rooms, self.connections)
             self._heartbeat = Heartbeat(loop, self.limits.ping_interval, self.limits.pong_timeout)
 
     def ended(self) -> None:
@@ -89,20 +104,27 @@ class Hub:
             )
         return self._delivery
 
+    def connect_bus(self, bus: Bus | None) -> None:
+        """Reach other processes through this bus from now on; with None, there are none."""
+        self.bus = bus if bus is not None else _NO_BUS
+
     def keep(self, task: asyncio.Task[Any]) -> None:
-        """Own a task until it is through."""
+        """Hold a reference to a task until it ends."""
         self._kept.add(task)
         task.add_done_callback(self._kept.discard)
 
     # Connections and rooms
 
     def add(self, connection: Connection) -> None:
-        """A connection is open."""
-        connection.settle()  # what was sent to everybody before is not for it
-        connection.admitted = True
+        """A connection has passed all gates."""
+        connection.outbox.take_share()  # broadcasts so far are not for it
+        if connection.phase is not Phase.ADMITTING:
+            return  # what was sent to it meanwhile was too much for a slow reader
+        connection.phase = Phase.OPEN
+        connection.was_admitted = True
         self._entering.pop(connection.id, None)
         self.connections[connection.id] = connection
-        if self._heartbeat is not None and (connection.lane.pings or connection.v1):
+        if self._heartbeat is not None and (connection.lane.pings or connection.speaks_odac):
             self._heartbeat.watch(connection)
         for observer in self.observers:
             observer.admitted(connection)
@@ -113,31 +135,34 @@ class Hub:
         self._entering.pop(connection.id, None)
         for room in connection.memberships:
             self._discard(connection, room)
-        if self._heartbeat is not None and connection.admitted and (connection.lane.pings or connection.v1):
+        if (
+            self._heartbeat is not None
+            and connection.was_admitted
+            and (connection.lane.pings or connection.speaks_odac)
+        ):
             self._heartbeat.ended()
 
     def drain(self, connections: Iterable[Connection] | None = None) -> Drain:
         """This process stops: close these connections, by default all, each in its turn (see :class:`Drain`)."""
         self.draining = True
         if self._drain is None:
-            self._drain = Drain(self, alone=self.bus is None or getattr(self.bus, "processes", 1) < 2)
+            self._drain = Drain(self, alone=getattr(self.bus, "processes", 1) < 2)
             self._drain.add(list(self.connections.values()))
         if connections is not None:
             self._drain.add(connections)
         return self._drain
 
     def enter(self, connection: Connection, room: str) -> None:
-        """A connection joins a room. One that is closed does not, so that nothing of it stays behind."""
-        if not connection.is_open:
+        """A connection joins a room. A closed one does not, so that no reference to it is left behind."""
+        if connection.phase >= CLOSING:
             return
-        connection.settle()
-        if not connection.admitted:
+        connection.outbox.take_share()
+        if connection.phase is Phase.ADMITTING:
             self._entering[connection.id] = connection
         members = self._rooms.get(room)
         if members is None:
             members = self._rooms[room] = set()
-            if self.bus is not None:
-                self.bus.room_opened(room)
+            self.bus.room_opened(room)
         members.add(connection)
         if not connection.memberships:
             connection.memberships = {room: None}
@@ -145,11 +170,11 @@ class Hub:
             connection.memberships[room] = None  # type: ignore[index]
         missed = self._identity_orders.missed(room, connection.id, connection.opened_at)
         if missed is not None:
-            connection.end(*missed)
+            connection.begin_close(*missed)
 
     def depart(self, connection: Connection, room: str) -> None:
         """A connection leaves a room."""
-        connection.settle()
+        connection.outbox.take_share()
         self._discard(connection, room)
         del connection.memberships[room]  # type: ignore[attr-defined]
 
@@ -159,13 +184,12 @@ class Hub:
             members.discard(connection)
             if not members:
                 del self._rooms[room]
-                if self.bus is not None:
-                    self.bus.room_closed(room)
+                self.bus.room_closed(room)
 
     @property
     def room_count(self) -> int:
         """How many rooms of the application have members in this process."""
-        return sum(not is_private(room) for room in list(self._rooms))  # a copy: whoever scrapes may be another thread
+        return sum(not is_private(room) for room in list(self._rooms))  # a copy: the caller may be another thread
 
     @property
     def open_rooms(self) -> Iterable[str]:
@@ -175,7 +199,7 @@ class Hub:
     # Sending
 
     def to(self, *rooms: str) -> Target:
-        """Everyone in any of these rooms.
+        """The connections in any of these rooms.
 
         Raises:
             ValueError: no room is named, or a name is not allowed.
@@ -187,15 +211,14 @@ class Hub:
         delivery = self._delivery
         if delivery is not None and get_ident() == delivery.thread:
             self.deliver(audience, message)
-            if self.bus is not None:
-                self.bus.publish(audience, message)
+            self.bus.publish(audience, message)
         else:
             self.delivery.loop.call_soon_threadsafe(self.send, audience, message)
         return SENT
 
     def deliver(self, audience: Audience, message: Prepared) -> None:
         """Send to this process's connections of the audience."""
-        rooms, within, excluded = audience
+        rooms, also_in, excluded = audience
         if rooms:
             known = self._rooms
             if len(rooms) == 1:
@@ -209,14 +232,15 @@ class Hub:
         assert delivery is not None
         if excluded:
             present = [self.connections.get(name) or self._entering.get(name) for name in excluded]
-            delivery.add(Entry(rooms, within, message), [each for each in present if each is not None])
+            outboxes = [connection.outbox for connection in present if connection is not None]
+            delivery.add(Entry(rooms, also_in, message), outboxes)
         else:
-            delivery.add(Entry(rooms, within, message))
+            delivery.add(Entry(rooms, also_in, message))
 
     # What a bus asks of this process
 
     def _matching(self, audience: Audience) -> list[Connection]:
-        found: Iterable[Any] = self.delivery.members(audience.rooms, audience.within)
+        found = self.delivery.members(audience.rooms, audience.within)
         return [connection for connection in found if connection.id not in audience.excluded]
 
     def move(self, audience: Audience, room: str, *, joins: bool) -> None:
@@ -224,8 +248,7 @@ class Hub:
         delivery = self.delivery
         if get_ident() == delivery.thread:
             self.move_local(audience, room, joins=joins)
-            if self.bus is not None:
-                self.bus.move(audience, room, joins=joins)
+            self.bus.move(audience, room, joins=joins)
         else:
             delivery.loop.call_soon_threadsafe(partial(self.move, audience, room, joins=joins))
 
@@ -255,8 +278,7 @@ class Hub:
             given = monotonic()
         if get_ident() == delivery.thread:
             self.close_local(audience, code, reason, given)
-            if self.bus is not None:
-                self.bus.close(audience, code, reason, given)
+            self.bus.close(audience, code, reason, given)
         else:
             delivery.loop.call_soon_threadsafe(self.close, audience, code, reason, given)
 
@@ -265,12 +287,12 @@ class Hub:
         if self.delivery.is_writing:
             self.delivery.later(self.close_local, audience, code, reason, given)
             return
-        if self.on_close is not None:
-            self.on_close(audience)
+        if self._on_close is not None:
+            self._on_close(audience)
         self._identity_orders.note(audience, code, reason, given)
         for connection in self._matching(audience):
             if connection.opened_at <= given:
-                connection.end(code, reason)
+                connection.begin_close(code, reason)
 
     def count_local(self, audience: Audience) -> int:
         """How many of this process's connections are in the audience."""
@@ -282,5 +304,5 @@ class Hub:
         if get_ident() != delivery.thread:
             asked = asyncio.run_coroutine_threadsafe(self.count(audience, timeout), delivery.loop)
             return await asyncio.wrap_future(asked)
-        others = Count(0, 0, 0) if self.bus is None else await self.bus.count_others(audience, timeout)
+        others = await self.bus.count_others(audience, timeout)
         return Count(self.count_local(audience) + others.total, others.answered + 1, others.expected + 1)

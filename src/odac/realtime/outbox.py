@@ -2,107 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Generator, Mapping
-from typing import TYPE_CHECKING, Final, Protocol, TypeGuard
+from collections.abc import Generator
+from typing import TYPE_CHECKING
 
 from odac.close_codes import CloseCode
 from odac.protocol.message import Prepared
 from odac.realtime.backlog import FLUSH_BYTES, Backlog, cost
+from odac.realtime.phase import CLOSING, OPEN
+from odac.realtime.sent import ONE_TURN, SENT, Sent
 from odac.realtime.writing import write
 
 if TYPE_CHECKING:
-    from odac.realtime.delivery import Delivery, Entry
     from odac.realtime.policy import Policy
+    from odac.realtime.ports import Lane, OutboxOwner, SharedLog
 
-__all__ = ["NO_ROOMS", "SENT", "Lane", "Outbox", "Sent", "cost", "is_to_be_awaited"]
-
-NO_ROOMS: Final[Mapping[str, None]] = {}
-"""Shared by all connections that are in no room; a connection that joins one gets a dict of its own."""
-
-
-class Lane(Protocol):
-    """What carries a connection's frames. It tells the outbox of congestion with ``hold_back`` and ``go_on``."""
-
-    @property
-    def fd(self) -> int:
-        """The socket for bare writes of uncompressed frames while nothing is buffered in front of them, else -1."""
-        ...
-
-    @property
-    def pings(self) -> bool:
-        """Whether the lane can send ping frames."""
-        ...
-
-    def write(self, messages: list[Prepared]) -> None:
-        """Send in order; never blocks, never raises."""
-        ...
-
-    def write_rest(self, data: memoryview) -> None:
-        """Send what a bare write to ``fd`` left over."""
-        ...
-
-    def close(self, code: int, reason: str) -> None:
-        """Send a close frame after everything written, and end when the peer answers or after the close timeout."""
-        ...
-
-    def expect_end(self) -> None:
-        """Start the close timeout: a close frame is to follow what waits."""
-        ...
-
-    def abort(self) -> None:
-        """End at once, without a close frame."""
-        ...
-
-    def cut(self, code: int, reason: str) -> None:
-        """End at once a connection whose peer is silent: with a close frame where nothing waits in front of it."""
-        ...
-
-    def pause_reading(self) -> None:
-        """Stop taking from the peer."""
-        ...
-
-    def resume_reading(self) -> None:
-        """Take from the peer again."""
-        ...
-
-    @property
-    def buffered(self) -> int:
-        """Bytes written that the kernel has not taken yet."""
-        ...
-
-
-class Sent:
-    """What sending returns: awaiting it waits until the peer's buffer has room, at most until the connection ends."""
-
-    __slots__ = ()
-
-    def __await__(self) -> Generator[object, None, None]:
-        return
-        yield
-
-
-SENT: Final = Sent()
-"""There is room already, which is nearly always so: one object serves everybody."""
-
-
-def is_to_be_awaited(result: object) -> TypeGuard[Awaitable[object]]:
-    """Whether a listener's or handler's result has something to wait for: most send, and return what sending does."""
-    return result is not None and result is not SENT and hasattr(result, "__await__")
-
-
-class _OneTurn(Sent):
-    """Awaiting it lets everybody else run once: a loop of awaited sends must not have the event loop for itself."""
-
-    __slots__ = ()
-
-    def __await__(self) -> Generator[object, None, None]:
-        yield None
-
-
-_TURN: Final = _OneTurn()
+__all__ = ["Outbox"]
 
 
 class _WhenDrained(Sent):
+    """Awaiting it waits until the backlog is written, or the connection has ended."""
+
     __slots__ = ("_outbox",)
 
     def __init__(self, outbox: Outbox) -> None:
@@ -117,48 +36,58 @@ class _WhenDrained(Sent):
 class Outbox:
     """Everything that one connection is sent, in program order.
 
-    Messages of its own wait in ``pending`` until the end of the tick (or of the chunk that is being handled, while
-    ``corked``). Room messages wait in the delivery's log, shared by all; before anything of its own a connection takes
-    its share of the log up to there (:meth:`settle`), and ``settled`` remembers how far that was.
+    The connection's own messages are collected in ``pending`` until the end of the tick; or, while it is corked (a chunk
+    of its bytes is being handled), until the chunk is handled. Room messages stand in the log of the delivery, shared by
+    all connections. Before anything of its own, a connection takes its share of the log up to there
+    (:meth:`take_share`); ``taken`` says how many entries of the log that was.
 
-    ``fd`` is the promise that the hot loop relies on: it is the socket when a bare write to it is in order right now
-    (open, plain frames, nothing pending, nothing settled, nothing buffered), and -1 otherwise.
+    The connection's ``fd`` is the promise that the delivery relies on: the socket while a bare write of the log to it is
+    in order, else -1. :meth:`renew_fd` alone sets it.
+
+    Attributes:
+        is_apart: whether the delivery writes this outbox by itself when the tick ends: it has something of its own.
+        backlog: the messages that the kernel has not taken, while there are any.
+        pending_close: code and reason of the close frame that follows the backlog.
     """
 
     __slots__ = (
-        "admitted",
+        "_owner",
         "backlog",
-        "corked",
         "delivery",
-        "farewell",
-        "fd",
-        "is_open",
+        "is_apart",
         "lane",
-        "memberships",
         "pending",
+        "pending_close",
         "pending_size",
-        "policy",
-        "settled",
-        "touched",
-        "v1",
+        "taken",
     )
 
-    def __init__(self, delivery: Delivery, lane: Lane, policy: Policy, v1: bool) -> None:
+    def __init__(self, owner: OutboxOwner, delivery: SharedLog, lane: Lane) -> None:
+        self._owner = owner
         self.delivery = delivery
         self.lane = lane
-        self.policy = policy
-        self.v1 = v1
-        self.is_open = True
-        self.admitted = False  # through all gates: until then nothing that is for everybody is for this one
-        self.fd = lane.fd
         self.pending: list[Prepared] | None = None
         self.pending_size = 0
-        self.corked = False
-        self.touched = False
-        self.settled = 0
+        self.pending_close: tuple[int, str] | None = None
+        self.is_apart = False
+        self.taken = 0
         self.backlog: Backlog | None = None
-        self.memberships: Mapping[str, None] = NO_ROOMS
-        self.farewell: tuple[int, str] | None = None
+        self.renew_fd()
+
+    @property
+    def policy(self) -> Policy:
+        """The limits of the connection."""
+        return self._owner.policy
+
+    def renew_fd(self) -> None:
+        """Renew the connection's ``fd`` from its causes; called whenever one of them changes.
+
+        That something is pending is no cause: then the outbox is apart, or it is corked, and the delivery sets a corked
+        one apart before it writes.
+        """
+        owner = self._owner
+        in_order = not self.is_apart and self.backlog is None and (owner.phase is OPEN or owner.phase < CLOSING)
+        owner.fd = self.lane.fd if in_order else -1
 
     def put(self, message: Prepared) -> Sent:
         """Send a message of this connection's own."""
@@ -167,57 +96,53 @@ class Outbox:
             if delivery.is_writing:
                 delivery.later(self.put, message)
                 return SENT
-            self.settle()
+            self.take_share()
         pending = self.pending
         if pending is None:
             self.pending = [message]
             self.pending_size = len(message.frame)
-            self.fd = -1
-            if not self.corked:
-                delivery.touch(self)
+            if delivery.corked is not self:
+                self.set_apart()
         else:
             pending.append(message)
-            self.pending_size += len(message.frame)
-            if self.pending_size > FLUSH_BYTES:
+            size = self.pending_size = self.pending_size + len(message.frame)
+            if size > FLUSH_BYTES:
                 self.flush()
-                return _TURN if self.backlog is None else _WhenDrained(self)
+                return ONE_TURN if self.backlog is None else _WhenDrained(self)
         return SENT if self.backlog is None else _WhenDrained(self)
 
-    def settle(self) -> None:
-        """Take this connection's share of the log, as far as it goes now, so that what comes next stands behind it."""
+    def set_apart(self) -> None:
+        """Have the delivery write this outbox by itself when the tick ends."""
+        if not self.is_apart:
+            self.is_apart = True
+            self.renew_fd()
+            self.delivery.set_apart(self)
+
+    def take_share(self) -> None:
+        """Take this connection's share of the log, as far as it goes now, so that the next message stands behind it."""
         log = self.delivery.log
-        if self.settled < len(log) and self.is_open:
-            self.delivery.touch(self)
-            share = log[self.settled :]
-            self.settled = len(log)
+        if self.taken < len(log) and (self._owner.phase is OPEN or self._owner.phase < CLOSING):
+            self.set_apart()
+            share = log[self.taken :]
+            self.taken = len(log)
+            is_in = self._owner.is_in
             if self.backlog is None:
                 for entry in share:
-                    if self.is_in(entry):
+                    if is_in(entry):
                         self._collect(entry.message)
             else:
                 self.flush()
                 for entry in share:
-                    if self.is_in(entry):
-                        self._wait_in_line(self._variant(entry.message), True)
+                    if is_in(entry):
+                        self._append_to_backlog(self.variant(entry.message), True)
 
-    def is_in(self, entry: Entry) -> bool:
-        """Whether a log entry is for this connection."""
-        rooms, within, _ = entry
-        mine = self.memberships
-        for room in rooms:
-            if room in mine:
-                break
-        else:
-            if rooms or not self.admitted:
-                return False
-        return not within or all(room in mine for room in within)
-
-    def _variant(self, message: Prepared) -> Prepared:
+    def variant(self, message: Prepared) -> Prepared:
+        """The form of a message for this peer: text that begins with U+001E is escaped for one that speaks ``odac.v1``."""
         escaped = message.escaped
-        return escaped if escaped is not None and self.v1 else message
+        return escaped if escaped is not None and self._owner.speaks_odac else message
 
     def _collect(self, message: Prepared) -> None:
-        message = self._variant(message)
+        message = self.variant(message)
         if self.pending is None:
             self.pending = [message]
             self.pending_size = len(message.frame)
@@ -226,7 +151,7 @@ class Outbox:
             self.pending_size += len(message.frame)
 
     def flush(self) -> None:
-        """Write what is pending."""
+        """Write the pending messages."""
         pending = self.pending
         if pending is None:
             return
@@ -235,11 +160,15 @@ class Outbox:
             self.lane.write(pending)
         else:
             for message in pending:
-                self._wait_in_line(message, False)
+                self._append_to_backlog(message, False)
+
+    def cork(self) -> None:
+        """A chunk of the peer's bytes is handled from now on: collect what its handlers send, until :meth:`uncork`."""
+        self.delivery.corked = self
 
     def uncork(self) -> None:
         """The chunk is handled: write what its handlers sent."""
-        self.corked = False
+        self.delivery.corked = None
         pending = self.pending
         if pending is None:
             return
@@ -257,20 +186,14 @@ class Outbox:
                 lane.write_rest(memoryview(frame)[sent:])
         else:
             lane.write(pending)
-        if not self.touched and self.backlog is None and self.is_open:
-            self.fd = fd
-
-    def restore(self) -> None:
-        """Renew the promise of ``fd`` after the causes for breaking it are gone."""
-        self.fd = self.lane.fd if self.is_open and self.backlog is None and self.pending is None else -1
 
     # Congestion: the lane calls these two.
 
     def hold_back(self) -> None:
-        """The kernel takes no more: from now on messages wait here, by reference."""
-        self.fd = -1
+        """The kernel takes no more: from now on messages are kept in the backlog, by reference."""
         if self.backlog is None:
             self.backlog = Backlog()
+            self.renew_fd()
 
     def go_on(self) -> None:
         """The kernel has taken everything: write on until it stops again."""
@@ -283,63 +206,71 @@ class Outbox:
                 return
         self.backlog = None
         backlog.release()
-        if self.farewell is not None:
-            self.lane.close(*self.farewell)
-        elif not self.touched:
-            self.restore()
+        if self.pending_close is not None:
+            self.lane.close(*self.pending_close)
+        else:
+            self.renew_fd()
 
-    def _wait_in_line(self, message: Prepared, to_room: bool) -> None:
-        backlog = self.backlog
-        if not self.is_open or backlog is None:
+    def _append_to_backlog(self, message: Prepared, to_room: bool) -> None:
+        backlog, owner = self.backlog, self._owner
+        if owner.phase >= CLOSING or backlog is None:
             return
-        limit = self.policy.limits.outgoing_buffer
+        limit = owner.policy.limits.outgoing_buffer
         waiting = backlog.size + self.lane.buffered
         excess = waiting + cost(message) - limit
         if excess > 0 and waiting > 0:
-            if self.policy.overflow == "drop_oldest":
+            if owner.policy.overflow == "drop_oldest":
                 # One that even an empty backlog would not make room for is dropped alone.
                 count = 0 if to_room and excess > backlog.size else backlog.drop_oldest(excess)
                 excess = backlog.size + self.lane.buffered + cost(message) - limit
                 if excess > 0 and to_room:
-                    self.delivery.dropped(self, backlog, count + 1)
+                    self.delivery.dropped(owner.policy, backlog, count + 1)
                     return
-                self.delivery.dropped(self, backlog, count)
+                self.delivery.dropped(owner.policy, backlog, count)
             if excess > 0:
-                self.overflowed(limit)
+                self._overflow(limit)
                 return
         backlog.append(message, to_room)
 
-    def overflowed(self, limit: int) -> None:
-        """The reader is too slow: it is closed, and nobody else notices."""
+    def _overflow(self, limit: int) -> None:
+        """The reader is too slow: close it. No other connection is affected."""
         self.discard()
-        self.settled = len(self.delivery.log)  # what it has not taken yet would come behind a gap
-        self.end(CloseCode.TRY_AGAIN_LATER, f"reads too slowly: over {limit} bytes wait (outgoing_buffer)")
-        self.delivery.overflowed(self, limit)
+        self.set_apart()
+        self.taken = len(self.delivery.log)  # the rest of its share would come behind a gap
+        reason = f"reads too slowly: over {limit} bytes wait (outgoing_buffer)"
+        self._owner.begin_close(CloseCode.TRY_AGAIN_LATER, reason)
+        self.delivery.overflowed(self._owner.policy)
 
     def discard(self) -> None:
-        """Let go of everything that waits."""
+        """Drop every message that is not written yet."""
         self.pending = None
         backlog = self.backlog
         if backlog is not None:
             backlog.clear()
             backlog.release()
 
-    def end(self, code: int, reason: str) -> bool:
-        """Send a close frame behind everything that was sent so far, and take nothing more.
+    # The end
 
-        Returns:
-            whether this call did it: what was sent before may have been too much for a slow reader, and ended it first.
-        """
-        if self.is_open:
-            self.settle()
-            self.flush()
-        if not self.is_open:
-            return False
-        self.is_open = False
-        self.fd = -1
+    def write_all(self) -> None:
+        """Write everything that was sent so far, or append it to the backlog."""
+        self.take_share()
+        self.flush()
+
+    def close(self, code: int, reason: str) -> None:
+        """Send the close frame, behind the backlog if there is one. The connection takes no more messages."""
+        self.renew_fd()
         if self.backlog is None or self.backlog.is_empty:
             self.lane.close(code, reason)
         else:
-            self.farewell = (code, reason)
+            self.pending_close = (code, reason)
             self.lane.expect_end()
-        return True
+
+    def close_now(self) -> None:
+        """Drop the backlog and send the close frame that stands behind it.
+
+        A peer that sent its close frame, or broke the protocol, is assumed to read no more data.
+        """
+        if self.backlog is not None:
+            self.discard()
+            if self.pending_close is not None:
+                self.lane.close(*self.pending_close)

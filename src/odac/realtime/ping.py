@@ -1,35 +1,35 @@
-"""A ping of the application's, from its sending to its pong."""
+"""Pings that the application sends, from their sending to their pongs."""
 
 from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Generator
-from typing import TYPE_CHECKING, Any, Final
+from os import urandom
+from typing import Any, Final
 
 from odac.errors import Disconnected
 
-if TYPE_CHECKING:
-    from odac.realtime.connection import Connection
+__all__ = ["Ping", "Pings"]
 
-__all__ = ["Ping"]
+_MOST: Final = 100
+"""Pings under way of one connection; further ones share the last, so that a peer that never answers costs no memory."""
 
 
 class Ping(Awaitable[float]):
     """A ping under way."""
 
-    __slots__ = ("_connection", "_failure", "_payload", "_sent_at", "_trip", "_waiter")
+    __slots__ = ("_failure", "_loop", "_sent_at", "_trip", "_waiter")
 
-    def __init__(self, connection: Connection, payload: bytes) -> None:
-        self._connection = connection
-        self._payload = payload
-        self._sent_at: Final = connection.delivery.loop.time()
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._sent_at: Final = loop.time()
         self._trip: float | None = None
         self._failure: tuple[int, str] | None = None
         self._waiter: asyncio.Future[None] | None = None
 
     def succeed(self) -> None:
         """The pong is here."""
-        self._trip = self._connection.delivery.loop.time() - self._sent_at
+        self._trip = self._loop.time() - self._sent_at
         self._wake()
 
     def fail(self, code: int, reason: str) -> None:
@@ -45,6 +45,53 @@ class Ping(Awaitable[float]):
         while self._trip is None:
             if self._failure is not None:
                 raise Disconnected(*self._failure)
-            self._waiter = self._connection.delivery.loop.create_future()
+            self._waiter = self._loop.create_future()
             yield from self._waiter
         return self._trip
+
+
+class Pings:
+    """The pings of one connection that have no pong yet, by their payloads, the oldest first.
+
+    Args:
+        loop: of the connection.
+    """
+
+    __slots__ = ("_loop", "_waiting")
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self._loop = loop
+        self._waiting: dict[bytes, Ping] = {}
+
+    def add(self) -> tuple[Ping, bytes | None]:
+        """A ping to wait for, and the payload to send it with; None where no further one is to be sent."""
+        if len(self._waiting) >= _MOST:
+            return self._waiting[next(reversed(self._waiting))], None
+        payload = urandom(4)
+        ping = self._waiting[payload] = Ping(self._loop)
+        return ping, payload
+
+    def add_unanswerable(self) -> Ping:
+        """A ping that cannot be sent: it waits for the end of the connection. One serves for all."""
+        return self._waiting.setdefault(b"", Ping(self._loop))
+
+    @property
+    def oldest(self) -> bytes:
+        """The payload that was sent first."""
+        return next(iter(self._waiting), b"")
+
+    def receive(self, payload: bytes) -> None:
+        """A pong has arrived. It answers the pings before its own as well.
+
+        A peer may leave out all pongs but the last (RFC 6455 section 5.5.3).
+        """
+        if payload in self._waiting:
+            for sent in list(self._waiting):
+                self._waiting.pop(sent).succeed()
+                if sent == payload:
+                    break
+
+    def fail(self, code: int, reason: str) -> None:
+        """The connection has ended."""
+        for ping in self._waiting.values():
+            ping.fail(code, reason)

@@ -1,23 +1,98 @@
-"""What the realtime core needs of the parts around it, as small protocols that those parts fulfil."""
+"""What the realtime core needs of the parts around it, and its parts of each other, as small protocols.
+
+This module imports none of the parts that use it. Where a protocol hands over a connection, it is an
+:class:`odac.realtime.connection.Connection`, written here as ``Any``.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Callable, Coroutine
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from odac.protocol.message import Prepared
 from odac.realtime.audience import Audience
+from odac.realtime.phase import Phase
 
 if TYPE_CHECKING:
-    from odac.realtime.connection import Connection
+    from odac.realtime.backlog import Backlog
+    from odac.realtime.events import Events
+    from odac.realtime.policy import Policy
+    from odac.realtime.sent import Sent
 
-__all__ = ["Bus", "ControlHandler", "Count", "LocalHub", "Observer", "Part", "PartLine"]
+__all__ = [
+    "Bus",
+    "ControlHandler",
+    "Count",
+    "Entry",
+    "EventsOwner",
+    "HubOfConnection",
+    "InboxOwner",
+    "Lane",
+    "LocalHub",
+    "Observer",
+    "OutboxOwner",
+    "Part",
+    "PartLine",
+    "Sender",
+    "SharedLog",
+]
 
-ControlHandler = Callable[["Connection", list[Any]], None]
-"""Takes a control message of one kind: the connection that it arrived on, and what follows the kind in its JSON array.
+# Around the core: lanes, the bus, and what other packages hook in
 
-Called within the connection's ``data_received``, with nothing checked about the values: a peer may send anything.
-"""
+
+class Lane(Protocol):
+    """What carries a connection's frames. It tells the outbox of congestion with ``hold_back`` and ``go_on``."""
+
+    @property
+    def fd(self) -> int:
+        """The socket for bare writes of uncompressed frames while nothing is buffered in front of them, else -1.
+
+        Whenever it changes, the lane calls the outbox's ``renew_fd``.
+        """
+        ...
+
+    @property
+    def pings(self) -> bool:
+        """Whether the lane can send ping frames."""
+        ...
+
+    def write(self, messages: list[Prepared]) -> None:
+        """Send in order; never blocks, never raises."""
+        ...
+
+    def write_rest(self, data: memoryview) -> None:
+        """Send the bytes that a bare write to ``fd`` left over."""
+        ...
+
+    def close(self, code: int, reason: str) -> None:
+        """Send a close frame after everything written, and end when the peer answers or after the close timeout."""
+        ...
+
+    def expect_end(self) -> None:
+        """Start the close timeout: a close frame follows as soon as the backlog is written."""
+        ...
+
+    def abort(self) -> None:
+        """End at once, without a close frame."""
+        ...
+
+    def cut(self, code: int, reason: str) -> None:
+        """End at once a connection whose peer is silent: with a close frame if no data is buffered in front of it."""
+        ...
+
+    def pause_reading(self) -> None:
+        """Stop reading from the peer."""
+        ...
+
+    def resume_reading(self) -> None:
+        """Read from the peer again."""
+        ...
+
+    @property
+    def buffered(self) -> int:
+        """Bytes written that the kernel has not taken yet."""
+        ...
 
 
 class Count(NamedTuple):
@@ -35,7 +110,7 @@ class Count(NamedTuple):
 
 
 class Bus(Protocol):
-    """The way to the other processes. Every method but :meth:`count` returns at once and never raises for a lost broker."""
+    """The way to the other processes. No method raises for a lost broker; all but :meth:`count_others` return at once."""
 
     @property
     def healthy(self) -> bool:
@@ -93,7 +168,7 @@ class PartLine(Protocol):
         ...
 
     def add(self, name: str, part: Part) -> None:
-        """Have a part hear what the parts of this name in other processes tell."""
+        """Hand a part what the parts of this name in other processes tell."""
         ...
 
     def tell_room(self, room: str, part: str, body: bytes) -> None:
@@ -137,7 +212,7 @@ class LocalHub(Protocol):
     """What a bus asks of this process, always on the event loop's thread."""
 
     def deliver(self, audience: Audience, message: Prepared) -> None:
-        """Deliver to this process's connections of the audience, and to nobody else."""
+        """Deliver to this process's connections of the audience, and to no other process."""
         ...
 
     def close_local(self, audience: Audience, code: int, reason: str, given: float) -> None:
@@ -153,16 +228,202 @@ class LocalHub(Protocol):
         ...
 
 
+ControlHandler = Callable[[Any, list[Any]], None]
+"""Takes a control message of one kind: the connection that it arrived on, and what follows the kind in its JSON array.
+
+Called within the connection's ``data_received``, with nothing checked about the values: a peer may send anything.
+"""
+
+
 class Observer(Protocol):
     """A part of the library that follows connections. Called on the event loop's thread; must not raise."""
 
-    def admitted(self, connection: Connection) -> None:
+    def admitted(self, connection: Any) -> None:
         """A connection has passed all gates: broadcasts reach it from now on. Its handler has not been called yet."""
         ...
 
-    def ended(self, connection: Connection, code: int, reason: str) -> None:
+    def ended(self, connection: Any, code: int, reason: str) -> None:
         """An admitted connection has ended, before its close listeners are told.
 
         It is in no room any more; ``connection.memberships`` still names the rooms that it was in.
         """
+        ...
+
+
+# Within the core: what the parts ask of each other
+
+
+class Sender(Protocol):
+    """What a target asks of the hub."""
+
+    def send(self, audience: Audience, message: Prepared) -> Sent:
+        """Send to everyone in the audience, in this process and all others; from any thread."""
+        ...
+
+    def close(self, audience: Audience, code: int, reason: str, given: float | None = None) -> None:
+        """Close the audience's connections, in this process and all others; from any thread."""
+        ...
+
+    def move(self, audience: Audience, room: str, *, joins: bool) -> None:
+        """Have the audience's connections join or leave a room, in this process and all others; from any thread."""
+        ...
+
+    async def count(self, audience: Audience, timeout: float) -> Count:  # noqa: ASYNC109 - part of the contract
+        """Ask all processes how many connections the audience has; from any event loop."""
+        ...
+
+
+class HubOfConnection(Sender, Protocol):
+    """What a connection asks of the hub that it belongs to."""
+
+    population: int
+    control_handlers: dict[str, ControlHandler]
+    observers: list[Observer]
+
+    @property
+    def delivery(self) -> Any:
+        """See :attr:`odac.realtime.hub.Hub.delivery`."""
+        ...
+
+    def enter(self, connection: Any, room: str) -> None:
+        """Add the connection to a room."""
+        ...
+
+    def depart(self, connection: Any, room: str) -> None:
+        """Take the connection out of a room."""
+        ...
+
+    def remove(self, connection: Any) -> None:
+        """The connection closes: take it out of everything."""
+        ...
+
+    def drain(self, connections: Any = None) -> Any:
+        """This process stops: close these connections, each in its turn."""
+        ...
+
+    def keep(self, task: asyncio.Task[Any]) -> None:
+        """Hold a reference to a task until it ends."""
+        ...
+
+
+class Entry(NamedTuple):
+    """One room message of this tick. An excluded connection has taken its share up to it, so the entry need not name it."""
+
+    rooms: tuple[str, ...]
+    also_in: tuple[str, ...]
+    message: Prepared
+
+
+class SharedLog(Protocol):
+    """What an outbox asks of the delivery: the room messages of this tick, which all connections share."""
+
+    thread: int
+    log: list[Entry]
+    is_writing: bool
+    corked: Any  # the outbox whose connection's handler runs now, or None
+
+    def later(self, call: Callable[..., object], *arguments: Any) -> None:
+        """Call a function as soon as the log has been written."""
+        ...
+
+    def set_apart(self, outbox: Any) -> None:
+        """Write this outbox by itself when the tick ends."""
+        ...
+
+    def overflowed(self, policy: Policy) -> None:
+        """Count and log that a reader was closed because it is too slow."""
+        ...
+
+    def dropped(self, policy: Policy, backlog: Backlog, count: int) -> None:
+        """Count and log that room messages were dropped for a slow reader."""
+        ...
+
+
+class OutboxOwner(Protocol):
+    """What an outbox asks of its connection."""
+
+    fd: int
+    phase: Phase
+    policy: Policy
+    speaks_odac: bool
+
+    def is_in(self, entry: Entry) -> bool:
+        """Whether a room message is for this connection."""
+        ...
+
+    def begin_close(self, code: int, reason: str) -> bool:
+        """Close the connection; see :meth:`odac.realtime.connection.Connection.begin_close`."""
+        ...
+
+
+class EventsOwner(Protocol):
+    """What the listeners of a connection ask of it."""
+
+    phase: Phase
+    policy: Policy
+    speaks_odac: bool
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop of the connection."""
+        ...
+
+    @property
+    def ended(self) -> tuple[int, str] | None:
+        """Code and reason, once the connection has ended."""
+        ...
+
+    def put(self, message: Prepared) -> Sent:
+        """Send a control message."""
+        ...
+
+    def begin_close(self, code: int, reason: str) -> bool:
+        """Close the connection; see :meth:`odac.realtime.connection.Connection.begin_close`."""
+        ...
+
+    def own(self, coroutine: Coroutine[Any, Any, object]) -> asyncio.Task[Any]:
+        """Run a coroutine as a task that is cancelled when the connection ends."""
+        ...
+
+    def own_to_the_end(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a coroutine as a task that the connection's end does not cancel."""
+        ...
+
+    def limit_overtime(self, task: asyncio.Task[Any], what: str) -> None:
+        """Cancel a task that still runs ``Limits.close_timeout`` from now."""
+        ...
+
+    def release(self) -> None:
+        """The close listeners have run."""
+        ...
+
+
+class InboxOwner(EventsOwner, Protocol):
+    """What an inbox asks of its connection."""
+
+    @property
+    def events(self) -> Events:
+        """Its listeners."""
+        ...
+
+    @property
+    def lane(self) -> Lane:
+        """What carries the connection."""
+        ...
+
+    @property
+    def has_tasks(self) -> bool:
+        """Whether a task of this connection runs that may take messages yet."""
+        ...
+
+    def receive_control(self, payload: bytes) -> None:
+        """Take a control message of an ``odac.v1`` peer."""
+        ...
+
+    def untaken(self) -> None:
+        """Log that the peer sends messages to a route that takes none."""
+        ...
+
+    def closed(self) -> None:
+        """Tell the application that the connection has ended: all messages before that are handled."""
         ...

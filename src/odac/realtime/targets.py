@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from odac.close_codes import CloseCode
 from odac.protocol.codec import encode, encode_binary
@@ -10,12 +10,15 @@ from odac.realtime.audience import Audience, check_room
 from odac.wire.frames import check_close
 
 if TYPE_CHECKING:
-    from odac.realtime.connection import Connection
-    from odac.realtime.hub import Hub
-    from odac.realtime.outbox import Sent
-    from odac.realtime.ports import Count
+    from odac.realtime.ports import Count, Sender
+    from odac.realtime.sent import Sent
 
 __all__ = ["Target"]
+
+
+class _HasId(Protocol):
+    @property
+    def id(self) -> str: ...
 
 
 class Target:
@@ -26,11 +29,11 @@ class Target:
 
     __slots__ = ("_audience", "_hub")
 
-    def __init__(self, hub: Hub, audience: Audience) -> None:
+    def __init__(self, hub: Sender, audience: Audience) -> None:
         self._hub = hub
         self._audience = audience
 
-    def excluding(self, *connections: Connection | str) -> Target:
+    def excluding(self, *connections: _HasId | str) -> Target:
         """Leave out these connections, or the connections with these ids (on whatever machine they are)."""
         ids = [each if isinstance(each, str) else each.id for each in connections]
         return Target(self._hub, self._audience.without(*ids))
@@ -47,7 +50,7 @@ class Target:
         """Send to them what ``odac.ws.send`` would send to one.
 
         Returns:
-            An object that need not be awaited. Awaiting it waits for nobody: of many readers one is always slow.
+            An object that need not be awaited. Awaiting it waits for no reader: of many, one is always slow.
 
         Raises:
             TypeError: ``data`` cannot be encoded.

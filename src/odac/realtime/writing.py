@@ -1,23 +1,31 @@
-"""Bare writes to sockets that do not block: in C where ``_speedups.c`` was compiled, else in Python, with the same results."""
+"""Bare writes to sockets that do not block; odac/speedups.py has their compiled forms."""
 
 from __future__ import annotations
 
 import os
 from collections.abc import Iterable
-from typing import TYPE_CHECKING, Final
+from typing import Protocol, TypeVar
 
-if TYPE_CHECKING:
-    from odac.realtime.outbox import Outbox
+from odac.speedups import compiled
 
-__all__ = ["ACCELERATED", "reference_write", "reference_write_to_all", "write", "write_to_all"]
+__all__ = ["reference_write", "reference_write_to_all", "write", "write_to_all"]
+
+
+class HasFd(Protocol):
+    """Anything with a socket to write to, or -1."""
+
+    fd: int
+
+
+M = TypeVar("M", bound=HasFd)
 
 
 def reference_write(fd: int, data: bytes) -> int:
     """Write to a socket.
 
     Returns:
-        the bytes that it took: 0 where its buffer is full; all of them where the peer is gone, of which the transport
-        hears by itself.
+        the bytes that it took: 0 where its buffer is full; all of them where the peer is gone, which the transport
+        notices by itself.
     """
     try:
         return os.write(fd, data)
@@ -27,34 +35,28 @@ def reference_write(fd: int, data: bytes) -> int:
         return len(data)
 
 
-def reference_write_to_all(members: Iterable[Outbox], data: bytes) -> list[tuple[Outbox, int]]:
+def reference_write_to_all(members: Iterable[M], data: bytes) -> list[tuple[M, int]]:
     """Write the same to the ``fd`` of every member.
 
     Returns:
-        who did not take all of it, with the bytes that :func:`reference_write` says, or -1 for a member without an ``fd``.
+        the members that did not take all of it, with the bytes as :func:`reference_write` counts them, or -1 for a
+        member without an ``fd``.
     """
-    rest: list[tuple[Outbox, int]] = []
+    rest: list[tuple[M, int]] = []
     bare, size = os.write, len(data)
-    for outbox in members:
-        fd = outbox.fd
+    for member in members:
+        fd = member.fd
         if fd < 0:
-            rest.append((outbox, -1))
+            rest.append((member, -1))
             continue
         try:
             sent = bare(fd, data)
         except OSError as error:
             sent = 0 if isinstance(error, BlockingIOError) else size
         if sent != size:
-            rest.append((outbox, sent))
+            rest.append((member, sent))
     return rest
 
 
-write, write_to_all = reference_write, reference_write_to_all
-if not TYPE_CHECKING and os.environ.get("ODAC_SPEEDUPS") != "0":
-    try:
-        from odac._speedups import write, write_to_all
-    except ImportError:
-        pass  # not compiled here: the functions above are as right, and slower
-
-ACCELERATED: Final = write is not reference_write
-"""Whether the compiled functions are in use; ``ODAC_SPEEDUPS=0`` turns them off."""
+write = compiled("write", reference_write)
+write_to_all = compiled("write_to_all", reference_write_to_all)

@@ -6,11 +6,11 @@ from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, Va
 from typing import Any
 
 from odac.protocol.codec import encode
-from odac.realtime.audience import EVERYONE, Audience, check_room, check_user_id
+from odac.realtime.audience import EVERYONE, Audience, check_user_id
 from odac.realtime.connection import Connection
 from odac.realtime.hub import Hub
-from odac.realtime.outbox import Sent
 from odac.realtime.ports import Count
+from odac.realtime.sent import Sent
 from odac.realtime.targets import Target
 
 __all__ = ["WsServer"]
@@ -41,19 +41,19 @@ class WsServer:
     @property
     def healthy(self) -> bool:
         """Whether this process takes connections and its messages reach the other processes."""
-        return not self._hub.draining and (self._hub.bus is None or self._hub.bus.healthy)
+        return not self._hub.draining and self._hub.bus.healthy
 
     def to_room(self, room: str, data: object) -> Sent:
         """Send to everyone in a room, on all processes.
 
         Returns:
-            An object that need not be awaited. Awaiting it waits for nobody: of many readers one is always slow.
+            An object that need not be awaited. Awaiting it waits for no reader: of many, one is always slow.
 
         Raises:
             TypeError: ``data`` cannot be encoded.
             ValueError: the name is not allowed.
         """
-        return self._hub.send(Audience((check_room(room),)), encode(data))
+        return self._hub.send(Audience.of(room), encode(data))
 
     def to(self, *rooms: str) -> Target:
         """Everyone in any of the rooms, once each: ``.send(data)``, ``.excluding(…)``, ``.within(…)``, ``.join(room)`` and so on."""
@@ -90,11 +90,11 @@ class WsServer:
         Returns:
             ``Count(total, answered, expected)``: fewer answered than expected where a process did not in time.
         """
-        return await self._hub.count(EVERYONE if room is None else Audience((check_room(room),)), timeout)
+        return await self._hub.count(EVERYONE if room is None else Audience.of(room), timeout)
 
 
 class _Clients(Mapping[str, Connection]):
-    """Looks up who is there now; goes over those who were there when it began, whoever comes and goes meanwhile."""
+    """Looks up the connections of now; iterating goes over those that were there when it began."""
 
     __slots__ = ("_now",)
 

@@ -63,7 +63,7 @@ class Admission:
             limits.handshake_timeout,
         )
         self.late = True
-        self._connection.end(CloseCode.TRY_AGAIN_LATER, "the server took too long to decide")
+        self._connection.begin_close(CloseCode.TRY_AGAIN_LATER, "the server took too long to decide")
         if self._task is not None:
             self._task.cancel()
 
@@ -76,7 +76,7 @@ class Admission:
     def admit(self) -> None:
         """Make the connection reachable: all gates have passed."""
         connection = self._connection
-        if connection.v1:
+        if connection.speaks_odac:
             # Clients send their queued messages when they receive this, so it must not go out before every gate has passed.
             hello = {"id": connection.id, "ping": self._hub.limits.ping_interval, "version": 1}
             connection.put(control.encode_control("hello", hello))

@@ -9,7 +9,7 @@ from odac.context import Context
 from odac.errors import ConfigurationError
 from odac.protocol.types import class_of, make_converter, name_of, union_members
 from odac.realtime.listeners import fit
-from odac.realtime.outbox import is_to_be_awaited
+from odac.realtime.sent import is_to_be_awaited
 from odac.routing.annotations import annotations_of
 
 if TYPE_CHECKING:
@@ -172,4 +172,4 @@ class Functions:
 
     def _listen(self, context: Context[Any, Any]) -> None:
         by_class = self.by_class
-        context.ws.inbox.on("message", lambda message: by_class[type(message)](context, message))
+        context.ws.on("message", lambda message: by_class[type(message)](context, message))

@@ -141,13 +141,15 @@ class Gate:
     ) -> None:
         offered: list[str] = list(scope.get("subprotocols") or ())
         subprotocol = select_subprotocol(offered, route.subprotocols)
-        v1 = subprotocol == SUBPROTOCOL
+        speaks_odac = subprotocol == SUBPROTOCOL
         # Counted from here until the transport is gone, so that what is refused behind the upgrade counts as well.
         self._hub.population += 1
         connection: Connection | None = None
         try:
             compression = self._compression if route.compression is None else route.compression
-            connection = await doorway.open(self._hub, route.policy, subprotocol, v1=v1, compression=compression)
+            connection = await doorway.open(
+                self._hub, route.policy, subprotocol, speaks_odac=speaks_odac, compression=compression
+            )
         finally:
             if connection is None:
                 self._hub.population -= 1
@@ -170,7 +172,7 @@ class Gate:
             except BaseException:
                 # The server cancels it, or the application its own task: without an end the connection would stay open
                 # with nobody behind it.
-                connection.end(CloseCode.INTERNAL_ERROR, "internal error")
+                connection.begin_close(CloseCode.INTERNAL_ERROR, "internal error")
                 raise
 
         await doorway.serve(connection, handle)
@@ -205,18 +207,18 @@ class Gate:
                 if self._auth.authenticator is None:
                     await auth.user()
             if route.needs_auth and not await auth.check():
-                connection.end(CloseCode.UNAUTHORIZED, _CLOSE_4001)
+                connection.begin_close(CloseCode.UNAUTHORIZED, _CLOSE_4001)
                 return False
         except RAISED as error:
             if is_own(error):
                 raise
             raised("%s: finding out who is connected failed (@app.authenticate)", error, route.path)
-            connection.end(CloseCode.INTERNAL_ERROR, "internal error")
+            connection.begin_close(CloseCode.INTERNAL_ERROR, "internal error")
             return False
         if route.needs_token:
             session_id = None if session is None else session.id
             if not self._tokens.verify(offered_token(offered), session_id):
-                connection.end(CloseCode.INVALID_TOKEN, _CLOSE_4002)
+                connection.begin_close(CloseCode.INVALID_TOKEN, _CLOSE_4002)
                 return False
             connection.session_id = session_id
         for name, function in self._middleware_of(route):
@@ -237,16 +239,16 @@ class Gate:
             raised(
                 "%s: the middleware %r raised; its connection is closed with 1011", error, connection.policy.name, name
             )
-            connection.end(CloseCode.INTERNAL_ERROR, "internal error")
+            connection.begin_close(CloseCode.INTERNAL_ERROR, "internal error")
             return False
         if not connection.is_open:
             return False
         if verdict is None or verdict is True:
             return True
         if verdict is False:
-            connection.end(CloseCode.FORBIDDEN, "Forbidden")
+            connection.begin_close(CloseCode.FORBIDDEN, "Forbidden")
         elif isinstance(verdict, str) and verdict:
-            connection.end(CloseCode.MIDDLEWARE_REJECTED, fit_reason(verdict))
+            connection.begin_close(CloseCode.MIDDLEWARE_REJECTED, fit_reason(verdict))
         else:
-            connection.end(CloseCode.MIDDLEWARE_REJECTED, "Rejected")
+            connection.begin_close(CloseCode.MIDDLEWARE_REJECTED, "Rejected")
         return False

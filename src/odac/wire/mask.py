@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import os
 from typing import TYPE_CHECKING
+
+from odac.speedups import compiled
 
 __all__ = ["apply_mask"]
 
@@ -19,11 +20,7 @@ if TYPE_CHECKING:
 
 else:
     try:
-        if os.environ.get("ODAC_SPEEDUPS") == "0":
-            raise ImportError
-        from odac._speedups import apply_mask
+        from websockets.speedups import apply_mask
     except ImportError:
-        try:
-            from websockets.speedups import apply_mask
-        except ImportError:
-            from websockets.utils import apply_mask
+        from websockets.utils import apply_mask
+    apply_mask = compiled("apply_mask", apply_mask)

@@ -12,7 +12,7 @@ from odac.wire.frames import CLOSE, CONTINUATION, DATA_OPCODES, MAX_CONTROL_PAYL
 from odac.wire.mask import apply_mask
 from odac.wire.whole import whole_text
 
-__all__ = ["Event", "Parser"]
+__all__ = ["Event", "Parser", "message_too_big"]
 
 Event = tuple[int, bytes]
 """An opcode and a payload: a complete message (TEXT, BINARY) or a control frame (CLOSE, PING, PONG)."""
@@ -42,10 +42,11 @@ class Parser:
 
     Attributes:
         error: why the stream is broken, or None. Nothing that comes after the break, or after a close frame, is read.
+        whole_limit: bytes of the longest payload that may come as one whole frame now; -1 where none may.
         rest: what was fed and not looked at yet, because it is too much for one time, with where it begins; or None.
     """
 
-    __slots__ = ("_inflater", "_masked", "_max_fragments", "_max_payload", "_quick", "_state", "error", "rest")
+    __slots__ = ("_inflater", "_masked", "_max_fragments", "_max_payload", "_state", "error", "rest", "whole_limit")
 
     def __init__(
         self, max_payload: int, max_fragments: int, inflater: Inflater | None = None, *, masked: bool = True
@@ -57,8 +58,7 @@ class Parser:
         self._state: _State | None = None
         self.error: ProtocolError | None = None
         self.rest: tuple[bytes, int] | None = None
-        # The longest payload of a frame that may come whole; -1 where none may: one comparison decides.
-        self._quick = max_payload if masked else -1
+        self.whole_limit = max_payload if masked else -1
 
     def feed(self, data: bytes) -> list[Event]:
         """Return the events that ``data`` completes, in order: all of them, unless :attr:`rest` is there afterwards.
@@ -66,7 +66,7 @@ class Parser:
         Args:
             data: what has come; ``b""`` to go on with the rest.
         """
-        text = whole_text(data, self._quick)
+        text = whole_text(data, self.whole_limit)
         if text is not None:
             return [(TEXT, text)]
         events: list[Event] = []
@@ -74,7 +74,7 @@ class Parser:
         if self.rest is not None:
             data, position = self._join_rest(data)
         try:
-            if self._quick >= 0:
+            if self.whole_limit >= 0:
                 position = self._take_small_frames(data, events, position)
             if position < len(data):
                 self._feed(data, events, position)
@@ -90,11 +90,11 @@ class Parser:
         rest, position = self.rest
         self.rest = None
         if self._state is None and self._masked:
-            self._quick = self._max_payload
+            self.whole_limit = self._max_payload
         return (rest[position:] + data, 0) if data else (rest, position)
 
     def _end(self) -> None:
-        self._quick = -1
+        self.whole_limit = -1
         self._state = _ENDED
         self._inflater = None
 
@@ -142,11 +142,11 @@ class Parser:
             if state is None or state.left < 0:
                 if frames + len(events) >= _FRAMES or inflated >= _INFLATED:
                     self.rest = data, position
-                    self._quick = -1
+                    self.whole_limit = -1
                     return
                 if state is None:
                     state = self._state = _State()
-                    self._quick = -1
+                    self.whole_limit = -1
                 position = self._take_header(state, data, position)
                 if state.left < 0:
                     return
@@ -169,7 +169,7 @@ class Parser:
                     if self._masked:
                         position = self._take_small_frames(data, events, position)
         if state is None and self._masked:
-            self._quick = self._max_payload
+            self.whole_limit = self._max_payload
 
     def _take_header(self, state: _State, data: bytes, position: int) -> int:
         """Read a frame's header, or keep what is there of it; ``state.left`` is at least 0 once it is complete."""
@@ -236,11 +236,7 @@ class Parser:
         limit = self._max_payload
         # Deflate may make data that it cannot compress a little larger; what it inflates to has the exact limit.
         if state.size > (limit + (limit >> 5) + 64 if state.compressed else limit):
-            raise ProtocolError(
-                CloseCode.MESSAGE_TOO_BIG,
-                f"message of {state.size} bytes: at most {limit} (max_payload)",
-                "max_payload",
-            )
+            raise message_too_big(state.size, limit)
 
     def _take_payload(self, state: _State, chunk: bytes | memoryview, events: list[Event]) -> int:
         """Take the next bytes of a frame's payload; emit an event if they complete one. Return how much was inflated."""
@@ -343,6 +339,17 @@ class _State:
 
 _ENDED: Final = _State()
 """The state after an error or a close frame; shared by all parsers, changed by none."""
+
+
+def message_too_big(size: int, limit: int) -> ProtocolError:
+    """The error of a message past ``max_payload``: 1009.
+
+    Args:
+        size: bytes of the message, as far as they are known.
+        limit: bytes allowed.
+    """
+    reason = f"message of {size} bytes: at most {limit} (max_payload)"
+    return ProtocolError(CloseCode.MESSAGE_TOO_BIG, reason, "max_payload")
 
 
 def _not_utf8() -> ProtocolError:

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING, Final
+from typing import Final
 
 from odac.errors import HandshakeError
+from odac.speedups import compiled
 from odac.wire.handshake import HOST, KEY, Headers, RequestHead, parse_request
 
 __all__ = ["UsualRequest", "reference_usual_request", "usual_request"]
@@ -63,9 +63,4 @@ def _usual_key(head: RequestHead, max_list: int) -> bytes | None:
     return None
 
 
-usual_request = reference_usual_request
-if not TYPE_CHECKING and os.environ.get("ODAC_SPEEDUPS") != "0":
-    try:
-        from odac._speedups import usual_request
-    except ImportError:
-        pass  # not compiled here: the function above is as right, and slower
+usual_request = compiled("usual_request", reference_usual_request)

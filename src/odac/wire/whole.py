@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import os
-from typing import TYPE_CHECKING
-
+from odac.speedups import compiled
 from odac.wire.mask import apply_mask
 
 __all__ = ["reference_whole_text", "whole_text"]
@@ -33,9 +31,4 @@ def reference_whole_text(data: bytes, limit: int) -> bytes | None:
     return payload if payload.isascii() else None
 
 
-whole_text = reference_whole_text
-if not TYPE_CHECKING and os.environ.get("ODAC_SPEEDUPS") != "0":
-    try:
-        from odac._speedups import whole_text
-    except ImportError:
-        pass  # not compiled here: the function above is as right, and slower
+whole_text = compiled("whole_text", reference_whole_text)

@@ -8,8 +8,8 @@ from unittest.mock import patch
 import pytest
 
 from odac.config import Limits, RateLimit
-from odac.lanes import asgi
 from odac.lanes.asgi import AsgiDoorway, AsgiLane
+from odac.realtime import rate
 from odac.realtime.connection import Connection
 from odac.realtime.policy import Policy
 from tests.unit.realtime.realtime_fakes import Room, idle, run
@@ -58,9 +58,11 @@ class Site:
         self.limits = Limits(**limits)
         self.room = Room(self.limits, asyncio.get_running_loop())
 
-    def connect(self, server: Server, *, v1: bool = False, **policy: Any) -> tuple[Connection, asyncio.Task[None]]:
+    def connect(
+        self, server: Server, *, speaks_odac: bool = False, **policy: Any
+    ) -> tuple[Connection, asyncio.Task[None]]:
         lane = AsgiLane(server.receive, server.send, self.limits)
-        connection = Connection(self.room.hub, lane, Policy("/test", self.limits, **policy), v1=v1)
+        connection = Connection(self.room.hub, lane, Policy("/test", self.limits, **policy), speaks_odac=speaks_odac)
         lane.attach(connection)
         self.room.hub.population += 1
         self.room.hub.add(connection)
@@ -100,7 +102,7 @@ def test_messages_pass_both_ways(live: Callable[..., None]) -> None:
         ]
         server.leaves(4001, "bye")
         await serving
-        assert connection._ended == (4001, "bye")
+        assert connection.ended == (4001, "bye")
 
     live(test)
 
@@ -116,7 +118,7 @@ def test_closing_flushes_first_and_the_task_returns(live: Callable[..., None]) -
             {"type": "websocket.send", "text": "last words"},
             {"type": "websocket.close", "code": 4000, "reason": "reason"},
         ]
-        assert connection._ended == (4000, "reason")
+        assert connection.ended == (4000, "reason")
 
     live(test)
 
@@ -166,7 +168,7 @@ def test_a_server_that_takes_nothing_holds_messages_back_by_reference(live: Call
         for number in range(50):
             connection.send(f"{number:03}" + "." * 5000)
             await asyncio.sleep(0)
-        assert connection.backlog is not None
+        assert connection.outbox.backlog is not None
         waiting = asyncio.ensure_future(_awaited(connection, "end"))
         await idle()
         assert not waiting.done()
@@ -192,7 +194,7 @@ def test_a_server_that_never_takes_the_close_is_left_after_the_timeout(live: Cal
         connection.close()
         await serving
         await idle()
-        assert connection._ended is not None
+        assert connection.ended is not None
         assert serving.cancelling() == 0
         assert site.room.hub.population == 0
 
@@ -207,7 +209,7 @@ def test_a_cancellation_of_the_servers_own_goes_through(live: Callable[..., None
         serving.cancel()
         with pytest.raises(asyncio.CancelledError):
             await serving
-        assert connection._ended == (1006, "")
+        assert connection.ended == (1006, "")
         assert (site.room.hub.population, list(site.room.hub.open_rooms)) == (0, [])
 
     live(test)
@@ -286,7 +288,7 @@ def test_the_rate_and_a_new_window(live: Callable[..., None]) -> None:
         connection, serving = site.connect(server)
         connection.on("message", connection.send)
         now = 1000.0
-        with patch.object(asgi, "monotonic", lambda: now):
+        with patch.object(rate, "monotonic", lambda: now):
             for _ in range(2):
                 server.arrives("1", "2", "3")
                 await idle()
@@ -331,7 +333,7 @@ def test_a_client_that_leaves_at_the_door_is_no_connection() -> None:
         site, server = Site(), Server()
         server.leaves()
         door = AsgiDoorway({}, server.receive, server.send)
-        opened = await door.open(site.room.hub, Policy("/", site.limits), None, v1=False, compression=False)
+        opened = await door.open(site.room.hub, Policy("/", site.limits), None, speaks_odac=False, compression=False)
         assert opened is None
         server.leaves()
         await door.refuse(404, "no")
@@ -347,7 +349,7 @@ def test_a_server_that_has_lost_the_client_meanwhile() -> None:
         for _ in range(2):
             server.incoming.put_nowait({"type": "websocket.connect"})
         door = AsgiDoorway({}, server.receive, server.send)
-        opened = await door.open(site.room.hub, Policy("/", site.limits), None, v1=False, compression=False)
+        opened = await door.open(site.room.hub, Policy("/", site.limits), None, speaks_odac=False, compression=False)
         assert opened is None
         await door.refuse(404, "no")
 

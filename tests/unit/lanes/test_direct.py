@@ -14,6 +14,7 @@ import pytest
 from odac.config import Limits, RateLimit
 from odac.lanes import direct
 from odac.lanes.direct import DirectLane
+from odac.realtime import rate
 from odac.realtime.connection import Connection
 from odac.realtime.policy import Policy
 from odac.wire.deflate import Negotiated, negotiate
@@ -99,7 +100,7 @@ class Site:
         self,
         *,
         tls: bool = False,
-        v1: bool = False,
+        speaks_odac: bool = False,
         deflate: Negotiated | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
         **limits: Any,
@@ -109,7 +110,7 @@ class Site:
         self.transport = FakeTransport(tls=tls)
         self.peers: set[Any] = set()
         self.lane = DirectLane(cast(Any, self.transport), self.limits, deflate, self.peers)
-        self.connection = Connection(self.room.hub, self.lane, Policy("/test", self.limits), v1=v1)
+        self.connection = Connection(self.room.hub, self.lane, Policy("/test", self.limits), speaks_odac=speaks_odac)
         self.lane.attach(self.connection)
         self.room.hub.population += 1
         self.room.hub.add(self.connection)
@@ -219,7 +220,7 @@ def test_a_broken_frame_of_a_peer_that_does_not_read_leaves_the_close_frame_last
     for _ in range(20):
         site.connection.send("x" * 5000)
         site.room.loop.run()
-    assert site.connection.backlog is not None
+    assert site.connection.outbox.backlog is not None
     site.lane.data_received(b"\x83\x80abcd")
     frames = site.read()
     assert close_code(frames[-1]) == 1002
@@ -243,7 +244,7 @@ def test_what_the_kernel_does_not_take_follows_in_order(site: Site) -> None:
         if index % 3 == 0:
             site.room.loop.run()
     site.room.loop.run()
-    assert site.connection.backlog is not None
+    assert site.connection.outbox.backlog is not None
     site.connection.close()
     frames = site.read()
     assert [data for _, data in frames[:-1]] == sent
@@ -282,7 +283,7 @@ def test_a_full_window_and_a_new_one() -> None:
     site = Site(rate_limit=RateLimit(3, 10.0))
     now = 1000.0
     try:
-        with patch.object(direct, "monotonic", lambda: now):
+        with patch.object(rate, "monotonic", lambda: now):
             site.connection.on("message", site.connection.send)
             site.arrives(*[(TEXT, b"1")] * 3)
             now += 10
@@ -379,8 +380,8 @@ def congested(site: Site) -> None:
     for _ in range(3):
         site.connection.send(b"x" * 300_000)
         site.room.loop.run()
-    assert site.connection.backlog is not None
-    assert not site.connection.backlog.is_empty
+    assert site.connection.outbox.backlog is not None
+    assert not site.connection.outbox.backlog.is_empty
 
 
 BROKEN = b"\x83\x80abcd"

@@ -46,12 +46,12 @@ class DirectPeer:
         self._got = b""
         self.reads = True
 
-    async def connect(self, hub: Hub, limits: Limits, *, compressed: bool, v1: bool) -> Connection:
+    async def connect(self, hub: Hub, limits: Limits, *, compressed: bool, speaks_odac: bool) -> Connection:
         loop = asyncio.get_running_loop()
         transport, _ = await loop.create_connection(asyncio.Protocol, sock=self.here)
         negotiated = deflate.negotiate(["permessage-deflate"]) if compressed else None
         lane = DirectLane(transport, limits, negotiated, set())
-        connection = Connection(hub, lane, Policy("/test", limits), v1=v1)
+        connection = Connection(hub, lane, Policy("/test", limits), speaks_odac=speaks_odac)
         lane.attach(connection)
         return connection
 
@@ -97,9 +97,9 @@ class AsgiPeer:
     async def receive(self) -> dict[str, Any]:
         return await self._incoming.get()
 
-    async def connect(self, hub: Hub, limits: Limits, *, compressed: bool, v1: bool) -> Connection:
+    async def connect(self, hub: Hub, limits: Limits, *, compressed: bool, speaks_odac: bool) -> Connection:
         lane = AsgiLane(self.receive, self.send, limits)
-        connection = Connection(hub, lane, Policy("/test", limits), v1=v1)
+        connection = Connection(hub, lane, Policy("/test", limits), speaks_odac=speaks_odac)
         lane.attach(connection)
         self._serving = asyncio.ensure_future(lane.serve())
         return connection
@@ -132,13 +132,15 @@ class LiveRun(model.Run):
     async def connect(self, setup: Sequence[dict[str, bool]], lanes: Sequence[Kind]) -> None:
         for kind, each in zip(lanes, setup, strict=True):
             peer = AsgiPeer() if kind == "asgi" else DirectPeer()
-            connection = await peer.connect(self.hub, self._limits, compressed=kind == "deflate", v1=each["v1"])
+            connection = await peer.connect(
+                self.hub, self._limits, compressed=kind == "deflate", speaks_odac=each["speaks_odac"]
+            )
             self.hub.population += 1
             if each["admitted"]:
                 self.hub.add(connection)
             self.peers.append(peer)
             self.connections.append(connection)
-            self.model.append(model.Expected(each["v1"], each["admitted"]))
+            self.model.append(model.Expected(each["speaks_odac"], each["admitted"]))
         for index, names in enumerate(self._home):
             for name in sorted(names):
                 self.join(index, name)

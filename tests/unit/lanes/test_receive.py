@@ -13,14 +13,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odac.config import RateLimit
-from odac.lanes.direct import DirectLane, reference_data_received
+from odac.config import Limits, RateLimit
+from odac.lanes.direct import DirectLane
+from odac.realtime.phase import Phase
+from odac.realtime.policy import Policy
+from odac.speedups import COMPILED
 from odac.wire.frames import BINARY, CLOSE, PING, TEXT, encode_masked_frame
 from tests.unit.lanes.test_direct import Site
 from tests.unit.realtime.realtime_fakes import close_code, run
 
 compiled_data_received = DirectLane.data_received
-COMPILED = compiled_data_received is not reference_data_received
+reference_data_received = DirectLane.reference_data_received
 
 
 @pytest.fixture(params=["reference", "compiled"])
@@ -55,7 +58,7 @@ def test_an_answer_leaves_at_once(site: Site) -> None:
     site.arrives((TEXT, b'{"a": [1, null]}'))
     assert site.read() == [(TEXT, b'{"a":[1,null]}')]
     assert site.connection.alive
-    assert not site.connection.corked
+    assert site.connection.delivery.corked is None
     assert site.connection.fd == site.lane.fd >= 0
 
 
@@ -113,7 +116,7 @@ def test_what_would_end_the_loop_ends_the_connection_and_what_was_sent_before_go
     frames = site.read()
     assert frames[0] == (TEXT, b"before")
     assert close_code(frames[-1]) == 1011
-    assert not site.connection.corked
+    assert site.connection.delivery.corked is None
 
 
 def test_an_asynchronous_listener_is_followed(make: Callable[..., Site]) -> None:
@@ -144,7 +147,7 @@ def test_what_the_socket_does_not_take_waits_in_the_transport(site: Site) -> Non
     site.connection.on("message", answer)
     for _ in range(8):
         site.arrives((TEXT, b"1"))
-    assert site.transport.held or site.connection.backlog is not None
+    assert site.transport.held or site.connection.outbox.backlog is not None
     assert site.read() == [(TEXT, large.encode())] * 8
 
 
@@ -175,7 +178,7 @@ def test_a_listener_that_closes(site: Site) -> None:
 
 @pytest.mark.parametrize("v1", [False, True])
 def test_control_messages_are_no_messages(make: Callable[..., Site], v1: bool) -> None:
-    site = make(v1=v1)
+    site = make(speaks_odac=v1)
     got: list[object] = []
     site.connection.on("message", got.append)
     site.arrives((TEXT, b'\x1e["ping"]'))
@@ -224,7 +227,7 @@ def test_whatever_comes_both_do_the_same(
     chunks: list[tuple[int, bytes]], together: bool, v1: bool, listener: str
 ) -> None:
     def outcome(method: Callable[[DirectLane, bytes], None]) -> object:
-        site = Site(v1=v1, rate_limit=RateLimit(4, 60))
+        site = Site(speaks_odac=v1, rate_limit=RateLimit(4, 60))
         seen: list[object] = []
         connection = site.connection
         connection.join("a")
@@ -250,8 +253,10 @@ def test_whatever_comes_both_do_the_same(
             for data in [b"".join(frames)] if together else frames:
                 method(site.lane, data)
             site.room.hub.delivery.flush()
-            state = connection.is_open, connection.corked, connection.fd >= 0, connection.alive, connection.pending
-            return seen, site.read(), state, site.lane._rate_count, site.transport.closing
+            corked, pending = connection.delivery.corked, connection.outbox.pending
+            state = connection.phase, corked, connection.fd >= 0, connection.alive, pending
+            meter = site.lane._meter
+            return seen, site.read(), state, meter and meter.count, site.transport.closing
         finally:
             site.close()
 
@@ -291,9 +296,14 @@ def test_nothing_is_kept_of_messages_that_have_gone() -> None:
 @pytest.mark.skipif(not COMPILED, reason="not compiled here: no C compiler, or ODAC_SPEEDUPS=0")
 def test_other_classes_are_not_looked_into() -> None:
     class Other:
-        alive = corked = False
-        is_open = True
+        alive = False
+        phase = Phase.OPEN
+        policy = Policy("/", Limits(rate_limit=RateLimit(1)))
 
+        def __init__(self) -> None:
+            self.inbox = self.outbox = self
+
+        def cork(self) -> None: ...
         def uncork(self) -> None: ...
 
         def receive_text(self, payload: bytes) -> None:

@@ -14,7 +14,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from odac.lanes.direct import DirectLane, reference_data_received
+from odac.lanes.direct import DirectLane
 from odac.protocol.codec import make_decoder
 from odac.realtime.connection import Connection
 from odac.realtime.policy import Policy
@@ -22,6 +22,7 @@ from odac.wire.frames import TEXT, encode_masked_frame
 from tests.unit.lanes.test_direct import Site
 
 compiled_data_received = DirectLane.data_received
+reference_data_received = DirectLane.reference_data_received
 ONE = encode_masked_frame(TEXT, b'{"x":1}', b"mask")
 BAD = encode_masked_frame(TEXT, b'{"x":"?"}', b"mask")
 

@@ -101,7 +101,7 @@ class Kernel:
         lane = self.lanes[fd]
         assert not lane.held, "a bare write past what the transport holds"
         assert lane.connection.is_open, "a bare write behind the close frame"
-        assert lane.connection.pending is None, "a bare write past what is pending"
+        assert lane.connection.outbox.pending is None, "a bare write past what is pending"
         if lane.gone:
             raise BrokenPipeError
         return lane.take(data)
@@ -157,7 +157,7 @@ class FakeLane:
         if data:
             self.held += data
             self.fd = -1
-            self.connection.hold_back()
+            self.connection.outbox.hold_back()
 
     def grant(self, room: int | None) -> None:
         """The peer has read: the kernel has room again, and the transport goes on."""
@@ -170,7 +170,7 @@ class FakeLane:
             if not self.held:
                 if self.ending is None:
                     self.fd = self._own_fd
-                self.connection.go_on()
+                self.connection.outbox.go_on()
 
     def write(self, messages: list[Prepared]) -> None:
         assert self.ending is None, "a message behind the close frame"
@@ -251,18 +251,23 @@ class Room:
     Args:
         limits: of the hub and of every connection.
         loop: the running event loop, for what needs tasks; by default one of the test's own.
+        callbacks: of the hub.
     """
 
-    def __init__(self, limits: Limits | None = None, loop: asyncio.AbstractEventLoop | None = None) -> None:
+    def __init__(
+        self, limits: Limits | None = None, loop: asyncio.AbstractEventLoop | None = None, **callbacks: Any
+    ) -> None:
         self.loop = ManualLoop()
         self.kernel = Kernel()
         self.limits = limits or Limits()
-        self.hub = Hub(self.limits)
+        self.hub = Hub(self.limits, **callbacks)
         self.hub.start(loop or cast(Any, self.loop))
 
-    def connect(self, *, v1: bool = False, bare: bool = True, admitted: bool = True, **policy: Any) -> Connection:
+    def connect(
+        self, *, speaks_odac: bool = False, bare: bool = True, admitted: bool = True, **policy: Any
+    ) -> Connection:
         lane = FakeLane(self.kernel, bare=bare)
-        connection = Connection(self.hub, lane, Policy("/test", self.limits, **policy), v1=v1)
+        connection = Connection(self.hub, lane, Policy("/test", self.limits, **policy), speaks_odac=speaks_odac)
         lane.connection = connection
         self.hub.population += 1
         if admitted:

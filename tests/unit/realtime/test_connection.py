@@ -4,15 +4,12 @@ import asyncio
 import sys
 import threading
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from odac.config import Limits
-from odac.errors import Disconnected
 from odac.realtime.audience import session_room, user_room
 from odac.realtime.connection import ReadyState
-from odac.wire.frames import PING
 from tests.unit.realtime.realtime_fakes import DEADLINE, Room, idle, lane_of, run
 
 
@@ -118,86 +115,6 @@ def test_a_send_that_cannot_be_encoded_raises_even_when_nobody_is_there() -> Non
         connection.send_binary("text")
 
 
-# Pings
-
-
-def pings(connection: Any) -> list[bytes]:
-    return [payload for opcode, payload in lane_of(connection).frames if opcode == PING]
-
-
-def test_a_pong_answers_its_ping_and_those_before_it() -> None:
-    async def test() -> None:
-        room = Room(loop=asyncio.get_running_loop())
-        connection = room.connect()
-        told: list[str] = []
-        connection.on("pong", lambda: told.append("pong"))
-        with room.kernel.in_place():
-            made = [connection.ping() for _ in range(3)]
-            await idle()
-            payloads = pings(connection)
-            assert len(set(payloads)) == 3
-            connection.receive_pong(payloads[1])
-            assert [await made[0], await made[1]] == pytest.approx([0, 0], abs=1)
-            waiting = asyncio.ensure_future(wait(made[2]))
-            await idle()
-            assert not waiting.done()
-            connection.receive_pong(b"never asked")
-            connection.receive_pong(payloads[2])
-            await waiting
-        assert told == ["pong"] * 3
-
-    async def wait(ping: Any) -> None:
-        await ping
-
-    run(test())
-
-
-def test_the_end_fails_the_pings_under_way_and_after() -> None:
-    async def test() -> None:
-        room = Room(loop=asyncio.get_running_loop())
-        connection = room.connect()
-        ping = connection.ping()
-        lane_of(connection).lose()
-        for each in (ping, connection.ping()):
-            with pytest.raises(Disconnected):
-                await each
-
-    run(test())
-
-
-def test_a_peer_that_never_answers_costs_no_memory() -> None:
-    room = Room()
-    connection = room.connect()
-    with room.kernel.in_place():
-        for _ in range(10_000):
-            connection.ping()
-            room.loop.run()
-    assert len(pings(connection)) == 100
-
-
-@pytest.mark.parametrize("v1", [True, False])
-def test_over_a_lane_without_pings_only_odac_v1_is_asked(v1: bool) -> None:
-    async def test() -> None:
-        room = Room(loop=asyncio.get_running_loop())
-        connection = room.connect(v1=v1)
-        lane = lane_of(connection)
-        lane.pings = False
-        with room.kernel.in_place():
-            ping = connection.ping()
-            connection.ping()
-            await idle()
-        assert [payload for _, payload in lane.frames] == ([b'\x1e["ping"]'] * 2 if v1 else [])
-        if v1:
-            connection.receive_text(b'\x1e["pong"]')
-            assert await ping >= 0
-        else:
-            lane.lose()
-            with pytest.raises(Disconnected):
-                await ping
-
-    run(test())
-
-
 # Escaping
 
 
@@ -214,20 +131,20 @@ def test_over_a_lane_without_pings_only_odac_v1_is_asked(v1: bool) -> None:
     ],
 )
 def test_only_odac_v1_unescapes(v1: bool, arrives: bytes, is_told: list[str]) -> None:
-    connection = Room().connect(v1=v1)
+    connection = Room().connect(speaks_odac=v1)
     told: list[object] = []
     connection.on("message", told.append)
-    connection.receive_text(arrives)
+    connection.inbox.receive_text(arrives)
     assert told == is_told
 
 
 def test_control_messages_are_answered_while_the_connection_is_open() -> None:
     room = Room()
-    connection = room.connect(v1=True)
+    connection = room.connect(speaks_odac=True)
     with room.kernel.in_place():
-        connection.receive_text(b'\x1e["ping"]')
+        connection.inbox.receive_text(b'\x1e["ping"]')
         connection.close()
-        connection.receive_text(b'\x1e["ping"]')
+        connection.inbox.receive_text(b'\x1e["ping"]')
         room.loop.run()
     assert [payload for _, payload in lane_of(connection).frames] == [b'\x1e["pong"]', b"\x03\xe8"]
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from unittest.mock import patch
 
 import pytest
 
@@ -206,11 +207,11 @@ def test_what_a_handler_has_sent_first_comes_first_however_much_it_sends_to_its_
     with room.kernel.in_place():
         connection = room.connect(bare=False)
         connection.join("room")
-        connection.corked = True
+        connection.outbox.cork()
         connection.send("first")
         for number in range(delivery.LOG_ENTRIES + 10):
             connection.to("room").send(number)
-        connection.uncork()
+        connection.outbox.uncork()
         room.loop.run()
         assert texts(connection) == ["first", *(str(number) for number in range(delivery.LOG_ENTRIES + 10))]
 
@@ -250,9 +251,16 @@ def test_no_bare_write_is_promised_past_what_a_chunk_has_yet_to_write() -> None:
     room = Room()
     with room.kernel.in_place():
         connection = room.connect()
-        connection.corked = True
+        connection.join("room")
+        connection.outbox.cork()
         connection.send("own")
-        connection.restore()  # as a lane does that reads again
-        assert connection.fd == -1
-        connection.uncork()
+        connection.outbox.renew_fd()  # as a lane has it done that reads again
+        with patch.object(delivery, "LOG_ENTRIES", 2):
+            room.hub.to("room").send("a")
+            room.hub.to("room").send("b")  # the log is full: it is written now, before the chunk is
+        assert texts(connection) == ["own", "a", "b"]
+        connection.send("c")
+        connection.outbox.uncork()
+        assert texts(connection) == ["own", "a", "b", "c"]
+        room.loop.run()
         assert connection.fd >= 0

@@ -61,7 +61,7 @@ programs = st.lists(step, max_size=40)
 setups = st.lists(
     st.fixed_dictionaries(
         {
-            "v1": st.booleans(),
+            "speaks_odac": st.booleans(),
             "bare": st.sampled_from([True, True, False]),
             "admitted": st.sampled_from([True, True, True, False]),
         }
@@ -76,7 +76,7 @@ homes = st.lists(st.sets(room), min_size=PEOPLE, max_size=PEOPLE)
 class Expected:
     """What the model knows of one connection."""
 
-    v1: bool
+    speaks_odac: bool
     admitted: bool
     rooms: set[str] = field(default_factory=set)
     is_open: bool = True
@@ -87,7 +87,7 @@ class Expected:
 
     def is_sent(self, opcode: int, payload: bytes, *, direct: bool) -> None:
         if self.is_open:
-            escaped = self.v1 and opcode == TEXT and payload[:1] == b"\x1e"
+            escaped = self.speaks_odac and opcode == TEXT and payload[:1] == b"\x1e"
             frame = (opcode, b"\x1e" + payload if escaped else payload)
             self.frames.append(frame)
             if direct:
@@ -108,7 +108,7 @@ class Run:
         self.room = Room(Limits(outgoing_buffer=outgoing_buffer))
         self.connections = [self.room.connect(**each, overflow=overflow) for each in setup]
         self.lanes = [lane_of(connection) for connection in self.connections]
-        self.model = [Expected(each["v1"], each["admitted"]) for each in setup]
+        self.model = [Expected(each["speaks_odac"], each["admitted"]) for each in setup]
         self.corked: int | None = None
         self._numbers = itertools.count()
         for index, names in enumerate(home):
@@ -138,11 +138,11 @@ class Run:
         connection = self.connections[index]
         if self.model[index].lost:
             return
-        connection.corked = True
+        connection.outbox.cork()
         self.corked = index
         self.play(steps)
         self.corked = None
-        connection.uncork()
+        connection.outbox.uncork()
 
     def send(self, index: int, body: str) -> None:
         data, opcode, payload = self.data(body)
@@ -209,9 +209,9 @@ class Run:
     def check(self) -> None:
         """A tick is over: everything due is written, and every promise about the next tick is renewed."""
         for connection, lane, each in zip(self.connections, self.lanes, self.model, strict=True):
-            assert connection.settled == 0
-            assert not connection.touched
-            assert connection.pending is None
+            assert connection.outbox.taken == 0
+            assert not connection.outbox.is_apart
+            assert connection.outbox.pending is None
             if not each.lost and not each.stalled:
                 assert lane.frames == each.frames
                 assert connection.fd in ((lane.fd, -1) if each.is_open else (-1,))
@@ -284,7 +284,7 @@ def test_a_slow_reader_is_closed_behind_a_prefix_and_nobody_else_notices(
 
 # Closing writes what was sent before, which may be what ends the connection first.
 @example(
-    setup=[{"v1": False, "bare": True, "admitted": True}] * 4,
+    setup=[{"speaks_odac": False, "bare": True, "admitted": True}] * 4,
     home=[set(), set(), set(), {"a"}],
     program=[
         ("broadcast", frozenset(), "small"),
@@ -354,9 +354,9 @@ class SlowReaders(Run):
         self.notice()
         limit = self.room.limits.outgoing_buffer
         for connection, lane, each in zip(self.connections, self.lanes, self.model, strict=True):
-            assert connection.pending is None
-            assert (connection.settled, connection.touched) == (0, False)
-            backlog = connection.backlog
+            assert connection.outbox.pending is None
+            assert (connection.outbox.taken, connection.outbox.is_apart) == (0, False)
+            backlog = connection.outbox.backlog
             if backlog is not None:
                 waiting = [cost(message) for _, message in (*backlog._own, *backlog._room)]
                 assert backlog.size == sum(waiting)

@@ -36,7 +36,7 @@ def test_each_connection_lives_until_its_turn_and_comes_back_at_once() -> None:
     room: Any = Room()
     room.hub.bus = Others()
     count = 2 * PER_SECOND
-    connections = [room.connect(v1=True) for _ in range(count)]
+    connections = [room.connect(speaks_odac=True) for _ in range(count)]
     with room.kernel.in_place():
         room.hub.drain()
         closed = []
@@ -65,7 +65,7 @@ def test_the_spread_grows_with_the_number_of_clients_up_to_its_limit() -> None:
 
 def test_clients_of_the_only_process_are_told_to_wait_for_its_restart() -> None:
     room: Any = Room()
-    connections = [room.connect(v1=True) for _ in range(PER_SECOND)]
+    connections = [room.connect(speaks_odac=True) for _ in range(PER_SECOND)]
     with room.kernel.in_place():
         room.hub.drain()
         room.loop.advance(2)
@@ -81,7 +81,7 @@ def test_what_connects_while_the_process_stops_has_its_turn_too() -> None:
         room.connect()
     with room.kernel.in_place():
         room.hub.drain()
-        late = room.connect(v1=True)
+        late = room.connect(speaks_odac=True)
         late.drain()
         late.drain()
         room.loop.advance(3)

@@ -57,8 +57,8 @@ def test_an_invalid_listener_gets_what_names_the_field_and_the_connection_goes_o
         connection.on("message", got.append)
         connection.on("error", errors.append)
         connection.on("invalid", invalid.append)
-        connection.receive_text(text.encode())
-        connection.receive_text(b'{"x":1}')
+        connection.inbox.receive_text(text.encode())
+        connection.inbox.receive_text(b'{"x":1}')
         assert connection.is_open
         assert [each.field for each in invalid] == [field]
         assert (got, errors) == ([Move(1)], [])
@@ -72,7 +72,7 @@ def test_without_an_invalid_listener_the_connection_is_closed_with_1007_whatever
         errors: list[object] = []
         connection.on("message", lambda: None)
         connection.on("error", errors.append)
-        connection.receive_text(b'{"x":"a"}')
+        connection.inbox.receive_text(b'{"x":"a"}')
         await idle()
         opcode, payload = lane_of(connection).frames[-1]
         assert close_code((opcode, payload)) == 1007
@@ -86,13 +86,13 @@ def test_without_an_invalid_listener_the_connection_is_closed_with_1007_whatever
 @pytest.mark.parametrize("listens", [True, False])
 def test_an_answer_goes_to_clients_that_understand_it(v1: bool, listens: bool) -> None:
     async def main() -> None:
-        connection = connect(v1=v1, on_invalid="answer")
+        connection = connect(speaks_odac=v1, on_invalid="answer")
         got: list[object] = []
         invalid: list[InvalidMessage] = []
         connection.on("message", got.append)
         if listens:
             connection.on("invalid", invalid.append)
-        connection.receive_text(b'{"x":"a"}')
+        connection.inbox.receive_text(b'{"x":"a"}')
         await idle()
         assert connection.is_open is (v1 or listens)
         assert len(invalid) == listens
@@ -103,7 +103,7 @@ def test_an_answer_goes_to_clients_that_understand_it(v1: bool, listens: bool) -
                 "invalid",
                 {"field": "x", "reason": "Expected `int`, got `str` - at `$.x`"},
             ]
-            connection.receive_text(b'{"x":1}')
+            connection.inbox.receive_text(b'{"x":1}')
             assert got == [Move(1)]
         else:
             assert answers == []
@@ -116,9 +116,9 @@ def test_an_answer_quotes_a_bounded_part_of_the_message() -> None:
         def decode(payload: bytes) -> object:
             raise InvalidMessage(f"Object contains unknown field `{payload.decode()}`")
 
-        connection = Room(loop=asyncio.get_running_loop()).connect(decode=decode, v1=True, on_invalid="answer")
+        connection = Room(loop=asyncio.get_running_loop()).connect(decode=decode, speaks_odac=True, on_invalid="answer")
         connection.on("message", lambda: None)
-        connection.receive_text(b"x" * 100_000)
+        connection.inbox.receive_text(b"x" * 100_000)
         await idle()
         ((_, answer),) = lane_of(connection).frames
         assert len(answer) < 1200
@@ -132,11 +132,11 @@ def test_a_binary_message_is_invalid_where_the_route_takes_json() -> None:
         got: list[object] = []
         connection.on("message", got.append)
         connection.on("invalid", lambda error: got.append(error.reason))
-        connection.inbox.deliver(b"\x00")
+        connection.inbox.receive_binary(b"\x00")
         assert got == ["a binary message, where the route takes JSON text"]
         silent = connect(takes_binary=False)
         silent.on("message", got.append)
-        silent.inbox.deliver(b"\x00")
+        silent.inbox.receive_binary(b"\x00")
         await idle()
         assert close_code(lane_of(silent).frames[-1]) == 1007
 
@@ -155,7 +155,7 @@ def places(connection: Connection, error: BaseException) -> dict[str, Callable[[
 
     def message(listener: Callable[..., object]) -> None:
         connection.on("message", listener)
-        connection.receive_text(b'{"x":1}')
+        connection.inbox.receive_text(b'{"x":1}')
 
     def pong(listener: Callable[..., object]) -> None:
         connection.on("pong", listener)
@@ -243,7 +243,7 @@ def test_what_an_error_listener_raises_ends_the_connection(caplog: pytest.LogCap
             raise error
 
         connection.on("error", fail)
-        connection.inbox.failed(ValueError())
+        connection.events.failed(ValueError())
         await traced(caplog, error)
         assert close_code(lane_of(connection).frames[-1]) == 1011
 
@@ -254,8 +254,8 @@ def test_that_the_connection_has_ended_is_no_news(caplog: pytest.LogCaptureFixtu
     async def main() -> None:
         connection = connect()
         lane_of(connection).lose()
-        connection.inbox.failed(Disconnected())
-        connection.inbox.handler_failed(Disconnected())
+        connection.events.failed(Disconnected())
+        connection.events.handler_failed(Disconnected())
         await idle()
 
     with caplog.at_level(logging.DEBUG):

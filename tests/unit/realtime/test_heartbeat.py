@@ -7,6 +7,7 @@ import pytest
 from odac.config import Limits
 from odac.notices import limit_hits
 from odac.realtime.connection import Connection
+from odac.realtime.queue import MessageQueue
 from odac.wire.frames import PING
 from tests.unit.realtime.realtime_fakes import Room, lane_of
 
@@ -50,7 +51,7 @@ def test_one_that_does_not_is_cut_off_after_the_timeout(room: Room, caplog: pyte
 
 @pytest.mark.parametrize("v1", [True, False])
 def test_odac_v1_is_asked_by_a_control_message_others_by_a_frame(room: Room, v1: bool) -> None:
-    connection = room.connect(v1=v1)
+    connection = room.connect(speaks_odac=v1)
     room.loop.advance(25)
     assert lane_of(connection).frames == [(1, b'\x1e["ping"]') if v1 else (PING, b"")]
 
@@ -94,10 +95,11 @@ def test_a_timeout_longer_than_the_interval_keeps_both_promises() -> None:
 
 def test_who_is_not_read_from_because_of_a_slow_handler_is_not_taken_for_dead(room: Room) -> None:
     connection = room.connect()
-    connection.inbox._paused = True
+    queue = connection.inbox._queue = MessageQueue()
+    queue.is_paused = True
     room.loop.advance(500)
     assert connection.is_open
-    connection.inbox._paused = False
+    queue.is_paused = False
     room.loop.advance(100)
     assert lane_of(connection).aborted
 

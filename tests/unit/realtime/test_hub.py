@@ -9,13 +9,13 @@ from typing import Any, cast
 
 import pytest
 
-from odac.cluster.solo import SoloParts
 from odac.config import Limits
 from odac.protocol.codec import encode
 from odac.protocol.message import Prepared
 from odac.realtime.audience import EVERYONE, Audience
 from odac.realtime.connection import Connection
 from odac.realtime.hub import Hub
+from odac.realtime.no_bus import NoBus
 from odac.realtime.ports import Count
 from tests.unit.realtime.realtime_fakes import ManualLoop, Room, close_code, lane_of, run
 
@@ -27,7 +27,7 @@ class FakeBus:
 
     def __init__(self) -> None:
         self.told: list[tuple[Any, ...]] = []
-        self.parts = SoloParts()
+        self.parts = NoBus.parts
 
     def publish(self, audience: Audience, message: Prepared) -> None:
         self.told.append(("publish", audience, message.payload))
@@ -50,7 +50,8 @@ class FakeBus:
 
 def test_a_bus_hears_of_the_first_and_the_last_member_of_a_room() -> None:
     room = Room()
-    bus = room.hub.bus = FakeBus()
+    bus = FakeBus()
+    room.hub.connect_bus(bus)
     one, two = room.connect(), room.connect()
     one.join("r")
     two.join("r")
@@ -65,7 +66,8 @@ def test_a_bus_hears_of_the_first_and_the_last_member_of_a_room() -> None:
 
 def test_a_send_is_delivered_here_and_handed_to_the_bus_in_the_same_tick() -> None:
     room = Room()
-    bus = room.hub.bus = FakeBus()
+    bus = FakeBus()
+    room.hub.connect_bus(bus)
     one = room.connect()
     one.join("r")
     bus.told.clear()
@@ -82,7 +84,8 @@ def test_a_send_is_delivered_here_and_handed_to_the_bus_in_the_same_tick() -> No
 
 def test_deliver_reaches_this_process_only() -> None:
     room = Room()
-    bus = room.hub.bus = FakeBus()
+    bus = FakeBus()
+    room.hub.connect_bus(bus)
     one = room.connect()
     with room.kernel.in_place():
         room.hub.deliver(EVERYONE, encode("from elsewhere"))
@@ -125,7 +128,8 @@ def test_every_way_to_name_an_audience_means_the_same_people(audience: Audience,
 
 def test_close_reaches_the_bus_as_well() -> None:
     room = Room()
-    bus = room.hub.bus = FakeBus()
+    bus = FakeBus()
+    room.hub.connect_bus(bus)
     one = room.connect()
     with room.kernel.in_place():
         room.hub.close(EVERYONE, 4001, "out")
@@ -138,7 +142,7 @@ def test_count_asks_the_bus_where_there_is_one() -> None:
         room = Room(loop=asyncio.get_running_loop())
         room.connect()
         assert await room.hub.count(EVERYONE, 1.0) == Count(1, 1, 1)
-        room.hub.bus = FakeBus()
+        room.hub.connect_bus(FakeBus())
         assert await room.hub.count(EVERYONE, 1.0) == Count(7, 2, 3)
 
     run(test())
@@ -196,7 +200,7 @@ def test_who_is_lost_while_it_enters_leaves_nothing_behind() -> None:
 
 def test_drain_tells_odac_v1_and_closes_all() -> None:
     room = Room()
-    plain, v1 = room.connect(), room.connect(v1=True)
+    plain, v1 = room.connect(), room.connect(speaks_odac=True)
     with room.kernel.in_place():
         for each in (plain, v1):
             each.drain()
@@ -207,9 +211,8 @@ def test_drain_tells_odac_v1_and_closes_all() -> None:
 
 
 def test_drain_hands_the_next_token_to_who_came_with_one() -> None:
-    room = Room()
-    room.hub.issue_token = "token of {}".format
-    came_with_one, plain, without = room.connect(v1=True), room.connect(), room.connect(v1=True)
+    room = Room(issue_token="token of {}".format)
+    came_with_one, plain, without = room.connect(speaks_odac=True), room.connect(), room.connect(speaks_odac=True)
     came_with_one.session_id = plain.session_id = "ada"
     with room.kernel.in_place():
         for each in (came_with_one, plain, without):
@@ -220,48 +223,18 @@ def test_drain_hands_the_next_token_to_who_came_with_one() -> None:
     assert not any(b"token" in payload for each in (plain, without) for _, payload in lane_of(each).frames)
 
 
-def test_targets_are_checked_when_they_are_made() -> None:
-    hub = Room().hub
-    with pytest.raises(ValueError, match="broadcast"):
-        hub.to()
-    with pytest.raises(ValueError, match="control character"):
-        hub.to("r", "a\n")
-    with pytest.raises(ValueError, match="empty"):
-        hub.to("r").within("")
-    with pytest.raises(TypeError, match="str"):
-        hub.to("r", 7)  # type: ignore[arg-type]
-    with pytest.raises(TypeError, match="cannot send"):
-        hub.to("r").send(object())
-    with pytest.raises(TypeError, match="send_binary"):
-        hub.to("r").send_binary("text")
-
-
-def test_a_target_is_not_changed_by_narrowing_it() -> None:
-    room = Room()
-    one, two = room.connect(), room.connect()
-    for each in (one, two):
-        each.join("r")
-    with room.kernel.in_place():
-        everyone = room.hub.to("r")
-        everyone.excluding(one).send(1)
-        everyone.send(2)
-        room.loop.run()
-    assert lane_of(one).frames == [(1, b"2")]
-    assert lane_of(two).frames == [(1, b"1"), (1, b"2")]
-
-
 def test_a_control_message_goes_to_the_handler_of_its_kind() -> None:
     room = Room()
     got: list[tuple[Connection, list[Any]]] = []
     room.hub.control_handlers["call"] = lambda connection, values: got.append((connection, values))
-    one, plain = room.connect(v1=True), room.connect()
+    one, plain = room.connect(speaks_odac=True), room.connect()
     with room.kernel.in_place():
-        one.receive_text(b'\x1e["call",7,{"a":1}]')
-        one.receive_text(b'\x1e["unknown",7]')
-        plain.receive_text(b'\x1e["call",8]')  # a message of the application: this peer does not speak odac.v1
+        one.inbox.receive_text(b'\x1e["call",7,{"a":1}]')
+        one.inbox.receive_text(b'\x1e["unknown",7]')
+        plain.inbox.receive_text(b'\x1e["call",8]')  # a message of the application: this peer does not speak odac.v1
         assert got == [(one, [7, {"a": 1}])]
         one.close()
-        one.receive_text(b'\x1e["call",9]')
+        one.inbox.receive_text(b'\x1e["call",9]')
     assert len(got) == 1
 
 

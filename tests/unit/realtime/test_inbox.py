@@ -11,6 +11,7 @@ from odac.config import Limits
 from odac.errors import Disconnected, InvalidMessage
 from odac.realtime.connection import Connection
 from odac.realtime.listeners import Event
+from odac.realtime.phase import Phase
 from tests.unit.realtime.realtime_fakes import FakeLane, Room, close_code, idle, lane_of, run
 
 
@@ -27,7 +28,7 @@ class Live(Room):
 
 def arrive(connection: Connection, *texts: str) -> None:
     for text in texts:
-        connection.receive_text(text.encode())
+        connection.inbox.receive_text(text.encode())
 
 
 # Listeners
@@ -366,8 +367,7 @@ def test_a_listener_that_never_returns_is_cancelled_after_the_close_timeout(capl
         connection.on("close", ended.set)
         arrive(connection, "1")
         lane.lose()
-        closed = connection.inbox
-        while not closed._finished:
+        while connection.phase is not Phase.RELEASED:
             await asyncio.sleep(0.001)
         await idle()
 
@@ -390,10 +390,10 @@ def test_listeners_are_forgotten_when_the_end_and_the_handler_are_through() -> N
         connection.on("error", print)
         lane.lose()
         await idle()
-        assert connection.inbox._listeners != ()  # the handler may yet raise
+        assert connection.events._listeners != ()  # the handler may yet raise
         go.set()
         await handler
-        assert connection.inbox._listeners == ()
+        assert connection.events._listeners == ()
 
     run(test())
 

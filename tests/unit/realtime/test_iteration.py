@@ -19,9 +19,9 @@ def test_whoever_stops_waiting_may_go_on_and_loses_nothing() -> None:
             waiting.cancel()
             await idle()
             assert waiting.cancelled()
-            connection.receive_text(data)
+            connection.inbox.receive_text(data)
             assert await anext(messages) == int(data)
-        connection.receive_text(b"3")
+        connection.inbox.receive_text(b"3")
         lane_of(connection).lose()
         assert [data async for data in messages] == [3]
         with pytest.raises(StopAsyncIteration):

@@ -1,18 +1,14 @@
 from __future__ import annotations
 
 import asyncio
-import tracemalloc
-from typing import Any, cast
 from unittest.mock import patch
 
 import pytest
 
 from odac.config import Limits
 from odac.notices import limit_hits
-from odac.protocol.message import Prepared
 from odac.realtime import backlog, outbox
-from odac.realtime.backlog import Backlog, cost
-from odac.realtime.outbox import SENT
+from odac.realtime.sent import SENT
 from odac.wire.frames import TEXT
 from tests.unit.realtime.realtime_fakes import Room, close_code, idle, lane_of, run
 
@@ -51,11 +47,11 @@ def test_a_corked_connection_writes_when_it_is_uncorked() -> None:
     room = Room()
     connection = room.connect()
     with room.kernel.in_place():
-        connection.corked = True
+        connection.outbox.cork()
         connection.send("a")
         room.loop.run()
         assert lane_of(connection).frames == []
-        connection.uncork()
+        connection.outbox.uncork()
         assert texts(lane_of(connection).frames) == [b"a"]
 
 
@@ -129,54 +125,6 @@ def test_a_loop_of_awaited_sends_gives_the_others_their_turn() -> None:
         assert turns > 5
 
     run(test())
-
-
-def test_drop_oldest_drops_room_messages_from_the_front_and_keeps_direct_ones() -> None:
-    backlog = Backlog()
-    made = [Prepared(TEXT, b"%d" % number) for number in range(6)]
-    for number, message in enumerate(made):
-        backlog.append(message, to_room=number % 2 == 0)
-    each = cost(made[0])
-    assert backlog.size == 6 * each
-    assert backlog.drop_oldest(each + 1) == 2
-    assert backlog.size == 4 * each
-    assert backlog.take() == [made[1], made[3], made[4], made[5]]
-    assert backlog.size == 0
-    for message in made[:2]:
-        backlog.append(message, to_room=message is made[0])
-    assert backlog.drop_oldest(100 * each) == 1
-    assert backlog.take() == [made[1]]
-
-
-def test_dropping_looks_at_nothing_but_what_it_drops() -> None:
-    """Whatever waits in front of it: a scan for each message would cost the most where there is the least time."""
-    backlog = Backlog()
-    for _ in range(10):
-        backlog.append(Prepared(TEXT, b"own"), to_room=False)
-        backlog.append(Prepared(TEXT, b"room"), to_room=True)
-    backlog._own = cast(Any, None)
-    assert backlog.drop_oldest(1) == 1
-
-
-def test_small_messages_are_counted_with_what_they_take() -> None:
-    """A message of two bytes takes a hundred times as much."""
-    limit = 64 * 1024
-    room = Room(Limits(outgoing_buffer=limit))
-    connection = room.connect()
-    with room.kernel.in_place():
-        lane_of(connection).room = 0
-        connection.send("the kernel takes no more")
-        room.loop.run()
-        tracemalloc.start()
-        try:
-            before = tracemalloc.get_traced_memory()[0]
-            while connection.is_open:
-                most = tracemalloc.get_traced_memory()[0]
-                connection.send("ab")
-                room.loop.run()
-        finally:
-            tracemalloc.stop()
-    assert limit / 2 < most - before < 1.25 * limit
 
 
 def test_a_room_message_that_does_not_fit_is_dropped_and_never_closes_with_drop_oldest() -> None:
@@ -275,8 +223,8 @@ def test_what_the_kernel_does_not_take_stays_here_where_it_can_be_dropped() -> N
             room.loop.run()
         lane.grant(150)
         assert len(lane.held) <= 2 * 100
-        assert connection.backlog is not None
-        assert not connection.backlog.is_empty
+        assert connection.outbox.backlog is not None
+        assert not connection.outbox.backlog.is_empty
 
 
 def test_a_reader_that_is_too_slow_gets_nothing_more_from_the_rooms() -> None:
@@ -289,10 +237,10 @@ def test_a_reader_that_is_too_slow_gets_nothing_more_from_the_rooms() -> None:
         lane.room = 0
         connection.send("x" * 60)
         room.loop.run()
-        connection.corked = True
+        connection.outbox.cork()
         connection.send("y" * 1000)
         room.hub.to("r").send("behind the gap")
-        connection.uncork()
+        connection.outbox.uncork()
         room.loop.run()
         assert not connection.is_open
         lane.grant(None)

@@ -118,3 +118,92 @@ def test_an_order_reaches_a_connection_whose_user_is_recognised_only_afterwards(
         room.hub.enter(late, user_room("ada"))
     assert close_code(lane_of(early).frames[0]) == 4001
     assert late.is_open
+
+
+def test_targets_are_checked_when_they_are_made() -> None:
+    hub = Room().hub
+    with pytest.raises(ValueError, match="broadcast"):
+        hub.to()
+    with pytest.raises(ValueError, match="control character"):
+        hub.to("r", "a\n")
+    with pytest.raises(ValueError, match="empty"):
+        hub.to("r").within("")
+    with pytest.raises(TypeError, match="str"):
+        hub.to("r", 7)  # type: ignore[arg-type]
+    with pytest.raises(TypeError, match="cannot send"):
+        hub.to("r").send(object())
+    with pytest.raises(TypeError, match="send_binary"):
+        hub.to("r").send_binary("text")
+
+
+def test_a_target_is_not_changed_by_narrowing_it() -> None:
+    room = Room()
+    one, two = room.connect(), room.connect()
+    for each in (one, two):
+        each.join("r")
+    with room.kernel.in_place():
+        everyone = room.hub.to("r")
+        everyone.excluding(one).send(1)
+        everyone.send(2)
+        room.loop.run()
+    assert lane_of(one).frames == [(1, b"2")]
+    assert lane_of(two).frames == [(1, b"1"), (1, b"2")]
+
+
+def test_a_users_connections() -> None:
+    async def test() -> None:
+        room = Room(loop=asyncio.get_running_loop())
+        server = WsServer(room.hub)
+        phone, laptop, other = (room.connect() for _ in range(3))
+        for each in (phone, laptop):
+            room.hub.enter(each, user_room("7"))
+        with room.kernel.in_place():
+            server.user(7).send("hi")
+            assert await server.user("7").count() == Count(2, 1, 1)
+            assert await server.count() == Count(3, 1, 1)
+            assert await server.count("r") == Count(0, 1, 1)
+            server.user(7).close(4001, "out")
+        assert [close_code(lane_of(each).frames[-1]) for each in (phone, laptop)] == [4001, 4001]
+        assert lane_of(phone).frames[0] == (1, b"hi")
+        assert lane_of(other).frames == []
+
+    run(test())
+
+
+def test_closing_a_room_closes_its_members_and_nobody_else() -> None:
+    room = Room()
+    server = WsServer(room.hub)
+    member, host, guest, _ = people = [room.connect() for _ in range(4)]
+    for each in (member, host, guest):
+        each.join("r")
+    guest.join("vip")
+
+    def open_ones() -> list[bool]:
+        return [each.is_open for each in people]
+
+    with room.kernel.in_place():
+        server.to("r").excluding(host).within("vip").close(4002, "guests only")
+        room.loop.run()
+        assert open_ones() == [True, True, False, True]
+        server.to("r").excluding(host).close(4003, "The room is closed")
+        room.loop.run()
+        assert open_ones() == [False, True, False, True]
+    assert [close_code(lane_of(each).frames[-1]) for each in (guest, member)] == [4002, 4003]
+    for code, reason in ((1006, ""), (1000, "x" * 124)):
+        with pytest.raises(ValueError, match=r"1006|123"):
+            server.to("r").close(code, reason)
+    assert open_ones() == [False, True, False, True]
+
+
+def test_a_user_gets_binary_messages_too() -> None:
+    room = Room()
+    server = WsServer(room.hub)
+    one, two = room.connect(), room.connect()
+    room.hub.enter(one, user_room("7"))
+    with room.kernel.in_place():
+        server.user(7).send_binary(bytearray(b"\x00\x01"))
+        room.loop.run()
+    assert [(opcode, payload) for opcode, payload in lane_of(one).frames] == [(2, b"\x00\x01")]
+    assert lane_of(two).frames == []
+    with pytest.raises(TypeError):
+        server.user(7).send_binary("text")

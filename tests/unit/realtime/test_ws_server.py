@@ -6,7 +6,6 @@ from collections.abc import Callable
 
 import pytest
 
-from odac.realtime.audience import user_room
 from odac.realtime.connection import Connection
 from odac.realtime.ports import Count
 from odac.realtime.ws_server import WsServer
@@ -69,7 +68,7 @@ def test_sending_and_closing_from_another_thread() -> None:
     async def test() -> None:
         room = Room(loop=asyncio.get_running_loop())
         server = WsServer(room.hub)
-        plain, v1 = room.connect(), room.connect(v1=True)
+        plain, v1 = room.connect(), room.connect(speaks_odac=True)
 
         def elsewhere() -> None:
             for number in range(100):
@@ -172,26 +171,6 @@ def test_wrong_arguments_raise_at_the_call() -> None:
         server.user(7).close(1006)
 
 
-def test_a_users_connections() -> None:
-    async def test() -> None:
-        room = Room(loop=asyncio.get_running_loop())
-        server = WsServer(room.hub)
-        phone, laptop, other = (room.connect() for _ in range(3))
-        for each in (phone, laptop):
-            room.hub.enter(each, user_room("7"))
-        with room.kernel.in_place():
-            server.user(7).send("hi")
-            assert await server.user("7").count() == Count(2, 1, 1)
-            assert await server.count() == Count(3, 1, 1)
-            assert await server.count("r") == Count(0, 1, 1)
-            server.user(7).close(4001, "out")
-        assert [close_code(lane_of(each).frames[-1]) for each in (phone, laptop)] == [4001, 4001]
-        assert lane_of(phone).frames[0] == (1, b"hi")
-        assert lane_of(other).frames == []
-
-    run(test())
-
-
 def test_healthy_is_false_while_it_drains_and_while_the_bus_is_lost() -> None:
     class Bus:
         healthy = False
@@ -199,48 +178,9 @@ def test_healthy_is_false_while_it_drains_and_while_the_bus_is_lost() -> None:
     room = Room()
     server = WsServer(room.hub)
     states = [server.healthy]
-    room.hub.bus = Bus()  # type: ignore[assignment]
+    room.hub.connect_bus(Bus())  # type: ignore[arg-type]
     states.append(server.healthy)
-    room.hub.bus = None
+    room.hub.connect_bus(None)
     room.hub.draining = True
     states.append(server.healthy)
     assert states == [True, False, False]
-
-
-def test_closing_a_room_closes_its_members_and_nobody_else() -> None:
-    room = Room()
-    server = WsServer(room.hub)
-    member, host, guest, _ = people = [room.connect() for _ in range(4)]
-    for each in (member, host, guest):
-        each.join("r")
-    guest.join("vip")
-
-    def open_ones() -> list[bool]:
-        return [each.is_open for each in people]
-
-    with room.kernel.in_place():
-        server.to("r").excluding(host).within("vip").close(4002, "guests only")
-        room.loop.run()
-        assert open_ones() == [True, True, False, True]
-        server.to("r").excluding(host).close(4003, "The room is closed")
-        room.loop.run()
-        assert open_ones() == [False, True, False, True]
-    assert [close_code(lane_of(each).frames[-1]) for each in (guest, member)] == [4002, 4003]
-    for code, reason in ((1006, ""), (1000, "x" * 124)):
-        with pytest.raises(ValueError, match=r"1006|123"):
-            server.to("r").close(code, reason)
-    assert open_ones() == [False, True, False, True]
-
-
-def test_a_user_gets_binary_messages_too() -> None:
-    room = Room()
-    server = WsServer(room.hub)
-    one, two = room.connect(), room.connect()
-    room.hub.enter(one, user_room("7"))
-    with room.kernel.in_place():
-        server.user(7).send_binary(bytearray(b"\x00\x01"))
-        room.loop.run()
-    assert [(opcode, payload) for opcode, payload in lane_of(one).frames] == [(2, b"\x00\x01")]
-    assert lane_of(two).frames == []
-    with pytest.raises(TypeError):
-        server.user(7).send_binary("text")

@@ -10,8 +10,8 @@ from odac.routing.admission import Admission
 from tests.unit.realtime.realtime_fakes import Room, idle, lane_of, run
 
 
-def admission_in(room: Room, *, v1: bool = False) -> tuple[Admission, Connection, Deadlines]:
-    connection = room.connect(v1=v1, admitted=False)
+def admission_in(room: Room, *, speaks_odac: bool = False) -> tuple[Admission, Connection, Deadlines]:
+    connection = room.connect(speaks_odac=speaks_odac, admitted=False)
     deadlines = Deadlines(asyncio.get_running_loop(), room.limits.handshake_timeout)
     return Admission(room.hub, connection, deadlines), connection, deadlines
 
@@ -53,7 +53,7 @@ def test_a_user_who_is_found_later_is_reachable_at_once() -> None:
 def test_clients_of_odac_are_greeted_on_admission_and_not_before() -> None:
     async def test() -> None:
         room = Room(loop=asyncio.get_running_loop())
-        admission, connection, _ = admission_in(room, v1=True)
+        admission, connection, _ = admission_in(room, speaks_odac=True)
         await idle()
         assert lane_of(connection).frames == []
         admission.admit()

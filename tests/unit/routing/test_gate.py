@@ -26,13 +26,13 @@ class FakeDoor:
         self.refused = status, reason, dict(headers)
 
     async def open(
-        self, hub: Hub, policy: Policy, subprotocol: str | None, *, v1: bool, compression: bool
+        self, hub: Hub, policy: Policy, subprotocol: str | None, *, speaks_odac: bool, compression: bool
     ) -> Connection | None:
         await asyncio.sleep(0)
         if self._leaves:
             return None
         lane = FakeLane(Kernel(), bare=False)
-        self.connection = lane.connection = Connection(hub, lane, policy, v1=v1)
+        self.connection = lane.connection = Connection(hub, lane, policy, speaks_odac=speaks_odac)
         return self.connection
 
     async def serve(self, connection: Connection, handle: Callable[[], Awaitable[None]]) -> None:

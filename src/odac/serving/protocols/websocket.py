@@ -196,7 +196,7 @@ class WebSocketProtocol(asyncio.Protocol):
             if self._opened is not None:
                 # What the gates and the handler sent goes out with the answer, in one system call.
                 opened, self._opened = self._opened, None
-                opened.uncork()
+                opened.outbox.uncork()
             if task is None:
                 return
         else:
@@ -257,7 +257,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self.respond(status, [(name.lower().encode(), value.encode()) for name, value in headers], reason.encode())
 
     async def open(
-        self, hub: Hub, policy: Policy, subprotocol: str | None, *, v1: bool, compression: bool
+        self, hub: Hub, policy: Policy, subprotocol: str | None, *, speaks_odac: bool, compression: bool
     ) -> Connection | None:
         """Upgrade, and hand the transport to a direct lane."""
         if self._gone or self.transport.is_closing():
@@ -265,10 +265,10 @@ class WebSocketProtocol(asyncio.Protocol):
         negotiated = self.negotiate() if compression else None
         self._answered = True
         lane = DirectLane(self.transport, policy.limits, negotiated, self.connections)
-        connection = Connection(hub, lane, policy, v1=v1)
+        connection = Connection(hub, lane, policy, speaks_odac=speaks_odac)
         lane.attach(connection)
         if self._at_once:
-            connection.corked = True
+            connection.outbox.cork()
             self._opened = connection
         connection.put(_Upgrade(self._response(subprotocol, negotiated.response if negotiated else None, ())))
         self.connections.discard(self)

@@ -1,0 +1,54 @@
+"""The bus of a hub that no other process belongs to."""
+
+from __future__ import annotations
+
+from odac.protocol.message import Prepared
+from odac.realtime.audience import Audience
+from odac.realtime.ports import Count, Part, PartLine
+
+__all__ = ["NoBus"]
+
+
+class _NoParts:
+    """Fulfils :class:`odac.realtime.ports.PartLine`: there is no other process to reach."""
+
+    healthy = True
+    origins: frozenset[bytes] = frozenset()
+
+    def add(self, name: str, part: Part) -> None:
+        """Do nothing."""
+
+    def tell_room(self, room: str, part: str, body: bytes) -> None:
+        """Do nothing."""
+
+    def tell_all(self, part: str, body: bytes) -> None:
+        """Do nothing."""
+
+    def tell(self, origin: bytes, part: str, body: bytes) -> None:
+        """Do nothing."""
+
+
+class NoBus:
+    """Fulfils :class:`odac.realtime.ports.Bus`: there is no other process to reach."""
+
+    healthy = True
+    parts: PartLine = _NoParts()
+
+    def publish(self, audience: Audience, message: Prepared) -> None:
+        """Do nothing."""
+
+    def close(self, audience: Audience, code: int, reason: str, given: float) -> None:
+        """Do nothing."""
+
+    def move(self, audience: Audience, room: str, *, joins: bool) -> None:
+        """Do nothing."""
+
+    async def count_others(self, audience: Audience, timeout: float) -> Count:  # noqa: ASYNC109 - part of the contract
+        """No connections, of no processes."""
+        return Count(0, 0, 0)
+
+    def room_opened(self, room: str) -> None:
+        """Do nothing."""
+
+    def room_closed(self, room: str) -> None:
+        """Do nothing."""

@@ -1,0 +1,64 @@
+"""Messages of one connection that wait for the application to take them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any
+from weakref import ref
+
+if TYPE_CHECKING:
+    from odac.realtime.policy import Policy
+
+__all__ = ["MessageQueue", "Waiting"]
+
+Waiting = tuple[bytes, "Callable[[bytes], object] | None"]
+"""A message as it came, with the function that decodes it when its turn comes; None for a binary one."""
+
+
+class MessageQueue:
+    """Made when the first message cannot be handed on at once; an idle connection has none.
+
+    Attributes:
+        is_paused: whether the lane was told to stop reading.
+        waiter: what ``receive()`` awaits.
+        reader: the task that calls ``receive()``.
+    """
+
+    __slots__ = ("_messages", "_size", "is_paused", "reader", "waiter")
+
+    def __init__(self) -> None:
+        self._messages: deque[Waiting] = deque()
+        self._size = 0
+        self.is_paused = False
+        self.waiter: asyncio.Future[None] | None = None
+        self.reader: ref[asyncio.Task[Any]] | None = None
+
+    def __len__(self) -> int:
+        return len(self._messages)
+
+    def append(self, message: Waiting) -> None:
+        """Add a message, and wake ``receive()``."""
+        self._messages.append(message)
+        self._size += len(message[0])
+        self.wake()
+
+    def take(self) -> Waiting:
+        """Take the oldest message."""
+        message = self._messages.popleft()
+        self._size -= len(message[0])
+        return message
+
+    def wake(self) -> None:
+        """Let ``receive()`` look again."""
+        if self.waiter is not None and not self.waiter.done():
+            self.waiter.set_result(None)
+
+    def is_full(self, policy: Policy) -> bool:
+        """Whether the lane is to stop reading."""
+        return len(self._messages) >= policy.limits.incoming_queue or self._size >= policy.incoming_bytes
+
+    def is_half_empty(self, policy: Policy) -> bool:
+        """Whether the lane may read again."""
+        return len(self._messages) <= policy.limits.incoming_queue // 2 and self._size <= policy.incoming_bytes // 2

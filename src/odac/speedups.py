@@ -1,0 +1,86 @@
+"""What ``_speedups.c`` replaces, and by what: everything compiled is put in its place by the functions below.
+
+Each replaced function has a reference in Python with the same results, which is used where the C file was not compiled,
+and everywhere with ``ODAC_SPEEDUPS=0``. The same tests run over both.
+
+====================================  ==================================================================================
+compiled                              its reference, and what points here
+====================================  ==================================================================================
+``apply_mask``                        the function of websockets that :mod:`odac.wire.mask` takes otherwise
+``whole_text``                        ``reference_whole_text`` of :mod:`odac.wire.parser`
+``usual_request``                     ``reference_usual_request`` of :mod:`odac.wire.usual`
+``encode``                            ``reference_encode`` of :mod:`odac.protocol.codec`
+``write``, ``write_to_all``           ``reference_write``, ``reference_write_to_all`` of :mod:`odac.realtime.writing`
+``data_received``                     the method of :class:`odac.lanes.direct.DirectLane`
+====================================  ==================================================================================
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+from collections.abc import Callable
+from typing import Any, Final, TypeVar
+
+__all__ = ["COMPILED", "compiled", "compiled_encode", "compiled_receive"]
+
+_c: Any = None
+if os.environ.get("ODAC_SPEEDUPS") != "0":
+    try:
+        from odac import _speedups as _c  # type: ignore[attr-defined,no-redef,unused-ignore]
+    except ModuleNotFoundError:
+        pass  # not compiled here: the references are as right, and slower
+    except ImportError as error:  # compiled for another Python, or in use by another interpreter of this process
+        if "_speedups" not in str(error) or "cannot import name" not in str(error):
+            logging.getLogger("odac").warning("%s", error)
+
+COMPILED: Final = _c is not None
+"""Whether the compiled functions are in use; ``ODAC_SPEEDUPS=0`` turns them off."""
+
+F = TypeVar("F", bound=Callable[..., Any])
+C = TypeVar("C", bound=type)
+
+
+def compiled(name: str, reference: F) -> F:
+    """The compiled function of this name, or the reference.
+
+    Args:
+        name: in ``_speedups.c``.
+        reference: does the same.
+    """
+    found: F = getattr(_c, name) if COMPILED else reference
+    return found
+
+
+def compiled_encode(reference: F, prepared: type, encode_json: Callable[[object], bytes], text: int, binary: int) -> F:
+    """The compiled ``encode``, or the reference.
+
+    Args:
+        reference: takes everything that the compiled function does not.
+        prepared: the class of what is made, whose slots the compiled function fills.
+        encode_json: the encoder.
+        text: the opcode of a text message.
+        binary: the opcode of a binary message.
+    """
+    if COMPILED:
+        _c.bind_encode(prepared, encode_json, reference, text, binary)
+    return compiled("encode", reference)
+
+
+def compiled_receive(*types: type, **values: object) -> Callable[[C], C]:
+    """Decorate a lane: its ``data_received`` becomes the compiled method, ``reference_data_received`` is its own.
+
+    Args:
+        types: the classes whose slots the compiled method reads, by their names.
+        values: further objects that it uses; see ``bind_receive`` in the C file.
+    """
+
+    def replace(lane: C) -> C:
+        reference = lane.data_received  # type: ignore[attr-defined]
+        lane.reference_data_received = reference  # type: ignore[attr-defined]
+        if COMPILED:
+            named = {each.__name__: each for each in types} | {lane.__name__: lane}
+            lane.data_received = _c.bind_receive(reference, named, values)  # type: ignore[attr-defined]
+        return lane
+
+    return replace
