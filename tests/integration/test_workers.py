@@ -7,11 +7,12 @@ import contextlib
 import http.client
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -19,6 +20,8 @@ import pytest
 from websockets.asyncio.client import ClientConnection, connect
 from websockets.exceptions import ConnectionClosed
 
+from odac import AsyncPublisher
+from tests.integration.brokers.servers import Server
 from tests.integration.running import DEADLINE, SECRET, Running, until
 
 T = TypeVar("T")
@@ -441,6 +444,56 @@ def test_the_broker_of_the_command_line_comes_first(tmp_path: Path) -> None:
 
     with Running(tmp_path, source, "--workers", "2", "--broker", "local://") as running:
         perform(main(running))
+        assert running.stop() == 0
+
+
+@pytest.mark.parametrize("value", [None, "set"])
+def test_the_environment_of_the_workers_is_the_users(
+    tmp_path: Path, servers: Callable[[str], Server], value: str | None
+) -> None:
+    """An app that reads $ODAC_BROKER itself, with another default, gets that default, and is reached over it."""
+    url = servers("redis").url
+    source = APP.replace("Odac(", f"Odac(broker=os.environ.get('ODAC_BROKER', {url!r}), ") + (
+        "print('ODAC_BROKER is', os.environ.get('ODAC_BROKER'), flush=True)\n"
+    )
+    environment = {} if value is None else {"ODAC_BROKER": f"{url}?namespace=mine"}
+    with Running(tmp_path, source, "--workers", "2", environment=environment) as running:
+        running.line(f"ODAC_BROKER is {re.escape(str(environment.get('ODAC_BROKER')))}$", times=2)
+
+        async def main() -> None:
+            clients = list((await one_of_each(running)).values())
+            await reaches(clients[0], clients)
+            async with AsyncPublisher(environment.get("ODAC_BROKER", url)) as publisher:
+                await publisher.to_room("all", "from outside")
+            for client in clients:
+                async with asyncio.timeout(DEADLINE):
+                    while await client.recv() != "from outside":
+                        pass
+
+        perform(main())
+        assert running.stop() == 0
+
+
+def test_a_publisher_within_a_worker_finds_the_workers_broker(tmp_path: Path) -> None:
+    source = APP + (
+        "import odac as library\n"
+        "@app.route.ws('/publish', token=False)\n"
+        "async def publish(odac):\n"
+        "    async with library.AsyncPublisher() as publisher:\n"
+        "        await publisher.to_room('all', 'from a publisher')\n"
+    )
+    with Running(tmp_path, source, "--workers", "2") as running:
+
+        async def main() -> None:
+            clients = list((await one_of_each(running)).values())
+            await reaches(clients[0], clients)
+            await open_many(running, 1, "/publish")
+            for client in clients:
+                async with asyncio.timeout(DEADLINE):
+                    while await client.recv() != "from a publisher":
+                        pass
+
+        perform(main())
         assert running.stop() == 0
 
 

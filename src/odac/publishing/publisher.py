@@ -94,7 +94,8 @@ class Publisher:
 
     def _publish(self, item: RoomMessage | Close | Move) -> None:
         with self._lock:
-            if self._engine is None:
+            # While the interpreter ends, the engine may have been stopped before the last message.
+            if self._engine is None or self._end is None or not self._end.alive:
                 self._engine = _Engine(AsyncPublisher(self._url, timeout=self._timeout))
                 # A publisher that nobody closes is closed when it is collected, or when the program ends.
                 self._end = weakref.finalize(self, self._engine.stop)

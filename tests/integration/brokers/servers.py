@@ -19,18 +19,29 @@ import pytest
 START_TIMEOUT = 30.0
 
 
-def free_port() -> int:
-    """A port that nobody uses, and that the system gives to no connection while a server that has it is away.
+_held: list[socket.socket] = []
 
-    From the ports that it does give out, a client that tries to reconnect might even be connected to itself.
+
+def free_port() -> int:
+    """A port that no other program gets until these tests end, also while the server that has it is away.
+
+    A socket that is bound to the port, and does not listen, keeps it. Servers set SO_REUSEADDR, and so does it: Linux
+    lets several such sockets bind one port of an address as long as only one listens. A program that asks the system
+    for any free port is not given it, nor is a connection; and a client that tries to reconnect is not connected to
+    itself, as it might be from the ports that the system gives to connections.
     """
     while True:
+        holder = socket.socket()
+        holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         port = random.randrange(20_000, 32_000)
-        with socket.socket() as probe:
-            try:
+        try:
+            with socket.socket() as probe:  # without SO_REUSEADDR: fails where anybody has the port, bound or listening
                 probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
+            holder.bind(("127.0.0.1", port))
+        except OSError:
+            holder.close()
+            continue
+        _held.append(holder)
         return port
 
 

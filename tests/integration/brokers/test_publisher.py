@@ -188,6 +188,90 @@ def test_a_broker_that_was_away_is_found_again(fragile: Server) -> None:
                 break
 
 
+def test_each_thread_hears_of_its_own_message(server: Server, run: Run) -> None:
+    """One of eight threads sends what is too large, again and again; nothing of the others may fail or be lost."""
+
+    async def main() -> None:
+        async with buses(server.url, server.url) as (one, other):
+            await listening(one, other, "a")
+            with Publisher(server.url) as publisher:
+                failures: list[BaseException] = []
+                refused = 0
+
+                def send(thread: int) -> None:
+                    nonlocal refused
+                    for number in range(30):
+                        try:
+                            if thread:
+                                publisher.to("a").send_binary(b"%d %d" % (thread, number))
+                            else:
+                                publisher.to("a").send_binary(bytes(5 * 1024 * 1024))
+                        except BrokerError as error:
+                            if thread:
+                                failures.append(error)
+                            else:
+                                refused += 1
+
+                await asyncio.gather(*(asyncio.to_thread(send, thread) for thread in range(8)))
+            assert failures == []
+            assert refused == 30
+            await one.until(lambda: len(one.delivered) == 7 * 30)
+            assert one.bus.counters.lost == 0
+
+    run(main())
+
+
+@pytest.mark.parametrize("before", [False, True], ids=["as the first message", "after others"])
+@pytest.mark.parametrize("host", ["127.0.0.1", "localhost"])
+def test_what_is_sent_while_the_interpreter_ends_arrives(server: Server, run: Run, host: str, before: bool) -> None:
+    url = server.url.replace("127.0.0.1", host)
+    code = f"""
+import atexit, odac
+publisher = odac.Publisher({url!r})
+atexit.register(lambda: publisher.to_room("a", "last words"))
+if {before}:
+    publisher.to_room("a", "first words")
+"""
+
+    async def main() -> None:
+        async with buses(server.url, server.url) as (one, other):
+            await listening(one, other, "a")
+            done = await asyncio.to_thread(
+                subprocess.run, [sys.executable, "-c", code], capture_output=True, timeout=60, check=False
+            )
+            assert (done.returncode, done.stderr) == (0, b"")
+            await one.until(lambda: one.payloads() == [b"first words"] * before + [b"last words"])
+
+    run(main())
+
+
+def test_a_server_that_stands_still_costs_one_time_out_and_is_used_again_when_it_is_back(fragile: Server) -> None:
+    if "local" in fragile.url:
+        pytest.skip("not for this one: a proxy that is frozen is tried in the tests of the faults")
+    with Publisher(fragile.url, timeout=1.0) as publisher:
+        publisher.to_room("a", 1)
+        fragile.freeze()
+        try:
+            with pytest.raises(BrokerError, match="no confirmation within 1 s"):
+                publisher.to_room("a", 2)
+            begun = time.monotonic()
+            for _ in range(50):
+                with pytest.raises(BrokerError):
+                    publisher.to_room("a", 3)
+            assert time.monotonic() - begun < 50 * 0.9, "each call but the first must fail at once"
+        finally:
+            fragile.thaw()
+        deadline = time.monotonic() + 30
+        while True:
+            try:
+                publisher.to_room("a", 4)
+            except BrokerError:
+                assert time.monotonic() < deadline
+                time.sleep(0.05)
+            else:
+                break
+
+
 def test_nobody_there_is_an_error_that_says_where_and_shows_no_password() -> None:
     with Publisher("redis://user:geheim@127.0.0.1:1", timeout=0.3) as publisher, pytest.raises(BrokerError) as caught:
         publisher.to_room("a", 1)
