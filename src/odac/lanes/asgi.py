@@ -270,6 +270,8 @@ class AsgiLane:
             self._writer = None
 
     async def _write_in_task(self) -> None:
+        if self._writer is None:
+            await asyncio.sleep(0)  # an eager task factory runs this before _start_writing() knows the task
         try:
             # The receiving task may have begun between this task's making and its first step.
             if not self._writing:

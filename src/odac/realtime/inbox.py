@@ -231,6 +231,8 @@ class Inbox:
         """Await an asynchronous listener, then go on with the next listeners and messages: one at a time, in order."""
         owner = self._owner
         events = owner.events
+        if self._pump is None:
+            await asyncio.sleep(0)  # an eager task factory runs this before _start_pump() knows the task
         try:
             await events.awaited(first)
             await events.call(rest, data)

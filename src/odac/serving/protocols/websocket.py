@@ -232,6 +232,8 @@ class WebSocketProtocol(asyncio.Protocol):
         }
 
     async def _run(self, app: Callable[..., Awaitable[object]], scope: dict[str, Any]) -> None:
+        if self.transport.get_protocol() is not self:
+            await asyncio.sleep(0)  # an eager task factory runs this before uvicorn has given the transport over
         try:
             await app(scope, self._receive, self._send)
         except ClientGone:
