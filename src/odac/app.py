@@ -15,14 +15,14 @@ from odac.close_codes import CloseCode
 from odac.cluster.factory import RunningBus, make_bus
 from odac.config import Limits, SessionOptions
 from odac.errors import BrokerError, ConfigurationError
-from odac.http.answers import not_found, upgrade_required, upgrade_where_missing
+from odac.http.answers import explain, not_found, upgrade_required, upgrade_where_missing
 from odac.http.endpoints import Endpoints, Health, Services
 from odac.http.publish import Publication
 from odac.http.wrapped import WrappedWebSockets
 from odac.lanes.asgi import AsgiDoorway
 from odac.lanes.base import LANE_EXTENSION
 from odac.lifespan import Lifespan
-from odac.notices import limit_hits
+from odac.notices import limit_hits, warn
 from odac.protocol.codec import encode
 from odac.realtime.audience import Audience, browser_room, session_of, session_room
 from odac.realtime.hub import Hub
@@ -34,6 +34,7 @@ from odac.routing.gate import Gate
 from odac.routing.middleware import MiddlewareRegistry
 from odac.routing.router import Route, RouteBuilder, Router
 from odac.security.authentication import AuthService, current_request
+from odac.security.hosts import HostPolicy
 from odac.security.origin import OriginPolicy
 from odac.security.secret import Secret, Secrets
 from odac.security.session import Session, Sessions
@@ -79,6 +80,9 @@ class Odac:
             ``$ODAC_BROKER``, else what connects the workers of ``odac run --workers``, else memory.
         origins: further allowed origins besides the request's own host, such as ``["https://example.com"]``; ``"*"``
             turns the check off.
+        hosts: the host names of this site, as Django's ``ALLOWED_HOSTS``: handshakes and requests below ``prefix`` with another one
+            in their Host header are refused with 400. ``".example.com"`` stands for a name and all below it; ports do not
+            matter. ``{prefix}/health`` answers to every name. Default: every name.
         limits: what one client may take.
         compression: whether permessage-deflate (RFC 7692) is negotiated with clients that offer it.
         user_id: takes a user, returns what identifies it for ``ws_server.user(id)``; by default its ``id`` or ``pk``, or the ``"id"``, ``"pk"`` or
@@ -99,6 +103,7 @@ class Odac:
         prefix: str = "/odac",
         broker: str | None = None,
         origins: Sequence[str] | str | None = None,
+        hosts: Sequence[str] | None = None,
         limits: Limits = Limits(),  # noqa: B008 - a frozen value
         compression: bool = False,
         user_id: Callable[[Any], Any] | None = None,
@@ -134,10 +139,12 @@ class Odac:
         self._router = Router(limits)
         self._middlewares = MiddlewareRegistry()
         self.route = Routes(self._router, WsServer(self._hub, self.auth.address))
+        self._hosts = HostPolicy(hosts)
         self._gate = Gate(
             router=self._router,
             middlewares=self._middlewares,
             origins=OriginPolicy(origins),
+            hosts=self._hosts,
             auth=self.auth,
             tokens=tokens,
             hub=self._hub,
@@ -310,7 +317,7 @@ class Odac:
         if not self._runs_here():
             await self.startup()
         if self._endpoints.answers(scope):
-            await self._endpoints(scope, receive, send)
+            await self._answer_own(scope, receive, send)
         elif self.http is not None:
             if self._router.match(route_path(scope)) is not None:  # a page may have the path of a WebSocket route
                 send = upgrade_where_missing(scope, receive, send)
@@ -323,6 +330,14 @@ class Odac:
             await upgrade_required(scope, receive, send)
         else:
             await not_found(scope, receive, send)
+
+    async def _answer_own(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        foreign = self._hosts.refusal(scope)
+        if foreign is None or route_path(scope) == f"{self.prefix}/health":  # probes ask by an address
+            await self._endpoints(scope, receive, send)
+        else:
+            warn("host", "a request for %r was refused with 400: %s", scope["path"][:200], foreign)
+            await explain(400, "This host is not served here.")(scope, receive, send)
 
     # What the parts ask of each other
 

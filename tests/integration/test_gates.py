@@ -414,3 +414,13 @@ def test_asynchronous_gates_and_handlers_run_in_a_task_of_their_own(server: Serv
     """Timeouts need one; what waits for nothing may go without."""
     with server.connect("/timed") as client:
         assert receive_all(client, 2) == ["gate", "handler"]
+
+
+def test_a_handshake_with_a_foreign_host_is_refused(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    app = Odac(secret="x" * 40, hosts=["127.0.0.1"])
+    app.route.ws("/open", lambda odac: odac.ws.send("in"), token=False)
+    with Server(app, lane=server.lane) as guarded:
+        with guarded.connect("/open") as client:
+            assert client.recv(DEADLINE) == "in"
+        assert handshake_status(guarded, "/open", "Host: evil.example:80", without=("host",)) == 400
+    assert "hosts=['evil.example']" in caplog.text

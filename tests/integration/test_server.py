@@ -16,7 +16,7 @@ from signal import SIGTERM
 
 import pytest
 import trustme
-from websockets.exceptions import ConnectionClosed
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect, unix_connect
 
 from tests.integration.running import DEADLINE, Running, until
@@ -660,6 +660,43 @@ def test_the_access_log_is_off_unless_asked_for(tmp_path: Path) -> None:
             connection.close()
             assert running.stop() == 0
             assert len(re.findall(r'"GET /odac/health\?x=1 HTTP/1\.1" 200', running.text)) == lines
+
+
+def test_the_access_log_has_the_answer_to_each_handshake_and_the_end_of_each_connection(tmp_path: Path) -> None:
+    app = APP.replace(
+        'await send({"type": "websocket.close"})',
+        """
+        if scope["path"] == "/inner":
+            await send({"type": "websocket.accept"})
+            await receive()
+            return
+        await send({"type": "websocket.close"})""",
+    )
+    with Running(tmp_path, app, "--access-log") as running:
+        with running.connect("/echo?token=secret") as client:
+            client.close(4321)
+        with running.connect("/inner?token=secret") as client:
+            client.close(4322)
+        with pytest.raises(InvalidStatus):
+            running.connect("/%1b[31mnowhere?token=secret")
+        with pytest.raises(InvalidStatus):
+            running.connect("/echo", origin="https://evil.example")
+        for line in (
+            r'127\.0\.0\.1:\d+ "WebSocket /echo HTTP/1\.1" 101 Switching Protocols$',
+            r'"WebSocket closed /echo HTTP/1\.1" 4321 ?$',
+            r'"WebSocket /inner HTTP/1\.1" 101 Switching Protocols$',
+            r'"WebSocket closed /inner HTTP/1\.1" 4322 ?$',
+            r'"WebSocket /\\x1b\[31mnowhere HTTP/1\.1" 403 Forbidden$',
+            r'"WebSocket /echo HTTP/1\.1" 403 Forbidden$',
+        ):
+            running.line(line)
+        assert running.stop() == 0
+        assert "secret" not in running.text
+    with Running(tmp_path, app) as running:
+        with running.connect("/echo"):
+            pass
+        assert running.stop() == 0
+        assert "WebSocket " not in running.text
 
 
 def test_modules_of_the_app_named_as_pythons_own(tmp_path: Path) -> None:

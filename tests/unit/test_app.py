@@ -393,3 +393,20 @@ def test_a_logout_cannot_be_flushed_by_others() -> None:
     for _ in range(66_000):
         logged_out({"odac": app.auth.sessions.encode(app.auth.sessions.create())})
     assert app.auth.session(SimpleNamespace(is_secure=False, cookies=ada)) is None
+
+
+def test_hosts_protect_what_is_odacs_own() -> None:
+    async def page(scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"page"})
+
+    app = Odac(SECRET, http=page, hosts=["example.com"])
+    own, foreign = [(b"host", b"example.com:8000")], [(b"host", b"evil.example")]
+    assert get(app, "/odac/token", headers=own)[0] == 200
+    assert get(app, "/odac/token", headers=foreign)[0] == 400
+    assert get(app, "/odac/odac.js", headers=foreign)[0] == 400
+    assert get(app, "/", headers=[*foreign, (b"x-odac", b"token")])[0] == 400
+    assert get(app, "/odac/health", headers=foreign)[0] == 200
+    assert get(app, "/", headers=foreign) == (200, b"page")
+    with pytest.raises(ConfigurationError, match="hosts="):
+        Odac(SECRET, hosts=["https://example.com"])

@@ -98,7 +98,7 @@ class Connection(Typed[In, Out]):
         self.opened_at = monotonic()  # an order to close its user is for connections that were open before
         self.alive = True  # whether anything has arrived since the last ping
         self.due = 0.0  # when the answer to the last ping is due
-        self.on_release: Callable[[], None] | None = None
+        self.on_release: Callable[[int], None] | None = None
         self.session_id: str | None = None  # of the session whose token let it in
         self._hub = hub
         self._owned: Owned | None = None
@@ -555,7 +555,7 @@ class Connection(Typed[In, Out]):
             self._pings = None
         self._hub.population -= 1
         if self.on_release is not None:
-            self.on_release()
+            self.on_release(code)
         if self.was_admitted:
             for observer in self._hub.observers:
                 observer.ended(self, code, reason)

@@ -8,6 +8,7 @@ a browser can see it.
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 
 from odac.close_codes import CloseCode
@@ -26,6 +27,7 @@ from odac.routing.admission import Admission
 from odac.routing.middleware import Middleware, MiddlewareRegistry
 from odac.routing.router import Route, Router
 from odac.security.authentication import AuthService
+from odac.security.hosts import HostPolicy
 from odac.security.origin import OriginPolicy
 from odac.security.token import Tokens
 from odac.wire.frames import fit_reason
@@ -44,6 +46,7 @@ class Gate:
         router: the routes.
         middlewares: the named middlewares.
         origins: the app's origin check.
+        hosts: the host names that handshakes are answered for.
         auth: finds a connection's user.
         tokens: verifies tokens.
         hub: gets the connections.
@@ -57,6 +60,7 @@ class Gate:
         router: Router,
         middlewares: MiddlewareRegistry,
         origins: OriginPolicy,
+        hosts: HostPolicy,
         auth: AuthService,
         tokens: Tokens,
         hub: Hub,
@@ -66,6 +70,7 @@ class Gate:
         self._router = router
         self._middlewares = middlewares
         self._origins = origins
+        self._hosts = hosts
         self._auth = auth
         self._tokens = tokens
         self._hub = hub
@@ -97,6 +102,11 @@ class Gate:
         self, route: Route | None, parameters: dict[str, Any], scope: dict[str, Any], doorway: Doorway
     ) -> None:
         """Take one handshake through all gates, and its connection through the handler."""
+        foreign = self._hosts.refusal(scope)
+        if foreign is not None:
+            warn("host", "a handshake for %r was refused with 400: %s", scope["path"][:200], foreign)
+            await doorway.refuse(400, "This host is not served here.")
+            return
         refusal = ((route.origins if route is not None else None) or self._origins).refusal(scope)
         if refusal is not None:
             warn("origin", "a handshake for %r was refused with 403: %s", scope["path"][:200], refusal)
@@ -158,7 +168,7 @@ class Gate:
         if connection is None:
             return
         if key:
-            connection.on_release = lambda: self.addresses.release(key)
+            connection.on_release = self._releasing(key, connection.on_release)
         outer = scope.get("path_params")  # of the mount point
         scope["path_params"] = {**outer, **parameters} if outer else parameters
         admission = Admission(self._hub, connection, self._deadlines(connection.delivery.loop))
@@ -176,6 +186,14 @@ class Gate:
                 raise
 
         await doorway.serve(connection, handle)
+
+    def _releasing(self, key: str, further: Callable[[int], None] | None) -> Callable[[int], None]:
+        def release(code: int) -> None:
+            self.addresses.release(key)
+            if further is not None:
+                further(code)
+
+        return release
 
     async def _pass(self, route: Route, offered: list[str], context: Context, admission: Admission) -> bool:
         """Whether the connection passes all gates behind the upgrade."""

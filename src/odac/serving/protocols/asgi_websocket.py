@@ -50,7 +50,7 @@ class Seat(Protocol):
         """The server's own headers of an HTTP answer."""
         ...
 
-    def pass_on(self, data: bytes, *, last: bool) -> None:
+    def pass_on(self, status: int, data: bytes, *, last: bool) -> None:
         """Send a part of an HTTP answer, and end behind the last."""
         ...
 
@@ -91,6 +91,11 @@ class AsgiWebSocket:
         self._close_timer: asyncio.TimerHandle | None = None
         self._ping_timer: asyncio.TimerHandle | None = None
         self._alive = True
+
+    @property
+    def close_code(self) -> int:
+        """The code that the application was told."""
+        return int(self._disconnect["code"]) if self._disconnect is not None else int(CloseCode.ABNORMAL)
 
     @property
     def is_denying(self) -> bool:
@@ -166,7 +171,7 @@ class AsgiWebSocket:
             self._said_close = True
             self._state = _State.CLOSED
             self._disconnected(CloseCode.ABNORMAL, "")
-        self._seat.pass_on(data, last=not more)
+        self._seat.pass_on(self._denial.status, data, last=not more)
 
     def _accept(self, message: Message) -> None:
         config = self._seat.config

@@ -25,13 +25,13 @@ class Denial:
         ValueError: Content-Length is not a number, a name is not a token, or a value holds a line break or NUL.
     """
 
-    __slots__ = ("_chunked", "_headers", "_left", "_status", "begun")
+    __slots__ = ("_chunked", "_headers", "_left", "begun", "status")
 
     def __init__(self, status: int, headers: Sequence[tuple[bytes, bytes]]) -> None:
         if not 200 <= status < 600:
             raise RuntimeError(f"Invalid HTTP status code '{status}' in response.")
         self.begun = False
-        self._status = status
+        self.status = status
         # The connection ends with this response, and its framing is decided here, from what the body turns out to be:
         # Transfer-Encoding excludes Content-Length (RFC 9112 section 6.2), and 204 has neither (RFC 9110 section 8.6).
         self._headers = [(name, value) for name, value in headers if name.lower() not in _FRAMING]
@@ -48,9 +48,9 @@ class Denial:
             RuntimeError: the body is longer or shorter than Content-Length says.
         """
         head = b""
-        if self._status in _WITHOUT_BODY:
+        if self.status in _WITHOUT_BODY:
             if not self.begun:
-                head = response_head(self._status, [*self._headers, (b"Connection", b"close")])
+                head = response_head(self.status, [*self._headers, (b"Connection", b"close")])
                 self.begun = True
             return head
         if not self.begun:
@@ -74,4 +74,4 @@ class Denial:
         headers = list(self._headers)
         if (data or more) and not any(name.lower() == b"content-type" for name, _ in headers):
             headers.append((b"Content-Type", b"text/plain; charset=utf-8"))
-        return response_head(self._status, [*headers, framing, (b"Connection", b"close")])
+        return response_head(self.status, [*headers, framing, (b"Connection", b"close")])

@@ -18,6 +18,7 @@ from odac.notices import warn
 from odac.protocol.message import Prepared
 from odac.realtime.connection import Connection
 from odac.realtime.taskless import begin
+from odac.serving.protocols.access import AccessLog
 from odac.serving.protocols.asgi_websocket import AsgiWebSocket, ClientGone
 from odac.serving.protocols.request_head import origin_form
 from odac.wire import deflate
@@ -56,6 +57,7 @@ class WebSocketProtocol(asyncio.Protocol):
     """
 
     __slots__ = (
+        "_access",
         "_answered",
         "_at_once",
         "_gone",
@@ -94,6 +96,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self.tasks = server_state.tasks
         self.default_headers = server_state.default_headers
         self.app_state = app_state
+        self._access: AccessLog | None = None
         self._headers: Headers | None = None  # once the head has been read
         self._key = b""
         self._received = b""  # the head while it is incomplete; afterwards what came too early
@@ -129,6 +132,8 @@ class WebSocketProtocol(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """See :meth:`asyncio.BaseProtocol.connection_lost`."""
         self._gone = True
+        if self._access is not None:
+            self._access.ended(self._session.close_code if self._session is not None else CloseCode.ABNORMAL)
         self._stop_limiting()
         self.connections.discard(self)
         if self._session is not None:
@@ -186,6 +191,8 @@ class WebSocketProtocol(asyncio.Protocol):
             )
             return
         self._received = self._received[end:]
+        if AccessLog.is_on(self.config.access_log):
+            self._access = AccessLog(scope)
         app = cast("Callable[..., Awaitable[object]]", self.config.loaded_app)
         # uvicorn's own HTTP protocols put this one in their place only afterwards: then a lane must not do so before.
         if getattr(app, BEGINS_WITHOUT_TASK, False) and self.transport.get_protocol() is self:
@@ -269,6 +276,9 @@ class WebSocketProtocol(asyncio.Protocol):
         lane = DirectLane(self.transport, policy.limits, negotiated, self.connections)
         connection = Connection(hub, lane, policy, speaks_odac=speaks_odac)
         lane.attach(connection)
+        if self._access is not None:
+            self._access.answered(101)
+            connection.on_release = self._access.ended
         if self._at_once:
             connection.outbox.cork()
             self._opened = connection
@@ -290,6 +300,8 @@ class WebSocketProtocol(asyncio.Protocol):
     def upgrade(self, subprotocol: str | None, extensions: str | None, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
         """Answer with the upgrade; return what the client has sent already."""
         self._answered = True
+        if self._access is not None:
+            self._access.answered(101)
         self.transport.write(self._response(subprotocol, extensions, headers))
         early, self._received = self._received, b""
         return early
@@ -305,6 +317,8 @@ class WebSocketProtocol(asyncio.Protocol):
         """Answer with an HTTP status, and end."""
         if not self._answered and not self.transport.is_closing():
             self._answered = True
+            if self._access is not None:
+                self._access.answered(status)
             self.transport.write(response_error(status, [*self.answer_headers, *headers], body))
             self._end_answer()
 
@@ -313,9 +327,11 @@ class WebSocketProtocol(asyncio.Protocol):
         """The server's own headers of an HTTP answer."""
         return [header for header in self.default_headers if header[0] == b"date"]
 
-    def pass_on(self, data: bytes, *, last: bool) -> None:
+    def pass_on(self, status: int, data: bytes, *, last: bool) -> None:
         """Send a part of an HTTP answer, and end behind the last."""
         if not self.transport.is_closing():
+            if self._access is not None and not self._answered:
+                self._access.answered(status)
             self._answered = True
             self.transport.write(data)
             if last:

@@ -59,7 +59,7 @@ class FakeSeat:
 
     answer_headers: list[tuple[bytes, bytes]] = []  # noqa: RUF012 - never changed
 
-    def pass_on(self, data: bytes, *, last: bool) -> None:
+    def pass_on(self, status: int, data: bytes, *, last: bool) -> None:
         self.answers.append((data, last))
 
     def respond(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:

@@ -1,0 +1,58 @@
+"""Lines of the access log about WebSockets: the answer to each handshake, and the end of each connection.
+
+The path is written without its query and no header is, because both may hold a token.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from typing import Any, Final
+
+__all__ = ["AccessLog"]
+
+_logger: Final = logging.getLogger("uvicorn.access")
+
+
+class AccessLog:
+    """One handshake's lines, in the form of those for HTTP requests.
+
+    Args:
+        scope: of the handshake; the client is the one that the middleware around the app has found by the first line.
+    """
+
+    __slots__ = ("_client", "_is_open", "_scope")
+
+    def __init__(self, scope: Mapping[str, Any]) -> None:
+        self._scope: Mapping[str, Any] | None = scope
+        self._client = ""
+        self._is_open = False
+
+    @staticmethod
+    def is_on(configured: bool) -> bool:
+        """Whether anybody reads these lines."""
+        return configured and _logger.hasHandlers() and _logger.isEnabledFor(logging.INFO)
+
+    def answered(self, status: int) -> None:
+        """The handshake has been answered."""
+        if self._scope is not None:
+            client = self._scope.get("client")
+            self._client = f"{client[0]}:{client[1]}" if client else ""
+            self._write("WebSocket", self._scope["path"], status)
+            # Of the scope, an open connection's end needs the path alone.
+            self._scope = {"path": self._scope["path"]} if status == 101 else None
+            self._is_open = status == 101
+
+    def ended(self, code: int) -> None:
+        """The connection is over, with this close code (RFC 6455 section 7.1.5)."""
+        if self._is_open and self._scope is not None:
+            self._is_open = False
+            self._write("WebSocket closed", self._scope["path"], code)
+
+    def _write(self, what: str, path: str, status: int) -> None:
+        _logger.info('%s - "%s %s HTTP/%s" %d', self._client, what, _escaped(path), "1.1", status)
+
+
+def _escaped(path: str) -> str:
+    """A decoded path without what could break the line or speak to a terminal."""
+    return path if path.isprintable() else path.encode("unicode_escape").decode("ascii")
