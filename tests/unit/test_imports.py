@@ -94,6 +94,58 @@ def _runs_at_import(tree: ast.Module) -> list[ast.AST]:
 
 FILES = sorted(SOURCE.rglob("*.py"))
 
+CIRCLES: frozenset[frozenset[str]] = frozenset()
+"""Circles that are still to be opened; each entry goes when its modules do."""
+
+
+def circles(root: Path) -> list[list[str]]:
+    """Modules below a folder that import each other in a circle, also where a type checker alone sees the import.
+
+    Returns:
+        each circle's modules in their order; circles are what Tarjan's algorithm finds: strongly connected components.
+    """
+    paths = {_module(path): path for path in sorted(root.rglob("*.py")) if path.name != "__init__.py"}
+    edges: dict[str, set[str]] = {}
+    for name, path in paths.items():
+        edges[name] = {target for target, _, _ in imported(path) if target in paths and target != name}
+    found: list[list[str]] = []
+    index: dict[str, int] = {}
+    low: dict[str, int] = {}
+    stack: list[str] = []
+
+    def visit(node: str) -> None:
+        index[node] = low[node] = len(index)
+        stack.append(node)
+        for target in sorted(edges[node]):
+            if target not in index:
+                visit(target)
+                low[node] = min(low[node], low[target])
+            elif target in stack:
+                low[node] = min(low[node], index[target])
+        if low[node] == index[node]:
+            component = []
+            while True:
+                component.append(stack.pop())
+                if component[-1] == node:
+                    break
+            if len(component) > 1:
+                found.append(sorted(component))
+
+    for node in paths:
+        if node not in index:
+            visit(node)
+    return sorted(found)
+
+
+def _module(path: Path) -> str:
+    return ".".join(("odac", *path.relative_to(SOURCE).with_suffix("").parts))
+
+
+def test_no_modules_import_each_other_in_a_circle() -> None:
+    found = {frozenset(circle) for circle in circles(SOURCE)}
+    assert sorted(map(sorted, found - CIRCLES)) == []
+    assert sorted(map(sorted, CIRCLES - found)) == [], "these are open now: take them off the list"
+
 
 @pytest.mark.parametrize("path", FILES, ids=lambda path: str(path.relative_to(SOURCE)))
 def test_imports_run_one_way(path: Path) -> None:
@@ -201,3 +253,15 @@ def test_the_checker_sees_an_import_against_the_direction(tmp_path: Path, monkey
         test_imports_run_one_way(bad)
     with pytest.raises(AssertionError, match=r"realtime/hub\.py:1 imports odac\.lanes"):
         test_what_a_package_must_not_know("realtime")
+
+
+def test_the_checker_sees_a_circle(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(globals(), "SOURCE", tmp_path)
+    (tmp_path / "realtime").mkdir()
+    (tmp_path / "realtime" / "hub.py").write_text("from odac.realtime.outbox import Outbox\n")
+    (tmp_path / "realtime" / "outbox.py").write_text(
+        "from odac.realtime import ping\nfrom odac.realtime.ping import Ping\n"
+    )
+    (tmp_path / "realtime" / "ping.py").write_text("if TYPE_CHECKING:\n    from odac.realtime.hub import Hub\n")
+    (tmp_path / "realtime" / "alone.py").write_text("from odac.realtime.hub import Hub\n")
+    assert circles(tmp_path) == [["odac.realtime.hub", "odac.realtime.outbox", "odac.realtime.ping"]]

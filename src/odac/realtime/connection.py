@@ -35,8 +35,9 @@ from odac.wire.frames import PING, check_close
 if TYPE_CHECKING:
     from odac.config import RateLimit
     from odac.realtime.delivery import Delivery
+    from odac.realtime.owners import Entry, HubOfConnection
     from odac.realtime.policy import Policy
-    from odac.realtime.ports import Entry, HubOfConnection, Lane
+    from odac.realtime.ports import Lane
 
 __all__ = ["Connection", "ReadyState"]
 
@@ -351,7 +352,7 @@ class Connection(Typed[In, Out]):
         return self.phase < CLOSING
 
     @property
-    def delivery(self) -> Delivery:
+    def delivery(self) -> Delivery[Any]:
         """The delivery of its event loop."""
         return self.outbox.delivery  # type: ignore[return-value]
 

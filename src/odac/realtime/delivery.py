@@ -12,16 +12,15 @@ import asyncio
 import logging
 from _thread import get_ident
 from collections.abc import Callable, Iterable
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from odac.notices import limit_met
-from odac.realtime.phase import CLOSING, OPEN
-from odac.realtime.ports import Entry
+from odac.realtime.owners import Entry
+from odac.realtime.phase import CLOSING, OPEN, Phase
 from odac.realtime.writing import write_to_all
 
 if TYPE_CHECKING:
     from odac.realtime.backlog import Backlog
-    from odac.realtime.connection import Connection
     from odac.realtime.outbox import Outbox
     from odac.realtime.policy import Policy
 
@@ -34,7 +33,22 @@ LOG_ENTRIES: Final = 1024
 """A tick that sends more than this is written in several pieces, so that a loop of sends does not grow without bound."""
 
 
-class Delivery:
+class Member(Protocol):
+    """A connection, as far as the delivery looks at it."""
+
+    fd: int
+    phase: Phase
+
+    @property
+    def outbox(self) -> Outbox:
+        """Takes what a bare write to ``fd`` cannot."""
+        ...
+
+
+M = TypeVar("M", bound=Member)
+
+
+class Delivery(Generic[M]):
     """The log of room messages of one tick, and the outboxes that stand apart from it.
 
     Args:
@@ -66,9 +80,7 @@ class Delivery:
         "thread",
     )
 
-    def __init__(
-        self, loop: asyncio.AbstractEventLoop, rooms: dict[str, set[Connection]], everyone: dict[str, Connection]
-    ) -> None:
+    def __init__(self, loop: asyncio.AbstractEventLoop, rooms: dict[str, set[M]], everyone: dict[str, M]) -> None:
         self.loop = loop
         self.thread = get_ident()
         self.log: list[Entry] = []
@@ -177,7 +189,7 @@ class Delivery:
             outbox.write_all()
 
     def _write_to_all(
-        self, members: Iterable[Connection], data: bytes, stop: int, apart: dict[Outbox, None], *, alone: bool
+        self, members: Iterable[M], data: bytes, stop: int, apart: dict[Outbox, None], *, alone: bool
     ) -> list[Outbox]:
         """Write one run of the log by bare writes.
 
@@ -209,7 +221,7 @@ class Delivery:
             apart[outbox] = None
         return by_lane
 
-    def members(self, rooms: tuple[str, ...], also_in: tuple[str, ...]) -> Iterable[Connection]:
+    def members(self, rooms: tuple[str, ...], also_in: tuple[str, ...]) -> Iterable[M]:
         """The connections in any of the rooms (with none: all) that are in all of ``also_in`` as well, once each."""
         if not rooms:
             if not also_in:

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from math import ceil
 from random import Random, shuffle
 from typing import TYPE_CHECKING, Final
@@ -18,7 +18,6 @@ from odac.protocol import control
 
 if TYPE_CHECKING:
     from odac.realtime.connection import Connection
-    from odac.realtime.hub import Hub
 
 __all__ = ["PER_SECOND", "Drain"]
 
@@ -37,18 +36,28 @@ class Drain:
     """The closing of one process's connections.
 
     Args:
-        hub: of the connections.
+        loop: of the connections.
+        timeout: seconds that closing all of them may take.
+        issue_token: returns a token for a session's id, which the client comes back with; None if there are no tokens.
         alone: whether no other process of this app is known, so that coming back at once finds nobody.
     """
 
-    def __init__(self, hub: Hub, *, alone: bool) -> None:
-        self._hub = hub
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        timeout: float,
+        issue_token: Callable[[str], str] | None,
+        *,
+        alone: bool,
+    ) -> None:
+        self._timeout = timeout
+        self._issue_token = issue_token
         self._alone = alone
         self._waiting: deque[Connection] = deque()
         self._known: set[str] = set()
         self._per_turn = 0
         self._spread = 0.0
-        self._loop = hub.delivery.loop
+        self._loop = loop
         self._timer: asyncio.TimerHandle | None = None
         self._over: asyncio.Future[None] | None = None
 
@@ -61,7 +70,7 @@ class Drain:
         shuffle(found)
         self._waiting.extend(found)
         count = len(self._waiting)
-        self._spread = min(self._hub.limits.drain_timeout, count / PER_SECOND)
+        self._spread = min(self._timeout, count / PER_SECOND)
         turns = max(1, int(self._spread / _TICK))
         self._per_turn = ceil(count / turns)
         if self._timer is None:
@@ -80,10 +89,9 @@ class Drain:
         if not connection.is_open:
             return
         if connection.speaks_odac:
-            issue = self._hub.issue_token
-            if connection.session_id is not None and issue is not None:
-                # It lets the client come back even if nobody answers it over HTTP.
-                connection.put(control.encode_control("token", issue(connection.session_id)))
+            if connection.session_id is not None and self._issue_token is not None:
+                # It lets the client come back even if no process answers it over HTTP.
+                connection.put(control.encode_control("token", self._issue_token(connection.session_id)))
             delay = _ALONE + _random() * self._spread if self._alone else 0.0
             connection.put(control.encode_control("drain", int(delay * 1000)))
         connection.begin_close(CloseCode.GOING_AWAY, "the server is stopping")

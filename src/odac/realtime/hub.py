@@ -17,8 +17,9 @@ from odac.realtime.drain import Drain
 from odac.realtime.heartbeat import Heartbeat
 from odac.realtime.identity_orders import IdentityOrders
 from odac.realtime.no_bus import NoBus
+from odac.realtime.owners import Entry
 from odac.realtime.phase import CLOSING, Phase
-from odac.realtime.ports import Count, Entry
+from odac.realtime.ports import Count
 from odac.realtime.sent import SENT, Sent
 from odac.realtime.targets import Target
 
@@ -65,11 +66,11 @@ class Hub:
         self.control_handlers: dict[str, ControlHandler] = {}
         self.observers: list[Observer] = []
         self._on_close = on_close
-        self.issue_token = issue_token
+        self._issue_token = issue_token
         self._drain: Drain | None = None
         self._rooms: dict[str, set[Connection]] = {}
         self._entering: dict[str, Connection] = {}  # in a room already, though not through all gates
-        self._delivery: Delivery | None = None
+        self._delivery: Delivery[Connection] | None = None
         self._heartbeat: Heartbeat | None = None
         self._identity_orders = IdentityOrders()
         self._kept: set[asyncio.Task[Any]] = set()
@@ -92,7 +93,7 @@ class Hub:
         self._drain = None
 
     @property
-    def delivery(self) -> Delivery:
+    def delivery(self) -> Delivery[Connection]:
         """The messages of the current tick.
 
         Raises:
@@ -146,7 +147,8 @@ class Hub:
         """This process stops: close these connections, by default all, each in its turn (see :class:`Drain`)."""
         self.draining = True
         if self._drain is None:
-            self._drain = Drain(self, alone=getattr(self.bus, "processes", 1) < 2)
+            alone = getattr(self.bus, "processes", 1) < 2
+            self._drain = Drain(self.delivery.loop, self.limits.drain_timeout, self._issue_token, alone=alone)
             self._drain.add(list(self.connections.values()))
         if connections is not None:
             self._drain.add(connections)

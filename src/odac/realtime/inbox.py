@@ -18,7 +18,7 @@ from odac.realtime.queue import MessageQueue
 from odac.realtime.sent import SENT, is_to_be_awaited
 
 if TYPE_CHECKING:
-    from odac.realtime.ports import InboxOwner
+    from odac.realtime.owners import InboxOwner
 
 __all__ = ["Inbox"]
 

@@ -13,8 +13,9 @@ from odac.realtime.sent import ONE_TURN, SENT, Sent
 from odac.realtime.writing import write
 
 if TYPE_CHECKING:
+    from odac.realtime.owners import OutboxOwner, SharedLog
     from odac.realtime.policy import Policy
-    from odac.realtime.ports import Lane, OutboxOwner, SharedLog
+    from odac.realtime.ports import Lane
 
 __all__ = ["Outbox"]
 

@@ -8,7 +8,6 @@ import pytest
 
 from odac.cluster.bus import BrokerBus
 from odac.cluster.solo import SoloBus
-from odac.config import Limits
 from odac.lanes.asgi import AsgiLane
 from odac.lanes.direct import DirectLane
 from odac.realtime import ports
@@ -42,16 +41,6 @@ def test_a_class_has_what_its_port_asks_for(protocol: type, implementation: type
     made_by_init = {"parts"}
     assert members(protocol)
     assert sorted(name for name in members(protocol) - made_by_init if not hasattr(implementation, name)) == []
-
-
-@pytest.mark.parametrize(
-    "protocol", [ports.OutboxOwner, ports.EventsOwner, ports.InboxOwner, ports.HubOfConnection, ports.SharedLog]
-)
-def test_the_parts_find_in_each_other_what_they_ask_for(protocol: type) -> None:
-    room = Room(Limits())
-    connection = room.connect()
-    object_: Any = {"HubOfConnection": room.hub, "SharedLog": room.hub.delivery}.get(protocol.__name__, connection)
-    assert sorted(name for name in members(protocol) if not hasattr(object_, name)) == []
 
 
 def test_the_fake_lane_is_a_lane() -> None:

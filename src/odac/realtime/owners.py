@@ -1,0 +1,210 @@
+"""What the parts of a connection ask of it, of the hub and of the delivery, as small protocols.
+
+The parts import these and not each other, so that no two modules need one another. Where a protocol hands over a
+connection or an outbox, it is written as ``Any``.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+
+from odac.protocol.message import Prepared
+from odac.realtime.phase import Phase
+from odac.realtime.ports import ControlHandler, Lane, Observer, Sender
+
+if TYPE_CHECKING:
+    from odac.realtime.backlog import Backlog
+    from odac.realtime.policy import Policy
+    from odac.realtime.sent import Sent
+
+__all__ = [
+    "Entry",
+    "EventsOwner",
+    "HubOfConnection",
+    "InboxOwner",
+    "Listeners",
+    "OutboxOwner",
+    "SharedLog",
+]
+
+
+class HubOfConnection(Sender, Protocol):
+    """What a connection asks of the hub that it belongs to."""
+
+    population: int
+    control_handlers: dict[str, ControlHandler]
+    observers: list[Observer]
+
+    @property
+    def delivery(self) -> Any:
+        """See :attr:`odac.realtime.hub.Hub.delivery`."""
+        ...
+
+    def enter(self, connection: Any, room: str) -> None:
+        """Add the connection to a room."""
+        ...
+
+    def depart(self, connection: Any, room: str) -> None:
+        """Take the connection out of a room."""
+        ...
+
+    def remove(self, connection: Any) -> None:
+        """The connection closes: take it out of everything."""
+        ...
+
+    def drain(self, connections: Any = None) -> Any:
+        """This process stops: close these connections, each in its turn."""
+        ...
+
+    def keep(self, task: asyncio.Task[Any]) -> None:
+        """Hold a reference to a task until it ends."""
+        ...
+
+
+class Entry(NamedTuple):
+    """One room message of this tick. An excluded connection has taken its share up to it, so the entry need not name it."""
+
+    rooms: tuple[str, ...]
+    also_in: tuple[str, ...]
+    message: Prepared
+
+
+class SharedLog(Protocol):
+    """What an outbox asks of the delivery: the room messages of this tick, which all connections share."""
+
+    thread: int
+    log: list[Entry]
+    is_writing: bool
+    corked: Any  # the outbox whose connection's handler runs now, or None
+
+    def later(self, call: Callable[..., object], *arguments: Any) -> None:
+        """Call a function as soon as the log has been written."""
+        ...
+
+    def set_apart(self, outbox: Any) -> None:
+        """Write this outbox by itself when the tick ends."""
+        ...
+
+    def overflowed(self, policy: Policy) -> None:
+        """Count and log that a reader was closed because it is too slow."""
+        ...
+
+    def dropped(self, policy: Policy, backlog: Backlog, count: int) -> None:
+        """Count and log that room messages were dropped for a slow reader."""
+        ...
+
+
+class OutboxOwner(Protocol):
+    """What an outbox asks of its connection."""
+
+    fd: int
+    phase: Phase
+    policy: Policy
+    speaks_odac: bool
+
+    def is_in(self, entry: Entry) -> bool:
+        """Whether a room message is for this connection."""
+        ...
+
+    def begin_close(self, code: int, reason: str) -> bool:
+        """Close the connection; see :meth:`odac.realtime.connection.Connection.begin_close`."""
+        ...
+
+
+class EventsOwner(Protocol):
+    """What the listeners of a connection ask of it."""
+
+    phase: Phase
+    policy: Policy
+    speaks_odac: bool
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop of the connection."""
+        ...
+
+    @property
+    def ended(self) -> tuple[int, str] | None:
+        """Code and reason, once the connection has ended."""
+        ...
+
+    def put(self, message: Prepared) -> Sent:
+        """Send a control message."""
+        ...
+
+    def begin_close(self, code: int, reason: str) -> bool:
+        """Close the connection; see :meth:`odac.realtime.connection.Connection.begin_close`."""
+        ...
+
+    def own(self, coroutine: Coroutine[Any, Any, object]) -> asyncio.Task[Any]:
+        """Run a coroutine as a task that is cancelled when the connection ends."""
+        ...
+
+    def own_to_the_end(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+        """Run a coroutine as a task that the connection's end does not cancel."""
+        ...
+
+    def limit_overtime(self, task: asyncio.Task[Any], what: str) -> None:
+        """Cancel a task that still runs ``Limits.close_timeout`` from now."""
+        ...
+
+    def release(self) -> None:
+        """The close listeners have run."""
+        ...
+
+
+class Listeners(Protocol):
+    """What an inbox asks of the listeners; see :class:`odac.realtime.events.Events`."""
+
+    def of(self, event: str) -> list[Callable[..., Any]]:
+        """The listeners of an event."""
+        ...
+
+    async def call(self, listeners: list[Callable[..., Any]], *arguments: object) -> None:
+        """Call listeners one after another, awaiting the asynchronous ones."""
+        ...
+
+    async def awaited(self, result: Awaitable[object]) -> None:
+        """Await what a listener returned."""
+        ...
+
+    def failed(self, error: BaseException) -> None:
+        """A listener raised."""
+        ...
+
+    def undecodable(self, error: BaseException) -> None:
+        """A message could not be decoded."""
+        ...
+
+
+class InboxOwner(EventsOwner, Protocol):
+    """What an inbox asks of its connection."""
+
+    @property
+    def events(self) -> Listeners:
+        """Its listeners."""
+        ...
+
+    @property
+    def lane(self) -> Lane:
+        """What carries the connection."""
+        ...
+
+    @property
+    def has_tasks(self) -> bool:
+        """Whether a task of this connection runs that may take messages yet."""
+        ...
+
+    def receive_control(self, payload: bytes) -> None:
+        """Take a control message of an ``odac.v1`` peer."""
+        ...
+
+    def untaken(self) -> None:
+        """Log that the peer sends messages to a route that takes none."""
+        ...
+
+    def closed(self) -> None:
+        """Tell the application that the connection has ended: all messages before that are handled."""
+        ...

@@ -1,0 +1,35 @@
+"""Each part finds in its owner what the protocol says; mypy compares the types."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from odac.realtime import owners
+from tests.unit.realtime.realtime_fakes import Room
+
+
+def members(protocol: type) -> set[str]:
+    found: set[str] = set()
+    for each in protocol.__mro__:
+        if each.__module__ == owners.__name__:
+            found.update(each.__annotations__)
+            found.update(name for name in vars(each) if not name.startswith("_"))
+    return found
+
+
+@pytest.mark.parametrize(
+    "name", ["HubOfConnection", "SharedLog", "OutboxOwner", "EventsOwner", "InboxOwner", "Listeners"]
+)
+def test_the_parts_find_what_they_ask_for(name: str) -> None:
+    room = Room()
+    connection = room.connect()
+    found: dict[str, Any] = {
+        "HubOfConnection": room.hub,
+        "SharedLog": room.hub.delivery,
+        "Listeners": connection.events,
+    }
+    asked = members(getattr(owners, name))
+    assert asked
+    assert sorted(each for each in asked if not hasattr(found.get(name, connection), each)) == []
