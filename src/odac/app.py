@@ -218,6 +218,13 @@ class Odac:
             loop = asyncio.get_running_loop()
             self._hub.start(loop)
             self._bus = make_bus(self.broker_url, self._hub)
+            if self.limits.max_payload > self._bus.max_message:
+                logger.warning(
+                    "Limits.max_payload lets messages of %d bytes in, but only %d bytes get to other processes: lower it, or"
+                    " send a link to what is larger",
+                    self.limits.max_payload,
+                    self._bus.max_message,
+                )
             await self._bus.start()
             self._hub.connect_bus(self._bus)
             self._started_on = loop

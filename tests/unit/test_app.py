@@ -410,3 +410,16 @@ def test_hosts_protect_what_is_odacs_own() -> None:
     assert get(app, "/", headers=foreign) == (200, b"page")
     with pytest.raises(ConfigurationError, match="hosts="):
         Odac(SECRET, hosts=["https://example.com"])
+
+
+@pytest.mark.parametrize(("broker", "warned"), [("memory://", False), ("memory://limits", True)])
+def test_a_limit_that_is_more_than_travels_between_processes_is_told_at_start(
+    broker: str, warned: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        app = Odac("x" * 40, broker=broker, limits=Limits(max_payload=4 * 1024 * 1024, outgoing_buffer=8 * 1024 * 1024))
+        async with app.lifespan():
+            pass
+
+    asyncio.run(main())
+    assert any("get to other processes" in record.getMessage() for record in caplog.records) == warned

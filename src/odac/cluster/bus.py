@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from odac.brokers.base import Broker
+from odac.brokers.base import MAX_PAYLOAD, Broker
 from odac.cluster.channels import Channels
 from odac.cluster.close_orders import KEPT_SECONDS
 from odac.cluster.closing import Closing
@@ -58,6 +58,10 @@ PATIENCE: Final = 3.5
 """Intervals of silence after which another process counts as gone."""
 SEQUENCE_AGE: Final = 600.0
 """Seconds, at least, for which a publisher's last number is kept, so that an outage of that length can be counted."""
+
+
+HEAD_BYTES: Final = 8192
+"""Bytes of an envelope besides its message: what a handful of rooms with the longest names takes."""
 
 
 class BrokerBus:
@@ -122,6 +126,11 @@ class BrokerBus:
     def counters(self) -> Counters:
         """What was published, received and lost."""
         return self._reporter.counters
+
+    @property
+    def max_message(self) -> int:
+        """Bytes of the largest message that gets to the other processes, however long the names of its rooms are."""
+        return MAX_PAYLOAD - HEAD_BYTES
 
     @property
     def processes(self) -> int:

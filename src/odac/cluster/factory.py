@@ -23,6 +23,11 @@ class RunningBus(Bus, Protocol):
         ...
 
     @property
+    def max_message(self) -> int:
+        """Bytes of the largest message that gets to the other processes."""
+        ...
+
+    @property
     def processes(self) -> int:
         """How many processes are known to be running, this one included."""
         ...

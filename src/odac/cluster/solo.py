@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 from odac.cluster.counters import Counters
 from odac.realtime.no_bus import NoBus
 
@@ -9,9 +11,10 @@ __all__ = ["SoloBus"]
 
 
 class SoloBus(NoBus):
-    """A bus without other processes, with the counters and the life that the app expects of its bus."""
+    """A bus without other processes, which can be started, stopped and read the counters of as the app expects it."""
 
     processes = 1
+    max_message = sys.maxsize
 
     def __init__(self) -> None:
         self.counters = Counters()
