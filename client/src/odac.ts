@@ -34,12 +34,20 @@ export const createOdac = (script: string | undefined, loadShared: LoadShared): 
       // Of another host's session nothing can be known, so that it cannot be shared.
       if (!shared || host !== own.host) return connect(sink)
       const loading = new Transport(sink)
-      const next = loadShared(base).then(({ share, version }) => {
-        // Served by another version: a deployment is under way.
-        if (version !== VERSION) throw version
-        return (to: Sink) => share(env, base, [href, settings], to, (queued) => replace(connect, queued))
-      })
-      void next.catch(() => connect).then((other) => loading.ended || replace(other, loading.queue.take()))
+      const start = (next: (sink: Sink) => Transport): unknown => loading.ended || replace(next, loading.queue.take())
+      loadShared(base).then(
+        ({ share, version }) =>
+          start(
+            version === VERSION
+              ? (to) => share(env, base, [href, settings], to, (queued) => replace(connect, queued))
+              : // Served by another version: a deployment is under way.
+                connect,
+          ),
+        (error) => {
+          loading.fail(`not shared: ${error}`)
+          start(connect)
+        },
+      )
       return loading
     }) as never
   },

@@ -80,7 +80,7 @@ export class Transport {
     this.emit('')
   }
 
-  protected fail(message: string): void {
+  fail(message: string): void {
     this.emit('error', new Error('Odac: ' + message))
   }
 }

@@ -167,9 +167,13 @@ for (const [why, loadShared] of [
   test(`where the module for shared connections ${why}, a page has its own, and what it sent is kept`, async () => {
     const made = globals('http://site/')
     const ws = createOdac(undefined, loadShared as () => Promise<typeof Share>).ws('/chat', { shared: true })
+    const errors: string[] = []
+    ws.on('error', ({ message }) => errors.push(message))
     assert.deepEqual([ws.state, ws.send('kept')], [0, true])
     await settle()
     await settle()
+    // What a deployment brings passes with it; else somebody should know.
+    assert.deepEqual(errors, why.includes('version') ? [] : ['Odac: not shared: TypeError: Failed to fetch dynamically imported module'])
     made.sockets[0]?.accept().hello()
     assert.deepEqual([made.workers, made.sockets.map(({ sent }) => sent)], [[], [['kept']]])
     ws.close()

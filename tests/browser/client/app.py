@@ -12,6 +12,8 @@ from starlette.applications import Starlette
 from starlette.requests import Request
 from starlette.responses import HTMLResponse, JSONResponse, PlainTextResponse, Response
 from starlette.routing import Mount, Route
+from starlette.staticfiles import StaticFiles
+from starlette.types import Message, Receive, Scope, Send
 
 from odac import Context, Limits, Odac
 from odac.request import Request as HandshakeRequest
@@ -102,6 +104,11 @@ async def module(request: Request) -> Response:
     return HTMLResponse(page(script="<script type='module' src='/module.js'></script>"))
 
 
+async def bundle_page(request: Request) -> Response:
+    kind = request.query_params["type"]
+    return HTMLResponse(page(script=f"<script type='{kind}' src='/bundles/odac.js'></script>"))
+
+
 async def mounted_page(request: Request) -> Response:
     return HTMLResponse(page(script='<script src="/below/rt/odac.js"></script>'))
 
@@ -117,6 +124,21 @@ async def with_token(request: Request) -> Response:
 
 async def script(request: Request) -> Response:
     return Response(PAGE_JS, media_type="text/javascript")
+
+
+WORKER_JS = """
+onmessage = ({ data: [path, options] }) => {
+  const ws = Odac.ws(path, options)
+  ws.on('message', (message) => postMessage(['message', message])).on('error', (error) => postMessage(['error', error.message]))
+  ws.send('from a worker')
+}
+"""
+
+
+async def worker_script(request: Request) -> Response:
+    """A worker: classic, as a module, or what a worker made of a blob imports after the client."""
+    client = {"/worker.js": "importScripts('/odac/odac.js')", "/worker.mjs": "import { Odac } from '/odac/odac.mjs'"}
+    return Response(client.get(request.url.path, "") + WORKER_JS, media_type="text/javascript")
 
 
 async def module_script(request: Request) -> Response:
@@ -174,9 +196,12 @@ app = Odac(
             Route("/release", release, methods=["POST"]),
             Route("/module", module),
             Route("/mounted", mounted_page),
+            Route("/bundle", bundle_page),
+            Mount("/bundles", StaticFiles(directory=os.environ.get("BUNDLE", os.curdir))),
             Route("/with-token", with_token),
             Route("/page.js", script),
             Route("/module.js", module_script),
+            *[Route(path, worker_script) for path in ("/worker.js", "/worker.mjs", "/worker-page.js")],
             Route("/login", login),
             Route("/foreign-login", foreign_login),
             Route("/logout", logout),
@@ -204,6 +229,7 @@ async def echo(odac: Context) -> None:
 
 
 app.route.ws("/public", echo, token=False)
+app.route.ws("/anywhere", echo, token=False, origins="*")
 
 
 @app.route.ws("/raw", raw=True)
@@ -268,3 +294,16 @@ async def counts(odac: Context) -> None:
 app.route.use("rejects").ws("/rejects", echo)
 app.route.use("forbids").ws("/forbids", echo)
 app.route.auth.ws("/secure", echo)
+
+
+async def without_cookies(scope: Scope, receive: Receive, send: Send) -> None:
+    """The app behind a proxy that removes ``Set-Cookie``."""
+    if scope["type"] == "http" and scope["path"] == "/odac/token":
+        attempts["token"] += 1
+
+    async def strip(message: Message) -> None:
+        if "headers" in message:
+            message = {**message, "headers": [each for each in message["headers"] if each[0] != b"set-cookie"]}
+        await send(message)
+
+    await app(scope, receive, strip)

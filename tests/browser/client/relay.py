@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import threading
 from collections.abc import Callable
-from typing import Any, Self
+from typing import Self
 
 
 class Relay:
@@ -20,7 +20,6 @@ class Relay:
         self._target = target
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
-        self._tasks: set[asyncio.Task[Any]] = set()
         self._writers: set[asyncio.StreamWriter] = set()
         self._port = 0
         self._speaking = asyncio.Event()
@@ -64,11 +63,9 @@ class Relay:
         asyncio.run_coroutine_threadsafe(act(), self._loop).result(timeout=20)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
         try:
-            with contextlib.suppress(OSError):
+            # A task that ends as cancelled would be reported by asyncio's own callback.
+            with contextlib.suppress(OSError, asyncio.CancelledError):
                 there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._target)
                 self._writers |= {writer, there_writer}
                 try:
@@ -78,7 +75,7 @@ class Relay:
                     writer.transport.abort()
                     there_writer.transport.abort()
         finally:
-            self._tasks.discard(task)
+            writer.transport.abort()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         with contextlib.suppress(OSError):
@@ -91,7 +88,13 @@ class Relay:
 
     async def _stop(self) -> None:
         self._server.close()
-        tasks = list(self._tasks)
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        # All of the loop's tasks are the relay's. Those of connections that were accepted a moment ago have yet to begin.
+        await asyncio.sleep(0)
+        while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+            await asyncio.sleep(0)
+        # An aborted transport is closed in the loop's next turn.
+        for _ in range(3):
+            await asyncio.sleep(0)

@@ -1,0 +1,4 @@
+import { createApp } from 'vue'
+import Echo from './Echo.vue'
+
+createApp(Echo).mount('#app')

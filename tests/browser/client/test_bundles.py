@@ -1,0 +1,140 @@
+"""The npm package as users have it: bundled, under a development server that replaces modules, and required by Jest."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tarfile
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+from playwright.sync_api import Browser, expect
+
+from tests.browser.client.chromium import Chromium
+from tests.browser.client.conftest import APP, Site
+from tests.browser.client.engines import Engine
+from tests.browser.conftest import ROOT, ServerProcess
+
+BUNDLES = ROOT / "tests" / "browser" / "bundles"
+BUNDLERS = ["vite", "webpack", "rollup", "esbuild", "esbuild-iife", "esbuild-require"]
+# Those that put what is loaded later into files of their own.
+SPLITTING = BUNDLERS[:4]
+MODULES = ["vite", "rollup", "esbuild"]
+DEADLINE = 120
+
+
+def missing(what: str) -> None:
+    """Skip on a machine without it; in CI that is a failure."""
+    assert os.environ.get("CI") != "true", f"{what} is missing, and CI leaves nothing out"
+    pytest.skip(f"{what} is not installed")
+
+
+def run(*command: str, cwd: Path) -> str:
+    done = subprocess.run(command, cwd=cwd, timeout=DEADLINE, capture_output=True, text=True)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with the packed client among its packages."""
+    for folder in (ROOT / "client", BUNDLES):
+        if shutil.which("npm") is None or not (folder / "node_modules").is_dir():
+            missing(f"{folder.relative_to(ROOT)}/node_modules (npm install, in {folder.relative_to(ROOT)}/)")
+    made = tmp_path_factory.mktemp("project")
+    shutil.copytree(BUNDLES, made, ignore=shutil.ignore_patterns("node_modules"), dirs_exist_ok=True)
+    packages = made / "node_modules"
+    packages.mkdir()
+    for package in (BUNDLES / "node_modules").iterdir():
+        (packages / package.name).symlink_to(package)
+    run("npm", "pack", "--loglevel=silent", "--pack-destination", str(made), cwd=ROOT / "client")
+    (packed,) = made.glob("odac-client-*.tgz")
+    with tarfile.open(packed) as archive:
+        archive.extractall(made, filter="data")
+    (made / "package").rename(packages / "odac-client")
+    return made
+
+
+@pytest.fixture(scope="module", params=BUNDLERS)
+def bundle(request: pytest.FixtureRequest, project: Path) -> Path:
+    """A folder with what a bundler made."""
+    bundler: str = request.param
+    output = project / "bundles" / bundler
+    output.mkdir(parents=True)
+    run("node", "bundle.mjs", bundler, str(output), cwd=project)
+    return output
+
+
+@pytest.fixture
+def bundle_site(bundle: Path, start_server: Callable[..., ServerProcess]) -> Iterator[Site]:
+    """The server, which serves the bundle as well."""
+    process = start_server(APP, {"BUNDLE": str(bundle)})
+    yield Site(process)
+    process.kill()
+
+
+def test_a_bundle_connects_alone_and_shared(bundle: Path, bundle_site: Site, engine: Engine) -> None:
+    profile = engine.profile()
+    tabs = []
+    for _ in range(2):
+        page = profile.tab()
+        kind = "module" if bundle.name in MODULES else "text/javascript"
+        page.goto(f"{bundle_site.url}/bundle?type={kind}")
+        page.run("async () => { await until(() => window.Odac); join('/echo', { shared: true }) }")
+        tabs.append(page)
+    for number, page in enumerate(tabs):
+        page.run(f"async () => {{ ws.send('from {number}'); await until(() => messages.includes('from {number}')) }}")
+    assert bundle_site.clients == 1
+    # Without a second copy of the client for those who do not share.
+    assert len(list(bundle.glob("*.js"))) == 1 if bundle.name not in SPLITTING else len(list(bundle.glob("*.js"))) > 1
+    assert tabs[0].run(
+        "async () => { join('/echo'); ws.send('own'); await until(() => messages.length); return messages }"
+    ) == ["own"]
+    assert bundle_site.clients == 2
+    profile.close()
+
+
+@pytest.fixture
+def development(project: Path, site: Site) -> Iterator[str]:
+    """Vite's development server in front of the site."""
+    command = ["node", "serve.mjs", site.url]
+    with subprocess.Popen(command, cwd=project, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        try:
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+
+
+@pytest.mark.parametrize(("page", "component"), [("react", "Echo.jsx"), ("vue", "Echo.vue")])
+def test_a_component_in_development(
+    project: Path, development: str, site: Site, chromium: Browser, page: str, component: str
+) -> None:
+    """In strict mode one connection is made, for one token; a replaced module's goes, and its successor's comes."""
+    profile = Chromium(chromium).profile()
+    tab = profile.tab()
+    tab.goto(f"{development}{page}.html")
+    button = tab.page.locator("button")
+    expect(button).to_have_attribute("data-state", "1")
+    button.click()
+    expect(button).to_have_text("first edition: hello")
+    asked = "performance.getEntriesByType('resource').filter(({ name }) => name.endsWith('/odac/token')).length"
+    assert [tab.run(asked), site.clients] == [1, 1]
+    source = project / "src" / component
+    for edition in ("second", "third"):
+        source.write_text((BUNDLES / "src" / component).read_text().replace("first edition", f"{edition} edition"))
+        expect(button).to_contain_text(f"{edition} edition")
+        expect(button).to_have_attribute("data-state", "1")
+        button.click()
+        expect(button).to_have_text(f"{edition} edition: hello")
+        site.wait_for_clients(1)
+    assert tab.run("performance.getEntriesByType('navigation').length") == 1
+    profile.close()
+    site.wait_for_clients(0)
+
+
+def test_jest_in_a_project_of_common_js_modules(project: Path) -> None:
+    jest = str(BUNDLES / "node_modules" / "jest" / "bin" / "jest.js")
+    run("node", jest, "--rootDir", str(project / "jest"), "--ci", "--watchman=false", cwd=project / "jest")
