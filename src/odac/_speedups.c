@@ -355,10 +355,10 @@ other: /* the reference says what is wrong with it, and knows all else */
 static PyMethodDef receive_method;
 
 static struct {
-    PyObject *reference, *decode_text, *decode_json, *sent, *raised, *admitting, *open;
-    PyTypeObject *connection_type, *outbox_type, *delivery_type, *parser_type, *inbox_type, *policy_type, *meter_type, *limit_type;
+    PyObject *reference, *decode_text, *decode_json, *sent, *raised, *admitting, *open, *monotonic;
+    PyTypeObject *connection_type, *outbox_type, *delivery_type, *parser_type, *inbox_type, *policy_type, *meter_type;
     PyObject *failed, *undecodable, *follow, *uncork, *write_rest; /* names of methods */
-    Py_ssize_t connection, parser, meter, count, limit, max, lane_fd, whole_limit;
+    Py_ssize_t connection, parser, meter, times, window, blocks, step, prune_at, bytes, lane_fd, whole_limit;
     Py_ssize_t alive, phase, speaks_odac, policy, inbox, outbox, decode, sole_listener;
     Py_ssize_t pending, backlog, delivery, corked;
 } lane;
@@ -372,16 +372,17 @@ static PyObject *bind_receive(PyObject *module, PyObject *args) {
     const struct { const char *name; PyTypeObject **type; } kept[] = {
         {"Connection", &lane.connection_type}, {"Outbox", &lane.outbox_type}, {"Delivery", &lane.delivery_type},
         {"Parser", &lane.parser_type}, {"Inbox", &lane.inbox_type}, {"Policy", &lane.policy_type},
-        {"RateMeter", &lane.meter_type}, {"RateLimit", &lane.limit_type},
+        {"RateMeter", &lane.meter_type},
     };
     const struct { const char *name; PyObject **value; } used[] = {
         {"decode_text", &lane.decode_text}, {"decode_json", &lane.decode_json}, {"SENT", &lane.sent},
-        {"RAISED", &lane.raised}, {"ADMITTING", &lane.admitting}, {"OPEN", &lane.open},
+        {"RAISED", &lane.raised}, {"ADMITTING", &lane.admitting}, {"OPEN", &lane.open}, {"monotonic", &lane.monotonic},
     };
     const struct { const char *type, *name; Py_ssize_t *offset; } needed[] = {
         {"DirectLane", "_connection", &lane.connection}, {"DirectLane", "_parser", &lane.parser},
         {"DirectLane", "_meter", &lane.meter}, {"DirectLane", "fd", &lane.lane_fd},
-        {"RateMeter", "count", &lane.count}, {"RateMeter", "limit", &lane.limit}, {"RateLimit", "max", &lane.max},
+        {"RateMeter", "times", &lane.times}, {"RateMeter", "window", &lane.window}, {"RateMeter", "blocks", &lane.blocks},
+        {"RateMeter", "step", &lane.step}, {"RateMeter", "prune_at", &lane.prune_at}, {"RateMeter", "bytes", &lane.bytes},
         {"Parser", "whole_limit", &lane.whole_limit}, {"Policy", "decode", &lane.decode},
         {"Connection", "alive", &lane.alive}, {"Connection", "phase", &lane.phase},
         {"Connection", "speaks_odac", &lane.speaks_odac}, {"Connection", "policy", &lane.policy},
@@ -485,6 +486,31 @@ static int receive(PyObject *inbox, PyObject *decode, PyObject *listener, PyObje
     return failed;
 }
 
+/* RateMeter.is_exceeded() of a message that is within the limit: whether it was counted here. Nothing has changed where not. */
+static int counted(PyObject *meter) {
+    PyObject *times = SLOT(meter, lane.times), *window = SLOT(meter, lane.window);
+    if (SLOT(meter, lane.bytes) != Py_None || times == NULL || !PyList_CheckExact(times) || window == NULL || !PyFloat_CheckExact(window) ||
+        PyLong_AsLong(SLOT(meter, lane.step)) != 1)
+        return 0;
+    Py_ssize_t count = PyList_GET_SIZE(times), blocks = PyLong_AsSsize_t(SLOT(meter, lane.blocks));
+    if (count == 0 || blocks < 1 || count >= PyLong_AsSsize_t(SLOT(meter, lane.prune_at))) return 0;
+    PyObject *now = PyObject_CallNoArgs(lane.monotonic);
+    if (now == NULL || !PyFloat_CheckExact(now)) {
+        Py_XDECREF(now);
+        return 0;
+    }
+    if (count >= blocks) {
+        PyObject *oldest = PyList_GET_ITEM(times, count - blocks);
+        if (!PyFloat_CheckExact(oldest) || PyFloat_AS_DOUBLE(now) - PyFloat_AS_DOUBLE(oldest) < PyFloat_AS_DOUBLE(window)) {
+            Py_DECREF(now);
+            return 0;
+        }
+    }
+    int failed = PyList_Append(times, now);
+    Py_DECREF(now);
+    return failed == 0;
+}
+
 static PyObject *data_received(PyObject *self, PyObject *data) {
     PyObject *connection = SLOT(self, lane.connection), *payload = NULL;
     if (!PyBytes_CheckExact(data) || !IS(connection, lane.connection_type)) goto other;
@@ -497,24 +523,10 @@ static PyObject *data_received(PyObject *self, PyObject *data) {
     PyObject *listener = SLOT(inbox, lane.sole_listener), *decode = SLOT(policy, lane.decode), *meter = SLOT(self, lane.meter);
     PyObject *delivery = SLOT(outbox, lane.delivery);
     if (listener == NULL || listener == Py_None || decode == NULL || !IS(delivery, lane.delivery_type)) goto other;
-    long number = 0;
-    if (meter != Py_None) { /* the first of a window, and those past its limit, look at the clock */
-        if (!IS(meter, lane.meter_type) || !IS(SLOT(meter, lane.limit), lane.limit_type)) goto other;
-        number = PyLong_AsLong(SLOT(meter, lane.count)) + 1;
-        if (number == 1 || number > PyLong_AsLong(SLOT(SLOT(meter, lane.limit), lane.max))) goto other;
-    }
     payload = whole_text_of(data, PyLong_AsLong(SLOT(parser, lane.whole_limit)));
     if (payload == NULL) goto other;
     if (*PyBytes_AS_STRING(payload) == 0x1E && SLOT(connection, lane.speaks_odac) == Py_True) goto other;
-    if (meter != Py_None) {
-        PyObject *counted = PyLong_FromLong(number);
-        if (counted == NULL) {
-            Py_DECREF(payload);
-            return NULL;
-        }
-        put_slot(meter, lane.count, counted);
-        Py_DECREF(counted);
-    }
+    if (meter != Py_None && (!IS(meter, lane.meter_type) || !counted(meter))) goto other;
     /* From here on the message is taken: the reference must not see it a second time. */
     Py_INCREF(self);
     Py_INCREF(inbox);
@@ -595,9 +607,9 @@ static void stop(void *self) {
     if (--modules > 0) return;
     PyObject **kept[] = {
         &fd_name, &codec.prepared, &codec.encode_json, &codec.reference, &codec.text, &codec.binary, &lane.reference, &lane.decode_text,
-        &lane.decode_json, &lane.sent, &lane.raised, &lane.admitting, &lane.open, (PyObject **)&lane.connection_type,
+        &lane.decode_json, &lane.sent, &lane.raised, &lane.admitting, &lane.open, &lane.monotonic, (PyObject **)&lane.connection_type,
         (PyObject **)&lane.outbox_type, (PyObject **)&lane.delivery_type, (PyObject **)&lane.parser_type, (PyObject **)&lane.inbox_type,
-        (PyObject **)&lane.policy_type, (PyObject **)&lane.meter_type, (PyObject **)&lane.limit_type, &lane.failed, &lane.undecodable, &lane.follow,
+        (PyObject **)&lane.policy_type, (PyObject **)&lane.meter_type, &lane.failed, &lane.undecodable, &lane.follow,
         &lane.uncork, &lane.write_rest,
     };
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) Py_CLEAR(*kept[i]);

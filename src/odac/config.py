@@ -38,11 +38,13 @@ def _is_duration(value: object) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class RateLimit:
-    """How many messages one connection may send, control frames included.
+    """How many messages one connection may send, control frames included: in any window, whenever it begins.
 
     Args:
         max: messages per window, at least 1.
         window: the window's length in seconds.
+        bytes: of all messages of a window together, inflated, or None for no such limit. At least ``max_payload``, so that
+            one message of the largest size fits.
 
     Raises:
         ConfigurationError: a value is out of its range.
@@ -50,6 +52,7 @@ class RateLimit:
 
     max: int
     window: float = 1.0
+    bytes: int | None = None
 
     def __post_init__(self) -> None:
         if not _is_count(self.max):
@@ -60,6 +63,8 @@ class RateLimit:
             raise ConfigurationError(
                 f"RateLimit(window={self.window!r}): must be a number of seconds above 0, at most a day"
             )
+        if self.bytes is not None and not _is_count(self.bytes):
+            raise ConfigurationError(f"RateLimit(bytes={self.bytes!r}): must be a whole number from 1, or None")
 
 
 DEFAULT_RATE_LIMIT: Final = RateLimit(100, 1.0)
@@ -152,6 +157,10 @@ class Limits:
                 f"Limits(connections_per_ip={self.connections_per_ip}): is more than max_connections={self.max_connections} and would never be met: lower it"
             )
         rate = self.rate_limit
+        if rate is not None and rate.bytes is not None and rate.bytes < self.max_payload:
+            raise ConfigurationError(
+                f"Limits(rate_limit={rate!r}): a message of max_payload={self.max_payload} bytes would never pass: raise bytes, or lower max_payload"
+            )
         if rate is not None and (pongs := ceil(rate.window / self.ping_interval)) > rate.max:
             raise ConfigurationError(
                 f"Limits(rate_limit={rate!r}): a client that only answers the {pongs} pings of {rate.window:g} s (ping_interval={self.ping_interval:g}) would be closed: raise max, shorten window, or raise ping_interval"

@@ -152,3 +152,12 @@ def test_a_cookie_has_a_name_that_browsers_send(name: Any) -> None:
 def test_a_cookies_prefix_is_left_to_odac(name: str) -> None:
     with pytest.raises(ConfigurationError, match="leave the prefix out"):
         SessionOptions(cookie=name)
+
+
+def test_a_rate_in_bytes_must_let_the_largest_message_in() -> None:
+    Limits(max_payload=1000, rate_limit=RateLimit(10, 1.0, bytes=1000))
+    with pytest.raises(ConfigurationError, match="would never pass: raise bytes"):
+        Limits(max_payload=1001, rate_limit=RateLimit(10, 1.0, bytes=1000))
+    for wrong in (0, -1, 1.5, True):
+        with pytest.raises(ConfigurationError, match="bytes"):
+            RateLimit(10, 1.0, bytes=wrong)  # type: ignore[arg-type]

@@ -196,17 +196,16 @@ class AsgiLane:
             connection.outbox.cork()
             self._receiving = True
             try:
-                if meter is not None and meter.is_exceeded():
+                text = message.get("text")
+                payload = text.encode() if text is not None else message.get("bytes") or b""
+                if meter is not None and meter.is_exceeded(len(payload)):
                     connection.exceed_rate(meter.limit)
+                elif len(payload) > max_payload:
+                    connection.fail(message_too_big(len(payload), max_payload))
+                elif text is not None:
+                    connection.inbox.receive_text(payload)
                 else:
-                    text = message.get("text")
-                    payload = text.encode() if text is not None else message.get("bytes") or b""
-                    if len(payload) > max_payload:
-                        connection.fail(message_too_big(len(payload), max_payload))
-                    elif text is not None:
-                        connection.inbox.receive_text(payload)
-                    else:
-                        connection.inbox.receive_binary(payload)
+                    connection.inbox.receive_binary(payload)
             finally:
                 connection.outbox.uncork()
                 self._receiving = False

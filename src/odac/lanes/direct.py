@@ -7,10 +7,10 @@ import os
 import socket as sockets
 from collections.abc import Callable
 from socket import AF_INET, AF_INET6, IPPROTO_TCP
+from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from odac.close_codes import CloseCode
-from odac.config import RateLimit
 from odac.errors import ProtocolError
 from odac.lanes.reading import PacedReading
 from odac.protocol.codec import decode_json, decode_text
@@ -51,7 +51,7 @@ _USER_TIMEOUT: Final[int | None] = getattr(sockets, "TCP_USER_TIMEOUT", None)
     Policy,
     Parser,
     RateMeter,
-    RateLimit,
+    monotonic=monotonic,
     decode_text=decode_text,
     decode_json=decode_json,
     SENT=SENT,
@@ -151,7 +151,7 @@ class DirectLane(asyncio.Protocol):
             for opcode, payload in self._parser.feed(data):
                 if connection.phase is not OPEN and connection.phase >= CLOSING and opcode != CLOSE:
                     continue  # a close frame behind it must not be lost: the closing handshake waits for it
-                if meter is not None and opcode != CLOSE and meter.is_exceeded():
+                if meter is not None and opcode != CLOSE and meter.is_exceeded(len(payload)):
                     connection.exceed_rate(meter.limit)
                 elif opcode == TEXT:
                     inbox.receive_text(payload)

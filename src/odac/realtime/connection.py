@@ -514,10 +514,11 @@ class Connection(Typed[In, Out]):
         """The peer sends faster than the route allows: close with 1008."""
         limit_met(
             "rate_limit",
-            "%s: a client sent more than %d messages in %g s and was closed with 1008 (Limits.rate_limit, or"
+            "%s: a client sent more than %d messages%s in %g s and was closed with 1008 (Limits.rate_limit, or"
             " rate_limit= of the route)",
             self.policy.name,
             limit.max,
+            f" or {limit.bytes} bytes" if limit.bytes is not None else "",
             limit.window,
         )
         self.begin_close(CloseCode.POLICY_VIOLATION, "Rate limit exceeded")

@@ -48,6 +48,8 @@ class Heartbeat:
         self._to_ping: _Line = deque()
         self._pinged: _Line = deque()
         self._timer: asyncio.TimerHandle | None = None
+        self._due = 0.0  # when the timer runs
+        self._was_late = False
         self._watched = 0
         self._ended = 0
 
@@ -55,7 +57,11 @@ class Heartbeat:
         """Watch a connection until it is closed."""
         self._line_up(self._loop.time() + self._interval, connection)
         if self._timer is None:
-            self._timer = self._loop.call_later(self._interval, self._beat)
+            self._beat_at(self._loop.time() + self._interval)
+
+    def _beat_at(self, due: float) -> None:
+        self._due = due
+        self._timer = self._loop.call_at(due, self._beat)
 
     def ended(self) -> None:
         """A watched connection is closed. Most are forgotten when their turn comes; where many come and go, before it."""
@@ -79,6 +85,12 @@ class Heartbeat:
 
     def _beat(self) -> None:
         now = self._loop.time()
+        if now - self._due > self._granularity and not self._was_late:
+            # The loop was held up, and pongs that arrived meanwhile may be unread: uvloop runs its timers before it reads.
+            self._was_late = True
+            self._beat_at(now + self._granularity / 4)
+            return
+        self._was_late = False
         soon = now + self._granularity
         pinged, to_ping = self._pinged, self._to_ping
         while pinged and pinged[0][0] <= soon:
@@ -114,11 +126,10 @@ class Heartbeat:
             _ping(asked[False], _PING_FRAME)
             _ping(asked[True], control.PING)
         head = min((line[0][0] for line in (to_ping, pinged) if line), default=None)
-        self._timer = (
-            None
-            if head is None
-            else self._loop.call_at(max(head - self._granularity / 2, now + self._granularity / 4), self._beat)
-        )
+        if head is None:
+            self._timer = None
+        else:
+            self._beat_at(max(head - self._granularity / 2, now + self._granularity / 4))
 
 
 def _ping(connections: list[Connection], message: Prepared) -> None:

@@ -150,3 +150,26 @@ def test_without_connections_there_is_no_timer(room: Room) -> None:
     later = room.connect()
     room.loop.advance(25)
     assert asked(later) == 1
+
+
+def test_a_late_beat_lets_what_has_arrived_be_read_first(room: Room) -> None:
+    """Another connection held up the loop beyond the timeout: the pong is there, and its turn comes after the timers'."""
+    healthy, dead = room.connect(), room.connect()
+    room.loop.advance(25)
+    room.loop.now += 40
+    room.loop.advance(0)
+    assert (lane_of(healthy).cuts, lane_of(dead).cuts) == ([], [])
+    answer(healthy)
+    room.loop.advance(1)
+    assert healthy.is_open
+    assert lane_of(healthy).cuts == []
+    assert len(lane_of(dead).cuts) == 1
+
+
+def test_a_loop_that_is_always_late_does_not_keep_the_dead(room: Room) -> None:
+    dead = room.connect()
+    room.loop.advance(25)
+    for _ in range(4):
+        room.loop.now += 40
+        room.loop.advance(0)
+    assert len(lane_of(dead).cuts) == 1
