@@ -229,6 +229,11 @@ class Odac:
             self._hub.connect_bus(self._bus)
             self._started_on = loop
 
+    @property
+    def is_running(self) -> bool:
+        """Whether the app was started and not stopped since."""
+        return self._started_on is not None
+
     def _runs_here(self) -> bool:
         """Whether the app was started on the running event loop."""
         return self._started_on is asyncio.get_running_loop()

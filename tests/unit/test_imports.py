@@ -25,6 +25,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"routing", "security", "publishing", "lanes", "http", "request", "context"}),
     frozenset({"app", "lifespan"}),
     frozenset({"server", "serving", "cli", "client", "testing", "metrics"}),
+    frozenset({"contrib"}),
 )
 
 FORBIDDEN: dict[str, frozenset[str]] = {

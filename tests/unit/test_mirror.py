@@ -51,6 +51,16 @@ ELSEWHERE = {
         "brokers/redis_history.py",
         "brokers/redis_scripts.py",
     ],
+    # What only a whole Django project shows.
+    "tests/integration/test_django.py": [
+        "contrib/django/application.py",
+        "contrib/django/apps.py",
+        "contrib/django/authentication.py",
+        "contrib/django/database.py",
+        "contrib/django/management/commands/runserver.py",
+        "contrib/django/publishing.py",
+        "contrib/django/signals.py",
+    ],
     # The test client tests itself by testing apps.
     "tests/integration/test_testing.py": [
         "testing/client.py",

@@ -137,7 +137,11 @@ def session_room(session_id: str) -> str:
 
 
 def browser_room(session_id: str) -> str:
-    """The private room of all connections of one session without a user, whose users the application finds itself."""
+    """The private room of all connections of one login whose user the application finds itself.
+
+    Args:
+        session_id: of Odac's session, which has no user then, or what the authenticator names the login.
+    """
     return f"{_PRIVATE}browser:{session_id}"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from odac.close_codes import CloseCode
 from odac.notices import limit_met
 from odac.protocol import control
-from odac.realtime.audience import user_room
+from odac.realtime.audience import browser_room, user_room
 from odac.realtime.connection import Connection
 from odac.realtime.deadlines import Deadlines
 from odac.realtime.hub import Hub
@@ -72,6 +72,10 @@ class Admission:
         self._user_id = user_id
         if self._admitted:
             self._hub.enter(self._connection, user_room(str(user_id)))
+
+    def belongs_to(self, login: str) -> None:
+        """Let the end of this login close the connection."""
+        self._hub.enter(self._connection, browser_room(login))
 
     def admit(self) -> None:
         """Make the connection reachable: all gates have passed."""

@@ -15,7 +15,7 @@ from odac.request import Request
 from odac.security.session import CookieResponse, Found, Session, Sessions
 from odac.security.users import authenticated, identify, says_authenticated
 
-__all__ = ["AuthService", "Authentication", "Authenticator", "current_request"]
+__all__ = ["LOGIN", "AuthService", "Authentication", "Authenticator", "current_request"]
 
 Authenticator = Callable[[Request], Any]
 """Takes the request, returns a user or None, or something awaitable that gives one."""
@@ -24,6 +24,10 @@ _AuthenticatorT = TypeVar("_AuthenticatorT", bound=Authenticator)
 
 current_request: ContextVar[Request | None] = ContextVar("odac_request", default=None)
 """The HTTP request that the app passes on to the wrapped one, for ``login`` and ``logout`` in its views."""
+
+LOGIN: Final = "odac.login"
+"""A key of the scope. An authenticator may leave there a name of the login that it found the user by: closing the
+:func:`odac.realtime.audience.browser_room` of that name closes the connections of this login, and not the user's others."""
 
 _UNREAD: Final[Any] = object()
 _log = logging.getLogger(__name__)
@@ -34,6 +38,10 @@ class IdentityListener(Protocol):
 
     def recognized(self, user_id: object) -> None:
         """Called once, with what identifies the user, when the user was asked for and found."""
+        ...
+
+    def belongs_to(self, login: str) -> None:
+        """Called with the name of the login that the user was found by, where the authenticator gave one."""
         ...
 
     async def waits(self) -> None:
@@ -241,8 +249,11 @@ class Authentication:
             user = await self._find()
             if self._user is _UNREAD:  # another task may have asked meanwhile: one connection, one answer
                 self._user = user
-                if self._asker is not None and (user_id := self._service.user_id(user)) is not None:
-                    self._asker.recognized(user_id)
+                if self._asker is not None and user is not None:
+                    if (user_id := self._service.user_id(user)) is not None:
+                        self._asker.recognized(user_id)
+                    if (login := self._request.scope.get(LOGIN)) is not None:
+                        self._asker.belongs_to(login)
         return self._user
 
     async def user_id(self) -> Any:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Mapping
 from typing import Any
+from uuid import UUID
 
 __all__ = ["authenticated", "identify", "says_authenticated"]
 
@@ -49,14 +50,14 @@ def says_authenticated(answer: Any) -> bool:
 
 
 def identify(user: Any) -> Any:
-    """What identifies a user: the str or int itself, ``id`` or ``pk``, or ``"id"``, ``"pk"`` or ``"sub"`` of a mapping.
+    """What identifies a user: the str, int or UUID itself, ``id`` or ``pk``, or ``"id"``, ``"pk"`` or ``"sub"`` of a mapping.
 
     Returns:
         None where nothing does.
     """
     if user is None or isinstance(user, bool):
         return None
-    if isinstance(user, (str, int)):
+    if isinstance(user, (str, int, UUID)):
         return user
     if isinstance(user, Mapping):
         # A user as a login provider describes it (OpenID Connect Core 1.0, section 2) has its id in "sub".

@@ -88,7 +88,7 @@ def _post(url: str, content: dict[str, Any], key: str | None, timeout: float) ->
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
     """Makes a redirect an error: urllib would send the Authorization header to wherever it leads."""
 
-    def redirect_request(self, *_: Any) -> None:
+    def redirect_request(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: Any) -> None:
         """See the base class."""
 
 

@@ -1,0 +1,1 @@
+"""Odac inside other frameworks."""

@@ -1,0 +1,21 @@
+"""What ``INSTALLED_APPS`` names."""
+
+from __future__ import annotations
+
+from django.apps import AppConfig
+
+__all__ = ["OdacConfig"]
+
+
+class OdacConfig(AppConfig):  # type: ignore[misc]
+    """Odac in a Django project: connects the signals, and adds ``runserver`` under ASGI."""
+
+    name = "odac.contrib.django"
+    label = "odac"
+    verbose_name = "Odac"
+
+    def ready(self) -> None:
+        """See Django's AppConfig."""
+        from odac.contrib.django.signals import connect
+
+        connect()

@@ -1,0 +1,53 @@
+"""What ends connections in a Django project: logging out, another password, a user who is deactivated or deleted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.signals import user_logged_out
+from django.db.models.signals import post_delete, post_save
+
+from odac.close_codes import CloseCode
+from odac.contrib.django.publishing import publisher
+from odac.errors import BrokerNotConfigured
+
+__all__ = ["connect"]
+
+
+def connect() -> None:
+    """Connect the signals; called once Django's apps are ready."""
+    user_logged_out.connect(on_logout, dispatch_uid="odac.logout")
+    post_save.connect(on_save, sender=settings.AUTH_USER_MODEL, dispatch_uid="odac.user.save")
+    post_delete.connect(on_delete, sender=settings.AUTH_USER_MODEL, dispatch_uid="odac.user.delete")
+
+
+def on_logout(sender: Any, request: Any, user: Any, **_: Any) -> None:
+    """Close the connections of this browser, and leave the user's other devices alone."""
+    if request is not None and hasattr(request, "session"):
+        _close(lambda: publisher.session(request).close(CloseCode.UNAUTHORIZED, "Logged out"))
+
+
+def on_save(sender: Any, instance: Any, created: bool, raw: bool = False, **_: Any) -> None:
+    """Let all connections of a user come back, when the password was changed or the user deactivated.
+
+    Those with a session that is still good do, and the handshake of the others is refused.
+    """
+    if created or raw:
+        return
+    # set_password() leaves the new password there until save() has returned.
+    if getattr(instance, "_password", None) is not None or not getattr(instance, "is_active", True):
+        _close(lambda: publisher.user(instance.pk).close(CloseCode.SERVICE_RESTART, "Log in again"))
+
+
+def on_delete(sender: Any, instance: Any, **_: Any) -> None:
+    """Close all connections of a user who is deleted."""
+    if instance.pk is not None:
+        _close(lambda: publisher.user(instance.pk).close(CloseCode.UNAUTHORIZED, "Logged out"))
+
+
+def _close(close: Any) -> None:
+    try:
+        close()
+    except BrokerNotConfigured:
+        pass  # a management command of a project whose app runs in one process: there is no way to reach it
