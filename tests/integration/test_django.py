@@ -313,8 +313,8 @@ def test_postgresql_may_be_restarted(postgres: Postgres, tmp_path: Path) -> None
             with eve.connect() as ws:
                 assert received(ws) == {"email": "eve@example.com"}
             eve.token()
-            for way in ("async", "thread"):
-                until(lambda way=way: "count" in ask(counting, way), f"{way}: a new connection to the database")
+            until(lambda: "count" in ask(counting, "async"), "a new connection for the asynchronous ORM")
+            until(lambda: "count" in ask(counting, "thread"), "a new connection for threads")
 
 
 def test_a_secret_key_that_is_replaced_logs_nobody_out(tmp_path: Path) -> None:
