@@ -14,9 +14,9 @@ from odac.cluster.envelope import Close, RoomMessage
 from odac.contrib.django.application import broker_url, running, secrets
 from odac.contrib.django.authentication import login_name
 from odac.protocol.message import Prepared
-from odac.publishing.publication import audience_of, binary_message, closing, excluding, message, within
+from odac.publishing.publication import binary_message, closing, message
 from odac.publishing.publisher import Publisher
-from odac.realtime.audience import EVERYONE, Audience, browser_room, check_user_id, user_room
+from odac.realtime.audience import EVERYONE, Audience, browser_room, check_user_id
 from odac.security.secret import Secrets
 from odac.security.session import Sessions
 from odac.security.users import identify
@@ -46,7 +46,7 @@ class DjangoPublisher:
         Raises:
             ValueError: no room is named, or a name is not allowed.
         """
-        return Target(self, audience_of(rooms))
+        return Target(self, Audience.of(*rooms))
 
     def user(self, user: Any) -> Target:
         """Every connection of a user.
@@ -57,7 +57,7 @@ class DjangoPublisher:
         Raises:
             TypeError: it is nobody, such as ``AnonymousUser``.
         """
-        return Target(self, Audience((user_room(check_user_id(identify(user))),)))
+        return Target(self, Audience.of_user(check_user_id(identify(user))))
 
     def session(self, request: Any) -> Target:
         """Every connection of the browser that sent this request, and of no other device of its user.
@@ -122,7 +122,7 @@ class Target:
 
     def excluding(self, *ids: str) -> Target:
         """Leave out the connections with these ids."""
-        return Target(self._publisher, excluding(self._audience, ids))
+        return Target(self._publisher, self._audience.without(*ids))
 
     def within(self, *rooms: str) -> Target:
         """Keep only members of these rooms as well.
@@ -130,7 +130,7 @@ class Target:
         Raises:
             ValueError: a name is not allowed.
         """
-        return Target(self._publisher, within(self._audience, rooms))
+        return Target(self._publisher, self._audience.narrowed(*rooms))
 
     def send(self, data: object) -> None:
         """Send once the transaction is committed. The data is encoded now: later changes to it are not sent.
