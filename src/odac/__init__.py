@@ -16,8 +16,10 @@ from odac.errors import (
     InvalidMessage,
     OdacError,
 )
+from odac.history.rules import History
 from odac.realtime.connection import Connection, ReadyState
 from odac.realtime.ports import Count
+from odac.realtime.receipts import HistoryEntry, Recovery
 from odac.routing.options import RouteOptions
 
 if TYPE_CHECKING:
@@ -34,6 +36,8 @@ __all__ = [
     "Context",
     "Count",
     "Disconnected",
+    "History",
+    "HistoryEntry",
     "InvalidMessage",
     "Limits",
     "Odac",
@@ -41,6 +45,7 @@ __all__ = [
     "Publisher",
     "RateLimit",
     "ReadyState",
+    "Recovery",
     "RouteOptions",
     "SessionOptions",
     "connect",

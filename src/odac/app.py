@@ -13,8 +13,12 @@ from typing import Any, TypeVar
 from odac.brokers.registry import default_url
 from odac.close_codes import CloseCode
 from odac.cluster.factory import RunningBus, make_bus
+from odac.cluster.history import make_rooms
 from odac.config import Limits, SessionOptions
 from odac.errors import BrokerError, ConfigurationError
+from odac.history.position import Tickets
+from odac.history.rooms import HistoryRooms
+from odac.history.rules import History
 from odac.http.answers import explain, not_found, upgrade_required, upgrade_where_missing
 from odac.http.endpoints import Endpoints, Health, Services
 from odac.http.publish import Publication
@@ -35,6 +39,7 @@ from odac.routing.middleware import MiddlewareRegistry
 from odac.routing.router import Route, RouteBuilder, Router
 from odac.security.authentication import AuthService, current_request
 from odac.security.hosts import HostPolicy
+from odac.security.mac import Mac
 from odac.security.origin import OriginPolicy
 from odac.security.secret import Secret, Secrets
 from odac.security.session import Session, Sessions
@@ -129,7 +134,8 @@ class Odac:
         self.broker_url = broker or default_url()
         self.http = http
         self._wrapped = None if http is None else WrappedWebSockets(http)
-        secrets = Secrets(secret)
+        secrets = self._secrets = Secrets(secret)
+        self._history: HistoryRooms | None = None
         tokens = Tokens(secrets)
         self._hub = Hub(limits, on_close=self._revoke_sessions, issue_token=tokens.issue)
         make_bus(self.broker_url, self._hub)  # so that a wrong URL or a missing library is found now
@@ -185,6 +191,49 @@ class Odac:
         """Register the function that finds a request's user: takes the request, returns a user or None, sync or async."""
         return self.auth.authenticate(function)
 
+    def rooms(self, pattern: str, *, history: History) -> None:
+        """Let rooms keep their messages, so that a client that comes back gets what it missed.
+
+        ::
+
+            app.rooms("chat-*", history=History(size=256, ttl=3600.0))
+
+        Args:
+            pattern: a room's name, or one with ``*``, which stands for any text. Exact names win, then the first pattern
+                that fits.
+            history: how many messages, and for how long.
+
+        Raises:
+            ConfigurationError: the pattern is there already, or names no room; the broker keeps no history; or the app runs.
+            TypeError: ``history`` is no :class:`odac.History`.
+        """
+        self._rooms_with_history().keep(pattern, history)
+
+    def users(self, *, history: History, replay: int = 0) -> None:
+        """Let every user's inbox keep its messages: what ``ws_server.user(id).send(…)`` sends.
+
+        Args:
+            history: how many messages, and for how long.
+            replay: how many of the last messages a page gets that has just been opened.
+
+        Raises:
+            ConfigurationError: the broker keeps no history; or the app runs.
+            TypeError: ``history`` is no :class:`odac.History`.
+            ValueError: ``replay`` is not from 0 to 1,000.
+        """
+        self._rooms_with_history().keep_inboxes(history, replay)
+
+    def _rooms_with_history(self) -> HistoryRooms:
+        if self._started_on is not None:
+            raise ConfigurationError("rooms() and users() say how the app works: call them before it starts")
+        if self._history is None:
+            clients, tickets = self._secrets.keys("client v1"), self._secrets.keys("ticket v1")
+            signer = Tickets([Mac(key) for key in clients], [Mac(key) for key in tickets])
+            self._history = self._hub.history = make_rooms(self.broker_url, self._hub, signer)
+            self._hub.observers.append(self._history)
+            self._hub.control_handlers["resume"] = self._history.said
+        return self._history
+
     # Life
 
     @property
@@ -217,7 +266,7 @@ class Odac:
             self.check()
             loop = asyncio.get_running_loop()
             self._hub.start(loop)
-            self._bus = make_bus(self.broker_url, self._hub)
+            self._bus = make_bus(self.broker_url, self._hub, self._history)
             if self.limits.max_payload > self._bus.max_message:
                 logger.warning(
                     "Limits.max_payload lets messages of %d bytes in, but only %d bytes get to other processes: lower it, or"
@@ -227,6 +276,8 @@ class Odac:
                 )
             await self._bus.start()
             self._hub.connect_bus(self._bus)
+            if self._history is not None:
+                await self._history.start()
             self._started_on = loop
 
     @property
@@ -252,6 +303,8 @@ class Odac:
         self.drain()
         if self._runs_here():
             await self._hub.drain().over()
+        if self._history is not None:
+            await self._history.stop()
         if self._bus is not None:
             bus, self._bus = self._bus, None
             self._hub.connect_bus(None)
@@ -288,6 +341,8 @@ class Odac:
         if bus is not None:
             figures["processes"] = bus.processes
             figures.update({f"broker_{name}": count for name, count in bus.counters.as_dict().items()})
+        if self._history is not None:
+            figures.update(self._history.figures())
         figures.update({f"limit_{name}": count for name, count in limit_hits().items()})
         return figures
 

@@ -98,6 +98,9 @@ class Limits:
             nothing waits in front of that, and ``close`` listeners hear 1006. 20, as Socket.IO.
         close_timeout: seconds to wait for the peer's close frame. Past it, the transport is aborted.
         rooms_per_connection: rooms one connection may be in. Past it: ``ValueError`` at ``join``. 128, as Centrifugo.
+        recovery_entries: messages of rooms with history that one connection may recover after coming back, over all its rooms.
+            Past it: it is told that some are missing, and loads the state, which costs less. 1,000.
+        recovery_bytes: the same in bytes, for each room. 4 MiB.
         max_connections: connections of this process, HTTP connections included where the server counts them. Past it: 503 with ``Retry-After``. 65,536, as NATS.
         connections_per_ip: connections of one client address, or None for no limit (many people share one address
             behind a company's NAT). Past it: 503. An IPv4 address in its IPv6 form is the same, a /64 of IPv6 is one, and so
@@ -121,6 +124,8 @@ class Limits:
     pong_timeout: float = 20.0
     close_timeout: float = 10.0
     rooms_per_connection: int = 128
+    recovery_entries: int = 1000
+    recovery_bytes: int = 4 * 1024 * 1024
     max_connections: int = 65_536
     connections_per_ip: int | None = None
     drain_timeout: float = 10.0

@@ -27,6 +27,8 @@ def test_the_defaults() -> None:
         "pong_timeout": 20.0,
         "close_timeout": 10.0,
         "rooms_per_connection": 128,
+        "recovery_entries": 1000,
+        "recovery_bytes": 4 * 1024 * 1024,
         "max_connections": 65_536,
         "connections_per_ip": None,
         "drain_timeout": 10.0,

@@ -83,7 +83,9 @@ def test_files_exist(page: Path) -> None:
 def test_modules_and_their_names_exist(page: Path) -> None:
     def is_importable(span: str) -> bool | None:
         dotted = re.match(r"(odac(?:\.\w+)+)\b(?![-/])", span)
-        if not dotted or re.match(r"odac\.(v1|js|mjs|lane|ws|auth|request|set_|create_task|data|d\b|service$)", span):
+        if not dotted or re.match(
+            r"odac\.(v1|resume\b|js|mjs|lane|ws|auth|call\b|request|set_|create_task|data|d\b|service$)", span
+        ):
             return None  # the subprotocol, the client's files, the scope's extension, and what a handler receives; a unit of systemd's
         parts = dotted[1].split(".")
         logger = ".".join(parts) in LOGGERS

@@ -61,6 +61,17 @@ ELSEWHERE = {
         "contrib/django/publishing.py",
         "contrib/django/signals.py",
     ],
+    "tests/integration/test_history.py": [
+        "cluster/history.py",
+        "history/appender.py",
+        "history/cursor.py",
+        "history/entries.py",
+        "history/feed.py",
+        "history/rooms.py",
+        "history/visits.py",
+        "realtime/history.py",
+        "realtime/receipts.py",
+    ],
     # The test client tests itself by testing apps.
     "tests/integration/test_testing.py": [
         "testing/client.py",

@@ -30,6 +30,7 @@ from odac.cluster.envelope import (
     Piece,
     RoomMessage,
     Tails,
+    Unkept,
     decode,
     mark,
 )
@@ -42,9 +43,10 @@ from odac.cluster.probe import Probe
 from odac.cluster.reporter import Reporter
 from odac.cluster.sequence import Sequence
 from odac.cluster.tails import PendingTails, tails_of
+from odac.history.store import MAGIC
 from odac.protocol.message import Prepared
 from odac.realtime.audience import Audience
-from odac.realtime.ports import Count, LocalHub
+from odac.realtime.ports import Count, LocalHub, LogListener
 
 __all__ = ["BrokerBus"]
 
@@ -74,6 +76,7 @@ class BrokerBus:
         broker: not yet started.
         hub: this process's connections.
         channels: the channel names of this application.
+        log: takes what the stores of rooms with history publish.
         interval: seconds between two probes, which are also this process's sign of life.
         clock: seconds that only ever grow. The others translate it, see :class:`odac.cluster.clocks.Clocks`.
     """
@@ -84,12 +87,14 @@ class BrokerBus:
         hub: LocalHub,
         channels: Channels,
         *,
+        log: LogListener | None = None,
         interval: float = INTERVAL,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._broker = broker
         self._hub = hub
         self._channels = channels
+        self._log = log
         self._interval = interval
         self._clock = clock
         self._origin = secrets.token_bytes(ORIGIN_BYTES)
@@ -137,12 +142,11 @@ class BrokerBus:
         """How many processes are known to run, this one included."""
         return len(self._peers) + 1
 
-    def publish(self, audience: Audience, message: Prepared) -> None:
+    def publish(self, audience: Audience, message: Prepared, *, unkept: bool = False) -> None:
         """See :class:`odac.realtime.ports.Bus`."""
         self.counters.published += 1
-        self._outgoing.add(
-            channels_of(self._channels, audience), RoomMessage(audience, message.opcode, message.payload)
-        )
+        kind = Unkept if unkept else RoomMessage
+        self._outgoing.add(channels_of(self._channels, audience), kind(audience, message.opcode, message.payload))
 
     def close(self, audience: Audience, code: int, reason: str, given: float) -> None:
         """See :class:`odac.realtime.ports.Bus`. Processes that cannot hear it now are told when they can."""
@@ -280,6 +284,10 @@ class BrokerBus:
         if payload.startswith(self._mark):
             self._own(channel, payload)
             return
+        if self._log is not None and payload.startswith(MAGIC):
+            if not self._log.arrived(channel, payload):
+                self._reporter.garbage(channel, "no store publishes this")
+            return
         try:
             envelope = decode(payload)
         except GarbageError as error:
@@ -368,6 +376,11 @@ class BrokerBus:
         for item in envelope.items:
             try:
                 if type(item) is RoomMessage:
+                    self.counters.received += 1
+                    self._hub.deliver(item.audience, Prepared(item.opcode, item.payload))
+                    if self._log is not None:
+                        self._log.unflagged(item.audience.rooms)
+                elif type(item) is Unkept:
                     self.counters.received += 1
                     self._hub.deliver(item.audience, Prepared(item.opcode, item.payload))
                 else:

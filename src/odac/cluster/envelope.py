@@ -26,6 +26,7 @@ __all__ = [
     "PartMessage",
     "Piece",
     "RoomMessage",
+    "Unkept",
     "Tails",
     "decode",
     "encode",
@@ -163,7 +164,15 @@ class Answer(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, t
     total: Annotated[int, Meta(ge=0)]
 
 
-Item = RoomMessage | Close | Beat | Bye | Ask | Answer | Tails | Piece | Move | PartMessage
+class Unkept(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=10, gc=False):
+    """A :class:`RoomMessage` to a room with history, of which the sender knows that it does not go into it."""
+
+    audience: Audience
+    opcode: Annotated[int, Meta(ge=1, le=2)]
+    payload: bytes
+
+
+Item = RoomMessage | Unkept | Close | Beat | Bye | Ask | Answer | Tails | Piece | Move | PartMessage
 
 
 class Envelope(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
@@ -217,7 +226,7 @@ def decode(payload: bytes, limit: int = MAX_PAYLOAD) -> Envelope:
         envelope = _decoder.decode(payload)
         for item in envelope.items:
             # A browser fails the connection on text that is not UTF-8, so it must not get as far as that.
-            if type(item) is RoomMessage:
+            if type(item) is RoomMessage or type(item) is Unkept:
                 if item.opcode == TEXT and not item.payload.isascii():
                     item.payload.decode()
             elif type(item) is Close:

@@ -8,7 +8,7 @@ from odac.brokers.registry import make_broker
 from odac.brokers.url import parse_url
 from odac.cluster.counters import Counters
 from odac.cluster.solo import SoloBus
-from odac.realtime.ports import Bus, LocalHub
+from odac.realtime.ports import Bus, LocalHub, LogListener
 
 __all__ = ["RunningBus", "make_bus"]
 
@@ -45,8 +45,13 @@ class RunningBus(Bus, Protocol):
         ...
 
 
-def make_bus(url: str, hub: LocalHub) -> RunningBus:
+def make_bus(url: str, hub: LocalHub, log: LogListener | None = None) -> RunningBus:
     """Return the bus for a URL, to be started on the event loop that the hub runs on.
+
+    Args:
+        url: of the broker.
+        hub: this process's connections.
+        log: takes what the stores of rooms with history publish.
 
     Raises:
         ConfigurationError: the URL is of no supported scheme, is malformed, or its client library is not installed.
@@ -58,4 +63,4 @@ def make_bus(url: str, hub: LocalHub) -> RunningBus:
     from odac.cluster.bus import BrokerBus
     from odac.cluster.channels import Channels
 
-    return BrokerBus(make_broker(url), hub, Channels(parsed.namespace))
+    return BrokerBus(make_broker(url), hub, Channels(parsed.namespace), log=log)

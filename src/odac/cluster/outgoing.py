@@ -9,7 +9,7 @@ from typing import Final
 
 from odac.brokers.base import MAX_PAYLOAD, Broker
 from odac.cluster.channels import Channels
-from odac.cluster.envelope import UNNUMBERED, VERSION, Close, Envelope, Item, Move, RoomMessage, encode
+from odac.cluster.envelope import UNNUMBERED, VERSION, Close, Envelope, Item, Move, RoomMessage, Unkept, encode
 from odac.cluster.pieces import PIECE_OVERHEAD, pieces_of
 from odac.cluster.sequence import Numbers
 from odac.realtime.audience import Audience
@@ -162,10 +162,10 @@ class Outgoing:
 
 def size_of(item: Item) -> int:
     """Bytes of an item on the wire, at most."""
-    if isinstance(item, RoomMessage | Close | Move):
+    if isinstance(item, RoomMessage | Unkept | Close | Move):
         rooms, within, excluded = item.audience
         size = 160 + 3 * sum([len(name) + 2 for name in (*rooms, *within, *excluded)])
-        if isinstance(item, RoomMessage):
+        if isinstance(item, RoomMessage | Unkept):
             return size + len(item.payload)
         return size + 3 * len(item.reason if isinstance(item, Close) else item.room)
     return 0

@@ -50,6 +50,11 @@ class MemoryStore:
         """The logs."""
         return self._shared.rings
 
+    @property
+    def is_alone(self) -> bool:
+        """Whether nobody else can reach the logs, so that all can be done at once."""
+        return self._publish is None
+
     def append_now(
         self, channel: str, history: History, origin: bytes, first: int, bodies: list[bytes], epoch: bytes
     ) -> tuple[Appended, list[Entry]]:

@@ -22,6 +22,7 @@ __all__ = [
     "Position",
     "Signer",
     "Tickets",
+    "epoch_of",
     "epoch_text",
     "parse_resume",
     "user_hash",
@@ -161,6 +162,12 @@ class Tickets:
         lowest, then = int.from_bytes(head[:8], "big"), int.from_bytes(head[8:], "big")
         return position.offset >= lowest - 1 and then == revoked
 
+    @staticmethod
+    def lowest(position: Position) -> int:
+        """The first entry that a ticket, which was checked, is good for."""
+        raw = _raw(position.ticket, _TICKET_BYTES)
+        return position.offset + 1 if raw is None else int.from_bytes(raw[:8], "big")
+
 
 def parse_resume(values: list[Any]) -> tuple[object, list[Position]] | None:
     """What a ``resume`` says: the signed name, and the positions that have the right form; None where nothing has."""
@@ -186,6 +193,11 @@ def parse_resume(values: list[Any]) -> tuple[object, list[Position]] | None:
 def epoch_text(epoch: bytes | None) -> str | None:
     """An epoch as it stands in a control message."""
     return None if epoch is None else _encode(epoch)
+
+
+def epoch_of(text: object) -> bytes | None:
+    """The epoch that a text stands for; None where it stands for none."""
+    return _decode(text) if isinstance(text, str) and _EPOCH(text) else None
 
 
 def user_hash(user_id: str) -> str:

@@ -56,6 +56,10 @@ class Rings:
     def __len__(self) -> int:
         return len(self._logs)
 
+    def now(self) -> float:
+        """Seconds since 1970, by the clock of these logs."""
+        return self._clock()
+
     def append(
         self, channel: str, history: History, origin: bytes, first: int, bodies: list[bytes], epoch: bytes
     ) -> tuple[Appended, list[Entry]]:

@@ -84,15 +84,11 @@ class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
     """What an entry holds: a message, for all members of the room but those excluded.
 
     Args:
-        origin: the random id of the process that sent it.
-        sequence: that process's number of it.
         excluded: connection ids that are left out.
         opcode: 1 text, 2 binary.
         payload: unframed.
     """
 
-    origin: bytes
-    sequence: int
     excluded: tuple[str, ...]
     opcode: int
     payload: bytes

@@ -12,6 +12,8 @@ __all__ = [
     "browser_room",
     "check_room",
     "check_user_id",
+    "follower_room",
+    "is_follower_room",
     "is_private",
     "is_user_room",
     "session_of",
@@ -149,6 +151,16 @@ def session_of(room: str) -> str | None:
     """The session whose private room this is, or None."""
     prefix = session_room("")
     return room[len(prefix) :] if room.startswith(prefix) else None
+
+
+def follower_room(room: str, *, positioned: bool) -> str:
+    """The private room of the members that get a room's kept messages live: with their positions, or without."""
+    return f"{_PRIVATE}{'at' if positioned else 'log'}:{room}"
+
+
+def is_follower_room(room: str) -> bool:
+    """Whether this is a private room beside a room with history."""
+    return room.startswith((f"{_PRIVATE}at:", f"{_PRIVATE}log:"))
 
 
 def is_user_room(room: str) -> bool:

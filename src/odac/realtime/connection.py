@@ -27,6 +27,7 @@ from odac.realtime.outbox import Outbox
 from odac.realtime.ownership import Owned
 from odac.realtime.phase import CLOSED, CLOSING, OPEN, Phase, ReadyState
 from odac.realtime.ping import Ping, Pings
+from odac.realtime.receipts import JOINED, MAX_REPLAY, Joined
 from odac.realtime.sent import SENT, Sent, is_to_be_awaited
 from odac.realtime.targets import Target
 from odac.realtime.taskless import in_task
@@ -35,6 +36,7 @@ from odac.wire.frames import PING, check_close
 if TYPE_CHECKING:
     from odac.config import RateLimit
     from odac.realtime.delivery import Delivery
+    from odac.realtime.history import RoomHistory
     from odac.realtime.owners import Entry, HubOfConnection
     from odac.realtime.policy import Policy
     from odac.realtime.ports import Lane
@@ -190,18 +192,51 @@ class Connection(Typed[In, Out]):
 
     # Rooms
 
-    def join(self, room: str) -> None:
+    def join(self, room: str, replay: int = 0) -> Joined:
         """Join a room, with effect on the next message that this process sends.
+
+        Args:
+            room: its name.
+            replay: how many of the last messages to get first, in a room with history. A client that comes back gets
+                instead all that it missed, if that is still there.
+
+        Returns:
+            An object that need not be awaited; awaiting it gives a :class:`odac.Recovery` once the connection has caught
+            up with the room's history, which in a room without is at once.
 
         Raises:
             TypeError: the name is not a str.
             ValueError: the name is empty, holds a control character, is over 200 UTF-8 bytes, or the connection is in
-                ``Limits.rooms_per_connection`` rooms already.
+                ``Limits.rooms_per_connection`` rooms already; or ``replay`` is given for a room without history, or is
+                not from 0 to 1,000.
         """
         check_room(room)
         self._belongs_here("join")
+        history = self._hub.history
+        if history is not None and history.keeps(room):
+            return self._join_with_history(history, room, replay)
+        if replay:
+            raise ValueError(
+                f"replay={replay!r}: room {room!r} has no history; app.rooms(…, history=History(…)) gives it one"
+            )
+        self._enter(room)
+        return JOINED
+
+    def _join_with_history(self, history: RoomHistory, room: str, replay: int) -> Joined:
+        if type(replay) is not int or not 0 <= replay <= MAX_REPLAY:
+            raise ValueError(f"replay={replay!r}: must be a whole number from 0 to {MAX_REPLAY}")
         if self.delivery.is_writing:
-            self.delivery.later(self.join, room)
+            self.delivery.later(self._join_with_history, history, room, replay)
+            return JOINED
+        leaving = history.is_leaving(self, room)
+        if self.phase >= CLOSING or (room in self.memberships and not leaving):
+            return JOINED
+        self._enter(room)
+        return history.join(self, room, replay)
+
+    def _enter(self, room: str) -> None:
+        if self.delivery.is_writing:
+            self.delivery.later(self._enter, room)
         elif self.phase < CLOSING and room not in self.memberships:
             limit = self.policy.limits.rooms_per_connection
             if len(self.memberships) >= limit and len(self.rooms) >= limit:
@@ -223,6 +258,12 @@ class Connection(Typed[In, Out]):
         if self.delivery.is_writing:
             self.delivery.later(self.leave, room)
         elif room in self.memberships:
+            history = self._hub.history
+            if history is None or not history.keeps(room) or not history.leaves(self, room, lambda: self._depart(room)):
+                self._hub.depart(self, room)
+
+    def _depart(self, room: str) -> None:
+        if self.phase < CLOSING and room in self.memberships:
             self._hub.depart(self, room)
 
     def to(self, *rooms: str) -> Target:
@@ -368,7 +409,7 @@ class Connection(Typed[In, Out]):
 
     def is_in(self, entry: Entry) -> bool:
         """Whether a room message is for this connection."""
-        rooms, also_in, _ = entry
+        rooms, also_in, _, _ = entry
         mine = self.memberships
         for room in rooms:
             if room in mine:

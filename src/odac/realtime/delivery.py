@@ -60,6 +60,7 @@ class Delivery(Generic[M]):
         thread: the event loop's.
         log: the room messages of this tick.
         is_writing: whether the log is being written now.
+        on_congested: called with a connection whose reader falls behind, where somebody wants to know.
         corked: the outbox of the connection that handles a chunk of its peer's bytes now, or None.
     """
 
@@ -76,6 +77,7 @@ class Delivery(Generic[M]):
         "is_writing",
         "log",
         "loop",
+        "on_congested",
         "overflows",
         "thread",
     )
@@ -84,6 +86,7 @@ class Delivery(Generic[M]):
         self.loop = loop
         self.thread = get_ident()
         self.log: list[Entry] = []
+        self.on_congested: Callable[[Any], None] | None = None
         self.is_writing = False
         self.corked: Outbox | None = None
         self.dropped_messages = 0
@@ -161,7 +164,7 @@ class Delivery(Generic[M]):
         log = self.log
         start, count = 0, len(log)
         while start < count:
-            rooms, also_in, message = log[start]
+            rooms, also_in, message, _ = log[start]
             stop = start + 1
             while stop < count and log[stop].rooms == rooms and log[stop].also_in == also_in:
                 stop += 1

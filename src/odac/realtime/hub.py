@@ -11,7 +11,7 @@ from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from odac.protocol.message import Prepared
-from odac.realtime.audience import Audience, is_private
+from odac.realtime.audience import Audience, is_private, user_room
 from odac.realtime.delivery import Delivery
 from odac.realtime.drain import Drain
 from odac.realtime.heartbeat import Heartbeat
@@ -26,6 +26,7 @@ from odac.realtime.targets import Target
 if TYPE_CHECKING:
     from odac.config import Limits
     from odac.realtime.connection import Connection
+    from odac.realtime.history import RoomHistory
     from odac.realtime.ports import Bus, ControlHandler, Observer
 
 __all__ = ["Hub"]
@@ -49,6 +50,7 @@ class Hub:
         control_handlers: called with the control messages of ``odac.v1`` peers, by their kind; the connection itself
             answers ``ping`` and ``pong``, and a kind without a handler is ignored.
         observers: told of every connection that was admitted and that has ended.
+        history: the rooms that keep their messages; None where no room does.
     """
 
     def __init__(
@@ -65,6 +67,7 @@ class Hub:
         self.population = 0
         self.control_handlers: dict[str, ControlHandler] = {}
         self.observers: list[Observer] = []
+        self.history: RoomHistory | None = None
         self._on_close = on_close
         self._issue_token = issue_token
         self._drain: Drain | None = None
@@ -179,6 +182,55 @@ class Hub:
         connection.outbox.take_share()
         self._discard(connection, room)
         del connection.memberships[room]  # type: ignore[attr-defined]
+        if self.history is not None and self.history.keeps(room):
+            self.history.departed(connection, room)
+
+    def enter_inbox(self, connection: Connection, user_id: str) -> None:
+        """A connection's user is known: what is sent to the user reaches it."""
+        room = user_room(user_id)
+        history = self.history
+        if history is not None:
+            history.recognized(connection, user_id)
+            if room not in connection.memberships and history.keeps(room):
+                self.enter(connection, room)
+                history.join(connection, room, history.replay_of_users)
+        self.enter(connection, room)
+
+    def follow(self, connection: Connection, room: str) -> None:
+        """Let a member of a room with history get from the next message on what the room keeps.
+
+        Args:
+            connection: the member.
+            room: a private one beside the room itself, see :func:`odac.realtime.audience.follower_room`.
+        """
+        connection.outbox.take_share()
+        self._rooms.setdefault(room, set()).add(connection)
+        connection.memberships[room] = None  # type: ignore[index]
+
+    def unfollow(self, connection: Connection, room: str) -> None:
+        """The contrary of :meth:`follow`."""
+        connection.outbox.take_share()
+        members = self._rooms.get(room)
+        if members is not None:
+            members.discard(connection)
+            if not members:
+                del self._rooms[room]
+        del connection.memberships[room]  # type: ignore[attr-defined]
+
+    def is_open(self, room: str) -> bool:
+        """Whether a room has members in this process."""
+        return room in self._rooms
+
+    def members_of(self, room: str) -> tuple[Connection, ...]:
+        """The members of a room in this process, as of now."""
+        return tuple(self._rooms.get(room, ()))
+
+    def rename(self, connection: Connection, new_id: str) -> None:
+        """A connection turns out to be a client's that was here before."""
+        for known in (self.connections, self._entering):
+            if known.pop(connection.id, None) is not None:
+                known[new_id] = connection
+        connection.id = new_id
 
     def _discard(self, connection: Connection, room: str) -> None:
         members = self._rooms.get(room)
@@ -208,14 +260,45 @@ class Hub:
         """
         return Target(self, Audience.of(*rooms))
 
-    def send(self, audience: Audience, message: Prepared) -> Sent:
-        """Send to everyone in the audience, in this process and all others; from any thread."""
+    def send(self, audience: Audience, message: Prepared, keep: bool = True) -> Sent:
+        """Send to everyone in the audience, in this process and all others; from any thread.
+
+        Args:
+            audience: whom it is for.
+            message: prepared.
+            keep: whether it goes into the history of its room, if that has one.
+
+        Raises:
+            ValueError: it is to be kept, and is for more than one room.
+        """
+        if self.history is not None and self.history.concerns(audience):
+            return self._send_where_kept(self.history, audience, message, keep)
         delivery = self._delivery
         if delivery is not None and get_ident() == delivery.thread:
             self.deliver(audience, message)
             self.bus.publish(audience, message)
         else:
             self.delivery.loop.call_soon_threadsafe(self.send, audience, message)
+        return SENT
+
+    def _send_where_kept(self, history: RoomHistory, audience: Audience, message: Prepared, keep: bool) -> Sent:
+        if keep:
+            history.check(audience)
+        delivery = self.delivery
+        here = get_ident() == delivery.thread
+        if keep:
+            if here:
+                return history.send(audience.rooms[0], audience.excluded, message)
+            receipt = history.receipt()
+            delivery.loop.call_soon_threadsafe(history.send, audience.rooms[0], audience.excluded, message, receipt)
+            return receipt
+        if not here:
+            delivery.loop.call_soon_threadsafe(self.send, audience, message, False)
+        elif not history.behind(
+            audience.rooms + audience.within, lambda: self._send_where_kept(history, audience, message, False)
+        ):
+            self.deliver(audience, message)
+            self.bus.publish(audience, message, unkept=True)
         return SENT
 
     def deliver(self, audience: Audience, message: Prepared) -> None:
@@ -279,6 +362,11 @@ class Hub:
         if given is None:
             given = monotonic()
         if get_ident() == delivery.thread:
+            history = self.history
+            if history is not None and history.behind(
+                audience.rooms, lambda: self.close(audience, code, reason, given)
+            ):
+                return
             self.close_local(audience, code, reason, given)
             self.bus.close(audience, code, reason, given)
         else:

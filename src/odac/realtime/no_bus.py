@@ -34,7 +34,7 @@ class NoBus:
     healthy = True
     parts: PartLine = _NoParts()
 
-    def publish(self, audience: Audience, message: Prepared) -> None:
+    def publish(self, audience: Audience, message: Prepared, *, unkept: bool = False) -> None:
         """Do nothing."""
 
     def close(self, audience: Audience, code: int, reason: str, given: float) -> None:

@@ -135,7 +135,12 @@ class Outbox:
                 self.flush()
                 for entry in share:
                     if is_in(entry):
-                        self._append_to_backlog(self.variant(entry.message), True)
+                        message = self.variant(entry.message)
+                        if entry.kept and self.backlog is not None:
+                            # Never more than one tick's: what follows is read from the history once this has drained.
+                            self.backlog.append(message, False)
+                        else:
+                            self._append_to_backlog(message, True)
 
     def variant(self, message: Prepared) -> Prepared:
         """The form of a message for this peer: text that begins with U+001E is escaped for one that speaks ``odac.v1``."""
@@ -195,6 +200,8 @@ class Outbox:
         if self.backlog is None:
             self.backlog = Backlog()
             self.renew_fd()
+            if self.delivery.on_congested is not None:
+                self.delivery.on_congested(self._owner)
 
     def go_on(self) -> None:
         """The kernel has taken everything: write on until it stops again."""

@@ -16,6 +16,7 @@ from odac.realtime.ports import ControlHandler, Lane, Observer, Sender
 
 if TYPE_CHECKING:
     from odac.realtime.backlog import Backlog
+    from odac.realtime.history import RoomHistory
     from odac.realtime.policy import Policy
     from odac.realtime.sent import Sent
 
@@ -34,6 +35,7 @@ class HubOfConnection(Sender, Protocol):
     """What a connection asks of the hub that it belongs to."""
 
     population: int
+    history: RoomHistory | None
     control_handlers: dict[str, ControlHandler]
     observers: list[Observer]
 
@@ -69,6 +71,7 @@ class Entry(NamedTuple):
     rooms: tuple[str, ...]
     also_in: tuple[str, ...]
     message: Prepared
+    kept: bool = False  # in the room's history: a slow reader is neither closed for it nor loses it
 
 
 class SharedLog(Protocol):
@@ -78,6 +81,7 @@ class SharedLog(Protocol):
     log: list[Entry]
     is_writing: bool
     corked: Any  # the outbox whose connection's handler runs now, or None
+    on_congested: Callable[[Any], None] | None
 
     def later(self, call: Callable[..., object], *arguments: Any) -> None:
         """Call a function as soon as the log has been written."""

@@ -20,6 +20,7 @@ __all__ = [
     "Count",
     "Lane",
     "LocalHub",
+    "LogListener",
     "Observer",
     "Part",
     "PartLine",
@@ -103,8 +104,14 @@ class Bus(Protocol):
         """Whether messages reach the other processes, as far as this one knows."""
         ...
 
-    def publish(self, audience: Audience, message: Prepared) -> None:
-        """Hand a message to the other processes (never back to this one)."""
+    def publish(self, audience: Audience, message: Prepared, *, unkept: bool = False) -> None:
+        """Hand a message to the other processes (never back to this one).
+
+        Args:
+            audience: whom it is for.
+            message: prepared.
+            unkept: a room of it has history, and the sender knows that this message does not go into it.
+        """
         ...
 
     def close(self, audience: Audience, code: int, reason: str, given: float) -> None:
@@ -214,6 +221,18 @@ class LocalHub(Protocol):
         ...
 
 
+class LogListener(Protocol):
+    """Takes what the stores of rooms with history publish. Called on the event loop's thread; must not raise."""
+
+    def arrived(self, channel: str, payload: bytes) -> bool:
+        """A store's payload has arrived on a room's channel; return whether it was one."""
+        ...
+
+    def unflagged(self, rooms: tuple[str, ...]) -> None:
+        """A message for these rooms has arrived from a process that knows of no history of theirs."""
+        ...
+
+
 ControlHandler = Callable[[Any, list[Any]], None]
 """Takes a control message of one kind: the connection that it arrived on, and what follows the kind in its JSON array.
 
@@ -239,7 +258,7 @@ class Observer(Protocol):
 class Sender(Protocol):
     """What a target asks of the hub."""
 
-    def send(self, audience: Audience, message: Prepared) -> Sent:
+    def send(self, audience: Audience, message: Prepared, keep: bool = True) -> Sent:
         """Send to everyone in the audience, in this process and all others; from any thread."""
         ...
 

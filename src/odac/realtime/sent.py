@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Awaitable, Generator
 from typing import Final, TypeGuard
 
-__all__ = ["ONE_TURN", "SENT", "Sent", "is_to_be_awaited"]
+__all__ = ["ONE_TURN", "SENT", "Receipt", "Sent", "is_to_be_awaited"]
 
 
 class Sent:
@@ -34,6 +34,14 @@ class _OneTurn(Sent):
 ONE_TURN: Final = _OneTurn()
 
 
+class Receipt(Sent):
+    """Can be awaited. A listener or handler that happens to return one is not kept waiting for it."""
+
+    __slots__ = ()
+
+
 def is_to_be_awaited(result: object) -> TypeGuard[Awaitable[object]]:
     """Whether a listener's or handler's result has something to wait for: most return what sending returns."""
-    return result is not None and result is not SENT and hasattr(result, "__await__")
+    return (
+        result is not None and result is not SENT and hasattr(result, "__await__") and not isinstance(result, Receipt)
+    )

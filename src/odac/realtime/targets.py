@@ -46,24 +46,33 @@ class Target:
         """
         return Target(self._hub, self._audience.narrowed(*rooms))
 
-    def send(self, data: object) -> Sent:
+    def send(self, data: object, keep: bool = True) -> Sent:
         """Send to them what ``odac.ws.send`` would send to one.
 
+        Args:
+            data: what to send.
+            keep: whether it goes into the history of the room, if that has one; with False it is sent as to any room, and
+                whoever is away misses it.
+
         Returns:
-            An object that need not be awaited. Awaiting it waits for no reader: of many, one is always slow.
+            An object that need not be awaited. Where the room has history, awaiting it waits until the broker has the
+            message, and raises :exc:`odac.BrokerError` where it may have it or not. Else awaiting it waits for no reader:
+            of many, one is always slow.
 
         Raises:
             TypeError: ``data`` cannot be encoded.
+            ValueError: it is to be kept, and is for several rooms, or narrowed by :meth:`within`.
         """
-        return self._hub.send(self._audience, encode(data))
+        return self._hub.send(self._audience, encode(data), keep)
 
-    def send_binary(self, data: Any) -> Sent:
+    def send_binary(self, data: Any, keep: bool = True) -> Sent:
         """Send to them any bytes-like object as a binary message; see :meth:`send`.
 
         Raises:
             TypeError: ``data`` has no buffer.
+            ValueError: see :meth:`send`.
         """
-        return self._hub.send(self._audience, encode_binary(data))
+        return self._hub.send(self._audience, encode_binary(data), keep)
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Close their connections. Connections that are opened later stay, however late the order gets to a process.

@@ -8,8 +8,10 @@ from typing import Any
 from odac.protocol.codec import encode
 from odac.realtime.audience import EVERYONE, Audience, check_user_id
 from odac.realtime.connection import Connection
+from odac.realtime.history import RoomHistory
 from odac.realtime.hub import Hub
 from odac.realtime.ports import Count
+from odac.realtime.receipts import HistoryEntry
 from odac.realtime.sent import Sent
 from odac.realtime.targets import Target
 
@@ -43,21 +45,65 @@ class WsServer:
         """Whether this process takes connections and its messages reach the other processes."""
         return not self._hub.draining and self._hub.bus.healthy
 
-    def to_room(self, room: str, data: object) -> Sent:
+    def to_room(self, room: str, data: object, keep: bool = True) -> Sent:
         """Send to everyone in a room, on all processes.
 
+        Args:
+            room: its name.
+            data: what to send.
+            keep: whether it goes into the room's history, if it has one.
+
         Returns:
-            An object that need not be awaited. Awaiting it waits for no reader: of many, one is always slow.
+            An object that need not be awaited. Where the room has history, awaiting it waits until the broker has the
+            message. Else awaiting it waits for no reader: of many, one is always slow.
 
         Raises:
             TypeError: ``data`` cannot be encoded.
             ValueError: the name is not allowed.
         """
-        return self._hub.send(Audience.of(room), encode(data))
+        return self._hub.send(Audience.of(room), encode(data), keep)
 
     def to(self, *rooms: str) -> Target:
         """Everyone in any of the rooms, once each: ``.send(data)``, ``.excluding(…)``, ``.within(…)``, ``.join(room)`` and so on."""
         return self._hub.to(*rooms)
+
+    async def history(self, room: str, last: int | None = None, *, since: str | None = None) -> list[HistoryEntry]:
+        """The messages that a room keeps, oldest first; from any event loop.
+
+        Args:
+            room: its name.
+            last: how many of the last; by default all.
+            since: the ``position`` of an entry: those behind it.
+
+        Raises:
+            ValueError: the room has no history, or ``since`` is no position.
+            LookupError: what came behind ``since`` is not all there any more.
+            BrokerError: the broker cannot be asked.
+        """
+        return await self._kept(room).history(room, last, since)
+
+    async def forget(self, room: str) -> None:
+        """Erase what a room keeps. Its members are told that some messages are missing.
+
+        Raises:
+            ValueError: the room has no history.
+            BrokerError: the broker cannot be asked.
+        """
+        await self._kept(room).forget(room)
+
+    async def revoke(self, room: str, user_id: Any) -> None:
+        """Have a user leave a room with history on all processes, and recover nothing of it any more.
+
+        Raises:
+            ValueError: the room has no history.
+            BrokerError: the broker cannot be asked.
+        """
+        await self._kept(room).revoke(room, self._address(user_id))
+
+    def _kept(self, room: str) -> RoomHistory:
+        if self._hub.history is None:
+            raise ValueError(f"room {room!r} has no history: app.rooms({room!r}, history=History(…)) gives it one")
+        return self._hub.history
 
     def broadcast(self, data: object) -> Sent:
         """Send to all clients, on all processes; see :meth:`to_room`.

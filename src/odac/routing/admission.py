@@ -8,7 +8,7 @@ from typing import Any
 from odac.close_codes import CloseCode
 from odac.notices import limit_met
 from odac.protocol import control
-from odac.realtime.audience import browser_room, user_room
+from odac.realtime.audience import browser_room
 from odac.realtime.connection import Connection
 from odac.realtime.deadlines import Deadlines
 from odac.realtime.hub import Hub
@@ -29,7 +29,7 @@ class Admission:
         deadlines: call :meth:`expire` after ``handshake_timeout``.
     """
 
-    __slots__ = ("_admitted", "_connection", "_deadlines", "_hub", "_task", "_user_id", "late")
+    __slots__ = ("_admitted", "_connection", "_deadlines", "_hub", "_task", "_user_id", "late", "session_id")
 
     def __init__(self, hub: Hub, connection: Connection, deadlines: Deadlines) -> None:
         self._hub = hub
@@ -39,6 +39,18 @@ class Admission:
         self._user_id: object = None
         self._task: asyncio.Task[Any] | None = None  # set once a gate awaits something
         self.late = False
+        self.session_id: str | None = None  # of the session of its handshake, where a client can be named for it
+
+    @property
+    def user_id(self) -> str | None:
+        """What identifies the user, as far as a gate has asked."""
+        return None if self._user_id is None else str(self._user_id)
+
+    async def resume(self) -> None:
+        """Wait for what a client says that has offered to resume."""
+        if self._hub.history is not None:
+            await in_task()
+            await self._hub.history.resume(self._connection, self.session_id, self.user_id)
 
     async def waits(self) -> None:
         """Start the deadline; awaited before a gate of the application is."""
@@ -71,7 +83,7 @@ class Admission:
         """Let the connection join its user's room, at once or on admission."""
         self._user_id = user_id
         if self._admitted:
-            self._hub.enter(self._connection, user_room(str(user_id)))
+            self._hub.enter_inbox(self._connection, str(user_id))
 
     def belongs_to(self, login: str) -> None:
         """Let the end of this login close the connection."""
@@ -82,7 +94,9 @@ class Admission:
         connection = self._connection
         if connection.speaks_odac:
             # Clients send their queued messages when they receive this, so it must not go out before every gate has passed.
-            hello = {"id": connection.id, "ping": self._hub.limits.ping_interval, "version": 1}
+            hello: dict[str, object] = {"id": connection.id, "ping": self._hub.limits.ping_interval, "version": 1}
+            if self._hub.history is not None:
+                hello["client"] = self._hub.history.greet(connection, self.session_id, self.user_id)
             connection.put(control.encode_control("hello", hello))
         self._admitted = True
         self._hub.add(connection)

@@ -31,7 +31,7 @@ from odac.security.hosts import HostPolicy
 from odac.security.origin import OriginPolicy
 from odac.security.token import Tokens
 from odac.wire.frames import fit_reason
-from odac.wire.handshake import SUBPROTOCOL, offered_token, select_subprotocol
+from odac.wire.handshake import RESUME, SUBPROTOCOL, offered_token, select_subprotocol
 
 __all__ = ["Gate"]
 
@@ -174,6 +174,13 @@ class Gate:
         admission = Admission(self._hub, connection, self._deadlines(connection.delivery.loop))
         request = Request(scope)
         context = Context(connection, request, self._auth.connection(request, admission))
+        history = self._hub.history
+        if speaks_odac and history is not None:
+            connection.id += ".0"  # a client's name, and the first of its connections
+            if RESUME in offered:
+                history.expect(connection)
+            session = context.auth.session
+            admission.session_id = None if session is None else session.id
 
         async def handle() -> None:
             try:
@@ -205,9 +212,13 @@ class Gate:
             return False
         finally:
             admission.is_through()
+        if passed and RESUME in offered:
+            await admission.resume()
         if passed and context.ws.is_open:
             admission.admit()
             return True
+        if self._hub.history is not None:
+            self._hub.history.refused(context.ws)
         return False
 
     def _deadlines(self, loop: asyncio.AbstractEventLoop) -> Deadlines:

@@ -15,6 +15,7 @@ from starlette.responses import Response as StarletteResponse
 from odac.client.cookies import CookieJar
 from odac.client.errors import HandshakeRefused
 from odac.client.reconnector import PROTOCOL
+from odac.client.recovery import RESUME, Positions
 from odac.testing.connection import AsyncTestConnection
 from odac.testing.exchange import AsgiApp, HttpClient, World, exchange
 from odac.testing.life import AppLife
@@ -101,6 +102,7 @@ class AsyncTestClient:
         origin: str | None = None,
         subprotocols: Sequence[str] = (),
         v1: bool = True,
+        again: AsyncTestConnection | None = None,
     ) -> Connecting:
         """Open a connection: ``async with client.connect(…) as ws:`` or ``ws = await client.connect(…)``.
 
@@ -115,13 +117,15 @@ class AsyncTestClient:
             origin: the ``Origin`` header; without one the client is no browser.
             subprotocols: what to offer besides Odac's own.
             v1: whether to offer ``odac.v1``, as Odac's own clients do.
+            again: an earlier connection, of which this is the next: it recovers the rooms with history that the client was
+                in, as Odac's own clients do when they reconnect.
 
         Raises:
             HandshakeRefused: the app answered with an HTTP status: 403 for the origin, 404 for the path.
         """
         if self._lifespan is None:
             raise RuntimeError("the app has not started: connect within 'with TestClient(app) as client:'")
-        return Connecting(lambda: self._connect(path, user, token, headers, cookies, origin, subprotocols, v1))
+        return Connecting(lambda: self._connect(path, user, token, headers, cookies, origin, subprotocols, v1, again))
 
     async def _connect(
         self,
@@ -133,6 +137,7 @@ class AsyncTestClient:
         origin: str | None,
         subprotocols: Sequence[str],
         v1: bool,
+        again: AsyncTestConnection | None,
     ) -> AsyncTestConnection:
         jar = self._jar
         if user is not None or cookies:
@@ -146,6 +151,9 @@ class AsyncTestClient:
         if token:
             offered.append(f"odac-token-{token}")
         offered += subprotocols
+        positions = Positions() if again is None else again.positions
+        if v1 and positions.resume() is not None:
+            offered.append(RESUME)
         fields = {
             "connection": "Upgrade",
             "upgrade": "websocket",
@@ -158,7 +166,7 @@ class AsyncTestClient:
         scope = self._world.scope(
             "websocket", path, fields, jar, subprotocols=offered, extensions={"websocket.http.response": {}}
         )
-        connection = AsyncTestConnection(self._world, scope)
+        connection = AsyncTestConnection(self._world, scope, positions)
         self._connections = [known for known in self._connections if not known.over]
         self._connections.append(connection)
         await connection.open()

@@ -10,6 +10,7 @@ from typing import Any, Final, Self
 
 from odac.client.errors import HandshakeRefused, refused
 from odac.client.reconnector import PROTOCOL
+from odac.client.recovery import RESUME, Positions, Recover
 from odac.close_codes import CloseCode
 from odac.errors import Disconnected, InvalidMessage
 from odac.protocol import codec
@@ -38,6 +39,8 @@ class AsyncTestConnection:
     Attributes:
         received: every message so far, whether it was taken with :meth:`receive` or not.
         control: every control message so far, as ``(kind, values)``.
+        recoveries: what the event ``recover`` would have told so far, in rooms with history.
+        positions: where the client is in them.
         id: the connection's id, as the app's ``odac.ws.id``; None without odac.v1.
         token: the last token that the app sent for a reconnect.
         subprotocol: what the app selected.
@@ -45,9 +48,11 @@ class AsyncTestConnection:
 
     __test__ = False  # pytest: not a test class
 
-    def __init__(self, world: World, scope: dict[str, Any]) -> None:
+    def __init__(self, world: World, scope: dict[str, Any], positions: Positions | None = None) -> None:
         self.received: list[Any] = []
         self.control: list[tuple[str, list[object]]] = []
+        self.recoveries: list[Recover] = []
+        self.positions = positions or Positions()
         self.id: str | None = None
         self.token: str | None = None
         self.subprotocol: str | None = None
@@ -72,6 +77,10 @@ class AsyncTestConnection:
         """Do the handshake."""
         self._app = asyncio.get_running_loop().create_task(self._run(), name=f"app for {self._scope['path']}")
         self._to_app.put_nowait({"type": "websocket.connect"})
+        resume = self.positions.resume()
+        self.positions.opened()
+        if resume is not None and self.resumes:
+            self._write(resume)
         while not self._accepted and self._refusal is None and not self._app.done():
             self._changed.clear()
             await self._changed.wait()
@@ -238,6 +247,7 @@ class AsyncTestConnection:
             self._to_app.put_nowait({"type": "websocket.receive", "bytes": message.payload})
 
     def _disconnect(self, code: int, reason: str) -> None:
+        self.positions.closed(code)
         self._closed = (code, reason)
         self._to_app.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self._changed.set()
@@ -305,7 +315,13 @@ class AsyncTestConnection:
         except InvalidMessage:
             self._keep(payload.decode())
 
+    @property
+    def resumes(self) -> bool:
+        """Whether the client says at the handshake that it comes back."""
+        return RESUME in self._scope["subprotocols"]
+
     def _keep(self, data: Any) -> None:
+        self.positions.arrived()
         self.received.append(data)
         self._unread.append(data)
 
@@ -314,6 +330,9 @@ class AsyncTestConnection:
         if message is None:
             return
         self.control.append(message)
+        told = self.positions.control(*message)
+        if told is not None:
+            self.recoveries.append(told)
         match message:
             case ("hello", [{"id": str() as identity}]):
                 self.id = identity

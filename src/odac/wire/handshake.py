@@ -15,6 +15,7 @@ from odac.wire.headers import MAX_LIST, Malformed, is_token, split_list
 __all__ = [
     "HOST",
     "KEY",
+    "RESUME",
     "SUBPROTOCOL",
     "TOKEN_PREFIX",
     "Headers",
@@ -31,6 +32,8 @@ __all__ = [
 ]
 
 SUBPROTOCOL: Final = "odac.v1"
+RESUME: Final = "odac.resume"
+"""Offered beside it by a client that says where it was: the server waits for that."""
 TOKEN_PREFIX: Final = "odac-token-"  # noqa: S105 - a prefix, not a secret
 
 _SWITCHING: Final = (

@@ -29,7 +29,7 @@ class FakeBus:
         self.told: list[tuple[Any, ...]] = []
         self.parts = NoBus.parts
 
-    def publish(self, audience: Audience, message: Prepared) -> None:
+    def publish(self, audience: Audience, message: Prepared, *, unkept: bool = False) -> None:
         self.told.append(("publish", audience, message.payload))
 
     def close(self, audience: Audience, code: int, reason: str, given: float) -> None:

@@ -1,0 +1,168 @@
+"""Where a client is in the rooms with history, told by the server's control messages: no socket, no clock."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any, Final
+
+from odac.close_codes import CloseCode
+from odac.protocol.control import encode_control
+from odac.protocol.message import Prepared
+
+__all__ = ["MAX_BYTES", "MAX_ROOMS", "RESUME", "TOLD_WITHIN", "Positions", "Recover"]
+
+RESUME: Final = "odac.resume"
+MAX_ROOMS: Final = 128
+MAX_BYTES: Final = 64 * 1024
+"""Of one ``resume``: what is more is not recovered, and said so."""
+TOLD_WITHIN: Final = 10.0
+"""Seconds after the server's hello within which a room is to be joined again; what has not been is not coming back."""
+_FINAL: Final = frozenset({CloseCode.UNAUTHORIZED, CloseCode.FORBIDDEN})
+
+
+@dataclass(frozen=True, slots=True)
+class Recover:
+    """What the event ``recover`` tells.
+
+    Args:
+        room: its name; None for the user's inbox.
+        recovered: True: everything that was missed has come, once and in order. False: some may be missing: load the
+            state anew.
+        count: how many messages came that had been missed.
+    """
+
+    room: str | None
+    recovered: bool
+    count: int
+
+
+class _Place:
+    __slots__ = ("epoch", "offset", "ticket")
+
+    def __init__(self, epoch: str | None, offset: int, ticket: str) -> None:
+        self.epoch = epoch
+        self.offset = offset
+        self.ticket = ticket
+
+
+class Positions:
+    """The places of one client, over all its connections.
+
+    Attributes:
+        client: the name that the server has signed; None before the first hello.
+    """
+
+    __slots__ = ("_expected", "_held", "_numbers", "_places", "_recovering", "client")
+
+    def __init__(self) -> None:
+        self.client: str | None = None
+        self._places: dict[str | None, _Place] = {}
+        self._held: dict[str | None, None] = {}  # from an earlier connection, and not yet told of in this one
+        self._numbers: dict[int, str | None] = {}
+        self._expected: deque[tuple[int, int]] = deque()  # the rooms and numbers of the next messages
+        self._recovering: set[int] = set()
+
+    @property
+    def rooms(self) -> dict[str | None, int]:
+        """The number of the last message of each room."""
+        return {room: place.offset for room, place in self._places.items()}
+
+    def resume(self) -> Prepared | None:
+        """What to send at once when a connection opens; None: there is nothing to come back to, and none is offered."""
+        if self.client is None or not self._places:
+            return None
+        rooms = [[room, place.epoch, place.offset, place.ticket] for room, place in self._places.items()][-MAX_ROOMS:]
+        while True:
+            message = encode_control("resume", self.client, rooms)
+            if len(message.payload) <= MAX_BYTES:
+                return message
+            rooms = rooms[len(rooms) // 4 + 1 :]
+
+    def opened(self) -> None:
+        """A connection opens: what is held from before is to be told of."""
+        self._forget_connection()
+        self._held = dict.fromkeys(self._places)
+
+    def closed(self, code: int) -> None:
+        """The connection has ended."""
+        self._forget_connection()
+        if code in _FINAL:
+            self.forget()
+
+    def forget(self) -> None:
+        """Another user, or none: nothing of this is anybody's any more."""
+        self._forget_connection()
+        self._places.clear()
+        self._held.clear()
+        self.client = None
+
+    def _forget_connection(self) -> None:
+        self._numbers.clear()
+        self._expected.clear()
+        self._recovering.clear()
+
+    def overdue(self) -> list[Recover]:
+        """To be called :data:`TOLD_WITHIN` seconds after the hello: rooms that were not joined again."""
+        held, self._held = self._held, {}
+        for room in held:
+            self._places.pop(room, None)
+        return [Recover(room, False, 0) for room in held]
+
+    def arrived(self) -> None:
+        """A message of the application has arrived: before anybody hears of it, its room's place moves."""
+        if self._expected:
+            number, offset = self._expected.popleft()
+            self._move(number, offset)
+
+    def _move(self, number: int, offset: int) -> None:
+        place = self._places.get(self._numbers.get(number, ""))
+        if place is not None and number in self._numbers:
+            place.offset = offset
+
+    def control(self, kind: str, values: list[Any]) -> Recover | None:
+        """Take a control message; return what is to be told. Malformed and unknown ones are ignored."""
+        match kind, values:
+            case "hello", [{"client": str() as client}, *_]:
+                self.client = client
+            case "hello", _:
+                self.client = None
+            case "room", [
+                int() as number,
+                (str() | None) as name,
+                (str() | None) as epoch,
+                int() as offset,
+                str() as ticket,
+                int() as status,
+                *_,
+            ]:
+                return self._room(number, name, _Place(epoch, offset, ticket), status)
+            case "at", [int() as number, *offsets] if all(type(offset) is int for offset in offsets):
+                self._expected.extend([(number, offset) for offset in offsets])
+            case "past", [int() as number, int() as offset, *_]:
+                self._move(number, offset)
+            case "live", [int() as number, int() as count, *_] if number in self._recovering:
+                self._recovering.discard(number)
+                return Recover(self._numbers[number], True, count)
+            case "gap", [int() as number, (str() | None) as epoch, int() as offset, str() as ticket, *_]:
+                if number in self._numbers:
+                    self._recovering.discard(number)
+                    self._places[self._numbers[number]] = _Place(epoch, offset, ticket)
+                    return Recover(self._numbers[number], False, 0)
+            case "left", [int() as number, *_] if number in self._numbers:
+                room = self._numbers.pop(number)
+                self._places.pop(room, None)
+                self._recovering.discard(number)
+        return None
+
+    def _room(self, number: int, name: str | None, place: _Place, status: int) -> Recover | None:
+        was_held = name in self._held
+        self._held.pop(name, None)
+        self._numbers[number] = name
+        self._places.pop(name, None)
+        self._places[name] = place  # the newest last
+        if status == 1:
+            self._recovering.add(number)
+        elif status == 2 or (status == 0 and was_held):
+            return Recover(name, False, 0)
+        return None

@@ -1,0 +1,194 @@
+"""What this process sends to rooms with history: confirmed by the store, in order, each once."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import secrets
+from collections import deque
+from collections.abc import Awaitable, Callable
+from typing import Any, Final
+
+from odac.errors import BrokerError
+from odac.history.rules import History
+from odac.history.store import EPOCH_BYTES, Appended, HistoryStore, StoreAway
+from odac.realtime.receipts import KeptSend
+
+_log = logging.getLogger("odac")
+
+__all__ = ["LONGEST_WAIT", "MAX_WAITING", "Appender"]
+
+MAX_WAITING: Final = 16 * 1024 * 1024
+"""Bytes of all rooms together that wait for the store."""
+LONGEST_WAIT: Final = 10.0
+"""Seconds that a message waits for a store that is away."""
+BATCH: Final = 128
+BATCH_BYTES: Final = 256 * 1024
+ANSWER_TIMEOUT: Final = 5.0
+FIRST_DELAY: Final = 0.05
+LONGEST_DELAY: Final = 1.0
+COST: Final = 256
+
+
+class _Waiting:
+    __slots__ = ("body", "receipt", "since")
+
+    def __init__(self, body: bytes, receipt: KeptSend, since: float) -> None:
+        self.body = body
+        self.receipt = receipt
+        self.since = since
+
+
+class _Line:
+    """What waits for one room, in order: messages, and calls that are to come behind those in front of them."""
+
+    __slots__ = ("history", "items", "task")
+
+    def __init__(self, history: History) -> None:
+        self.history = history
+        self.items: deque[_Waiting | Callable[[], object]] = deque()
+        self.task: asyncio.Task[None] | None = None
+
+
+class Appender:
+    """Sends to the store, one batch a room at a time.
+
+    Args:
+        store: keeps the logs.
+        origin: this process's random id.
+        confirmed: called with the room's channel, and where a batch ended up; awaited before what waits behind it goes on.
+        failed: called with what went wrong, and how many messages of it nobody waits for.
+    """
+
+    def __init__(
+        self,
+        store: HistoryStore,
+        origin: bytes,
+        confirmed: Callable[[str, Appended], Awaitable[None]],
+        failed: Callable[[BrokerError, int], None],
+    ) -> None:
+        self._store = store
+        self._origin = origin
+        self._confirmed = confirmed
+        self._failed = failed
+        self._lines: dict[str, _Line] = {}
+        self._bytes = 0
+        self._next = 1
+
+    def __len__(self) -> int:
+        return sum(len(line.items) for line in self._lines.values())
+
+    @property
+    def waiting_bytes(self) -> int:
+        """Bytes that wait for the store."""
+        return self._bytes
+
+    def add(self, channel: str, history: History, body: bytes, receipt: KeptSend) -> None:
+        """Append a message; its receipt hears what became of it."""
+        loop = asyncio.get_running_loop()
+        size = len(body) + COST
+        if self._bytes + size > MAX_WAITING:
+            self._fail(
+                [_Waiting(body, receipt, 0.0)],
+                BrokerError(f"over {MAX_WAITING} bytes wait for the broker, which does not keep up or is away"),
+            )
+            return
+        line = self._lines.get(channel)
+        if line is None:
+            line = self._lines[channel] = _Line(history)
+        self._bytes += size
+        line.items.append(_Waiting(body, receipt, loop.time()))
+        if line.task is None:
+            line.task = loop.create_task(self._run(channel, line), name="odac: history append")
+
+    def behind(self, channel: str, call: Callable[[], object]) -> bool:
+        """Make a call as soon as what waits for a room now is through; return False where nothing waits."""
+        line = self._lines.get(channel)
+        if line is None:
+            return False
+        line.items.append(call)
+        return True
+
+    async def stop(self, timeout: float) -> None:  # noqa: ASYNC109 - who stops says how long
+        """Let what waits go out, for so many seconds at most; the rest has failed."""
+        tasks = [line.task for line in self._lines.values() if line.task is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=timeout)
+        for line in tuple(self._lines.values()):
+            if line.task is not None and not line.task.done():
+                line.task.cancel()
+                await asyncio.wait([line.task])
+            self._fail([item for item in line.items if isinstance(item, _Waiting)], BrokerError("the app has stopped"))
+        self._lines.clear()
+        self._bytes = 0
+
+    async def _run(self, channel: str, line: _Line) -> None:
+        try:
+            while line.items:
+                batch = self._take(line)
+                if batch:
+                    try:
+                        await self._append(channel, line.history, batch)
+                    finally:
+                        self._bytes -= sum([len(each.body) + COST for each in batch])
+                while line.items and not isinstance(line.items[0], _Waiting):
+                    call: Any = line.items.popleft()
+                    try:
+                        call()
+                    except Exception:
+                        _log.exception("what waited behind a send to a room with history failed")
+        finally:
+            line.task = None
+            if self._lines.get(channel) is line and not line.items:
+                del self._lines[channel]
+
+    def _take(self, line: _Line) -> list[_Waiting]:
+        batch: list[_Waiting] = []
+        size = 0
+        while line.items and len(batch) < BATCH:
+            first = line.items[0]
+            if not isinstance(first, _Waiting) or (batch and size + len(first.body) > BATCH_BYTES):
+                break
+            size += len(first.body)
+            batch.append(first)
+            line.items.popleft()
+        return batch
+
+    async def _append(self, channel: str, history: History, batch: list[_Waiting]) -> None:
+        """Append a batch, again and again under the same numbers, until it is confirmed or has waited for too long."""
+        loop = asyncio.get_running_loop()
+        first, self._next = self._next, self._next + len(batch)
+        bodies = [each.body for each in batch]
+        delay = FIRST_DELAY
+        while True:
+            try:
+                async with asyncio.timeout(ANSWER_TIMEOUT):
+                    # The name of a log that this begins is drawn once an attempt: an attempt whose answer was lost may have
+                    # begun one already, which has its name from there.
+                    done = await self._store.append(
+                        channel, history, self._origin, first, bodies, secrets.token_bytes(EPOCH_BYTES)
+                    )
+                break
+            except (StoreAway, TimeoutError) as error:
+                if loop.time() - batch[0].since > LONGEST_WAIT:
+                    reason = str(error) or "no answer"
+                    self._fail(batch, BrokerError(f"{reason}; the message may have been stored or not"))
+                    return
+            except BrokerError as error:
+                self._fail(batch, error)
+                return
+            except asyncio.CancelledError:
+                self._fail(batch, BrokerError("the app has stopped; the message may have been stored or not"))
+                raise
+            await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311 - nobody gains by guessing it
+            delay = min(2 * delay, LONGEST_DELAY)
+        for each in batch:
+            each.receipt.confirmed()
+        await self._confirmed(channel, done)
+
+    def _fail(self, batch: list[_Waiting], error: BrokerError) -> None:
+        for each in batch:
+            each.receipt.failed(error)
+        unheard = sum(not each.receipt.awaited for each in batch)
+        self._failed(error, unheard)

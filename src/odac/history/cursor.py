@@ -1,0 +1,204 @@
+"""A member that catches up with a room: a place in the log that moves on as the member's own buffer drains.
+
+It is outside the room's fan-out, so nothing is collected for it: what it has yet to get is in the log. In the turn in which
+it reaches the top it joins the fan-out; there is nothing to merge, and nothing comes twice.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Final, Protocol
+
+from odac.history.entries import Kept
+from odac.history.position import Position
+from odac.protocol import control
+from odac.protocol.message import Prepared
+from odac.realtime.receipts import Joining, Recovery
+
+if TYPE_CHECKING:
+    from odac.realtime.connection import Connection
+
+__all__ = ["CHUNK_BYTES", "CHUNK_ENTRIES", "Counters", "Cursor"]
+
+CHUNK_ENTRIES: Final = 256
+CHUNK_BYTES: Final = 64 * 1024
+"""What one turn writes to one member: a socket buffer takes about that much."""
+
+
+class Counters:
+    """What happened to the rooms with history of this process since its start."""
+
+    __slots__ = ("failed", "gaps", "not_recovered", "reads", "recovered", "replayed", "sent")
+
+    def __init__(self) -> None:
+        self.sent = self.failed = self.reads = self.replayed = self.recovered = self.not_recovered = self.gaps = 0
+
+    def as_dict(self) -> dict[str, int]:
+        """By name."""
+        return {name: getattr(self, name) for name in self.__slots__}
+
+
+class Log(Protocol):
+    """What a cursor asks of its room's feed, :class:`odac.history.feed.Feed`."""
+
+    number: int
+    top: int
+    counters: Counters
+    cursors: dict[Connection, Cursor]
+
+    @property
+    def recovery_bytes(self) -> int:
+        """What one connection may recover of one room."""
+        ...
+
+    def cached(self, after: int, limit: int, size: int) -> Sequence[Kept] | None:
+        """Entries behind ``after``; None where they are not in this process."""
+        ...
+
+    def fetch(self, cursor: Cursor) -> None:
+        """Read what the cursor needs, and let it go on."""
+        ...
+
+    def run(self, cursor: Cursor) -> None:
+        """Let the cursor go on."""
+        ...
+
+    def drop(self, cursor: Cursor) -> None:
+        """The member catches up no longer."""
+        ...
+
+    def follow(self, connection: Connection) -> None:
+        """The member has caught up."""
+        ...
+
+    def header(self, offsets: Sequence[int]) -> Prepared:
+        """What stands in front of messages."""
+        ...
+
+    def tell_gap(self, connection: Connection, offset: int) -> None:
+        """Tell the member that some messages are missing."""
+        ...
+
+
+class Cursor:
+    """One member's place in one room's log.
+
+    Args:
+        connection: the member.
+        feed: of the room.
+        joining: what its ``join`` returned; None for a member that was live and has fallen behind.
+        replay: how many of the last entries it is to get when nothing can be recovered.
+        client: the name of the client, if it has one.
+        position: where it says that it was, if it does.
+
+    Attributes:
+        at: the number of the last entry that it has.
+        recovered: as in :class:`Recovery`.
+        count: entries that were sent to it.
+        admitted: whether it was told where it stands.
+    """
+
+    __slots__ = (
+        "_bytes",
+        "admitted",
+        "at",
+        "client",
+        "connection",
+        "count",
+        "feed",
+        "joining",
+        "position",
+        "recovered",
+        "replay",
+    )
+
+    def __init__(
+        self,
+        connection: Connection,
+        feed: Log,
+        joining: Joining | None,
+        replay: int = 0,
+        client: str | None = None,
+        position: Position | None = None,
+    ) -> None:
+        self.connection = connection
+        self.feed = feed
+        self.joining = joining
+        self.replay = replay
+        self.client = client
+        self.position = position
+        self.at = 0
+        self.recovered: bool | None = None
+        self.count = 0
+        self.admitted = False
+        self._bytes = 0
+
+    def step(self) -> bool:
+        """Send what one turn takes.
+
+        Returns:
+            whether there is more to do at once. False: it is live, or waits for its reader or for the store, or is gone.
+        """
+        connection = self.connection
+        if not connection.is_open:
+            self.abandon()
+            return False
+        if self.at < self.feed.top:
+            if connection.outbox.backlog is not None:
+                connection.outbox.backlog.drained().add_done_callback(self._drained)
+                return False
+            entries = self.feed.cached(self.at, CHUNK_ENTRIES, CHUNK_BYTES)
+            if entries is None:
+                self.feed.fetch(self)
+                return False
+            self._write(entries)
+            if self.at < self.feed.top:
+                return True
+        self._arrive()
+        return False
+
+    def abandon(self) -> None:
+        """The connection has ended, or has left the room."""
+        self.feed.drop(self)
+        if self.joining is not None:
+            self.joining.arrived(Recovery(self.recovered, self.count))
+
+    def _drained(self, _: asyncio.Future[None]) -> None:
+        if self.feed.cursors.get(self.connection) is self:
+            self.feed.run(self)
+
+    def _write(self, entries: Sequence[Kept]) -> None:
+        connection, feed = self.connection, self.feed
+        mine = [entry for entry in entries if entry.is_for(connection.id)]
+        self.at = entries[-1].offset
+        if mine:
+            if connection.speaks_odac:
+                connection.put(feed.header([entry.offset for entry in mine]))
+            for entry in mine:
+                connection.send_prepared(entry.message)
+            self.count += len(mine)
+            feed.counters.replayed += len(mine)
+        if connection.speaks_odac and (not mine or mine[-1].offset != self.at):
+            connection.put(control.encode_control("past", feed.number, self.at))
+        if self.joining is not None and self.recovered:
+            self._bytes += sum([len(entry.message.payload) for entry in mine])
+            if self._bytes > feed.recovery_bytes:
+                self.give_up()
+
+    def give_up(self) -> None:
+        """What is missing is not coming: say so, and go on from the top."""
+        self.recovered = False
+        self.at = self.feed.top
+        self.feed.counters.not_recovered += 1
+        self.feed.tell_gap(self.connection, self.at)
+
+    def _arrive(self) -> None:
+        connection, feed = self.connection, self.feed
+        feed.follow(connection)
+        if self.joining is not None:
+            if connection.speaks_odac:
+                connection.put(control.encode_control("live", feed.number, self.count))
+            if self.recovered:
+                feed.counters.recovered += 1
+            self.joining.arrived(Recovery(self.recovered, self.count))

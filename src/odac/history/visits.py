@@ -1,0 +1,150 @@
+"""Which clients are connected to this process, and what each said when it came back."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import OrderedDict
+from typing import TYPE_CHECKING, Any, Final
+
+from odac.history.position import Client, Identity, Position, Tickets, parse_resume
+
+if TYPE_CHECKING:
+    from odac.realtime.connection import Connection
+
+__all__ = ["RESUME_TIMEOUT", "Budgets", "Visit", "Visits", "next_client"]
+
+RESUME_TIMEOUT: Final = 5.0
+"""Seconds to wait for what a client that offered ``odac.resume`` says."""
+SESSION_ENTRIES: Final = 20_000
+"""Entries that one session may recover in a burst, over all its connections."""
+SESSION_RATE: Final = 200.0
+"""Entries a second by which that fills up again."""
+MAX_SESSIONS: Final = 10_000
+
+
+class Visit:
+    """A client on one of its connections.
+
+    Attributes:
+        client: its name, and which of its connections this is.
+        identity: whom the name is bound to.
+        positions: where it says that it was, by the room's name (None: its user's inbox); each is good for one join.
+        left: entries that this connection may recover yet.
+    """
+
+    __slots__ = ("client", "identity", "left", "positions")
+
+    def __init__(self, client: Client, identity: Identity, left: int) -> None:
+        self.client = client
+        self.identity = identity
+        self.positions: dict[str | None, Position] = {}
+        self.left = left
+
+
+class Budgets:
+    """What each session may still recover: so that a client that reconnects in a loop costs no more than that."""
+
+    __slots__ = ("_left",)
+
+    def __init__(self) -> None:
+        self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, session: str, entries: int, now: float) -> bool:
+        """Use up so many entries; return False where there are not as many."""
+        left, then = self._left.pop(session, (float(SESSION_ENTRIES), now))
+        left = min(float(SESSION_ENTRIES), left + (now - then) * SESSION_RATE)
+        enough = entries <= left
+        self._left[session] = (left - entries if enough else left, now)
+        if len(self._left) > MAX_SESSIONS:
+            self._left.popitem(last=False)
+        return enough
+
+
+class Visits:
+    """The clients of this process, by connection and by name.
+
+    Args:
+        tickets: signs and checks names.
+        entries: that one connection may recover.
+    """
+
+    def __init__(self, tickets: Tickets, entries: int) -> None:
+        self._tickets = tickets
+        self._entries = entries
+        self._by_connection: dict[Connection, Visit] = {}
+        self._by_name: dict[str, Connection] = {}
+        self._expected: dict[Connection, asyncio.Future[list[Any]]] = {}
+        self.budgets = Budgets()
+
+    def __len__(self) -> int:
+        return len(self._by_connection)
+
+    def of(self, connection: Connection) -> Visit | None:
+        """What is known of the client behind a connection."""
+        return self._by_connection.get(connection)
+
+    def connection_of(self, name: str) -> Connection | None:
+        """The connection of a client."""
+        return self._by_name.get(name)
+
+    # Coming
+
+    def expect(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
+        """A client has offered ``odac.resume``: its message may come from now on."""
+        self._expected[connection] = loop.create_future()
+
+    def said(self, connection: Connection, values: list[Any]) -> None:
+        """A ``resume`` has arrived; one that nobody waits for is ignored."""
+        future = self._expected.get(connection)
+        if future is not None and not future.done():
+            future.set_result(values)
+
+    async def resumed(self, connection: Connection, identity: Identity) -> tuple[Client | None, list[Position]]:
+        """Wait for what an expected client says.
+
+        Returns:
+            the client that it was, None for a new one; and its positions.
+        """
+        future = self._expected.get(connection)
+        if future is None:
+            return None, []
+        try:
+            async with asyncio.timeout(RESUME_TIMEOUT):
+                values = await future
+        except TimeoutError:
+            return None, []
+        finally:
+            del self._expected[connection]
+        parsed = parse_resume(values)
+        if parsed is None:
+            return None, []
+        known = self._tickets.read_client(parsed[0], identity)
+        return (known, parsed[1]) if known is not None else (None, [])
+
+    def forget_expected(self, connection: Connection) -> None:
+        """It was refused before anybody asked what it says."""
+        self._expected.pop(connection, None)
+
+    def enter(
+        self, connection: Connection, client: Client, identity: Identity, positions: list[Position]
+    ) -> Connection | None:
+        """A client is here; return its older connection, if it has one to this process."""
+        visit = Visit(client, identity, self._entries)
+        visit.positions = {position.room: position for position in positions}
+        self._by_connection[connection] = visit
+        older = self._by_name.get(client.name)
+        self._by_name[client.name] = connection
+        return older if older is not connection else None
+
+    def leave(self, connection: Connection) -> None:
+        """A connection has ended."""
+        self._expected.pop(connection, None)
+        visit = self._by_connection.pop(connection, None)
+        if visit is not None and self._by_name.get(visit.client.name) is connection:
+            del self._by_name[visit.client.name]
+
+
+def next_client(known: Client) -> Client:
+    """A client's next connection: by the clock, so that two that come of one name differ; and later than the one before."""
+    return Client(known.name, max(known.generation + 1, int(time.time() * 1000)))

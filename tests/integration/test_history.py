@@ -1,0 +1,501 @@
+"""Rooms with history in one process, as clients and handlers see them, in the app's own time."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from odac import Context, History, Odac, Recovery
+from odac.client.recovery import Recover
+from odac.errors import ConfigurationError
+from odac.testing import AsyncTestClient, run
+
+SECRET = "a secret that is long enough"
+
+
+def chat(**options: Any) -> Odac:
+    app = Odac(SECRET, **options)
+    app.rooms("chat-*", history=History(size=100, ttl=3600.0))
+    app.users(history=History(size=50), replay=5)
+
+    @app.route.ws("/chat/{id}", token=False)
+    async def room(odac: Context) -> None:
+        name = f"chat-{odac.request.data.url['id']}"
+        odac.ws.join(name, replay=3)
+        odac.ws.on("message", lambda data: odac.ws.to(name).send(data))
+
+    @app.route.ws("/me", token=False)
+    async def me(odac: Context) -> None:
+        await odac.auth.user()
+        async for _ in odac.ws:
+            pass
+
+    @app.route.ws("/quiet", token=False)
+    async def quiet(odac: Context) -> None:
+        async for _ in odac.ws:
+            pass
+
+    return app
+
+
+def test(app: Odac, scenario: Callable[[AsyncTestClient], Awaitable[None]]) -> None:
+    async def main() -> None:
+        async with AsyncTestClient(app) as client:
+            await scenario(client)
+
+    run(main())
+
+
+test.__test__ = False  # type: ignore[attr-defined]
+
+
+def test_what_was_missed_comes_once_and_in_order_before_anything_newer() -> None:
+    async def scenario(client: AsyncTestClient) -> None:
+        a, b = await client.connect("/chat/7"), await client.connect("/chat/7")
+        for number in range(3):
+            await a.send(number)
+        await b.drop()
+        for number in range(3, 60):
+            await a.send(number)
+        again = await client.connect("/chat/7", again=b)
+        await a.send(60)
+        await client.settle()
+        assert b.received + again.received == list(range(61))
+        assert again.recoveries == [Recover("chat-7", True, 57)]
+
+    test(chat(), scenario)
+
+
+def test_a_first_visit_gets_the_last_ones_and_is_told_nothing() -> None:
+    async def scenario(client: AsyncTestClient) -> None:
+        a = await client.connect("/chat/7")
+        for number in range(10):
+            await a.send(number)
+        b, plain = await client.connect("/chat/7"), await client.connect("/chat/7", v1=False)
+        assert b.received == plain.received == [7, 8, 9]
+        assert b.recoveries == []
+        await a.send(10)
+        await client.settle()
+        assert b.received == plain.received == [7, 8, 9, 10]
+        assert plain.control == []
+
+    test(chat(), scenario)
+
+
+def test_a_room_without_history_is_as_before_and_its_client_has_no_position() -> None:
+    app = chat()
+
+    @app.route.ws("/plain", token=False)
+    async def plain(odac: Context) -> None:
+        recovery = await odac.ws.join("plain")
+        assert recovery == Recovery(None, 0)
+        odac.ws.on("message", odac.ws.to("plain").send)
+
+    async def scenario(client: AsyncTestClient) -> None:
+        a = await client.connect("/plain")
+        await a.send("hello")
+        assert a.received == ["hello"]
+        assert [kind for kind, _ in a.control] == ["hello"]
+
+    test(app, scenario)
+
+
+def test_a_replay_of_a_room_without_history_is_refused() -> None:
+    app = chat()
+    raised: list[Exception] = []
+
+    @app.route.ws("/plain", token=False)
+    async def plain(odac: Context) -> None:
+        for room, replay in (("plain", 5), ("chat-1", -1), ("chat-1", 1001), ("chat-1", True)):
+            try:
+                odac.ws.join(room, replay=replay)
+            except ValueError as error:
+                raised.append(error)
+
+    async def scenario(client: AsyncTestClient) -> None:
+        await client.connect("/plain")
+        assert len(raised) == 4
+        assert "app.rooms" in str(raised[0])
+
+    test(app, scenario)
+
+
+def test_a_quiet_room_recovers_an_hour_later_and_an_empty_one_too() -> None:
+    async def scenario(client: AsyncTestClient) -> None:
+        talker, empty = await client.connect("/chat/7"), await client.connect("/chat/8")
+        await talker.send("last")
+        await talker.drop()
+        await empty.drop()
+        await client.advance(3 * 3600)
+        talker = await client.connect("/chat/7", again=talker)
+        empty = await client.connect("/chat/8", again=empty)
+        assert talker.recoveries == [Recover("chat-7", True, 0)]
+        assert empty.recoveries == [Recover("chat-8", True, 0)]
+
+    test(chat(), scenario)
+
+
+def test_what_is_trimmed_or_expired_is_told() -> None:
+    async def scenario(client: AsyncTestClient) -> None:
+        a, b, c = [await client.connect("/chat/7") for _ in range(3)]
+        await a.send("first")
+        await b.drop()
+        for number in range(101):
+            await a.send(number)
+        again = await client.connect("/chat/7", again=b)
+        assert again.recoveries == [Recover("chat-7", False, 0)]
+        assert again.received == [98, 99, 100], "the last replay entries follow"
+        await c.drop()
+        await a.send("unseen")
+        await client.advance(3601)
+        again = await client.connect("/chat/7", again=c)
+        assert again.recoveries == [Recover("chat-7", False, 0)]
+
+    test(chat(limits=_unlimited()), scenario)
+
+
+def test_a_room_that_is_not_joined_again_is_told_by_the_client_itself() -> None:
+    async def scenario(client: AsyncTestClient) -> None:
+        a = await client.connect("/chat/7")
+        await a.send("x")
+        await a.drop()
+        again = await client.connect("/quiet", again=a)
+        assert again.recoveries == []
+        assert again.positions.overdue() == [Recover("chat-7", False, 0)]
+        assert again.positions.overdue() == []
+
+    test(chat(), scenario)
+
+
+def test_forgetting_is_told_to_members_and_to_those_who_come_back() -> None:
+    app = chat()
+
+    async def scenario(client: AsyncTestClient) -> None:
+        a, b = await client.connect("/chat/7"), await client.connect("/chat/7")
+        await a.send("x")
+        await b.drop()
+        await app.route.ws_server.forget("chat-7")
+        await client.settle()
+        assert a.recoveries == [Recover("chat-7", False, 0)]
+        assert await app.route.ws_server.history("chat-7") == []
+        again = await client.connect("/chat/7", again=b)
+        assert again.recoveries == [Recover("chat-7", False, 0)]
+        await a.send("y")
+        await a.drop()
+        await again.send("z")
+        a = await client.connect("/chat/7", again=a)
+        assert a.recoveries == [Recover("chat-7", True, 1)]
+
+    test(app, scenario)
+
+
+def test_an_inbox_reaches_pages_that_open_later() -> None:
+    app = chat()
+
+    async def scenario(client: AsyncTestClient) -> None:
+        client.login({"id": 7})
+        for number in range(8):
+            app.route.ws_server.user(7).send(number)
+        page = await client.connect("/me")
+        assert page.received == [3, 4, 5, 6, 7]
+        await page.drop()
+        app.route.ws_server.user(7).send("missed")
+        app.route.ws_server.user(8).send("another's")
+        page = await client.connect("/me", again=page)
+        assert page.received == ["missed"]
+        assert page.recoveries == [Recover(None, True, 1)]
+
+    test(app, scenario)
+
+
+def test_another_user_voids_all_positions() -> None:
+    app = chat()
+
+    async def scenario(client: AsyncTestClient) -> None:
+        client.login({"id": 7})
+        page = await client.connect("/me")
+        app.route.ws_server.user(7).send("seven's")
+        await client.settle()
+        await page.drop()
+        app.route.ws_server.user(7).send("seven's too")
+        client.login({"id": 8})
+        page = await client.connect("/me", again=page)
+        assert page.received == []
+        assert page.recoveries == [Recover(None, False, 0)]
+
+    test(app, scenario)
+
+
+def test_an_excluded_page_gets_no_echo_in_recovery_either_and_its_place_moves() -> None:
+    app = chat()
+
+    @app.route.ws("/others/{id}", token=False)
+    async def others(odac: Context) -> None:
+        odac.ws.join("chat-x")
+        odac.ws.on("message", lambda data: odac.ws.to("chat-x").excluding(odac.ws).send(data))
+
+    async def scenario(client: AsyncTestClient) -> None:
+        a, b = await client.connect("/others/1"), await client.connect("/others/2")
+        await a.send("mine")
+        assert (a.received, b.received) == ([], ["mine"])
+        assert a.positions.rooms == b.positions.rooms == {"chat-x": 1}
+        await b.send("yours")
+        await a.send("mine again")
+        assert b.positions.rooms == {"chat-x": 3}
+        # Back to where it was before its own messages: they are left out there too.
+        a.positions._places["chat-x"].offset = 0
+        await a.drop()
+        again = await client.connect("/others/1", again=a)
+        assert again.received == ["yours"]
+        assert again.positions.rooms == {"chat-x": 3}
+
+    test(app, scenario)
+
+
+def test_an_unkept_message_is_not_recovered() -> None:
+    app = chat()
+
+    async def scenario(client: AsyncTestClient) -> None:
+        a, b = await client.connect("/chat/7"), await client.connect("/chat/7")
+        await b.drop()
+        app.route.ws_server.to_room("chat-7", "typing", keep=False)
+        await a.send("kept")
+        assert a.received == ["typing", "kept"]
+        again = await client.connect("/chat/7", again=b)
+        assert again.received == ["kept"]
+        assert again.recoveries == [Recover("chat-7", False, 0)], "its room was empty when it left, and is not any more"
+
+    test(app, scenario)
+
+
+def test_several_rooms_have_no_common_order() -> None:
+    app = chat()
+
+    async def scenario(client: AsyncTestClient) -> None:
+        server = app.route.ws_server
+        a = await client.connect("/chat/7")
+        for target in (
+            server.to("chat-7", "other"),
+            server.to("other").within("chat-7"),
+            server.to("chat-7", "chat-8"),
+        ):
+            with pytest.raises(ValueError, match="keep=False"):
+                target.send("x")
+            target.send("y", keep=False)
+        await client.settle()
+        assert a.received == ["y", "y"]  # it is in no other room
+
+    test(app, scenario)
+
+
+def test_history_is_read_by_position() -> None:
+    app = chat()
+
+    async def scenario(client: AsyncTestClient) -> None:
+        a = await client.connect("/chat/7")
+        for data in (1, "two", {"three": 3}):
+            await a.send(data)
+        app.route.ws_server.to("chat-7").send_binary(b"four")
+        server = app.route.ws_server
+        entries = await server.history("chat-7")
+        assert [entry.data for entry in entries] == [1, "two", {"three": 3}, b"four"]
+        assert [entry.data for entry in await server.history("chat-7", last=2)] == [{"three": 3}, b"four"]
+        assert [entry.data for entry in await server.history("chat-7", since=entries[1].position)] == [
+            {"three": 3},
+            b"four",
+        ]
+        assert await server.history("chat-7", last=0) == []
+        with pytest.raises(ValueError, match="position of a HistoryEntry"):
+            await server.history("chat-7", since="nonsense")
+        with pytest.raises(ValueError, match="has no history"):
+            await server.history("plain")
+        await server.forget("chat-7")
+        with pytest.raises(LookupError, match="not to be continued"):
+            await server.history("chat-7", since=entries[1].position)
+
+    test(app, scenario)
+
+
+def test_who_is_revoked_leaves_and_recovers_nothing() -> None:
+    app = chat()
+
+    @app.route.auth.ws("/members", token=False)
+    async def members(odac: Context) -> None:
+        odac.ws.join("chat-m")
+
+    async def scenario(client: AsyncTestClient) -> None:
+        server = app.route.ws_server
+        client.login({"id": 7})
+        page = await client.connect("/members")
+        server.to_room("chat-m", "before")
+        await server.revoke("chat-m", 7)
+        server.to_room("chat-m", "secret")
+        await client.settle()
+        assert page.received == ["before"]
+        assert "chat-m" not in page.positions.rooms, "the client was told to forget"
+        stubborn = page.positions
+        stubborn._places["chat-m"] = _place_of(page)
+        await page.drop()
+        again = await client.connect("/members", again=page)
+        assert "secret" not in again.received
+        assert Recover("chat-m", False, 0) in again.recoveries
+        server.to_room("chat-m", "after")
+        await client.settle()
+        await again.drop()
+        server.to_room("chat-m", "missed")
+        back = await client.connect("/members", again=again)
+        assert back.received == ["missed"], "a later membership counts again"
+
+    test(app, scenario)
+
+
+def _place_of(page: Any) -> Any:
+    """The place that a page was told, from its first ``room`` with an epoch."""
+    from odac.client.recovery import _Place
+
+    values = [values for kind, values in page.control if kind == "room" and values[2] is not None][-1]
+    return _Place(values[2], 1, values[4])
+
+
+def test_a_connection_recovers_no_more_than_its_budget() -> None:
+    async def scenario(client: AsyncTestClient) -> None:
+        a, b = await client.connect("/chat/7"), await client.connect("/chat/7")
+        await a.send("x")
+        await b.drop()
+        for number in range(11):
+            await a.send(number)
+        again = await client.connect("/chat/7", again=b)
+        assert again.recoveries == [Recover("chat-7", False, 0)]
+        await again.drop()
+        for number in range(10):
+            await a.send(number)
+        again = await client.connect("/chat/7", again=again)
+        assert again.recoveries == [Recover("chat-7", True, 10)]
+
+    test(chat(limits=_unlimited(recovery_entries=10)), scenario)
+
+
+def test_a_room_recovers_no_more_bytes_than_its_budget() -> None:
+    async def scenario(client: AsyncTestClient) -> None:
+        a, b = await client.connect("/chat/7"), await client.connect("/chat/7")
+        await a.send("x")
+        await b.drop()
+        for _ in range(50):
+            await a.send("." * 2000)
+        again = await client.connect("/chat/7", again=b)
+        assert again.recoveries == [Recover("chat-7", False, 0)]
+        await a.send("newer")
+        assert again.received[-1] == "newer"
+
+    test(chat(limits=_unlimited(recovery_bytes=20_000)), scenario)
+
+
+def test_the_older_connection_of_a_client_ends() -> None:
+    async def scenario(client: AsyncTestClient) -> None:
+        a = await client.connect("/chat/7")
+        await a.send("x")
+        again = await client.connect("/chat/7", again=a)  # a is half-open: nobody has closed it
+        assert a.closed == (1000, "the client has connected again")
+        assert a.id is not None
+        assert again.id is not None
+        assert a.id.partition(".")[0] == again.id.partition(".")[0]
+        assert int(a.id.partition(".")[2]) < int(again.id.partition(".")[2])
+
+    test(chat(), scenario)
+
+
+def test_rules_are_made_before_the_start_and_only_where_there_is_history() -> None:
+    with pytest.raises(ConfigurationError, match="nats://"):
+        Odac(SECRET, broker="nats://localhost").rooms("a", history=History())
+    app = chat()
+
+    async def scenario(client: AsyncTestClient) -> None:
+        with pytest.raises(ConfigurationError, match="before it starts"):
+            app.rooms("late", history=History())
+
+    test(app, scenario)
+
+
+def test_leaving_and_joining_again_is_a_first_visit() -> None:
+    app = chat()
+
+    @app.route.ws("/doors", token=False)
+    async def doors(odac: Context) -> None:
+        @odac.ws.on("message")
+        async def on_message(data: object) -> None:
+            if data == "leave":
+                odac.ws.leave("chat-d")
+            else:
+                assert await odac.ws.join("chat-d", replay=1) == Recovery(None, 1)
+
+    async def scenario(client: AsyncTestClient) -> None:
+        a = await client.connect("/doors")
+        send = app.route.ws_server.to("chat-d").send
+        send("before")
+        await a.send("join")
+        send("in")
+        await a.send("leave")
+        assert a.positions.rooms == {}
+        send("out")
+        await a.send("join")
+        send("in again")
+        await client.settle()
+        assert a.received == ["before", "in", "out", "in again"]
+
+    test(app, scenario)
+
+
+def test_sends_from_other_threads_are_kept_and_can_be_awaited() -> None:
+    import asyncio
+
+    app = chat()
+
+    async def scenario(client: AsyncTestClient) -> None:
+        a = await client.connect("/chat/7")
+
+        def elsewhere() -> None:
+            async def main() -> None:
+                await app.route.ws_server.to_room("chat-7", "from a thread")
+
+            asyncio.run(main())
+
+        await asyncio.to_thread(elsewhere)
+        await client.settle()
+        assert a.received == ["from a thread"]
+
+    import odac.testing  # a real loop: a thread's call arrives when it arrives
+
+    async def real() -> None:
+        async with AsyncTestClient(app) as client:
+            await scenario(client)
+
+    assert odac.testing is not None
+    asyncio.run(real())
+
+
+def test_the_figures_count() -> None:
+    app = chat()
+
+    async def scenario(client: AsyncTestClient) -> None:
+        a, b = await client.connect("/chat/7"), await client.connect("/chat/7")
+        await a.send("x")
+        await b.drop()
+        await a.send("y")
+        await client.connect("/chat/7", again=b)
+        figures = app.figures()
+        assert figures["history_sent"] == 2
+        assert figures["history_recovered"] == 1
+        assert figures["history_replayed"] == 1
+        assert figures["history_rooms"] == 1
+        assert figures["history_clients"] == 2
+        assert figures["history_failed"] == figures["history_gaps"] == figures["history_not_recovered"] == 0
+
+    test(app, scenario)
+
+
+def _unlimited(**more: Any) -> Any:
+    from odac import Limits
+
+    return Limits(rate_limit=None, **more)
