@@ -48,6 +48,8 @@ names = Names()
 rooms = Rooms()
 messages = Paces(burst=5, seconds=1.0)
 entries = Paces(burst=20, seconds=1.0)
+sign_ins = Paces(burst=100, seconds=10.0)
+"""Per address, of which an office has one for all of its people."""
 
 
 # ---- pages
@@ -65,8 +67,15 @@ async def sign_in(request: Request) -> Response:
     """Take a name."""
     form = parse_qs(await body(request))
     name, room = form.get("name", [""])[0], form.get("room", ["lobby"])[0]
-    if request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}:
+    if is_from_elsewhere(request):
         return pages.problem("That form was sent from another site. Please sign in here.", status=403)
+    if sign_ins.of(request.client.host if request.client else "").wait():
+        return pages.sign_in(
+            name=name,
+            next_room=room,
+            problem="Too many names were taken from your network. Try again soon.",
+            status=429,
+        )
     try:
         response = RedirectResponse(f"/room/{clean_room_name(room)}", 303)
         person = names.sign_in(name)
@@ -76,8 +85,15 @@ async def sign_in(request: Request) -> Response:
     return response
 
 
+def is_from_elsewhere(request: Request) -> bool:
+    """Whether a page of another site sent this form. Browsers that say so are all current ones (Fetch Metadata)."""
+    return request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}
+
+
 async def sign_out(request: Request) -> Response:
     """Give the name back."""
+    if is_from_elsewhere(request):
+        return pages.problem("That form was sent from another site. Please sign out here.", status=403)
     person = await signed_in(request)
     if person is not None:
         names.give_up(person)

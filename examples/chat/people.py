@@ -4,19 +4,18 @@ from __future__ import annotations
 
 import secrets
 import time
-import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
+from ipaddress import IPv4Address, ip_address, ip_network
+
+from .names import LONGEST_NAME, NotAllowed, clean_name, look
+
+__all__ = ["KEPT_FOR", "LONGEST_NAME", "Clock", "Names", "NotAllowed", "Pace", "Paces", "Person", "clean_name"]
 
 Clock = Callable[[], float]
 
-LONGEST_NAME = 32
 KEPT_FOR = 600.0
 """Seconds for which a name stays taken after its person was last seen: long enough to come back from a tunnel."""
-
-
-class NotAllowed(ValueError):
-    """What a person asked for cannot be had; the text says why, to that person."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,24 +30,8 @@ class Person:
         return {"id": self.id, "name": self.name}
 
 
-def clean_name(text: str) -> str:
-    """``text`` as a name: composed, without space around it and with single spaces in it.
-
-    Raises:
-        NotAllowed: it is empty, too long, or holds characters that do not show.
-    """
-    name = " ".join(unicodedata.normalize("NFC", text).split())
-    if not name:
-        raise NotAllowed("Please write a name.")
-    if len(name) > LONGEST_NAME:
-        raise NotAllowed(f"That name has {len(name)} characters. At most {LONGEST_NAME} fit.")
-    if not all(character.isprintable() for character in name):
-        raise NotAllowed("That name holds characters that cannot be shown. Please leave them out.")
-    return name
-
-
 class Names:
-    """Which name is whose. ``Ada`` and ``ADA`` are one name."""
+    """Which name is whose. ``Ada``, ``ADA`` and what looks like it are one name."""
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
@@ -68,7 +51,7 @@ class Names:
     def keep(self, person: Person) -> bool:
         """Keep the name for this person for a while longer; False when it has become somebody else's."""
         now = self._clock()
-        key = _key(person.name)
+        key = look(person.name)
         holder, until = self._holders.get(key, (person.id, 0.0))
         if holder != person.id and until > now:
             return False
@@ -87,14 +70,10 @@ class Names:
     def give_up(self, person: Person) -> None:
         """The person signed out: the name is free at once."""
         if self._holder(person) == person.id:
-            del self._holders[_key(person.name)]
+            del self._holders[look(person.name)]
 
     def _holder(self, person: Person) -> str | None:
-        return self._holders.get(_key(person.name), (None, 0.0))[0]
-
-
-def _key(name: str) -> str:
-    return unicodedata.normalize("NFKC", name).casefold()
+        return self._holders.get(look(person.name), (None, 0.0))[0]
 
 
 class Pace:
@@ -125,7 +104,7 @@ class Pace:
 
 
 class Paces:
-    """One pace per person, over all their tabs and reconnects."""
+    """One pace per person, over all their tabs and reconnects; or per client that has signed nobody in yet."""
 
     def __init__(self, burst: int, seconds: float, clock: Clock = time.monotonic) -> None:
         self._burst = burst
@@ -133,8 +112,20 @@ class Paces:
         self._clock = clock
         self._paces: dict[str, Pace] = {}
 
-    def of(self, person: Person) -> Pace:
-        """The pace of this person."""
+    def of(self, person: Person | str) -> Pace:
+        """The pace of this person, or of the client at this address."""
+        key = person.id if isinstance(person, Person) else _network(person)
         if len(self._paces) > 10_000:
             self._paces = {key: pace for key, pace in self._paces.items() if not pace.rested}
-        return self._paces.setdefault(person.id, Pace(self._burst, self._seconds, self._clock))
+        return self._paces.setdefault(key, Pace(self._burst, self._seconds, self._clock))
+
+
+def _network(address: str) -> str:
+    """The client that an address stands for: a home or a phone has all addresses of an IPv6 /64."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return address
+    if isinstance(found, IPv4Address):
+        return str(found)
+    return str(found.ipv4_mapped or ip_network((int(found) >> 64 << 64, 64)))

@@ -21,6 +21,7 @@ def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
     monkeypatch.setattr(chat, "rooms", Rooms())
     monkeypatch.setattr(chat, "messages", Paces(burst=2, seconds=60.0))
     monkeypatch.setattr(chat, "entries", Paces(burst=3, seconds=60.0))
+    monkeypatch.setattr(chat, "sign_ins", Paces(burst=3, seconds=600.0))
     with TestClient(chat.app) as client:
         yield client
 
@@ -62,6 +63,22 @@ def test_a_form_of_another_site_signs_nobody_in(client: TestClient) -> None:
     answer = client.http.post("/sign-in", headers={"sec-fetch-site": "cross-site"}, content=b"name=Ada")
     assert answer.status == 403
     assert "set-cookie" not in dict(answer.headers)
+
+
+@pytest.mark.parametrize("site", ["cross-site", "same-site"])
+def test_a_form_of_another_site_signs_nobody_out(client: TestClient, site: str) -> None:
+    client.http.post("/sign-in", content=b"name=Ada")
+    answer = client.http.post("/sign-out", headers={"sec-fetch-site": site})
+    assert answer.status == 403
+    assert "set-cookie" not in dict(answer.headers)
+    assert 'data-name="Ada"' in client.http.get("/room/lobby").text
+    assert client.http.post("/sign-out", headers={"sec-fetch-site": "same-origin"}).status == 303
+    assert client.http.get("/room/lobby").status == 401
+
+
+def test_one_client_takes_a_bounded_number_of_names(client: TestClient) -> None:
+    answers = [client.http.post("/sign-in", content=f"name=Ada{'x' * n}".encode()).status for n in range(5)]
+    assert answers == [303, 303, 303, 429, 429]
 
 
 def test_a_body_without_end_is_cut_off(client: TestClient) -> None:

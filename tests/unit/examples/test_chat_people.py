@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from examples.chat.people import KEPT_FOR, LONGEST_NAME, Names, NotAllowed, Pace, Paces, Person, clean_name
+from examples.chat.people import KEPT_FOR, Names, NotAllowed, Pace, Paces, Person
 
 
 class Clock:
@@ -13,34 +13,6 @@ class Clock:
 
     def __call__(self) -> float:
         return self.now
-
-
-@pytest.mark.parametrize(
-    ("written", "name"),
-    [
-        ("Ada", "Ada"),
-        ("  Ada \t Lovelace\n", "Ada Lovelace"),
-        ("Jose\u0301", "José"),
-        ("<b>Bob</b>", "<b>Bob</b>"),
-        ("李", "李"),
-    ],
-)
-def test_a_name_is_tidied_and_otherwise_left_alone(written: str, name: str) -> None:
-    assert clean_name(written) == name
-
-
-@pytest.mark.parametrize(
-    ("written", "why"),
-    [
-        ("", "write a name"),
-        ("   ", "write a name"),
-        ("a" * (LONGEST_NAME + 1), "33 characters"),
-        ("A\u202edA", "cannot be shown"),
-    ],
-)
-def test_a_name_that_is_none_is_refused_in_words(written: str, why: str) -> None:
-    with pytest.raises(NotAllowed, match=why):
-        clean_name(written)
 
 
 @pytest.mark.parametrize("again", ["Ada", "ADA", " ada ", "\uff21da"])
@@ -140,3 +112,11 @@ def test_rested_paces_are_forgotten_and_busy_ones_are_not() -> None:
     paces.of(Person("late", "Ada"))
     assert paces.of(Person("0", "Ada")) is busy
     assert len(paces._paces) == 2
+
+
+def test_a_client_has_one_pace_under_all_of_its_addresses() -> None:
+    paces = Paces(burst=1, seconds=60.0, clock=Clock())
+    assert paces.of("203.0.113.9") is paces.of("::ffff:203.0.113.9")
+    assert paces.of("2001:db8::1") is paces.of("2001:db8::ffff:1")
+    assert paces.of("2001:db8::1") is not paces.of("2001:db8:0:1::1")
+    assert paces.of("") is paces.of("")
