@@ -11,6 +11,7 @@ from odac.context import Context
 from odac.errors import (
     BrokerError,
     BrokerNotConfigured,
+    CallError,
     ConfigurationError,
     Disconnected,
     InvalidMessage,
@@ -30,6 +31,7 @@ __all__ = [
     "AsyncPublisher",
     "BrokerError",
     "BrokerNotConfigured",
+    "CallError",
     "CloseCode",
     "ConfigurationError",
     "Connection",

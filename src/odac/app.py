@@ -11,6 +11,7 @@ from contextlib import asynccontextmanager
 from typing import Any, TypeVar
 
 from odac.brokers.registry import default_url
+from odac.calls.service import Calls
 from odac.close_codes import CloseCode
 from odac.cluster.factory import RunningBus, make_bus
 from odac.cluster.history import make_rooms
@@ -156,6 +157,7 @@ class Odac:
             hub=self._hub,
             limits=limits,
             compression=compression,
+            calls=Calls(self._hub),
         )
         self._endpoints = Endpoints(
             Services(

@@ -105,6 +105,12 @@ class Limits:
         connections_per_ip: connections of one client address, or None for no limit (many people share one address
             behind a company's NAT). Past it: 503. An IPv4 address in its IPv6 form is the same, a /64 of IPv6 is one, and so
             are all clients without an address.
+        calls_per_connection: calls of one connection that are answered at a time. Past it, the caller gets ``busy``. 16, as
+            ``incoming_queue``: enough that a slow answer holds up nothing, and few enough to bound what one client starts.
+        remembered_time: seconds for which the outcome of a call with ``retry`` is remembered. 120 is longer than a client
+            tries to come back after a lost network, and than a person waits.
+        remembered_calls: such outcomes of one client; the oldest is dropped, and the call ``interrupted`` if it is sent again.
+        remembered_bytes: of all such outcomes of this process, with 512 for each. 64 MiB are 100,000 small ones.
         drain_timeout: seconds within which a stopping server closes its connections, 500 a second; at most 30.
 
     Raises:
@@ -128,6 +134,10 @@ class Limits:
     recovery_bytes: int = 4 * 1024 * 1024
     max_connections: int = 65_536
     connections_per_ip: int | None = None
+    calls_per_connection: int = 16
+    remembered_time: float = 120.0
+    remembered_calls: int = 256
+    remembered_bytes: int = 64 * 1024 * 1024
     drain_timeout: float = 10.0
 
     def __post_init__(self) -> None:

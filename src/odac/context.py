@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
+from odac.calls.call import Call
 from odac.realtime.connection import Connection
 from odac.realtime.generics import In, Out, Typed
 from odac.realtime.ownership import Timer
@@ -27,14 +28,22 @@ class Context(Typed[In, Out]):
         ws: the connection.
         request: the handshake request.
         auth: who is connected.
+        call: in a function that answers a call: the call, whose ``key`` tells it from every other; else None.
     """
 
-    __slots__ = ("auth", "request", "ws")
+    __slots__ = ("auth", "call", "request", "ws")
 
     def __init__(self, ws: Connection[In, Out], request: Request, auth: Authentication) -> None:
         self.ws = ws
         self.request = request
         self.auth = auth
+        self.call: Call | None = None
+
+    def for_call(self, call: Call) -> Context[In, Out]:
+        """The context of one call, beside others of the same connection."""
+        context = Context(self.ws, self.request, self.auth)
+        context.call = call
+        return context
 
     def set_timeout(self, seconds: float, function: Callable[[], object]) -> Timer:
         """Call a function once after ``seconds``, unless the connection has ended before.

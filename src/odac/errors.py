@@ -9,6 +9,7 @@
     ├── ProtocolError           the peer broke RFC 6455, RFC 7692 or a limit; carries the close code
     ├── HandshakeError          a handshake refused before the upgrade; carries the HTTP status
     ├── InvalidMessage          a message that is not what the route declared
+    ├── CallError               a call that is refused, or has no answer; carries a code
     └── BrokerError             the broker cannot be reached or refused
 
 Wrong arguments are the built-in errors: ``ValueError`` (a close code that may not be sent, a room name that is not
@@ -25,6 +26,7 @@ from odac.close_codes import CloseCode
 __all__ = [
     "BrokerError",
     "BrokerNotConfigured",
+    "CallError",
     "ConfigurationError",
     "Disconnected",
     "HandshakeError",
@@ -126,6 +128,25 @@ class InvalidMessage(OdacError):
         place, named = _PLACE.search(self.reason), _NAMED.search(self.reason)
         parts = (place[1] if place else "", named[1] if named else "")
         return ".".join(part for part in parts if part).removeprefix(".")
+
+
+class CallError(OdacError):
+    """A call has no answer, but a refusal. Raised in a function that answers, it is what the caller gets.
+
+    Args:
+        code: for the caller's program: one of the application's own, or ``unknown`` (nothing answers such a call),
+            ``invalid`` (the arguments), ``busy`` (too many at once), ``timeout``, ``cancelled``, ``interrupted`` (it is not
+            known whether it was executed) or ``internal`` (the answer raised, and the log has why).
+        text: for people.
+    """
+
+    def __init__(self, code: str, text: str = "") -> None:
+        super().__init__(code, text)
+        self.code = code
+        self.text = text
+
+    def __str__(self) -> str:
+        return f"{self.code}: {self.text}" if self.text else self.code
 
 
 class BrokerError(OdacError):

@@ -31,6 +31,10 @@ def test_the_defaults() -> None:
         "recovery_bytes": 4 * 1024 * 1024,
         "max_connections": 65_536,
         "connections_per_ip": None,
+        "calls_per_connection": 16,
+        "remembered_time": 120.0,
+        "remembered_calls": 256,
+        "remembered_bytes": 64 * 1024 * 1024,
         "drain_timeout": 10.0,
     }
 

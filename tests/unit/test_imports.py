@@ -22,6 +22,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"history", "presence"}),
     frozenset({"brokers"}),
     frozenset({"cluster"}),
+    frozenset({"calls"}),
     frozenset({"routing", "security", "publishing", "lanes", "http", "request", "context"}),
     frozenset({"app", "lifespan"}),
     frozenset({"server", "serving", "cli", "client", "testing", "metrics"}),

@@ -34,6 +34,13 @@ ELSEWHERE = {
         "serving/log.py",
         "serving/process.py",
     ],
+    "tests/integration/test_calls.py": [
+        "calls/answering.py",
+        "calls/asking.py",
+        "calls/call.py",
+        "calls/service.py",
+        "realtime/turn.py",
+    ],
     "tests/integration/test_supervisor.py": ["serving/supervisor.py", "serving/terminal.py"],
     "tests/integration/test_workers.py": ["serving/worker.py"],
     "tests/integration/brokers/test_contract.py": ["brokers/nats.py", "brokers/redis.py", "brokers/redis_cluster.py"],

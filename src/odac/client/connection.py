@@ -10,6 +10,7 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar, overload
 
 from odac.client.address import Address
+from odac.client.calls import check_call, names_at
 from odac.client.clock import Clock, SystemClock
 from odac.client.cookies import CookieJar
 from odac.client.events import Events
@@ -19,6 +20,7 @@ from odac.client.session import Supervisor
 from odac.client.socket import Dial, Socket, dialer
 from odac.client.tokens import Get, Tokens
 from odac.close_codes import CloseCode
+from odac.errors import Disconnected
 from odac.protocol import codec
 from odac.realtime.connection import ReadyState
 from odac.realtime.iteration import Messages
@@ -217,6 +219,65 @@ class ClientConnection:
     def send_binary(self, data: object) -> Sent:
         """Send any bytes-like object, whatever its item size, as a binary message; else as :meth:`send`."""
         return Sent(*self._supervisor.send(codec.encode_binary(data)))
+
+    # Calls
+
+    async def call(
+        self,
+        name: str,
+        arguments: object = None,
+        *,
+        timeout: float = 10.0,  # noqa: ASYNC109 - part of the contract
+        retry: bool = False,
+        returns: Any = None,
+    ) -> Any:
+        """Ask the server, and wait for its answer: ``await ws.call("move", {"to": "e4"})``.
+
+        Args:
+            name: of what the route answers with ``@route.answer(name)``.
+            arguments: anything that JSON can hold.
+            timeout: seconds until the call is given up; waiting for a connection is part of it.
+            retry: send the call again when the connection was lost before the answer came. It is executed once at most.
+            returns: a type to check the answer against and make of it; None for JSON as it is.
+
+        Raises:
+            CallError: there is no answer. Its ``code`` is one of the application's own, or ``unknown``, ``invalid``, ``busy``,
+                ``timeout``, ``interrupted`` (the connection was lost, and it is not known whether it was executed) or
+                ``internal``.
+            Disconnected: the connection is closed for good.
+            InvalidMessage: the answer is no ``returns``.
+            TypeError: ``arguments`` cannot be sent.
+            ValueError: ``timeout`` is no number of seconds above 0.
+        """
+        check_call(name, timeout)
+        if not self._supervisor.begun:
+            raise RuntimeError(
+                "not connected: use 'async with odac.connect(…) as ws:', or 'ws = await odac.connect(…)'"
+            )
+        if self._supervisor.over:
+            raise Disconnected(*(self._events.last_end or (CloseCode.NORMAL, "")))
+        return await self._supervisor.calls.call(name, arguments, timeout, retry, returns)
+
+    def answer(self, name: str) -> Callable[[_H], _H]:
+        """Let a function answer the server's ``odac.ws.call(name, arguments)``: ``@ws.answer("confirm")``.
+
+        It takes the arguments, whose annotation is their type, and may be ``async``. What it returns is the answer;
+        :class:`odac.CallError` is a refusal that the server gets. A later function takes the place of an earlier one.
+
+        Args:
+            name: of the call.
+
+        Raises:
+            ConfigurationError: the function's annotation cannot be used.
+            TypeError: the function needs more than one argument.
+        """
+        names = names_at(1)
+
+        def register(function: _H) -> _H:
+            self._supervisor.calls.add(name, function, names)
+            return function
+
+        return register
 
     # Beginning and end
 

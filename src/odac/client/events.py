@@ -5,10 +5,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import deque
-from typing import Final
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Final, cast
 
 from odac.errors import Disconnected
 from odac.realtime.listeners import Handler, fit
+
+if TYPE_CHECKING:
+    from odac.client.calls import Calls
 
 __all__ = ["ERRORS", "EVENTS", "Events"]
 
@@ -19,6 +23,12 @@ EVENTS: Final = {"open": 0, "message": 1, "close": 2, "error": 1, "reconnecting"
 
 WAITING: Final = 16
 """Messages that wait for the listeners, and as many for ``receive()``; past it reading pauses and TCP tells the server."""
+
+WHILE_ASKING: Final = 4
+"""Times as many messages may wait while a call of this side waits for its answer, which comes behind them."""
+
+_TURN: Final = "turn"
+"""Stands in the queue of events for what is to happen in its turn."""
 
 ERRORS: Final = 256
 """Events that may wait before further errors are dropped."""
@@ -43,6 +53,7 @@ class Events:
         "_runner",
         "_said",
         "_some",
+        "calls",
         "last_end",
     )
 
@@ -57,6 +68,7 @@ class Events:
         self._released = False  # bounds are lifted: the end must come through
         self._said = False
         self.last_end: tuple[int, str] | None = None
+        self.calls: Calls | None = None  # whose answers come behind messages
         self._changed = asyncio.Event()  # for run()
         self._room = asyncio.Event()  # for message()
         self._some = asyncio.Event()  # for receive()
@@ -84,9 +96,26 @@ class Events:
     async def message(self, data: object) -> None:
         """A message has arrived; return when the next one may."""
         self.post("message", data)
-        while len(self._queue) >= WAITING and not self._released:
+        while self._is_full() and not self._released:
+            if self.calls is not None:
+                self.calls.overrun()
             self._room.clear()
             await self._room.wait()
+
+    def _is_full(self) -> bool:
+        asking = self.calls is not None and self.calls.is_waiting
+        return len(self._queue) >= WAITING * (WHILE_ASKING if asking else 1)
+
+    def read_for_answer(self) -> None:
+        """A call waits for its answer, for which a listener may wait: go on reading past the messages behind it."""
+        self._room.set()
+
+    def in_turn(self, begin: Callable[[], None]) -> None:
+        """Call a function, after everything that waits for the listeners."""
+        if self._queue:
+            self.post(_TURN, begin)
+        else:
+            begin()
 
     def ended(self, code: int, reason: str) -> None:
         """A connection, or an attempt at one, has ended."""
@@ -150,6 +179,9 @@ class Events:
         await self._changed.wait()
 
     async def _give_out(self, event: str, arguments: tuple[object, ...]) -> None:
+        if event == _TURN:
+            cast("Callable[[], None]", arguments[0])()
+            return
         listeners = self._listeners.get(event)
         if event != "message":
             if listeners or event != "error":

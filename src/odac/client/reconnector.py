@@ -35,14 +35,20 @@ class Link:
         socket: the connection.
         clock: gives the time for liveness.
         on_token: takes the tokens that the server sends for the next reconnect.
+        on_control: takes every control message that is not this connection's own matter: its kind, and what follows.
+
+    Attributes:
+        facts: what the hello said.
     """
 
     __slots__ = (
         "_clock",
         "_early",
+        "_on_control",
         "_on_token",
         "_reading_since",
         "drain",
+        "facts",
         "hello",
         "id",
         "ping",
@@ -50,7 +56,13 @@ class Link:
         "speaks_odac",
     )
 
-    def __init__(self, socket: Socket, clock: Clock, on_token: Callable[[str], None]) -> None:
+    def __init__(
+        self,
+        socket: Socket,
+        clock: Clock,
+        on_token: Callable[[str], None],
+        on_control: Callable[[str, list[object]], None] = lambda kind, values: None,
+    ) -> None:
         self.socket = socket
         self.speaks_odac = socket.subprotocol == PROTOCOL
         self.id: str | None = None
@@ -59,12 +71,18 @@ class Link:
         self.drain: float | None = None  # seconds that the server asked to wait before coming back
         self._clock = clock
         self._on_token = on_token
+        self._on_control = on_control
+        self.facts: dict[str, object] = {}
         self._early: deque[str | bytes] = deque()
         self._reading_since: float | None = None  # None while nobody waits for the network
 
     def send(self, message: Prepared) -> bool:
         """Write an application message; False when the connection takes no more."""
         return self.socket.write((message.escaped or message) if self.speaks_odac else message)
+
+    def control(self, message: Prepared) -> bool:
+        """Write a control message; False when the connection takes no more."""
+        return self.socket.write(message)
 
     async def greeted(self) -> None:
         """Wait for the hello, the first message of a server that speaks ``odac.v1``; return at once for any other.
@@ -137,9 +155,12 @@ class Link:
                 not isinstance(milliseconds, bool) and milliseconds >= 0
             ):
                 self.drain = milliseconds / 1000
+            case (kind, values):
+                self._on_control(kind, values)
 
     def _greet(self, facts: dict[str, object]) -> None:
         self.hello = True
+        self.facts = facts
         identity, ping = facts.get("id"), facts.get("ping")
         if isinstance(identity, str):
             self.id = identity

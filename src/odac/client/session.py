@@ -8,6 +8,7 @@ from collections.abc import Collection, Sequence
 from typing import Final
 
 from odac.client.address import Address
+from odac.client.calls import Calls
 from odac.client.clock import Clock
 from odac.client.cookies import CookieJar
 from odac.client.events import Events
@@ -62,6 +63,7 @@ class Supervisor:
         "_reconnect",
         "_talker",
         "_tokens",
+        "calls",
         "link",
         "state",
     )
@@ -94,6 +96,7 @@ class Supervisor:
         self._closer: asyncio.Task[None] | None = None
         self._close_request: tuple[int, str] | None = None
         self._final_error: Exception | None = None
+        self.calls = events.calls = Calls(events)
         self.link: Link | None = None
         self.state = ReadyState.CONNECTING
 
@@ -152,6 +155,7 @@ class Supervisor:
             self._reader.cancel()
         else:
             self.state = ReadyState.CLOSED
+            self.calls.finished(code, reason)
             self._events.finish(code, reason)
 
     async def joined(self) -> None:
@@ -190,6 +194,7 @@ class Supervisor:
             self.state = ReadyState.CLOSED
             self._pending.clear()
             self._settle_first(self._final_error or Disconnected(code, reason))
+            self.calls.finished(code, reason)
             self._events.finish(code, reason)
 
     async def _once(self) -> tuple[int, str, float | None]:
@@ -226,8 +231,9 @@ class Supervisor:
         try:
             try:
                 async with asyncio.timeout(OPEN_TIMEOUT):
-                    link = Link(await self._handshake(), self._clock, self._keep_token)
+                    link = Link(await self._handshake(), self._clock, self._keep_token, self.calls.receive)
                     await link.greeted()
+                    self.calls.greeted()
             except TimeoutError as error:
                 raise (
                     error if str(error) else TimeoutError(f"{self._address}: no answer in {OPEN_TIMEOUT:g} s")
@@ -260,6 +266,7 @@ class Supervisor:
         while self._pending and link.send(self._pending.first()):
             self._pending.sent()
         self.state = ReadyState.OPEN
+        self.calls.opened(link)
         self._events.post("open")
         self._settle_first(None)
         watcher = asyncio.get_running_loop().create_task(link.watch(), name=f"odac client {self._address}: liveness")
@@ -270,6 +277,7 @@ class Supervisor:
             return error
         finally:
             link.socket.abort()  # a connection that ended well has nothing left to abort
+            self.calls.lost()
             await _cancelled([watcher])
 
     def _keep_token(self, token: str) -> None:

@@ -10,7 +10,7 @@ from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from odac.close_codes import CloseCode
-from odac.errors import ProtocolError
+from odac.errors import CallError, Disconnected, ProtocolError
 from odac.notices import limit_met, warn
 from odac.protocol import control
 from odac.protocol.codec import encode, encode_binary
@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from odac.realtime.history import RoomHistory
     from odac.realtime.owners import Entry, HubOfConnection
     from odac.realtime.policy import Policy
-    from odac.realtime.ports import Lane
+    from odac.realtime.ports import CallsPort, Lane
 
 __all__ = ["Connection", "ReadyState"]
 
@@ -69,6 +69,7 @@ class Connection(Typed[In, Out]):
         "_owned",
         "_pings",
         "alive",
+        "calls",
         "due",
         "ended",
         "events",
@@ -108,6 +109,7 @@ class Connection(Typed[In, Out]):
         self._handler: asyncio.Task[Any] | None = None
         self._data: SimpleNamespace | None = None
         self._pings: Pings | None = None
+        self.calls: CallsPort | None = None  # once the route answers calls, or the handler makes one
 
     # Sending
 
@@ -189,6 +191,42 @@ class Connection(Typed[In, Out]):
         if payload is not None:
             self.put(Prepared(PING, payload) if self.lane.pings else control.PING)
         return ping
+
+    async def call(
+        self,
+        name: str,
+        arguments: object = None,
+        *,
+        timeout: float = 10.0,  # noqa: ASYNC109 - part of the contract
+        returns: Any = None,
+    ) -> Any:
+        """Ask the client, and wait for its answer: ``await odac.ws.call("confirm", {"text": "Sure?"}, timeout=5)``.
+
+        Args:
+            name: what the client answers with ``ws.answer(name, …)``.
+            arguments: anything that JSON can hold.
+            timeout: seconds until the call is given up; waiting to be sent is part of it.
+            returns: a type to check the answer against and make of it; None for JSON as it is.
+
+        Raises:
+            CallError: there is no answer. Its ``code`` is ``unknown``, ``timeout``, ``busy`` or one of the client's own.
+            Disconnected: the connection has ended. Whether the client had begun is not known.
+            InvalidMessage: the answer is no ``returns``.
+            TypeError: ``arguments`` cannot be sent.
+            ValueError: ``timeout`` is no number of seconds above 0.
+        """
+        self._belongs_here("call")
+        if not isinstance(name, str) or not 0 < timeout <= 86_400:
+            raise ValueError(
+                f"call({name!r}, timeout={timeout!r}): a name is a str, a timeout is in seconds, at most a day"
+            )
+        if self.phase >= CLOSING:
+            raise Disconnected(*(self.ended or (CloseCode.NORMAL, "")))
+        if not self.speaks_odac or self._hub.calls_of is None:
+            raise CallError("unknown", "the client does not speak odac.v1, which calls are part of")
+        if self.calls is None:
+            self.calls = self._hub.calls_of(self)
+        return await self.calls.call(name, arguments, timeout, returns)
 
     # Rooms
 
@@ -492,6 +530,10 @@ class Connection(Typed[In, Out]):
     def own(self, coroutine: Coroutine[Any, Any, object]) -> asyncio.Task[Any]:
         """Run a coroutine as a task that is cancelled when the connection ends."""
         return self.owned.create_task(coroutine)
+
+    def keep(self, task: asyncio.Task[Any]) -> None:
+        """Hold a reference to a task of its own end, until it ends."""
+        self._hub.keep(task)
 
     def own_to_the_end(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
         """Run a coroutine that belongs to the connection's end as a task, which that end does not cancel."""

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from odac.config import Limits
     from odac.realtime.connection import Connection
     from odac.realtime.history import RoomHistory
-    from odac.realtime.ports import Bus, ControlHandler, Observer
+    from odac.realtime.ports import Bus, CallsPort, ControlHandler, Observer
 
 __all__ = ["Hub"]
 
@@ -49,6 +49,7 @@ class Hub:
         population: how many connections have a transport, admitted or not.
         control_handlers: called with the control messages of ``odac.v1`` peers, by their kind; the connection itself
             answers ``ping`` and ``pong``, and a kind without a handler is ignored.
+        calls_of: makes what a connection calls its client with.
         observers: told of every connection that was admitted and that has ended.
         history: the rooms that keep their messages; None where no room does.
     """
@@ -68,6 +69,7 @@ class Hub:
         self.control_handlers: dict[str, ControlHandler] = {}
         self.observers: list[Observer] = []
         self.history: RoomHistory | None = None
+        self.calls_of: Callable[[Connection], CallsPort] | None = None
         self._on_close = on_close
         self._issue_token = issue_token
         self._drain: Drain | None = None

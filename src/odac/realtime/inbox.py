@@ -16,6 +16,7 @@ from odac.realtime.listeners import Handler
 from odac.realtime.phase import CLOSED
 from odac.realtime.queue import MessageQueue
 from odac.realtime.sent import SENT, is_to_be_awaited
+from odac.realtime.turn import NO_MESSAGE
 
 if TYPE_CHECKING:
     from odac.realtime.owners import InboxOwner
@@ -24,7 +25,8 @@ __all__ = ["Inbox"]
 
 logger = logging.getLogger("odac")
 
-_REFUSED: Final = object()
+_WHILE_ASKING: Final = 4
+"""Times ``incoming_queue`` at which reading pauses while a call of this side waits for its answer, which comes behind them."""
 
 
 class Inbox:
@@ -102,7 +104,7 @@ class Inbox:
             payload = payload[1:]
         listener = self.sole_listener
         if listener is None:
-            self._hold(payload, owner.policy.decode)
+            self.hold(payload, owner.policy.decode)
             return
         try:
             data = owner.policy.decode(payload)
@@ -124,7 +126,7 @@ class Inbox:
             return
         listener = self.sole_listener
         if listener is None:
-            self._hold(data, None)
+            self.hold(data, None)
             return
         try:
             result = listener(data)
@@ -147,7 +149,7 @@ class Inbox:
         if hasattr(result, "__await__"):
             self._start_pump(cast("Awaitable[object]", result), data, [])
 
-    def _hold(self, payload: bytes, decode: Callable[[bytes], object] | None) -> None:
+    def hold(self, payload: bytes, decode: Callable[[bytes], object] | None) -> None:
         """A message has arrived, and no listener stands ready."""
         owner, queue = self._owner, self._queue
         if queue is None:
@@ -158,7 +160,7 @@ class Inbox:
         queue.append((payload, decode))
         if self._is_heard and self._pump is None:
             self._drain()
-        if queue.is_full(owner.policy) and not queue.is_paused and self._has_consumer():
+        if self._is_full(queue) and not queue.is_paused and self._has_consumer():
             queue.is_paused = True
             owner.lane.pause_reading()
             limit_met(
@@ -168,6 +170,32 @@ class Inbox:
                 owner.policy.name,
                 len(queue),
             )
+            if owner.calls is not None:
+                owner.calls.overrun()
+
+    def _is_full(self, queue: MessageQueue) -> bool:
+        calls = self._owner.calls
+        return queue.is_full(self._owner.policy, _WHILE_ASKING if calls is not None and calls.is_waiting else 1)
+
+    @property
+    def has_taken_all(self) -> bool:
+        """Whether the application has taken every message so far, if it ever will."""
+        queue = self._queue
+        if queue:
+            return not self._has_consumer()
+        return self._is_heard or self._handler_done or (queue is not None and queue.reader is not None)
+
+    def read_for_answer(self) -> None:
+        """A call of this side is about to wait for its answer, which may come behind messages that stay in the queue."""
+        queue = self._queue
+        if queue is not None and queue.is_paused and not self._is_full(queue):
+            self._resume_reading(queue)
+
+    def _begin_turns(self, queue: MessageQueue) -> None:
+        """The handler is done: begin what no message stands before, or everything if no message will be taken."""
+        for payload, begin in queue.take_turns(not self._has_consumer()):
+            if begin is not None:
+                begin(payload)
 
     def _has_consumer(self) -> bool:
         """Whether a listener, a reader or running code of the application may take the queued messages."""
@@ -182,7 +210,11 @@ class Inbox:
     def reconsider(self) -> None:
         """A possible consumer is gone. If none is left, resume reading."""
         queue = self._queue
-        if queue is not None and queue.is_paused and not self._has_consumer():
+        if queue is None:
+            return
+        if queue and self._handler_done:
+            self._begin_turns(queue)
+        if queue.is_paused and not self._has_consumer():
             self._resume_reading(queue)
 
     def _resume_reading(self, queue: MessageQueue) -> None:
@@ -190,7 +222,7 @@ class Inbox:
         self._owner.lane.resume_reading()
 
     def _next(self, queue: MessageQueue) -> object:
-        """Take a message from the queue; :data:`_REFUSED` stands for one that the route does not take."""
+        """Take a message from the queue; :data:`NO_MESSAGE` stands for one that the route does not take, or for none."""
         payload, decode = queue.take()
         if queue.is_paused and queue.is_half_empty(self._owner.policy):
             self._resume_reading(queue)
@@ -200,14 +232,14 @@ class Inbox:
             return decode(payload)
         except RAISED as error:
             self.undecodable(error)
-            return _REFUSED
+            return NO_MESSAGE
 
     def _drain(self) -> None:
         """Hand the queued messages to the listeners, until one of them has to be awaited."""
         queue = self._queue
         while queue and self._pump is None and self._is_heard:
             data = self._next(queue)
-            if data is not _REFUSED:
+            if data is not NO_MESSAGE:
                 self._handle(data)
         self._choose_listener()
 
@@ -239,7 +271,7 @@ class Inbox:
             queue = self._queue
             while queue and self._is_heard:
                 data = self._next(queue)
-                if data is not _REFUSED:
+                if data is not NO_MESSAGE:
                     await events.call(events.of("message"), data)
         except asyncio.CancelledError:
             if owner.phase < CLOSED:
@@ -269,7 +301,7 @@ class Inbox:
         while True:
             if queue:
                 data = self._next(queue)
-                if data is not _REFUSED:
+                if data is not NO_MESSAGE:
                     return data
             elif (ended := self._owner.ended) is not None:
                 raise Disconnected(*ended)

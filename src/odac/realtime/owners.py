@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from odac.protocol.message import Prepared
 from odac.realtime.phase import Phase
-from odac.realtime.ports import ControlHandler, Lane, Observer, Sender
+from odac.realtime.ports import CallsPort, ControlHandler, Lane, Observer, Sender
 
 if TYPE_CHECKING:
     from odac.realtime.backlog import Backlog
@@ -38,6 +38,7 @@ class HubOfConnection(Sender, Protocol):
     history: RoomHistory | None
     control_handlers: dict[str, ControlHandler]
     observers: list[Observer]
+    calls_of: Callable[[Any], CallsPort] | None
 
     @property
     def delivery(self) -> Any:
@@ -185,6 +186,8 @@ class Listeners(Protocol):
 
 class InboxOwner(EventsOwner, Protocol):
     """What an inbox asks of its connection."""
+
+    calls: CallsPort | None
 
     @property
     def events(self) -> Listeners:

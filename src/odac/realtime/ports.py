@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 
 __all__ = [
     "Bus",
+    "CallsPort",
     "ControlHandler",
     "Count",
     "Lane",
@@ -230,6 +231,28 @@ class LogListener(Protocol):
 
     def unflagged(self, rooms: tuple[str, ...]) -> None:
         """A message for these rooms has arrived from a process that knows of no history of theirs."""
+        ...
+
+
+class CallsPort(Protocol):
+    """The calls of one connection: see :mod:`odac.calls`."""
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a call of this side has no answer yet."""
+        ...
+
+    @property
+    def origin(self) -> str | None:
+        """What the hello tells as ``calls``; None where no calls are answered."""
+        ...
+
+    async def call(self, name: str, arguments: object, timeout: float, returns: Any) -> Any:  # noqa: ASYNC109
+        """Ask the client, and wait for its answer."""
+        ...
+
+    def overrun(self) -> None:
+        """Reading has paused, so that no answer will be read."""
         ...
 
 

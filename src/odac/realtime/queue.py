@@ -8,6 +8,8 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 from weakref import ref
 
+from odac.realtime.turn import Turn
+
 if TYPE_CHECKING:
     from odac.realtime.policy import Policy
 
@@ -55,9 +57,23 @@ class MessageQueue:
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
 
-    def is_full(self, policy: Policy) -> bool:
-        """Whether the lane is to stop reading."""
-        return len(self._messages) >= policy.limits.incoming_queue or self._size >= policy.incoming_bytes
+    def is_full(self, policy: Policy, times: int = 1) -> bool:
+        """Whether the lane is to stop reading, at so many times the limits."""
+        limits = policy.limits
+        return len(self._messages) >= times * limits.incoming_queue or self._size >= times * policy.incoming_bytes
+
+    def take_turns(self, all_of_them: bool) -> list[Waiting]:
+        """Take what is no message but a :class:`Turn`: those before the first message, or all."""
+        turns = []
+        kept: deque[Waiting] = deque()
+        for each in self._messages:
+            if isinstance(each[1], Turn) and (all_of_them or not kept):
+                turns.append(each)
+                self._size -= len(each[0])
+            else:
+                kept.append(each)
+        self._messages = kept
+        return turns
 
     def is_half_empty(self, policy: Policy) -> bool:
         """Whether the lane may read again."""

@@ -97,6 +97,8 @@ class Admission:
             hello: dict[str, object] = {"id": connection.id, "ping": self._hub.limits.ping_interval, "version": 1}
             if self._hub.history is not None:
                 hello["client"] = self._hub.history.greet(connection, self.session_id, self.user_id)
+            if connection.calls is not None and connection.calls.origin is not None:
+                hello["calls"] = connection.calls.origin
             connection.put(control.encode_control("hello", hello))
         self._admitted = True
         self._hub.add(connection)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any, Final, NamedTuple, get_args, get_origin
+from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
+from odac.calls.call import Answer
 from odac.context import Context
 from odac.errors import ConfigurationError
 from odac.protocol.types import class_of, make_converter, name_of, union_members
@@ -15,28 +16,10 @@ from odac.routing.annotations import annotations_of
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-__all__ = ["Answer", "Functions"]
+__all__ = ["Functions"]
 
 _LONGEST_NAME: Final = 100
 """Characters of a call's name."""
-
-
-class Answer(NamedTuple):
-    """The function that answers one call.
-
-    Args:
-        function: takes the context and the arguments.
-        convert: checks the parsed arguments and makes the declared type of them; None where none is declared.
-        arguments: the declared type, or Any.
-        returns: the same of what the function returns.
-        source: the function as it was written.
-    """
-
-    function: Callable[..., Any]
-    convert: Callable[[object], object] | None
-    arguments: Any
-    returns: Any
-    source: Callable[..., Any]
 
 
 class Functions:

@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Callable
 from typing import Any, Final
 
+from odac.calls.service import Calls
 from odac.close_codes import CloseCode
 from odac.config import Limits
 from odac.context import Context
@@ -52,6 +53,7 @@ class Gate:
         hub: gets the connections.
         limits: the app's.
         compression: whether permessage-deflate is negotiated.
+        calls: the app's.
     """
 
     def __init__(
@@ -66,6 +68,7 @@ class Gate:
         hub: Hub,
         limits: Limits,
         compression: bool,
+        calls: Calls,
     ) -> None:
         self._router = router
         self._middlewares = middlewares
@@ -76,6 +79,7 @@ class Gate:
         self._hub = hub
         self._limits = limits
         self._compression = compression
+        self._calls = calls
         self._resolved: dict[str, tuple[tuple[str, Middleware], ...]] = {}
         self.addresses = Addresses(limits.connections_per_ip)
         self._waits: Deadlines | None = None
@@ -215,6 +219,8 @@ class Gate:
         if passed and RESUME in offered:
             await admission.resume()
         if passed and context.ws.is_open:
+            if route.functions.answers:
+                self._calls.prepare(context.ws, route.functions.answers, context.for_call)
             admission.admit()
             return True
         if self._hub.history is not None:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Self
+from typing import Any, Final, Self, TypeVar
 
+from odac.client.calls import Calls, check_call, names_at
 from odac.client.errors import HandshakeRefused, refused
 from odac.client.reconnector import PROTOCOL
 from odac.client.recovery import RESUME, Positions, Recover
 from odac.close_codes import CloseCode
-from odac.errors import Disconnected, InvalidMessage
+from odac.errors import CallError, Disconnected, InvalidMessage
 from odac.protocol import codec
 from odac.protocol.control import PONG, decode_control, is_control, unescape
 from odac.protocol.message import Prepared
@@ -21,6 +22,8 @@ from odac.testing.loop import settle
 from odac.wire.frames import check_close
 
 __all__ = ["AsyncTestConnection", "NothingReceived"]
+
+H = TypeVar("H", bound=Callable[..., Any])
 
 TIMEOUT: Final = 1.0
 """Seconds of the app's time that :meth:`AsyncTestConnection.receive` waits unless told otherwise."""
@@ -67,6 +70,8 @@ class AsyncTestConnection:
         self._refusal: HandshakeRefused | None = None
         self._changed = asyncio.Event()
         self._app: asyncio.Task[None] | None = None
+        self._calls = Calls(_Turns())
+        self._wire = _Wire(self._write)
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} {self._scope['path']} {'open' if self._closed is None else f'closed {self._closed}'}>"
@@ -138,6 +143,44 @@ class AsyncTestConnection:
         self._raise_for_app()
         assert self._closed is not None
         raise Disconnected(*self._closed)
+
+    async def call(
+        self,
+        name: str,
+        arguments: Any = None,
+        *,
+        timeout: float = 10.0,  # noqa: ASYNC109 - it is the app's time
+        retry: bool = False,
+        returns: Any = None,
+    ) -> Any:
+        """Ask the app, and wait for its answer; the arguments are those of :meth:`odac.client.ClientConnection.call`.
+
+        Raises:
+            CallError: there is no answer, and its ``code`` says why.
+            Disconnected: the connection is closed.
+        """
+        check_call(name, timeout)
+        self._raise_for_app()
+        if self._closed is not None:
+            raise Disconnected(*self._closed)
+        if self.subprotocol != PROTOCOL:
+            raise CallError("unknown", "calls are part of odac.v1, which this connection does not speak")
+        answer = await self._calls.call(name, arguments, timeout, retry, returns)
+        await self.settle()
+        return answer
+
+    def answer(self, name: str) -> Callable[[H], H]:
+        """Let a function answer the app's ``odac.ws.call(name, arguments)``: ``@ws.answer("confirm")``."""
+        return self.answerer(name, names_at(1))
+
+    def answerer(self, name: str, names: Mapping[str, Any]) -> Callable[[H], H]:
+        """The decorator of :meth:`answer`, where annotations may use these names."""
+
+        def register(function: H) -> H:
+            self._calls.add(name, function, names)
+            return function
+
+        return register
 
     @property
     def unread(self) -> list[Any]:
@@ -250,6 +293,7 @@ class AsyncTestConnection:
         self.positions.closed(code)
         self._closed = (code, reason)
         self._to_app.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self._calls.finished(code, reason)
         self._changed.set()
 
     def _raise_for_app(self) -> None:
@@ -334,12 +378,17 @@ class AsyncTestConnection:
         if told is not None:
             self.recoveries.append(told)
         match message:
-            case ("hello", [{"id": str() as identity}]):
+            case ("hello", [dict() as facts]) if isinstance(identity := facts.get("id"), str):
                 self.id = identity
+                self._wire.facts = facts
+                self._calls.greeted()
+                self._calls.opened(self._wire)
             case ("token", [str() as token]):
                 self.token = token
             case ("ping", _):
                 self._write(PONG)
+            case (kind, values):
+                self._calls.receive(kind, values)
 
     def _app_closed(self, message: Message) -> None:
         if not self._accepted:
@@ -356,6 +405,29 @@ class AsyncTestConnection:
             )
             self._refusal = refused(self._denial["status"], self._denial_body, headers)
             self._to_app.put_nowait({"type": "websocket.disconnect", "code": int(CloseCode.ABNORMAL), "reason": ""})
+
+
+class _Turns:
+    """Messages that a test has not taken hold up no call."""
+
+    def read_for_answer(self) -> None: ...
+
+    def in_turn(self, begin: Callable[[], None]) -> None:
+        begin()
+
+
+class _Wire:
+    """The way of calls to the app."""
+
+    speaks_odac = True
+
+    def __init__(self, write: Callable[[Prepared], None]) -> None:
+        self.facts: Mapping[str, object] = {}
+        self._write = write
+
+    def control(self, message: Prepared) -> bool:
+        self._write(message)
+        return True
 
 
 def _shown(messages: Sequence[Any]) -> str:

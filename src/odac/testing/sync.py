@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
+from odac.client.calls import names_at
 from odac.close_codes import CloseCode
 from odac.testing.client import AsyncTestClient
 from odac.testing.connection import TIMEOUT, AsyncTestConnection
@@ -16,6 +17,7 @@ from odac.testing.loop import TestLoop
 __all__ = ["TestClient", "TestConnection"]
 
 T = TypeVar("T")
+H = TypeVar("H", bound=Callable[..., Any])
 
 
 def _a_loop_runs() -> bool:
@@ -182,6 +184,16 @@ class TestConnection:
     def receive(self, timeout: float = TIMEOUT) -> Any:
         """Take the next message; ``timeout`` is in seconds of the app's time, which take no real time."""
         return self._turn(self._connection.receive(timeout))
+
+    def call(
+        self, name: str, arguments: Any = None, *, timeout: float = 10.0, retry: bool = False, returns: Any = None
+    ) -> Any:
+        """Ask the app, and run it until it has answered; see :meth:`AsyncTestConnection.call`."""
+        return self._turn(self._connection.call(name, arguments, timeout=timeout, retry=retry, returns=returns))
+
+    def answer(self, name: str) -> Callable[[H], H]:
+        """Let a function answer the app's ``odac.ws.call(name, arguments)``: ``@ws.answer("confirm")``."""
+        return self._connection.answerer(name, names_at(1))
 
     def received_nothing(self) -> bool:
         """True if no message waits to be taken; raises an ``AssertionError`` that shows them if some do."""

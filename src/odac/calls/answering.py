@@ -1,0 +1,180 @@
+"""The client's calls: each is answered by a function of the route, side by side with the others."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from odac.calls.call import Answer, Call
+from odac.calls.messages import Request, refusal
+from odac.errors import CallError
+from odac.notices import limit_met
+from odac.protocol.codec import decode_json, encode_json
+from odac.protocol.message import Verbatim
+from odac.realtime.turn import Turn
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from odac.calls.remembered import Record, Remembered
+    from odac.realtime.connection import Connection
+
+__all__ = ["Answering"]
+
+
+class Answering:
+    """Answers the calls of one connection.
+
+    Args:
+        connection: that they come over.
+        answers: the route's, by name.
+        context_of: makes the context of one call.
+        remembered: what this process remembers of calls with ``retry``.
+        client: names the client, the same over its connections as far as that is known.
+        origin: what the hello names ``calls``.
+        since: when the hello was sent, by the loop's clock.
+    """
+
+    __slots__ = (
+        "_calls",
+        "_connection",
+        "_origin",
+        "_since",
+        "answers",
+        "client",
+        "context_of",
+        "remembered",
+    )
+
+    def __init__(
+        self,
+        connection: Connection,
+        answers: Mapping[str, Answer],
+        context_of: Callable[[Call], Any],
+        remembered: Remembered,
+        client: str,
+        origin: str,
+        since: float,
+    ) -> None:
+        self._connection = connection
+        self._calls: dict[int, Call] = {}
+        self._origin = origin
+        self._since = since
+        self.answers = answers
+        self.client = client
+        self.context_of = context_of
+        self.remembered = remembered
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop."""
+        return self._connection.loop
+
+    @property
+    def path(self) -> str:
+        """The route's, for log lines."""
+        return self._connection.policy.name
+
+    def receive(self, request: Request) -> None:
+        """A call has arrived."""
+        deadline = self._deadline(request)
+        if deadline is not None and deadline <= self.loop.time():
+            # It was under way for so long that the client has given up, and may have told its user so.
+            self.send(refusal(request.id, CallError("timeout", "the call arrived after its deadline")))
+        elif request.origin is not None:
+            self._receive_again(request, deadline)
+        elif request.id not in self._calls:
+            self._admit(request, deadline)
+
+    def _under_way(self, request: Request) -> float | None:
+        """Seconds that the call was under way at most, by two clocks that both began with the hello."""
+        return None if request.at is None else max(self.loop.time() - self._since - request.at / 1000, 0.0)
+
+    def _deadline(self, request: Request) -> float | None:
+        if request.left is None:
+            return None
+        return self.loop.time() + request.left / 1000 - (self._under_way(request) or 0.0)
+
+    def _receive_again(self, request: Request, deadline: float | None) -> None:
+        """A call with ``retry``, sent for the first time or again."""
+        record = self.remembered.find(self.client, request.id)
+        if record is not None:
+            if record.outcome is not None:
+                self.send(Verbatim(record.outcome))
+            elif isinstance(record.running, Call):
+                record.running.move(self)
+                self._calls[request.id] = record.running
+            return
+        if request.origin != self._origin or self._may_have_been(request):
+            self.send(refusal(request.id, CallError("interrupted", "it is not known whether the call was executed")))
+        elif self.remembered.unfinished(self.client) >= self._most:
+            self._refuse_busy(request)
+        else:
+            self._admit(request, deadline, self.remembered.begin(self.client, request.id))
+
+    def _may_have_been(self, request: Request) -> bool:
+        """Whether a call that was sent before, and is not known, may have been executed."""
+        under_way = self._under_way(request)
+        if request.age == 0:
+            return False  # it was not sent before
+        return under_way is None or self.remembered.may_have_been(self.client, request.age / 1000 + under_way)
+
+    @property
+    def _most(self) -> int:
+        return self._connection.policy.limits.calls_per_connection
+
+    def _refuse_busy(self, request: Request) -> None:
+        limit_met(
+            "calls_per_connection",
+            "%s: a call was refused with 'busy': %d calls of its connection are being answered (Limits.calls_per_connection)",
+            self.path,
+            self._most,
+        )
+        self.send(refusal(request.id, CallError("busy", f"{self._most} calls are being answered")))
+
+    def _admit(self, request: Request, deadline: float | None, record: Record | None = None) -> None:
+        if len(self._calls) >= self._most:
+            if record is not None:
+                self.remembered.forget(record)
+            self._refuse_busy(request)
+            return
+        call = self._calls[request.id] = Call(self, request.id, request.name, deadline)
+        if record is not None:
+            call.remember(record)
+        inbox = self._connection.inbox
+        if inbox.has_taken_all:
+            call.begin(request.arguments)
+        else:
+            # As bytes, like the messages that wait: parsed they may take many times the memory.
+            call.wait()
+            inbox.hold(encode_json(request.arguments), Turn(partial(_begin_late, call)))
+
+    def send(self, message: Verbatim) -> None:
+        """Send an answer, if the connection is still there."""
+        self._connection.send_prepared(message)
+
+    def keep(self, task: asyncio.Task[None]) -> None:
+        """Own the task of an answer until it is through."""
+        self._connection.keep(task)
+
+    def settled(self, id_: int, call: Call) -> None:
+        """A call has its answer, or is answered over another connection."""
+        if self._calls.get(id_) is call:
+            del self._calls[id_]
+
+    def cancel(self, id_: int) -> None:
+        """The client has cancelled a call."""
+        call = self._calls.get(id_)
+        if call is not None:
+            call.cancel()
+
+    def ended(self) -> None:
+        """The connection is gone."""
+        for call in list(self._calls.values()):
+            call.lost()
+
+
+def _begin_late(call: Call, payload: bytes) -> None:
+    call.begin(decode_json(payload))

@@ -1,0 +1,235 @@
+"""One call of a client, from its arrival to its answer."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
+
+from odac.calls.messages import encode, refusal
+from odac.errors import CallError, InvalidMessage
+from odac.notices import limit_met
+from odac.protocol.message import Verbatim
+from odac.realtime.cancellation import RAISED
+from odac.realtime.sent import is_to_be_awaited
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from odac.calls.remembered import Record, Remembered
+
+__all__ = ["Answer", "Answerer", "Call"]
+
+logger = logging.getLogger("odac")
+
+_PATIENCE: Final = 60.0
+"""Seconds that a call without a deadline waits for the handler to take the messages before it."""
+
+
+class Answer(NamedTuple):
+    """The function that answers one call.
+
+    Args:
+        function: takes the context and the arguments.
+        convert: checks the parsed arguments and makes the declared type of them; None where none is declared.
+        arguments: the declared type, or Any.
+        returns: the same of what the function returns.
+        source: the function as it was written.
+    """
+
+    function: Callable[..., Any]
+    convert: Callable[[object], object] | None
+    arguments: Any
+    returns: Any
+    source: Callable[..., Any]
+
+
+class Answerer(Protocol):
+    """What a call asks of the connection that it came over."""
+
+    answers: Mapping[str, Answer]
+    client: str
+    remembered: Remembered
+    context_of: Callable[[Call], Any]
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop."""
+        ...
+
+    @property
+    def path(self) -> str:
+        """The route's, for log lines."""
+        ...
+
+    def keep(self, task: asyncio.Task[None]) -> None:
+        """Own the task of an answer until it is through."""
+        ...
+
+    def settled(self, id_: int, call: Call) -> None:
+        """A call has its answer, or is answered over another connection."""
+        ...
+
+    def send(self, message: Verbatim) -> None:
+        """Send an answer, if the connection is still there."""
+        ...
+
+
+class Call:
+    """The call that is being answered: ``odac.call``.
+
+    Attributes:
+        name: of the call.
+        key: tells this call from every other, and is the same when the client sends the call again. An application that
+            stores it in the transaction of the call itself makes the call's effect happen exactly once.
+    """
+
+    __slots__ = ("_answering", "_deadline", "_id", "_record", "_state", "_task", "_timer", "key", "name")
+
+    def __init__(self, answering: Answerer, id_: int, name: str, deadline: float | None) -> None:
+        self.name = name
+        self.key = f"{answering.client}/{id_}"
+        self._answering = answering
+        self._id = id_
+        self._deadline = deadline
+        self._record: Record | None = None
+        self._task: asyncio.Task[None] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._state = _WAITING
+
+    def __repr__(self) -> str:
+        return f"<Call {self.name} {self.key}>"
+
+    # What happens to it
+
+    def wait(self) -> None:
+        """Messages that came before have not been taken yet."""
+        loop = self._answering.loop
+        due = self._deadline if self._deadline is not None else loop.time() + _PATIENCE
+        self._timer = loop.call_at(due, self._overdue)
+
+    def _overdue(self) -> None:
+        limit_met(
+            "handler_wait",
+            "%s: a call of %r reached its deadline before the route's handler had read the messages before it, added a listener or returned; run what goes on for long with odac.create_task(…)",
+            self._answering.path,
+            self.name,
+        )
+        self.refuse(CallError("timeout", "the handler was not ready in time"))
+
+    def begin(self, arguments: object) -> None:
+        """Its turn has come."""
+        if self._state is not _WAITING:
+            return  # it was cancelled, or its deadline is over
+        self._stop_timer()
+        answer = self._answering.answers.get(self.name)
+        if answer is None:
+            self.refuse(CallError("unknown", f"nothing answers {self.name[:100]!r} on this route"))
+            return
+        self._state = _RUNNING
+        try:
+            if answer.convert is not None:
+                arguments = answer.convert(arguments)
+        except InvalidMessage as error:
+            self.refuse(CallError("invalid", error.reason))
+            return
+        try:
+            result = answer.function(self._answering.context_of(self), arguments)
+        except RAISED as error:
+            self._raised(error)
+            return
+        if is_to_be_awaited(result):
+            self._task = self._answering.loop.create_task(self._run(result))
+            self._answering.keep(self._task)
+        else:
+            self._reply(result)
+
+    async def _run(self, result: Awaitable[object]) -> None:
+        limit = asyncio.timeout_at(self._deadline)
+        try:
+            async with limit:
+                value = await result
+        except TimeoutError as error:
+            if limit.expired():
+                self.refuse(CallError("timeout", "the answer took too long"))
+            else:
+                self._raised(error)
+        except RAISED as error:
+            self._raised(error)
+        else:
+            self._reply(value)
+
+    def _raised(self, error: BaseException) -> None:
+        if isinstance(error, CallError):
+            self.refuse(error)
+        elif isinstance(error, asyncio.CancelledError):
+            self.refuse(CallError("cancelled", "the call was cancelled"))
+        else:
+            logger.error("%s: the answer to %r raised", self._answering.path, self.name, exc_info=error)
+            self.refuse(CallError("internal"))
+
+    def _reply(self, value: object) -> None:
+        try:
+            message = encode("reply", self._id, value)
+        except TypeError:
+            logger.exception("%s: the answer to %r cannot be sent", self._answering.path, self.name)
+            self.refuse(CallError("internal"))
+        else:
+            self._settle(message)
+
+    def refuse(self, error: CallError) -> None:
+        """Answer with a refusal; once it is settled, this does nothing."""
+        self._settle(refusal(self._id, error))
+
+    def _settle(self, message: Verbatim) -> None:
+        if self._state is _SETTLED:
+            return
+        begun = self._state is _RUNNING
+        self._state = _SETTLED
+        self._stop_timer()
+        answering, record = self._answering, self._record
+        answering.settled(self._id, self)
+        if record is not None:
+            # One that was refused before it began may be sent again, and is executed then.
+            answering.remembered.finish(record, message.payload) if begun else answering.remembered.forget(record)
+        answering.send(message)
+
+    def cancel(self) -> None:
+        """The client does not want the answer any more."""
+        if self._task is not None:
+            self._task.cancel()
+        else:
+            self.refuse(CallError("cancelled", "the call was cancelled"))
+
+    def lost(self) -> None:
+        """The connection is gone. What was begun with ``retry`` goes on, because the client will ask again."""
+        if self._record is not None and self._state is _RUNNING:
+            return
+        if self._state is _WAITING:
+            if self._record is not None:
+                self._answering.remembered.forget(self._record)
+            self._state = _SETTLED
+            self._stop_timer()
+        if self._task is not None:
+            self._task.cancel()
+
+    def remember(self, record: Record) -> None:
+        """The client may send it again."""
+        self._record = record
+        record.running = self
+
+    def move(self, answering: Answerer) -> None:
+        """The client has sent it again over another connection, where its answer is to go."""
+        self._answering.settled(self._id, self)
+        self._answering = answering
+
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+
+
+_WAITING: Final = "waiting"
+_RUNNING: Final = "running"
+_SETTLED: Final = "settled"

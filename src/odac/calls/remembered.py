@@ -1,0 +1,171 @@
+"""The outcomes of calls with ``retry``, so that one that is sent again is answered and not executed again.
+
+The rule is: a call that is sent again is executed only where it is certain that it was not before. This process knows that
+of a call that was first sent to it, as long as it has forgotten nothing that could have been that call.
+"""
+
+from __future__ import annotations
+
+from collections import OrderedDict
+from collections.abc import Callable
+from typing import Any, Final
+
+__all__ = ["Record", "Remembered"]
+
+MARGIN: Final = 1.0
+"""Seconds by which the caller's word for the age of its call may be wrong."""
+
+LONGER: Final = 30.0
+"""Seconds for which an outcome is kept beyond the window, in which it may still be asked for."""
+
+RECORD_COST: Final = 512
+CLIENT_COST: Final = 512
+"""Bytes that are counted for a record and a client beside the outcome itself."""
+
+
+class Record:
+    """One call of one client.
+
+    Attributes:
+        outcome: the message that answered it; None while it runs.
+        running: the call, while it runs: whoever sends it again gets its answer.
+    """
+
+    __slots__ = ("_client", "arrived", "id", "outcome", "running")
+
+    def __init__(self, client: _Client, id_: int, arrived: float) -> None:
+        self._client = client
+        self.id = id_
+        self.arrived = arrived
+        self.outcome: bytes | None = None
+        self.running: Any = None
+
+    @property
+    def client(self) -> _Client:
+        """Whose call it is."""
+        return self._client
+
+
+class _Client:
+    __slots__ = ("forgotten", "last", "name", "records")
+
+    def __init__(self, name: str, now: float) -> None:
+        self.name = name
+        self.records: OrderedDict[int, Record] = OrderedDict()
+        self.forgotten = float("-inf")  # when the youngest call arrived whose outcome had to make room
+        self.last = now
+
+
+class Remembered:
+    """What is remembered by one process.
+
+    Args:
+        time: gives seconds on a clock that never goes back.
+        window: seconds for which an outcome is remembered.
+        per_client: outcomes of one client.
+        most_bytes: of all together.
+    """
+
+    def __init__(self, time: Callable[[], float], window: float, per_client: int, most_bytes: int) -> None:
+        self._time = time
+        self._window = window
+        self._per_client = per_client
+        self._most_bytes = most_bytes
+        self._clients: OrderedDict[str, _Client] = OrderedDict()  # by their last call
+        self._records: OrderedDict[Record, None] = OrderedDict()  # by their arrival
+        self._forgotten = float("-inf")
+        self.size = 0
+
+    def find(self, client: str, id_: int) -> Record | None:
+        """The record of a call, or None."""
+        self._expire()
+        known = self._clients.get(client)
+        return known.records.get(id_) if known is not None else None
+
+    def may_have_been(self, client: str, age: float) -> bool:
+        """Whether a call of which there is no record may have been executed here all the same.
+
+        Args:
+            client: whose.
+            age: seconds since it was first sent, its way here included.
+        """
+        now = self._time()
+        if age >= self._window:
+            return True
+        known = self._clients.get(client)
+        latest = max(self._forgotten, known.forgotten if known is not None else self._forgotten)
+        return now - age - MARGIN <= latest
+
+    def unfinished(self, client: str) -> int:
+        """How many calls of a client run."""
+        known = self._clients.get(client)
+        return sum(record.outcome is None for record in known.records.values()) if known is not None else 0
+
+    def begin(self, client: str, id_: int) -> Record:
+        """A call has arrived that is not known."""
+        now = self._time()
+        known = self._clients.get(client)
+        if known is None:
+            known = self._clients[client] = _Client(client, now)
+            self.size += CLIENT_COST
+        else:
+            self._clients.move_to_end(client)
+        known.last = now
+        record = known.records[id_] = Record(known, id_, now)
+        self._records[record] = None
+        self.size += RECORD_COST
+        if len(known.records) > self._per_client:
+            oldest = next((each for each in known.records.values() if each.outcome is not None), None)
+            if oldest is not None:
+                known.forgotten = max(known.forgotten, oldest.arrived)
+                self.forget(oldest)
+        self._make_room()
+        return record
+
+    def finish(self, record: Record, outcome: bytes) -> None:
+        """A call has been answered."""
+        record.running = None
+        if record not in self._records:
+            return
+        record.outcome = outcome
+        self.size += len(outcome)
+        self._make_room()
+
+    def forget(self, record: Record) -> None:
+        """Drop a record: of a call that was never begun, or to make room."""
+        if record in self._records:
+            del self._records[record]
+            del record.client.records[record.id]
+            self.size -= RECORD_COST + (len(record.outcome) if record.outcome is not None else 0)
+
+    def _expire(self) -> None:
+        """Drop what is older than the window: whoever sends such a call again says its age, and is refused for that."""
+        before = self._time() - self._window - LONGER
+        while self._records and (oldest := next(iter(self._records))).arrived < before:
+            if oldest.outcome is None:
+                # It runs for longer than any deadline lets it: keep it, so that it is not executed twice.
+                oldest.arrived = self._time()
+                self._records.move_to_end(oldest)
+                continue
+            self.forget(oldest)
+        while self._clients and (idle := next(iter(self._clients.values()))).last < before and not idle.records:
+            del self._clients[idle.name]
+            self.size -= CLIENT_COST
+
+    def _make_room(self) -> None:
+        if self.size <= self._most_bytes:
+            return
+        self._expire()
+        while self.size > self._most_bytes:
+            record = next((each for each in self._records if each.outcome is not None), None)
+            if record is None:
+                break
+            self._forgotten = max(self._forgotten, record.arrived)
+            self.forget(record)
+        while self.size > self._most_bytes:
+            client = next((each for each in self._clients.values() if not each.records), None)
+            if client is None:
+                break
+            self._forgotten = max(self._forgotten, client.forgotten)
+            del self._clients[client.name]
+            self.size -= CLIENT_COST

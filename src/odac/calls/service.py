@@ -1,0 +1,133 @@
+"""Calls of one app: what its connections' control messages lead to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from time import monotonic
+from typing import TYPE_CHECKING, Any, Final
+
+from odac.calls.answering import Answering
+from odac.calls.asking import Asking
+from odac.calls.call import Answer, Call
+from odac.calls.messages import read_answer, read_id, read_request, refusal
+from odac.calls.remembered import Remembered
+from odac.errors import CallError
+from odac.realtime.identity import new_id
+
+if TYPE_CHECKING:
+    from odac.realtime.connection import Connection
+    from odac.realtime.hub import Hub
+
+__all__ = ["Calls", "ConnectionCalls"]
+
+BUSY_READING: Final = "too many messages wait for the handler that waits for this answer"
+
+
+class ConnectionCalls:
+    """The calls of one connection, in both directions.
+
+    Args:
+        connection: that they go over.
+        since: when the hello was sent, by the loop's clock; None where nobody remembers.
+
+    Attributes:
+        asking: this side's.
+        answering: the client's; None on a route that answers none.
+        origin: what the hello names ``calls``, so that a call that is sent again says where it was first sent; None on a
+            route that answers none.
+    """
+
+    __slots__ = ("answering", "asking", "origin")
+
+    def __init__(self, connection: Connection, since: float | None = None) -> None:
+        self.asking = Asking(connection, since)
+        self.answering: Answering | None = None
+        self.origin: str | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a call of this side has no answer yet."""
+        return self.asking.is_waiting
+
+    async def call(self, name: str, arguments: object, timeout: float, returns: Any) -> Any:  # noqa: ASYNC109
+        """Ask the client: see :meth:`odac.Connection.call`."""
+        return await self.asking.call(name, arguments, timeout, returns)
+
+    def overrun(self) -> None:
+        """So many messages wait that the answers behind them cannot be read."""
+        self.asking.fail_all("busy", BUSY_READING)
+
+
+class Calls:
+    """The calls of one app.
+
+    Args:
+        hub: of the app, which from now on hands over the control messages of calls.
+    """
+
+    def __init__(self, hub: Hub) -> None:
+        limits = hub.limits
+        self._process: Final = new_id()
+        self._remembered = Remembered(
+            monotonic, limits.remembered_time, limits.remembered_calls, limits.remembered_bytes
+        )
+        hub.calls_of = ConnectionCalls
+        hub.observers.append(self)
+        hub.control_handlers |= {
+            "call": self._call,
+            "cancel": self._cancel,
+            "reply": lambda connection, values: self._answer(connection, "reply", values),
+            "fail": lambda connection, values: self._answer(connection, "fail", values),
+        }
+
+    def prepare(self, connection: Connection, answers: Mapping[str, Answer], context_of: Callable[[Call], Any]) -> None:
+        """Answer the calls of a connection.
+
+        Args:
+            connection: has passed all gates, and its hello follows.
+            answers: the route's.
+            context_of: makes the context of one call.
+        """
+        since = connection.loop.time()
+        calls = ConnectionCalls(connection, since)
+        client = connection.id
+        calls.origin = f"{self._process}.{client}"
+        calls.answering = Answering(connection, answers, context_of, self._remembered, client, calls.origin, since)
+        connection.calls = calls
+
+    # What the peer sends
+
+    def _call(self, connection: Connection, values: list[Any]) -> None:
+        request = read_request(values)
+        if request is None or not connection.was_admitted:
+            return
+        calls = connection.calls
+        if isinstance(calls, ConnectionCalls) and calls.answering is not None:
+            calls.answering.receive(request)
+        else:
+            connection.put(refusal(request.id, CallError("unknown", "this route answers no calls")))
+
+    def _cancel(self, connection: Connection, values: list[Any]) -> None:
+        number = read_id(values[0]) if values else None
+        calls = connection.calls
+        if number is not None and isinstance(calls, ConnectionCalls) and calls.answering is not None:
+            calls.answering.cancel(number)
+
+    def _answer(self, connection: Connection, kind: str, values: list[Any]) -> None:
+        answer = read_answer(kind, values)
+        if answer is not None and isinstance(connection.calls, ConnectionCalls):
+            connection.calls.asking.answered(*answer)
+
+    # What the hub tells
+
+    def admitted(self, connection: Connection) -> None:
+        """See :class:`odac.realtime.ports.Observer`."""
+
+    def ended(self, connection: Connection, code: int, reason: str) -> None:
+        """See :class:`odac.realtime.ports.Observer`."""
+        calls = connection.calls
+        if isinstance(calls, ConnectionCalls):
+            connection.calls = None
+            calls.asking.ended(code, reason)
+            if calls.answering is not None:
+                calls.answering.ended()
