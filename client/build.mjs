@@ -12,12 +12,13 @@ const output = process.argv[2] ?? join(root, '../src/odac/static')
 const dist = join(root, 'dist')
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 
-// Our own long names, used inside the client only: never in the API, the browser's objects, or what travels between tabs.
+// Our own long names, used inside the client only: never in the API (which includes what events come with), the browser's
+// objects, what travels between tabs, or a string that names a property.
 const inner = [
   ...['connection', 'ended', 'fail', 'fetchCredentials', 'group', 'heard', 'identified', 'members', 'opened', 'probe'],
   ...['queue', 'setState', 'silent', 'suspend', 'takePageToken', 'transmit', 'waiting', 'wake'],
   // What extensions are made of.
-  ...['accepted', 'closed', 'control', 'emit', 'handlers', 'joined', 'offer', 'received'],
+  ...['control', 'emit', 'handlers', 'offer', 'onAccepted', 'onClosed', 'onOpened', 'onReceived', 'onTab'],
 ]
 // One name in all files: the module for shared connections works with objects of the module that loads it.
 const mangleCache = Object.fromEntries(inner.map((name, index) => [name, `_${index.toString(36)}`]))

@@ -5,7 +5,7 @@ export const prefixOf = (script: string | undefined): string =>
 /** What relative addresses are relative to: for a page `document.baseURI`, for a worker its script's address. */
 export const pageBase = (): string => (globalThis.document as Document | undefined)?.baseURI ?? location.href
 
-/** Without a name and a password in it: neither `fetch` nor every `WebSocket` takes them, and the browser sends its own. */
+/** Without a name and a password: neither `fetch` nor every `WebSocket` takes them, and the browser sends its own. */
 const anonymous = (url: URL): URL => Object.assign(url, { username: '', password: '' })
 
 /** `base` as one that has folders: a blob's is the site that made it. */

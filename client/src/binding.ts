@@ -9,7 +9,7 @@ export interface UseOdacOptions<Message = unknown> extends OdacOptions {
 
 /** What a component sees of its connection. */
 export interface OdacView<Message = unknown> {
-  /** What `Odac.ws` returned. Undefined without a path, before the component is mounted, and on a server that renders it. */
+  /** What `Odac.ws` returned. Undefined without a path, before the component is mounted, and where a server renders. */
   readonly socket: OdacSocket<Message> | undefined
   /** A `WebSocket.readyState`: 0 connecting, 1 open, 2 closing, 3 closed or waiting for the next attempt. */
   readonly state: number

@@ -5,11 +5,14 @@ export type Payload = string | ArrayBuffer | Blob
 const MARK = String.fromCharCode(0x1e)
 
 /**
- * `data` as JSON, or undefined where it has none. Half of a surrogate pair, as `slice` leaves it, becomes U+FFFD as it does
- * in a text that a WebSocket sends: as an escape it would be refused by the server, and the connection closed.
+ * `data` as JSON, or undefined where it has none. Half of a surrogate pair, as `slice` leaves it, becomes U+FFFD as it
+ * does in a text that a WebSocket sends: the server would refuse its escape and close the connection.
  */
 const toJson = (data: unknown): string | undefined =>
-  (JSON.stringify(data) as string | undefined)?.replace(/(\\\\)|\\ud[89a-f]../g, (_, backslash?: string) => backslash ?? '\ufffd')
+  (JSON.stringify(data) as string | undefined)?.replace(
+    /(\\\\)|\\ud[89a-f]../g,
+    (_, backslash?: string) => backslash ?? '\ufffd',
+  )
 
 /** What `data` is, whichever window's or frame's class it was made by. */
 const tag = (data: unknown): string => Object.prototype.toString.call(data).slice(8, -1)

@@ -114,7 +114,7 @@ export class Connection extends Transport implements Wire {
   /** Tell a tab that has come to this open connection, through `emit`, what the others know. */
   joined(emit: Sink): void {
     emit('open')
-    this.#call('joined', emit)
+    this.#each((extension) => extension.onTab?.(emit))
   }
 
   protected override transmit(payload: Payload): boolean {
@@ -160,13 +160,14 @@ export class Connection extends Transport implements Wire {
   }
 
   #dial(token: string | undefined): void {
-    const offers = [PROTOCOL, ...this.#extensions.map((extension) => extension.offer?.()), token && 'odac-token-' + token]
-    const socket = this.#env.socket(this.#url, offers.filter(Boolean) as string[])
+    const further = this.#extensions.map((extension) => extension.offer?.())
+    const offers = [PROTOCOL, ...further, token && 'odac-token-' + token].filter(Boolean) as string[]
+    const socket = this.#env.socket(this.#url, offers)
     this.#socket = socket
     socket.binaryType = 'arraybuffer'
     // Only odac.v1 servers say hello, and they say it when the handshake's gates have let the connection in.
     socket.onopen = () => {
-      if (socket.protocol === PROTOCOL) this.#call('accepted')
+      if (socket.protocol === PROTOCOL) this.#each((extension) => extension.onAccepted?.())
       else this.#welcome(0)
     }
     socket.onmessage = ({ data }: MessageEvent<unknown>) => {
@@ -174,7 +175,7 @@ export class Connection extends Transport implements Wire {
       const message = socket.protocol === PROTOCOL ? fromWire(data) : data
       if (Array.isArray(message)) this.#dispatch(message as [unknown, ...never[]])
       else {
-        this.#call('received', message)
+        this.#each((extension) => extension.onReceived?.(message))
         this.emit('message', message)
       }
     }
@@ -185,16 +186,13 @@ export class Connection extends Transport implements Wire {
   /** Give a control message to whatever takes its kind. Unknown kinds are a newer server's. */
   #dispatch([kind, ...values]: [kind: unknown, ...values: never[]]): void {
     if (typeof kind !== 'string') return
-    for (const { handlers } of this.#extensions) {
+    this.#each(({ handlers }) => {
       if (Object.hasOwn(handlers, kind)) handlers[kind]?.(...values)
-    }
+    })
   }
 
-  #call<Name extends 'accepted' | 'opened' | 'received' | 'closed' | 'joined'>(
-    name: Name,
-    ...args: Parameters<NonNullable<Extension[Name]>>
-  ): void {
-    for (const extension of this.#extensions) (extension[name] as ((...args: unknown[]) => void) | undefined)?.(...args)
+  #each(call: (extension: Extension) => void): void {
+    this.#extensions.forEach(call)
   }
 
   #welcome(silence: number): void {
@@ -204,7 +202,7 @@ export class Connection extends Transport implements Wire {
       this.#refused = false
     })
     if (silence) this.#liveness.start(silence)
-    this.#call('opened')
+    this.#each((extension) => extension.onOpened?.())
     this.opened()
   }
 
@@ -225,7 +223,7 @@ export class Connection extends Transport implements Wire {
     if (this.ended) this.queue.take()
     const turn = this.#turn
     if (refused && !refetch) this.fail('two tokens refused: do the browser and each proxy keep the session cookie?')
-    this.#call('closed', code, this.ended)
+    this.#each((extension) => extension.onClosed?.(code, this.ended))
     this.emit('close', code, reason)
     // A listener may have closed, or have woken, the connection.
     if (this.ended || turn !== this.#turn) return

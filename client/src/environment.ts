@@ -74,7 +74,8 @@ export const browserEnvironment = (prefix: string): Environment => ({
   socket: (url, protocols) => new WebSocket(url, protocols),
   fetchCredentials: () => askInTurn(prefix + '/token'),
   takePageToken: () => {
-    const meta = (globalThis.document as Document | undefined)?.querySelector<HTMLMetaElement>('meta[name="odac-token"]')
+    const { document } = globalThis as { document?: Document }
+    const meta = document?.querySelector<HTMLMetaElement>('meta[name="odac-token"]')
     // Removed, because a second connection must not use it again.
     meta?.remove()
     return meta?.content || undefined

@@ -12,19 +12,22 @@ declare const VERSION: string
 /** Loads what only shared connections need. `base` is the folder of the app's endpoints. */
 export type LoadShared = (base: string) => Promise<typeof Shared>
 
+/** `value`, or `otherwise` where it is no number from 0. */
+const notNegative = (value: number | undefined, otherwise: number): number =>
+  Number.isFinite(value) && (value as number) >= 0 ? (value as number) : otherwise
+
 /** The `Odac` object of a script that came from `script`. */
 export const createOdac = (script: string | undefined, loadShared: LoadShared): OdacNamespace => ({
   ws: (path: string, options: OdacOptions = {}) => {
-    const { autoReconnect, reconnectDelay, maxReconnectAttempts, shared, token, prefix } = options
+    const { autoReconnect, reconnectDelay, maxReconnectAttempts: most, shared, token, prefix } = options
     const { href, host, hostname } = resolve(path, pageBase())
     const own = ownHost()
     const base = resolvePrefix(prefix ?? prefixOf(script), pageBase())
     const env = browserEnvironment(base)
     const settings: Settings = {
       autoReconnect: autoReconnect ?? true,
-      reconnectDelay: (reconnectDelay as number) >= 0 && isFinite(reconnectDelay ?? NaN) ? (reconnectDelay as number) : 3000,
-      maxReconnectAttempts:
-        maxReconnectAttempts === null ? Infinity : (maxReconnectAttempts as number) >= 0 ? (maxReconnectAttempts as number) : 10,
+      reconnectDelay: notNegative(reconnectDelay, 3000),
+      maxReconnectAttempts: most === null || most === Infinity ? Infinity : notNegative(most, 10),
       // It belongs to a cookie, which goes to any port of this host, and to no other host.
       token: (token ?? true) && hostname === own.hostname,
     }

@@ -1,5 +1,6 @@
 // `odac-client/vue`
-import { getCurrentInstance, type MaybeRefOrGetter, onMounted, ref, type ShallowRef, shallowRef, toValue, watch } from 'vue'
+import { getCurrentInstance, onMounted, ref, shallowRef, toValue, watch } from 'vue'
+import type { MaybeRefOrGetter, ShallowRef } from 'vue'
 import { attach, IDLE, keyOf, type OdacView, type Send, type UseOdacOptions } from './binding'
 
 export type { OdacView, Send, UseOdacOptions }

@@ -33,7 +33,7 @@ test('a control message goes to the handler of its kind, with its values; garbag
 test('an extension hears the hello before the connection opens, and both before the queue goes out', async () => {
   const { harness, env, log } = watched((wire, note) => ({
     handlers: { hello: (facts: { id: string }) => note('hello', facts.id) },
-    opened: () => note('opened', wire.control('first'), env.last.sent.length),
+    onOpened: () => note('opened', wire.control('first'), env.last.sent.length),
   }))
   harness.connection.send('queued')
   await harness.open()
@@ -42,7 +42,7 @@ test('an extension hears the hello before the connection opens, and both before 
 })
 
 test('what is sent as soon as the WebSocket opens goes before the hello, to an odac.v1 server only', async () => {
-  const { harness, env } = watched((wire) => ({ accepted: () => void wire.control('resume', [['room', 1]]) }))
+  const { harness, env } = watched((wire) => ({ onAccepted: () => void wire.control('resume', [['room', 1]]) }))
   await settle()
   env.last.accept()
   assert.deepEqual(env.last.sent, [MARK + '["resume",[["room",1]]]'])
@@ -64,7 +64,7 @@ test('a subprotocol is offered between odac.v1 and the token, in each handshake 
 })
 
 test('a message is received before it is emitted, and control messages are none', async () => {
-  const { harness, env, log } = watched((_, note) => ({ received: (payload) => note('received', payload) }))
+  const { harness, env, log } = watched((_, note) => ({ onReceived: (payload) => note('received', payload) }))
   await harness.open()
   env.last.receive('a').control('ping').receive(MARK + MARK + 'b')
   assert.deepEqual(log.take().slice(1), [
@@ -76,7 +76,7 @@ test('a message is received before it is emitted, and control messages are none'
 })
 
 test('each end is told before its close event, and whether it is the last one', async () => {
-  const { harness, env, log } = watched((_, note) => ({ closed: (code, final) => note('closed', code, final) }))
+  const { harness, env, log } = watched((_, note) => ({ onClosed: (code, final) => note('closed', code, final) }))
   await harness.open()
   env.last.end(1012)
   await env.clock.advance(3000)
@@ -107,7 +107,7 @@ test('in shared mode every tab gets what an extension emits, and a later tab alo
   const bench = new Bench('worker', [
     (wire) => ({
       handlers: { note: (text: string) => wire.emit('error', new Error(text)) },
-      joined: (emit) => emit('error', new Error('for the late')),
+      onTab: (emit) => emit('error', new Error('for the late')),
     }),
   ])
   const [first, second] = await bench.opened(2)

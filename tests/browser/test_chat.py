@@ -157,6 +157,17 @@ def test_a_lost_server_comes_back(visitor: Callable[..., Visitor], server: Serve
     expect(ada.log.get_by_text("Ben came in")).to_have_count(1)
 
 
+def test_a_lost_network_is_shown_at_once(visitor: Callable[..., Visitor]) -> None:
+    ann = visitor(lost_server=True)
+    ann.enter("Ann in a tunnel", "tunnel")
+    ann.page.context.set_offline(True)
+    expect(ann.banner).to_contain_text("You are offline", timeout=5_000)
+    ann.say("from the tunnel")
+    ann.page.context.set_offline(False)
+    expect(ann.banner).to_contain_text("You are back")
+    ann.sees("from the tunnel")
+
+
 def test_a_server_that_is_stopped_says_so_and_comes_back(
     visitor: Callable[..., Visitor], server: ServerProcess
 ) -> None:

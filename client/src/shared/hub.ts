@@ -238,7 +238,7 @@ export class Hub {
   #sweepLater(): void {
     this.#sweep = this.#env.setTimeout(() => {
       for (const tab of [...this.#tabs]) {
-        // Where a lock tells of its end, a silent tab is frozen and may come back. Else it has to look for the hub again.
+        // Where a lock tells of its end, a silent tab is frozen and may come back. Else it must look for the hub again.
         if (++tab.silent > SILENT_SWEEPS) tab.lock ? this.#leave(tab) : this.#forget(tab)
       }
       this.#sweepLater()

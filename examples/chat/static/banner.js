@@ -21,7 +21,7 @@ export class Banner {
     const text = offline
       ? 'You are offline. What you write is sent when you are back.'
       : 'The connection was lost. Trying to get it back; what you write is kept.'
-    this.#later(PATIENCE, () => this.#show('trying', text))
+    this.#later(offline ? 0 : PATIENCE, () => this.#show('trying', text))
   }
 
   open() {

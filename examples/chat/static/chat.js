@@ -82,6 +82,12 @@ ws.on('open', () => {
   setTimeout(() => returning.clear(), 30_000)
 })
 
+// The network has gone. The connection may outlive it: then its return is all that there is to tell.
+ws.on('offline', () => banner.trying(true))
+addEventListener('online', () => {
+  if (ws.connected) banner.open()
+})
+
 ws.on('reconnecting', () => {
   clearTimeout(gone)
   banner.trying(!navigator.onLine)

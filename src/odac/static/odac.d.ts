@@ -4,7 +4,9 @@ export interface OdacOptions {
     autoReconnect?: boolean | undefined;
     /** The wait before the first retry, in milliseconds; each further one waits 1.5 times as long. Default: 3000. */
     reconnectDelay?: number | undefined;
-    /** How many retries in a row, counted since a connection last stayed open for 5 seconds; null: no bound. Default: 10. */
+    /**
+     * How many retries in a row, counted since a connection last stayed open for 5 seconds; null: no bound. Default: 10.
+     */
     maxReconnectAttempts?: number | null | undefined;
     /** One connection for all tabs of this origin, path, options and session. Default: false. */
     shared?: boolean | undefined;
@@ -28,7 +30,7 @@ export interface OdacEvents<Message = unknown> {
     error: [error: Error];
     /** A retry is scheduled: its number, and the delay in milliseconds. */
     reconnecting: [attempt: number, delay: number];
-    /** The browser has lost its network. An open connection is asked for a sign of life, and given up without one in 10 s. */
+    /** The browser has lost its network. An open connection that gives no sign of life within 10 s is given up. */
     offline: [];
     /** `state` has changed. Comes before the event that says why. */
     state: [state: number];

@@ -92,6 +92,22 @@ def test_offline_and_online_again(site: Site, shared_profile: ChromiumProfile) -
     assert page.run("log.filter(([name]) => name === 'reconnecting').length") == 1
 
 
+def test_a_network_that_is_lost_alone_is_noticed_long_before_the_next_ping(
+    site: Site, shared_profile: ChromiumProfile
+) -> None:
+    (page,) = chromium_tabs(shared_profile, site, 1, OWN)
+    page.run("void addEventListener('offline', () => (window.lost = performance.now()))")
+    shared_profile.context.set_offline(True)
+    elapsed = page.run("""async () => {
+        await until(() => names().includes('close'), 40000)
+        return [names().slice(0, 3), performance.now() - lost]
+    }""")
+    assert elapsed[0] == ["open", "offline", "close"]
+    assert elapsed[1] < 20_000
+    shared_profile.context.set_offline(False)
+    page.run("async () => { await until(() => ws.connected); ws.send('x'); await until(() => messages.includes('x')) }")
+
+
 @pytest.mark.parametrize("script", [OWN, OPEN], ids=["own", "shared"])
 def test_the_back_forward_cache(site: Site, shared_profile: ChromiumProfile, script: str) -> None:
     """A page closes its connection when it is put away, which lets the browser keep it, and opens it when it is back."""
