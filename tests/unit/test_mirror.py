@@ -9,13 +9,6 @@ UNIT = ROOT / "tests" / "unit"
 
 ELSEWHERE = {
     "tests/unit/presence/test_service.py": ["presence/ports.py", "presence/room.py"],
-    # Declarations alone: there is nothing to run.
-    "tests/unit/cluster/test_bus.py": [
-        "brokers/base.py",
-        "cluster/counters.py",
-        "brokers/echo_confirmed.py",
-        "cluster/reporter.py",
-    ],
     # One half of a pair that makes sense together.
     "tests/unit/client/test_session.py": ["client/clock.py", "client/reconnector.py"],
     "tests/unit/client/test_reconnect.py": ["client/errors.py"],
@@ -43,12 +36,6 @@ ELSEWHERE = {
     ],
     "tests/integration/test_supervisor.py": ["serving/supervisor.py", "serving/terminal.py"],
     "tests/integration/test_workers.py": ["serving/worker.py"],
-    "tests/integration/brokers/test_contract.py": ["brokers/nats.py", "brokers/redis.py", "brokers/redis_cluster.py"],
-    "tests/integration/brokers/test_publisher.py": [
-        "publishing/async_publisher.py",
-        "publishing/publication.py",
-        "publishing/publisher.py",
-    ],
     "tests/integration/brokers/test_history_model.py": [
         "brokers/history_registry.py",
         "brokers/local_history.py",

@@ -23,26 +23,22 @@ from odac.cluster.envelope import (
     Bye,
     Close,
     Envelope,
-    GarbageError,
     Item,
     Move,
     PartMessage,
-    Piece,
     RoomMessage,
     Tails,
     Unkept,
-    decode,
     mark,
 )
+from odac.cluster.incoming import Incoming
 from odac.cluster.listening import Listening
 from odac.cluster.outgoing import Outgoing, channels_of
 from odac.cluster.parts import Parts
 from odac.cluster.peers import Peers
-from odac.cluster.pieces import Assembly
 from odac.cluster.probe import Probe
 from odac.cluster.reporter import Reporter
-from odac.cluster.sequence import Sequence
-from odac.cluster.tails import PendingTails, tails_of
+from odac.cluster.tails import tails_of
 from odac.history.store import MAGIC
 from odac.protocol.message import Prepared
 from odac.realtime.audience import Audience
@@ -58,8 +54,6 @@ died silently is found after two intervals at most; where only one of the two ch
 forgot a single one of n rooms, after n + 1."""
 PATIENCE: Final = 3.5
 """Intervals of silence after which another process counts as gone."""
-SEQUENCE_AGE: Final = 600.0
-"""Seconds, at least, for which a publisher's last number is kept, so that an outage of that length can be counted."""
 
 
 HEAD_BYTES: Final = 8192
@@ -103,20 +97,16 @@ class BrokerBus:
         self._common = (channels.control, channels.everyone)
         self._reporter = Reporter(broker.address)
         self._outgoing = Outgoing(broker, self._origin, self._reporter.too_large, clock)
-        self._sequence = Sequence()
         self._listening = Listening(broker, clock)
-        self._tails = PendingTails(self._sequence, self._listening, (*self._common, self._inbox), interval)
+        always = (*self._common, self._inbox)
+        self._incoming = Incoming(self._reporter, self._listening, always, interval, clock())
         self._closing = Closing(hub, channels, self._outgoing, clock)
         self._peers = Peers(PATIENCE * interval)
         self._questions = Questions(self._peers)
         self.parts = Parts(channels, self._outgoing, self._peers, lambda: self.healthy)
-        self._assembly = Assembly()
-        self._probe = Probe()
-        self._proven_at = dict.fromkeys(self._common, clock())
+        self._probe = Probe(self._common, clock())
         self._untold: float | None = None  # orders since then may not have left this process
-        self._missed = False  # something did not arrive since the last tick
         self._control_is_next = True
-        self._aged = clock()
         self._arrived = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
 
@@ -168,7 +158,7 @@ class BrokerBus:
         """See :class:`odac.realtime.ports.Bus`."""
         channel = self._channels.room(room)
         if self._listening.opened(channel):
-            self._sequence.resubscribed(channel)
+            self._incoming.resubscribed(channel)
 
     def room_closed(self, room: str) -> None:
         """See :class:`odac.realtime.ports.Bus`."""
@@ -227,24 +217,19 @@ class BrokerBus:
         stood_still = elapsed > 2 * self._interval
         if stood_still:
             self._peers.excuse(elapsed)
-            self._missed = True
+            self._incoming.missed = True
         for origin in self._peers.expire(now):
             self._closing.clocks.forget(origin)
             self.parts.silent(origin)
-        if self.healthy and now - self._aged > SEQUENCE_AGE:
-            self._aged = now
-            self._sequence.age()
-        lost = self._sequence.lost
-        self._tails.tick()
-        self._report_lost(lost)
+        self._incoming.tick(now, healthy=self.healthy)
         for channel in self._listening.unsubscribe_empty():
-            self._sequence.forget_channel(channel)
+            self._incoming.forget_channel(channel)
             self._probe.forget(channel)
         self._closing.tick(now - self._interval)
         if self._broker.connected:
             self._tick_connected(now, stood_still)
         for channel in self._listening.settle():
-            self._sequence.settled(channel)
+            self._incoming.settled(channel)
 
     def _tick_connected(self, now: float, stood_still: bool) -> None:
         if self._untold is not None:
@@ -256,7 +241,7 @@ class BrokerBus:
                 self._outgoing.now(self._channels.control, tails)
         overdue = self._probe.overdue(now - 0.9 * self._interval)
         if overdue is None or stood_still:
-            greeting, self._missed = self._missed, False
+            greeting, self._incoming.missed = self._incoming.missed, False
             self._send_probe(greeting=greeting)
             if greeting:
                 self.parts.up()
@@ -288,59 +273,20 @@ class BrokerBus:
             if not self._log.arrived(channel, payload):
                 self._reporter.garbage(channel, "no store publishes this")
             return
-        try:
-            envelope = decode(payload)
-        except GarbageError as error:
-            self._reporter.garbage(channel, str(error))
-            return
-        if envelope.number >= 0 and channel not in self._listening and channel not in (*self._common, self._inbox):
-            return  # it was under way when this process unsubscribed
-        if envelope.items and isinstance(envelope.items[0], Piece):
-            self._on_piece(channel, envelope, envelope.items[0])
-        elif self._accept(channel, envelope):
+        envelope = self._incoming.receive(channel, payload)
+        if envelope is not None:
             self._handle(envelope)
 
-    def _on_piece(self, channel: str, envelope: Envelope, piece: Piece) -> None:
-        whole = self._assembly.add(channel, envelope.origin, piece)
-        if piece.index < piece.count - 1 or not self._accept(channel, envelope):
-            return
-        if whole is None:
-            self._sequence.lost += 1
-            self._report_lost(self._sequence.lost - 1)
-        else:
-            try:
-                self._handle(decode(whole))
-            except GarbageError as error:
-                self._reporter.garbage(channel, str(error))
-
-    def _accept(self, channel: str, envelope: Envelope) -> bool:
-        lost = self._sequence.lost
-        accepted = self._sequence.accept(channel, envelope)
-        self.counters.late = self._sequence.late
-        if self._report_lost(lost):
-            self._missed = True
-        return accepted
-
     def _own(self, channel: str, payload: bytes) -> None:
-        if not self._probe.returned(channel, payload):
-            return
         now = self._clock()
-        if channel in self._proven_at:
-            self._proven_at[channel] = now
-        if self._probe.proven:
+        if self._probe.returned(channel, payload, now) and self._probe.proven:
             self._arrived.set()
             self._reporter.up(now)
-
-    def _report_lost(self, before: int) -> int:
-        lost = self._sequence.lost - before
-        if lost:
-            self._reporter.lost(lost)
-        return lost
 
     def on_up(self) -> None:
         """See :class:`odac.brokers.base.Receiver`."""
         self._probe.reset()
-        self._missed = False
+        self._incoming.missed = False
         self._send_probe(greeting=True)
         self.parts.up()
         self._untold = None
@@ -356,7 +302,7 @@ class BrokerBus:
 
     def on_gap(self) -> None:
         """See :class:`odac.brokers.base.Receiver`."""
-        self._missed = True
+        self._incoming.missed = True
 
     def on_dropped(self, messages: int, reason: str) -> None:
         """See :class:`odac.brokers.base.Receiver`."""
@@ -368,7 +314,7 @@ class BrokerBus:
     def _deaf_for(self) -> float:
         """Seconds for which this process may have heard nothing from the others, nor they from it."""
         # A probe is under way for up to an interval, and proves nothing of the time after it was sent.
-        return min(self._clock() - min(self._proven_at.values()) + self._interval, KEPT_SECONDS)
+        return min(self._clock() - self._probe.proven_at + self._interval, KEPT_SECONDS)
 
     # What the other processes say
 
@@ -410,7 +356,7 @@ class BrokerBus:
             now = self._clock()
             for channel, published, first in item.tails:
                 first_here = self._closing.clocks.translate(origin, first, item.sent, now)
-                self._tails.note(origin, channel, published, first_here)
+                self._incoming.tails.note(origin, channel, published, first_here)
 
     def _heard(self, origin: bytes, beat: Beat) -> None:
         now = self._clock()

@@ -1,4 +1,4 @@
-"""Proof that what is published comes back: a subscription can die without a word."""
+"""Proof that what is published comes back: a subscription can die without any sign of it."""
 
 from __future__ import annotations
 
@@ -6,41 +6,53 @@ __all__ = ["Probe"]
 
 
 class Probe:
-    """Keeps which probes are on their way.
+    """The probes that are under way.
+
+    Args:
+        common: the channels of all processes.
+        now: the clock.
 
     Attributes:
-        proven: since the connection was made, every channel that was probed has answered.
+        proven: since the connection was opened, every channel that was probed has answered.
     """
 
-    __slots__ = ("_sent", "proven")
+    __slots__ = ("_proven_at", "_sent", "proven")
 
-    def __init__(self) -> None:
+    def __init__(self, common: tuple[str, ...], now: float) -> None:
         self._sent: dict[str, tuple[bytes, float]] = {}
+        self._proven_at = dict.fromkeys(common, now)
         self.proven = False
 
+    @property
+    def proven_at(self) -> float:
+        """When both common channels were last proven to work, or the clock at the start."""
+        return min(self._proven_at.values())
+
     def sent(self, channel: str, payload: bytes, now: float) -> None:
-        """A probe went out; it replaces an earlier one on that channel."""
+        """A probe was sent; it replaces an earlier one on that channel."""
         self._sent[channel] = (payload, now)
 
-    def returned(self, channel: str, payload: bytes) -> bool:
-        """Return whether this is the probe that was sent last on the channel."""
+    def returned(self, channel: str, payload: bytes, now: float) -> bool:
+        """A probe has come back; return whether it is the one that was sent last on the channel."""
         sent = self._sent.get(channel)
         if sent is None or sent[0] != payload:
             return False
         del self._sent[channel]
+        if channel in self._proven_at:
+            self._proven_at[channel] = now
         if not self._sent:
             self.proven = True
         return True
 
     def overdue(self, before: float) -> str | None:
-        """A channel whose probe went out before that time and has not come back, or None."""
+        """A channel whose probe was sent before that time and has not come back, or None."""
         return next((channel for channel, (_, sent) in self._sent.items() if sent < before), None)
 
     def forget(self, channel: str) -> None:
-        """The channel is listened to no longer; no probe comes back on it."""
+        """This process listens to the channel no longer; no probe comes back on it."""
         self._sent.pop(channel, None)
 
     def reset(self) -> None:
-        """Nothing is proven, and nothing is waited for."""
+        """The connection is another one: nothing is proven, and no probe is under way."""
         self._sent.clear()
         self.proven = False
