@@ -91,6 +91,11 @@ client: ## build the browser client into src/odac/static (needs Node 20)
 conformance: $(VENV)/.test ## RFC 6455 and 7692 by the Autobahn suite (ARGS="--short", …)
 	$(PY) -m tests.conformance.run_autobahn $(ARGS)
 
+.PHONY: foreign
+foreign: $(VENV)/.test ## uvicorn's, Starlette's and FastAPI's own tests, with Odac's classes in uvicorn's seats (ARGS="uvicorn", …)
+	@$(PY) -c 'import httpx2' 2>/dev/null || $(PIP) httpx2
+	$(PY) scripts/foreign_suites.py $(ARGS)
+
 .PHONY: fuzz
 fuzz: $(VENV)/.test ## look for inputs that break the parsers (ARGS="parser --seconds 600")
 	@$(PY) -c 'import atheris' 2>/dev/null || $(PIP) atheris
