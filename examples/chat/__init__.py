@@ -1,1 +1,1 @@
-"""A chat: rooms, who is here, typing, announcements. ``make run`` starts it."""
+"""A chat: rooms, the people in them, typing, announcements. ``make run`` starts it."""

@@ -3,7 +3,7 @@
 Start it with ``make run``, or ``odac run examples.chat.app:app``. Settings come from the environment:
 
 ``ODAC_SECRET``
-    signs the sessions; without it, everybody has to sign in again after a restart.
+    signs the sessions; without it, all users have to sign in again after a restart.
 ``CHAT_ADMIN_KEY``
     lets its holder make announcements; without it, one is made at each start and printed.
 ``CHAT_URL``
@@ -38,7 +38,7 @@ from .rooms import Rooms, clean_room_name, now_ms
 
 LONGEST_MESSAGE = 2_000
 GRACE = 3.0
-"""Seconds between the end of a person's last tab and "left": a page that is loaded again is nobody leaving."""
+"""Seconds between the end of a person's last tab and "left": reloading a page is not leaving."""
 
 ADMIN_KEY = os.environ.get("CHAT_ADMIN_KEY") or secrets.token_urlsafe(12)
 
@@ -123,7 +123,7 @@ async def open_room(request: Request) -> Response:
 
 
 async def announce(request: Request) -> Response:
-    """Say something to everybody: a POST with the text, from whoever holds the key."""
+    """Send an announcement to all clients: a POST with the text and the admin key."""
     scheme, _, key = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not hmac.compare_digest(key.encode(), ADMIN_KEY.encode()):
         return JSONResponse(
@@ -147,14 +147,14 @@ async def body(request: Request, most: int = 16 * 1024) -> str:
 
 
 async def signed_in(request: Request) -> Person | None:
-    """Who looks at the page."""
+    """The person who is signed in, or None."""
     user = await app.auth.user(request)
     return Person(**user) if user else None
 
 
 @asynccontextmanager
 async def lifespan(_: Starlette) -> AsyncIterator[None]:
-    """Say how to make announcements, unless whoever set the key knows."""
+    """Log how to make announcements, unless the key was set from outside."""
     _telling.clear()
     if "CHAT_ADMIN_KEY" not in os.environ:
         logger.info(
@@ -254,7 +254,7 @@ _telling: list[asyncio.TimerHandle] = []
 
 
 def tell_rooms() -> None:
-    """Show everybody the rooms and how full they are; many changes within a moment are told once."""
+    """Send the rooms and how full they are to all clients; many changes within a moment are sent once."""
 
     def tell() -> None:
         _telling.clear()

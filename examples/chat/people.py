@@ -1,4 +1,4 @@
-"""Who takes part: names that belong to one person at a time, and how fast a person may go."""
+"""People: names that belong to one person at a time, and rate limits for each person."""
 
 from __future__ import annotations
 
@@ -104,7 +104,7 @@ class Pace:
 
 
 class Paces:
-    """One pace per person, over all their tabs and reconnects; or per client that has signed nobody in yet."""
+    """One pace per person, over all their tabs and reconnects; or per client that has not signed in yet."""
 
     def __init__(self, burst: int, seconds: float, clock: Clock = time.monotonic) -> None:
         self._burst = burst

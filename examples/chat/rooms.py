@@ -1,4 +1,4 @@
-"""The rooms: who is in them and what was said last. Pure state; sending is the app's business.
+"""The rooms: the people in them and the last messages. Pure state; sending is the app's business.
 
 It lives in this process. With several workers, messages still reach everyone through the broker, while "who is here" and
 the last messages are this worker's own.
@@ -15,7 +15,7 @@ from .people import NotAllowed, Person
 
 LONGEST_ROOM_NAME = 40
 REMEMBERED = 50
-"""Messages that somebody who enters a room is shown."""
+"""Messages shown to a person who enters a room."""
 MOST_ROOMS = 1_000
 ALWAYS_THERE = ("lobby", "kitchen", "music")
 
@@ -56,7 +56,7 @@ class Room:
 
     @property
     def people(self) -> list[Person]:
-        """Who is here, in the order of arrival."""
+        """The people in the room, in the order of arrival."""
         return list(self._people.values())
 
     def open_tab(self, person: Person) -> bool:

@@ -31,6 +31,7 @@ class Postgres(TCPServer):
 
     def __init__(self, directory: Path) -> None:
         super().__init__(directory)
+        # Debian keeps the server's programs out of the PATH; elsewhere they are in it.
         found = sorted(Path("/usr/lib/postgresql").glob("*/bin"))
         self.programs = found[-1] if found else Path(program("initdb")).parent
         self.as_owner = [program("runuser"), "-u", "postgres", "--"] if os.getuid() == 0 else []

@@ -33,8 +33,8 @@ class Health:
     """How the process is.
 
     Args:
-        healthy: False answers 503, and a load balancer sends nobody here.
-        details: further JSON that anybody may see.
+        healthy: False answers 503, so that a load balancer sends no connections here.
+        details: further JSON; it is public.
     """
 
     healthy: bool
@@ -46,7 +46,7 @@ class Services:
     """What the endpoints need of the app.
 
     Args:
-        auth: makes and reads the session cookie, and knows the user.
+        auth: makes and reads the session cookie, and finds the user.
         tokens: issues tokens.
         health: says how the process is.
         publish: sends a publication; sync or async, ``ValueError`` and ``TypeError`` become a 400, ``BrokerError`` a 503.

@@ -29,7 +29,7 @@ class Publication:
     """What a publish request asks for.
 
     Args:
-        rooms: the rooms, at least one; empty means everybody, and only where the request said ``"broadcast": true``.
+        rooms: the rooms, at least one; empty means all connections, and only where the request said ``"broadcast": true``.
         data: any JSON value.
     """
 
@@ -42,7 +42,7 @@ class PublishEndpoint:
 
     Args:
         publish: sends it; sync or async. ``ValueError`` and ``TypeError`` become a 400 with their sentence, ``BrokerError`` a
-            503: nobody got it.
+            503: no connection received it.
         keys: the bearer keys, any of which is accepted.
         max_body: bytes of a request's body.
 
@@ -141,7 +141,7 @@ def _rooms(content: dict[str, Any]) -> tuple[str, ...]:
             raise ValueError('"broadcast" must be true; leave it out and name a room otherwise.')
         return ()
     rooms = [value] if given == ["room"] else value
-    # An empty list must not come to mean everybody.
+    # An empty list must not come to mean all connections.
     if not isinstance(rooms, list) or not rooms or not all(isinstance(room, str) and room for room in rooms):
         raise ValueError('"room" must be a room\'s name, "rooms" a list of at least one.')
     return tuple(map(check_room, rooms))

@@ -52,8 +52,8 @@ class Admission:
             await in_task()
             await self._hub.history.resume(self._connection, self.session_id, self.user_id)
 
-    async def waits(self) -> None:
-        """Start the deadline; awaited before a gate of the application is."""
+    async def start_deadline(self) -> None:
+        """Count the time from now on; awaited before the application's own code is, for the first of it counts."""
         task = await in_task()
         if self._task is None and self._deadlines is not None:
             self._task = task

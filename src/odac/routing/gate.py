@@ -192,7 +192,7 @@ class Gate:
                     await connection.run_handler(lambda: route.run(context))
             except BaseException:
                 # The server cancels it, or the application its own task: without an end the connection would stay open
-                # with nobody behind it.
+                # without a handler.
                 connection.begin_close(CloseCode.INTERNAL_ERROR, "internal error")
                 raise
 
@@ -247,7 +247,7 @@ class Gate:
         except RAISED as error:
             if is_own(error):
                 raise
-            raised("%s: finding out who is connected failed (@app.authenticate)", error, route.path)
+            raised("%s: finding the user failed (@app.authenticate)", error, route.path)
             connection.begin_close(CloseCode.INTERNAL_ERROR, "internal error")
             return False
         if route.needs_token:
@@ -266,7 +266,7 @@ class Gate:
         try:
             verdict = function(context)
             if verdict is not None and hasattr(verdict, "__await__"):
-                await admission.waits()
+                await admission.start_deadline()
                 verdict = await verdict
         except RAISED as error:
             if is_own(error):

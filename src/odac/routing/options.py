@@ -1,4 +1,4 @@
-"""What a route may be told besides its path: the keyword arguments, for type checkers, and the checked values."""
+"""The options of a route: its keyword arguments, for type checkers, and their checked values."""
 
 from __future__ import annotations
 

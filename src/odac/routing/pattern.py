@@ -26,7 +26,7 @@ _WRONG: Final = {
     r"[?#].*": "a path has no query and no fragment; read odac.request.query in the handler",
     r"%[0-9a-fA-F]{2}": "paths are compared decoded: write the character itself",
 }
-"""What no path of a request can match, or only one that nobody means; with the fix."""
+"""What no path of a request can match, or only one that is most likely a mistake; with the fix."""
 
 _LONGEST_GUESSED: Final = 256
 """Characters of a path that is compared with a pattern that leaves several ways to divide it and is not simple enough."""

@@ -139,7 +139,7 @@ class RouteBuilder:
 
     @property
     def auth(self) -> RouteBuilder:
-        """Routes that close with 4001 unless somebody is logged in."""
+        """Routes that close with 4001 unless the connection has a user."""
         return RouteBuilder(self._router, True, self._middleware)
 
     def use(self, *middleware: str | Middleware) -> RouteBuilder:

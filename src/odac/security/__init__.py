@@ -1,1 +1,1 @@
-"""Who may connect: origin, token, session, authentication."""
+"""Deciding which handshakes may connect: hosts, origin, token, session, authentication."""

@@ -1,4 +1,4 @@
-"""Who is connected: ``odac.auth`` for a connection, ``app.auth`` for logging in and out over HTTP."""
+"""Authentication: ``odac.auth`` for a connection, ``app.auth`` for logging in and out over HTTP."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ _log = logging.getLogger(__name__)
 
 
 class IdentityListener(Protocol):
-    """Is told about the search for a connection's user."""
+    """Receives what is found out about a connection's user."""
 
     def recognized(self, user_id: object) -> None:
         """Called once, with what identifies the user, when the user was asked for and found."""
@@ -44,13 +44,13 @@ class IdentityListener(Protocol):
         """Called with the name of the login that the user was found by, where the authenticator gave one."""
         ...
 
-    async def waits(self) -> None:
+    async def start_deadline(self) -> None:
         """Awaited before an ``async`` authenticator is."""
         ...
 
 
 class AuthService:
-    """``app.auth``: logs users in and out, and knows how to find a connection's user.
+    """``app.auth``: logs users in and out, and finds a connection's user.
 
     Args:
         sessions: makes and reads the session cookie.
@@ -77,7 +77,7 @@ class AuthService:
     def authenticate(self, function: _AuthenticatorT) -> _AuthenticatorT:
         """Register the function that finds a request's user: ``@app.authenticate``.
 
-        It is called at most once a connection, on the event loop: one that waits for a database should be ``async``.
+        It is called at most once a connection, on the event loop: a function that queries a database should be ``async``.
 
         Raises:
             ConfigurationError: it is not callable, or there is one already.
@@ -92,20 +92,20 @@ class AuthService:
         self.authenticator = function
         return function
 
-    def connection(self, request: Request, asker: IdentityListener | None = None) -> Authentication:
+    def connection(self, request: Request, listener: IdentityListener | None = None) -> Authentication:
         """The ``odac.auth`` of one connection.
 
         Args:
             request: the handshake.
-            asker: is told who the user is.
+            listener: receives the user's id once it is known.
         """
-        return Authentication(self, request, asker)
+        return Authentication(self, request, listener)
 
     def login(self, response: CookieResponse, user: Any, request: Any = None) -> None:
         """Log a user in: put a session cookie with a new id on the response.
 
-        Tokens from before are not valid after. If somebody was logged in before, be it the same user, that session
-        ends, with its connections.
+        Tokens issued before are not valid after. If a user was logged in before, even the same one, that session ends, and
+        its connections are closed.
 
         Args:
             response: any response with ``set_cookie`` (Starlette, FastAPI, Django, Flask, Litestar).
@@ -150,7 +150,7 @@ class AuthService:
         return self._where(request)[1].session
 
     async def user(self, request: Any = None) -> Any:
-        """Who makes the HTTP request being answered, or None: what :meth:`Authentication.user` is for a connection.
+        """The user of the HTTP request being answered, or None; as :meth:`Authentication.user` for a connection.
 
         Args:
             request: as for :meth:`login`.
@@ -193,7 +193,7 @@ class AuthService:
         if session.user is not None:
             self.sessions.revoke(session.id)
         elif self.authenticator is None:
-            return  # an anonymous session has no connections to close, and anybody can make any number of them
+            return  # an anonymous session has no connections to close, and any client can create any number of them
         if self.on_logout is not None:
             self.on_logout(session)
 
@@ -215,13 +215,13 @@ class AuthService:
 
 
 class Authentication:
-    """``odac.auth``: who this connection belongs to. Nothing is looked up before it is asked for."""
+    """``odac.auth``: who this connection belongs to. Nothing is looked up before a handler or gate asks for it."""
 
-    __slots__ = ("_asker", "_request", "_service", "_session", "_user")
+    __slots__ = ("_listener", "_request", "_service", "_session", "_user")
 
-    def __init__(self, service: AuthService, request: Request, asker: IdentityListener | None = None) -> None:
+    def __init__(self, service: AuthService, request: Request, listener: IdentityListener | None = None) -> None:
         self._service = service
-        self._asker = asker
+        self._listener = listener
         self._request = request
         self._session: Session | None = _UNREAD
         self._user: Any = _UNREAD
@@ -234,13 +234,13 @@ class Authentication:
         return self._session
 
     async def check(self) -> bool:
-        """Whether somebody is logged in."""
+        """Whether the connection has a user."""
         return await self.user() is not None
 
     async def user(self) -> Any:
         """The user, or None.
 
-        From the first of these that knows one: the function registered with ``@app.authenticate``; ``scope["user"]``
+        From the first of these that gives one: the function registered with ``@app.authenticate``; ``scope["user"]``
         where it says ``is_authenticated``; the session cookie. A falsy value, or one whose ``is_authenticated`` is
         false, is no user. Whatever the function raises goes to the caller, and so does a TypeError for a value that can
         only be a mistake (see :func:`odac.security.users.authenticated`).
@@ -249,23 +249,23 @@ class Authentication:
             user = await self._find()
             if self._user is _UNREAD:  # another task may have asked meanwhile: one connection, one answer
                 self._user = user
-                if self._asker is not None and user is not None:
+                if self._listener is not None and user is not None:
                     if (user_id := self._service.user_id(user)) is not None:
-                        self._asker.recognized(user_id)
+                        self._listener.recognized(user_id)
                     if (login := self._request.scope.get(LOGIN)) is not None:
-                        self._asker.belongs_to(login)
+                        self._listener.belongs_to(login)
         return self._user
 
     async def user_id(self) -> Any:
-        """What identifies the user (its ``id``, ``pk`` or ``["id"]``, or as the app was told), or None."""
+        """What identifies the user (its ``id``, ``pk`` or ``["id"]``, or what ``Odac(user_id=…)`` returns), or None."""
         return self._service.user_id(await self.user())
 
     async def _find(self) -> Any:
         if self._service.authenticator is not None:
             user = self._service.authenticator(self._request)
             if inspect.isawaitable(user):
-                if self._asker is not None:
-                    await self._asker.waits()
+                if self._listener is not None:
+                    await self._listener.start_deadline()
                 user = await user
             user = authenticated(user)
             if user is not None:

@@ -146,7 +146,7 @@ def _configured(entry: object) -> _Origin:
 
 def _unparsable(origin: bytes) -> str:
     if origin == b"null":
-        return "Origin null: a sandboxed page or a file, which could be anybody's; only origins='*' lets it in"
+        return "Origin null: a sandboxed page or a file, which any site can make; only origins='*' lets it in"
     return f"the Origin header {_shown(origin)} is not scheme://host or scheme://host:port"
 
 

@@ -28,7 +28,7 @@ class _Block(NamedTuple):
 class RevokedSessions:
     """The sessions that were logged out, each remembered until no cookie of it can be valid any more.
 
-    Nobody can flush an entry by adding others. Where memory ends, :attr:`none_before` moves on instead: the sessions that
+    Adding entries never pushes out others. At the memory limit, :attr:`none_before` moves on instead: the sessions that
     began before it are refused as a whole, and their users log in again. Callable from any thread.
 
     Args:

@@ -1,7 +1,7 @@
-"""Sessions in a signed cookie: who a browser is, with no storage on the server.
+"""Sessions in a signed cookie: they identify a browser with no storage on the server.
 
 The cookie is ``payload.signature``, both in base64url without padding: the payload is the JSON ``[issued, id, user, began]``,
-the signature HMAC-SHA256 over the payload as it stands there. Whoever holds it can read it, nobody can change it.
+the signature HMAC-SHA256 over the payload as it stands there. Its holder can read it and cannot change it.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ class Session:
 
     Attributes:
         id: unguessable; tokens are bound to it. 22 characters.
-        user: what ``login`` stored, or None: nobody is logged in.
+        user: what ``login`` stored, or None for an anonymous session.
         issued: when its cookie was signed, in whole seconds since 1970.
         began: when the session was created; renewing the cookie does not change it.
     """
@@ -66,7 +66,7 @@ class Session:
         secret of the app goes in, so that it outlives a rotation.
 
         Args:
-            user_id: what identifies the user, or None for nobody.
+            user_id: what identifies the user, or None for an anonymous session.
         """
         user = "" if user_id is None else f"={user_id}"
         mac = hmac.digest(self.id.encode(), b"odac shared" + user.encode("utf-8", "surrogatepass"), "sha256")
@@ -194,8 +194,8 @@ class Sessions:
         way. It is remembered for :attr:`lifetime` seconds. Callable from any thread.
 
         Args:
-            session_id: of a session that has a user: whoever can create and end anonymous ones without bound must not
-                decide how much is remembered.
+            session_id: of a session that has a user: clients can create and end any number of anonymous
+                ones, and must not decide how much memory this takes.
         """
         self._revoked.add(session_id)
 
@@ -231,7 +231,7 @@ class Sessions:
         return None
 
     def _is_foreign(self, value: str) -> bool:
-        """Whether a cookie is a session of somebody else's: overwriting it would log the user out there."""
+        """Whether a cookie is another project's session: overwriting it would log the user out there."""
         return _form(value) is not None and self._signed(value) is None
 
     def _put(self, response: CookieResponse, name: str | None, value: str, max_age: int, secure: bool) -> None:

@@ -69,12 +69,12 @@ def test_the_deadline_begins_with_the_first_wait_and_ends_with_the_gates() -> No
     async def test() -> None:
         admission, _, deadlines = admission_in(Room(loop=asyncio.get_running_loop()))
         assert len(deadlines) == 0
-        await admission.waits()
-        await admission.waits()
+        await admission.start_deadline()
+        await admission.start_deadline()
         assert len(deadlines) == 1
         admission.is_through()
         assert len(deadlines) == 0
-        await admission.waits()
+        await admission.start_deadline()
         assert len(deadlines) == 0
 
     run(test())
@@ -85,7 +85,7 @@ def test_past_the_deadline_the_gate_is_cancelled_and_the_connection_closed() -> 
         admission, connection, _ = admission_in(Room(Limits(handshake_timeout=0.01), asyncio.get_running_loop()))
 
         async def gate() -> None:
-            await admission.waits()
+            await admission.start_deadline()
             await asyncio.Event().wait()
 
         task = asyncio.ensure_future(gate())
