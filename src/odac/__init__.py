@@ -18,8 +18,9 @@ from odac.errors import (
     OdacError,
 )
 from odac.history.rules import History
+from odac.presence.rules import Presence
 from odac.realtime.connection import Connection, ReadyState
-from odac.realtime.ports import Count
+from odac.realtime.ports import Count, Member, Members
 from odac.realtime.receipts import HistoryEntry, Recovery
 from odac.routing.options import RouteOptions
 
@@ -42,8 +43,11 @@ __all__ = [
     "HistoryEntry",
     "InvalidMessage",
     "Limits",
+    "Member",
+    "Members",
     "Odac",
     "OdacError",
+    "Presence",
     "Publisher",
     "RateLimit",
     "ReadyState",

@@ -8,7 +8,7 @@ import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from odac.brokers.registry import default_url
 from odac.calls.service import Calls
@@ -28,6 +28,7 @@ from odac.lanes.asgi import AsgiDoorway
 from odac.lanes.base import LANE_EXTENSION
 from odac.lifespan import Lifespan
 from odac.notices import limit_hits, warn
+from odac.presence.rules import Presence
 from odac.protocol.codec import encode
 from odac.realtime.audience import Audience, browser_room, session_of, session_room
 from odac.realtime.hub import Hub
@@ -45,6 +46,9 @@ from odac.security.origin import OriginPolicy
 from odac.security.secret import Secret, Secrets
 from odac.security.session import Session, Sessions
 from odac.security.token import Tokens
+
+if TYPE_CHECKING:
+    from odac.presence.hub_presence import HubPresence
 
 __all__ = ["Odac"]
 
@@ -137,6 +141,7 @@ class Odac:
         self._wrapped = None if http is None else WrappedWebSockets(http)
         secrets = self._secrets = Secrets(secret)
         self._history: HistoryRooms | None = None
+        self._presence: HubPresence | None = None
         tokens = Tokens(secrets)
         self._hub = Hub(limits, on_close=self._revoke_sessions, issue_token=tokens.issue)
         make_bus(self.broker_url, self._hub)  # so that a wrong URL or a missing library is found now
@@ -193,23 +198,31 @@ class Odac:
         """Register the function that finds a request's user: takes the request, returns a user or None, sync or async."""
         return self.auth.authenticate(function)
 
-    def rooms(self, pattern: str, *, history: History) -> None:
-        """Let rooms keep their messages, so that a client that comes back gets what it missed.
+    def rooms(self, pattern: str, *, history: History | None = None, presence: Presence | None = None) -> None:
+        """Let rooms keep their messages, so that a client that comes back gets what it missed, or know who is in them.
 
         ::
 
-            app.rooms("chat-*", history=History(size=256, ttl=3600.0))
+            app.rooms("chat-*", history=History(size=256, ttl=3600.0), presence=Presence(grace=10.0))
 
         Args:
             pattern: a room's name, or one with ``*``, which stands for any text. Exact names win, then the first pattern
                 that fits.
             history: how many messages, and for how long.
+            presence: members that join with ``presence=`` see each other.
 
         Raises:
             ConfigurationError: the pattern is there already, or names no room; the broker keeps no history; or the app runs.
-            TypeError: ``history`` is no :class:`odac.History`.
+            TypeError: ``history`` is no :class:`odac.History`, or ``presence`` no :class:`odac.Presence`.
         """
-        self._rooms_with_history().keep(pattern, history)
+        if history is None and presence is None:
+            raise ConfigurationError(
+                f"rooms({pattern!r}): say what holds for them: history=History(), presence=Presence()"
+            )
+        if history is not None:
+            self._rooms_with_history().keep(pattern, history)
+        if presence is not None:
+            self._rooms_with_presence().add(pattern, presence)
 
     def users(self, *, history: History, replay: int = 0) -> None:
         """Let every user's inbox keep its messages: what ``ws_server.user(id).send(…)`` sends.
@@ -225,9 +238,21 @@ class Odac:
         """
         self._rooms_with_history().keep_inboxes(history, replay)
 
-    def _rooms_with_history(self) -> HistoryRooms:
+    def _rooms_with_presence(self) -> HubPresence:
+        self._check_not_running()
+        if self._presence is None:
+            from odac.presence.hub_presence import HubPresence  # an app without presence starts without it
+
+            self._presence = self._hub.presence = HubPresence(Mac(self._secrets.keys("presence")[0]).sign)
+            self._hub.observers.append(self._presence)
+        return self._presence
+
+    def _check_not_running(self) -> None:
         if self._started_on is not None:
             raise ConfigurationError("rooms() and users() say how the app works: call them before it starts")
+
+    def _rooms_with_history(self) -> HistoryRooms:
+        self._check_not_running()
         if self._history is None:
             clients, tickets = self._secrets.keys("client v1"), self._secrets.keys("ticket v1")
             signer = Tickets([Mac(key) for key in clients], [Mac(key) for key in tickets])
@@ -276,6 +301,8 @@ class Odac:
                     self.limits.max_payload,
                     self._bus.max_message,
                 )
+            if self._presence is not None:
+                self._presence.start(loop, self._bus.parts)
             await self._bus.start()
             self._hub.connect_bus(self._bus)
             if self._history is not None:
@@ -310,6 +337,8 @@ class Odac:
         if self._bus is not None:
             bus, self._bus = self._bus, None
             self._hub.connect_bus(None)
+            if self._presence is not None:
+                self._presence.stop()
             await bus.stop()
         self._started_on = None
         self._hub.ended()

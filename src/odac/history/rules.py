@@ -10,6 +10,7 @@ import msgspec
 
 from odac.errors import ConfigurationError
 from odac.realtime.audience import check_room, is_private, is_user_room
+from odac.realtime.patterns import matches
 
 __all__ = ["History", "Rule", "RuleBook"]
 
@@ -68,7 +69,7 @@ class Rule(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
 
     def matches(self, room: str) -> bool:
         """Whether the pattern names the room. Linear in the lengths of both, whatever they hold."""
-        return _matches(self.pattern, room)
+        return matches(self.pattern, room)
 
 
 class _Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
@@ -165,19 +166,3 @@ class RuleBook:
         except ConfigurationError as error:
             raise ValueError(str(error)) from None
         return RuleBook(tuple(read.rules), read.users)
-
-
-def _matches(pattern: str, name: str) -> bool:
-    """Whether a name fits. Each piece between stars is looked for once, from the left; no way back is ever needed."""
-    first, *pieces = pattern.split("*")
-    if not pieces:
-        return name == pattern
-    if not name.startswith(first):
-        return False
-    at, last = len(first), pieces.pop()
-    for piece in pieces:
-        found = name.find(piece, at)
-        if found < 0:
-            return False
-        at = found + len(piece)
-    return len(name) - at >= len(last) and name.endswith(last)

@@ -2,44 +2,17 @@
 
 from __future__ import annotations
 
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import msgspec
 
 from odac.presence.shares import Entry
+from odac.realtime.ports import Member
 
-__all__ = ["Member", "Members", "News", "Roster"]
+__all__ = ["News", "Roster"]
 
 _AGAIN: Final = 0.9
 """Of the limit: below it the members are told of each person again. Not at the limit itself, around which a room may stay."""
-
-
-class Member(NamedTuple):
-    """One person in a room.
-
-    Args:
-        data: what the person's newest connection joined with.
-        connections: how many are open; 0 while the person is expected back.
-        since: seconds since 1970 at which the first of them joined, by the clock of its process.
-    """
-
-    data: Any
-    connections: int
-    since: float
-
-
-class Members(NamedTuple):
-    """Who is in a room, on all processes.
-
-    Args:
-        users: by the user's id as text; a person who is no user by ``"session:…"`` or ``"connection:…"``.
-        total: how many people.
-        complete: False where a process did not answer, gives no sign of life, or the broker is away.
-    """
-
-    users: dict[str, Member]
-    total: int
-    complete: bool
 
 
 class News(NamedTuple):

@@ -10,10 +10,9 @@ from typing import Final
 
 from odac.presence.ports import PART, Announce, Viewer
 from odac.presence.room import JITTER, Around, RoomPresence, new_question
-from odac.presence.roster import Members
 from odac.presence.rules import Presence
 from odac.presence.shares import Ask, Delta, Entry, Page, Versions, decode, encode
-from odac.realtime.ports import PartLine
+from odac.realtime.ports import Members, PartLine
 
 __all__ = ["GONE", "PresenceService"]
 
@@ -36,6 +35,7 @@ class PresenceService:
         loop: for timers.
         line: the way to the other processes.
         announce: sends members of a room what they are to be told.
+        forgotten: called with each room that is of no use any more.
         wall: seconds since 1970.
         jitter: a random number from 0 to 1.
 
@@ -49,11 +49,13 @@ class PresenceService:
         line: PartLine,
         announce: Announce,
         *,
+        forgotten: Callable[[str], None] = lambda room: None,
         wall: Callable[[], float] = time.time,
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._loop = loop
         self._line = line
+        self._forgotten = forgotten
         self._wall = wall
         self._jitter = jitter
         self._versions = Versions()
@@ -120,6 +122,7 @@ class PresenceService:
         if room is not None and not room.is_needed:
             room.stop()
             del self._rooms[name]
+            self._forgotten(name)
 
     # What the application asks for
 

@@ -18,6 +18,7 @@ __all__ = [
     "is_user_room",
     "session_of",
     "session_room",
+    "user_of",
     "user_room",
 ]
 
@@ -131,6 +132,12 @@ def user_room(user_id: str) -> str:
     if len(user_id) > LONG_USER_ID:
         user_id = _PRIVATE + sha256(user_id.encode("utf-8", "surrogatepass")).hexdigest()
     return f"{_PRIVATE}user:{user_id}"
+
+
+def user_of(room: str) -> str | None:
+    """The user whose private room this is, or None. Of a long id there is nothing but a hash."""
+    prefix = user_room("")
+    return room[len(prefix) :].removeprefix(_PRIVATE) if room.startswith(prefix) else None
 
 
 def session_room(session_id: str) -> str:

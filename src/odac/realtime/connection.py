@@ -39,7 +39,7 @@ if TYPE_CHECKING:
     from odac.realtime.history import RoomHistory
     from odac.realtime.owners import Entry, HubOfConnection
     from odac.realtime.policy import Policy
-    from odac.realtime.ports import CallsPort, Lane
+    from odac.realtime.ports import CallsPort, Lane, PresencePort
 
 __all__ = ["Connection", "ReadyState"]
 
@@ -230,26 +230,30 @@ class Connection(Typed[In, Out]):
 
     # Rooms
 
-    def join(self, room: str, replay: int = 0) -> Joined:
+    def join(self, room: str, replay: int = 0, *, presence: Any = None) -> Joined:
         """Join a room, with effect on the next message that this process sends.
 
         Args:
             room: its name.
             replay: how many of the last messages to get first, in a room with history. A client that comes back gets
                 instead all that it missed, if that is still there.
+            presence: with anything but None, the person is seen in the room, and the connection is told who else is:
+                what the members are to know of the person, at most 1,024 bytes of JSON. Joining again changes it.
 
         Returns:
             An object that need not be awaited; awaiting it gives a :class:`odac.Recovery` once the connection has caught
             up with the room's history, which in a room without is at once.
 
         Raises:
-            TypeError: the name is not a str.
+            TypeError: the name is not a str, or ``presence`` cannot be encoded.
             ValueError: the name is empty, holds a control character, is over 200 UTF-8 bytes, or the connection is in
                 ``Limits.rooms_per_connection`` rooms already; or ``replay`` is given for a room without history, or is
-                not from 0 to 1,000.
+                not from 0 to 1,000; or ``presence`` for a room without presence, or it is too large.
         """
         check_room(room)
         self._belongs_here("join")
+        if presence is not None:
+            return self._join_seen(room, replay, presence)
         history = self._hub.history
         if history is not None and history.keeps(room):
             return self._join_with_history(history, room, replay)
@@ -259,6 +263,23 @@ class Connection(Typed[In, Out]):
             )
         self._enter(room)
         return JOINED
+
+    def _join_seen(self, room: str, replay: int, data: Any) -> Joined:
+        port = self._hub.presence
+        if port is None:
+            raise ValueError(
+                f"no room has presence: say app.rooms({room!r}, presence=Presence()) before the app starts"
+            )
+        text = port.check(room, data)
+        joined = self.join(room, replay)
+        self._be_seen(port, room, text)
+        return joined
+
+    def _be_seen(self, port: PresencePort, room: str, text: bytes) -> None:
+        if self.delivery.is_writing:
+            self.delivery.later(self._be_seen, port, room, text)
+        elif room in self.memberships and self.phase < CLOSING:
+            port.join(self, room, text)
 
     def _join_with_history(self, history: RoomHistory, room: str, replay: int) -> Joined:
         if type(replay) is not int or not 0 <= replay <= MAX_REPLAY:
@@ -641,7 +662,7 @@ class Connection(Typed[In, Out]):
         self._hub.population -= 1
         if self.on_release is not None:
             self.on_release(code)
-        if self.was_admitted:
+        if self.was_admitted or self.memberships:
             for observer in self._hub.observers:
                 observer.ended(self, code, reason)
         self.inbox.finish()

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from odac.config import Limits
     from odac.realtime.connection import Connection
     from odac.realtime.history import RoomHistory
-    from odac.realtime.ports import Bus, CallsPort, ControlHandler, Observer
+    from odac.realtime.ports import Bus, CallsPort, ControlHandler, Observer, PresencePort
 
 __all__ = ["Hub"]
 
@@ -51,6 +51,7 @@ class Hub:
             answers ``ping`` and ``pong``, and a kind without a handler is ignored.
         calls_of: makes what a connection calls its client with.
         observers: told of every connection that was admitted and that has ended.
+        presence: knows who is in which room; None where no room of the app has presence.
         history: the rooms that keep their messages; None where no room does.
     """
 
@@ -70,6 +71,7 @@ class Hub:
         self.observers: list[Observer] = []
         self.history: RoomHistory | None = None
         self.calls_of: Callable[[Connection], CallsPort] | None = None
+        self.presence: PresencePort | None = None
         self._on_close = on_close
         self._issue_token = issue_token
         self._drain: Drain | None = None
@@ -186,6 +188,8 @@ class Hub:
         del connection.memberships[room]  # type: ignore[attr-defined]
         if self.history is not None and self.history.keeps(room):
             self.history.departed(connection, room)
+        if self.presence is not None:
+            self.presence.left(connection, room)
 
     def enter_inbox(self, connection: Connection, user_id: str) -> None:
         """A connection's user is known: what is sent to the user reaches it."""

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from odac.protocol.message import Prepared
 from odac.realtime.phase import Phase
-from odac.realtime.ports import CallsPort, ControlHandler, Lane, Observer, Sender
+from odac.realtime.ports import CallsPort, ControlHandler, Lane, Observer, PresencePort, Sender
 
 if TYPE_CHECKING:
     from odac.realtime.backlog import Backlog
@@ -38,6 +38,7 @@ class HubOfConnection(Sender, Protocol):
     history: RoomHistory | None
     control_handlers: dict[str, ControlHandler]
     observers: list[Observer]
+    presence: PresencePort | None
     calls_of: Callable[[Any], CallsPort] | None
 
     @property

@@ -22,9 +22,12 @@ __all__ = [
     "Lane",
     "LocalHub",
     "LogListener",
+    "Member",
+    "Members",
     "Observer",
     "Part",
     "PartLine",
+    "PresencePort",
     "Sender",
 ]
 
@@ -95,6 +98,54 @@ class Count(NamedTuple):
     total: int
     answered: int
     expected: int
+
+
+class Member(NamedTuple):
+    """One person in a room.
+
+    Args:
+        data: what the person's newest connection joined with.
+        connections: how many are open; 0 while the person is expected back.
+        since: seconds since 1970 at which the first of them joined, by the clock of its process.
+    """
+
+    data: Any
+    connections: int
+    since: float
+
+
+class Members(NamedTuple):
+    """Who is in a room, on all processes.
+
+    Args:
+        users: by the user's id as text; a person who is no user by ``"session:…"`` or ``"connection:…"``.
+        total: how many people.
+        complete: False where a process did not answer, gives no sign of life, or the broker is away.
+    """
+
+    users: dict[str, Member]
+    total: int
+    complete: bool
+
+
+class PresencePort(Protocol):
+    """Who is in rooms, as :mod:`odac.presence` knows it. Called on the event loop's thread."""
+
+    def check(self, room: str, data: Any) -> bytes:
+        """The JSON text of what a connection joins a room with; raises ValueError and TypeError for what cannot be."""
+        ...
+
+    def join(self, connection: Any, room: str, data: bytes) -> None:
+        """A connection that is in a room is seen there from now on, or says something else about its person."""
+        ...
+
+    def left(self, connection: Any, room: str) -> None:
+        """A connection is in a room no more."""
+        ...
+
+    async def members(self, room: str, timeout: float) -> Members:  # noqa: ASYNC109 - part of the contract
+        """Who is in a room, on all processes."""
+        ...
 
 
 class Bus(Protocol):
@@ -271,7 +322,7 @@ class Observer(Protocol):
         ...
 
     def ended(self, connection: Any, code: int, reason: str) -> None:
-        """An admitted connection has ended, before its close listeners are told.
+        """A connection has ended that was admitted or had joined a room, before its close listeners are told.
 
         It is in no room any more; ``connection.memberships`` still names the rooms that it was in.
         """

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
+from _thread import get_ident
 from collections.abc import Callable, ItemsView, Iterator, KeysView, Mapping, ValuesView
 from typing import Any
 
 from odac.protocol.codec import encode
-from odac.realtime.audience import EVERYONE, Audience, check_user_id
+from odac.realtime.audience import EVERYONE, Audience, check_room, check_user_id
 from odac.realtime.connection import Connection
 from odac.realtime.history import RoomHistory
 from odac.realtime.hub import Hub
-from odac.realtime.ports import Count
+from odac.realtime.ports import Count, Members
 from odac.realtime.receipts import HistoryEntry
 from odac.realtime.sent import Sent
 from odac.realtime.targets import Target
@@ -137,6 +139,30 @@ class WsServer:
             ``Count(total, answered, expected)``: fewer answered than expected where a process did not in time.
         """
         return await self._hub.count(EVERYONE if room is None else Audience.of(room), timeout)
+
+    async def presence(self, room: str, *, timeout: float = 1.0) -> Members:  # noqa: ASYNC109 - the wait is part of the contract
+        """Who is in a room, on all processes; from any event loop.
+
+        Args:
+            room: its name; ``app.rooms(…, presence=Presence())`` must name it.
+            timeout: seconds to wait for processes whose people are not known here yet.
+
+        Returns:
+            ``Members(users, total, complete)``; not complete where a process did not answer or the broker is away.
+
+        Raises:
+            ValueError: the room has no presence.
+        """
+        check_room(room)
+        port, delivery = self._hub.presence, self._hub.delivery
+        if port is None:
+            raise ValueError(
+                f"no room has presence: say app.rooms({room!r}, presence=Presence()) before the app starts"
+            )
+        if get_ident() != delivery.thread:
+            asked = asyncio.run_coroutine_threadsafe(port.members(room, timeout), delivery.loop)
+            return await asyncio.wrap_future(asked)
+        return await port.members(room, timeout)
 
 
 class _Clients(Mapping[str, Connection]):

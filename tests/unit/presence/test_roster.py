@@ -2,8 +2,9 @@ from __future__ import annotations
 
 import pytest
 
-from odac.presence.roster import Member, News, Roster
+from odac.presence.roster import News, Roster
 from odac.presence.shares import Entry
+from odac.realtime.ports import Member
 
 
 def entry(

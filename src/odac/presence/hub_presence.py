@@ -1,0 +1,131 @@
+"""Presence as the hub knows it: the rules of the app, its connections, and the bus."""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop
+from collections.abc import Callable
+from hashlib import sha256
+from typing import Any, Final
+
+from odac.presence.announcing import Announcer
+from odac.presence.ports import PART
+from odac.presence.rules import Presence, encode_data
+from odac.presence.service import PresenceService
+from odac.realtime.audience import user_of
+from odac.realtime.connection import Connection
+from odac.realtime.patterns import Patterns
+from odac.realtime.phase import Phase
+from odac.realtime.ports import Members, PartLine
+
+__all__ = ["HubPresence", "person_of"]
+
+_NAMES: Final = {"u": "", "s": "session:", "c": "connection:"}
+
+
+class HubPresence:
+    """Fulfils :class:`odac.realtime.ports.PresencePort`, and observes connections.
+
+    Args:
+        sign: 32 bytes for any bytes, under a secret that all processes share.
+    """
+
+    def __init__(self, sign: Callable[[bytes], bytes]) -> None:
+        self._rules: Patterns[Presence] = Patterns()
+        self._announcer = Announcer(sign)
+        self._service: PresenceService | None = None
+        # What connections said that have not passed all gates. By the connection: its id may change on admission.
+        self._early: dict[Connection, dict[str, bytes]] = {}
+
+    def add(self, pattern: str, rule: Presence) -> None:
+        """Let the rooms that a pattern names show who is in them.
+
+        Raises:
+            TypeError: ``rule`` is no :class:`Presence`.
+            ConfigurationError: the pattern names no room, or is there already.
+        """
+        if not isinstance(rule, Presence):
+            raise TypeError(f"rooms(presence=…) takes a Presence(…), not {type(rule).__name__}")
+        self._rules.add(pattern, rule)
+
+    def start(self, loop: AbstractEventLoop, line: PartLine) -> None:
+        """Begin to know who is where."""
+        self._service = PresenceService(loop, line, self._announcer, forgotten=self._announcer.forget)
+        line.add(PART, self._service)
+
+    def stop(self) -> None:
+        """Forget everything."""
+        if self._service is not None:
+            self._service.stop()
+            self._service = None
+        self._early.clear()
+
+    def _rule(self, room: str) -> Presence:
+        rule = self._rules.of(room)
+        if rule is None:
+            raise ValueError(
+                f"room {room!r} has no presence: say app.rooms({room!r}, presence=Presence()) before the app starts"
+            )
+        return rule
+
+    # What connections do
+
+    def check(self, room: str, data: Any) -> bytes:
+        """The JSON text of what a connection joins a room with.
+
+        Raises:
+            TypeError: ``data`` cannot be encoded.
+            ValueError: it is over 1,024 bytes, or the room has no presence.
+        """
+        self._rule(room)
+        return encode_data(data)
+
+    def join(self, connection: Connection, room: str, data: bytes) -> None:
+        """A connection that is in a room is seen there from now on, or says something else about its person."""
+        if connection.phase is Phase.ADMITTING:
+            self._early.setdefault(connection, {})[room] = data
+        elif self._service is not None:
+            self._service.join(connection, room, self._rule(room), person_of(connection), data)
+
+    def left(self, connection: Connection, room: str) -> None:
+        """A connection is in a room no more."""
+        early = self._early.get(connection)
+        if early is not None:
+            early.pop(room, None)
+        elif self._service is not None:
+            self._service.leave(connection.id, room)
+
+    def admitted(self, connection: Connection) -> None:
+        """See :class:`odac.realtime.ports.Observer`."""
+        for room, data in self._early.pop(connection, {}).items():
+            self.join(connection, room, data)
+
+    def ended(self, connection: Connection, code: int, reason: str) -> None:
+        """See :class:`odac.realtime.ports.Observer`."""
+        self._early.pop(connection, None)
+        if self._service is not None:
+            self._service.ended(connection.id, code)
+
+    # What the application asks for
+
+    async def members(self, room: str, timeout: float) -> Members:  # noqa: ASYNC109 - part of the contract
+        """Who is in a room, on all processes; on the event loop of the app.
+
+        Raises:
+            ValueError: the room has no presence.
+        """
+        rule = self._rule(room)
+        assert self._service is not None
+        found = await self._service.members(room, rule, timeout)
+        users = {_NAMES[person[0]] + person[2:]: member for person, member in found.users.items()}
+        return found._replace(users=users)
+
+
+def person_of(connection: Connection) -> str:
+    """What identifies the person of a connection on all processes: the user, else the session, else the client."""
+    user = next((user for room in connection.memberships if (user := user_of(room)) is not None), None)
+    if user is not None:
+        return f"u:{user}"
+    if connection.session_id is not None:
+        # Not the id itself: it is in the cookie's, and the application's logs may show who is in a room.
+        return f"s:{sha256(connection.session_id.encode('utf-8', 'surrogatepass')).hexdigest()[:22]}"
+    return f"c:{connection.id.partition('.')[0]}"

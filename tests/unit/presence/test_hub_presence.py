@@ -1,0 +1,209 @@
+"""Presence as an app has it, in one process."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from odac import ConfigurationError, Context, Members, Odac, Presence
+from odac.testing import TestClient, TestConnection
+
+GATHERED = 0.2
+
+
+def make() -> tuple[Odac, list[Context]]:
+    app = Odac(secret="x" * 32)
+    app.rooms("chat-*", presence=Presence(grace=10.0, limit=3))
+    contexts: list[Context] = []
+
+    @app.authenticate
+    def user(request: Any) -> Any:
+        name = request.header("x-user")
+        return {"id": name} if name else None
+
+    @app.route.ws("/chat/{name}", token=False)
+    async def chat(odac: Context) -> None:
+        contexts.append(odac)
+        await odac.auth.user()
+        odac.ws.join("chat-1", presence={"name": odac.request.data.url["name"]})
+        async for message in odac.ws:
+            if message == "leave":
+                odac.ws.leave("chat-1")
+            elif message == "who":
+                odac.ws.send(await app.route.ws_server.presence("chat-1"))
+            else:
+                odac.ws.join("chat-1", presence=message)
+
+    return app, contexts
+
+
+Enter = Callable[..., TestConnection]
+
+
+@pytest.fixture
+def site() -> Iterator[tuple[TestClient, Enter, list[Context]]]:
+    app, contexts = make()
+    with TestClient(app) as client:
+
+        def enter(name: str, user: str | None = None) -> TestConnection:
+            headers = {} if user is None else {"x-user": user}
+            connection = client.connect(f"/chat/{name}", headers=headers)
+            client.advance(GATHERED)
+            return connection
+
+        yield client, enter, contexts
+
+
+def told(connection: TestConnection) -> list[tuple[str, list[Any]]]:
+    return [(kind, values) for kind, values in connection.control if kind in {"here", "diff"}]
+
+
+def names(people: Any) -> list[str]:
+    return sorted(data["name"] for _, data in people)
+
+
+def test_a_member_is_told_who_is_there_and_what_changes(site: tuple[TestClient, Enter, list[Context]]) -> None:
+    client, enter, _ = site
+    ada = enter("Ada", "1")
+    bob = enter("Bob", "2")
+    (first, second), (only,) = told(ada), told(bob)
+    number = first[1][0]
+    assert first == ("here", [number, first[1][1], 1, "chat-1"])
+    assert names(first[1][1]) == ["Ada"]
+    assert second[0] == "diff"
+    assert names(second[1][1]) == ["Bob"]
+    assert second[1][2:] == [[], 2]
+    assert only[0] == "here"
+    assert names(only[1][1]) == ["Ada", "Bob"]
+    bob.send({"name": "Robert"})
+    client.advance(GATHERED)
+    assert names(told(ada)[-1][1][1]) == ["Robert"]
+    key = told(ada)[-1][1][1][0][0]
+    bob.send("leave")
+    client.advance(GATHERED)
+    assert told(ada)[-1] == ("diff", [number, [], [key], 1])
+    assert len(told(bob)) == 2
+
+
+def test_keys_are_the_rooms_own_and_name_no_user(site: tuple[TestClient, Enter, list[Context]]) -> None:
+    _, enter, contexts = site
+    ada = enter("Ada", "ada@example.com")
+    contexts[0].ws.join("chat-2", presence={"name": "Ada"})
+    site[0].advance(GATHERED)
+    first, second = (values[1][0][0] for kind, values in told(ada) if kind == "here")
+    assert first != second
+    assert "ada" not in first
+
+
+def test_the_server_knows_users_by_their_ids(site: tuple[TestClient, Enter, list[Context]]) -> None:
+    _, enter, _ = site
+    ada = enter("Ada", "1")
+    enter("Ada", "1")
+    nobody = enter("Eve")
+    ada.send("who")
+    users, total, complete = ada.receive()
+    assert (total, complete) == (2, True)
+    assert users["1"][:2] == [{"name": "Ada"}, 2]
+    (other,) = set(users) - {"1"}
+    assert other.partition(":")[0] in {"session", "connection"}
+    assert nobody.id is not None
+
+
+def test_a_lost_page_leaves_when_the_grace_is_over(site: tuple[TestClient, Enter, list[Context]]) -> None:
+    client, enter, _ = site
+    ada, bob = enter("Ada", "1"), enter("Bob", "2")
+    bob.drop()
+    client.advance(9.0)
+    assert len(told(ada)) == 2
+    again = enter("Bob", "2")
+    client.advance(15.0)
+    assert len(told(ada)) == 2
+    again.close()
+    client.advance(GATHERED)
+    assert len(told(ada)) == 3
+    assert told(ada)[-1][1][3] == 1
+
+
+def test_above_the_limit_there_are_totals_alone(site: tuple[TestClient, Enter, list[Context]]) -> None:
+    client, enter, _ = site
+    ada = enter("Ada", "1")
+    for user in "2345":
+        enter(user, user)
+    client.advance(2.0)
+    assert told(ada)[-1][0] == "diff"
+    assert told(ada)[-1][1][1:] == [None, None, 5]
+    assert told(enter("6", "6"))[-1][1][1:] == [None, 6, "chat-1"]
+
+
+def test_presence_is_refused_where_there_is_no_rule(site: tuple[TestClient, Enter, list[Context]]) -> None:
+    client, enter, contexts = site
+    enter("Ada", "1")
+    with pytest.raises(ValueError, match=r"app\.rooms\('lobby', presence=Presence\(\)\)"):
+        contexts[0].ws.join("lobby", presence={})
+    assert contexts[0].ws.rooms == ["chat-1"]
+    with pytest.raises(ValueError, match="at most 1024"):
+        contexts[0].ws.join("chat-1", presence="x" * 1024)
+    with pytest.raises(TypeError):
+        contexts[0].ws.join("chat-1", presence=object())
+    del client
+
+
+def test_without_any_rule_presence_is_refused_and_costs_nothing() -> None:
+    app = Odac(secret="x" * 32)
+    refused: list[str] = []
+
+    @app.route.ws("/", token=False)
+    async def handler(odac: Context) -> None:
+        for call in (lambda: odac.ws.join("a", presence={}), None):
+            try:
+                if call is None:
+                    await app.route.ws_server.presence("a")
+                else:
+                    call()
+            except ValueError as error:
+                refused.append(str(error))
+
+    with TestClient(app) as client, client.connect("/"):
+        client.settle()
+    assert len(refused) == 2
+    assert all("app.rooms('a', presence=Presence())" in each for each in refused)
+
+
+def test_rules_are_said_before_the_start_and_once() -> None:
+    app = Odac(secret="x" * 32)
+    app.rooms("a", presence=Presence())
+    with pytest.raises(ConfigurationError, match="already"):
+        app.rooms("a", presence=Presence())
+    with pytest.raises(ConfigurationError, match="say what holds"):
+        app.rooms("b")
+    with TestClient(app), pytest.raises(ConfigurationError, match="before it starts"):
+        app.rooms("b", presence=Presence())
+
+
+def test_who_joins_in_a_middleware_is_seen_once_admitted_and_leaves_nothing_behind_when_refused() -> None:
+    app = Odac(secret="x" * 32)
+    app.rooms("a", presence=Presence())
+    found: list[Members] = []
+
+    @app.middleware("joins")
+    async def joins(odac: Context) -> bool:
+        odac.ws.join("a", presence={"early": True})
+        found.append(await app.route.ws_server.presence("a"))
+        return odac.request.path != "/refused"
+
+    for path in ("/", "/refused"):
+
+        @app.route.use("joins").ws(path, token=False)
+        async def handler(odac: Context) -> None:
+            found.append(await app.route.ws_server.presence("a"))
+
+    with TestClient(app) as client:
+        with client.connect("/refused") as refused:
+            assert refused.wait_closed()[0] == 4003
+        with client.connect("/"):
+            client.settle()
+            assert [members.total for members in found] == [0, 0, 1]
+        assert app._presence is not None
+        assert app._presence._early == {}
