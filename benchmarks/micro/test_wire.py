@@ -9,8 +9,9 @@ import pytest
 from odac.protocol.codec import decode_text, encode
 from odac.protocol.message import Prepared
 from odac.wire.frames import BINARY, CONTINUATION, PING, TEXT, encode_frame, encode_masked_frame
-from odac.wire.handshake import accept_value, parse_request, response_101, upgrade_key
+from odac.wire.handshake import accept_value, response_101, upgrade_key
 from odac.wire.parser import Parser
+from odac.wire.request import parse_request
 
 MASK = b"\x9d\x01\xfe\x42"
 JSON = b'{"type":"message","text":"hello world, this is 64 bytes of JSON!"}'[:64]

@@ -69,7 +69,7 @@ static PyObject *whole_text_of(PyObject *bytes, long limit) {
     return payload;
 }
 
-/* whole_text(data, limit): see odac/wire/whole.py */
+/* whole_text(data, limit): see odac/wire/parser.py */
 static PyObject *whole_text(PyObject *module, PyObject *const *args, Py_ssize_t count) {
     if (count != 2 || !PyBytes_CheckExact(args[0]) || !PyLong_CheckExact(args[1])) {
         PyErr_SetString(PyExc_TypeError, "whole_text(data: bytes, limit: int)");
@@ -202,7 +202,7 @@ static int is_usual(const uint8_t *name, Py_ssize_t length, const uint8_t *value
     return !is_one(name, length, "content-length") && !is_one(name, length, "transfer-encoding");
 }
 
-/* usual_request(data, max_headers, max_header_bytes, max_list): see odac/wire/usual.py */
+/* usual_request(data, max_headers, max_header_bytes, max_list): see odac/wire/request.py */
 static PyObject *usual_request(PyObject *module, PyObject *const *args, Py_ssize_t count) {
     Py_ssize_t bounds[3];
     if (count != 4 || !PyBytes_CheckExact(args[0])) {

@@ -8,7 +8,7 @@ compiled                              its reference, and what points here
 ====================================  ==================================================================================
 ``apply_mask``                        the function of websockets that :mod:`odac.wire.mask` takes otherwise
 ``whole_text``                        ``reference_whole_text`` of :mod:`odac.wire.parser`
-``usual_request``                     ``reference_usual_request`` of :mod:`odac.wire.usual`
+``usual_request``                     ``reference_usual_request`` of :mod:`odac.wire.request`
 ``encode``                            ``reference_encode`` of :mod:`odac.protocol.codec`
 ``write``, ``write_to_all``           ``reference_write``, ``reference_write_to_all`` of :mod:`odac.realtime.writing`
 ``data_received``                     the method of :class:`odac.lanes.direct.DirectLane`

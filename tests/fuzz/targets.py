@@ -20,11 +20,9 @@ from odac.serving.protocols.request_head import Head, read_head
 from odac.wire.deflate import Inflater, negotiate
 from odac.wire.frames import BINARY, CLOSE, TEXT, check_close, parse_close
 from odac.wire.handshake import (
-    RequestHead,
     accept_value,
     offered_subprotocols,
     offered_token,
-    parse_request,
     response_101,
     response_error,
     select_subprotocol,
@@ -32,7 +30,7 @@ from odac.wire.handshake import (
 )
 from odac.wire.headers import MAX_LIST
 from odac.wire.parser import Event, Parser
-from odac.wire.usual import reference_usual_request, usual_request
+from odac.wire.request import RequestHead, parse_request, reference_usual_request, usual_request
 from tests.parsing import feed_all
 
 __all__ = ["TARGETS"]

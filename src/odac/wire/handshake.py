@@ -7,23 +7,19 @@ from binascii import b2a_base64
 from collections.abc import Iterable, Sequence
 from hashlib import sha1
 from http import HTTPStatus
-from typing import Final, NamedTuple
+from typing import Final
 
 from odac.errors import HandshakeError
 from odac.wire.headers import MAX_LIST, Malformed, is_token, split_list
+from odac.wire.request import HOST, KEY, PRINTABLE, TOKEN, RequestHead
 
 __all__ = [
-    "HOST",
-    "KEY",
     "RESUME",
     "SUBPROTOCOL",
     "TOKEN_PREFIX",
-    "Headers",
-    "RequestHead",
     "accept_value",
     "offered_subprotocols",
     "offered_token",
-    "parse_request",
     "response_101",
     "response_error",
     "response_head",
@@ -41,17 +37,8 @@ _SWITCHING: Final = (
 )
 _SPOKEN: Final = b"Sec-WebSocket-Protocol: %s\r\n" % SUBPROTOCOL.encode()
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
-_TOKEN: Final = re.compile(rb"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
-_TARGET: Final = re.compile(rb"[\x21-\x7e]+")
-_VERSION: Final = re.compile(rb"HTTP/[0-9]\.[0-9]")
-_CONTROLS: Final = re.compile(rb"[\x00-\x08\x0a-\x1f\x7f]")
 _BREAKS: Final = re.compile(rb"[\x00\r\n]")
-HOST: Final = re.compile(rb"(?:[A-Za-z0-9._~%!$&'()*+;=\-]+|\[[0-9A-Fa-f:.]+\])(?::[0-9]{0,5})?")
 _OFFER: Final = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz, "
-KEY: Final = re.compile(rb"[A-Za-z0-9+/]{22}==")
-_PRINTABLE: Final = bytes((0x09, *range(0x20, 0x7F)))
-_OBSOLETE: Final = bytes(range(0x80, 0x100))
-"""Bytes that a header value may hold (RFC 9110 section 5.5, obs-text), though none of a handshake's own may."""
 
 _HANDSHAKE_HEADERS: Final = frozenset(
     {
@@ -66,111 +53,6 @@ _HANDSHAKE_HEADERS: Final = frozenset(
     }
 )
 _LISTS: Final = (b"upgrade", b"connection", b"sec-websocket-protocol", b"sec-websocket-extensions")
-_NAMES: Final = {
-    spelling: name.lower()
-    for name in (
-        b"Accept-Encoding",
-        b"Accept-Language",
-        b"Cache-Control",
-        b"Connection",
-        b"Cookie",
-        b"Host",
-        b"Origin",
-        b"Pragma",
-        b"Sec-WebSocket-Extensions",
-        b"Sec-WebSocket-Key",
-        b"Sec-WebSocket-Protocol",
-        b"Sec-WebSocket-Version",
-        b"Upgrade",
-        b"User-Agent",
-    )
-    for spelling in (name, name.lower())
-}
-"""What browsers send, which needs no checking."""
-
-Headers = list[tuple[bytes, bytes]]
-"""Headers as ASGI has them: lowercase names, values without the whitespace around them."""
-
-
-class RequestHead(NamedTuple):
-    """The head of an HTTP request.
-
-    Args:
-        method: as sent, such as ``b"GET"``.
-        target: as sent, such as ``b"/chat?x=1"``: visible ASCII characters only.
-        version: such as ``b"HTTP/1.1"``.
-        headers: lowercase names and trimmed values, in order.
-        printable: whether all headers are printable ASCII, spaces and tabs.
-    """
-
-    method: bytes
-    target: bytes
-    version: bytes
-    headers: Headers
-    printable: bool
-
-
-def parse_request(data: bytes, *, max_headers: int, max_header_bytes: int) -> RequestHead:
-    """Parse the head of a request, strictly (RFC 9112) and in linear time.
-
-    Args:
-        data: begins with the request line and holds the empty line that ends the head; what follows is not looked at.
-        max_headers: header lines allowed.
-        max_header_bytes: bytes of all header lines together allowed, and of the request line.
-
-    Raises:
-        HandshakeError: 400 for what is not HTTP/1, 414 for a request line and 431 for headers past the limits.
-    """
-    end = data.find(b"\r\n")
-    if end < 0 or end > max_header_bytes:
-        if max(end, len(data)) > max_header_bytes:
-            raise HandshakeError(414, f"request line over {max_header_bytes} bytes (max_header_bytes)")
-        raise HandshakeError(400, "the request has no end")
-    parts = data[:end].split(b" ")
-    if (
-        len(parts) != 3
-        or (parts[0] != b"GET" and _TOKEN.fullmatch(parts[0]) is None)
-        or _TARGET.fullmatch(parts[1]) is None
-        or (parts[2] != b"HTTP/1.1" and _VERSION.fullmatch(parts[2]) is None)
-    ):
-        raise HandshakeError(400, "the first line is not an HTTP/1.1 request line")
-    start = end + 2
-    stop = data.find(b"\r\n\r\n", end, start + max_header_bytes + 2)
-    if stop < 0:
-        if len(data) - start > max_header_bytes:
-            raise HandshakeError(431, f"headers over {max_header_bytes} bytes together (max_header_bytes)")
-        raise HandshakeError(400, "the request's head has no end")
-    lines = data[start:stop].split(b"\r\n", max_headers) if stop > end else []
-    if len(lines) > max_headers:
-        raise HandshakeError(431, f"more than {max_headers} headers (max_headers)")
-    # Nearly always the line breaks are the only control characters: then no line need be searched for others.
-    breaks = b"\r\n" * (len(lines) - 1)
-    rest = data[start:stop].translate(None, _PRINTABLE) if lines else b""
-    printable = rest == breaks
-    searched = printable or rest.translate(None, _OBSOLETE) == breaks
-    known = _NAMES.get
-    headers: Headers = []
-    for line in lines:
-        name, colon, value = line.partition(b":")
-        lower = known(name)
-        if searched and lower is not None and colon:
-            headers.append((lower, value.strip(b" \t")))
-        else:
-            headers.append(_parse_header(line))
-    return RequestHead(parts[0], parts[1], parts[2], headers, printable)
-
-
-def _parse_header(line: bytes) -> tuple[bytes, bytes]:
-    name, colon, value = line.partition(b":")
-    lower = _NAMES.get(name)
-    if lower is None or not colon:
-        # The name's grammar also refuses folded lines and a space before the colon (RFC 9112 sections 5.1 and 5.2).
-        if not colon or _TOKEN.fullmatch(name) is None:
-            raise HandshakeError(400, "a header line has no name and colon")
-        lower = name.lower()
-    if _CONTROLS.search(value) is not None:
-        raise HandshakeError(400, f"control character in the header {lower.decode()[:40]}")
-    return lower, value.strip(b" \t")
 
 
 def upgrade_key(head: RequestHead) -> bytes:
@@ -187,7 +69,7 @@ def upgrade_key(head: RequestHead) -> bytes:
     values: dict[bytes, list[bytes]] = {}
     for name, value in head.headers:
         if name in _HANDSHAKE_HEADERS:
-            if value.translate(None, _PRINTABLE):
+            if value.translate(None, PRINTABLE):
                 raise HandshakeError(400, f"the header {name.decode()} holds a character that is not printable ASCII")
             values.setdefault(name, []).append(value)
         elif name == b"transfer-encoding" or (name == b"content-length" and value != b"0"):
@@ -350,6 +232,6 @@ def response_head(status: int, headers: Iterable[tuple[bytes | str, bytes | str]
 def _header_line(name: bytes | str, value: bytes | str) -> bytes:
     name = name.encode("latin-1") if isinstance(name, str) else name
     value = value.encode("latin-1") if isinstance(value, str) else value
-    if _TOKEN.fullmatch(name) is None or _BREAKS.search(value) is not None:
+    if TOKEN.fullmatch(name) is None or _BREAKS.search(value) is not None:
         raise ValueError(f"the header {name!r} must be a token, and its value hold no line break or NUL")
     return name + b": " + value + b"\r\n"

@@ -2,33 +2,56 @@
 
 from __future__ import annotations
 
-from codecs import utf_8_decode
 from typing import Final
 
 from odac.close_codes import CloseCode
 from odac.errors import ProtocolError
+from odac.speedups import compiled
 from odac.wire.deflate import Inflater
 from odac.wire.frames import CLOSE, CONTINUATION, DATA_OPCODES, MAX_CONTROL_PAYLOAD, OPCODES, TEXT
 from odac.wire.mask import apply_mask
-from odac.wire.whole import whole_text
+from odac.wire.message_state import ENDED, LARGE, MessageState, Pieces, is_utf8, not_utf8, verify_utf8
 
-__all__ = ["Event", "Parser", "message_too_big"]
+__all__ = ["Event", "Parser", "message_too_big", "reference_whole_text", "whole_text"]
 
 Event = tuple[int, bytes]
 """An opcode and a payload: a complete message (TEXT, BINARY) or a control frame (CLOSE, PING, PONG)."""
 
-
-_LARGE: Final = 16 * 1024
-"""Bytes from which a part of a message is kept as it came: copying it together with others would cost more."""
-
-_UTF8_STEP: Final = 64 * 1024
-"""Bytes checked at a time: the check makes a str of them, four times as large at worst."""
 
 _FRAMES: Final = 1024
 """Frames taken at a time: one read may hold 40,000, and whoever waits for his turn waits for all that are taken."""
 
 _INFLATED: Final = 256 * 1024
 """Bytes inflated at a time, as many as one read brings of what is not compressed; at worst one message comes on top."""
+
+
+# The fast path: the most frequent thing that a client sends is one text message below 64 KiB, alone in its chunk.
+
+
+def reference_whole_text(data: bytes, limit: int) -> bytes | None:
+    """Return the payload if ``data`` is exactly one unfragmented, uncompressed, masked text frame of ASCII, else None.
+
+    Args:
+        data: what has come.
+        limit: bytes of the longest payload; -1 where nothing may be taken this way.
+    """
+    end = len(data)
+    if end < 6 or data[0] != 0x81:
+        return None
+    start = 6
+    if data[1] == 0xFE:
+        start = 8
+        if end < 134 or data[2] << 8 | data[3] != end - 8:
+            return None
+    elif end > 131 or data[1] != end + 122:
+        return None
+    if end - start > limit:
+        return None
+    payload = apply_mask(data[start:], data[start - 4 : start])
+    return payload if payload.isascii() else None
+
+
+whole_text = compiled("whole_text", reference_whole_text)
 
 
 class Parser:
@@ -55,7 +78,7 @@ class Parser:
         self._max_fragments = max_fragments
         self._inflater = inflater
         self._masked = masked
-        self._state: _State | None = None
+        self._state: MessageState | None = None
         self.error: ProtocolError | None = None
         self.rest: tuple[bytes, int] | None = None
         self.whole_limit = max_payload if masked else -1
@@ -95,7 +118,7 @@ class Parser:
 
     def _end(self) -> None:
         self.whole_limit = -1
-        self._state = _ENDED
+        self._state = ENDED
         self._inflater = None
 
     def _take_small_frames(self, data: bytes, events: list[Event], position: int) -> int:
@@ -121,8 +144,8 @@ class Parser:
             first = data[position]
             if first == 0x81:
                 payload = apply_mask(data[start:stop], data[start - 4 : start])
-                if not payload.isascii() and not _is_utf8(payload):
-                    raise _not_utf8()
+                if not payload.isascii() and not is_utf8(payload):
+                    raise not_utf8()
             elif first == 0x82 or ((first == 0x89 or first == 0x8A) and length < 126):
                 payload = apply_mask(data[start:stop], data[start - 4 : start])
             else:
@@ -135,7 +158,7 @@ class Parser:
         """Take what is not a small whole frame: parts, fragments, compressed messages, and what is wrong."""
         end = len(data)
         state = self._state
-        if state is _ENDED:
+        if state is ENDED:
             return
         frames = inflated = 0
         while position < end:
@@ -145,14 +168,14 @@ class Parser:
                     self.whole_limit = -1
                     return
                 if state is None:
-                    state = self._state = _State()
+                    state = self._state = MessageState()
                     self.whole_limit = -1
                 position = self._take_header(state, data, position)
                 if state.left < 0:
                     return
                 frames += 1
             stop = min(position + state.left, end)
-            if self._masked and stop - position >= _LARGE:
+            if self._masked and stop - position >= LARGE:
                 inflated += self._take_payload(
                     state, memoryview(data)[position:stop], events
                 )  # unmasking copies it anyway
@@ -171,7 +194,7 @@ class Parser:
         if state is None and self._masked:
             self.whole_limit = self._max_payload
 
-    def _take_header(self, state: _State, data: bytes, position: int) -> int:
+    def _take_header(self, state: MessageState, data: bytes, position: int) -> int:
         """Read a frame's header, or keep what is there of it; ``state.left`` is at least 0 once it is complete."""
         buffered = len(state.header)
         head = state.header + data[position : position + 14 - buffered]
@@ -193,7 +216,7 @@ class Parser:
         state.header = head
         return len(data)
 
-    def _check_frame(self, state: _State, first: int, second: int) -> None:
+    def _check_frame(self, state: MessageState, first: int, second: int) -> None:
         """Refuse what the first two bytes of a frame may not be (RFC 6455 section 5.2)."""
         opcode = first & 0xF
         if opcode not in OPCODES:
@@ -216,7 +239,7 @@ class Parser:
         elif state.kind:
             raise ProtocolError(CloseCode.PROTOCOL_ERROR, "new message before the last fragment of the one before")
 
-    def _begin_frame(self, state: _State, first: int, length: int) -> None:
+    def _begin_frame(self, state: MessageState, first: int, length: int) -> None:
         state.opcode = opcode = first & 0xF
         state.fin = first >= 0x80
         state.left = length
@@ -238,7 +261,7 @@ class Parser:
         if state.size > (limit + (limit >> 5) + 64 if state.compressed else limit):
             raise message_too_big(state.size, limit)
 
-    def _take_payload(self, state: _State, chunk: bytes | memoryview, events: list[Event]) -> int:
+    def _take_payload(self, state: MessageState, chunk: bytes | memoryview, events: list[Event]) -> int:
         """Take the next bytes of a frame's payload; emit an event if they complete one. Return how much was inflated."""
         taken = len(chunk)
         state.left -= taken
@@ -261,7 +284,7 @@ class Parser:
             chunk = self._inflater.inflate(chunk, last=complete)
             inflated = len(chunk)
         if state.kind == TEXT:
-            state.tail = _verify(state.tail, chunk, last=complete)
+            state.tail = verify_utf8(state.tail, chunk, last=complete)
         message = state.message
         if complete:
             if message is not None:
@@ -270,75 +293,9 @@ class Parser:
             state.kind = 0
         elif chunk:
             if message is None:
-                message = state.message = _Pieces()
+                message = state.message = Pieces()
             message.add(chunk)
         return inflated
-
-
-class _Pieces:
-    """What has come of a message: large pieces by reference, small ones together, so that none costs much more than itself."""
-
-    __slots__ = ("_parts", "_small")
-
-    def __init__(self) -> None:
-        self._parts: list[bytes] = []
-        self._small = bytearray()
-
-    def add(self, piece: bytes) -> None:
-        if len(piece) >= _LARGE:
-            self._settle()
-            self._parts.append(piece)
-        else:
-            self._small += piece
-            if len(self._small) >= 4 * _LARGE:
-                self._settle()
-
-    def _settle(self) -> None:
-        if self._small:
-            self._parts.append(bytes(self._small))
-            self._small = bytearray()
-
-    def join(self, last: bytes) -> bytes:
-        return b"".join((*self._parts, self._small, last))
-
-
-class _State:
-    """A frame or message that has begun and not ended; dropped when it has."""
-
-    __slots__ = (
-        "compressed",
-        "control",
-        "fin",
-        "fragments",
-        "header",
-        "kind",
-        "left",
-        "mask",
-        "message",
-        "opcode",
-        "size",
-        "tail",
-    )
-
-    def __init__(self) -> None:
-        # The frame: its header while incomplete, then how many bytes of it are still to come (-1: the next header is).
-        self.header = b""
-        self.left = -1
-        self.opcode = 0
-        self.fin = False
-        self.mask = b""
-        self.control = b""
-        # The message: its opcode (0: none has begun), frames and bytes so far, and the beginning of a character.
-        self.kind = 0
-        self.compressed = False
-        self.fragments = 0
-        self.size = 0
-        self.message: _Pieces | None = None
-        self.tail = b""
-
-
-_ENDED: Final = _State()
-"""The state after an error or a close frame; shared by all parsers, changed by none."""
 
 
 def message_too_big(size: int, limit: int) -> ProtocolError:
@@ -350,35 +307,3 @@ def message_too_big(size: int, limit: int) -> ProtocolError:
     """
     reason = f"message of {size} bytes: at most {limit} (max_payload)"
     return ProtocolError(CloseCode.MESSAGE_TOO_BIG, reason, "max_payload")
-
-
-def _not_utf8() -> ProtocolError:
-    return ProtocolError(CloseCode.INVALID_DATA, "text that is not UTF-8")
-
-
-def _is_utf8(text: bytes) -> bool:
-    try:
-        text.decode()
-    except UnicodeDecodeError:
-        return False
-    return True
-
-
-def _verify(tail: bytes, chunk: bytes, *, last: bool) -> bytes:
-    """Check the next bytes of a text; return the beginning of a character that the next ones must complete.
-
-    Raises:
-        ProtocolError: 1007 at the first byte that no UTF-8 text could have there.
-    """
-    if not tail and chunk.isascii():
-        return b""
-    try:
-        for start in range(0, len(chunk), _UTF8_STEP):
-            piece = tail + chunk[start : start + _UTF8_STEP]
-            tail = piece[utf_8_decode(piece, "strict", False)[1] :]
-        # The codec waits for the third byte of a surrogate, for those who let surrogates pass.
-        if (last and tail) or (tail[:1] == b"\xed" and tail[1:] >= b"\xa0"):
-            utf_8_decode(tail, "strict", True)
-    except UnicodeDecodeError:
-        raise _not_utf8() from None
-    return tail

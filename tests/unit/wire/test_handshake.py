@@ -9,16 +9,15 @@ import pytest
 
 from odac.errors import HandshakeError
 from odac.wire.handshake import (
-    RequestHead,
     accept_value,
     offered_subprotocols,
     offered_token,
-    parse_request,
     response_101,
     response_error,
     select_subprotocol,
     upgrade_key,
 )
+from odac.wire.request import RequestHead, parse_request
 
 VECTORS: dict[str, Any] = json.loads((Path(__file__).parents[2] / "vectors" / "wire.json").read_text())
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="

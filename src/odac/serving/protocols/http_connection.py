@@ -25,7 +25,7 @@ from odac.serving.protocols.request_head import (
     read_head,
     without_upgrade,
 )
-from odac.wire.handshake import Headers
+from odac.wire.request import Headers
 
 if TYPE_CHECKING:
     from odac.serving.protocols.reception import Reception

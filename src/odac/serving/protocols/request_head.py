@@ -8,7 +8,7 @@ from typing import Final
 
 from odac.config import Limits
 from odac.errors import HandshakeError
-from odac.wire.handshake import HOST, Headers
+from odac.wire.request import HOST, Headers
 
 __all__ = ["Head", "as_http_1_1", "check_fields", "origin_form", "read_head", "with_lower_names", "without_upgrade"]
 

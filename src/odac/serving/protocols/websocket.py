@@ -22,17 +22,9 @@ from odac.serving.protocols.access import AccessLog
 from odac.serving.protocols.asgi_websocket import AsgiWebSocket, ClientGone
 from odac.serving.protocols.request_head import origin_form
 from odac.wire import deflate
-from odac.wire.handshake import (
-    Headers,
-    accept_value,
-    offered_subprotocols,
-    parse_request,
-    response_101,
-    response_error,
-    upgrade_key,
-)
+from odac.wire.handshake import accept_value, offered_subprotocols, response_101, response_error, upgrade_key
 from odac.wire.headers import MAX_LIST
-from odac.wire.usual import usual_request
+from odac.wire.request import Headers, parse_request, usual_request
 
 if TYPE_CHECKING:
     from uvicorn.config import Config

@@ -17,7 +17,7 @@ from odac.serving.protocols.request_head import (
     with_lower_names,
     without_upgrade,
 )
-from odac.wire.handshake import parse_request
+from odac.wire.request import parse_request
 
 LIMITS = Limits(max_headers=5, max_header_bytes=200)
 REQUEST = b"GET /x HTTP/1.1\r\n"

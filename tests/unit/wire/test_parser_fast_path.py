@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odac.wire.frames import BINARY, PING, TEXT, encode_masked_frame
-from odac.wire.whole import reference_whole_text
+from odac.wire.parser import reference_whole_text
 
 LIMIT = 1 << 20
 

@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odac.wire.handshake import parse_request, upgrade_key
+from odac.wire.handshake import upgrade_key
 from odac.wire.headers import MAX_LIST
-from odac.wire.usual import reference_usual_request
+from odac.wire.request import parse_request, reference_usual_request
 
 KEY = b"dGhlIHNhbXBsZSBub25jZQ=="
 SIZE = 16 * 1024
