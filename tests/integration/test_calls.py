@@ -408,12 +408,32 @@ def test_refusals_are_remembered_as_well_but_not_those_before_it_began(server: S
         assert retry(ws, 2, "sync", 1, origin, 10) == ["reply", 2, 1]
 
 
-@pytest.mark.parametrize("origin", ["", "another process"])
+@pytest.mark.parametrize("origin", ["", "another process", "a.b.c"])
 def test_one_that_was_sent_elsewhere_before_is_interrupted(server: Server, origin: str) -> None:
     with caller(server, "/chess/7") as ws:
         assert retry(ws, 1, "sync", 1, origin, 10)[:3] == ["fail", 1, "interrupted"]
-    with caller(server, "/chess/7") as other:
-        assert retry(other, 1, "sync", 1, ws.hello["calls"], 10)[:3] == ["fail", 1, "interrupted"]
+        process, number, _ = ws.hello["calls"].split(".")
+        assert retry(ws, 2, "sync", 1, f"{process}.{number}.anothersession", 10)[:3] == ["fail", 2, "interrupted"]
+        ws.send("call", 3, "sync", 1, None, None, [ws.hello["calls"], 10])
+        assert ws.control()[:3] == ["fail", 3, "interrupted"], "without its time, nothing is known of its age"
+
+
+def test_it_is_answered_over_the_next_connection(server: Server, probe: Probe) -> None:
+    with caller(server, "/chess/7") as first:
+        origin = first.hello["calls"]
+        answered = retry(first, 1, "key", None, origin)
+        first.send("call", 2, "slow", 2, 0, 60_000, [origin, 0])
+        probe.get("slow")
+    with caller(server, "/chess/7") as second:
+        assert second.hello["calls"] != origin
+        assert retry(second, 1, "key", None, origin, 10) == answered
+        second.send("call", 2, "slow", 2, 0, 60_000, [origin, 10])
+        second.send("cancel", 2)
+        assert second.control()[:3] == ["fail", 2, "cancelled"], "it went on when its connection was lost"
+        assert probe.so_far("slow") == []
+        assert retry(second, 3, "key", None, origin, 10)[2][1].startswith(origin), (
+            "it never arrived, and is executed now"
+        )
 
 
 def test_one_that_is_too_old_is_interrupted(server: Server) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from odac.calls.call import Answer, Call
 from odac.calls.messages import Request, refusal
+from odac.calls.remembered import MARGIN
 from odac.errors import CallError
 from odac.notices import limit_met
 from odac.protocol.codec import decode_json, encode_json
@@ -18,7 +19,7 @@ from odac.realtime.turn import Turn
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from odac.calls.remembered import Record, Remembered
+    from odac.calls.remembered import Remembered
     from odac.realtime.connection import Connection
 
 __all__ = ["Answering"]
@@ -32,15 +33,13 @@ class Answering:
         answers: the route's, by name.
         context_of: makes the context of one call.
         remembered: what this process remembers of calls with ``retry``.
-        client: names the client, the same over its connections as far as that is known.
-        origin: what the hello names ``calls``.
+        client: what the hello names ``calls``: the process, a random number, and a mark of the session and user.
         since: when the hello was sent, by the loop's clock.
     """
 
     __slots__ = (
         "_calls",
         "_connection",
-        "_origin",
         "_since",
         "answers",
         "client",
@@ -55,12 +54,10 @@ class Answering:
         context_of: Callable[[Call], Any],
         remembered: Remembered,
         client: str,
-        origin: str,
         since: float,
     ) -> None:
         self._connection = connection
         self._calls: dict[int, Call] = {}
-        self._origin = origin
         self._since = since
         self.answers = answers
         self.client = client
@@ -84,7 +81,7 @@ class Answering:
             # It was under way for so long that the client has given up, and may have told its user so.
             self.send(refusal(request.id, CallError("timeout", "the call arrived after its deadline")))
         elif request.origin is not None:
-            self._receive_again(request, deadline)
+            self._receive_again(request, request.origin, deadline)
         elif request.id not in self._calls:
             self._admit(request, deadline)
 
@@ -97,29 +94,39 @@ class Answering:
             return None
         return self.loop.time() + request.left / 1000 - (self._under_way(request) or 0.0)
 
-    def _receive_again(self, request: Request, deadline: float | None) -> None:
+    def _receive_again(self, request: Request, origin: str, deadline: float | None) -> None:
         """A call with ``retry``, sent for the first time or again."""
-        record = self.remembered.find(self.client, request.id)
+        record = self.remembered.find(origin, request.id)
         if record is not None:
             if record.outcome is not None:
                 self.send(Verbatim(record.outcome))
             elif isinstance(record.running, Call):
                 record.running.move(self)
                 self._calls[request.id] = record.running
-            return
-        if request.origin != self._origin or self._may_have_been(request):
+        elif not self._is_of_same_client(origin) or self._may_have_been(request, origin):
             self.send(refusal(request.id, CallError("interrupted", "it is not known whether the call was executed")))
-        elif self.remembered.unfinished(self.client) >= self._most:
+        elif self.remembered.unfinished(origin) >= self._most:
             self._refuse_busy(request)
         else:
-            self._admit(request, deadline, self.remembered.begin(self.client, request.id))
+            self._admit(request, deadline, origin)
 
-    def _may_have_been(self, request: Request) -> bool:
-        """Whether a call that was sent before, and is not known, may have been executed."""
+    def _is_of_same_client(self, origin: str) -> bool:
+        """Whether a call was first sent to this process, by a client of the same session and user.
+
+        The middle of an origin is a random number that only that client was told.
+        """
+        process, _, rest = self.client.partition(".")
+        return origin.startswith(f"{process}.") and origin.rpartition(".")[2] == rest.rpartition(".")[2]
+
+    def _may_have_been(self, request: Request, origin: str) -> bool:
+        """Whether a call of which there is no record may have been executed."""
         under_way = self._under_way(request)
-        if request.age == 0:
-            return False  # it was not sent before
-        return under_way is None or self.remembered.may_have_been(self.client, request.age / 1000 + under_way)
+        if under_way is None:
+            return True
+        # One that comes for the first time may have been overtaken by its copy over the next connection. There its time
+        # under way is known exactly.
+        age = request.age / 1000 + MARGIN if request.age > 0 else 0.0
+        return self.remembered.may_have_been(origin, age + under_way)
 
     @property
     def _most(self) -> int:
@@ -134,15 +141,13 @@ class Answering:
         )
         self.send(refusal(request.id, CallError("busy", f"{self._most} calls are being answered")))
 
-    def _admit(self, request: Request, deadline: float | None, record: Record | None = None) -> None:
+    def _admit(self, request: Request, deadline: float | None, origin: str | None = None) -> None:
         if len(self._calls) >= self._most:
-            if record is not None:
-                self.remembered.forget(record)
             self._refuse_busy(request)
             return
-        call = self._calls[request.id] = Call(self, request.id, request.name, deadline)
-        if record is not None:
-            call.remember(record)
+        call = self._calls[request.id] = Call(self, request.id, request.name, deadline, origin or self.client)
+        if origin is not None:
+            call.remember(self.remembered.begin(origin, request.id))
         inbox = self._connection.inbox
         if inbox.has_taken_all:
             call.begin(request.arguments)

@@ -49,7 +49,6 @@ class Answerer(Protocol):
     """What a call asks of the connection that it came over."""
 
     answers: Mapping[str, Answer]
-    client: str
     remembered: Remembered
     context_of: Callable[[Call], Any]
 
@@ -87,9 +86,9 @@ class Call:
 
     __slots__ = ("_answering", "_deadline", "_id", "_record", "_state", "_task", "_timer", "key", "name")
 
-    def __init__(self, answering: Answerer, id_: int, name: str, deadline: float | None) -> None:
+    def __init__(self, answering: Answerer, id_: int, name: str, deadline: float | None, origin: str) -> None:
         self.name = name
-        self.key = f"{answering.client}/{id_}"
+        self.key = f"{origin}/{id_}"
         self._answering = answering
         self._id = id_
         self._deadline = deadline

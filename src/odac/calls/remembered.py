@@ -13,7 +13,7 @@ from typing import Any, Final
 __all__ = ["Record", "Remembered"]
 
 MARGIN: Final = 1.0
-"""Seconds by which the caller's word for the age of its call may be wrong."""
+"""Seconds by which the caller's word for the age of its call may be wrong; they are added to it."""
 
 LONGER: Final = 30.0
 """Seconds for which an outcome is kept beyond the window, in which it may still be asked for."""
@@ -87,14 +87,14 @@ class Remembered:
 
         Args:
             client: whose.
-            age: seconds since it was first sent, its way here included.
+            age: seconds since it was first sent, its way here included; rather too many than too few.
         """
         now = self._time()
         if age >= self._window:
             return True
         known = self._clients.get(client)
         latest = max(self._forgotten, known.forgotten if known is not None else self._forgotten)
-        return now - age - MARGIN <= latest
+        return now - age <= latest
 
     def unfinished(self, client: str) -> int:
         """How many calls of a client run."""

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from hashlib import blake2b
+from os import urandom
 from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
 
 from odac.calls.answering import Answering
 from odac.calls.asking import Asking
@@ -67,7 +71,8 @@ class Calls:
 
     def __init__(self, hub: Hub) -> None:
         limits = hub.limits
-        self._process: Final = new_id()
+        self._process: str | None = None  # named when it serves: processes that are forked from this one are others
+        self._key: Final = urandom(16)
         self._remembered = Remembered(
             monotonic, limits.remembered_time, limits.remembered_calls, limits.remembered_bytes
         )
@@ -80,19 +85,31 @@ class Calls:
             "fail": lambda connection, values: self._answer(connection, "fail", values),
         }
 
-    def prepare(self, connection: Connection, answers: Mapping[str, Answer], context_of: Callable[[Call], Any]) -> None:
+    def prepare(
+        self,
+        connection: Connection,
+        answers: Mapping[str, Answer],
+        context_of: Callable[[Call], Any],
+        session_id: str | None,
+        user_id: str | None,
+    ) -> None:
         """Answer the calls of a connection.
 
         Args:
             connection: has passed all gates, and its hello follows.
             answers: the route's.
             context_of: makes the context of one call.
+            session_id: the client's; a call that is sent again in another session is not taken for the same.
+            user_id: the same of the user, as far as a gate has asked.
         """
+        if self._process is None:
+            self._process = new_id()
         since = connection.loop.time()
         calls = ConnectionCalls(connection, since)
-        client = connection.id
-        calls.origin = f"{self._process}.{client}"
-        calls.answering = Answering(connection, answers, context_of, self._remembered, client, calls.origin, since)
+        identity = msgspec.json.encode((session_id, user_id))
+        mark = blake2b(identity, digest_size=8, key=self._key).hexdigest()
+        calls.origin = f"{self._process}.{new_id()}.{mark}"
+        calls.answering = Answering(connection, answers, context_of, self._remembered, calls.origin, since)
         connection.calls = calls
 
     # What the peer sends

@@ -220,7 +220,14 @@ class Gate:
             await admission.resume()
         if passed and context.ws.is_open:
             if route.functions.answers:
-                self._calls.prepare(context.ws, route.functions.answers, context.for_call)
+                session = context.auth.session
+                self._calls.prepare(
+                    context.ws,
+                    route.functions.answers,
+                    context.for_call,
+                    None if session is None else session.id,
+                    admission.user_id,
+                )
             admission.admit()
             return True
         if self._hub.history is not None:

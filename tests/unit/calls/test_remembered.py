@@ -113,7 +113,7 @@ class Model(RuleBasedStateMachine):
             sent = data.draw(st.sampled_from(self.sent))
             self.clock.now += delay  # under way, which the age includes, to within the margin
             age = self.clock.now - sent.at
-            self._arrive(sent, first=False, age=max(age - data.draw(st.floats(0, MARGIN)), 0))
+            self._arrive(sent, first=False, age=max(age - data.draw(st.floats(0, MARGIN)), 0) + MARGIN)
 
     @rule(data=st.data(), size=st.integers(0, 2_000))
     def finish(self, data: Any, size: int) -> None:
