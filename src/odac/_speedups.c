@@ -352,6 +352,8 @@ other: /* the reference says what is wrong with it, and knows all else */
 
 /* DirectLane.data_received(data): see odac/lanes/direct.py */
 
+enum { FREE = 4096 }; /* see odac/realtime/turn_budget.py */
+
 static PyMethodDef receive_method;
 
 static struct {
@@ -525,6 +527,7 @@ static PyObject *data_received(PyObject *self, PyObject *data) {
     if (listener == NULL || listener == Py_None || decode == NULL || !IS(delivery, lane.delivery_type)) goto other;
     payload = whole_text_of(data, PyLong_AsLong(SLOT(parser, lane.whole_limit)));
     if (payload == NULL) goto other;
+    if (PyBytes_GET_SIZE(payload) >= FREE) goto other; /* counts in the bytes of this turn of the event loop */
     if (*PyBytes_AS_STRING(payload) == 0x1E && SLOT(connection, lane.speaks_odac) == Py_True) goto other;
     if (meter != Py_None && (!IS(meter, lane.meter_type) || !counted(meter))) goto other;
     /* From here on the message is taken: the reference must not see it a second time. */

@@ -13,6 +13,7 @@ from odac.realtime.backlog import cost
 from odac.realtime.connection import Connection
 from odac.realtime.phase import CLOSING
 from odac.realtime.rate import RateMeter
+from odac.realtime.turn_budget import FREE
 from odac.wire.frames import BINARY, TEXT
 from odac.wire.parser import message_too_big
 
@@ -185,6 +186,7 @@ class AsgiLane:
         """Take what the client sends until it is gone."""
         receive, connection = self._receive, self._connection
         meter, max_payload = self._meter, self._limits.max_payload
+        turn = connection.delivery.turn
         while not self._over:
             message = await receive()
             if message["type"] == "websocket.disconnect":
@@ -193,11 +195,18 @@ class AsgiLane:
             if connection.phase >= CLOSING:
                 continue
             connection.alive = True
+            text = message.get("text")
+            payload = text.encode() if text is not None else message.get("bytes") or b""
+            if turn.left <= 0 and len(payload) >= FREE:
+                # A server that has many messages at hand would keep the loop from everything else.
+                await turn.wait_next(len(payload))
+                if connection.phase >= CLOSING:
+                    continue
+            else:
+                turn.spend(len(payload))
             connection.outbox.cork()
             self._receiving = True
             try:
-                text = message.get("text")
-                payload = text.encode() if text is not None else message.get("bytes") or b""
                 if meter is not None and meter.is_exceeded(len(payload)):
                     connection.exceed_rate(meter.limit)
                 elif len(payload) > max_payload:

@@ -24,6 +24,7 @@ from odac.realtime.phase import CLOSING, OPEN, Phase
 from odac.realtime.policy import Policy
 from odac.realtime.rate import UNSTARTED, RateMeter
 from odac.realtime.sent import SENT
+from odac.realtime.turn_budget import FREE
 from odac.realtime.writing import write
 from odac.speedups import compiled_receive
 from odac.wire.closing import ClosingHandshake
@@ -141,6 +142,12 @@ class DirectLane(asyncio.Protocol):
         connection = self._connection
         connection.alive = True
         outbox, inbox = connection.outbox, connection.inbox
+        turn = connection.delivery.turn
+        if turn.left <= 0 and (len(data) >= FREE or (self._bits and data)):
+            self._parser.hold(data)
+            self._reads().take_rest_later()
+            return
+        spent = 0
         outbox.cork()
         try:
             meter = self._meter
@@ -149,6 +156,7 @@ class DirectLane(asyncio.Protocol):
                 assert limit is not None
                 meter = self._meter = RateMeter(limit)
             for opcode, payload in self._parser.feed(data):
+                spent += len(payload)
                 if connection.phase is not OPEN and connection.phase >= CLOSING and opcode != CLOSE:
                     continue  # a close frame behind it must not be lost: the closing handshake waits for it
                 if meter is not None and opcode != CLOSE and meter.is_exceeded(len(payload)):
@@ -169,12 +177,13 @@ class DirectLane(asyncio.Protocol):
             elif self._parser.rest is not None:
                 self._reads().take_rest_later()
         finally:
+            turn.spend(spent)
             outbox.uncork()
 
     def _reads(self) -> PacedReading:
         if self._reading is None:
             self._reading = PacedReading(
-                self._connection.loop, self._transport, self._parser, self.data_received, self._is_held_back
+                self._connection.delivery.turn, self._transport, self._parser, self.data_received, self._is_held_back
             )
         return self._reading
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 
+from odac.realtime.turn_budget import TurnBudget
 from odac.wire.parser import Parser
 
 __all__ = ["PacedReading"]
@@ -17,24 +18,24 @@ class PacedReading:
     (:attr:`Parser.rest`), nothing more is read, and the next turns take it.
 
     Args:
-        loop: of the transport.
+        turn: what all connections together may read in one turn of the event loop.
         transport: is read from.
         parser: may have a rest.
         feed: handles bytes as ``data_received`` does; ``b""`` goes on with the parser's rest.
         is_held_back: whether a slow handler must catch up before anything more is taken.
     """
 
-    __slots__ = ("_feed", "_is_held_back", "_is_scheduled", "_loop", "_parser", "_transport")
+    __slots__ = ("_feed", "_is_held_back", "_is_scheduled", "_parser", "_transport", "_turn")
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
+        turn: TurnBudget,
         transport: asyncio.Transport,
         parser: Parser,
         feed: Callable[[bytes], None],
         is_held_back: Callable[[], bool],
     ) -> None:
-        self._loop = loop
+        self._turn = turn
         self._transport = transport
         self._parser = parser
         self._feed = feed
@@ -54,7 +55,7 @@ class PacedReading:
             self._transport.resume_reading()
         elif not self._is_scheduled:
             self._is_scheduled = True
-            self._loop.call_soon(self._take_rest)
+            self._turn.call_next(self._take_rest)
 
     def take_rest_later(self) -> None:
         """The parser has a rest: read nothing until the next turns have taken it."""

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 from odac.notices import limit_met
 from odac.realtime.owners import Entry
 from odac.realtime.phase import CLOSING, OPEN, Phase
+from odac.realtime.turn_budget import TurnBudget
 from odac.realtime.writing import write_to_all
 
 if TYPE_CHECKING:
@@ -62,6 +63,7 @@ class Delivery(Generic[M]):
         is_writing: whether the log is being written now.
         on_congested: called with a connection whose reader falls behind, where somebody wants to know.
         corked: the outbox of the connection that handles a chunk of its peer's bytes now, or None.
+        turn: what all connections together may read in one turn of the loop.
     """
 
     __slots__ = (
@@ -80,11 +82,13 @@ class Delivery(Generic[M]):
         "on_congested",
         "overflows",
         "thread",
+        "turn",
     )
 
     def __init__(self, loop: asyncio.AbstractEventLoop, rooms: dict[str, set[M]], everyone: dict[str, M]) -> None:
         self.loop = loop
         self.thread = get_ident()
+        self.turn = TurnBudget(loop)
         self.log: list[Entry] = []
         self.on_congested: Callable[[Any], None] | None = None
         self.is_writing = False

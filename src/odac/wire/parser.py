@@ -108,6 +108,11 @@ class Parser:
             self._end()
         return events
 
+    def hold(self, data: bytes) -> None:
+        """Keep bytes for a later :meth:`feed`: this turn of the event loop has no room for them."""
+        self.rest = self._join_rest(data) if self.rest is not None else (data, 0)
+        self.whole_limit = -1
+
     def _join_rest(self, data: bytes) -> tuple[bytes, int]:
         assert self.rest is not None
         rest, position = self.rest

@@ -354,3 +354,30 @@ def test_a_server_that_has_lost_the_client_meanwhile() -> None:
         await door.refuse(404, "no")
 
     run(test())
+
+
+@pytest.mark.parametrize("live", [Server], indirect=True)
+def test_a_server_with_messages_in_store_lets_everybody_else_have_a_turn(live: Callable[..., None]) -> None:
+    """Whatever the number of connections: 20 large messages of two of them come at once."""
+
+    async def test(site: Site, server: Server) -> None:
+        loop, turns, seen = asyncio.get_running_loop(), 0, list[int]()
+
+        def count() -> None:
+            nonlocal turns
+            turns += 1
+            loop.call_soon(count)
+
+        other = Server()
+        for each in (server, other):
+            connection, _ = site.connect(each)
+            connection.on("message", lambda: seen.append(turns))
+            each.arrives(*["x" * 200_000] * 10)
+        count()
+        while len(seen) < 20:
+            await asyncio.sleep(0)
+        assert max(seen.count(turn) for turn in seen) <= 4  # two of a budget, and as many around its renewal
+        server.leaves()
+        other.leaves()
+
+    live(test)

@@ -103,10 +103,11 @@ class Site:
         speaks_odac: bool = False,
         deflate: Negotiated | None = None,
         loop: asyncio.AbstractEventLoop | None = None,
+        room: Room | None = None,
         **limits: Any,
     ) -> None:
         self.limits = Limits(**limits)
-        self.room = Room(self.limits, loop)
+        self.room = room or Room(self.limits, loop)
         self.transport = FakeTransport(tls=tls)
         self.peers: set[Any] = set()
         self.lane = DirectLane(cast(Any, self.transport), self.limits, deflate, self.peers)
@@ -456,3 +457,38 @@ def test_a_silent_peer_over_tls_holds_the_socket_no_longer_than_a_close_takes() 
     site.room.loop.advance(5)
     assert [*aborted, site.transport.aborted] == [False, True]
     site.close()
+
+
+@pytest.mark.parametrize("compressed", [False, True])
+def test_the_bytes_of_a_turn_are_shared_by_all_connections(compressed: bool) -> None:
+    """Ten connections get a large message in the same turn: it is taken in several, and a small one need not wait."""
+    offers = negotiate(["permessage-deflate"]) if compressed else None
+    room = Room()
+    sites = [Site(deflate=offers, room=room) for _ in range(10)]
+    small = Site(room=room)
+    seen: list[int] = []
+    turns = 0
+    text = b"x" * 100_000
+    for site in sites:
+        site.connection.on("message", lambda: seen.append(turns))
+    small.connection.on("message", lambda: seen.append(-1))
+    if compressed:
+        squeezer = zlib.compressobj(wbits=-12)
+        payload = (squeezer.compress(text) + squeezer.flush(zlib.Z_SYNC_FLUSH))[:-4]
+        frame = bytearray(encode_masked_frame(TEXT, payload, b"abcd"))
+        frame[0] |= 0x40
+    else:
+        frame = bytearray(encode_masked_frame(TEXT, text, b"abcd"))
+    for site in sites:
+        site.lane.data_received(bytes(frame))
+    small.arrives((TEXT, b"1"))
+    assert seen == [0, 0, 0, -1]
+    for site in sites:
+        assert site.transport.reading is (site in sites[:3])
+    while len(seen) < 11:
+        turns += 1
+        room.loop.turn()
+    assert seen == [0, 0, 0, -1, 1, 1, 1, 2, 2, 2, 3]
+    for site in (*sites, small):
+        assert site.transport.reading
+        site.close()

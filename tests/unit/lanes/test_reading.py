@@ -3,6 +3,7 @@ from __future__ import annotations
 from typing import Any, cast
 
 from odac.lanes.reading import PacedReading
+from odac.realtime.turn_budget import TurnBudget
 from odac.wire.parser import Parser
 from tests.unit.realtime.realtime_fakes import ManualLoop
 
@@ -34,7 +35,7 @@ class Source:
         self.fed = 0
         self._set_rest()
         self.reading = PacedReading(
-            cast(Any, self.loop), cast(Any, self.transport), self.parser, self._feed, lambda: self.held_back
+            TurnBudget(cast(Any, self.loop)), cast(Any, self.transport), self.parser, self._feed, lambda: self.held_back
         )
 
     def _set_rest(self) -> None:

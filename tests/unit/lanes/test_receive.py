@@ -17,6 +17,7 @@ from odac.config import Limits, RateLimit
 from odac.lanes.direct import DirectLane
 from odac.realtime.phase import Phase
 from odac.realtime.policy import Policy
+from odac.realtime.turn_budget import TurnBudget
 from odac.speedups import COMPILED
 from odac.wire.frames import BINARY, CLOSE, PING, TEXT, encode_masked_frame
 from tests.unit.lanes.test_direct import Site
@@ -311,7 +312,9 @@ def test_other_classes_are_not_looked_into() -> None:
         policy = Policy("/", Limits(rate_limit=RateLimit(1)))
 
         def __init__(self) -> None:
-            self.inbox = self.outbox = self
+            self.inbox = self.outbox = self.delivery = self
+            self.turn = TurnBudget(asyncio.new_event_loop())
+            self.turn._loop.close()
 
         def cork(self) -> None: ...
         def uncork(self) -> None: ...
