@@ -1,4 +1,4 @@
-"""Brokers whose servers confirm nothing of themselves."""
+"""Brokers whose servers confirm nothing by themselves."""
 
 from __future__ import annotations
 
@@ -15,19 +15,20 @@ __all__ = ["CONFIRM_TIMEOUT", "EchoConfirmedBroker", "SendPayload"]
 
 CONFIRM_TIMEOUT: Final = 10.0
 CONFIRM_PAUSE: Final = 0.05
-"""Seconds between markers while nobody waits for one."""
+"""Seconds between two markers while no caller awaits a confirmation."""
 
 SendPayload = Callable[[str, bytes], Awaitable[None]]
 """Hands a channel and a payload to the client library."""
 
 
 class EchoConfirmedBroker(ReconnectingBroker):
-    """A broker that confirms nothing: a marker that this process sends to itself shows that what went before is through.
+    """A broker whose server confirms nothing: a marker that this process sends to itself comes back after everything that
+    was sent before it, and so confirms it.
 
-    One marker is on its way at a time, while sending goes on, and none without need.
+    One marker at a time is under way, and none while nothing is sent.
 
     Args:
-        url: the broker's.
+        url: of the broker.
     """
 
     def __init__(self, url: BrokerURL) -> None:
@@ -66,7 +67,7 @@ class EchoConfirmedBroker(ReconnectingBroker):
                 pass
 
     async def _round_trip(self, send: SendPayload) -> None:
-        """Return once everything sent so far is through."""
+        """Send a marker, and return when it has come back."""
         self._returned.clear()
         try:
             async with asyncio.timeout(CONFIRM_TIMEOUT):

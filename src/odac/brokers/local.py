@@ -27,13 +27,13 @@ _END: Final = b"\0"
 
 
 class LocalBroker(EchoConfirmedBroker):
-    """``local://name``, ``local:///directory``, or ``local://`` in a worker whose supervisor has said where.
+    """``local://name``, ``local:///directory``, or ``local://`` in a worker of ``odac run``.
 
     Args:
         url: see :func:`odac.brokers.local_paths.directory_of`.
 
     Raises:
-        ConfigurationError: nobody has said where the proxy is, or the path is too long.
+        ConfigurationError: the proxy's directory is not known, or its path is too long.
     """
 
     drops_silently = True
@@ -62,14 +62,14 @@ class LocalBroker(EchoConfirmedBroker):
             await first_to_end(failure(talker), failure(listener), self._live(talker, listener))
 
     async def _live(self, talker: _Talker, listener: _Listener) -> None:
-        # Subscriptions go round in order, so when the marker's has come back to this process's own talker, every process
-        # knows the others too.
+        # The proxy passes subscriptions on in order, so when the marker's has come back to this process's own talker, every
+        # process knows the earlier ones as well.
         try:
             async with asyncio.timeout(HELLO_TIMEOUT):
                 await talker.greeted.wait()
         except TimeoutError:
             raise BrokerError(
-                f"nobody answers in {self._directory}; does a server with this broker run there, as this user?"
+                f"no proxy answers in {self._directory}; does a server with this broker run there, as this user?"
             ) from None
         self._opened()
         await first_to_end(self._send(talker.send), self._confirm(talker.send), self._follow(listener))
@@ -86,12 +86,11 @@ class LocalBroker(EchoConfirmedBroker):
 class LoopSocket(ABC):
     """A ZeroMQ socket on the event loop.
 
-    Its file descriptor tells changes and not states: after each use of the socket its state is looked at, and now and then
-    without any reason.
+    Its file descriptor reports changes, not states. So the state is checked after each use of the socket, and regularly.
 
     Args:
         context: owns the socket.
-        kind: ZeroMQ's name for what it does.
+        kind: ZeroMQ's type of the socket.
     """
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], kind: int) -> None:
@@ -104,7 +103,7 @@ class LoopSocket(ABC):
         self.failed: asyncio.Future[None] = self._loop.create_future()
 
     def connect(self, address: str) -> None:
-        """Connect, and begin to look."""
+        """Connect, and watch the socket from now on."""
         self._socket.connect(address)
         self._loop.add_reader(self._socket.FD, self.look)
         self._now_and_then()
@@ -119,11 +118,11 @@ class LoopSocket(ABC):
         self.failed.cancel()
 
     def look(self) -> None:
-        """See what there is to do."""
+        """Do what the socket's state allows."""
         self._again = None
         try:
             if self._do():
-                # There is more, and others have waited.
+                # There is more to do, after other callbacks of the event loop.
                 self._soon()
         except Exception as error:
             if not self.failed.done():
@@ -143,14 +142,14 @@ class LoopSocket(ABC):
 
 
 class _Talker(LoopSocket):
-    """The socket that publishes, and hears from the proxy what anybody wants at all: the rest is not even sent."""
+    """The socket that publishes. The proxy tells it which channels any process wants; the rest is not sent."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str, marker: str) -> None:
         super().__init__(context, zmq.XPUB)
         self.greeted = asyncio.Event()
         self._greeting = b"\1" + marker.encode() + _END
         self._writable = asyncio.Event()
-        # Without it, what is too much is dropped without a word; so it waits in the queue, which counts.
+        # Without it, ZeroMQ drops payloads silently when the pipe is full. This way they stay in the queue, which counts them.
         self._socket.setsockopt(zmq.XPUB_NODROP, 1)
         self.connect(address)
 
@@ -183,7 +182,7 @@ class _Talker(LoopSocket):
 
 
 class _Listener(LoopSocket):
-    """The socket that listens, and notices when the proxy is gone."""
+    """The socket that subscribes, and notices when the proxy is gone."""
 
     def __init__(
         self, context: zmq.Context[zmq.Socket[bytes]], address: str, received: Callable[[str, bytes], None]
@@ -203,7 +202,7 @@ class _Listener(LoopSocket):
         super().close()
 
     def subscribe(self, channel: str) -> None:
-        """Listen to a channel; ZeroMQ counts, so twice is made once here."""
+        """Subscribe to a channel. ZeroMQ would count a second call; here it changes nothing."""
         topic = channel.encode() + _END
         if topic not in self._topics:
             self._topics.add(topic)
@@ -211,7 +210,7 @@ class _Listener(LoopSocket):
             self._soon()
 
     def unsubscribe(self, channel: str) -> None:
-        """Listen to a channel no longer."""
+        """Unsubscribe from a channel."""
         topic = channel.encode() + _END
         if topic in self._topics:
             self._topics.discard(topic)

@@ -1,4 +1,4 @@
-"""Where the local broker's sockets are: a directory that everybody on the machine finds by its name."""
+"""The directory of the local broker's sockets, which any program on the machine finds by its name."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 
 def base() -> Path:
-    """What holds the directories of all names, for each user apart: two users' servers of one name do not meet.
+    """The directory that holds those of all names. Each user has one, so that two users' servers of one name do not meet.
 
-    Not ``$XDG_RUNTIME_DIR``, which a service of the same user has not got.
+    Not ``$XDG_RUNTIME_DIR``, which a service of the same user does not have.
     """
     return Path(tempfile.gettempdir()) / f"odac-{os.getuid()}"
 
 
 def directory_of(url: BrokerURL) -> Path:
-    """The directory that a ``local://`` URL means. It need not be there.
+    """The directory that a ``local://`` URL names. It need not exist.
 
     Raises:
         ConfigurationError: the URL means none, or its path is too long for a socket.
@@ -59,7 +59,7 @@ def directory_of(url: BrokerURL) -> Path:
 
 
 def check_path(directory: Path) -> None:
-    """Look whether a socket may be there.
+    """Check that a socket can be made in the directory.
 
     Raises:
         ConfigurationError: the path is too long.

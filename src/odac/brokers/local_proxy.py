@@ -1,4 +1,4 @@
-"""The middle of the local broker: hands on what one process of this machine publishes to the others."""
+"""The proxy of the local broker: passes on what one process of this machine publishes to the others."""
 
 from __future__ import annotations
 
@@ -22,18 +22,18 @@ __all__ = ["HIGH_WATER", "LocalProxy", "addresses", "bound", "log_address"]
 _log = logging.getLogger("odac.broker")
 
 HIGH_WATER: Final = 4096
-"""Payloads that wait for one process. Past it the proxy drops what is meant for that process, which sees the gap."""
+"""Payloads buffered for one process. Above it, the proxy drops payloads for that process, which sees the gap."""
 STALE: Final = 60_000
-"""Milliseconds after which the proxy gives up a process that is frozen: subscriptions would wait for it without bound."""
+"""Milliseconds after which the proxy disconnects a process that is frozen: subscriptions would pile up for it without bound."""
 NEXT: Final = 0.2
-"""Seconds between two looks at whether the one who runs the proxy is gone."""
+"""Seconds between two checks whether the process that runs the proxy is gone."""
 
 
 def bound(socket: zmq.Socket[bytes]) -> None:
-    """Bound what waits in a socket: payloads, and never subscriptions.
+    """Bound the payloads that a socket buffers, but never the subscriptions.
 
-    ZeroMQ counts both by the same marks and drops what is over them without a word, so that a room whose subscription is
-    dropped would get nothing for ever. Subscriptions go against the payloads: out of SUB and XSUB, and into XPUB.
+    ZeroMQ applies one limit to both and drops silently what exceeds it. A room whose subscription is dropped would never
+    get a message. Subscriptions travel against the payloads: out of SUB and XSUB, and into XPUB.
     """
     listens = socket.type in (zmq.SUB, zmq.XSUB)
     socket.rcvhwm, socket.sndhwm = (HIGH_WATER, 0) if listens else (0, HIGH_WATER)
@@ -45,15 +45,15 @@ def log_address(directory: Path) -> str:
 
 
 def addresses(directory: Path) -> tuple[str, str]:
-    """Where processes publish to, and where they listen."""
+    """The addresses of the socket that processes publish to, and of the one that they subscribe at."""
     return f"ipc://{directory}/in", f"ipc://{directory}/out"
 
 
 class LocalProxy:
-    """Hands on what one process publishes to the others, in a thread; or stands by, while another process does that.
+    """Passes on what one process publishes to the others, in a thread; or stands by, while another process does that.
 
-    Who holds a lock on the directory runs the proxy. The system releases it when that process ends, however it ends, and
-    another that stands by takes over: its sockets replace those that were left behind.
+    The process that holds a lock on the directory runs the proxy. The system releases the lock when that process ends,
+    however it ends, and one that stands by takes over: its sockets replace those that were left behind.
 
     Args:
         directory: holds the two sockets; made with mode 0700 if it is not there.
@@ -75,11 +75,11 @@ class LocalProxy:
 
     @property
     def runs(self) -> bool:
-        """Whether this one does the work, rather than stand by."""
+        """Whether this process runs the proxy rather than standing by."""
         return self._context is not None
 
     def start(self) -> None:
-        """Run the proxy from now on; or stand by, if another process runs it.
+        """Run the proxy from now on, or stand by if another process runs it.
 
         Raises:
             ConfigurationError: others may write to the directory, or it is another user's.
@@ -94,7 +94,7 @@ class LocalProxy:
         with self._binding:
             self._ending.set()
         if self._context is not None:
-            # Ends zmq.proxy() with ContextTerminated, and waits for the thread to close its sockets.
+            # Ends zmq.proxy() with ContextTerminated, and waits until the thread has closed its sockets.
             self._context.term()
             for address in (*addresses(self.directory), log_address(self.directory)):
                 Path(address.removeprefix("ipc://")).unlink(missing_ok=True)
@@ -113,7 +113,7 @@ class LocalProxy:
             self._lock = None
 
     def _take(self) -> bool:
-        """Lock the directory, if nobody else has."""
+        """Lock the directory; return False if another process holds the lock."""
         while True:
             self._make_directory()
             try:
@@ -122,7 +122,7 @@ class LocalProxy:
                 continue
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # Between the two, it may have been removed and made again.
+                # The directory may have been removed and made again between the two calls.
                 if os.path.samestat(os.fstat(lock), self.directory.stat()):
                     self._lock = lock
                     return True
@@ -181,7 +181,7 @@ class LocalProxy:
         try:
             sockets = sockets or self._wait()
         except (BrokerError, ConfigurationError) as error:
-            _log.error("the local broker is gone, and this process cannot take over: %s", error)
+            _log.error("the process that ran the local broker is gone, and this one cannot take over: %s", error)
             return
         if sockets is None:
             return
@@ -207,7 +207,7 @@ _proxies: Final[weakref.WeakSet[LocalProxy]] = weakref.WeakSet()
 
 def _after_fork() -> None:
     for proxy in _proxies:
-        # A child that holds the lock as well would keep others from taking over.
+        # A child that inherits the lock would keep other processes from taking over.
         with contextlib.suppress(OSError):
             proxy.release()
 

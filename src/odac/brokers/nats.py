@@ -31,10 +31,10 @@ OPTIONS: Final = ("tls_ca", "tls_cert", "tls_key", "credentials", "nkey")
 
 
 class _Sink(asyncio.Future[Msg]):
-    """Stands where a subscription keeps the future of its single answer, and takes every message instead, at once.
+    """Given to subscriptions as the future of a single answer, it receives every message synchronously instead.
 
-    With a callback, nats-py runs a task and a queue of half a million messages for each subscription: a room would cost
-    a task, and messages to two rooms would overtake each other.
+    With a callback, nats-py runs a task and a queue of half a million messages for each subscription: each room would
+    cost a task, and messages to two rooms would overtake each other.
     """
 
     def __init__(self, arrived: Callable[[str, bytes], None]) -> None:
@@ -42,19 +42,19 @@ class _Sink(asyncio.Future[Msg]):
         self._arrived = arrived
 
     def set_result(self, result: Msg) -> None:
-        """Hand a message on."""
+        """Receive a message."""
         self._arrived(result.subject, result.data)
 
 
 class NatsBroker(EchoConfirmedBroker):
     """``nats://host:port,host:port``, and ``tls://`` for TLS. The URL's options are names of files, in PEM where they are of TLS:
 
-    - ``tls_ca``: the certificates of who signed the server's, where the system does not know it;
+    - ``tls_ca``: the certificates of the authority that signed the server's, where the system does not know it;
     - ``tls_cert`` and ``tls_key``: this client's certificate, and its key if that is in another file;
-    - ``credentials``: what ``nsc`` has made of a user (JWT and seed), ``nkey``: the seed of an NKey alone.
+    - ``credentials``: the file that ``nsc`` makes for a user (JWT and seed), ``nkey``: the seed of an NKey alone.
 
-    nats-py's own reconnecting is turned off: it would send what it kept meanwhile after newer messages of others, and
-    its read loop ends silently after an error it does not know.
+    nats-py's own reconnecting is turned off: it would send its buffered messages after newer ones of other processes, and
+    its read loop ends silently after an error that it does not know.
 
     Args:
         url: of one server, or of several of a cluster.
@@ -169,7 +169,7 @@ def _options(scheme: str, query: str) -> dict[str, str]:
         if name.startswith("tls_") and scheme != "tls":
             raise ConfigurationError(f"{name}= is an option of tls:// URLs: write tls:// instead of {scheme}://")
         if not Path(value).is_file():
-            raise ConfigurationError(f"{name}= of the {scheme}:// URL names {value!r}, which is no file")
+            raise ConfigurationError(f"{name}= of the {scheme}:// URL names {value!r}, which is not a file")
     if "tls_key" in options and "tls_cert" not in options:
         raise ConfigurationError("tls_key= is the key of tls_cert=, which is missing")
     if ("credentials" in options or "nkey" in options) and find_spec("nkeys") is None:
@@ -189,12 +189,12 @@ def _tls(options: dict[str, str]) -> ssl.SSLContext:
 
 
 async def _close(client: Client) -> None:
-    # close() waits for what is still to be sent, which a server that stands still never takes.
+    # close() waits until its buffer is sent, which never happens while the server stands still.
     try:
         async with asyncio.timeout(CLOSE_TIMEOUT):
             await client.close()
     except TimeoutError:
-        # nats-py has no way to give up. Without this the socket would stay open until the server moves again.
+        # nats-py cannot give up by itself. Without this, the socket would stay open until the server continues.
         writer = getattr(getattr(client, "_transport", None), "_io_writer", None)
         if writer is not None:
             writer.transport.abort()

@@ -1,4 +1,4 @@
-"""Brokers over a connection that breaks: one owner keeps a session going, and begins another when it ends."""
+"""The common part of brokers with a connection that may break: one task runs a session, and the next one when it ends."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ CANCEL_AGAIN: Final = 1.5
 
 
 class ReconnectingBroker(Broker):
-    """Runs one session after another, with jitter in between, until it is stopped.
+    """Runs one session after another, with pauses of random length in between, until it is stopped.
 
     A session connects, subscribes to everything in ``_wanted``, calls :meth:`_opened` and goes on until something breaks,
-    which it raises. What was queued and not confirmed is lost with it, and counted: sent again later, it would come out of
-    order, or twice.
+    which it raises. Payloads that were queued and not confirmed are lost with the session, and counted: sent again later,
+    they would arrive out of order, or twice.
 
     Args:
-        url: the broker's.
+        url: of the broker.
     """
 
     max_message = MAX_PAYLOAD
@@ -52,7 +52,7 @@ class ReconnectingBroker(Broker):
         self._reason = "not connected"
         self._opened_once = asyncio.Event()
 
-    # What the implementations add
+    # Implemented by the subclasses
 
     @abstractmethod
     async def _session(self) -> None:
@@ -133,7 +133,7 @@ class ReconnectingBroker(Broker):
         except ConnectionError as error:
             raise BrokerError(f"{self.address}: {error}") from None
 
-    # What the implementations use
+    # Used by the subclasses
 
     def _enqueue(self, channel: str, payload: bytes, messages: int, done: asyncio.Future[None] | None = None) -> bool:
         return self._queue.put(channel, payload, messages, done)
@@ -145,7 +145,7 @@ class ReconnectingBroker(Broker):
         return self._queue.clear(reason)
 
     def _opened(self) -> None:
-        """The session is complete: messages go out and come in."""
+        """The session is complete: messages are sent and received."""
         self._up = True
         self._reason = "not connected"
         self._opened_once.set()
@@ -157,7 +157,7 @@ class ReconnectingBroker(Broker):
             try:
                 self._receiver.on_message(channel, payload)
             except Exception:
-                # It would end the library's read loop, and with it everything.
+                # Raised further, it would end the client library's read loop, and so the session.
                 _log.exception("%s: a message could not be handled", self.address)
 
     def _gap(self) -> None:
@@ -169,7 +169,7 @@ class ReconnectingBroker(Broker):
             self._receiver.on_dropped(messages, reason)
 
     async def _next_changes(self) -> tuple[list[str], list[str]]:
-        """Wait for changes; return the channels to subscribe to and to unsubscribe from, as they are wanted by now."""
+        """Wait for changes; return the channels to subscribe to and those to unsubscribe from, as they are wanted now."""
         await self._change.wait()
         self._change.clear()
         changed, self._changed = self._changed, set()
@@ -177,7 +177,7 @@ class ReconnectingBroker(Broker):
             channel for channel in changed if channel not in self._wanted
         ]
 
-    # The owner of the sessions
+    # The task that runs the sessions
 
     async def _keep(self) -> None:
         delay = FIRST_DELAY
@@ -186,11 +186,11 @@ class ReconnectingBroker(Broker):
                 if await self._run_session():
                     delay = FIRST_DELAY
             except Exception:
-                # This task is the last one that could notice.
-                _log.exception("%s: a session could not be ended in order; another begins", self.address)
+                # No other task would notice that this one has ended.
+                _log.exception("%s: ending a session failed; the next one begins", self.address)
             _log.debug("%s: %s; next attempt within %.1f s", self.address, self._reason, delay)
-            # Jitter, so that the processes that lost the same broker do not all return in the same instant.
-            await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311 - nobody gains by guessing it
+            # A random pause, so that the processes that lost the same broker do not all connect in the same instant.
+            await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311 - not a secret
             delay = min(delay * 2, LONGEST_DELAY)
 
     async def _run_session(self) -> bool:
@@ -237,7 +237,7 @@ async def first_to_end(*parts: Coroutine[Any, Any, None]) -> None:
 
 
 async def end(*tasks: asyncio.Task[None]) -> None:
-    """Cancel tasks until they are done: a client library may swallow a cancellation, and who waits here be cancelled again."""
+    """Cancel tasks until they finish: a client library may swallow a cancellation, and the caller may be cancelled meanwhile."""
     cancelled: asyncio.CancelledError | None = None
     while pending := [task for task in tasks if not task.done()]:
         for task in pending:
@@ -245,12 +245,12 @@ async def end(*tasks: asyncio.Task[None]) -> None:
         try:
             await asyncio.wait(pending, timeout=CANCEL_AGAIN)
         except asyncio.CancelledError as error:
-            cancelled = error  # nobody else would end them
+            cancelled = error  # raised when the tasks have finished
     if cancelled is not None:
         raise cancelled
 
 
 def _look_at(task: asyncio.Task[None]) -> None:
-    # Several parts of a session may fail with one connection; the first one's error is the session's.
+    # Several parts of a session may fail with one connection; only the error of the first one is raised.
     if not task.cancelled():
         task.exception()

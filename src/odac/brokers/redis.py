@@ -13,11 +13,11 @@ __all__ = ["RedisBroker"]
 class RedisBroker(ReconnectingBroker):
     """``redis://`` and, over TLS, ``rediss://``. The URL's options are redis-py's.
 
-    redis-py's own PubSub is not used: it connects and subscribes again by itself after an error, tells nobody of the gap,
-    and in some versions waits for ever on a connection that is gone.
+    redis-py's own PubSub is not used: it connects and subscribes again by itself after an error, does not report
+    the gap, and in some versions waits forever on a connection that is gone.
 
     Args:
-        url: the server's.
+        url: of the server.
 
     Raises:
         ConfigurationError: redis-py does not take the URL.

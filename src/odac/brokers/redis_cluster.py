@@ -1,4 +1,4 @@
-"""Redis Cluster with sharded pub/sub: a channel lives on the node that owns its slot, and only there."""
+"""Redis Cluster with sharded pub/sub: a channel is on the node that owns its slot, and only there."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ from odac.errors import ConfigurationError
 __all__ = ["Node", "RedisClusterBroker", "seeds_of"]
 
 REFRESH_PAUSE: Final = 0.2
-"""Seconds between two looks at the layout of a cluster whose slots are on the move."""
+"""Seconds between two requests for the layout of a cluster whose slots are being moved."""
 
 
 class Node(NamedTuple):
@@ -92,7 +92,7 @@ class RedisClusterBroker(ReconnectingBroker):
     # The layout
 
     async def _look(self) -> None:
-        """Ask any node who owns which slots."""
+        """Ask any node which nodes own which slots."""
         known = list(dict.fromkeys([*self._links, *self._seeds, *self._pools]))
         random.shuffle(known)
         error: Exception = ConnectionError("no node is known")
@@ -106,7 +106,7 @@ class RedisClusterBroker(ReconnectingBroker):
                 continue
             self._owners = [None] * REDIS_CLUSTER_HASH_SLOTS
             for first, last, primary, *_ in layout:
-                # A node that was not told its own address leaves it out: it is the one that was asked.
+                # A node that does not know its own address leaves it out: it is the one that was asked.
                 owner = Node((primary[0] or b"").decode() or node.host, int(primary[1]))
                 self._owners[first : last + 1] = [owner] * (last + 1 - first)
             if None not in self._owners:
@@ -134,7 +134,7 @@ class RedisClusterBroker(ReconnectingBroker):
                 tasks[node] = asyncio.get_running_loop().create_task(link.run(), name=f"odac: {node.host}:{node.port}")
 
     def _subscribe_all(self) -> None:
-        """Have every link listen to the channels that its node owns, and to no others."""
+        """Have every link subscribe to the channels that its node owns, and to no others."""
         shares: dict[Node, set[str]] = {node: set() for node in self._links}
         for channel in self._wanted:
             owner = self._owner(channel)
@@ -170,7 +170,7 @@ class RedisClusterBroker(ReconnectingBroker):
             self._gap()
             await asyncio.sleep(REFRESH_PAUSE)
 
-    # What the nodes say
+    # Called by the links
 
     def _refused(self, queued: Queued, error: Exception) -> None:
         if isinstance(error, MovedError):

@@ -1,4 +1,4 @@
-"""Everything between one Redis server and this process: one connection that publishes, one that listens."""
+"""The connections of this process to one Redis server: one publishes, one is subscribed to channels."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def connections(url: str, scheme: str) -> ConnectionPool:
         pool = ConnectionPool.from_url(url, protocol=2)
         if int(pool.connection_kwargs.get("protocol", 2)) != 2:
             raise ValueError("leave protocol out, RESP 2 is what this broker speaks")
-        # The URL must not change what this module relies on: errors end the session, and reading waits for ever.
+        # The URL's options must not change what this module relies on: errors end the session, and reading has no time limit.
         pool.connection_kwargs.update(
             decode_responses=False,
             health_check_interval=0,
@@ -45,7 +45,7 @@ def connections(url: str, scheme: str) -> ConnectionPool:
             pool.connection_kwargs.setdefault("socket_keepalive", True)
         _make(pool)
     except (TypeError, ValueError, RedisError) as error:
-        # Its words name the option that is wrong; the URL itself stays out of it.
+        # redis-py's message names the option that is wrong, and does not show the URL.
         raise ConfigurationError(f"redis-py does not take the options of the {scheme}:// URL: {error}") from None
     return pool
 
@@ -57,7 +57,7 @@ def _make(pool: ConnectionPool) -> AbstractConnection:
 
 @asynccontextmanager
 async def opened(pool: ConnectionPool) -> AsyncIterator[AbstractConnection]:
-    """Open one connection, and close it in the end."""
+    """Open one connection, and close it afterwards."""
     connection = _make(pool)
     try:
         async with asyncio.timeout(CONNECT_TIMEOUT):
@@ -68,18 +68,18 @@ async def opened(pool: ConnectionPool) -> AsyncIterator[AbstractConnection]:
 
 
 class RedisLink:
-    """One server, for as long as both connections to it last.
+    """One server, until one of the two connections to it ends.
 
     Args:
         pool: makes the connections.
-        deliver: called with the channel and payload of what arrives.
-        refused: called with what the server did not publish, and with its error; raises to end the link.
-        moved: called when the server ended a subscription of its own accord; raises to end the link.
-        queue: what is to be published here.
+        deliver: called with the channel and the bytes of each payload that arrives.
+        refused: called with a payload that the server did not publish, and with its error; may raise to end the link.
+        moved: called when the server ended a subscription by itself; may raise to end the link.
+        queue: the payloads to be published here.
         sharded: use the commands of sharded pub/sub.
 
     Attributes:
-        queue: see above.
+        queue: as given.
         ready: set once everything first asked for is subscribed to.
     """
 
@@ -112,30 +112,30 @@ class RedisLink:
         self._commands: list[tuple[str, ...]] = []
         self._work = asyncio.Event()
         self._unacknowledged = 0
-        # Unsubscribed and not yet answered: an answer without a question is the server's own doing.
+        # Unsubscribed, and not acknowledged yet: an acknowledgement without a request means that the server ended it.
         self._leaving: Counter[str] = Counter()
 
     def subscribe(self, channels: Iterable[str]) -> None:
-        """Listen to these as well; twice is once."""
+        """Subscribe to these channels as well; one that is subscribed to already is left as it is."""
         new = [channel for channel in channels if channel not in self._subscribed]
         self._subscribed.update(new)
         self._unacknowledged += len(new)
         self._command(self._subscribe, new)
 
     def unsubscribe(self, channels: Iterable[str]) -> None:
-        """Listen to these no longer."""
+        """Unsubscribe from these channels."""
         old = [channel for channel in channels if channel in self._subscribed]
         self._subscribed.difference_update(old)
         self._leaving.update(old)
         self._command(self._unsubscribe, old)
 
     def listen_to(self, channels: set[str]) -> None:
-        """Listen to these and no others."""
+        """Subscribe to these channels and to no others."""
         self.unsubscribe(self._subscribed - channels)
         self.subscribe(channels)
 
     async def run(self) -> None:
-        """Carry messages until a connection breaks, which is raised."""
+        """Publish and receive until a connection breaks; its error is raised."""
         async with opened(self._pool) as connection:
             if not self._subscribed:
                 self.ready.set()
@@ -163,7 +163,7 @@ class RedisLink:
                 self.queue.confirm()
 
     async def _listen(self) -> None:
-        # Who only publishes needs no second connection.
+        # A process that only publishes needs no second connection.
         await self._work.wait()
         async with opened(self._pool) as connection:
             await first_to_end(self._change_subscriptions(connection), self._read_messages(connection))
@@ -180,7 +180,7 @@ class RedisLink:
             try:
                 reply: Any = await connection.read_response()
             except MovedError as error:
-                # The answer to a subscription that came too late: the slot, with all its channels, is elsewhere.
+                # The answer to a subscription that came too late: the slot, with all its channels, belongs to another node now.
                 moved = [channel for channel in self._subscribed if key_slot(channel.encode()) == error.slot_id]
                 self._subscribed.difference_update(moved)
                 self._acknowledged()

@@ -1,4 +1,4 @@
-"""From a URL to a broker. The client libraries are optional and imported when their URL is used."""
+"""Makes the broker for a URL. The client libraries are optional, and imported when their URL is used."""
 
 from __future__ import annotations
 

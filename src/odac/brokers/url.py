@@ -1,4 +1,4 @@
-"""The URL of a broker, taken apart without ever showing its password."""
+"""Parses the URL of a broker without ever showing its password."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ class BrokerURL(NamedTuple):
 
     Args:
         scheme: ``redis``, ``nats`` and so on.
-        url: as the client library takes it; may hold a password, so it goes into no log line.
-        address: for people: without user, password and query.
-        path: what follows the host.
+        url: as the client library takes it. It may contain a password, so it must not be logged.
+        address: to be shown: without user, password and query.
+        path: the part after the host.
         namespace: keeps applications on one broker apart.
         history: ``durable`` where the server is said never to lose what it has confirmed.
     """
@@ -36,7 +36,7 @@ class BrokerURL(NamedTuple):
 
 
 def parse_url(url: str) -> BrokerURL:
-    """Take a broker's URL apart. No error shows any of it: a password may stand anywhere in a URL that is wrong.
+    """Parse a broker's URL. No error message shows any of it: in a malformed URL, a password may be anywhere.
 
     Raises:
         ConfigurationError: it has no scheme, or cannot be parsed.
@@ -47,7 +47,7 @@ def parse_url(url: str) -> BrokerURL:
         raise ConfigurationError(
             'the broker\'s URL has no scheme: write it like "redis://localhost:6379" or "memory://"'
         )
-    # "nats://a:4222,nats://b:4222" is the usual way to write several servers.
+    # "nats://a:4222,nats://b:4222" is a usual way to write several servers.
     rest = rest.replace(f",{scheme}://", ",")
     try:
         parts = urlsplit(f"{scheme}://{rest}")
@@ -63,7 +63,7 @@ def parse_url(url: str) -> BrokerURL:
         )
     if any(_HOST.fullmatch(host) is None for host in hosts.split(",")):
         raise ConfigurationError(
-            f"the {scheme}:// URL of the broker has a host or port that is none: write host:port, and user:password@ before it"
+            f"the {scheme}:// URL of the broker has a malformed host or port: write host:port, and user:password@ before it"
         )
     kept = urlencode([pair for pair in query if pair[0] not in ("namespace", "history")])
     history = next((value for name, value in query if name == "history"), "")

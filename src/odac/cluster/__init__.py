@@ -1,1 +1,1 @@
-"""What the processes of one app say to each other, whatever broker carries it."""
+"""The messages that the processes of one app send to each other, over any broker."""

@@ -180,7 +180,9 @@ class BrokerBus:
             async with asyncio.timeout(wait):
                 await self._arrived.wait()
         except TimeoutError:
-            _log.warning("%s does not answer yet; serving without it, and trying on", self._broker.address)
+            _log.warning(
+                "%s does not answer yet; serving without it, and connecting in the background", self._broker.address
+            )
 
     async def stop(self) -> None:
         """Tell the other processes that this one stops, and disconnect."""
@@ -213,7 +215,7 @@ class BrokerBus:
             elapsed: seconds since the last tick. Much more than the interval means that this process stood still; what
                 others sent meanwhile is still to be read, so that nobody's silence counts.
         """
-        self._reporter.settle()
+        self._reporter.interval_ended()
         stood_still = elapsed > 2 * self._interval
         if stood_still:
             self._peers.excuse(elapsed)

@@ -1,4 +1,4 @@
-"""Names on the broker: no room name becomes a wildcard, a separator or another room's name."""
+"""The names of channels on the broker. No room name becomes a wildcard, a separator or another room's name."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Channels:
     """The channel names of one application.
 
     A room becomes ``<namespace>.room.<name>``, in which every UTF-8 byte but ASCII letters, digits, ``_``, ``-`` and
-    ``~`` is written as ``%XX``. What is left has no meaning to any broker: NATS separates by ``.`` and matches ``*`` and
-    ``>``, Redis patterns have ``*?[]`` and cluster slots ``{}``. Different names stay different (the encoding can be undone,
-    and Unicode is not normalised), and names stay readable in the broker's own tools.
+    ``~`` is written as ``%XX``. The remaining characters mean nothing to any broker: NATS separates by ``.`` and matches
+    ``*`` and ``>``, Redis patterns have ``*?[]`` and cluster slots ``{}``. Different names stay different (the encoding can
+    be reversed, and Unicode is not normalised), and names stay readable in the broker's own tools.
 
     Args:
         namespace: keeps applications on one broker apart; 1 to 32 of ``A-Za-z0-9_-``.
@@ -47,7 +47,7 @@ class Channels:
         return self._room_prefix + _encode(name)
 
     def inbox(self, origin: bytes) -> str:
-        """The channel on which one process gets its answers."""
+        """The channel that only one process listens to, for what is sent to it alone."""
         return f"{self.namespace}.inbox.{origin.hex()}"
 
     def room_of(self, channel: str) -> str | None:
@@ -59,5 +59,5 @@ class Channels:
 
 @lru_cache(maxsize=8192)
 def _encode(name: str) -> str:
-    # quote() lets "." pass, which separates tokens in NATS.
+    # quote() leaves "." as it is, which separates tokens in NATS.
     return quote(name, safe="", errors="surrogatepass").replace(".", "%2E")

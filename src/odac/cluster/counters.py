@@ -1,4 +1,4 @@
-"""What a bus counts, for the health endpoint and for metrics."""
+"""The counters of a bus, for the health endpoint and for metrics."""
 
 from __future__ import annotations
 
@@ -14,12 +14,12 @@ class Counters:
     Args:
         published: messages handed to the broker.
         received: messages of other processes that were delivered here.
-        dropped: messages of this process that the broker did not get, because it was away or its queue was full.
-        lost: messages of other processes that should have arrived here and did not, as far as later ones showed it. Counted
-            per channel: a message to two rooms that are both listened to here counts twice when it is lost.
+        dropped: messages of this process that were not sent to the broker, because the connection was lost or the queue was full.
+        lost: messages of other processes that should have arrived here and did not, as later ones or the publisher's own
+            count showed. Counted per channel: a message to two rooms that this process listens to counts twice.
         late: envelopes that arrived after a newer one of the same publisher and room, and were not delivered.
-        garbage: payloads that no process of this version can have published.
-        outages: times that the way to the other processes was lost, a subscription that died silently included.
+        garbage: payloads that are not messages of this version.
+        outages: how often the connection to the broker was lost, including subscriptions that died silently.
     """
 
     published: int = 0

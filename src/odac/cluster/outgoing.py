@@ -23,7 +23,7 @@ OVERHEAD: Final = 128
 
 
 def channels_of(channels: Channels, audience: Audience) -> tuple[str, ...]:
-    """The channels on which every process that has members of the audience listens."""
+    """The channels on which all processes with members of the audience listen."""
     if audience.rooms:
         return tuple(dict.fromkeys([channels.room(room) for room in audience.rooms]))
     if audience.within:
@@ -57,11 +57,11 @@ def large_payloads(
 class Outgoing:
     """Collects consecutive items for the same channels into one envelope, until the tick ends or it is large.
 
-    Only consecutive ones: what a process publishes stays in order over all its channels, so that a receiver of two rooms
-    sees a message to both of them in its place.
+    Only consecutive items share an envelope: what a process publishes stays in order over all its channels, so that a
+    receiver of two rooms gets a message to both of them in its place.
 
     Args:
-        broker: where payloads go.
+        broker: publishes the payloads.
         origin: this process's random id.
         too_large: called with the size of a message that is larger than travels between processes, and with that limit.
         clock: seconds that only ever grow.
@@ -132,14 +132,14 @@ class Outgoing:
                 self._broker.publish(channel, payload, int(last and channel is channels[0]))
 
     def now(self, channel: str, item: Item) -> bytes:
-        """Publish an item at once, uncounted, and return its payload; what was added before goes first."""
+        """Publish an item at once, uncounted, and return its payload. Items that were added before are published first."""
         self.flush()
         payload = self._encode(UNNUMBERED, False, [item])
         self._broker.publish(channel, payload, 0)
         return payload
 
     def flush(self) -> None:
-        """Hand what was added to the broker."""
+        """Hand the items that were added to the broker."""
         items = self._items
         if not items:
             return

@@ -1,4 +1,4 @@
-"""Tells people what goes wrong with the broker: counted always, logged once per episode."""
+"""Reports what goes wrong with the broker: every event is counted, and logged once per episode."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _log: Final = logging.getLogger("odac.broker")
 
 
 class _Episode:
-    """A run of losses: it begins with the first and ends with an interval that has none."""
+    """A run of losses: it begins with the first one, and ends with an interval without any."""
 
     __slots__ = ("_going_on", "_quiet", "total")
 
@@ -23,14 +23,14 @@ class _Episode:
         self.total = 0
 
     def add(self, count: int) -> bool:
-        """Return whether this is the first of an episode."""
+        """Count losses; return whether they are the first of an episode."""
         first = not self._going_on
         self.total = count if first else self.total + count
         self._going_on, self._quiet = True, False
         return first
 
-    def settle(self) -> bool:
-        """An interval is over; return whether an episode ended with it."""
+    def interval_ended(self) -> bool:
+        """Return whether an episode ended with this interval."""
         ended = self._going_on and self._quiet
         if ended:
             self._going_on = False
@@ -67,7 +67,7 @@ class Reporter:
         self._large_logged = False
 
     def down(self, reason: str, now: float) -> None:
-        """The way to the other processes is lost."""
+        """The connection to the broker is lost."""
         if self.down_since is not None:
             return
         self.down_since = now
@@ -80,7 +80,7 @@ class Reporter:
         )
 
     def up(self, now: float) -> None:
-        """The way is proven to be open."""
+        """A probe has proven that the connection works."""
         if self.down_since is None:
             return
         _log.warning(
@@ -92,15 +92,15 @@ class Reporter:
         self.down_since = None
 
     def dropped(self, messages: int, reason: str) -> None:
-        """Messages of this process are lost for the others."""
+        """Messages of this process did not get to the others."""
         if not messages:
             return
         self.counters.dropped += messages
         if self.down_since is None and self._dropped.add(messages):
-            _log.warning("%s: messages of this process are lost for the others: %s", self._address, reason)
+            _log.warning("%s: messages of this process do not get to the others: %s", self._address, reason)
 
     def lost(self, messages: int) -> None:
-        """Messages of others did not arrive."""
+        """Messages of other processes did not arrive."""
         self.counters.lost += messages
         if self._lost.add(messages):
             _log.warning(
@@ -109,23 +109,25 @@ class Reporter:
                 messages,
             )
 
-    def settle(self) -> None:
-        """An interval is over: tell the sum of what ended with it."""
-        if self._dropped.settle():
+    def interval_ended(self) -> None:
+        """Log the sum of each episode that ended with this interval."""
+        if self._dropped.interval_ended():
             _log.warning(
-                "%s: takes messages again; %d were lost for other processes", self._address, self._dropped.total
+                "%s: messages are sent again; %d did not get to the other processes", self._address, self._dropped.total
             )
-        if self._lost.settle():
-            _log.warning("%s: messages arrive again; %d did not", self._address, self._lost.total)
+        if self._lost.interval_ended():
+            _log.warning(
+                "%s: messages of the other processes arrive again; %d did not", self._address, self._lost.total
+            )
 
     def garbage(self, channel: str, why: str) -> None:
-        """A payload is none of ours."""
+        """A payload is not a message of this version."""
         self.counters.garbage += 1
         if self._garbage_logged:
             return
         self._garbage_logged = True
         _log.warning(
-            "dropped what is no message on %s at %s (further ones are only counted): %s. Does something else publish there?"
+            "dropped a payload on %s at %s that is not a message (further ones are only counted): %s. Does something else publish there?"
             " ?namespace=… in the broker's URL keeps applications apart",
             channel,
             self._address,
@@ -133,13 +135,13 @@ class Reporter:
         )
 
     def too_large(self, size: int, limit: int) -> None:
-        """A message is more than the broker carries."""
+        """A message is larger than travels between processes."""
         self.counters.dropped += 1
         if self._large_logged:
             return
         self._large_logged = True
         _log.error(
-            "a message of %d bytes was not sent to other processes (further ones are only counted): %s carries %d at most."
+            "a message of %d bytes was not sent to other processes (further ones are only counted): %s: %d travel at most."
             " Send a link to it instead",
             size,
             self._address,

@@ -1,1 +1,1 @@
-"""Sending from outside of the app: from scripts, task queues and other servers."""
+"""Sends to an app's clients from outside of its processes: from scripts, task queues and other servers."""

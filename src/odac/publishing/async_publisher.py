@@ -1,4 +1,4 @@
-"""Sending to an app's clients from outside of it, for asyncio."""
+"""Sends to an app's clients from outside of its processes, for asyncio."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ class AsyncPublisher:
         async with odac.AsyncPublisher("redis://localhost") as publisher:
             await publisher.to_room("news", {"text": "hello"})
 
-    Sending returns when the broker has the message. Nobody knows then how many clients it reaches.
+    Sending returns when the broker has confirmed the message. How many clients it reaches is not known then.
 
     Args:
         url: the app's broker; default: ``$ODAC_BROKER``.

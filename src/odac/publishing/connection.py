@@ -40,7 +40,7 @@ class PublisherConnection:
         self._up = asyncio.Event()
         self._started: asyncio.Task[None] | None = None
         self._reason = ""
-        self._given_up = False  # since the connection was up last, somebody has waited in vain
+        self._given_up = False  # a call has timed out since the connection was last up
 
     async def stop(self) -> None:
         """Disconnect."""
@@ -50,7 +50,7 @@ class PublisherConnection:
         """Wait for the connection.
 
         Raises:
-            BrokerError: it does not come about in time, or did not lately.
+            BrokerError: the connection is not up in time, or an earlier call has waited for it in vain.
         """
         if self._started is None:
             self._started = asyncio.get_running_loop().create_task(self._broker.start(self))
@@ -120,7 +120,7 @@ class PublisherConnection:
     def _failed(self, why: str) -> BrokerError:
         return BrokerError(f"{self._broker.address}: {self._reason or why}")
 
-    # What the broker says
+    # Called by the broker
 
     def on_message(self, channel: str, payload: bytes) -> None:
         """See :class:`odac.brokers.base.Receiver`. A publisher subscribes to nothing."""

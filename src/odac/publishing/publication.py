@@ -1,4 +1,4 @@
-"""What a publisher publishes, made of what its caller gave."""
+"""Makes the items that a publisher publishes from the arguments of its methods."""
 
 from __future__ import annotations
 
@@ -36,24 +36,24 @@ def checked_url(url: str | None) -> str:
 
 
 def message(audience: Audience, data: object) -> RoomMessage:
-    """What ``send`` publishes."""
+    """The item that ``send`` publishes."""
     prepared = encode(data)
     return RoomMessage(audience, prepared.opcode, prepared.payload)
 
 
 def binary_message(audience: Audience, data: object) -> RoomMessage:
-    """What ``send_binary`` publishes."""
+    """The item that ``send_binary`` publishes."""
     prepared = encode_binary(data)
     return RoomMessage(audience, prepared.opcode, prepared.payload)
 
 
 def closing(audience: Audience, code: int, reason: str) -> Close:
-    """What ``close`` publishes. Publishers give no sign of life, so that their clock is judged by this one sample."""
+    """The item that ``close`` publishes. Publishers send no signs of life, so its own time is the only sample of their clock."""
     check_close(code, reason)
     now = time.monotonic()
     return Close(audience, int(code), reason, secrets.randbits(63), now, now)
 
 
 def moving(audience: Audience, room: str, *, joins: bool) -> Move:
-    """What ``join`` and ``leave`` publish."""
+    """The item that ``join`` and ``leave`` publish."""
     return Move(audience, check_room(room), joins)

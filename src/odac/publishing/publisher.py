@@ -197,7 +197,7 @@ class _Engine:
     def stop(self) -> None:
         """Disconnect and end the thread."""
         self._loop.call_soon_threadsafe(self._begin_to_stop)
-        # Garbage is collected on any thread, this one too.
+        # Garbage is collected on any thread, including this one.
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
@@ -216,7 +216,7 @@ _parents_engines: Final[list[_Engine | None]] = []
 
 def _after_fork() -> None:
     for publisher in _publishers:
-        # The thread is the parent's, and so is the connection. Kept, not collected: collecting it would say goodbye.
+        # The thread and the connection are the parent's. The engine is kept: collecting it would close the connection.
         _parents_engines.append(publisher._engine)
         if publisher._end is not None:
             publisher._end.detach()

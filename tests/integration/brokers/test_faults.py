@@ -348,7 +348,7 @@ def test_garbage_on_the_channel(fragile: Server, short_directory: Path) -> None:
         for node in nodes:
             counters = await node.ask("counters")
             assert (counters["garbage"], counters["lost"], counters["outages"]) == (60, 0, 0)
-            assert warnings(node, "dropped what is no message") == 1
+            assert warnings(node, "that is not a message") == 1
 
     go(work, short_directory)
 

@@ -28,7 +28,7 @@ def publish(url: str, timeout: float = 10) -> None:
 
 
 def test_nobody_there_says_where_it_was_looked_for(folder: Path) -> None:
-    with pytest.raises(BrokerError, match=rf"nobody answers in {base() / 'chat'}"):
+    with pytest.raises(BrokerError, match=rf"no proxy answers in {base() / 'chat'}"):
         publish("local://chat", 3)
 
 

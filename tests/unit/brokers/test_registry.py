@@ -46,7 +46,7 @@ def test_a_missing_library_names_what_to_install(
         ("redis+cluster://u:geheim@h/3", "database"),
         ("nats://u:geheim@h?x=1", "no option x; there are namespace, tls_ca"),
         ("nats://u:geheim@h/3", "no path"),
-        ("tls://u:geheim@h?tls_ca=/nowhere/ca.pem", "tls_ca= .* '/nowhere/ca.pem', which is no file"),
+        ("tls://u:geheim@h?tls_ca=/nowhere/ca.pem", "tls_ca= .* '/nowhere/ca.pem', which is not a file"),
         (f"nats://u:geheim@h?tls_ca={__file__}", "write tls://"),
         (f"tls://u:geheim@h?tls_key={__file__}", "tls_cert="),
         (f"tls://u:geheim@h?tls_ca={__file__}", "cannot use tls_ca"),

@@ -43,11 +43,11 @@ def test_losses_are_one_line_when_they_begin_and_their_sum_when_they_end(
         report(2)
         report(3)
         assert len(lines(caplog)) == 1
-        reporter.settle()
+        reporter.interval_ended()
         report(5)
-        reporter.settle()
+        reporter.interval_ended()
         assert lines(caplog) == []
-        reporter.settle()
+        reporter.interval_ended()
         (ended,) = lines(caplog)
         assert "10" in ended
     reporter.dropped(0, "a probe")
