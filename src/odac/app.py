@@ -22,6 +22,7 @@ from odac.history.rooms import HistoryRooms
 from odac.history.rules import History
 from odac.http.answers import explain, not_found, upgrade_required, upgrade_where_missing
 from odac.http.endpoints import Endpoints, Health, Services
+from odac.http.proxy_hints import doubled_root_path, spoilt_handshake
 from odac.http.publish import Publication
 from odac.http.wrapped import WrappedWebSockets
 from odac.lanes.asgi import AsgiDoorway
@@ -407,6 +408,8 @@ class Odac:
             await in_task()
             if await self._wrapped.takes(scope, receive, send):
                 return
+        if found is None:
+            self._explain_doubled(scope)
         doorway = (scope.get("extensions") or {}).get(LANE_EXTENSION) or AsgiDoorway(scope, receive, send)
         route, parameters = found if found is not None else (None, {})
         await self._gate.admit(route, parameters, scope, doorway)
@@ -418,6 +421,7 @@ class Odac:
             await self._answer_own(scope, receive, send)
         elif self.http is not None:
             if self._router.match(route_path(scope)) is not None:  # a page may have the path of a WebSocket route
+                self._explain_spoilt(scope)
                 send = upgrade_where_missing(scope, receive, send)
             current = current_request.set(Request(scope))
             try:
@@ -425,8 +429,10 @@ class Odac:
             finally:
                 current_request.reset(current)
         elif self._router.match(route_path(scope)) is not None:
+            self._explain_spoilt(scope)
             await upgrade_required(scope, receive, send)
         else:
+            self._explain_doubled(scope)
             await not_found(scope, receive, send)
 
     async def _answer_own(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -436,6 +442,14 @@ class Odac:
         else:
             warn("host", "a request for %r was refused with 400: %s", scope["path"][:200], foreign)
             await explain(400, "This host is not served here.")(scope, receive, send)
+
+    def _explain_spoilt(self, scope: dict[str, Any]) -> None:
+        if (why := spoilt_handshake(scope)) is not None:
+            warn("proxy", "%r: %s", scope["path"][:200], why)
+
+    def _explain_doubled(self, scope: dict[str, Any]) -> None:
+        if (why := doubled_root_path(scope)) is not None:
+            warn("proxy", "%r: %s", scope["path"][:200], why)
 
     # What the parts ask of each other
 

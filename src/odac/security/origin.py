@@ -13,6 +13,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from odac.errors import ConfigurationError
+from odac.notices import warn
 
 __all__ = ["OriginPolicy"]
 
@@ -39,13 +40,14 @@ class OriginPolicy:
         ConfigurationError: an entry is not an origin; the message names the fix.
     """
 
-    __slots__ = ("_allowed", "any")
+    __slots__ = ("_allowed", "_has_warned", "any")
 
     def __init__(self, allowed: Sequence[str] | str | None = None) -> None:
         if allowed is not None and not isinstance(allowed, Iterable):
             raise ConfigurationError(f"origins={allowed!r}: must be a list such as ['https://app.example.com']")
         entries = [allowed] if isinstance(allowed, str) else list(allowed or ())
         self.any = "*" in entries
+        self._has_warned = False
         self._allowed = frozenset(_configured(entry) for entry in entries if entry != "*")
 
     def allows(self, scope: Mapping[str, Any]) -> bool:
@@ -80,6 +82,7 @@ class OriginPolicy:
         if hosts == 1 and host is not None and origin == scheme + b"://" + host:
             return None  # the usual case; the origin has parsed, so the host has no junk in it
         if parsed in self._allowed:
+            self._warn_of_plain_http(scope, parsed, host)
             return None
         if hosts != 1 or host is None:
             return f"{hosts} Host headers: there must be one to compare Origin {_shown(origin)} with"
@@ -89,7 +92,21 @@ class OriginPolicy:
             return f"the Host header {_shown(host)} is not a host with an optional port"
         if parsed == own:
             return None
-        return _foreign(origin, parsed, own)
+        return _foreign(origin, parsed, own, scope)
+
+    def _warn_of_plain_http(self, scope: Mapping[str, Any], parsed: _Origin, host: bytes | None) -> None:
+        """Say once that a site's own https pages are let in by ``origins`` alone: its cookie is not Secure then."""
+        if self._has_warned or parsed[0] != b"https" or _SCHEMES.get(scope.get("scheme", "ws")) != b"http":
+            return
+        match = _parse_host(host or b"")
+        if match is not None and match[1].lower() == parsed[1]:
+            self._has_warned = True
+            warn(
+                "secure",
+                "pages of %s are let in by origins=, but this server takes their requests for plain http, so its session "
+                "cookie has no Secure: let the proxy set X-Forwarded-Proto, and run with --proxy-headers",
+                _text(*parsed),
+            )
 
     def __repr__(self) -> str:
         return f"OriginPolicy({'*' if self.any else sorted(_text(*each) for each in self._allowed)!r})"
@@ -150,12 +167,46 @@ def _unparsable(origin: bytes) -> str:
     return f"the Origin header {_shown(origin)} is not scheme://host or scheme://host:port"
 
 
-def _foreign(origin: bytes, parsed: _Origin, own: _Origin) -> str:
+def _foreign(origin: bytes, parsed: _Origin, own: _Origin, scope: Mapping[str, Any]) -> str:
     """Why a well-formed origin is refused, with what to set."""
     reason = f"Origin {_shown(origin)} is not this server's own {_shown(_text(*own).encode())}"
-    if parsed[1] == own[1] and (parsed[0], own[0]) == (b"https", b"http"):
-        reason += "; behind a proxy that ends TLS, run the server with --proxy-headers and $FORWARDED_ALLOW_IPS"
+    if parsed[1] == own[1]:
+        if (parsed[0], own[0]) == (b"https", b"http"):
+            reason += f"; behind a proxy that ends TLS, {_why_plain(scope)}"
+        elif parsed[0] in _PORTS and parsed[2] != own[2] and own[2] in (80, 443):
+            reason += "; if a proxy drops the port from Host, let it pass Host on as it came (nginx: $http_host)"
+    elif _is_inside(own[1]):
+        reason += (
+            "; if a proxy is in front, it replaces the Host header: let it pass the client's on "
+            "(nginx: proxy_set_header Host $http_host; Apache: ProxyPreserveHost On)"
+        )
     return reason + f"; if pages from there may connect, add it: origins=[{_shown(origin)}]"
+
+
+def _why_plain(scope: Mapping[str, Any]) -> str:
+    """Which part of X-Forwarded-Proto is missing where a page came over https and the request seems not to."""
+    named = [value.strip().lower() for name, value in scope["headers"] if name == b"x-forwarded-proto"]
+    if not named:
+        forwarded = any(name == b"forwarded" for name, _ in scope["headers"])
+        only = " (it sends Forwarded alone, which is not read)" if forwarded else ""
+        return f"let the proxy set X-Forwarded-Proto{only}, and run the server with --proxy-headers and $FORWARDED_ALLOW_IPS"
+    if len(named) > 1 or b"," in named[0]:
+        return f"X-Forwarded-Proto must be one value and is {_shown(b', '.join(named))}: let the nearest proxy set it to https"
+    client = scope.get("client")
+    peer = f"the address {client[0]}" if client else "a Unix socket (use $FORWARDED_ALLOW_IPS=*)"
+    return (
+        f"run the server with --proxy-headers and $FORWARDED_ALLOW_IPS: X-Forwarded-Proto is {_shown(named[0])}, but comes "
+        f"from {peer}, which is not trusted"
+    )
+
+
+def _is_inside(host: bytes) -> bool:
+    """Whether a host name is one that a proxy uses for a server rather than one of a site."""
+    try:
+        address = ipaddress.ip_address(host.strip(b"[]").decode("ascii"))
+    except ValueError:
+        return b"." not in host
+    return address.is_private
 
 
 def _text(scheme: bytes, host: bytes, port: int | None) -> str:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -266,3 +267,31 @@ def test_a_long_header_takes_no_longer_than_its_length_says(piece: bytes) -> Non
         OriginPolicy().refusal(scope(each, each))
         OriginPolicy().refusal(scope(b"http://example.com", each))
     assert time.process_time() - begin < 0.25
+
+
+def hint(origin: str, host: str, *headers: tuple[bytes, bytes], client: Any = ("10.0.0.2", 1)) -> str:
+    fields = [(b"host", host.encode()), (b"origin", origin.encode()), *headers]
+    return str(OriginPolicy().refusal({"scheme": "ws", "headers": fields, "client": client}))
+
+
+def test_the_hint_names_what_the_proxy_does() -> None:
+    proto = b"x-forwarded-proto"
+    assert "let the proxy set X-Forwarded-Proto," in hint("https://a.example", "a.example")
+    assert "Forwarded alone" in hint("https://a.example", "a.example", (b"forwarded", b"proto=https"))
+    assert "one value" in hint("https://a.example", "a.example", (proto, b"https,http"))
+    assert "the address 10.0.0.2, which is not trusted" in hint("https://a.example", "a.example", (proto, b"https"))
+    assert "a Unix socket" in hint("https://a.example", "a.example", (proto, b"https"), client=None)
+    assert "$http_host" in hint("http://a.example:8080", "a.example")
+    assert "drops the port" in hint("http://a.example:8080", "a.example")
+    assert "ProxyPreserveHost" in hint("https://a.example", "127.0.0.1:8000")
+    assert "ProxyPreserveHost" in hint("https://a.example", "backend")
+    assert "origins=['https://evil.example']" in hint("https://evil.example", "a.example")
+    assert "Host" not in hint("https://evil.example", "a.example")
+
+
+def test_https_pages_that_origins_alone_lets_in_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
+    policy = OriginPolicy(["https://a.example"])
+    scope = {"scheme": "ws", "headers": [(b"host", b"a.example"), (b"origin", b"https://a.example")]}
+    for _ in range(3):
+        assert policy.refusal(scope) is None
+    assert [record.getMessage().count("Secure") for record in caplog.records] == [1]

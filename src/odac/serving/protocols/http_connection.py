@@ -201,6 +201,9 @@ class HttpConnection(HttpToolsProtocol):
             return False
         self._known = 0
         if head is Head.WEBSOCKET and reception.config.ws_protocol_class is not None:
+            if reception.stopping:  # a proxy's kept connection: its next handshake belongs to a process that stays
+                self._refuse(HandshakeError(503, "The server is stopping.", (("Retry-After", "1"),)))
+                return False
             self._leave()
             reception.upgrade(self, self.transport, self.app_state, held[at:])
             self.parser: Any = None  # the two refer to each other

@@ -121,3 +121,22 @@ def test_a_broken_body_of_a_request_that_is_being_answered_ends_the_connection()
         assert transport.statuses == [400]
 
     connected(test)
+
+
+def test_a_handshake_on_a_kept_connection_is_sent_away_while_the_server_stops() -> None:
+    """A proxy asks another process then; a kept connection would lead every client back to the one that stops."""
+
+    async def test(transport: Transport, app: App) -> None:
+        transport.receive(GET % 1)
+        await turns()
+        app.go.set()
+        await turns()
+        transport.get_protocol().reception.stopping = True
+        transport.receive(
+            b"GET /x HTTP/1.1\r\nHost: x\r\nConnection: Upgrade\r\nUpgrade: websocket\r\n"
+            b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+        )
+        assert transport.statuses == [200, 503]
+        assert b"Retry-After: 1" in transport.written
+
+    connected(test)
