@@ -153,8 +153,9 @@ class ClientConnection:
         """Call ``handler`` at each ``event``, after those that are there already; without a handler, a decorator.
 
         Args:
-            event: ``open()``, ``message(data)``, ``close(code, reason)``, ``error(exception)`` or
-                ``reconnecting(attempt, seconds)``.
+            event: ``open()``, ``message(data)``, ``close(code, reason)``, ``error(exception)``,
+                ``reconnecting(attempt, seconds)`` or ``presence(change)``, a
+                :class:`~odac.client.PresenceChange`.
             handler: takes the event's arguments or fewer, and may be ``async def``: the next event waits for it. What it
                 raises goes to the ``error`` listeners; with none it is logged.
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Collection, Sequence
-from typing import Final
+from typing import Any, Final
 
 from odac.client.address import Address
 from odac.client.calls import Calls
@@ -13,6 +13,7 @@ from odac.client.clock import Clock
 from odac.client.cookies import CookieJar
 from odac.client.events import Events
 from odac.client.pending import Pending
+from odac.client.presence import Rosters
 from odac.client.reconnect import Reconnect
 from odac.client.reconnector import PROTOCOL, Link
 from odac.client.socket import CLOSE_TIMEOUT, Dial, Socket
@@ -65,6 +66,7 @@ class Supervisor:
         "_tokens",
         "calls",
         "link",
+        "rosters",
         "state",
     )
 
@@ -97,8 +99,19 @@ class Supervisor:
         self._close_request: tuple[int, str] | None = None
         self._final_error: Exception | None = None
         self.calls = events.calls = Calls(events)
+        self.rosters = Rosters()
         self.link: Link | None = None
         self.state = ReadyState.CONNECTING
+
+    def _control(self, kind: str, values: list[Any]) -> None:
+        try:
+            change = self.rosters.receive(kind, values)
+        except (TypeError, ValueError):
+            return  # no server of this version says that
+        if change is not None:
+            self._events.post("presence", change)
+        else:
+            self.calls.receive(kind, values)
 
     @property
     def begun(self) -> bool:
@@ -231,7 +244,7 @@ class Supervisor:
         try:
             try:
                 async with asyncio.timeout(OPEN_TIMEOUT):
-                    link = Link(await self._handshake(), self._clock, self._keep_token, self.calls.receive)
+                    link = Link(await self._handshake(), self._clock, self._keep_token, self._control)
                     await link.greeted()
                     self.calls.greeted()
             except TimeoutError as error:
@@ -278,6 +291,7 @@ class Supervisor:
         finally:
             link.socket.abort()  # a connection that ended well has nothing left to abort
             self.calls.lost()
+            self.rosters.lost()
             await _cancelled([watcher])
 
     def _keep_token(self, token: str) -> None:

@@ -10,6 +10,7 @@ from typing import Any, Final, Self, TypeVar
 
 from odac.client.calls import Calls, check_call, names_at
 from odac.client.errors import HandshakeRefused, refused
+from odac.client.presence import Person, PresenceChange, Rosters
 from odac.client.reconnector import PROTOCOL
 from odac.client.recovery import RESUME, Positions, Recover
 from odac.close_codes import CloseCode
@@ -42,6 +43,7 @@ class AsyncTestConnection:
     Attributes:
         received: every message so far, whether it was taken with :meth:`receive` or not.
         control: every control message so far, as ``(kind, values)``.
+        presence: what the event ``presence`` would have told so far.
         recoveries: what the event ``recover`` would have told so far, in rooms with history.
         positions: where the client is in them.
         id: the connection's id, as the app's ``odac.ws.id``; None without odac.v1.
@@ -55,6 +57,8 @@ class AsyncTestConnection:
         self.received: list[Any] = []
         self.control: list[tuple[str, list[object]]] = []
         self.recoveries: list[Recover] = []
+        self.presence: list[PresenceChange] = []
+        self._rosters = Rosters()
         self.positions = positions or Positions()
         self.id: str | None = None
         self.token: str | None = None
@@ -359,6 +363,10 @@ class AsyncTestConnection:
         except InvalidMessage:
             self._keep(payload.decode())
 
+    def people(self, room: str) -> list[Person]:
+        """Everybody who is in a room, as far as the app has told this connection."""
+        return self._rosters.people(room)
+
     @property
     def resumes(self) -> bool:
         """Whether the client says at the handshake that it comes back."""
@@ -374,6 +382,9 @@ class AsyncTestConnection:
         if message is None:
             return
         self.control.append(message)
+        change = self._rosters.receive(*message)
+        if change is not None:
+            self.presence.append(change)
         told = self.positions.control(*message)
         if told is not None:
             self.recoveries.append(told)

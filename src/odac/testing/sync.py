@@ -8,6 +8,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from odac.client.calls import names_at
+from odac.client.presence import Person, PresenceChange
 from odac.close_codes import CloseCode
 from odac.testing.client import AsyncTestClient
 from odac.testing.connection import TIMEOUT, AsyncTestConnection
@@ -229,6 +230,15 @@ class TestConnection:
     def control(self) -> list[tuple[str, list[object]]]:
         """Every control message so far."""
         return self._connection.control
+
+    @property
+    def presence(self) -> list[PresenceChange]:
+        """What the event ``presence`` would have told so far."""
+        return self._connection.presence
+
+    def people(self, room: str) -> list[Person]:
+        """Everybody who is in a room, as far as the app has told this connection."""
+        return self._connection.people(room)
 
     @property
     def id(self) -> str | None:

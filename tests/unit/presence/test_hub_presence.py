@@ -207,3 +207,14 @@ def test_who_joins_in_a_middleware_is_seen_once_admitted_and_leaves_nothing_behi
             assert [members.total for members in found] == [0, 0, 1]
         assert app._presence is not None
         assert app._presence._early == {}
+
+
+def test_a_test_sees_people_as_a_client_does(site: tuple[TestClient, Enter, list[Context]]) -> None:
+    client, enter, _ = site
+    ada = enter("Ada", "1")
+    bob = enter("Bob", "2")
+    assert sorted(person.data["name"] for person in ada.people("chat-1")) == ["Ada", "Bob"]
+    bob.close()
+    client.advance(GATHERED)
+    assert [person.data["name"] for person in ada.presence[-1].left] == ["Bob"]
+    assert [person.data["name"] for person in ada.people("chat-1")] == ["Ada"]

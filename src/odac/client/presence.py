@@ -1,0 +1,86 @@
+"""Who is in a client's rooms, as the server's control messages tell it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+__all__ = ["Person", "PresenceChange", "Rosters"]
+
+
+class Person(NamedTuple):
+    """Somebody in a room.
+
+    Args:
+        key: the same for this person in this room, on all processes; the server alone knows who it is.
+        data: what the person's newest connection joined with.
+    """
+
+    key: str
+    data: Any
+
+
+@dataclass(frozen=True, slots=True)
+class PresenceChange:
+    """What the event ``presence`` tells.
+
+    Args:
+        room: its name.
+        users: everybody who is there now; empty in a room over its limit, where ``total`` alone is told.
+        joined: who is new, or has other data than before.
+        left: who is there no longer, with the last data.
+        total: how many people are there.
+    """
+
+    room: str
+    users: list[Person]
+    joined: list[Person]
+    left: list[Person]
+    total: int
+
+
+class Rosters:
+    """The people of each room. They are kept while the connection is away, so that coming back changes only what changed."""
+
+    __slots__ = ("_numbers", "_people")
+
+    def __init__(self) -> None:
+        self._numbers: dict[int, str] = {}  # the server's number of a room, on this connection
+        self._people: dict[str, dict[str, Any]] = {}
+
+    def people(self, room: str) -> list[Person]:
+        """Everybody who is in a room, as far as it was told."""
+        return [Person(key, data) for key, data in self._people.get(room, {}).items()]
+
+    def lost(self) -> None:
+        """The connection is gone; the next one has other numbers."""
+        self._numbers.clear()
+
+    def receive(self, kind: str, values: list[Any]) -> PresenceChange | None:
+        """Take a control message; return what there is to tell, or None where it is no news of people."""
+        match kind, values:
+            case "here", [int() as number, list() | None as people, int() as total, str() as room, *_]:
+                self._numbers[number] = room
+                now = dict(map(_pair, people or ()))
+                before = self._people.get(room, {})
+                joined = [Person(key, data) for key, data in now.items() if key not in before or before[key] != data]
+                left = [Person(key, data) for key, data in before.items() if key not in now and people is not None]
+                self._people[room] = now
+            case "diff", [int() as number, list() | None as people, list() | None as keys, int() as total, *_]:
+                found = self._numbers.get(number)
+                if found is None:
+                    return None
+                room = found
+                now = self._people[room] if people is not None else {}
+                self._people[room] = now
+                joined = [Person(key, data) for key, data in map(_pair, people or ())]
+                left = [Person(key, now.pop(key)) for key in keys or () if key in now]
+                now.update(joined)
+            case _:
+                return None
+        return PresenceChange(room, self.people(room), joined, left, total)
+
+
+def _pair(each: Any) -> tuple[str, Any]:
+    key, data = each
+    return key, data
