@@ -30,10 +30,10 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 _STEPPING: Final = frozenset(
     f"uvicorn.protocols.websockets.{name}" for name in ("websockets_sansio_impl", "wsproto_impl")
 )
-"""Where ``send()`` waits for nothing but room in the transport's buffer, so that it may be begun outside a task."""
+"""Servers whose ``send()`` waits only for room in the transport's buffer, so that it may be started outside a task."""
 
 _HELD: Final = 64 * 1024
-"""Bytes handed to the server at a time; what is more waits in the outbox, by reference."""
+"""Bytes handed to the server at a time; messages past that stay in the outbox, by reference."""
 
 
 class AsgiDoorway:
@@ -149,11 +149,11 @@ class AsgiLane:
         self._meter = RateMeter(limits.rate_limit) if limits.rate_limit is not None else None
 
     def attach(self, connection: Connection) -> None:
-        """Belong to this connection."""
+        """Carry this connection."""
         self._connection = connection
 
     async def serve(self) -> None:
-        """Take what the client sends, until it is gone or this side has closed."""
+        """Receive from the client, until it is gone or this side has closed."""
         task = self._receiver = asyncio.current_task()
         assert task is not None
         cancelled = task.cancelling()
@@ -163,7 +163,7 @@ class AsgiLane:
                 try:
                     await step()
                 except asyncio.CancelledError:
-                    # Somebody else may have cancelled it in the same turn.
+                    # The server may have cancelled this task in the same turn.
                     if not self._interrupted or task.uncancel() > cancelled:
                         raise
                     self._interrupted = False
@@ -183,7 +183,7 @@ class AsgiLane:
     # Incoming
 
     async def receive_all(self) -> None:
-        """Take what the client sends until it is gone."""
+        """Receive from the client until it is gone."""
         receive, connection = self._receive, self._connection
         meter, max_payload = self._meter, self._limits.max_payload
         turn = connection.delivery.turn

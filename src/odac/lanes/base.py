@@ -1,4 +1,4 @@
-"""What the app asks of a connection that is still at the door, whatever carries it."""
+"""What the app asks of a handshake that has no answer yet, whichever lane carries it."""
 
 from __future__ import annotations
 

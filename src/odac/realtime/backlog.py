@@ -1,4 +1,4 @@
-"""What waits for a reader that does not keep up."""
+"""The messages that a slow reader has not taken yet."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ def cost(message: Prepared) -> int:
 
 
 class Backlog:
-    """What waits for a reader that is slower than what it is sent; there is none while the kernel takes everything.
+    """The messages that wait for a slow reader. A connection has no backlog while the kernel takes everything.
 
     Room messages and the connection's own stand in two lines, each with its number in the order of both: so the oldest
     room message is always the first of a line, whatever waits in front of it.
@@ -41,11 +41,11 @@ class Backlog:
 
     @property
     def is_empty(self) -> bool:
-        """Whether nothing waits."""
+        """Whether no message waits."""
         return not self._own and not self._room
 
     def append(self, message: Prepared, to_room: bool) -> None:
-        """Let a message wait behind the others, in the line of the room messages or of this connection's own."""
+        """Add a message at the end, in the line of the room messages or of this connection's own."""
         (self._room if to_room else self._own).append((self._next, message))
         self._next += 1
         self.size += cost(message)
@@ -78,19 +78,19 @@ class Backlog:
         return count - len(room)
 
     def clear(self) -> None:
-        """Let go of everything."""
+        """Drop every message."""
         self._own.clear()
         self._room.clear()
         self.size = 0
 
     def drained(self) -> asyncio.Future[None]:
-        """What is done when the reader has caught up, or is gone."""
+        """A future that is done when the reader has caught up, or is gone."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         return waiter
 
     def release(self) -> None:
-        """Nobody waits for the reader any more."""
+        """Wake every task that waits for the reader."""
         waiters, self._waiters = self._waiters, []
         for waiter in waiters:
             if not waiter.done():

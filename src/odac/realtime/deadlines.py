@@ -9,11 +9,11 @@ from typing import Final, Protocol
 __all__ = ["Deadlines", "Expiring"]
 
 _TOGETHER: Final = 0.1
-"""Seconds within which deadlines are met together."""
+"""Deadlines that end within this many seconds of each other are handled together."""
 
 
 class Expiring(Protocol):
-    """What has a deadline."""
+    """Something with a deadline."""
 
     def expire(self) -> None:
         """The deadline is over."""
@@ -21,9 +21,9 @@ class Expiring(Protocol):
 
 
 class Deadlines:
-    """Whoever is added expires after so many seconds, unless discarded before.
+    """Calls ``expire`` on each object that was added, after a fixed time, unless it is discarded before.
 
-    Because all wait equally long, they expire in the order of their adding, and only the first needs a timer.
+    All deadlines have the same length, so they end in the order of adding, and only the first needs a timer.
 
     Args:
         loop: runs the timer.
@@ -40,14 +40,14 @@ class Deadlines:
         self._timer: asyncio.TimerHandle | None = None
 
     def add(self, who: Expiring) -> None:
-        """Begin the deadline; one that has begun goes on."""
+        """Start a deadline; adding an object twice changes nothing."""
         if who not in self._waiting:
             self._waiting[who] = self.loop.time() + self._seconds
             if self._timer is None:
                 self._timer = self.loop.call_later(self._seconds, self._look)
 
     def discard(self, who: Expiring) -> None:
-        """Forget the deadline, if there is one."""
+        """Cancel the deadline, if there is one."""
         self._waiting.pop(who, None)
 
     def __len__(self) -> int:

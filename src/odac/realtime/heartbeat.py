@@ -1,7 +1,7 @@
-"""One timer that notices every peer that is gone.
+"""One timer that finds every peer that no longer answers.
 
 Each connection stands in two lines: those to be pinged, and those that were pinged and have yet to show a sign of life.
-Whoever joins a line stands behind the others in time as well, because all wait equally long; and who joins at nearly the
+All wait equally long, so a connection that joins a line is also the last in time; connections that join at nearly the
 same moment shares a place. So a beat touches only the connections whose turn it is.
 """
 

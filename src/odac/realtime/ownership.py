@@ -122,7 +122,7 @@ class Owned:
         return timer
 
     def forget(self, timer: Timer) -> None:
-        """A timer is through."""
+        """A timer has ended."""
         self._timers.discard(timer)
 
     def cancel(self) -> None:

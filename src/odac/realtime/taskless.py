@@ -1,8 +1,8 @@
 """A coroutine that begins at once, and becomes a task only where it has to wait.
 
 Most handshakes wait for nothing: a task for each would cost a turn of the event loop and more than the checks themselves.
-What has begun without a task must not await anything of the application's there, because that may ask for its task
-(timeouts do, and libraries such as anyio). So whoever is about to awaits :func:`in_task` first.
+Code that runs without a task must not await anything of the application, which may ask for the current task (timeouts
+do, and libraries such as anyio). It awaits :func:`in_task` first.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ __all__ = ["begin", "in_task"]
 
 @coroutine
 def in_task() -> Generator[None, None, asyncio.Task[Any]]:
-    """From here on, the coroutine runs in a task; where it does already, this waits for nothing.
+    """Continue in a task; returns at once if the coroutine runs in one already.
 
     Returns:
         the task.
@@ -31,7 +31,7 @@ def in_task() -> Generator[None, None, asyncio.Task[Any]]:
 
 
 def begin(work: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> asyncio.Task[None] | None:
-    """Run a coroutine now, until it is through or says :func:`in_task`.
+    """Run a coroutine now, until it returns or awaits :func:`in_task`.
 
     Args:
         work: raises nothing.
