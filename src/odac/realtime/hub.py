@@ -154,7 +154,7 @@ class Hub:
         """This process stops: close these connections, by default all, each in its turn (see :class:`Drain`)."""
         self.draining = True
         if self._drain is None:
-            alone = getattr(self.bus, "processes", 1) < 2
+            alone = isinstance(self.bus, NoBus)
             self._drain = Drain(self.delivery.loop, self.limits.drain_timeout, self._issue_token, alone=alone)
             self._drain.add(list(self.connections.values()))
         if connections is not None:
