@@ -19,7 +19,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 import odac
 from odac import Limits
 from tests.integration.brokers.servers import Redis
-from tests.integration.proxies import DEPLOYMENT, PROXIES, Certificate, Proxy
+from tests.integration.proxies import DEPLOYMENT, PROXIES, Certificate, Nginx, Proxy, replaced
 from tests.integration.running import DEADLINE, Running, until
 from tests.integration.visitors import Visitor, Visitors
 
@@ -408,3 +408,29 @@ def test_while_the_broker_is_lost_connections_stay_and_new_ones_wait(
             clients.close()
     finally:
         redis.stop()
+
+
+@pytest.mark.parametrize(
+    ("setting", "instead", "hint"),
+    [
+        ("proxy_set_header Upgrade $http_upgrade;", "", "a handshake came without Upgrade"),
+        ("proxy_set_header Connection $connection_upgrade;", 'proxy_set_header Connection "";', "without Connection"),
+        ("proxy_http_version 1.1;", "proxy_http_version 1.0;", "nginx: proxy_http_version 1.1"),
+        ("proxy_set_header Host $http_host;", "", "replaces the Host header"),
+        ("proxy_set_header Host $http_host;", "proxy_set_header Host $host;", "drops the port from Host"),
+        ("proxy_set_header X-Forwarded-Proto $scheme;", "", "let the proxy set X-Forwarded-Proto"),
+    ],
+    ids=["no Upgrade", "no Connection", "HTTP/1.0", "no Host", "no port", "no scheme"],
+)
+def test_the_log_names_what_nginx_leaves_out(
+    tmp_path: Path, certificate: Certificate, pair: tuple[Running, Running], setting: str, instead: str, hint: str
+) -> None:
+    class Wrong(Nginx):
+        def configure(self, text: str) -> list[str]:
+            return super().configure(replaced(text, setting, instead))
+
+    with Wrong(tmp_path, certificate, [each.port for each in pair]) as proxy, Clients(proxy) as clients:
+        before = sum(each.text.count(hint) for each in pair)
+        with pytest.raises(InvalidStatus):
+            clients.enter(origin=f"https://127.0.0.1:{proxy.port}")
+        until(lambda: sum(each.text.count(hint) for each in pair) > before, f"the log says {hint!r}")
