@@ -181,12 +181,23 @@ def _check_beginning(data: bytes, limits: Limits) -> None:
         raise HandshakeError(414, f"request line over {limits.max_header_bytes} bytes (max_header_bytes)")
     # A line feed alone ends no line (RFC 9112 section 2.2 lets a server see it so); waiting for more would not help.
     if _BEGINS.match(data) is None or b"\n" in data:
-        raise HandshakeError(400, "the first line is not an HTTP/1.1 request line")
+        raise HandshakeError(400, _what_it_is(data))
+
+
+def _what_it_is(data: bytes) -> str:
+    """Name what nearly always stands where a request should: the PROXY protocol, or TLS."""
+    if data.startswith((b"PROXY ", b"\x00\r\nQUIT\n")):  # version 2 begins with empty lines, which are gone by now
+        return "this is the PROXY protocol, which is not read here: turn it off in the proxy, and let it set X-Forwarded-For"
+    if data.startswith(b"\x16\x03"):
+        return (
+            "this is TLS, and the port takes plain HTTP: give a certificate (--ssl-certfile), or connect with http://"
+        )
+    return "the first line is not an HTTP/1.1 request line"
 
 
 def _check_line(data: bytes, line: int) -> None:
     found = _REQUEST_LINE.fullmatch(data, 0, line)
     if found is None:
-        raise HandshakeError(400, "the first line is not an HTTP/1.1 request line")
+        raise HandshakeError(400, _what_it_is(data))
     if found[1] != b"1":
         raise HandshakeError(505, "this server speaks HTTP/1.1")

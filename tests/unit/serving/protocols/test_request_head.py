@@ -191,3 +191,17 @@ def test_request_targets(target: bytes, expected: tuple[bytes | None, bytes] | N
             origin_form(target)
     else:
         assert origin_form(target) == expected
+
+
+@pytest.mark.parametrize(
+    ("data", "name"),
+    [
+        (b"PROXY TCP4 1.2.3.4 5.6.7.8 1 2\r\nGET / HTTP/1.1\r\nHost: x\r\n\r\n", "PROXY protocol"),
+        (b"\r\n\r\n\x00\r\nQUIT\n!\x11\x00\x0c".lstrip(b"\r\n"), "PROXY protocol"),
+        (b"\x16\x03\x01\x02\x00\x01", "TLS"),
+        (b"nonsense\r\n", "request line"),
+    ],
+)
+def test_what_is_no_http_is_named(data: bytes, name: str) -> None:
+    with pytest.raises(HandshakeError, match=name):
+        read_head(data, 0, LIMITS)
