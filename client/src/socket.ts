@@ -1,3 +1,5 @@
+import type { OdacAnswer, OdacCallOptions } from './api'
+import { Calls } from './calls'
 import { checkClose } from './close-codes'
 import { decode, encode, type Payload } from './codec'
 import { Emitter } from './emitter'
@@ -19,6 +21,7 @@ export class Socket extends Emitter {
   readonly #page: Page
   readonly #onPageEvent: (event: Event) => void
   #transport: Transport
+  readonly #calls = new Calls((kind, ...values) => this.#transport.control(kind, ...values))
   /** The state that listeners know of. */
   #state = CONNECTING
 
@@ -30,9 +33,12 @@ export class Socket extends Emitter {
     super()
     this.#page = page
     const sink: Sink = (event, ...args) => {
+      if (event === 'control') return this.#calls.receive(...(args as [string, unknown]))
       const { ended, state } = this.#transport
       if (ended) this.#leavePage()
       if (state !== this.#state) this.emit('state', [(this.#state = state)])
+      if (event === 'open') this.#calls.opened()
+      if (event === 'close') this.#calls.lost(ended)
       if (event) this.emit(event, event === 'message' ? args.map(decode) : args)
     }
     this.#transport = connect(sink, (other, queued) => {
@@ -63,6 +69,15 @@ export class Socket extends Emitter {
 
   send(data: unknown): boolean {
     return this.#transport.send(encode(data))
+  }
+
+  call(name: string, args?: unknown, options?: OdacCallOptions): Promise<unknown> {
+    return this.#calls.call(name, args, options)
+  }
+
+  answer(name: string, answer: OdacAnswer): this {
+    this.#calls.answer(name, answer)
+    return this
   }
 
   close(code?: number, reason?: string): void {

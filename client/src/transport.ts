@@ -8,8 +8,11 @@ export const OPEN = 1
 export const CLOSING = 2
 export const CLOSED = 3
 
-/** Where events go. A message is still the payload; without a name, only the state has changed. */
-export type Sink = (event: keyof OdacEvents | '', ...args: unknown[]) => void
+/**
+ * Where events go. A message is still the payload; without a name, only the state has changed; `control` is a control
+ * message that is the page's matter, and no event of its.
+ */
+export type Sink = (event: keyof OdacEvents | 'control' | '', ...args: unknown[]) => void
 
 /**
  * What a socket for the page stands on: a connection of its own, or its share of one. This class itself only queues: it

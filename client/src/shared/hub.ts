@@ -105,7 +105,10 @@ export class Hub {
         say(port, ['beat'])
         if (kind === 'probe') tab.group.connection.probe()
         if (kind === 'wake') {
-          tab.group.connection.wake()
+          const { connection, members } = tab.group
+          // The last is the one that was looked at last.
+          if (members.delete(tab)) members.add(tab)
+          connection.wake()
           this.#check()
         }
       }
@@ -152,7 +155,9 @@ export class Hub {
       const { connection, members, waiting, key } = group
       if (this.#groups.get(key) !== group) return
       if (event === 'open') this.#changes = 0
-      for (const tab of members) this.#tell(tab, event, ...args)
+      // A call of the server is for one tab: the one that was looked at last.
+      const told = event === 'control' && args[0] === 'call' ? [...members].slice(-1) : members
+      for (const tab of told) this.#tell(tab, event, ...args)
       // The next to join gets a new one. So do those who wait: they may be of another session.
       if (connection.ended && event === 'close') {
         this.#dissolve(({ port }) => say(port, ['gone', false]), group, waiting)

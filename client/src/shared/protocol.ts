@@ -47,7 +47,7 @@ export type ToTab =
       state: number,
       ended: boolean,
       session: string | undefined,
-      event: keyof OdacEvents | '',
+      event: keyof OdacEvents | 'control' | '',
       ...args: unknown[],
     ]
 

@@ -3,9 +3,13 @@ import type { Sink } from '../../src/transport'
 /** Records events as they come. */
 export class Log {
   readonly events: unknown[][] = []
+  /** The control messages that are the page's. */
+  readonly controls: unknown[][] = []
 
   readonly sink: Sink = (event, ...args) => {
-    if (event) this.events.push([event, ...args])
+    // Control messages that are the page's are no events: their own tests look at them.
+    if (event === 'control') this.controls.push(args)
+    else if (event) this.events.push([event, ...args])
   }
 
   /** The names, in order. */

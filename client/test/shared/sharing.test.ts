@@ -370,3 +370,23 @@ test('a listener of a lost connection that closes is not connected again', async
   assert.equal(second.link.state, 3)
   if (bench.mode === 'leader') assert.deepEqual(bench.browser.open, [])
 })
+
+test('a call of the server goes to one tab, the one that was looked at last, and an answer to all', async (bench) => {
+  const members = await bench.opened(3)
+  const heard = (): unknown[][][] =>
+    members.map(({ log }) => log.controls.splice(0).filter(([kind]) => kind === 'call' || kind === 'reply'))
+  bench.only.control('call', 1, 'confirm', null)
+  bench.only.control('reply', 2, 'yes')
+  await settle()
+  const call = ['call', 1, 'confirm', null]
+  const reply = ['reply', 2, 'yes']
+  assert.deepEqual(heard(), [[reply], [reply], [call, reply]])
+  members[0]?.link.wake()
+  await settle()
+  bench.only.control('call', 3, 'confirm', null)
+  await settle()
+  assert.deepEqual(
+    heard().map((calls) => calls.length),
+    [1, 0, 0],
+  )
+})

@@ -37,6 +37,27 @@ export interface OdacEvents<Message = unknown> {
 }
 /** What `send` takes. Strings go as they are, buffers and blobs as binary, everything else as JSON. */
 export type OdacData = string | number | boolean | null | object;
+/** What `call` takes. */
+export interface OdacCallOptions {
+    /** Milliseconds until the call is given up; waiting for a connection is part of it. Default: 10000. */
+    timeout?: number | undefined;
+    /** Send the call again if the connection is lost before the answer comes. It is executed once at most. */
+    retry?: boolean | undefined;
+    /** Aborting it cancels the call. */
+    signal?: AbortSignal | undefined;
+}
+/**
+ * Why there is no answer: a `code` of the application's own, or `unknown`, `invalid`, `busy`, `timeout`, `cancelled`,
+ * `interrupted` (it is not known whether the call was executed) or `internal`.
+ */
+export interface OdacCallError extends Error {
+    readonly name: 'OdacCallError';
+    readonly code: string;
+}
+/** Answers a call of the server; an Error with a string `code` refuses. `signal` is aborted when nobody waits any more. */
+export type OdacAnswer<Arguments = unknown> = (args: Arguments, context: {
+    signal: AbortSignal;
+}) => unknown;
 /** A connection that outlives the WebSockets below it. */
 export interface OdacSocket<Message = unknown> {
     /** Whether a message sent now goes out at once. */
@@ -50,6 +71,14 @@ export interface OdacSocket<Message = unknown> {
      * @throws TypeError when `data` has no JSON form.
      */
     send(data: OdacData): boolean;
+    /**
+     * Ask the server, and wait for its answer. Rejects with an `OdacCallError`, or the reason of an aborted `signal`.
+     *
+     * @param name of what the route answers with `@route.answer(name)`.
+     */
+    call<Answer = unknown>(name: string, args?: unknown, options?: OdacCallOptions): Promise<Answer>;
+    /** Answer the server's `odac.ws.call(name, …)`; a later function takes the place of an earlier one. */
+    answer<Arguments = unknown>(name: string, answer: OdacAnswer<Arguments>): this;
     /** End the connection for good and drop what is queued. */
     close(code?: number, reason?: string): void;
     /** Call `listener` at each `event`, after those that are there already. */

@@ -1,0 +1,147 @@
+import type { OdacAnswer, OdacCallOptions } from './api'
+
+/** How many calls of the server are answered at a time. */
+const AT_A_TIME = 16
+
+/** A call that waits for its answer. */
+interface Asked {
+  readonly call: readonly [name: string, args: unknown]
+  readonly due: number
+  readonly retry: boolean | undefined
+  /** Over the connection that is open now. */
+  sent?: boolean
+  /** When and over which connection it was first sent. */
+  first?: number
+  origin?: string | undefined
+  readonly settle: (error: unknown, value?: unknown) => void
+}
+
+const callError = (code: string, text: string): Error =>
+  Object.assign(new Error(text || code), { name: 'OdacCallError', code })
+
+/** The calls of one socket of the page: its own, over all connections, and its answers to the server's. */
+export class Calls {
+  readonly #control: (kind: string, ...values: unknown[]) => boolean
+  readonly #asked = new Map<number, Asked>()
+  readonly #answers = new Map<string, OdacAnswer>()
+  readonly #running = new Map<number, AbortController>()
+  // Tabs that share a connection must not use the same ids.
+  #id = Math.floor(Math.random() * 2 ** 31) * 2 ** 21
+  #open = false
+  #greeted = false
+  #ended = false
+  #origin: string | undefined
+  /** When the hello came: the time from which both sides count. */
+  #since = 0
+
+  /** `control` sends a control message, if that can be done now. */
+  constructor(control: (kind: string, ...values: unknown[]) => boolean) {
+    this.#control = control
+  }
+
+  call(name: string, args: unknown, { timeout = 10_000, retry, signal }: OdacCallOptions = {}): Promise<unknown> {
+    return new Promise((resolve, reject) => {
+      signal?.throwIfAborted()
+      if (this.#ended) throw callError('cancelled', 'the connection is closed')
+      // As it is now, and throwing now for what has no JSON form.
+      const copy: unknown = JSON.parse(JSON.stringify(args ?? null))
+      const id = ++this.#id
+      const giveUp = (error: unknown): void => {
+        if (asked.sent) this.#control('cancel', id)
+        asked.settle(error)
+      }
+      const abort = (): void => giveUp(signal?.reason)
+      const timer = setTimeout(() => giveUp(callError('timeout', `no answer to ${name} in ${timeout} ms`)), timeout)
+      const asked: Asked = {
+        call: [name, copy],
+        due: Date.now() + timeout,
+        retry,
+        settle: (error, value) => {
+          clearTimeout(timer)
+          signal?.removeEventListener('abort', abort)
+          this.#asked.delete(id)
+          error ? reject(error as Error) : resolve(value)
+        },
+      }
+      signal?.addEventListener('abort', abort)
+      this.#asked.set(id, asked)
+      this.#flush()
+    })
+  }
+
+  answer(name: string, answer: OdacAnswer): void {
+    this.#answers.set(name, answer)
+  }
+
+  /** The connection is open, and what waited to be sent has been sent. */
+  opened(): void {
+    this.#open = true
+    this.#flush()
+  }
+
+  /** The connection is gone; if `ended`, there will be no other. */
+  lost(ended: boolean): void {
+    this.#open = this.#greeted = false
+    this.#ended = ended
+    for (const asked of [...this.#asked.values()]) {
+      const { sent, retry } = asked
+      asked.sent = false
+      if (sent ? !retry || ended : ended) asked.settle(callError(sent ? 'interrupted' : 'cancelled', 'the connection is closed'))
+    }
+    for (const controller of this.#running.values()) controller.abort()
+    this.#running.clear()
+  }
+
+  /** A control message of the server, or what the connection tells of its hello. */
+  receive(kind: string, id: unknown, ...values: unknown[]): void {
+    const [first, second] = values
+    if (kind === 'hello') {
+      this.#greeted = true
+      this.#origin = id as string
+      this.#since = Date.now() - (first as number)
+      this.#flush()
+    } else if (kind === 'call') {
+      void this.#reply(id as number, ...(values as [string, unknown]))
+    } else if (kind === 'cancel') {
+      this.#running.get(id as number)?.abort()
+    } else {
+      const error = kind === 'fail' && callError(String(first), String(second ?? ''))
+      this.#asked.get(id as number)?.settle(error, first)
+    }
+  }
+
+  #flush(): void {
+    if (!this.#open || !this.#greeted) return
+    for (const [id, asked] of this.#asked) {
+      if (asked.sent) continue
+      const now = Date.now()
+      const again = asked.first !== undefined
+      asked.origin = again ? asked.origin : this.#origin
+      const retry = asked.retry ? [asked.origin ?? '', again ? Math.max(now - (asked.first as number), 1) : 0] : null
+      asked.sent = this.#control('call', id, ...asked.call, now - this.#since, asked.due - now, retry)
+      if (asked.sent) asked.first ??= now
+    }
+  }
+
+  async #reply(id: number, name: string, args: unknown, at?: number | null, left?: number | null): Promise<void> {
+    const controller = new AbortController()
+    try {
+      const answer = this.#answers.get(name)
+      if (!answer) throw callError('unknown', 'nothing answers ' + name)
+      if (this.#running.size >= AT_A_TIME) throw callError('busy', AT_A_TIME + ' calls are being answered')
+      // It was under way for longer than the server waits.
+      if (at != null && left != null && Date.now() - this.#since - at >= left) throw callError('timeout', 'too late')
+      this.#running.set(id, controller)
+      const value = await answer(args, { signal: controller.signal })
+      // Throws for what has no JSON form.
+      if (!controller.signal.aborted) this.#control('reply', id, JSON.parse(JSON.stringify(value ?? null)))
+    } catch (error) {
+      const { code, message } = (error ?? {}) as { code?: unknown; message?: string }
+      const own = typeof code === 'string'
+      if (!controller.signal.aborted) this.#control('fail', id, own ? code : 'internal', own ? message : '')
+      // For the console: the server is told nothing of it.
+      if (!own) setTimeout(() => { throw error })
+    }
+    this.#running.delete(id)
+  }
+}

@@ -1,0 +1,193 @@
+// Calls of the page and of the server: what is sent, what is sent again, and how each ends.
+import assert from 'node:assert/strict'
+import { mock, test } from 'node:test'
+import type { OdacAnswer, OdacCallError } from '../src/api'
+import { Calls } from '../src/calls'
+import { callsExtension } from '../src/calls-extension'
+
+const tick = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
+
+const make = (greeted = true) => {
+  const sent: unknown[][] = []
+  const wire = { up: true }
+  const calls = new Calls((...message) => {
+    if (wire.up) sent.push(message)
+    return wire.up
+  })
+  const open = (origin = 'origin'): void => {
+    calls.receive('hello', origin, 0)
+    calls.opened()
+  }
+  if (greeted) open()
+  return { calls, sent, wire, open }
+}
+
+const refused = (code: string) => (error: OdacCallError) => {
+  assert.deepEqual([error.name, error.code], ['OdacCallError', code])
+  return true
+}
+
+test('an answer and a refusal', async () => {
+  const { calls, sent } = make()
+  const [first, second] = [calls.call('move', { to: 'e4' }), calls.call('move', undefined)]
+  const [[, a, name, args, at, left, retry], [, b, , nothing]] = sent as [unknown[], unknown[]]
+  assert.deepEqual([name, args, nothing, retry], ['move', { to: 'e4' }, null, null])
+  assert.ok((at as number) >= 0 && (left as number) > 9000 && (left as number) <= 10_000)
+  calls.receive('reply', b, 7)
+  calls.receive('fail', a, 'illegal', 'The board ends at 8')
+  assert.equal(await second, 7)
+  await assert.rejects(first, { code: 'illegal', message: 'The board ends at 8' })
+  calls.receive('reply', a, 'too late')
+})
+
+test('two sockets use different ids', () => {
+  const ids = [make(), make()].map(({ calls, sent }) => {
+    calls.call('x', 1).catch(() => {})
+    return sent[0]?.[1] as number
+  })
+  assert.notEqual(ids[0], ids[1])
+  assert.ok(ids.every(Number.isSafeInteger))
+})
+
+test('no answer in time, and an abort', async () => {
+  mock.timers.enable({ apis: ['setTimeout', 'Date'] })
+  try {
+    const { calls, sent } = make()
+    const late = calls.call('late', null, { timeout: 50 })
+    const controller = new AbortController()
+    const aborted = calls.call('aborted', null, { signal: controller.signal })
+    controller.abort(new Error('enough'))
+    await assert.rejects(aborted, /enough/)
+    mock.timers.tick(50)
+    await assert.rejects(late, refused('timeout'))
+    assert.deepEqual(
+      sent.slice(2).map(([kind, id]) => [kind, id]),
+      [
+        ['cancel', sent[1]?.[1]],
+        ['cancel', sent[0]?.[1]],
+      ],
+    )
+    await assert.rejects(calls.call('never', null, { signal: controller.signal }), /enough/)
+    assert.equal(sent.length, 4)
+  } finally {
+    mock.timers.reset()
+  }
+})
+
+test('what has no JSON form is refused and changes nothing', async () => {
+  const { calls, sent } = make()
+  await assert.rejects(calls.call('x', 1n))
+  await assert.rejects(calls.call('x', () => {}))
+  assert.deepEqual(sent, [])
+})
+
+test('a call waits for the hello and the open connection, as it was when it was made', async () => {
+  const { calls, sent } = make(false)
+  const args = { to: 'e4' }
+  const answer = calls.call('move', args)
+  args.to = 'd4'
+  calls.receive('hello', 'origin', 5)
+  assert.equal(sent.length, 0)
+  calls.opened()
+  assert.deepEqual(sent[0]?.slice(2, 4), ['move', { to: 'e4' }])
+  calls.receive('reply', sent[0]?.[1], true)
+  assert.equal(await answer, true)
+})
+
+test('a lost connection interrupts a call, and not one with retry', async () => {
+  const { calls, sent, open } = make()
+  const [plain, again] = [calls.call('a', 1), calls.call('b', 2, { retry: true })]
+  calls.lost(false)
+  await assert.rejects(plain, refused('interrupted'))
+  assert.deepEqual(sent[1]?.[6], ['origin', 0])
+  open('another')
+  const [, id, name, , , , [origin, age]] = sent[2] as [string, number, string, unknown, number, number, [string, number]]
+  assert.deepEqual([id, name, origin], [sent[1]?.[1], 'b', 'origin'])
+  assert.ok(age >= 1)
+  calls.receive('reply', id, 'once')
+  assert.equal(await again, 'once')
+})
+
+test('every call ends with the connection', async () => {
+  const { calls } = make()
+  const sent = calls.call('a', 1, { retry: true })
+  calls.lost(true)
+  await assert.rejects(sent, refused('interrupted'))
+  await assert.rejects(calls.call('b', 1), refused('cancelled'))
+  const waiting = make(false)
+  const never = waiting.calls.call('a', 1)
+  waiting.calls.lost(false)
+  waiting.calls.lost(true)
+  await assert.rejects(never, refused('cancelled'))
+})
+
+test('functions answer the server', async () => {
+  const { calls, sent } = make()
+  calls.answer('double', (async (number: number) => number * 2) as OdacAnswer)
+  calls.answer('nothing', () => {})
+  calls.answer('refuses', () => {
+    throw Object.assign(new Error('no'), { code: 'mine' })
+  })
+  calls.receive('call', 1, 'double', 4, 0, 60_000)
+  calls.receive('call', 2, 'nothing', null)
+  calls.receive('call', 3, 'refuses', null)
+  calls.receive('call', 4, 'unknown', null)
+  calls.receive('call', 5, 'double', 4, 0, 0)
+  await tick()
+  assert.deepEqual(
+    sent.sort(([, a], [, b]) => Number(a) - Number(b)).map(([kind, id, value]) => [kind, id, value]),
+    [
+      ['reply', 1, 8],
+      ['reply', 2, null],
+      ['fail', 3, 'mine'],
+      ['fail', 4, 'unknown'],
+      ['fail', 5, 'timeout'],
+    ],
+  )
+})
+
+test('what an answer throws goes to the console, and not to the server', async () => {
+  const { calls, sent } = make()
+  calls.answer('throws', () => {
+    throw new Error('secret')
+  })
+  const later = mock.method(globalThis, 'setTimeout', () => 0)
+  calls.receive('call', 1, 'throws', null)
+  await tick()
+  later.mock.restore()
+  assert.throws(later.mock.calls[0]?.arguments[0] as () => void, /secret/)
+  assert.deepEqual(sent, [['fail', 1, 'internal', '']])
+})
+
+test('sixteen at a time; cancel and the end abort them', async () => {
+  const { calls, sent } = make()
+  const aborted: unknown[] = []
+  calls.answer('slow', (id, { signal }) => {
+    signal.addEventListener('abort', () => aborted.push(id))
+    return new Promise(() => {})
+  })
+  for (let id = 0; id <= 16; id++) calls.receive('call', id, 'slow', id)
+  await tick()
+  assert.deepEqual(sent.map((message) => message.slice(0, 3)), [['fail', 16, 'busy']])
+  calls.receive('cancel', 3)
+  assert.deepEqual(aborted, [3])
+  calls.lost(false)
+  assert.equal(aborted.length, 16)
+})
+
+test('the extension passes on what is the page\'s, and tells a tab that comes later of the hello', () => {
+  const events: unknown[][] = []
+  const tab: unknown[][] = []
+  const extension = callsExtension({ emit: (...event) => events.push(event), control: () => true })
+  const handlers = extension.handlers as Record<string, (...values: unknown[]) => void>
+  handlers.hello?.({ calls: 'origin' })
+  handlers.reply?.(1, 'x')
+  handlers.call?.(2, 'name', null)
+  extension.onTab?.((...event) => tab.push(event))
+  assert.deepEqual(events, [
+    ['control', 'hello', 'origin', 0],
+    ['control', 'reply', 1, 'x'],
+    ['control', 'call', 2, 'name', null],
+  ])
+  assert.deepEqual(tab[0]?.slice(0, 3), ['control', 'hello', 'origin'])
+})
