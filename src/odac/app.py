@@ -307,7 +307,13 @@ class Odac:
             await self._bus.start()
             self._hub.connect_bus(self._bus)
             if self._history is not None:
-                await self._history.start()
+                try:
+                    await self._history.start()
+                except ConfigurationError:
+                    bus, self._bus = self._bus, None
+                    self._hub.connect_bus(None)
+                    await bus.stop()
+                    raise
             self._started_on = loop
 
     @property

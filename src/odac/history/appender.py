@@ -43,11 +43,12 @@ class _Waiting:
 class _Line:
     """What waits for one room, in order: messages, and calls that are to come behind those in front of them."""
 
-    __slots__ = ("history", "items", "task")
+    __slots__ = ("history", "is_calling", "items", "task")
 
     def __init__(self, history: History) -> None:
         self.history = history
         self.items: deque[_Waiting | Callable[[], object]] = deque()
+        self.is_calling = False
         self.task: asyncio.Task[None] | None = None
 
 
@@ -105,7 +106,7 @@ class Appender:
     def behind(self, channel: str, call: Callable[[], object]) -> bool:
         """Make a call as soon as what waits for a room now is through; return False where nothing waits."""
         line = self._lines.get(channel)
-        if line is None:
+        if line is None or line.is_calling:  # what is called now has had its turn
             return False
         line.items.append(call)
         return True
@@ -134,10 +135,13 @@ class Appender:
                         self._bytes -= sum([len(each.body) + COST for each in batch])
                 while line.items and not isinstance(line.items[0], _Waiting):
                     call: Any = line.items.popleft()
+                    line.is_calling = True
                     try:
                         call()
                     except Exception:
                         _log.exception("what waited behind a send to a room with history failed")
+                    finally:
+                        line.is_calling = False
         finally:
             line.task = None
             if self._lines.get(channel) is line and not line.items:
