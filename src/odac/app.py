@@ -381,6 +381,8 @@ class Odac:
             figures.update({f"broker_{name}": count for name, count in bus.counters.as_dict().items()})
         if self._history is not None:
             figures.update(self._history.figures())
+        if self._presence is not None:
+            figures.update(self._presence.figures())
         figures.update({f"limit_{name}": count for name, count in limit_hits().items()})
         return figures
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 from enum import IntEnum
 from typing import Final
 
-__all__ = ["CloseCode", "RETRYABLE", "is_retryable", "is_sendable"]
+__all__ = ["CloseCode", "RETRYABLE", "SUPERSEDED", "is_retryable", "is_sendable"]
 
 
 class CloseCode(IntEnum):
@@ -42,6 +42,9 @@ class CloseCode(IntEnum):
     INVALID_TOKEN = 4002, "the token is missing, expired or not this session's"
     FORBIDDEN = 4003, "a middleware forbade the connection"
 
+
+SUPERSEDED: Final = "the client has connected again"
+"""The reason with which a client's older connection is closed: the code is 1000, and yet nobody has left."""
 
 RETRYABLE: Final = frozenset(
     {

@@ -8,7 +8,7 @@ SOURCE = ROOT / "src" / "odac"
 UNIT = ROOT / "tests" / "unit"
 
 ELSEWHERE = {
-    "tests/unit/presence/test_service.py": ["presence/ports.py", "presence/room.py"],
+    "tests/unit/presence/test_service.py": ["presence/ports.py"],
     # One half of a pair that makes sense together.
     "tests/unit/client/test_session.py": ["client/clock.py", "client/reconnector.py"],
     "tests/unit/client/test_reconnect.py": ["client/errors.py"],

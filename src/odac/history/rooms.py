@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
 
-from odac.close_codes import CloseCode
+from odac.close_codes import SUPERSEDED, CloseCode
 from odac.errors import BrokerError
 from odac.history.appender import Appender
 from odac.history.cursor import Counters, Cursor
@@ -455,7 +455,7 @@ class HistoryRooms:
             self._supersede(connection)
 
     def _supersede(self, connection: Connection) -> None:
-        connection.begin_close(CloseCode.NORMAL, "the client has connected again")
+        connection.begin_close(CloseCode.NORMAL, SUPERSEDED)
 
     def greet(self, connection: Connection, session_id: str | None, user_id: str | None) -> str:
         """The signed name that a client's ``hello`` carries."""

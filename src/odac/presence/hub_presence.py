@@ -7,6 +7,7 @@ from collections.abc import Callable
 from hashlib import sha256
 from typing import Any, Final
 
+from odac.close_codes import SUPERSEDED
 from odac.presence.announcing import Announcer
 from odac.presence.ports import PART
 from odac.presence.rules import Presence, encode_data
@@ -94,6 +95,11 @@ class HubPresence:
         elif self._service is not None:
             self._service.leave(connection.id, room)
 
+    def recognized(self, connection: Connection) -> None:
+        """A connection's user is known now."""
+        if self._service is not None:
+            self._service.identified(connection, person_of(connection))
+
     def admitted(self, connection: Connection) -> None:
         """See :class:`odac.realtime.ports.Observer`."""
         for room, data in self._early.pop(connection, {}).items():
@@ -103,9 +109,13 @@ class HubPresence:
         """See :class:`odac.realtime.ports.Observer`."""
         self._early.pop(connection, None)
         if self._service is not None:
-            self._service.ended(connection.id, code)
+            self._service.ended(connection.id, code, replaced=reason == SUPERSEDED)
 
     # What the application asks for
+
+    def figures(self) -> dict[str, int]:
+        """See :meth:`odac.presence.service.PresenceService.figures`; empty while the app does not run."""
+        return {} if self._service is None else self._service.figures()
 
     async def members(self, room: str, timeout: float) -> Members:  # noqa: ASYNC109 - part of the contract
         """Who is in a room, on all processes; on the event loop of the app.

@@ -4,15 +4,17 @@ from __future__ import annotations
 
 import random
 from asyncio import AbstractEventLoop, Future, TimerHandle
-from collections import deque
 from collections.abc import Callable
 from functools import partial
 from typing import Final, NamedTuple
 
+from odac.presence.absences import Absences, Budget
+from odac.presence.copies import Copy
+from odac.presence.messages import Ask, Delta, Entry, Page, encode
 from odac.presence.ports import PART, Announce, Viewer
-from odac.presence.roster import Roster
+from odac.presence.roster import News, Roster
 from odac.presence.rules import Presence
-from odac.presence.shares import Ask, Copy, Delta, Entry, Page, Share, Versions, encode
+from odac.presence.shares import Numbering, Share
 from odac.realtime.ports import PartLine
 
 __all__ = ["Around", "RoomPresence", "new_question"]
@@ -25,12 +27,13 @@ REPEAT: Final = 5.0
 """Seconds after a share's last change at which its version is told once more: the loss of the last delta shows by it."""
 JITTER: Final = 0.5
 """Seconds within which processes ask each other, so that they do not all ask at once."""
+OPENING: Final = 1.0
+"""Seconds for which the first members in this process wait, at most, for what the other processes know. A list without
+those people would tell a client that has come back that they have left."""
 OWN: Final = b""
 """This process's origin in its own rosters."""
 FINAL_CODES: Final = frozenset({1000, 4001, 4003})
 """Close codes by which a person has left for good: the page closed the connection, logged out, or may not stay."""
-_ACCURACY: Final = 1e-3
-"""Seconds: a timer may fire a little before its time."""
 
 
 class Around(NamedTuple):
@@ -40,7 +43,8 @@ class Around(NamedTuple):
         loop: for timers.
         line: the way to the other processes.
         announce: sends members what they are to be told.
-        versions: of this process's shares.
+        numbering: of this process's shares.
+        budget: of people whose connection has ended.
         jitter: a random number from 0 to 1.
         forget: called when a room may be of no use any more.
     """
@@ -48,7 +52,8 @@ class Around(NamedTuple):
     loop: AbstractEventLoop
     line: PartLine
     announce: Announce
-    versions: Versions
+    numbering: Numbering
+    budget: Budget
     jitter: Callable[[], float]
     forget: Callable[[str], None]
 
@@ -65,15 +70,15 @@ class RoomPresence:
     """
 
     __slots__ = (
-        "_absent",
         "_around",
         "_asked",
-        "_expiry",
         "_flush_at",
         "_flushing",
         "_newcomers",
+        "_opening",
         "_repeating",
         "_viewers",
+        "absences",
         "answered",
         "copies",
         "name",
@@ -86,17 +91,17 @@ class RoomPresence:
     def __init__(self, name: str, rule: Presence, around: Around) -> None:
         self.name = name
         self.rule = rule
-        self.share = Share(name, around.versions)
+        self.share = Share(name, around.numbering)
         self.roster = Roster(rule.limit)
         self.copies: dict[bytes, Copy] = {}
         self.answered: set[bytes] = set()  # processes whose whole share has arrived since the room is watched
         self.waiters: dict[int, Future[None]] = {}  # by question
+        self.absences = Absences(around.loop, rule.grace, around.budget, lambda connection: self.set(connection, None))
         self._around = around
         self._asked: dict[bytes, TimerHandle] = {}
         self._viewers: dict[str, Viewer] = {}
         self._newcomers: dict[str, Viewer] = {}
-        self._absent: deque[tuple[float, str, int]] = deque()  # deadline, connection, `changed` of its entry
-        self._expiry: TimerHandle | None = None
+        self._opening: TimerHandle | None = None  # until the other processes have answered
         self._flushing: TimerHandle | None = None
         self._flush_at = 0.0
         self._repeating: TimerHandle | None = None
@@ -125,44 +130,39 @@ class RoomPresence:
 
     def add_viewer(self, viewer: Viewer) -> None:
         """Tell a connection who is there, and what changes; one that is told already is left alone."""
-        if viewer.id not in self._viewers:
-            if not self.is_watched:
-                self._around.line.tell_room(self.name, PART, encode(Ask(self.name, new_question())))
-            self._newcomers[viewer.id] = viewer
+        if viewer.id in self._viewers:
+            return
+        if not self._viewers and not self._newcomers and self._around.line.origins - self.answered:
+            # All processes are asked, not those alone that listen to the room: a process whose last connection has ended
+            # keeps its people for the grace, and listens no more.
+            self._around.line.tell_all(PART, encode(Ask(self.name, new_question())))
+            self._opening = self._around.loop.call_later(OPENING, self._open)
+        self._newcomers[viewer.id] = viewer
 
-    def remove_viewer(self, connection: str) -> None:
-        """Tell a connection no more."""
-        self._viewers.pop(connection, None)
+    def remove_viewer(self, connection: str) -> Viewer | None:
+        """Tell a connection no more; return it if it was told."""
+        viewer = self._viewers.pop(connection, None)
         self._newcomers.pop(connection, None)
         if not self.is_watched:
             self.stop_copies()
+        return viewer
 
-    def ended(self, connection: str, code: int) -> None:
-        """A connection has ended: its person stays for the grace, unless the close code says otherwise."""
+    def left(self, connection: str) -> None:
+        """A connection has left the room: it sees nobody in it any more."""
+        viewer = self.remove_viewer(connection)
+        if viewer is not None:
+            self._around.announce(self.name, News([], [], 0, True), [viewer])
+        self.set(connection, None)
+
+    def ended(self, connection: str, *, final: bool) -> None:
+        """A connection has ended: its person stays for the grace, unless the end is final."""
         self.remove_viewer(connection)
         entry = self.share.entries[connection]
-        if code in FINAL_CODES or not self.rule.grace:
+        if final or not self.rule.grace:
             self.set(connection, None)
             return
         self.set(connection, entry._replace(away=True))
-        loop = self._around.loop
-        self._absent.append((loop.time() + self.rule.grace, connection, entry.changed))
-        if self._expiry is None:
-            self._expiry = loop.call_later(self.rule.grace, self._expire)
-
-    def _expire(self) -> None:
-        self._expiry = None
-        loop = self._around.loop
-        while self._absent:
-            deadline, connection, changed = self._absent[0]
-            wait = deadline - loop.time()
-            if wait > _ACCURACY:
-                self._expiry = loop.call_later(wait, self._expire)
-                return
-            self._absent.popleft()
-            entry = self.share.entries.get(connection)
-            if entry is not None and entry.away and entry.changed == changed:
-                self.set(connection, None)
+        self.absences.begin(entry.person, connection)
 
     # Telling
 
@@ -177,6 +177,11 @@ class RoomPresence:
         over = len(self.roster) > self.rule.limit
         self._flush_at = self._around.loop.time() + (GATHER_TOTALS if over else GATHER)
         self.tell_processes()
+        if self._opening is None:
+            self._tell_members()
+        self._around.forget(self.name)
+
+    def _tell_members(self) -> None:
         news = self.roster.take_news()
         announce = self._around.announce
         if news is not None and self._viewers:
@@ -185,22 +190,25 @@ class RoomPresence:
             newcomers, self._newcomers = self._newcomers, {}
             self._viewers |= newcomers
             announce(self.name, self.roster.everybody(), list(newcomers.values()))
-        self._around.forget(self.name)
+
+    def _open(self) -> None:
+        """The other processes have answered, or had time enough."""
+        if self._opening is not None:
+            self._opening.cancel()
+            self._opening = None
+            self._schedule()
 
     def tell_processes(self) -> None:
         """Tell the other processes what has changed in this one's share."""
         if self.share.has_changed:
             for delta in self.share.deltas():
                 self._around.line.tell_room(self.name, PART, encode(delta))
-            self.repeat_later(REPEAT)
-
-    def repeat_later(self, seconds: float) -> None:
-        """Tell the share's version once more."""
-        if self._repeating is not None:
-            self._repeating.cancel()
-        self._repeating = self._around.loop.call_later(seconds, self._repeat)
+            if self._repeating is not None:
+                self._repeating.cancel()
+            self._repeating = self._around.loop.call_later(REPEAT, self._repeat)
 
     def _repeat(self) -> None:
+        """Tell the share's version once more."""
         self._repeating = None
         self._around.line.tell_room(self.name, PART, encode(self.share.repeat()))
         self._around.forget(self.name)
@@ -218,6 +226,9 @@ class RoomPresence:
         for timer in self._asked.values():
             timer.cancel()
         self._asked.clear()
+        if self._opening is not None:
+            self._opening.cancel()
+            self._opening = None
 
     def _copy(self, origin: bytes) -> Copy:
         copy = self.copies.get(origin)
@@ -235,10 +246,7 @@ class RoomPresence:
         """Take a part of another process's share."""
         if self._copy(origin).take(page):
             self.answered.add(origin)
-            if self.waiters and not self._around.line.origins - self.answered:
-                for waiter in self.waiters.values():
-                    if not waiter.done():
-                        waiter.set_result(None)
+            self.check_answers()
         self._tell_news()
 
     def drop(self, origin: bytes) -> None:
@@ -248,6 +256,20 @@ class RoomPresence:
         if copy is not None:
             copy.clear()
             self._tell_news()
+
+    def check_answers(self) -> None:
+        """Go on where all processes that are there have answered."""
+        if (self.waiters or self._opening is not None) and not self._around.line.origins - self.answered:
+            for waiter in self.waiters.values():
+                if not waiter.done():
+                    waiter.set_result(None)
+            self._open()
+
+    def compare(self, origin: bytes, version: int) -> None:
+        """A process has a share of this version; 0: none."""
+        copy = self.copies.get(origin)
+        if version > (copy.version if copy is not None else 0) or (not version and copy is not None and copy.entries):
+            self.ask_soon(origin)
 
     def _tell_news(self) -> None:
         if self.roster.has_news:
@@ -267,6 +289,7 @@ class RoomPresence:
 
     def stop(self) -> None:
         """Start nothing more."""
-        for timer in (self._flushing, self._expiry, self._repeating, *self._asked.values()):
+        self.absences.stop()
+        for timer in (self._flushing, self._repeating, self._opening, *self._asked.values()):
             if timer is not None:
                 timer.cancel()

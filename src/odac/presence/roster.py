@@ -6,13 +6,17 @@ from typing import Final, NamedTuple
 
 import msgspec
 
-from odac.presence.shares import Entry
+from odac.presence.messages import Entry
 from odac.realtime.ports import Member
 
-__all__ = ["News", "Roster"]
+__all__ = ["MAX_LIST_BYTES", "News", "Roster"]
 
 _AGAIN: Final = 0.9
 """Of the limit: below it the members are told of each person again. Not at the limit itself, around which a room may stay."""
+
+MAX_LIST_BYTES: Final = 256 * 1024
+"""Of all people's data together. Every new member gets it in one message, which must fit into ``Limits.outgoing_buffer``
+beside other messages; a room with more is told the total alone, as one over its limit."""
 
 
 class News(NamedTuple):
@@ -38,13 +42,14 @@ class Roster:
         limit: people above which the members are told the total alone.
     """
 
-    __slots__ = ("_dirty", "_limit", "_lists", "_people", "_told", "_told_total")
+    __slots__ = ("_dirty", "_limit", "_lists", "_people", "_told", "_told_bytes", "_told_total")
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._people: dict[str, dict[tuple[bytes, str], Entry]] = {}
         self._dirty: dict[str, None] = {}
         self._told: dict[str, bytes] = {}  # data by person, as the members know it
+        self._told_bytes = 0
         self._told_total = 0
         self._lists = True
 
@@ -69,37 +74,64 @@ class Roster:
         """Whether :meth:`take_news` may give something."""
         return bool(self._dirty)
 
+    @property
+    def lists_people(self) -> bool:
+        """Whether the members are told of each person, and not the total alone."""
+        return self._lists and len(self._people) <= self._limit
+
+    def known(self, person: str) -> tuple[float, int] | None:
+        """Since when a person has been there, and when their data changed last; None for somebody new."""
+        entries = self._people.get(person)
+        if entries is None:
+            return None
+        return min(each.since for each in entries.values()), max(each.changed for each in entries.values())
+
     def take_news(self) -> News | None:
         """What has changed for the members since this was called last; None where nothing has."""
         total = len(self._people)
         dirty, self._dirty = self._dirty, {}
         if self._lists and total > self._limit:
-            self._lists = False
-            self._told = {}
+            self._list_nobody()
         elif not self._lists and total < _AGAIN * self._limit:
-            self._lists = True
-            self._told_total = total
-            self._told = {person: _newest(entries).data for person, entries in self._people.items()}
-            return News(list(self._told.items()), [], total, True)
+            people = {person: _newest(entries).data for person, entries in self._people.items()}
+            size = sum(map(len, people.values()))
+            if size <= _AGAIN * MAX_LIST_BYTES:
+                self._lists = True
+                self._told, self._told_bytes, self._told_total = people, size, total
+                return News(list(people.items()), [], total, True)
+        news = self._changes(dirty) if self._lists else None
+        if self._told_bytes > MAX_LIST_BYTES:
+            self._list_nobody()
         if not self._lists:
-            if total == self._told_total:
-                return None
-            self._told_total = total
-            return News(None, None, total, False)
+            news = News(None, None, total, False) if total != self._told_total else None
+        self._told_total = total
+        return news
+
+    def _list_nobody(self) -> None:
+        self._lists = False
+        self._told = {}
+        self._told_bytes = 0
+        self._told_total = -1  # the members are told in any case, so that they forget the list
+
+    def _changes(self, dirty: dict[str, None]) -> News | None:
         people: list[tuple[str, bytes]] = []
         left: list[str] = []
+        told = self._told
         for person in dirty:
             entries = self._people.get(person)
+            before = told.get(person)
             if entries is None:
-                if self._told.pop(person, None) is not None:
+                if before is not None:
+                    del told[person]
+                    self._told_bytes -= len(before)
                     left.append(person)
                 continue
             data = _newest(entries).data
-            if self._told.get(person) != data:
-                self._told[person] = data
+            if before != data:
+                told[person] = data
+                self._told_bytes += len(data) - len(before or b"")
                 people.append((person, data))
-        self._told_total = total
-        return News(people, left, total, False) if people or left else None
+        return News(people, left, len(self._people), False) if people or left else None
 
     def everybody(self) -> News:
         """What a new member is told: all that the others were told so far."""

@@ -4,26 +4,25 @@ from __future__ import annotations
 
 import random
 import time
-from asyncio import AbstractEventLoop, Future, TimerHandle, wait_for
+from asyncio import AbstractEventLoop, Future, wait_for
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from odac.presence.absences import Budget
+from odac.presence.comparing import Collection, parts_of
+from odac.presence.messages import Ask, Compare, Delta, Entry, Page, Versions, decode, encode
+from odac.presence.others import Others
 from odac.presence.ports import PART, Announce, Viewer
-from odac.presence.room import JITTER, Around, RoomPresence, new_question
+from odac.presence.room import FINAL_CODES, JITTER, Around, RoomPresence, new_question
 from odac.presence.rules import Presence
-from odac.presence.shares import Ask, Delta, Entry, Page, Versions, decode, encode
+from odac.presence.shares import Numbering
 from odac.realtime.ports import Members, PartLine
 
-__all__ = ["GONE", "PresenceService"]
+__all__ = ["PresenceService"]
 
-GONE: Final = 19.5
-"""Seconds after which a process that is suspect counts as gone: 30 after its last sign of life."""
-UNSEEN: Final = 30.0
-"""Seconds after which a process counts as gone that told of its people and never gave a sign of life."""
-LATE: Final = 5.0
-"""Seconds. A timer that fires this late stood still with its process: the others' silence meanwhile does not count."""
 PAGES_AT_ONCE: Final = 16
 PAUSE: Final = 0.01
+"""Seconds after so many pages, in which other messages are sent."""
 
 
 class PresenceService:
@@ -58,13 +57,14 @@ class PresenceService:
         self._forgotten = forgotten
         self._wall = wall
         self._jitter = jitter
-        self._versions = Versions()
-        self._around = Around(loop, line, announce, self._versions, jitter, self._forget_if_unused)
+        self._numbering = Numbering()
+        self._budget = Budget()
+        self._around = Around(loop, line, announce, self._numbering, self._budget, jitter, self._forget_if_unused)
         self._rooms: dict[str, RoomPresence] = {}
         self._joined: dict[str, dict[str, None]] = {}  # rooms by connection
-        self._leaving: dict[bytes, TimerHandle] = {}  # processes that said goodbye or are silent
-        self._suspects: set[bytes] = set()
-        self._changed = 0
+        self._others = Others(loop, self._drop)
+        self._collections: dict[bytes, Collection] = {}
+        self._is_stopped = False
         self.garbage = 0
 
     # What connections do
@@ -86,8 +86,22 @@ class PresenceService:
         self._joined.setdefault(viewer.id, {})[room_name] = None
         if viewer.speaks_odac:
             room.add_viewer(viewer)
-        since = self._wall() if before is None else before.since
-        room.set(viewer.id, Entry(person, data, since, self._next_changed()))
+        since = self._wall()
+        changed = int(since * 1000)
+        known = room.roster.known(person)
+        if known is not None:
+            # Later than every change that is known here, also where the clocks of two processes are apart.
+            since, changed = min(since, known[0]), max(changed, known[1] + 1)
+        room.set(viewer.id, Entry(person, data, since, changed))
+        room.absences.end(person)
+
+    def identified(self, viewer: Viewer, person: str) -> None:
+        """It is known now who a connection's person is: the rooms that it is seen in are told so."""
+        for name in self._joined.get(viewer.id, ()):
+            room = self._rooms[name]
+            entry = room.share.entries[viewer.id]
+            if entry.person != person:
+                self.join(viewer, name, room.rule, person, entry.data)
 
     def leave(self, connection: str, room_name: str) -> None:
         """A connection leaves a room: without another one, its person has left."""
@@ -97,19 +111,19 @@ class PresenceService:
         del rooms[room_name]
         if not rooms:
             del self._joined[connection]
-        room = self._rooms[room_name]
-        room.remove_viewer(connection)
-        room.set(connection, None)
+        self._rooms[room_name].left(connection)
 
-    def ended(self, connection: str, code: int) -> None:
-        """A connection has ended: its person stays for the room's grace, unless the close code says otherwise."""
+    def ended(self, connection: str, code: int, *, replaced: bool = False) -> None:
+        """A connection has ended: its person stays for the room's grace, unless the close code says otherwise.
+
+        Args:
+            connection: its id.
+            code: the close code.
+            replaced: its client has connected again, so that its person has not left whatever the code is.
+        """
+        final = code in FINAL_CODES and not replaced
         for name in self._joined.pop(connection, ()):
-            self._rooms[name].ended(connection, code)
-
-    def _next_changed(self) -> int:
-        # Each change is later than the one before, also within a millisecond and when the clock is set back.
-        self._changed = max(self._changed + 1, int(self._wall() * 1000))
-        return self._changed
+            self._rooms[name].ended(connection, final=final)
 
     def _room(self, name: str, rule: Presence) -> RoomPresence:
         room = self._rooms.get(name)
@@ -141,7 +155,7 @@ class PresenceService:
         if not room.is_watched:
             room.stop_copies()
         self._forget_if_unused(room_name)
-        return Members(users, len(users), complete and self._line.healthy and not self._suspects)
+        return Members(users, len(users), complete and self._line.healthy and not self._others.any_suspect)
 
     async def _gather(self, room: RoomPresence, timeout: float) -> bool:  # noqa: ASYNC109 - see members
         """Ask all processes for their shares; return whether all answered in time."""
@@ -166,23 +180,56 @@ class PresenceService:
         except ValueError:
             self.garbage += 1
             return
-        room = self._rooms.get(item.room)
         if isinstance(item, Ask):
-            self._send_pages(origin, iter(self._answer(room, item)))
-        elif room is not None and room.is_watched:
-            if origin not in self._line.origins and origin not in self._leaving:
-                self._drop_later(origin, UNSEEN)  # it may have ended before its first sign of life
-            if isinstance(item, Delta):
-                room.apply(origin, item)
-            else:
-                room.take(origin, item)
+            self._send_pages(origin, iter(self._answer(self._rooms.get(item.room), item)))
+        elif isinstance(item, Compare):
+            self._tell_versions(item.question, lambda part: self._line.tell(origin, PART, part))
+        elif isinstance(item, Versions):
+            self._compare(origin, item)
+        else:
+            self._take(origin, item)
+
+    def _take(self, origin: bytes, item: Delta | Page) -> None:
+        room = self._rooms.get(item.room)
+        if room is None or not room.is_watched:
+            return
+        if origin not in self._line.origins and origin not in self._others:
+            self._others.unseen(origin)
+        if isinstance(item, Delta):
+            room.apply(origin, item)
+        else:
+            room.take(origin, item)
+
+    def _compare(self, origin: bytes, part: Versions) -> None:
+        """Ask for what is not as a process says that it is."""
+        for name, version in part.versions.items():
+            room = self._rooms.get(name)
+            if room is not None and room.is_watched:
+                room.compare(origin, version)
+        if part.pages == 1:
+            rooms: set[str] | None = set(part.versions)
+        else:
+            rooms = self._collections.setdefault(origin, Collection()).add(part)
+        if rooms is not None:
+            self._collections.pop(origin, None)
+            for room in self._rooms.values():
+                if room.is_watched and room.name not in rooms:
+                    room.compare(origin, 0)
+
+    def _tell_versions(self, question: int, tell: Callable[[bytes], None]) -> None:
+        for room in list(self._rooms.values()):
+            room.tell_processes()
+        versions = {room.name: room.share.version for room in self._rooms.values() if room.share.entries}
+        for part in parts_of(question, versions):
+            tell(encode(part))
 
     def _answer(self, room: RoomPresence | None, ask: Ask) -> list[Page]:
-        if room is not None:
-            room.tell_processes()
-            if room.share.entries:
-                return room.share.pages(ask)
-        return [Page(ask.room, ask.question, self._versions.last)]
+        if room is None:
+            return [Page(ask.room, ask.question, self._numbering.last)]
+        room.tell_processes()
+        if room.share.version:
+            return room.share.pages(ask)
+        return [Page(ask.room, ask.question, self._numbering.last)]
 
     def _send_pages(self, origin: bytes, pages: Iterator[Page]) -> None:
         for count, page in enumerate(pages, 1):
@@ -195,58 +242,56 @@ class PresenceService:
 
     def seen(self, origin: bytes) -> None:
         """A process gives signs of life, for the first time or again: what it says of watched rooms may be new."""
-        self._suspects.discard(origin)
-        timer = self._leaving.pop(origin, None)
-        if timer is not None:
-            timer.cancel()
-        for room in self._rooms.values():
-            if room.is_watched:
-                room.ask_soon(origin)
+        self._others.seen(origin)
+        self._line.tell(origin, PART, encode(Compare(new_question())))
 
     def silent(self, origin: bytes) -> None:
         """A process gives no sign of life: it is suspect, and gone when that goes on."""
-        self._suspects.add(origin)
-        self._drop_later(origin, GONE)
+        self._others.silent(origin)
+        self._check_answers()
 
     def left(self, origin: bytes) -> None:
         """A process stopped in good order: its people stay for their rooms' grace, in which they come back elsewhere."""
-        self._suspects.discard(origin)
-        grace = max([room.rule.grace for room in self._rooms.values() if origin in room.copies], default=0.0)
-        self._drop_later(origin, grace)
+        graces = {room.rule.grace for room in self._rooms.values() if origin in room.copies}
+        self._others.left(origin, sorted(graces))
+        self._collections.pop(origin, None)
+        self._check_answers()
 
     def up(self) -> None:
-        """The broker is back: ask once for each watched room, and tell this process's versions once more."""
-        for room in self._rooms.values():
-            if room.is_watched:
-                self._loop.call_later(JITTER * self._jitter(), self._ask_all, room)
-            if room.share.version:
-                room.repeat_later(JITTER * self._jitter())
+        """The broker is back, or something was lost: compare versions with all processes, in both directions."""
+        self._loop.call_later(JITTER * self._jitter(), self._compare_all)
 
-    def _ask_all(self, room: RoomPresence) -> None:
-        if room.is_watched:
-            self._line.tell_all(PART, encode(Ask(room.name, new_question())))
-
-    def _drop_later(self, origin: bytes, seconds: float) -> None:
-        timer = self._leaving.pop(origin, None)
-        if timer is not None:
-            timer.cancel()
-        self._leaving[origin] = self._loop.call_later(seconds, self._drop, origin, self._loop.time() + seconds)
-
-    def _drop(self, origin: bytes, due: float) -> None:
-        if self._loop.time() - due > LATE:
-            self._drop_later(origin, GONE)
+    def _compare_all(self) -> None:
+        if self._is_stopped:
             return
-        del self._leaving[origin]
-        self._suspects.discard(origin)
+        self._line.tell_all(PART, encode(Compare(new_question())))
+        self._tell_versions(new_question(), lambda part: self._line.tell_all(PART, part))
+
+    def _check_answers(self) -> None:
         for room in self._rooms.values():
-            room.drop(origin)
+            room.check_answers()
+
+    def _drop(self, origin: bytes, passed: float) -> None:
+        self._collections.pop(origin, None)
+        for room in self._rooms.values():
+            if room.rule.grace <= passed:
+                room.drop(origin)
+
+    def figures(self) -> dict[str, int]:
+        """What is counted: rooms with people, connections that are seen in them, people who may come back, garbage."""
+        return {
+            "presence_rooms": len(self._rooms),
+            "presence_connections": len(self._joined),
+            "presence_away": self._budget.used,
+            "presence_garbage": self.garbage,
+        }
 
     def stop(self) -> None:
         """Forget everything; the bus tells the other processes that this one stops."""
+        self._is_stopped = True
         for room in self._rooms.values():
             room.stop()
-        for timer in self._leaving.values():
-            timer.cancel()
+        self._others.stop()
         self._rooms.clear()
         self._joined.clear()
-        self._leaving.clear()
+        self._collections.clear()

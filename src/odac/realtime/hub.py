@@ -201,6 +201,8 @@ class Hub:
                 self.enter(connection, room)
                 history.join(connection, room, history.replay_of_users)
         self.enter(connection, room)
+        if self.presence is not None:
+            self.presence.recognized(connection)
 
     def follow(self, connection: Connection, room: str) -> None:
         """Let a member of a room with history get from the next message on what the room keeps.

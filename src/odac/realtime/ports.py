@@ -143,6 +143,10 @@ class PresencePort(Protocol):
         """A connection is in a room no more."""
         ...
 
+    def recognized(self, connection: Any) -> None:
+        """A connection's user is known now."""
+        ...
+
     async def members(self, room: str, timeout: float) -> Members:  # noqa: ASYNC109 - part of the contract
         """Who is in a room, on all processes."""
         ...

@@ -66,8 +66,10 @@ class Page:
     people: dict[str, bytes] = field(default_factory=dict)
     total: int = 0
     events: list[tuple[str, str]] = field(default_factory=list)
+    first: News | None = None
 
     def told(self, news: News) -> None:
+        self.first = self.first or news
         self.total = news.total
         if news.people is None or news.left is None:
             self.people = {}

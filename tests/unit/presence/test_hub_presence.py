@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -84,7 +84,10 @@ def test_a_member_is_told_who_is_there_and_what_changes(site: tuple[TestClient, 
     bob.send("leave")
     client.advance(GATHERED)
     assert told(ada)[-1] == ("diff", [number, [], [key], 1])
-    assert len(told(bob)) == 2
+    assert told(bob)[-1] == ("here", [number, [], 0, "chat-1"])
+    ada.send({"name": "Countess"})
+    client.advance(GATHERED)
+    assert len(told(bob)) == 3
 
 
 def test_keys_are_the_rooms_own_and_name_no_user(site: tuple[TestClient, Enter, list[Context]]) -> None:
@@ -218,3 +221,76 @@ def test_a_test_sees_people_as_a_client_does(site: tuple[TestClient, Enter, list
     client.advance(GATHERED)
     assert [person.data["name"] for person in ada.presence[-1].left] == ["Bob"]
     assert [person.data["name"] for person in ada.people("chat-1")] == ["Ada"]
+
+
+def test_a_user_who_is_asked_for_later_is_that_user_from_then_on() -> None:
+    app = Odac(secret="x" * 32)
+    app.rooms("a", presence=Presence())
+    found: list[Members] = []
+
+    @app.authenticate
+    def user(request: Any) -> Any:
+        return {"id": "ada"}
+
+    @app.route.ws("/", token=False)
+    async def handler(odac: Context) -> None:
+        odac.ws.join("a", presence={"name": "Ada"})
+        found.append(await app.route.ws_server.presence("a"))
+        await odac.auth.user()
+        found.append(await app.route.ws_server.presence("a"))
+
+    with TestClient(app) as client, client.connect("/") as page:
+        client.advance(GATHERED)
+        before, after = found
+        assert [name.partition(":")[0] for name in before.users] == ["connection"]
+        assert list(after.users) == ["ada"]
+        assert after.complete
+        assert [person.data for person in page.people("a")] == [{"name": "Ada"}]
+
+
+@pytest.mark.parametrize(("code", "stays"), [(1000, False), (4001, False), (4003, False), (1013, True), (4999, True)])
+@pytest.mark.parametrize("side", ["server", "client", "user(…)"])
+def test_the_close_code_says_whether_a_person_stays_whichever_side_closes(
+    site: tuple[TestClient, Enter, list[Context]], side: str, code: int, stays: bool
+) -> None:
+    client, enter, contexts = site
+    ada, bob = enter("Ada", "1"), enter("Bob", "2")
+    if side == "client":
+        bob.close(code)
+    elif side == "server":
+        contexts[1].ws.close(code)
+    else:
+        cast("Odac", client.app).route.ws_server.user("2").close(code)
+    client.advance(GATHERED)
+    assert [person.data["name"] for person in ada.people("chat-1")] == (["Ada", "Bob"] if stays else ["Ada"])
+    client.advance(11.0)
+    assert [person.data["name"] for person in ada.people("chat-1")] == ["Ada"]
+
+
+def test_remote_control_takes_people_out_and_a_remote_join_shows_nobody(
+    site: tuple[TestClient, Enter, list[Context]],
+) -> None:
+    client, enter, _ = site
+    ada, bob = enter("Ada", "1"), enter("Bob", "2")
+    server = cast("Odac", client.app).route.ws_server
+    server.user("2").leave("chat-1")
+    client.advance(GATHERED)
+    assert [person.data["name"] for person in ada.people("chat-1")] == ["Ada"]
+    assert bob.people("chat-1") == []
+    server.user("2").join("chat-1")
+    client.advance(GATHERED)
+    assert [person.data["name"] for person in ada.people("chat-1")] == ["Ada"]
+    bob.send({"name": "Robert"})
+    client.advance(GATHERED)
+    assert sorted(person.data["name"] for person in ada.people("chat-1")) == ["Ada", "Robert"]
+
+
+def test_figures_count_people(site: tuple[TestClient, Enter, list[Context]]) -> None:
+    client, enter, _ = site
+    app = cast("Odac", client.app)
+    assert app.figures()["presence_connections"] == 0
+    enter("Ada", "1")
+    enter("Bob", "2").drop()
+    client.advance(GATHERED)
+    figures = app.figures()
+    assert (figures["presence_rooms"], figures["presence_connections"], figures["presence_away"]) == (1, 1, 1)

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import pytest
 
-from odac.presence.roster import News, Roster
-from odac.presence.shares import Entry
+from odac.presence.messages import Entry
+from odac.presence.roster import MAX_LIST_BYTES, News, Roster
 from odac.realtime.ports import Member
 
 
@@ -73,3 +73,39 @@ def test_the_limit_has_a_width(limit: int) -> None:
             assert news.whole
             assert news.people is not None
             assert len(news.people) == news.total
+
+
+def test_a_room_whose_people_say_too_much_has_a_total_alone() -> None:
+    roster = Roster(10_000)
+    most = MAX_LIST_BYTES // 1024
+    for number in range(most):
+        roster.update(b"a", f"c{number}", None, entry(f"u:{number}", b"x" * 1024))
+    news = roster.take_news()
+    assert news is not None
+    assert news.people is not None
+    assert roster.lists_people
+    one_more = entry(f"u:{most}", b"x" * 1024)
+    roster.update(b"a", f"c{most}", None, one_more)
+    assert roster.take_news() == News(None, None, most + 1, False)
+    assert roster.everybody() == News(None, None, most + 1, True)
+    for number in range(most // 5):
+        roster.update(b"a", f"c{number}", entry(f"u:{number}", b"x" * 1024), None)
+    news = roster.take_news()
+    assert news is not None
+    assert news.whole
+    assert news.people is not None
+    assert len(news.people) == news.total == most + 1 - most // 5
+
+
+def test_data_that_grows_counts_and_shrinks_again() -> None:
+    roster = Roster(10_000)
+    small, large = entry(data=b"1"), entry(data=b"x" * 1024)
+    roster.update(b"a", "c", None, small)
+    roster.take_news()
+    for _ in range(1000):
+        roster.update(b"a", "c", small, large)
+        roster.take_news()
+        roster.update(b"a", "c", large, small)
+        news = roster.take_news()
+        assert news is not None
+        assert news.people == [("u:1", b"1")]

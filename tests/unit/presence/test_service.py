@@ -10,6 +10,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
+from odac.presence import absences
 from odac.presence.rules import Presence
 from tests.unit.presence.network import Network, Page
 
@@ -29,6 +30,7 @@ def two() -> Network:
 def test_everybody_sees_everybody(two: Network) -> None:
     first, second = two.processes
     ada = two.open(first, "u:ada", b'"A"')
+    two.loop.run(1)
     bob = two.open(second, "u:bob", b'"B"')
     two.loop.run(1)
     assert ada.people == bob.people == {"u:ada": b'"A"', "u:bob": b'"B"'}
@@ -57,6 +59,7 @@ def test_a_person_is_there_once_however_many_connections_there_are(two: Network)
 def test_a_reload_is_no_leaving(two: Network, code: int, elsewhere: bool) -> None:
     first, second = two.processes
     watcher = two.open(second, "u:watcher")
+    two.loop.run(1)
     page = two.open(first, "u:ada")
     two.loop.run(1)
     two.end(page, code)
@@ -70,6 +73,7 @@ def test_a_reload_is_no_leaving(two: Network, code: int, elsewhere: bool) -> Non
 def test_some_ends_are_final(two: Network, code: int) -> None:
     first, second = two.processes
     watcher = two.open(second, "u:watcher")
+    two.loop.run(1)
     page = two.open(first, "u:ada")
     two.loop.run(1)
     two.end(page, code)
@@ -80,6 +84,7 @@ def test_some_ends_are_final(two: Network, code: int) -> None:
 def test_a_lost_connection_has_left_when_the_grace_is_over(two: Network) -> None:
     first, second = two.processes
     watcher = two.open(second, "u:watcher")
+    two.loop.run(1)
     page = two.open(first, "u:ada")
     two.loop.run(1)
     two.end(page, 1006)
@@ -92,6 +97,7 @@ def test_a_lost_connection_has_left_when_the_grace_is_over(two: Network) -> None
 def test_leaving_the_room_is_final_and_leaves_the_other_rooms_alone(two: Network) -> None:
     first, second = two.processes
     watcher = two.open(second, "u:watcher")
+    two.loop.run(1)
     page = two.open(first, "u:ada")
     two.loop.run(1)
     first.service.leave(page.id, "room")
@@ -103,6 +109,7 @@ def test_leaving_the_room_is_final_and_leaves_the_other_rooms_alone(two: Network
 def test_changes_are_gathered(two: Network) -> None:
     first, second = two.processes
     watcher = two.open(second, "u:watcher")
+    two.loop.run(1)
     page = two.open(first, "u:ada")
     two.loop.run(1)
     before = two.sent
@@ -134,6 +141,7 @@ def test_the_newest_data_of_several_connections_counts_everywhere(two: Network) 
 def test_a_killed_process_is_suspect_and_then_gone_with_one_event_a_person(two: Network) -> None:
     first, second = two.processes
     watcher = two.open(second, "u:watcher")
+    two.loop.run(1)
     for number in range(50):
         two.open(first, f"u:{number}")
     two.loop.run(1)
@@ -170,6 +178,7 @@ def test_a_deployment_of_all_processes_one_after_the_other_is_no_leaving() -> No
 def test_a_lost_last_delta_heals_by_the_repeated_version(two: Network) -> None:
     first, second = two.processes
     watcher = two.open(second, "u:watcher")
+    two.loop.run(1)
     page = two.open(first, "u:ada")
     two.loop.run(6)
     two.lose = 1
@@ -198,7 +207,9 @@ def test_a_partition_heals(two: Network) -> None:
 
 def test_a_short_partition_is_no_leaving(two: Network) -> None:
     first, second = two.processes
-    ada, _ = two.open(first, "u:ada"), two.open(second, "u:bob")
+    ada = two.open(first, "u:ada")
+    two.loop.run(1)
+    two.open(second, "u:bob")
     two.loop.run(1)
     two.cut(first)
     two.loop.run(20)
@@ -221,6 +232,149 @@ def test_above_the_limit_only_the_total_is_told_until_it_is_well_below() -> None
     network.end(pages.pop(), 1000)
     network.loop.run(3)
     assert watcher.total == len(watcher.people) == 8
+
+
+def test_a_client_that_comes_back_to_a_process_without_the_room_sees_nobody_leave() -> None:
+    network = Network(3)
+    first, second, third = network.processes
+    network.open(second, "u:bob")
+    gone = network.open(second, "u:eve")
+    ada = network.open(first, "u:ada")
+    network.loop.run(8)
+    network.end(ada, 1006)
+    network.end(gone, 1006)
+    network.loop.run(1)
+    again = network.open(third, "u:ada")
+    network.loop.run(1)
+    assert again.first is not None
+    assert again.first.people is not None
+    assert {person for person, _ in again.first.people} == {"u:ada", "u:bob", "u:eve"}
+
+
+def test_people_of_a_process_without_connections_are_known_to_one_that_opens_the_room(two: Network) -> None:
+    """Such a process listens to the room no more, and keeps its people for the grace."""
+    first, second = two.processes
+    ada = two.open(first, "u:ada")
+    two.loop.run(7)
+    two.end(ada, 1006)
+    two.loop.run(1)
+    bob = two.open(second, "u:bob")
+    two.loop.run(0.5)
+    assert people(bob) == {"u:ada", "u:bob"}
+    two.loop.run(GRACE)
+    assert people(bob) == {"u:bob"}
+
+
+def test_a_process_that_does_not_answer_holds_nobody_up(two: Network) -> None:
+    first, second = two.processes
+    two.open(first, "u:ada")
+    two.loop.run(1)
+    two.kill(first)
+    bob = two.open(second, "u:bob")
+    two.loop.run(1.2)
+    assert people(bob) == {"u:bob"}
+
+
+def test_a_person_keeps_since_over_a_reload_and_one_connection_stays_for_each(two: Network) -> None:
+    first, second = two.processes
+    two.open(second, "u:watcher")
+    page = two.open(first, "u:ada")
+    since = first.service._rooms["room"].share.entries[page.id].since
+    for _ in range(20):
+        two.loop.run(0.5)
+        two.end(page, 1001)
+        two.loop.run(0.5)
+        page = two.open(first, "u:ada")
+    pages = [two.open(first, "u:ada") for _ in range(5)]
+    two.loop.run(1)
+    for each in [page, *pages]:
+        two.end(each, 1001)
+    two.loop.run(1)
+    (entry,) = first.service._rooms["room"].share.entries.values()
+    assert (entry.since, entry.away) == (since, True)
+    two.loop.run(GRACE + 6)
+    assert first.service.figures() == {
+        "presence_rooms": 0,
+        "presence_connections": 0,
+        "presence_away": 0,
+        "presence_garbage": 0,
+    }
+
+
+def test_the_people_who_may_come_back_are_bounded(two: Network, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(absences, "MOST_ABSENT", 5)
+    first, second = two.processes
+    watcher = two.open(second, "u:watcher")
+    two.loop.run(1)
+    for number in range(20):
+        two.end(two.open(first, f"u:{number}"), 1006)
+    two.loop.run(1)
+    assert people(watcher) == {"u:watcher"} | {f"u:{number}" for number in range(15, 20)}
+    assert first.service.figures()["presence_away"] == 5
+
+
+def test_a_change_that_follows_another_wins_though_the_clocks_are_apart() -> None:
+    network = Network(2, skews=(600.0, 0.0))
+    first, second = network.processes
+    pages = [network.open(first, "u:ada", b'"ahead"')]
+    network.loop.run(1)
+    pages.append(network.open(second, "u:ada", b'"behind"'))
+    network.loop.run(1)
+    network.say(pages[1], b'"later"')
+    network.loop.run(1)
+    assert [page.people["u:ada"] for page in pages] == [b'"later"'] * 2
+
+
+def test_a_connection_whose_client_has_connected_again_is_no_leaving(two: Network) -> None:
+    first, second = two.processes
+    watcher = two.open(second, "u:watcher")
+    two.loop.run(1)
+    page = two.open(first, "u:ada")
+    two.loop.run(1)
+    first.service.ended(page.id, 1000, replaced=True)
+    two.loop.run(GRACE - 2)
+    two.open(second, "u:ada")
+    two.loop.run(SETTLED)
+    assert watcher.events == [("joined", "u:ada")]
+
+
+def test_people_stay_for_the_grace_of_their_own_room_when_a_process_stops(two: Network) -> None:
+    first, second = two.processes
+    watchers = {}
+    for room, grace in {"short": 1.0, "long": 20.0}.items():
+        watcher = watchers[room] = Page(f"w{room}", "u:watcher", second)
+        second.pages[watcher.id] = watcher
+        second.service.join(watcher, room, Presence(grace), "u:watcher", b"1")
+        page = Page(f"p{room}", "u:ada", first)
+        first.pages[page.id] = page
+        first.service.join(page, room, Presence(grace), "u:ada", b"1")
+    two.loop.run(2)
+    second.heard.pop(first.origin)
+    second.service.left(first.origin)
+    two.kill(first)
+    two.loop.run(2)
+    assert (people(watchers["short"]), people(watchers["long"])) == ({"u:watcher"}, {"u:watcher", "u:ada"})
+    two.loop.run(19)
+    assert people(watchers["long"]) == {"u:watcher"}
+
+
+def test_an_outage_costs_a_few_messages_however_many_rooms_there_are(two: Network) -> None:
+    first, second = two.processes
+    for number in range(600):
+        for process in two.processes:
+            page = Page(f"{process.origin!r}-{number}", "u:ada", process)
+            process.pages[page.id] = page
+            process.service.join(page, f"room-{number}", two.rule, "u:ada", b"1")
+    two.loop.run(20)
+    before = two.sent
+    two.cut(second)
+    two.loop.run(3)
+    first.service.leave(f"{first.origin!r}-7", "room-7")
+    two.heal(second)
+    two.loop.run(10)
+    assert two.sent - before < 20
+    room = second.service._rooms["room-7"]
+    assert [copy.entries for copy in room.copies.values()] == [{}]
 
 
 def test_an_idle_room_costs_the_broker_nothing(two: Network) -> None:

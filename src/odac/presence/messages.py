@@ -1,0 +1,136 @@
+"""What the presence of one process tells that of others, in msgpack."""
+
+from __future__ import annotations
+
+from typing import Annotated, Final, NamedTuple
+
+import msgspec
+from msgspec import Meta, Struct
+
+from odac.presence.rules import MAX_DATA_BYTES
+
+__all__ = ["MAX_PAGES", "Ask", "Compare", "Delta", "Entry", "Page", "Told", "Versions", "decode", "encode"]
+
+MAX_PAGES: Final = 4096
+
+Name = Annotated[str, Meta(max_length=1024)]
+Count = Annotated[int, Meta(ge=0, le=2**62)]
+Index = Annotated[int, Meta(ge=0, lt=MAX_PAGES)]
+Pages = Annotated[int, Meta(ge=0, le=MAX_PAGES)]
+
+
+class Entry(NamedTuple):
+    """What one connection says about its person.
+
+    Args:
+        person: what identifies the person on all processes.
+        data: a JSON text.
+        since: seconds since 1970 at which the connection joined, by the clock of its process.
+        changed: milliseconds since 1970 of the last change of ``data``, by the same clock.
+        away: the connection has ended; the person stays until the grace is over.
+    """
+
+    person: Name
+    data: Annotated[bytes, Meta(max_length=MAX_DATA_BYTES)]
+    since: float
+    changed: Count
+    away: bool = False
+
+
+class Delta(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=0, gc=False):
+    """What changed in a share. With ``base == version`` nothing did: the version is repeated.
+
+    Args:
+        room: the room's name.
+        base: the version that the delta changes; 0 begins a share anew.
+        version: the version afterwards.
+        changed: entries by connection.
+        removed: connections.
+    """
+
+    room: Name
+    base: Count
+    version: Count
+    changed: dict[Name, Entry] = {}
+    removed: list[Name] = []
+
+
+class Ask(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=1, gc=False):
+    """Asks a process, or all of them, for their shares of a room.
+
+    Args:
+        room: the room's name.
+        question: given back with each page, so that the answers to one question can be counted.
+        known: the version that the asking process has of the share of the process that is asked; 0 with several.
+    """
+
+    room: Name
+    question: Count
+    known: Count = 0
+
+
+class Page(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=2, gc=False):
+    """A part of a whole share, in answer to :class:`Ask`.
+
+    Args:
+        room: the room's name.
+        question: of the :class:`Ask`.
+        version: of the share. Where the process has none: the last that it gave to any, so that what it had before loses
+            against the answer, and what it begins afterwards wins.
+        index: of the page, from 0.
+        pages: how many there are; 0 where the asking process has this version already.
+        entries: by connection.
+    """
+
+    room: Name
+    question: Count
+    version: Count
+    index: Index = 0
+    pages: Pages = 1
+    entries: dict[Name, Entry] = {}
+
+
+class Compare(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=3, gc=False):
+    """Asks a process, or all of them, for the versions of all their shares.
+
+    Args:
+        question: given back with the answer.
+    """
+
+    question: Count
+
+
+class Versions(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=4, gc=False):
+    """A part of the versions of all shares of a process, in answer to :class:`Compare`.
+
+    Args:
+        question: of the :class:`Compare`.
+        index: of the part, from 0.
+        pages: how many parts there are.
+        versions: by room.
+    """
+
+    question: Count
+    index: Index
+    pages: Annotated[int, Meta(ge=1, le=MAX_PAGES)]
+    versions: dict[Name, Count]
+
+
+Told = Delta | Ask | Page | Compare | Versions
+
+_encoder: Final = msgspec.msgpack.Encoder()
+_decoder: Final[msgspec.msgpack.Decoder[Told]] = msgspec.msgpack.Decoder(Told)
+
+
+def encode(item: Told) -> bytes:
+    """The bytes of what one process tells others."""
+    return _encoder.encode(item)
+
+
+def decode(body: bytes) -> Told:
+    """What another process told.
+
+    Raises:
+        ValueError: nothing that a process of this version tells.
+    """
+    return _decoder.decode(body)

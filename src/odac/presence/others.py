@@ -1,0 +1,102 @@
+"""Which other processes count as there, as far as the people in them are concerned."""
+
+from __future__ import annotations
+
+from asyncio import AbstractEventLoop, TimerHandle
+from collections.abc import Callable
+from typing import Final
+
+__all__ = ["GONE", "LATE", "UNSEEN", "Others"]
+
+GONE: Final = 19.5
+"""Seconds after which a process that is suspect counts as gone: 30 after its last sign of life."""
+UNSEEN: Final = 30.0
+"""Seconds after which a process counts as gone that told of its people and never gave a sign of life."""
+LATE: Final = 5.0
+"""Seconds. A timer that fires this late stood still with its process: the others' silence meanwhile does not count."""
+
+
+class Others:
+    """Drops the people of a process when it has been silent for too long, or some time after it said goodbye.
+
+    Args:
+        loop: for timers.
+        drop: called with a process that is gone, and seconds: its people go from the rooms whose grace is no longer.
+    """
+
+    __slots__ = ("_drop", "_leaving", "_loop", "_suspects")
+
+    def __init__(self, loop: AbstractEventLoop, drop: Callable[[bytes, float], None]) -> None:
+        self._loop = loop
+        self._drop = drop
+        self._leaving: dict[bytes, TimerHandle] = {}
+        self._suspects: set[bytes] = set()
+
+    @property
+    def any_suspect(self) -> bool:
+        """Whether a process gives no sign of life that is not gone yet."""
+        return bool(self._suspects)
+
+    def __contains__(self, origin: object) -> bool:
+        """Whether a process is going to count as gone."""
+        return origin in self._leaving
+
+    def seen(self, origin: bytes) -> None:
+        """A process gives signs of life."""
+        self._suspects.discard(origin)
+        self._cancel(origin)
+
+    def silent(self, origin: bytes) -> None:
+        """A process gives no sign of life: it is suspect, and gone when that goes on."""
+        self._suspects.add(origin)
+        self._later(origin, [(GONE, GONE)])
+
+    def unseen(self, origin: bytes) -> None:
+        """A process tells of its people and has given no sign of life yet: it may have ended before its first."""
+        self._later(origin, [(UNSEEN, UNSEEN)])
+
+    def left(self, origin: bytes, graces: list[float]) -> None:
+        """A process stopped in good order: its people stay in each room for the room's grace.
+
+        Args:
+            origin: the process.
+            graces: of the rooms with people of it, in seconds, the shortest first.
+        """
+        self._suspects.discard(origin)
+        self._cancel(origin)
+        if graces:
+            self._later(
+                origin, [(grace, grace - before) for before, grace in zip([0.0, *graces], graces, strict=False)]
+            )
+
+    def _later(self, origin: bytes, steps: list[tuple[float, float]]) -> None:
+        """Drop a process step by step: each is the seconds that the callback is given, and those to wait before."""
+        self._cancel(origin)
+        wait = steps[0][1]
+        due = self._loop.time() + wait
+        self._leaving[origin] = self._loop.call_later(wait, self._next, origin, steps, due)
+
+    def _next(self, origin: bytes, steps: list[tuple[float, float]], due: float) -> None:
+        if self._loop.time() - due > LATE:
+            self._later(origin, [(GONE, GONE)])
+            return
+        (passed, _), *rest = steps
+        if rest:
+            self._later(origin, rest)
+        else:
+            del self._leaving[origin]
+            self._suspects.discard(origin)
+            passed = float("inf")
+        self._drop(origin, passed)
+
+    def _cancel(self, origin: bytes) -> None:
+        timer = self._leaving.pop(origin, None)
+        if timer is not None:
+            timer.cancel()
+
+    def stop(self) -> None:
+        """Drop nobody any more."""
+        for timer in self._leaving.values():
+            timer.cancel()
+        self._leaving.clear()
+        self._suspects.clear()

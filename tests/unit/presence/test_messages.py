@@ -1,0 +1,34 @@
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from odac.presence.messages import Ask, Compare, Delta, Entry, Page, Versions, decode, encode
+
+entries = st.builds(
+    Entry,
+    person=st.text(max_size=20),
+    data=st.binary(max_size=40),
+    since=st.floats(0, 2**40),
+    changed=st.integers(0, 2**50),
+    away=st.booleans(),
+)
+
+
+@given(st.dictionaries(st.text(max_size=8), entries, max_size=4), st.lists(st.text(max_size=8), max_size=3))
+def test_what_is_told_arrives_as_it_was(changed: dict[str, Entry], removed: list[str]) -> None:
+    for item in (
+        Delta("room", 1, 2, changed, removed),
+        Ask("room", 7, 3),
+        Page("room", 7, 2, 0, 1, changed),
+        Compare(7),
+        Versions(7, 0, 1, {"room": 2}),
+    ):
+        assert decode(encode(item)) == item
+
+
+@pytest.mark.parametrize("body", [b"", b"\xc1", b"\x90", encode(Ask("room", 1))[:-1], b"\x94\x07\xa1r\x00\x00"])
+def test_garbage_is_an_error(body: bytes) -> None:
+    with pytest.raises(ValueError, match=r"."):
+        decode(body)
