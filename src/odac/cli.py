@@ -118,6 +118,80 @@ def routes(app: str, factory: bool, app_dir: str) -> None:
     click.echo(table(route_rows(found)))
 
 
+def _contract(command: Any) -> Any:
+    """The arguments of the commands that write a contract."""
+    for decorate in (
+        click.option("--check", metavar="FILE", help="Write nothing; fail if FILE holds something else."),
+        click.option(
+            "--app-dir",
+            default="",
+            metavar="PATH",
+            help="Where MODULE is looked for first; default: the current directory.",
+        ),
+        click.option("--factory", is_flag=True, help="APP is a function that returns the app."),
+        click.argument("app", metavar="MODULE:APP"),
+    ):
+        command = decorate(command)
+    return command
+
+
+def _write(app: str, make: Any, factory: bool, app_dir: str, check: str | None) -> None:
+    from odac.errors import OdacError
+    from odac.serving.contracts import write_contract
+
+    try:
+        click.echo(write_contract(app, make, factory=factory, app_dir=app_dir, check=check), nl=False)
+    except OdacError as error:
+        _fail(error)
+
+
+@main.command()
+@_contract
+@click.option("--format", "form", type=click.Choice(["yaml", "json"]), default="yaml", show_default=True)
+@click.option("--title", help="Of the document; default: MODULE:APP.")
+@click.option("--api-version", default="1.0.0", show_default=True, help="Of the app's contract.")
+def schema(
+    app: str, factory: bool, app_dir: str, check: str | None, form: str, title: str | None, api_version: str
+) -> None:
+    """Write what an app's routes take and give, as AsyncAPI 3.0."""
+    from odac.contract import asyncapi
+
+    write = asyncapi.to_json if form == "json" else asyncapi.to_yaml
+    _write(
+        app,
+        lambda contract: write(asyncapi.document(contract, title=title or app, version=api_version)),
+        factory,
+        app_dir,
+        check,
+    )
+
+
+@main.command()
+@_contract
+@click.option("--library", default="odac-client", show_default=True, help="Where the browser client is imported from.")
+def types(app: str, factory: bool, app_dir: str, check: str | None, library: str) -> None:
+    """Write a TypeScript module that types an app's routes: odac types chess:app > api.ts."""
+    from odac.contract import typescript
+
+    command = f"odac types {app}"
+    _write(
+        app,
+        lambda contract: typescript.module(contract, command=command, library=library),
+        factory,
+        app_dir,
+        check,
+    )
+
+
+@main.command()
+@_contract
+def client(app: str, factory: bool, app_dir: str, check: str | None) -> None:
+    """Write a Python module with a typed client of each route: odac client chess:app > api.py."""
+    from odac.contract import python
+
+    _write(app, lambda contract: python.module(contract, command=f"odac client {app}"), factory, app_dir, check)
+
+
 @main.command()
 @click.argument("url", metavar="URL")
 @click.argument("room_and_data", metavar="[ROOM] JSON", nargs=-1, required=True)

@@ -414,3 +414,49 @@ def test_importing_it_is_light() -> None:
         [sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False, env={**os.environ}
     )
     assert done.stdout == "[]\n", done.stderr
+
+
+CONTRACT = """
+import msgspec
+from odac import Odac
+
+class Move(msgspec.Struct):
+    to: str
+
+app = Odac(secret="x" * 32)
+chess = app.route.ws("/chess/{id}", message=Move)
+
+@chess.answer("move")
+def move(odac, move: Move) -> str:
+    return move.to
+"""
+
+
+def test_the_contract_is_written_in_every_form(odac: Odac, folder: Path) -> None:
+    write(folder, app=CONTRACT)
+    forms = {
+        ("schema",): 'asyncapi: "3.0.0"',
+        ("schema", "--format", "json", "--title", "Chess"): '"title": "Chess"',
+        ("types", "--library", "/odac/odac.mjs"): "call(name: 'move', args: Move",
+        ("client",): "async def move(self, arguments: MoveData",
+    }
+    for arguments, part in forms.items():
+        result = odac(*arguments, "app:app")
+        assert result.exit_code == 0, result.output
+        assert part in result.stdout
+        file = folder / "written"
+        file.write_text(result.stdout, encoding="utf-8")
+        same = odac(*arguments, "app:app", "--check", str(file))
+        assert (same.exit_code, same.stdout) == (0, "")
+        file.write_text("something else", encoding="utf-8")
+        other = odac(*arguments, "app:app", "--check", str(file))
+        assert other.exit_code == 1
+        assert "is not what app:app says today" in other.output
+        assert odac(*arguments, "app:app", "--check", str(folder / "nowhere")).exit_code == 1
+
+
+def test_a_contract_needs_one_app(odac: Odac, folder: Path) -> None:
+    write(folder, app="async def app(scope, receive, send): ...")
+    result = odac("schema", "app:app")
+    assert result.exit_code == 1
+    assert "there are 0 Odac apps in app:app" in result.output

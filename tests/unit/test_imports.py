@@ -24,6 +24,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"cluster"}),
     frozenset({"calls"}),
     frozenset({"routing", "security", "publishing", "lanes", "http", "request", "context"}),
+    frozenset({"contract"}),
     frozenset({"app", "lifespan"}),
     frozenset({"server", "serving", "cli", "client", "testing", "metrics"}),
     frozenset({"contrib"}),

@@ -14,6 +14,7 @@ ELSEWHERE = {
     "tests/unit/client/test_reconnect.py": ["client/errors.py"],
     # What a program sees from outside: the command's own tests run it.
     "tests/unit/test_cli.py": [
+        "serving/contracts.py",
         "serving/describe.py",
         "serving/loading.py",
         "serving/run.py",

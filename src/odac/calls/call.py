@@ -33,7 +33,7 @@ class Answer(NamedTuple):
     Args:
         function: takes the context and the arguments.
         convert: checks the parsed arguments and makes the declared type of them; None where none is declared.
-        arguments: the declared type, or Any.
+        arguments: the declared type, Any, or None where the function takes none.
         returns: the same of what the function returns.
         source: the function as it was written.
     """

@@ -88,9 +88,10 @@ class Functions:
             raise ConfigurationError(f"{self.path!r}: there are two answers to {name!r}: remove one")
         fitted = self._fitted(f"answer({name!r})", function)
         parameters, returns = annotations_of(function, names, f"{self.path!r}: answer({name!r})")
-        arguments = parameters[1] if len(parameters) > 1 else Any
+        # A function of one argument takes none from the caller: whatever comes is let go.
+        arguments = parameters[1] if len(parameters) > 1 else None if len(parameters) == 1 else Any
         convert = None
-        if arguments is not Any and arguments is not object:
+        if arguments is not None and arguments is not Any and arguments is not object:
             try:
                 convert = make_converter(arguments)
             except TypeError as error:

@@ -1,0 +1,174 @@
+"""A contract as a TypeScript module: ``odac types``."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any, Final
+
+from odac.contract.model import Contract, MessageContract, RouteContract
+from odac.contract.schema import REFERENCE
+
+__all__ = ["module"]
+
+_IDENTIFIER: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
+
+
+def module(contract: Contract, *, command: str, library: str) -> str:
+    """Return the source of the module.
+
+    Args:
+        contract: of the app.
+        command: what made it, for its first line.
+        library: where the browser client is imported from: ``odac-client``, or the address of ``odac.mjs``.
+    """
+    blocks = [
+        f"// Made by `{command}`: do not edit.",
+        "import { Odac, type OdacCallOptions, type OdacOptions, type OdacSocket } from " + _text(library),
+        *(_definition(name, schema) for name, schema in contract.schemas.definitions.items()),
+        *(_socket(route) for route in contract.routes),
+        _function(contract.routes),
+    ]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _definition(name: str, schema: Mapping[str, Any]) -> str:
+    text = schema.get("description")
+    return f"{_comment(text)}export type {_name(name)} = {_type(schema)}"
+
+
+def _comment(text: object) -> str:
+    if not isinstance(text, str) or not text.strip():
+        return ""
+    lines = text.strip().replace("*/", "* /").splitlines()
+    return "/**\n" + "".join(f" * {line.strip()}".rstrip() + "\n" for line in lines) + " */\n"
+
+
+def _name(name: str) -> str:
+    """A definition's name as an identifier."""
+    word = re.sub(r"[^A-Za-z0-9_$]", "_", name)
+    return word if not word[:1].isdigit() else f"_{word}"
+
+
+def socket_name(route: RouteContract) -> str:
+    """``ChessIdSocket`` for ``/chess/{id}``."""
+    return "".join(word[:1].upper() + word[1:] for word in route.name.split("_")) + "Socket"
+
+
+def _union(messages: Sequence[MessageContract], otherwise: str) -> str:
+    return " | ".join(dict.fromkeys(_type(message.schema) for message in messages)) or otherwise
+
+
+def _socket(route: RouteContract) -> str:
+    calls = [
+        (
+            _comment(call.text).replace("\n", "\n  ").rstrip(" ")
+            and "  " + _comment(call.text).replace("\n", "\n  ").rstrip(" ")
+        )
+        + f"  call(name: {_text(call.name)}, {_arguments(call.arguments)}, options?: OdacCallOptions):"
+        + f" Promise<{_type(call.returns)}>\n"
+        for call in route.calls
+    ] or ["  call(name: never): Promise<never>\n"]
+    return (
+        _comment(f"{route.path}\n{route.text}")
+        + f"export interface {socket_name(route)} extends Omit<OdacSocket<{_union(route.gives, 'unknown')}>, 'send' | 'call'> {{\n"
+        + (
+            f"  send(data: {_union(route.takes, '')}): boolean\n"
+            if route.takes
+            else "  send(data: string | number | boolean | null | object): boolean\n"
+        )
+        + "".join(calls)
+        + "}"
+    )
+
+
+def _arguments(schema: Mapping[str, Any]) -> str:
+    """What can be left out may be: the arguments of a function that takes none."""
+    return "args?: null" if schema.get("type") == "null" else f"args: {_type(schema)}"
+
+
+def _function(routes: Sequence[RouteContract]) -> str:
+    lines = ["/** Open a connection to one of the app's routes; the path says which. */"]
+    # What is most exact comes first, because the first that fits is taken.
+    lines += [
+        f"export function ws(path: {_path(route)}, options?: OdacOptions): {socket_name(route)}"
+        for route in sorted(routes, key=lambda each: (bool(each.parameters), -len(each.path), each.path))
+    ]
+    lines += [
+        "export function ws(path: string, options?: OdacOptions): unknown {"
+        if routes
+        else "export function ws(path: never, options?: OdacOptions): unknown {",
+        "  return Odac.ws(path, options)",
+        "}",
+    ]
+    return "\n".join(lines)
+
+
+def _path(route: RouteContract) -> str:
+    if not route.parameters:
+        return f"{_text(route.path)} | `{route.path}?${{string}}`"
+    pattern = re.sub(
+        r"{(\w+)}",
+        lambda found: "${number}" if route.parameters[found[1]] in ("integer", "float") else "${string}",
+        route.path.replace("`", "\\`"),
+    )
+    return f"`{pattern}`"
+
+
+def _text(value: str) -> str:
+    return "'" + json.dumps(value, ensure_ascii=False)[1:-1].replace('\\"', '"').replace("'", "\\'") + "'"
+
+
+def _type(schema: Any) -> str:
+    """A JSON schema as a type; what is not understood is unknown, never wrong."""
+    if not isinstance(schema, Mapping) or not schema:
+        return "unknown"
+    reference = schema.get("$ref")
+    if isinstance(reference, str):
+        return _name(reference.removeprefix(REFERENCE))
+    if "const" in schema:
+        return _literal(schema["const"])
+    if "enum" in schema:
+        return " | ".join(map(_literal, schema["enum"])) or "never"
+    for several in ("anyOf", "oneOf"):
+        if several in schema:
+            return " | ".join(dict.fromkeys(map(_type, schema[several])))
+    if "allOf" in schema:
+        return " & ".join(f"({_type(part)})" for part in schema["allOf"])
+    kind = schema.get("type")
+    if isinstance(kind, list):
+        return " | ".join(_type({**schema, "type": each}) for each in kind)
+    if kind == "object":
+        return _object(schema)
+    if kind == "array":
+        return _array(schema)
+    return {"string": "string", "integer": "number", "number": "number", "boolean": "boolean", "null": "null"}.get(
+        str(kind), "unknown"
+    )
+
+
+def _literal(value: object) -> str:
+    return _text(value) if isinstance(value, str) else json.dumps(value)
+
+
+def _object(schema: Mapping[str, Any]) -> str:
+    properties = schema.get("properties")
+    if not properties:
+        values = schema.get("additionalProperties")
+        return f"Record<string, {_type(values) if isinstance(values, Mapping) else 'unknown'}>"
+    required = schema.get("required", ())
+    fields = [
+        f"{name if _IDENTIFIER.fullmatch(name) else _text(name)}{'' if name in required else '?'}: {_type(part)}"
+        for name, part in properties.items()
+    ]
+    return "{ " + "; ".join(fields) + " }"
+
+
+def _array(schema: Mapping[str, Any]) -> str:
+    first = schema.get("prefixItems")
+    if first:
+        rest = schema.get("items")
+        more = [f"...({_type(rest)})[]"] if isinstance(rest, Mapping) and rest else []
+        return "[" + ", ".join([*map(_type, first), *more]) + "]"
+    return f"({_type(schema.get('items'))})[]"

@@ -1,0 +1,47 @@
+"""The commands that write an app's contract: ``odac schema``, ``odac types`` and ``odac client``."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from odac.contract.model import Contract, read
+from odac.errors import ConfigurationError
+from odac.serving.loading import find_odac_apps, load_app
+
+__all__ = ["write_contract"]
+
+
+def write_contract(
+    target: str, make: Callable[[Contract], str], *, factory: bool, app_dir: str, check: str | None
+) -> str:
+    """Return what is to be printed; with ``check``, compare it with a file instead.
+
+    Args:
+        target: ``module:app``.
+        make: writes a contract.
+        factory: whether the target is a function that returns the app.
+        app_dir: where the module is looked for first.
+        check: the name of a file that is to hold the same.
+
+    Raises:
+        ConfigurationError: there is no app or more than one, or the file holds something else; the message names the fix.
+    """
+    # An app that names local:// can be looked at without the server that would run its workers.
+    placed = os.environ.setdefault("ODAC_LOCAL_DIRECTORY", "-")
+    try:
+        found = find_odac_apps(load_app(target, factory=factory, app_dir=app_dir))
+        if len(found) != 1:
+            raise ConfigurationError(f"there are {len(found)} Odac apps in {target}: name the one that is meant")
+        found[0].app.check()
+        made = make(read(found[0].app.websocket_routes))
+    finally:
+        if placed == "-":
+            del os.environ["ODAC_LOCAL_DIRECTORY"]
+    if check is None:
+        return made
+    path = Path(check)
+    if not path.exists() or path.read_text(encoding="utf-8") != made:
+        raise ConfigurationError(f"{check} is not what {target} says today: write it again, and look at the difference")
+    return ""

@@ -1,0 +1,96 @@
+"""The document, judged by AsyncAPI's own parser; equal contracts give equal documents."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+from pathlib import Path
+from typing import Any
+
+import pytest
+import yaml
+
+from odac import Odac
+from odac.contract.asyncapi import document, to_json, to_yaml
+from odac.contract.model import read
+from tests.unit.contract import chess
+from tests.unit.test_client_build import CLIENT, missing
+
+
+def make(app: Odac = chess.app) -> dict[str, Any]:
+    return document(read(app.websocket_routes), title="Chess", version="1.0.0")
+
+
+def test_every_message_and_call_has_its_place() -> None:
+    made = make()
+    assert list(made["channels"]) == ["chess_id", "root"]
+    assert made["channels"]["chess_id"]["address"] == "/chess/{id}"
+    operations = made["operations"]
+    assert list(operations) == [
+        "chess_id_receive",
+        "chess_id_send",
+        "chess_id_call_move",
+        "chess_id_call_resign",
+        "root_receive",
+        "root_send",
+    ]
+    move = operations["chess_id_call_move"]
+    assert move["messages"] == [{"$ref": "#/channels/chess_id/messages/call_move"}]
+    assert move["reply"]["messages"] == [{"$ref": "#/channels/chess_id/messages/answer_move"}]
+    assert move["security"] == [{"$ref": f"#/components/securitySchemes/{name}"} for name in ("session", "token")]
+    assert "security" not in operations["root_send"]
+
+
+def test_it_is_deterministic() -> None:
+    assert to_json(make()) == to_json(make())
+
+
+def test_yaml_and_json_say_the_same() -> None:
+    made = make()
+    assert yaml.safe_load(to_yaml(made)) == json.loads(to_json(made)) == made
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "",
+        "yes",
+        "null",
+        "3.0.0",
+        "1",
+        "a: b",
+        "# x",
+        "- x",
+        "ä\n\t\"'",
+        "{}",
+        "$ref",
+        [],
+        {},
+        [[1, [2]], [{}]],
+        None,
+        True,
+        1.5,
+    ],
+)
+def test_yaml_of_odd_values(value: Any) -> None:
+    assert yaml.safe_load(to_yaml({"key": value, "list": [value, {"a": value}]})) == {
+        "key": value,
+        "list": [value, {"a": value}],
+    }
+
+
+@pytest.mark.parametrize("form", [to_yaml, to_json])
+@pytest.mark.parametrize("app", [chess.app, Odac(secret="x" * 32)], ids=["chess", "empty"])
+def test_asyncapis_own_parser_has_nothing_to_say(app: Odac, form: Any, tmp_path: Path) -> None:
+    node = shutil.which("node")
+    if node is None:
+        missing("Node")
+    if not (CLIENT / "node_modules" / "@asyncapi").is_dir():
+        missing("@asyncapi/parser (npm install, in client/)")
+    file = tmp_path / "document"
+    file.write_text(form(make(app)), encoding="utf-8")
+    done = subprocess.run(
+        [str(node), "asyncapi.mjs", str(file)], cwd=CLIENT, capture_output=True, text=True, timeout=120, check=False
+    )
+    assert (done.returncode, json.loads(done.stdout)) == (0, []), done.stdout + done.stderr

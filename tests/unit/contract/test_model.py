@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+from odac import Odac
+from odac.contract.model import read
+from tests.unit.contract import chess
+
+
+def test_what_a_route_takes_and_gives() -> None:
+    first, second = read(chess.app.websocket_routes).routes
+    assert (first.name, first.path, first.parameters) == ("chess_id", "/chess/{id}", {"id": "integer"})
+    assert (first.auth, first.token, first.text) == (True, True, "A game of chess.")
+    assert [message.name for message in first.takes] == ["Say", "Typing"]
+    assert [message.name for message in first.gives] == ["Said", "Moved"]
+    assert [(call.name, call.text) for call in first.calls] == [("move", "Move a piece."), ("resign", "")]
+    assert first.calls[1].arguments == {"type": "null"}
+    assert first.source.startswith("chess.py:")
+    assert (second.name, second.token, second.takes, second.gives, second.calls) == ("root", False, (), (), ())
+
+
+def test_names_are_unique() -> None:
+    app = Odac(secret="x" * 32)
+    for path in ("/a/{b}", "/a-b", "/1", "/a_b/{c:path}"):
+        app.route.ws(path, lambda odac: None)
+    assert [route.name for route in read(app.websocket_routes).routes] == ["a_b", "a_b_2", "route_1", "a_b_c"]
