@@ -1,4 +1,4 @@
-"""Compiles the optional accelerator into the package where there is a C compiler; without one, nothing is missing but speed."""
+"""Compile the optional accelerator into the package where there is a C compiler; without one, Odac is only slower."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ SOURCE = "src/odac/_speedups.c"
 
 
 def compiler_arguments(environ: Mapping[str, str]) -> list[str]:
-    """The compiler and its flags, without the files. What the environment says comes last, so that it has the last word.
+    """The compiler and its flags, without the files. Flags of the environment come last, so that they win.
 
     Args:
         environ: ``CC``, ``CPPFLAGS``, ``CFLAGS`` and ``LDFLAGS`` are heeded, as by any other build in C.

@@ -1,7 +1,8 @@
-"""Measure two processes on one broker: ``python -m benchmarks.cluster [--kinds …] [--rounds 5] [--seconds 2] [--write]``.
+"""Measure two processes on one broker:
+``python -m benchmarks.cluster [--kinds …] [--rounds 5] [--seconds 2] [--write]``.
 
-It needs redis-server and nats-server. All servers and the broker share core 0, the load generator has core 1: what can be
-compared is the CPU per delivery, and deliveries per second *of that one core*.
+It needs redis-server and nats-server. All servers and the broker share core 0, the load generator has core 1: what can
+be compared is the CPU per delivery, and deliveries per second *of that one core*.
 """
 
 from __future__ import annotations
@@ -193,7 +194,8 @@ class Results:
 def measure_fans(
     clusters: list[Cluster], window: int, rounds: int, seconds: float, fans: dict[str, Fan], failed: dict[str, str]
 ) -> None:
-    """The room load with ``window`` messages in flight, round after round over all kinds, so that a machine that drifts drifts for all of them.
+    """The room load with ``window`` messages in flight, round after round over all kinds, so that a machine that drifts
+    drifts for all of them.
 
     The load generator fails unless every member has got as many messages as every other.
     """
@@ -257,11 +259,12 @@ FEW, MANY = 20, 400
 
 
 def measure_costs(cluster: Cluster, seconds: float) -> dict[str, float]:
-    """Take the cost of a message apart, from rooms of two sizes, one message at a time: none shares its turn with another.
+    """Take the cost of a message apart, from rooms of two sizes, one message at a time: none shares its turn with
+    another.
 
     Returns:
-        CPU seconds: ``deliver`` per member, ``send`` and ``receive`` per message of the process that does it, ``broker_in``
-        and ``broker_out`` per message that the broker takes and hands on.
+        CPU seconds: ``deliver`` per member, ``send`` and ``receive`` per message of the process that does it,
+        ``broker_in`` and ``broker_out`` per message that the broker takes and hands on.
     """
 
     def message(members: int, second: bool = True) -> list[float]:
@@ -272,8 +275,8 @@ def measure_costs(cluster: Cluster, seconds: float) -> dict[str, float]:
     deliver = (sum(many[:2]) - sum(few[:2])) / (MANY - FEW)
     if not cluster.kind.broker:
         return {"deliver": deliver, "send": few[0] - deliver * FEW}
-    # The publisher's process has members as well, so the broker hands each message back to it. At one rate for both, for a
-    # broker that gets several messages at once has less to do for each.
+    # The publisher's process has members as well, so the broker hands each message back to it. At one rate for both,
+    # for a broker that gets several messages at once has less to do for each.
     copies = []
     for second in (True, False):
         cpu, said = cluster.load("room", "--conns", "2", "--rate", "500", seconds=seconds, second=second)

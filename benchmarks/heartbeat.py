@@ -3,9 +3,9 @@
     python benchmarks/heartbeat.py                  10,000 connections, the default 25 s between pings, one minute
     python benchmarks/heartbeat.py 5000 10 30       5,000 connections, 10 s between pings, 30 s
 
-The connections are held by a process of their own, which answers pings and does nothing else. What is measured is CPU time,
-so that other work on the machine makes it only a little worse (colder caches), and the clock does not matter. Both
-processes need as many file descriptors as there are connections (``ulimit -n``).
+The connections are held by a process of their own, which answers pings and does nothing else. What is measured is CPU
+time, so that other work on the machine makes it only a little worse (colder caches), and the clock does not matter.
+Both processes need as many file descriptors as there are connections (``ulimit -n``).
 """
 
 from __future__ import annotations

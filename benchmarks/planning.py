@@ -201,7 +201,8 @@ def simulate(
     evenly: bool = False,
     interval: float = INTERVAL,
 ) -> Run:
-    """Play it through, message by message: every process, and the broker, does one thing at a time, in order of arrival.
+    """Play it through, message by message: every process, and the broker, does one thing at a time, in order of
+    arrival.
 
     Args:
         sizes: members of each room.

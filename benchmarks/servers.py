@@ -44,7 +44,8 @@ class Server:
         room: the same for the room loads.
         guarded: further arguments for handshakes with all gates, made anew each time because tokens expire.
         note: what is set other than by default, and why.
-        patience: a slow one is loaded so many times as long, for a message to a room takes it longer than others' rounds.
+        patience: a slow one is loaded so many times as long, for a message to a room takes it longer than others'
+            rounds.
     """
 
     name: str

@@ -1,4 +1,6 @@
-"""How long the steps of a message take in the wire's code, without a socket: ``pytest benchmarks/micro --benchmark-only``."""
+"""How long the steps of a message take in the wire's code, without a socket:
+``pytest benchmarks/micro --benchmark-only``.
+"""
 
 from __future__ import annotations
 

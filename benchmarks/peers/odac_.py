@@ -1,4 +1,4 @@
-"""Odac with its defaults: all gates and limits on; only the rate limit is lifted, since a load is what it is against."""
+"""Odac with its defaults: all gates and limits on, except the rate limit, which would refuse the load."""
 
 from odac import Odac
 

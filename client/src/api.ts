@@ -59,7 +59,7 @@ export interface OdacCallError extends Error {
   readonly code: string
 }
 
-/** Answers a call of the server; an Error with a string `code` refuses. `signal` is aborted when nobody waits any more. */
+/** Answers a call of the server; an Error with a string `code` refuses it. `signal` aborts when the caller gave up. */
 export type OdacAnswer<Arguments = unknown> = (args: Arguments, context: { signal: AbortSignal }) => unknown
 
 /** A connection that outlives the WebSockets below it. */

@@ -86,7 +86,9 @@ export class Calls {
     for (const asked of [...this.#asked.values()]) {
       const { sent, retry } = asked
       asked.sent = false
-      if (sent ? !retry || ended : ended) asked.settle(callError(sent ? 'interrupted' : 'cancelled', 'the connection is closed'))
+      if (ended || (sent && !retry)) {
+        asked.settle(callError(sent ? 'interrupted' : 'cancelled', 'the connection is closed'))
+      }
     }
     for (const controller of this.#running.values()) controller.abort()
     this.#running.clear()

@@ -83,7 +83,8 @@ def clean_name(text: str) -> str:
 def look(name: str) -> str:
     """How a name looks at a glance: two names of one look are taken for each other.
 
-    Case, width, joiners, spaces and punctuation make no difference, nor do letters of other scripts that look like Latin ones.
+    Case, width, joiners, spaces and punctuation make no difference, nor do letters of other scripts that look like
+    Latin ones.
     """
     folded = unicodedata.normalize("NFKC", unicodedata.normalize("NFKC", name).casefold())
     shown = "".join(_plain(character) for character in folded if character not in (_ZWJ, _ZWNJ, _EMOJI_STYLE))

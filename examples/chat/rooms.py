@@ -1,7 +1,7 @@
 """The rooms: the people in them and the last messages. Pure state; sending is the app's business.
 
-It lives in this process. With several workers, messages still reach everyone through the broker, while "who is here" and
-the last messages are this worker's own.
+It lives in this process. With several workers, messages still reach everyone through the broker, while "who is here"
+and the last messages are this worker's own.
 """
 
 from __future__ import annotations

@@ -91,13 +91,13 @@ class Odac:
             ``$ODAC_BROKER``, else what connects the workers of ``odac run --workers``, else memory.
         origins: further allowed origins besides the request's own host, such as ``["https://example.com"]``; ``"*"``
             turns the check off.
-        hosts: the host names of this site, as Django's ``ALLOWED_HOSTS``: handshakes and requests below ``prefix`` with another one
-            in their Host header are refused with 400. ``".example.com"`` stands for a name and all below it; ports do not
-            matter. ``{prefix}/health`` answers to every name. Default: every name.
+        hosts: the host names of this site, as Django's ``ALLOWED_HOSTS``: handshakes and requests below ``prefix`` with
+            another one in their Host header are refused with 400. ``".example.com"`` stands for a name and all below
+            it; ports do not matter. ``{prefix}/health`` answers to every name. Default: every name.
         limits: what one client may take.
         compression: whether permessage-deflate (RFC 7692) is negotiated with clients that offer it.
-        user_id: takes a user, returns what identifies it for ``ws_server.user(id)``; by default its ``id`` or ``pk``, or the ``"id"``, ``"pk"`` or
-            ``"sub"`` of a mapping.
+        user_id: takes a user, returns what identifies it for ``ws_server.user(id)``; by default its ``id`` or ``pk``,
+            or the ``"id"``, ``"pk"`` or ``"sub"`` of a mapping.
         publish_keys: bearer keys for ``POST {prefix}/publish``; without any, there is no such endpoint. Default:
             ``$ODAC_PUBLISH_KEY``.
         session: the session cookie's name, and how long a login lasts.
@@ -188,7 +188,8 @@ class Odac:
     def middleware(self, name: str) -> Callable[[F], F]:
         """Name a middleware: ``@app.middleware("rate-limit")`` above a function that takes ``odac``.
 
-        True or None let the connection go on; False closes it with 4003; anything else with 4000; an exception with 1011.
+        True or None let the connection go on; False closes it with 4003; anything else with 4000; an exception
+        with 1011.
 
         Raises:
             ConfigurationError: the name is taken.
@@ -196,7 +197,7 @@ class Odac:
         return self._middlewares.register(name)
 
     def authenticate(self, function: F) -> F:
-        """Register the function that finds a request's user: takes the request, returns a user or None, sync or async."""
+        """Register the function that finds a request's user: it gets the request and returns a user or None."""
         return self.auth.authenticate(function)
 
     def rooms(self, pattern: str, *, history: History | None = None, presence: Presence | None = None) -> None:
@@ -207,13 +208,14 @@ class Odac:
             app.rooms("chat-*", history=History(size=256, ttl=3600.0), presence=Presence(grace=10.0))
 
         Args:
-            pattern: a room's name, or one with ``*``, which stands for any text. Exact names win, then the first pattern
-                that fits.
+            pattern: a room's name, or one with ``*``, which stands for any text. Exact names win, then the first
+                pattern that fits.
             history: how many messages, and for how long.
             presence: members that join with ``presence=`` see each other.
 
         Raises:
-            ConfigurationError: the pattern is there already, or names no room; the broker keeps no history; or the app runs.
+            ConfigurationError: the pattern is there already, or names no room; the broker keeps no history; or the app
+                runs.
             TypeError: ``history`` is no :class:`odac.History`, or ``presence`` no :class:`odac.Presence`.
         """
         if history is None and presence is None:
@@ -266,7 +268,10 @@ class Odac:
 
     @property
     def websocket_routes(self) -> Sequence[Route]:
-        """The WebSocket routes, in the order in which they were added (``routes`` is what Starlette asks an app for its own)."""
+        """The WebSocket routes, in the order in which they were added.
+
+        The name ``routes`` is taken: Starlette looks there for an app's HTTP routes.
+        """
         return tuple(self._router.routes)
 
     def check(self) -> None:
@@ -297,7 +302,8 @@ class Odac:
             self._bus = make_bus(self.broker_url, self._hub, self._history)
             if self.limits.max_payload > self._bus.max_message:
                 logger.warning(
-                    "Limits.max_payload lets messages of %d bytes in, but only %d bytes get to other processes: lower it, or"
+                    "Limits.max_payload lets messages of %d bytes in, but only %d bytes get to other processes: lower"
+                    " it, or"
                     " send a link to what is larger",
                     self.limits.max_payload,
                     self._bus.max_message,
@@ -326,7 +332,8 @@ class Odac:
         return self._started_on is asyncio.get_running_loop()
 
     def drain(self) -> None:
-        """Begin to stop: ``GET {prefix}/health`` answers 503, and every connection is closed with 1001 after what was sent to it.
+        """Begin to stop: ``GET {prefix}/health`` answers 503, and every connection is closed with 1001 after what was
+        sent to it.
 
         Connections are closed one after the other, 500 a second, within ``Limits.drain_timeout``.
         """
@@ -335,7 +342,7 @@ class Odac:
             self._hub.drain()
 
     async def shutdown(self) -> None:
-        """Close every connection with 1001 and part from the broker. Under a server with lifespan this runs by itself."""
+        """Close every connection with 1001 and leave the broker. A server with lifespan calls this by itself."""
         self.drain()
         if self._runs_here():
             await self._hub.drain().over()
@@ -390,7 +397,7 @@ class Odac:
 
     @property
     def begins_without_task(self) -> bool:
-        """See :data:`odac.lanes.base.BEGINS_WITHOUT_TASK`; a subclass may await anything in a ``__call__`` of its own."""
+        """See :data:`odac.lanes.base.BEGINS_WITHOUT_TASK`; a subclass may await anything in its own ``__call__``."""
         return type(self).__call__ is Odac.__call__
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:

@@ -44,7 +44,10 @@ def _fail(message: object) -> NoReturn:
 @click.option(
     "--broker",
     metavar="URL",
-    help="What connects processes, such as redis://localhost or local://name; default: $ODAC_BROKER, or what the app names.",
+    help=(
+        "What connects processes, such as redis://localhost or local://name; default: $ODAC_BROKER, or what the app"
+        " names."
+    ),
 )
 @click.option(
     "--log-level",
@@ -205,8 +208,9 @@ def client(app: str, factory: bool, app_dir: str, check: str | None) -> None:
 def publish(url: str, room_and_data: tuple[str, ...], broadcast: bool, key: str | None, timeout: float) -> None:
     """Send JSON to everyone in a room.
 
-    URL is the app's broker (redis://localhost, nats://localhost, local://name as given to odac run --broker, or the local://
-    line that it prints), or its publish endpoint (https://example.com/odac/publish). JSON is what the members get; - reads it from the input.
+    URL is the app's broker (redis://localhost, nats://localhost, local://name as given to odac run --broker, or the
+    local:// line that it prints), or its publish endpoint (https://example.com/odac/publish). JSON is what the members
+    get; - reads it from the input.
     """
     from odac.errors import OdacError
     from odac.serving.publishing import publish as send

@@ -43,8 +43,8 @@ class RateLimit:
     Args:
         max: messages per window, at least 1.
         window: the window's length in seconds.
-        bytes: of all messages of a window together, inflated, or None for no such limit. At least ``max_payload``, so that
-            one message of the largest size fits.
+        bytes: of all messages of a window together, inflated, or None for no such limit. At least ``max_payload``, so
+            that one message of the largest size fits.
 
     Raises:
         ConfigurationError: a value is out of its range.
@@ -82,12 +82,12 @@ class Limits:
             a million empty fragments from costing anything.
         rate_limit: messages per window, or None for no limit. Past it: 1008. 100 a second is more than a person's
             typing, drawing or playing sends, and less than a loop gone wrong.
-        outgoing_buffer: bytes waiting for one slow reader, each message counted with 256 bytes more than its frame for the
-            objects around it. Past it: 1013, or ``overflow="drop_oldest"``.
+        outgoing_buffer: bytes waiting for one slow reader, each message counted with 256 bytes more than its frame for
+            the objects around it. Past it: 1013, or ``overflow="drop_oldest"``.
             1 MiB holds any message that ``max_payload`` lets in once, and 1,000 stalled readers stay below 1 GiB.
-        incoming_queue: messages that wait for one connection's async handler. Past it, reading pauses, and TCP tells the
-            peer. 16, as ``websockets`` has it: enough to smooth, too few to hide a handler that does not keep up. Reading
-            pauses sooner when ``max_payload`` bytes wait (64 KiB where that is more).
+        incoming_queue: messages that wait for one connection's async handler. Past it, reading pauses, and TCP tells
+            the peer. 16, as ``websockets`` has it: enough to smooth, too few to hide a handler that does not keep up.
+            Reading pauses sooner when ``max_payload`` bytes wait (64 KiB where that is more).
         handshake_timeout: seconds from the first byte of the request to the end of the handshake.
             10 is a slow phone on a bad network; it bounds what a thousand idle sockets cost.
         max_headers: header lines of a handshake. Past it: 431. 100, as uWebSockets; browsers send about 15.
@@ -98,18 +98,21 @@ class Limits:
             nothing waits in front of that, and ``close`` listeners hear 1006. 20, as Socket.IO.
         close_timeout: seconds to wait for the peer's close frame. Past it, the transport is aborted.
         rooms_per_connection: rooms one connection may be in. Past it: ``ValueError`` at ``join``. 128, as Centrifugo.
-        recovery_entries: messages of rooms with history that one connection may recover after coming back, over all its rooms.
-            Past it: it is told that some are missing, and loads the state, which costs less. 1,000.
+        recovery_entries: messages of rooms with history that one connection may recover after coming back, over all its
+            rooms. Past it: it is told that some are missing, and loads the state, which costs less. 1,000.
         recovery_bytes: the same in bytes, for each room. 4 MiB.
-        max_connections: connections of this process, HTTP connections included where the server counts them. Past it: 503 with ``Retry-After``. 65,536, as NATS.
+        max_connections: connections of this process, HTTP connections included where the server counts them. Past it:
+            503 with ``Retry-After``. 65,536, as NATS.
         connections_per_ip: connections of one client address, or None for no limit (many people share one address
-            behind a company's NAT). Past it: 503. An IPv4 address in its IPv6 form is the same, a /64 of IPv6 is one, and so
-            are all clients without an address.
-        calls_per_connection: calls of one connection that are answered at a time. Past it, the caller gets ``busy``. 16, as
-            ``incoming_queue``: enough that a slow answer holds up nothing, and few enough to bound what one client starts.
-        remembered_time: seconds for which the outcome of a call with ``retry`` is remembered. 120 is longer than a client
-            tries to come back after a lost network, and than a person waits.
-        remembered_calls: such outcomes of one client; the oldest is dropped, and the call ``interrupted`` if it is sent again.
+            behind a company's NAT). Past it: 503. An IPv4 address in its IPv6 form is the same, a /64 of IPv6 is one,
+            and so are all clients without an address.
+        calls_per_connection: calls of one connection that are answered at a time. Past it, the caller gets ``busy``.
+            16, as ``incoming_queue``: enough that a slow answer holds up nothing, and few enough to bound what one
+            client starts.
+        remembered_time: seconds for which the outcome of a call with ``retry`` is remembered. 120 is longer than a
+            client tries to come back after a lost network, and than a person waits.
+        remembered_calls: such outcomes of one client; the oldest is dropped, and the call ``interrupted`` if it is sent
+            again.
         remembered_bytes: of all such outcomes of this process, with 512 for each. 64 MiB are 100,000 small ones.
         drain_timeout: seconds within which a stopping server closes its connections, 500 a second; at most 30.
 
@@ -169,16 +172,20 @@ class Limits:
             raise ConfigurationError(f"Limits(drain_timeout={self.drain_timeout!r}): must be at most 30 seconds")
         if self.connections_per_ip is not None and self.connections_per_ip > self.max_connections:
             raise ConfigurationError(
-                f"Limits(connections_per_ip={self.connections_per_ip}): is more than max_connections={self.max_connections} and would never be met: lower it"
+                f"Limits(connections_per_ip={self.connections_per_ip}): is more than"
+                f" max_connections={self.max_connections} and would never be met: lower it"
             )
         rate = self.rate_limit
         if rate is not None and rate.bytes is not None and rate.bytes < self.max_payload:
             raise ConfigurationError(
-                f"Limits(rate_limit={rate!r}): a message of max_payload={self.max_payload} bytes would never pass: raise bytes, or lower max_payload"
+                f"Limits(rate_limit={rate!r}): a message of max_payload={self.max_payload} bytes would never pass:"
+                " raise bytes, or lower max_payload"
             )
         if rate is not None and (pongs := ceil(rate.window / self.ping_interval)) > rate.max:
             raise ConfigurationError(
-                f"Limits(rate_limit={rate!r}): a client that only answers the {pongs} pings of {rate.window:g} s (ping_interval={self.ping_interval:g}) would be closed: raise max, shorten window, or raise ping_interval"
+                f"Limits(rate_limit={rate!r}): a client that only answers the {pongs} pings of {rate.window:g} s"
+                f" (ping_interval={self.ping_interval:g}) would be closed: raise max, shorten window, or raise"
+                " ping_interval"
             )
 
 
@@ -193,13 +200,13 @@ class SessionOptions:
     """The session cookie: its name, and how long a login lasts.
 
     Args:
-        cookie: the cookie's name over HTTP; over HTTPS it is ``__Host-`` and this. Cookies of one host are shared by all
-            its ports: two projects that share the host and not the secret keep each other's cookie, and one of them
+        cookie: the cookie's name over HTTP; over HTTPS it is ``__Host-`` and this. Cookies of one host are shared by
+            all its ports: two projects that share the host and not the secret keep each other's cookie, and one of them
             stores its own under this name with a suffix.
         max_age: seconds that the cookie is valid after it was signed; a page that fetches a token in their second half
             renews it. Two weeks, as Django and Starlette have it.
-        lifetime: seconds after a login at which it ends, however often the cookie was renewed. 30 days, the longest that
-            NIST SP 800-63B section 4.1.3 lets pass between two logins. Logouts are remembered for as long.
+        lifetime: seconds after a login at which it ends, however often the cookie was renewed. 30 days, the longest
+            that NIST SP 800-63B section 4.1.3 lets pass between two logins. Logouts are remembered for as long.
 
     Raises:
         ConfigurationError: a value is out of its range; the message names the field and what to change.
@@ -212,15 +219,18 @@ class SessionOptions:
     def __post_init__(self) -> None:
         if not isinstance(self.cookie, str) or not _cookie_name(self.cookie):
             raise ConfigurationError(
-                f"SessionOptions(cookie={self.cookie!r}): must be a cookie's name of 1 to 64 characters, letters, digits and '-' or '_'"
+                f"SessionOptions(cookie={self.cookie!r}): must be a cookie's name of 1 to 64 characters, letters,"
+                " digits and '-' or '_'"
             )
         if self.cookie.lower().startswith(("__host-", "__secure-")):
             raise ConfigurationError(
-                f"SessionOptions(cookie={self.cookie!r}): leave the prefix out; __Host- is put before the name over HTTPS"
+                f"SessionOptions(cookie={self.cookie!r}): leave the prefix out; __Host- is put before the name over"
+                " HTTPS"
             )
         for name in ("max_age", "lifetime"):
             value = getattr(self, name)
             if not _is_count(value) or value > _COOKIE_DAYS * _DAY:
                 raise ConfigurationError(
-                    f"SessionOptions({name}={value!r}): must be a whole number of seconds from 1, at most {_COOKIE_DAYS} days"
+                    f"SessionOptions({name}={value!r}): must be a whole number of seconds from 1, at most"
+                    f" {_COOKIE_DAYS} days"
                 )

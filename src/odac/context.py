@@ -21,8 +21,8 @@ T = TypeVar("T")
 class Context(Typed[In, Out]):
     """One connection and what belongs to it.
 
-    ``Context[In, Out]`` tells type checkers what the route's ``message=`` and ``sends=`` are: what ``async for`` gives, and
-    what ``send`` takes.
+    ``Context[In, Out]`` tells type checkers what the route's ``message=`` and ``sends=`` are: what ``async for`` gives,
+    and what ``send`` takes.
 
     Attributes:
         ws: the connection.

@@ -135,8 +135,8 @@ class CallError(OdacError):
 
     Args:
         code: for the caller's program: one of the application's own, or ``unknown`` (nothing answers such a call),
-            ``invalid`` (the arguments), ``busy`` (too many at once), ``timeout``, ``cancelled``, ``interrupted`` (it is not
-            known whether it was executed) or ``internal`` (the answer raised, and the log has why).
+            ``invalid`` (the arguments), ``busy`` (too many at once), ``timeout``, ``cancelled``, ``interrupted`` (it is
+            not known whether it was executed) or ``internal`` (the answer raised, and the log has why).
         text: for people.
     """
 

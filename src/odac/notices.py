@@ -118,7 +118,7 @@ def _start_afresh() -> None:
 
 
 def harmless(text: str) -> str:
-    """Text of a peer with its control characters as escapes: it must not move a terminal's cursor or change its title."""
+    """Escape the control characters of a peer's text: it must not move a terminal's cursor or change its title."""
     return "".join(
         each if each.isprintable() or each == "\t" else each.encode("unicode_escape").decode() for each in text
     )

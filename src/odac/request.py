@@ -160,7 +160,7 @@ def with_lower_names(scope: dict[str, Any]) -> dict[str, Any]:
 
 
 def route_path(scope: Mapping[str, Any]) -> str:
-    """The path below the mount point, which is what routes are matched with (ASGI, "HTTP connection scope": root_path)."""
+    """The path below the mount point, which routes are matched with (ASGI HTTP connection scope: root_path)."""
     path: str = scope["path"]
     mount: str = scope.get("root_path") or ""
     below = path.removeprefix(mount)

@@ -17,9 +17,9 @@ def run(app: str | Any, **options: Unpack[RunOptions]) -> None:
 
     Args:
         app: an Odac app or any other ASGI app, or its name as ``module:app``, which ``workers`` and ``reload`` need.
-        **options: ``host="127.0.0.1"``; ``port=8000``, 0 for any that is free; ``uds``, the path of a Unix socket instead;
-            ``workers=1``; ``reload=False`` and ``reload_dirs`` (the current directory); ``broker``, a URL over the app's
-            own; ``log_level="info"``; ``access_log=False``; ``ssl_certfile``, ``ssl_keyfile`` and
+        **options: ``host="127.0.0.1"``; ``port=8000``, 0 for any that is free; ``uds``, the path of a Unix socket
+            instead; ``workers=1``; ``reload=False`` and ``reload_dirs`` (the current directory); ``broker``, a URL over
+            the app's own; ``log_level="info"``; ``access_log=False``; ``ssl_certfile``, ``ssl_keyfile`` and
             ``ssl_keyfile_password``; ``proxy_headers=False`` and ``forwarded_allow_ips`` (addresses and networks of
             trusted proxies, ``"127.0.0.1,::1"``); ``root_path``; ``factory=False`` (the name is a function that returns
             the app); ``app_dir``, where modules are looked for first.

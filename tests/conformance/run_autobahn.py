@@ -6,8 +6,8 @@
     python -m tests.conformance.run_autobahn direct --cases 7.* 5.19
     python -m tests.conformance.run_autobahn --write             put the tables into docs/reference/conformance.md
 
-The suite is installed below .build/autobahn; the reports are there too: open …/<lane>/index.html. The exit code is 1 when a
-case failed, and 2 when this machine cannot run the suite.
+The suite is installed below .build/autobahn; the reports are there too: open …/<lane>/index.html. The exit code is 1
+when a case failed, and 2 when this machine cannot run the suite.
 """
 
 from __future__ import annotations

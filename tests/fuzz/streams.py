@@ -152,7 +152,9 @@ def _ends_early(payload: bytes, before: bytes) -> bool:
 
 @st.composite
 def compressed_streams(draw: st.DrawFn, *, takeover: bool, harm: bool) -> bytes:
-    """A client's well-formed messages, some of them compressed (RFC 7692 section 6), with a byte of one changed for harm."""
+    """A client's well-formed messages, some of them compressed (RFC 7692 section 6), with a byte of one changed for
+    harm.
+    """
     deflater = zlib.compressobj(wbits=-15)
     deflated = b""
     out = b""

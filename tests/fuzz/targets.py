@@ -1,7 +1,7 @@
 """What the coverage-guided fuzzer calls: bytes in, and an exception only where something is wrong.
 
-The first bytes of an input choose the variation (server or client, how the rest is cut), so that the fuzzer finds those by
-itself. ``test_corpus.py`` runs every input that was worth keeping; ``run.py`` looks for new ones.
+The first bytes of an input choose the variation (server or client, how the rest is cut), so that the fuzzer finds those
+by itself. ``test_corpus.py`` runs every input that was worth keeping; ``run.py`` looks for new ones.
 """
 
 from __future__ import annotations
@@ -100,7 +100,9 @@ def handshake(data: bytes) -> None:
 
 
 def head(data: bytes) -> None:
-    """However a request's head is cut, it is seen for the same, and the look at a usual handshake agrees with the checks."""
+    """However a request's head is cut, it is seen for the same, and the look at a usual handshake agrees with the
+    checks.
+    """
     if not data:
         return
     step, stream = data[0] + 1, data[1:]

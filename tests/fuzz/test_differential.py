@@ -2,8 +2,8 @@
 
 For every stream both deliver the same messages and control frames, or both refuse it. These differences are right:
 
-1. *Lengths in more bytes than needed* are refused here (RFC 6455 section 5.2: "the minimal number of bytes MUST be used");
-   ``websockets`` takes them, in control frames too.
+1. *Lengths in more bytes than needed* are refused here (RFC 6455 section 5.2: "the minimal number of bytes MUST be
+   used"); ``websockets`` takes them, in control frames too.
 2. *A close frame between the fragments of a message* closes the connection here (section 5.4: control frames may stand
    there; section 5.5.1 makes no exception of Close); ``websockets`` answers 1002.
 3. *Text that is not UTF-8* ends the connection at its first bad byte here (section 8.1, and Autobahn's section 6.4);
@@ -12,8 +12,8 @@ For every stream both deliver the same messages and control frames, or both refu
    it, so it has not answered where the stream ends before. The same holds for the length of control frames.
 5. *Which code*: where a frame is wrong in two ways, either may be named. A length with the highest bit set is 1002 here
    and 1009 there.
-6. *max_payload* counts data here; ``websockets`` subtracts what a fragmented message has used from the size that a ping in
-   between may have. The streams below stay clear of it.
+6. *max_payload* counts data here; ``websockets`` subtracts what a fragmented message has used from the size that a ping
+   in between may have. The streams below stay clear of it.
 7. *What follows a compressed message's last block* (BFINAL) begins another block here (RFC 7692 section 7.2.3.4);
    ``websockets`` leaves it out. The streams below have no last blocks.
 """

@@ -1,4 +1,6 @@
-"""The app that the tests' server processes serve: ``odac run tests.hostile.site:app``, with limits from the environment."""
+"""The app that the tests' server processes serve: ``odac run tests.hostile.site:app``, with limits from the
+environment.
+"""
 
 from __future__ import annotations
 

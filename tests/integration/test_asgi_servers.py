@@ -1,4 +1,6 @@
-"""The ASGI lane under other servers, and uvicorn's other WebSocket classes: the same behaviour, as far as they let it through."""
+"""The ASGI lane under other servers, and uvicorn's other WebSocket classes: the same behaviour, as far as they let it
+through.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""A Django project with Odac in it, as processes of its own: over SQLite, PostgreSQL that is restarted, and sessions in Redis."""
+"""A Django project with Odac in it, as processes of its own: over SQLite, PostgreSQL that is restarted, and sessions in
+Redis.
+"""
 
 from __future__ import annotations
 

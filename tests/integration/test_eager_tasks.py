@@ -1,4 +1,6 @@
-"""Everything works where tasks begin at once: ``loop.set_task_factory(asyncio.eager_task_factory)``, Python 3.12 and later."""
+"""Everything works where tasks begin at once: ``loop.set_task_factory(asyncio.eager_task_factory)``, Python 3.12 and
+later.
+"""
 
 from __future__ import annotations
 

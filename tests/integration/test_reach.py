@@ -1,4 +1,6 @@
-"""One server of several workers, reached from outside and asked as a whole: by its broker's name, over HTTP, user by user."""
+"""One server of several workers, reached from outside and asked as a whole: by its broker's name, over HTTP, user by
+user.
+"""
 
 from __future__ import annotations
 

@@ -37,8 +37,8 @@ class Visitor:
 class Visitors:
     """Opens connections, and closes them at its end.
 
-    They live on an event loop of their own: a client that reads and writes TLS from two threads loses what it sends now and
-    then, for Python's ssl (until 3.13) lets both into OpenSSL at once.
+    They live on an event loop of their own: a client that reads and writes TLS from two threads loses what it sends now
+    and then, for Python's ssl (until 3.13) lets both into OpenSSL at once.
 
     Args:
         trust: what the server's certificate is checked with.

@@ -1,7 +1,7 @@
 """Right and wrong code, with what type checkers are to say of it.
 
-``# error`` stands at the end of each line in which both mypy and pyright must find a mistake; in all others neither may find
-one. ``test_verdicts.py`` runs both. The file is never run.
+``# error`` stands at the end of each line in which both mypy and pyright must find a mistake; in all others neither may
+find one. ``test_verdicts.py`` runs both. The file is never run.
 """
 
 from __future__ import annotations

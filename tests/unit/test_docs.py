@@ -2,10 +2,11 @@
 
 How the pages are read:
 
-- ``python`` blocks of a page run in order in one fresh interpreter. A block whose first line is ``# name.py`` is written
-  to that file instead, for the blocks after it to import.
+- ``python`` blocks of a page run in order in one fresh interpreter. A block whose first line is ``# name.py`` is
+  written to that file instead, for the blocks after it to import.
 - ``<!-- test`` … ``-->`` holds Python that runs at its place and is not shown.
-- ``json``, ``toml`` and ``js`` blocks must parse. In ``sh`` blocks, every ``odac`` command and ``make`` target must exist.
+- ``json``, ``toml`` and ``js`` blocks must parse. In ``sh`` blocks, every ``odac`` command and ``make`` target must
+  exist.
 - ``text``, ``html`` and the like are shown only (what docs/client has for React and Vue, the client's own tests
   render). A block without a language is a mistake.
 """

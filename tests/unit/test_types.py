@@ -1,7 +1,7 @@
 """What a type checker says of code that uses Odac.
 
-mypy reads this file with all others: an ``ignore`` where it finds no error is an error itself. So each of them stands for
-a mistake that it must find, and the tests show that the mistake is one.
+mypy reads this file with all others: an ``ignore`` where it finds no error is an error itself. So each of them stands
+for a mistake that it must find, and the tests show that the mistake is one.
 """
 
 from __future__ import annotations

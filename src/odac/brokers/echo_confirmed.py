@@ -22,8 +22,8 @@ SendPayload = Callable[[str, bytes], Awaitable[None]]
 
 
 class EchoConfirmedBroker(ReconnectingBroker):
-    """A broker whose server confirms nothing: a marker that this process sends to itself comes back after everything that
-    was sent before it, and so confirms it.
+    """A broker whose server confirms nothing: a marker that this process sends to itself comes back after everything
+    that was sent before it, and so confirms it.
 
     One marker at a time is under way, and none while nothing is sent.
 

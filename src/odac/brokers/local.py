@@ -62,8 +62,8 @@ class LocalBroker(EchoConfirmedBroker):
             await first_to_end(failure(talker), failure(listener), self._live(talker, listener))
 
     async def _live(self, talker: _Talker, listener: _Listener) -> None:
-        # The proxy passes subscriptions on in order, so when the marker's has come back to this process's own talker, every
-        # process knows the earlier ones as well.
+        # The proxy passes subscriptions on in order, so when the marker's has come back to this process's own talker,
+        # every process knows the earlier ones as well.
         try:
             async with asyncio.timeout(HELLO_TIMEOUT):
                 await talker.greeted.wait()
@@ -86,7 +86,8 @@ class LocalBroker(EchoConfirmedBroker):
 class LoopSocket(ABC):
     """A ZeroMQ socket on the event loop.
 
-    Its file descriptor reports changes, not states. So the state is checked after each use of the socket, and regularly.
+    Its file descriptor reports changes, not states. So the state is checked after each use of the socket, and
+    regularly.
 
     Args:
         context: owns the socket.
@@ -149,7 +150,8 @@ class _Talker(LoopSocket):
         self.greeted = asyncio.Event()
         self._greeting = b"\1" + marker.encode() + _END
         self._writable = asyncio.Event()
-        # Without it, ZeroMQ drops payloads silently when the pipe is full. This way they stay in the queue, which counts them.
+        # Without it, ZeroMQ drops payloads silently when the pipe is full. This way they stay in the queue, which
+        # counts them.
         self._socket.setsockopt(zmq.XPUB_NODROP, 1)
         self.connect(address)
 

@@ -1,4 +1,4 @@
-"""The histories of the local broker: kept by a thread of the process that holds the proxy, and gone with that process."""
+"""Room histories of the local broker, kept by a thread of the process that runs the proxy, as long as it runs."""
 
 from __future__ import annotations
 

@@ -15,14 +15,16 @@ from odac.errors import ConfigurationError
 __all__ = ["DIRECTORY_VARIABLE", "base", "check_path", "directory_of", "distrusted", "may_create", "only_ours"]
 
 DIRECTORY_VARIABLE: Final = "ODAC_LOCAL_DIRECTORY"
-"""The environment variable in which a supervisor tells its workers the proxy's directory: ``local://`` without a name."""
+"""The environment variable in which a supervisor tells its workers the proxy's directory: ``local://`` without a name.
+"""
 PATH_LIMIT: Final = 100
 """Bytes of a Unix socket's path: the system's limit is 104 to 108."""
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 
 def base() -> Path:
-    """The directory that holds those of all names. Each user has one, so that two users' servers of one name do not meet.
+    """The directory that holds those of all names. Each user has one, so that two users' servers of one name do not
+    meet.
 
     Not ``$XDG_RUNTIME_DIR``, which a service of the same user does not have.
     """
@@ -93,7 +95,10 @@ def distrusted(directory: Path) -> str | None:
         except OSError:
             continue  # nothing is there to connect to
         if owner != os.getuid():
-            return f"{each} belongs to another user (uid {owner}): run this command as that user, or choose another directory"
+            return (
+                f"{each} belongs to another user (uid {owner}): run this command as that user, or choose another"
+                " directory"
+            )
         if not only_ours(each):
             return f"{each} is not only this user's: chmod 700 it, unless somebody else has put it there"
     return None

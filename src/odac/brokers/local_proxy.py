@@ -24,7 +24,9 @@ _log = logging.getLogger("odac.broker")
 HIGH_WATER: Final = 4096
 """Payloads buffered for one process. Above it, the proxy drops payloads for that process, which sees the gap."""
 STALE: Final = 60_000
-"""Milliseconds after which the proxy disconnects a process that is frozen: subscriptions would pile up for it without bound."""
+"""Milliseconds after which the proxy disconnects a process that is frozen: subscriptions would pile up for it without
+bound.
+"""
 NEXT: Final = 0.2
 """Seconds between two checks whether the process that runs the proxy is gone."""
 
@@ -32,8 +34,8 @@ NEXT: Final = 0.2
 def bound(socket: zmq.Socket[bytes]) -> None:
     """Bound the payloads that a socket buffers, but never the subscriptions.
 
-    ZeroMQ applies one limit to both and drops silently what exceeds it. A room whose subscription is dropped would never
-    get a message. Subscriptions travel against the payloads: out of SUB and XSUB, and into XPUB.
+    ZeroMQ applies one limit to both and drops silently what exceeds it. A room whose subscription is dropped would
+    never get a message. Subscriptions travel against the payloads: out of SUB and XSUB, and into XPUB.
     """
     listens = socket.type in (zmq.SUB, zmq.XSUB)
     socket.rcvhwm, socket.sndhwm = (HIGH_WATER, 0) if listens else (0, HIGH_WATER)
@@ -163,7 +165,7 @@ class LocalProxy:
         return incoming, outgoing
 
     def _start_log(self, context: zmq.Context[zmq.Socket[bytes]]) -> None:
-        """Keep the histories of rooms, in a thread of their own: they begin anew with the process that holds the proxy."""
+        """Keep the rooms' histories in a thread of their own. A new proxy process begins with empty ones."""
         router, publisher = context.socket(zmq.ROUTER), context.socket(zmq.PUB)
         for socket in (router, publisher):
             bound(socket)

@@ -47,14 +47,15 @@ class _Sink(asyncio.Future[Msg]):
 
 
 class NatsBroker(EchoConfirmedBroker):
-    """``nats://host:port,host:port``, and ``tls://`` for TLS. The URL's options are names of files, in PEM where they are of TLS:
+    """``nats://host:port,host:port``, and ``tls://`` for TLS. The URL's options are names of files, in PEM where they
+    are of TLS:
 
     - ``tls_ca``: the certificates of the authority that signed the server's, where the system does not know it;
     - ``tls_cert`` and ``tls_key``: this client's certificate, and its key if that is in another file;
     - ``credentials``: the file that ``nsc`` makes for a user (JWT and seed), ``nkey``: the seed of an NKey alone.
 
-    nats-py's own reconnecting is turned off: it would send its buffered messages after newer ones of other processes, and
-    its read loop ends silently after an error that it does not know.
+    nats-py's own reconnecting is turned off: it would send its buffered messages after newer ones of other processes,
+    and its read loop ends silently after an error that it does not know.
 
     Args:
         url: of one server, or of several of a cluster.

@@ -1,4 +1,4 @@
-"""The common part of brokers with a connection that may break: one task runs a session, and the next one when it ends."""
+"""What brokers share whose connection may break: one task runs a session, and another session after each that ends."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ CANCEL_AGAIN: Final = 1.5
 class ReconnectingBroker(Broker):
     """Runs one session after another, with pauses of random length in between, until it is stopped.
 
-    A session connects, subscribes to everything in ``_wanted``, calls :meth:`_opened` and goes on until something breaks,
-    which it raises. Payloads that were queued and not confirmed are lost with the session, and counted: sent again later,
-    they would arrive out of order, or twice.
+    A session connects, subscribes to everything in ``_wanted``, calls :meth:`_opened` and goes on until something
+    breaks, which it raises. Payloads that were queued and not confirmed are lost with the session, and counted: sent
+    again later, they would arrive out of order, or twice.
 
     Args:
         url: of the broker.
@@ -169,7 +169,7 @@ class ReconnectingBroker(Broker):
             self._receiver.on_dropped(messages, reason)
 
     async def _next_changes(self) -> tuple[list[str], list[str]]:
-        """Wait for changes; return the channels to subscribe to and those to unsubscribe from, as they are wanted now."""
+        """Wait for changes; return the channels to subscribe to and those to unsubscribe from."""
         await self._change.wait()
         self._change.clear()
         changed, self._changed = self._changed, set()
@@ -237,7 +237,9 @@ async def first_to_end(*parts: Coroutine[Any, Any, None]) -> None:
 
 
 async def end(*tasks: asyncio.Task[None]) -> None:
-    """Cancel tasks until they finish: a client library may swallow a cancellation, and the caller may be cancelled meanwhile."""
+    """Cancel tasks until they finish: a client library may swallow a cancellation, and the caller may be cancelled
+    meanwhile.
+    """
     cancelled: asyncio.CancelledError | None = None
     while pending := [task for task in tasks if not task.done()]:
         for task in pending:

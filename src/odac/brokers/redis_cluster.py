@@ -30,7 +30,8 @@ class Node(NamedTuple):
 
 
 class RedisClusterBroker(ReconnectingBroker):
-    """``redis+cluster://host:port,host:port`` and, over TLS, ``rediss+cluster://``: any of the nodes, the rest are found.
+    """``redis+cluster://host:port,host:port`` and, over TLS, ``rediss+cluster://``: any of the nodes, the rest are
+    found.
 
     What one process publishes to one room arrives in order; between rooms on different nodes there is no order, and a
     message to several rooms counts as one of each.

@@ -29,8 +29,8 @@ CONNECT_WAIT: Final = 2.0
 class RedisClusterHistory(ScriptedHistory):
     """``redis+cluster://`` and ``rediss+cluster://``.
 
-    A slot that moves takes its keys with it, so the epoch goes on if the run id is no part of it: a cluster's guard is the
-    run id of the node that holds the slot, and a slot that moved begins a new epoch, as a failover does.
+    A slot that moves takes its keys with it, so the epoch goes on if the run id is no part of it: a cluster's guard is
+    the run id of the node that holds the slot, and a slot that moved begins a new epoch, as a failover does.
 
     Args:
         url: the broker's.

@@ -202,7 +202,8 @@ class RedisCommands:
     def _no_run_id(self, why: str) -> ConfigurationError:
         return ConfigurationError(
             f"{self._address}: rooms with history need the server's run id, by which a failover that lost messages is"
-            f" noticed, and it cannot be read ({why}): allow the command INFO to this user; or, where the server never loses"
+            f" noticed, and it cannot be read ({why}): allow the command INFO to this user; or, where the server"
+            " never loses"
             " what it has confirmed, write ?history=durable in the URL"
         )
 

@@ -33,7 +33,8 @@ def connections(url: str, scheme: str) -> ConnectionPool:
         pool = ConnectionPool.from_url(url, protocol=2)
         if int(pool.connection_kwargs.get("protocol", 2)) != 2:
             raise ValueError("leave protocol out, RESP 2 is what this broker speaks")
-        # The URL's options must not change what this module relies on: errors end the session, and reading has no time limit.
+        # The URL's options must not change what this module relies on: errors end the session, and reading has no time
+        # limit.
         pool.connection_kwargs.update(
             decode_responses=False,
             health_check_interval=0,
@@ -180,7 +181,8 @@ class RedisLink:
             try:
                 reply: Any = await connection.read_response()
             except MovedError as error:
-                # The answer to a subscription that came too late: the slot, with all its channels, belongs to another node now.
+                # The answer to a subscription that came too late: the slot, with all its channels, belongs to another
+                # node now.
                 moved = [channel for channel in self._subscribed if key_slot(channel.encode()) == error.slot_id]
                 self._subscribed.difference_update(moved)
                 self._acknowledged()

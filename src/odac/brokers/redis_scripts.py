@@ -1,9 +1,11 @@
-"""The scripts that keep a room's history in Redis: a list of entries, and a hash about it, in the slot of the room's channel.
+"""The scripts that keep a room's history in Redis: a list of entries, and a hash about it, in the slot of the room's
+channel.
 
-Each runs as one step. The hash holds the epoch (``e``), the guard of the epoch (``g``: the run id of the server that began
-it), the top (``t``), the number (``n``) and the bytes (``b``) of the entries, when the list expires (``x``), each sender's
-last number (``o…``) and how often users were revoked (``r…``). Whatever does not fit together, since one of the keys was
-evicted, the server has started again or a replica was promoted, is no continuation: the next append begins an epoch.
+Each runs as one step. The hash holds the epoch (``e``), the guard of the epoch (``g``: the run id of the server that
+began it), the top (``t``), the number (``n``) and the bytes (``b``) of the entries, when the list expires (``x``), each
+sender's last number (``o…``) and how often users were revoked (``r…``). Whatever does not fit together, since one of
+the keys was evicted, the server has started again or a replica was promoted, is no continuation: the next append begins
+an epoch.
 """
 
 from __future__ import annotations

@@ -49,7 +49,8 @@ def make_broker(url: str) -> Broker:
         return MemoryBroker(parsed.address.removeprefix("memory://") or f"private-{secrets.token_hex(8)}")
     if "sentinel" in parsed.scheme:
         raise ConfigurationError(
-            "Redis Sentinel is not supported: give redis:// an address that always leads to the master, such as a proxy's that"
+            "Redis Sentinel is not supported: give redis:// an address that always leads to the master, such as a"
+            " proxy's that"
             " asks each server for its role, or use redis+cluster://"
         )
     known = _OPTIONAL.get(parsed.scheme)

@@ -63,13 +63,15 @@ def parse_url(url: str) -> BrokerURL:
         )
     if any(_HOST.fullmatch(host) is None for host in hosts.split(",")):
         raise ConfigurationError(
-            f"the {scheme}:// URL of the broker has a malformed host or port: write host:port, and user:password@ before it"
+            f"the {scheme}:// URL of the broker has a malformed host or port: write host:port, and user:password@"
+            " before it"
         )
     kept = urlencode([pair for pair in query if pair[0] not in ("namespace", "history")])
     history = next((value for name, value in query if name == "history"), "")
     if history and (history != "durable" or "redis" not in scheme):
         raise ConfigurationError(
-            f"history= of the {scheme}:// URL: there is only history=durable, for Redis, where the server never loses what it confirmed"
+            f"history= of the {scheme}:// URL: there is only history=durable, for Redis, where the server never loses"
+            " what it confirmed"
         )
     return BrokerURL(
         scheme,

@@ -135,7 +135,8 @@ class Answering:
     def _refuse_busy(self, request: Request) -> None:
         limit_met(
             "calls_per_connection",
-            "%s: a call was refused with 'busy': %d calls of its connection are being answered (Limits.calls_per_connection)",
+            "%s: a call was refused with 'busy': %d calls of its connection are being answered"
+            " (Limits.calls_per_connection)",
             self.path,
             self._most,
         )

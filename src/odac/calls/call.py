@@ -111,7 +111,8 @@ class Call:
     def _overdue(self) -> None:
         limit_met(
             "handler_wait",
-            "%s: a call of %r reached its deadline before the route's handler had read the messages before it, added a listener or returned; run what goes on for long with odac.create_task(…)",
+            "%s: a call of %r reached its deadline before the route's handler had read the messages before it, added"
+            " a listener or returned; run what goes on for long with odac.create_task(…)",
             self._answering.path,
             self.name,
         )

@@ -1,7 +1,7 @@
 """The outcomes of calls with ``retry``, so that one that is sent again is answered and not executed again.
 
-The rule is: a call that is sent again is executed only where it is certain that it was not before. This process knows that
-of a call that was first sent to it, as long as it has forgotten nothing that could have been that call.
+The rule is: a call that is sent again is executed only where it is certain that it was not before. This process knows
+that of a call that was first sent to it, as long as it has forgotten nothing that could have been that call.
 """
 
 from __future__ import annotations

@@ -37,8 +37,8 @@ class ConnectionCalls:
     Attributes:
         asking: this side's.
         answering: the client's; None on a route that answers none.
-        origin: what the hello names ``calls``, so that a call that is sent again says where it was first sent; None on a
-            route that answers none.
+        origin: what the hello names ``calls``, so that a call that is sent again says where it was first sent; None on
+            a route that answers none.
     """
 
     __slots__ = ("answering", "asking", "origin")

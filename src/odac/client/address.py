@@ -39,7 +39,8 @@ class Address:
             raise ValueError(f"{url!r} is no WebSocket URL: write ws://host:port/path, or wss:// for TLS")
         if "@" in parts.netloc or "#" in url:
             raise ValueError(
-                f"{parts.scheme}://{parts.hostname}/…: a WebSocket URL has neither a user name nor a fragment; use headers= or cookies="
+                f"{parts.scheme}://{parts.hostname}/…: a WebSocket URL has neither a user name nor a fragment; use"
+                " headers= or cookies="
             )
         secure = parts.scheme == "wss"
         try:

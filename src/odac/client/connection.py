@@ -71,7 +71,8 @@ class _Closing:
 class ClientConnection:
     """A connection to an Odac server; made by :func:`odac.connect`, which documents the arguments.
 
-    ``clock``, ``random``, ``dial`` and ``get`` put something else in the place of time, chance and the network, for tests.
+    ``clock``, ``random``, ``dial`` and ``get`` put something else in the place of time, chance and the network, for
+    tests.
     """
 
     __slots__ = ("__weakref__", "_address", "_events", "_supervisor")
@@ -156,8 +157,8 @@ class ClientConnection:
             event: ``open()``, ``message(data)``, ``close(code, reason)``, ``error(exception)``,
                 ``reconnecting(attempt, seconds)`` or ``presence(change)``, a
                 :class:`~odac.client.PresenceChange`.
-            handler: takes the event's arguments or fewer, and may be ``async def``: the next event waits for it. What it
-                raises goes to the ``error`` listeners; with none it is logged.
+            handler: takes the event's arguments or fewer, and may be ``async def``: the next event waits for it. What
+                it raises goes to the ``error`` listeners; with none it is logged.
 
         Raises:
             ValueError: there is no such event.
@@ -209,8 +210,9 @@ class ClientConnection:
                 bytes-like: binary.
 
         Returns:
-            Something true when it was sent or queued. False when the connection is closed for good, or, after an ``error``
-            event, when the queue would pass 256 messages or 1 MiB. ``await ws.send(…)`` waits until there is room for more.
+            Something true when it was sent or queued. False when the connection is closed for good, or, after an
+            ``error`` event, when the queue would pass 256 messages or 1 MiB. ``await ws.send(…)`` waits until there is
+            room for more.
 
         Raises:
             TypeError: ``data`` cannot be sent.
@@ -242,9 +244,9 @@ class ClientConnection:
             returns: a type to check the answer against and make of it; None for JSON as it is.
 
         Raises:
-            CallError: there is no answer. Its ``code`` is one of the application's own, or ``unknown``, ``invalid``, ``busy``,
-                ``timeout``, ``interrupted`` (the connection was lost, and it is not known whether it was executed) or
-                ``internal``.
+            CallError: there is no answer. Its ``code`` is one of the application's own, or ``unknown``, ``invalid``,
+                ``busy``, ``timeout``, ``interrupted`` (the connection was lost, and it is not known whether it was
+                executed) or ``internal``.
             Disconnected: the connection is closed for good.
             InvalidMessage: the answer is no ``returns``.
             TypeError: ``arguments`` cannot be sent.
@@ -349,8 +351,8 @@ def connect(
     """Connect to an Odac server, and stay connected.
 
     Use it as ``async with odac.connect(url) as ws:``. ``ws = await odac.connect(url)`` leaves closing to you, and
-    ``async for data in odac.connect(url):`` reads until the end. Each goes on when the server has let the connection in;
-    nothing happens before, so that listeners can be added first.
+    ``async for data in odac.connect(url):`` reads until the end. Each goes on when the server has let the connection
+    in; nothing happens before, so that listeners can be added first.
 
     Args:
         url: ``ws://`` or ``wss://``, with path and query.

@@ -45,7 +45,8 @@ class CookieJar:
             self._cookies[name, "/"] = _Cookie(value, None)
 
     def store(self, set_cookie: Iterable[str], request_path: str = "/") -> None:
-        """Take the values of ``Set-Cookie`` headers (RFC 6265 section 5.3); what does not parse is ignored, as browsers do.
+        """Take the values of ``Set-Cookie`` headers (RFC 6265 section 5.3); what does not parse is ignored, as browsers
+        do.
 
         Args:
             set_cookie: one header value each.
@@ -80,7 +81,7 @@ class CookieJar:
             self._cookies.pop(next(iter(self._cookies)))
 
     def for_path(self, path: str) -> dict[str, str]:
-        """The cookies that a request to ``path`` carries, those with the longest paths winning (RFC 6265 section 5.4)."""
+        """The cookies of a request to ``path``; of one name, the longest path wins (RFC 6265 section 5.4)."""
         now = time.time()
         self._cookies = {
             key: cookie for key, cookie in self._cookies.items() if cookie.expires is None or cookie.expires > now

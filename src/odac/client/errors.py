@@ -9,7 +9,8 @@ from odac.errors import HandshakeError
 
 __all__ = ["HandshakeRefused"]
 
-# A client error says that the same request will be refused again, but for these (RFC 9110 section 15.5, RFC 8470, RFC 6585).
+# A client error says that the same request will be refused again, but for these (RFC 9110 section 15.5, RFC 8470, RFC
+# 6585).
 _TRANSIENT = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 
 

@@ -22,7 +22,8 @@ EVENTS: Final = {"open": 0, "message": 1, "close": 2, "error": 1, "reconnecting"
 """The events, with how many arguments each gives to its listeners."""
 
 WAITING: Final = 16
-"""Messages that wait for the listeners, and as many for ``receive()``; past it reading pauses and TCP tells the server."""
+"""Messages that wait for the listeners, and as many for ``receive()``; past it reading pauses and TCP tells the server.
+"""
 
 WHILE_ASKING: Final = 4
 """Times as many messages may wait while a call of this side waits for its answer, which comes behind them."""
@@ -144,7 +145,8 @@ class Events:
         """The next message; raises :class:`Disconnected` after the last one."""
         if self.within:
             raise RuntimeError(
-                "receive() in a listener would wait for itself: take the message as the listener's argument, or start a task"
+                "receive() in a listener would wait for itself: take the message as the listener's argument, or start"
+                " a task"
             )
         self._reading = True
         while not self._inbox:

@@ -37,7 +37,8 @@ def main(
     stdin: int | None = None,
     stdout: TextIO | None = None,
 ) -> int:
-    """Connect, send each line of the input, and print what comes, until the input ends, Ctrl-C, or the server's last word.
+    """Connect, send each line of the input, and print what comes, until the input ends, Ctrl-C, or the server's last
+    word.
 
     A line goes out as it is: the server reads it as JSON where it is JSON, and as text otherwise.
 
@@ -55,8 +56,8 @@ def main(
         stdout: where to print.
 
     Returns:
-        the exit status: 0 after a normal end, 1 where the connection could not be made or ended otherwise, 2 for a URL or
-        an option that cannot work.
+        the exit status: 0 after a normal end, 1 where the connection could not be made or ended otherwise, 2 for a URL
+        or an option that cannot work.
     """
     screen = _Screen(stdout or sys.stdout)
     for plain, real in (("http://", "ws://"), ("https://", "wss://")):

@@ -40,7 +40,9 @@ class PresenceChange:
 
 
 class Rosters:
-    """The people of each room. They are kept while the connection is away, so that coming back changes only what changed."""
+    """The people of each room. They are kept while the connection is away, so that coming back changes only what
+    changed.
+    """
 
     __slots__ = ("_numbers", "_people")
 

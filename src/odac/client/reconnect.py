@@ -31,8 +31,8 @@ class Reconnect:
         enabled: False never connects again; a refused token is fetched anew all the same.
         delay: seconds before the first retry, at most :data:`CAP`.
         max_attempts: retries since the last connection that stayed open for :data:`STABLE` seconds; None has no bound.
-        random: gives a number from 0 to 1. Every wait is scaled by a factor from 0.5 to 1, so that a thousand clients do
-            not return in the same instant.
+        random: gives a number from 0 to 1. Every wait is scaled by a factor from 0.5 to 1, so that a thousand clients
+            do not return in the same instant.
         fresh_token: whether a fresh token can be asked for; without one 4002 is final.
     """
 

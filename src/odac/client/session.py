@@ -32,8 +32,8 @@ OPEN_TIMEOUT: Final = 20.0
 
 
 class Supervisor:
-    """Owns the connection and its tasks: one that connects and reads, one that calls the listeners, and near the end one
-    that does the close handshake.
+    """Owns the connection and its tasks: one that connects and reads, one that calls the listeners, and near the end
+    one that does the close handshake.
 
     Args:
         address: where to connect.
@@ -211,7 +211,7 @@ class Supervisor:
             self._events.finish(code, reason)
 
     async def _once(self) -> tuple[int, str, float | None]:
-        """One attempt and the connection that came of it: how it ended, and seconds until the next, None for no next."""
+        """Make one attempt, and run its connection to the end. Return how it ended and the seconds until the next."""
         self.state = ReadyState.CONNECTING
         error, link, stayed = await self._attempt()
         self.link = None

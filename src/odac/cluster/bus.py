@@ -49,9 +49,9 @@ __all__ = ["BrokerBus"]
 _log = logging.getLogger("odac.broker")
 
 INTERVAL: Final = 3.0
-"""Seconds between two probes, each on one of the two channels of all processes and on one room, in turn. A connection that
-died silently is found after two intervals at most; where only one of the two channels did, after three; where the server
-forgot a single one of n rooms, after n + 1."""
+"""Seconds between two probes, each on one of the two channels of all processes and on one room, in turn. A connection
+that died silently is found after two intervals at most; where only one of the two channels did, after three; where the
+server forgot a single one of n rooms, after n + 1."""
 PATIENCE: Final = 3.5
 """Intervals of silence after which another process counts as gone."""
 
@@ -64,7 +64,8 @@ class BrokerBus:
     """Fulfils :class:`odac.realtime.ports.Bus`. All methods are called on the event loop's thread.
 
     The process listens to the rooms that it has members of, to a channel of everyone, a control channel and an inbox of
-    its own. What it publishes is sent at the end of the tick, in order; what comes back of it is ignored, except probes.
+    its own. What it publishes is sent at the end of the tick, in order; what comes back of it is ignored, except
+    probes.
 
     Args:
         broker: not yet started.

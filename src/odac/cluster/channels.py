@@ -19,9 +19,9 @@ class Channels:
     """The channel names of one application.
 
     A room becomes ``<namespace>.room.<name>``, in which every UTF-8 byte but ASCII letters, digits, ``_``, ``-`` and
-    ``~`` is written as ``%XX``. The remaining characters mean nothing to any broker: NATS separates by ``.`` and matches
-    ``*`` and ``>``, Redis patterns have ``*?[]`` and cluster slots ``{}``. Different names stay different (the encoding can
-    be reversed, and Unicode is not normalised), and names stay readable in the broker's own tools.
+    ``~`` is written as ``%XX``. The remaining characters mean nothing to any broker: NATS separates by ``.`` and
+    matches ``*`` and ``>``, Redis patterns have ``*?[]`` and cluster slots ``{}``. Different names stay different (the
+    encoding can be reversed, and Unicode is not normalised), and names stay readable in the broker's own tools.
 
     Args:
         namespace: keeps applications on one broker apart; 1 to 32 of ``A-Za-z0-9_-``.

@@ -130,7 +130,8 @@ class Tails(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, ta
 
 
 class Piece(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=7, gc=False):
-    """A part of an encoded envelope that is larger than the broker carries at once. It is the only item of its envelope.
+    """A part of an encoded envelope that is larger than the broker carries at once. It is the only item of its
+    envelope.
 
     Args:
         message: a random number, the same for all pieces of one envelope.
@@ -183,7 +184,8 @@ class Envelope(Struct, frozen=True, array_like=True, forbid_unknown_fields=True,
         origin: the publishing process's random id: not its pid, host name or clock, which others may share.
         sequence: grows with every envelope of that process; an envelope on several channels has one.
         number: how many counted items this process published on this channel before, so that a receiver sees what it
-            missed (it cannot from ``sequence``, because it does not get every channel). 0 begins anew, -1 is not counted.
+            missed (it cannot from ``sequence``, because it does not get every channel). 0 begins anew, -1 is not
+            counted.
         shared: the envelope was published on several channels, and a process gets it once for each that it listens to.
         items: in order.
     """
@@ -216,7 +218,8 @@ def decode(payload: bytes, limit: int = MAX_PAYLOAD) -> Envelope:
     """Return the envelope in ``payload``.
 
     Raises:
-        GarbageError: it is over ``limit`` bytes, of another version, malformed, or holds what may not be sent to a client.
+        GarbageError: it is over ``limit`` bytes, of another version, malformed, or holds what may not be sent to a
+            client.
     """
     if len(payload) > limit:
         raise GarbageError(f"{len(payload)} bytes, more than {limit}")

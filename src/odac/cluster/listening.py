@@ -39,7 +39,7 @@ class Listening:
         return self._channels.get(channel)
 
     def next_to_probe(self) -> str | None:
-        """Return the channel whose probe is due, each in turn. Not a new one: a probe could overtake its subscription."""
+        """Return the channel to probe next, in turn. Not a new one: a probe could overtake its subscription."""
         channel = next((channel for channel in self._channels if channel not in self._fresh), None)
         if channel is not None:
             self._channels[channel] = self._channels.pop(channel)

@@ -132,7 +132,7 @@ class Outgoing:
                 self._broker.publish(channel, payload, int(last and channel is channels[0]))
 
     def now(self, channel: str, item: Item) -> bytes:
-        """Publish an item at once, uncounted, and return its payload. Items that were added before are published first."""
+        """Publish an item at once, uncounted, and return its payload. Items added before are published first."""
         self.flush()
         payload = self._encode(UNNUMBERED, False, [item])
         self._broker.publish(channel, payload, 0)

@@ -74,7 +74,8 @@ class Reporter:
         self._dropped_before = self.counters.dropped
         self.counters.outages += 1
         _log.warning(
-            "%s: %s. Connections stay and local delivery goes on; messages for other processes are lost until it is back",
+            "%s: %s. Connections stay and local delivery goes on; messages for other processes are lost until it is"
+            " back",
             self._address,
             reason.rstrip("."),
         )
@@ -104,7 +105,8 @@ class Reporter:
         self.counters.lost += messages
         if self._lost.add(messages):
             _log.warning(
-                "%s: %d messages of another process did not arrive; a process or the broker does not keep up, or was away",
+                "%s: %d messages of another process did not arrive; a process or the broker does not keep up, or was"
+                " away",
                 self._address,
                 messages,
             )
@@ -127,7 +129,8 @@ class Reporter:
             return
         self._garbage_logged = True
         _log.warning(
-            "dropped a payload on %s at %s that is not a message (further ones are only counted): %s. Does something else publish there?"
+            "dropped a payload on %s at %s that is not a message (further ones are only counted): %s. Does something"
+            " else publish there?"
             " ?namespace=… in the broker's URL keeps applications apart",
             channel,
             self._address,
@@ -141,7 +144,8 @@ class Reporter:
             return
         self._large_logged = True
         _log.error(
-            "a message of %d bytes was not sent to other processes (further ones are only counted): %s: %d travel at most."
+            "a message of %d bytes was not sent to other processes (further ones are only counted): %s: %d travel at"
+            " most."
             " Send a link to it instead",
             size,
             self._address,

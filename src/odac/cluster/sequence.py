@@ -99,7 +99,7 @@ class Sequence:
             origins[origin] = (sequence, published)
 
     def forget_channel(self, channel: str) -> None:
-        """Forget a channel that this process listens to no longer: what is published there from now on is not missed."""
+        """Forget a channel that this process no longer listens to: messages published there later are not missed."""
         self._channels.pop(channel, None)
         self._older.pop(channel, None)
         self._unsettled.pop(channel, None)

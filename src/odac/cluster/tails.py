@@ -17,7 +17,7 @@ AT_ONCE: Final = 512
 
 
 def tails_of(numbers: Numbers, since: float, until: float, now: float) -> Iterator[Tails]:
-    """Return the tails of the channels on which this process published last between two times, in items of some size."""
+    """Return the tails of the channels on which this process last published between two times, cut into items."""
     entries = []
     for channel, number, first, last in numbers.used_since(since):
         if last < until:

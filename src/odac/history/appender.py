@@ -58,7 +58,8 @@ class Appender:
     Args:
         store: keeps the logs.
         origin: this process's random id.
-        confirmed: called with the room's channel, and where a batch ended up; awaited before what waits behind it goes on.
+        confirmed: called with the room's channel, and where a batch ended up; awaited before what waits behind it goes
+            on.
         failed: called with what went wrong, and how many messages of it nobody waits for.
     """
 
@@ -168,8 +169,8 @@ class Appender:
         while True:
             try:
                 async with asyncio.timeout(ANSWER_TIMEOUT):
-                    # The name of a log that this begins is drawn once an attempt: an attempt whose answer was lost may have
-                    # begun one already, which has its name from there.
+                    # The name of a log that this begins is drawn once an attempt: an attempt whose answer was lost may
+                    # have begun one already, which has its name from there.
                     done = await self._store.append(
                         channel, history, self._origin, first, bodies, secrets.token_bytes(EPOCH_BYTES)
                     )

@@ -1,7 +1,7 @@
 """A member that catches up with a room: a place in the log that moves on as the member's own buffer drains.
 
-It is outside the room's fan-out, so nothing is collected for it: what it has yet to get is in the log. In the turn in which
-it reaches the top it joins the fan-out; there is nothing to merge, and nothing comes twice.
+It is outside the room's fan-out, so nothing is collected for it: what it has yet to get is in the log. In the turn in
+which it reaches the top it joins the fan-out; there is nothing to merge, and nothing comes twice.
 """
 
 from __future__ import annotations
@@ -138,7 +138,8 @@ class Cursor:
         """Send what one turn takes.
 
         Returns:
-            whether there is more to do at once. False: it is live, or waits for its reader or for the store, or is gone.
+            whether there is more to do at once. False: it is live, or waits for its reader or for the store, or is
+            gone.
         """
         connection = self.connection
         if not connection.is_open:

@@ -21,7 +21,8 @@ class Kept:
         offset: its number.
         time: when the store took it, in milliseconds since 1970.
         message: to be sent.
-        excluded: connection ids that are left out, with the pages behind them: a page is the same client after a reconnect.
+        excluded: connection ids that are left out, with the pages behind them: a page is the same client after a
+            reconnect.
     """
 
     __slots__ = ("_names", "excluded", "message", "offset", "time")

@@ -1,7 +1,8 @@
 """A room with history in one process: takes what the store publishes, in order, and hands it to the members.
 
-It subscribes, waits until its own probe comes back, reads, and drops what arrives and is not above its top. A number that is
-missing, or an outage, is closed by reading once what came between; where that cannot be done the members are told.
+It subscribes, waits until its own probe comes back, reads, and drops what arrives and is not above its top. A number
+that is missing, or an outage, is closed by reading once what came between; where that cannot be done the members are
+told.
 """
 
 from __future__ import annotations

@@ -270,7 +270,8 @@ class HistoryRooms:
         rooms, within, _ = audience
         if len(rooms) != 1 or within:
             raise ValueError(
-                "a send to several rooms, or with within(), of which one has history: two histories have no common order, and"
+                "a send to several rooms, or with within(), of which one has history: two histories have no common"
+                " order, and"
                 " who was in a room at another time cannot be known; send to each room, or with keep=False"
             )
 
@@ -304,7 +305,7 @@ class HistoryRooms:
         return receipt
 
     def behind(self, rooms: tuple[str, ...], call: Callable[[], object]) -> bool:
-        """Make a call behind this process's unconfirmed sends to any of these rooms; return False where there are none."""
+        """Make a call after this process's unconfirmed sends to any of these rooms; False where there are none."""
         appender = self._appender
         return appender is not None and any(
             self.book.of(room) is not None and appender.behind(self._channel_of(room), call) for room in rooms
@@ -621,7 +622,8 @@ class HistoryRooms:
         found = await self._on_loop(lambda: self._running().read(self._channel_of(room), history, after, limit))
         if since is not None and (found.epoch != epoch or not found.base <= after <= found.top):
             raise LookupError(
-                f"position {since!r} of room {room!r} is not to be continued: it has expired, or the history began anew;"
+                f"position {since!r} of room {room!r} is not to be continued: it has expired, or the history began"
+                " anew;"
                 " load the state, and go on with last="
             )
         entries = []

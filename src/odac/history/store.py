@@ -1,9 +1,9 @@
 """What a history store is: the small interface beside the broker that keeps the messages of rooms, in one order.
 
 The log of a room is a run of entries with the numbers ``base + 1`` to ``top``. Its *epoch* is a random name: it changes
-whenever the log cannot be proved to be a continuation of what was there before (erased, evicted, or kept by a server that
-has started again or failed over). Entries are bytes that the store does not look into, but for their time, which is
-the store's own.
+whenever the log cannot be proved to be a continuation of what was there before (erased, evicted, or kept by a server
+that has started again or failed over). Entries are bytes that the store does not look into, but for their time, which
+is the store's own.
 """
 
 from __future__ import annotations
@@ -145,8 +145,8 @@ class Notice(NamedTuple):
 class HistoryStore(Protocol):
     """Keeps logs by the channel of their room. Reading never writes.
 
-    Every method may raise :exc:`StoreAway` where asking again may help, and :exc:`odac.errors.BrokerError` where it cannot
-    (out of memory, no permission).
+    Every method may raise :exc:`StoreAway` where asking again may help, and :exc:`odac.errors.BrokerError` where it
+    cannot (out of memory, no permission).
     """
 
     async def start(self) -> None:
@@ -194,7 +194,7 @@ class HistoryStore(Protocol):
         ...
 
     async def revoke(self, channel: str, user: str) -> None:
-        """Count a revocation of a user (by a hash of the id), and tell those who listen; nothing where there is no log."""
+        """Count a revocation of a user (by a hash of the id) and tell the listeners; nothing where there is no log."""
         ...
 
     async def publish(self, channel: str, payload: bytes) -> None:

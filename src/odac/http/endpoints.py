@@ -49,7 +49,8 @@ class Services:
         auth: makes and reads the session cookie, and finds the user.
         tokens: issues tokens.
         health: says how the process is.
-        publish: sends a publication; sync or async, ``ValueError`` and ``TypeError`` become a 400, ``BrokerError`` a 503.
+        publish: sends a publication; sync or async, ``ValueError`` and ``TypeError`` become a 400, ``BrokerError``
+            a 503.
         publish_keys: bearer keys for ``publish``; without any, there is no such endpoint.
         max_body: bytes of a publish request's body.
         prefix: below which the endpoints are.
@@ -79,7 +80,8 @@ class Endpoints:
     def __init__(self, services: Services) -> None:
         if not isinstance(services.prefix, str) or not _prefix_form(services.prefix):
             raise ConfigurationError(
-                f"prefix={services.prefix!r}: must be a path such as '/odac', beginning with a slash and not ending with one"
+                f"prefix={services.prefix!r}: must be a path such as '/odac', beginning with a slash and not ending"
+                " with one"
             )
         self._services = services
         self._below = services.prefix + "/"
@@ -95,8 +97,9 @@ class Endpoints:
     def answers(self, scope: Scope) -> bool:
         """Whether an HTTP request is for the endpoints: one below the prefix, or ``GET /`` that asks for a token.
 
-        Another spelling of an endpoint's path, such as ``/odac/%70ublish``, is none of them: a proxy that compares paths as
-        they were sent would let it pass. The latter is ``X-Odac: token`` at the app's root, where the original browser client asks.
+        Another spelling of an endpoint's path, such as ``/odac/%70ublish``, is none of them: a proxy that compares
+        paths as they were sent would let it pass. The latter is ``X-Odac: token`` at the app's root, where the original
+        browser client asks.
         """
         path = route_path(scope)
         if path.startswith(self._below):

@@ -1,4 +1,4 @@
-"""What the log says of a request that a proxy in between has spoilt; a browser shows no more than a failed connection."""
+"""Log lines for requests that a proxy in between has changed wrongly; a browser only shows a failed connection."""
 
 from __future__ import annotations
 
@@ -42,11 +42,14 @@ def spoilt_handshake(scope: Mapping[str, Any]) -> str | None:
 
 
 def doubled_root_path(scope: Mapping[str, Any]) -> str | None:
-    """Why nothing is found at a path that has the root path twice: the server adds it, and the proxy did not take it away."""
+    """Why nothing is found at a path that has the root path twice: the server adds it, and the proxy did not take it
+    away.
+    """
     root: str = scope.get("root_path") or ""
     if root and scope["path"].startswith(f"{root}{root}/"):
         return (
-            f"the path has {root!r} twice: the proxy does not take it away, so that --root-path adds it once more. Let the "
+            f"the path has {root!r} twice: the proxy does not take it away, so that --root-path adds it once more."
+            " Let the "
             "proxy strip it (nginx: a slash at the end of proxy_pass), or leave --root-path out and mount the app there"
         )
     return None

@@ -29,7 +29,8 @@ class Publication:
     """What a publish request asks for.
 
     Args:
-        rooms: the rooms, at least one; empty means all connections, and only where the request said ``"broadcast": true``.
+        rooms: the rooms, at least one; empty means all connections, and only where the request said
+            ``"broadcast": true``.
         data: any JSON value.
     """
 
@@ -41,8 +42,8 @@ class PublishEndpoint:
     """Checks the key and the body, and hands the publication on.
 
     Args:
-        publish: sends it; sync or async. ``ValueError`` and ``TypeError`` become a 400 with their sentence, ``BrokerError`` a
-            503: no connection received it.
+        publish: sends it; sync or async. ``ValueError`` and ``TypeError`` become a 400 with their sentence,
+            ``BrokerError`` a 503: no connection received it.
         keys: the bearer keys, any of which is accepted.
         max_body: bytes of a request's body.
 

@@ -16,8 +16,8 @@ AsgiApp = Callable[..., Awaitable[Any]]
 class WrappedWebSockets:
     """Hands handshakes to an app, and sees whether it takes them.
 
-    Django, Flask behind an adapter and many a plain ASGI app raise when a scope is not HTTP's. To a client that means no
-    more than that nothing is there.
+    Django, Flask behind an adapter and many a plain ASGI app raise when a scope is not HTTP's. To a client that means
+    no more than that nothing is there.
 
     Args:
         app: any ASGI app.
@@ -51,7 +51,8 @@ class WrappedWebSockets:
             if not self._refused:
                 self._refused = True
                 logger.info(
-                    "the app behind http= raised at a WebSocket handshake: answered with 404, as further ones are, unseen",
+                    "the app behind http= raised at a WebSocket handshake: answered with 404, as further ones are,"
+                    " unseen",
                     exc_info=True,
                 )
             return False

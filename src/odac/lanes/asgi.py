@@ -325,8 +325,8 @@ class AsgiLane:
         except Exception as error:
             if "close code" not in str(error):
                 raise
-            # Daphne's library sends none of the protocol's own codes but 1000, after which a client stays away. Where it
-            # is to come back, the app fails instead, and that Daphne tells it with 1011.
+            # Daphne's library sends none of the protocol's own codes but 1000, after which a client stays away. Where
+            # it is to come back, the app fails instead, and that Daphne tells it with 1011.
             if is_retryable(code):
                 self.refusal = error
             else:

@@ -16,7 +16,9 @@ LANE_EXTENSION: Final = "odac.lane"
 """The key in ``scope["extensions"]`` under which the server hands over its direct lane."""
 
 BEGINS_WITHOUT_TASK: Final = "begins_without_task"
-"""The attribute of an ASGI app that says, when true, that it may be begun outside a task: see :mod:`odac.realtime.taskless`."""
+"""The attribute of an ASGI app that says, when true, that it may be begun outside a task: see
+:mod:`odac.realtime.taskless`.
+"""
 
 
 class Doorway(Protocol):

@@ -112,7 +112,8 @@ class DirectLane(asyncio.Protocol):
         self._fileno: int = socket.fileno() if socket is not None else -1
         # From the first byte that the kernel does not take, the transport says so (pause_writing), the outbox keeps
         # what follows by reference, and nothing is written past the transport: then _socket is -1.
-        # TLS transports compare with "at least": with 0 they would pause again when the buffer is empty, and never resume.
+        # TLS transports compare with "at least": with 0 they would pause again when the buffer is empty, and never
+        # resume.
         transport.set_write_buffer_limits(1 if tls else 0, 0)
         self._transport_holds = transport.get_write_buffer_size() > 0
         self._socket = self.fd = -1
@@ -188,7 +189,7 @@ class DirectLane(asyncio.Protocol):
         return self._reading
 
     def _is_held_back(self) -> bool:
-        """Whether a slow handler must catch up first. While the connection closes, its peer's close frame is awaited."""
+        """Whether a slow handler must catch up first. A closing connection reads on, for the peer's close frame."""
         return self._closing is None and self._connection.inbox.is_paused
 
     def pause_reading(self) -> None:
@@ -205,7 +206,7 @@ class DirectLane(asyncio.Protocol):
             self._renew_fd()
 
     def _limit_silence(self) -> None:
-        """Let the kernel end a connection whose peer does not even acknowledge the pings, for its pongs are not read."""
+        """Let the kernel end a connection whose peer does not acknowledge the pings: its pongs are not read."""
         socket = self._transport.get_extra_info("socket")
         if _USER_TIMEOUT is not None and socket is not None and socket.family in (AF_INET, AF_INET6):
             limits = self._connection.policy.limits

@@ -1,4 +1,6 @@
-"""Reading from a transport at the pace of what takes the messages, and no more in one turn of the event loop than it may."""
+"""Reading from a transport at the pace of what takes the messages, and no more in one turn of the event loop than it
+may.
+"""
 
 from __future__ import annotations
 

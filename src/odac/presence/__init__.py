@@ -1,1 +1,1 @@
-"""Who is in a room, on any number of processes: the shares that processes tell each other, and the people made of them."""
+"""Who is in a room, over any number of processes: each process tells the others its share, and joins the shares."""

@@ -24,7 +24,8 @@ GATHER: Final = 0.1
 GATHER_TOTALS: Final = 1.0
 """The same in a room over its limit, whose members are told nothing but a number."""
 REPEAT: Final = 5.0
-"""Seconds after a share's last change at which its version is told once more: the loss of the last delta shows by it."""
+"""Seconds after a share's last change at which its version is told once more: the loss of the last delta shows by it.
+"""
 JITTER: Final = 0.5
 """Seconds within which processes ask each other, so that they do not all ask at once."""
 OPENING: Final = 1.0

@@ -12,7 +12,9 @@ from odac.realtime.ports import Member
 __all__ = ["MAX_LIST_BYTES", "News", "Roster"]
 
 _AGAIN: Final = 0.9
-"""Of the limit: below it the members are told of each person again. Not at the limit itself, around which a room may stay."""
+"""Of the limit: below it the members are told of each person again. Not at the limit itself, around which a room may
+stay.
+"""
 
 MAX_LIST_BYTES: Final = 256 * 1024
 """Of all people's data together. Every new member gets it in one message, which must fit into ``Limits.outgoing_buffer``

@@ -59,7 +59,8 @@ def encode_data(data: Any) -> bytes:
     text = _encoder.encode(data)
     if len(text) > MAX_DATA_BYTES:
         raise ValueError(
-            f"join(presence=…) of {len(text)} bytes: at most {MAX_DATA_BYTES}, because every member of the room gets it;"
+            f"join(presence=…) of {len(text)} bytes: at most {MAX_DATA_BYTES}, because every member of the room gets"
+            " it;"
             " put a name and a link there"
         )
     return text

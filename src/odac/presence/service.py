@@ -251,7 +251,8 @@ class PresenceService:
         self._check_answers()
 
     def left(self, origin: bytes) -> None:
-        """A process stopped in good order: its people stay for their rooms' grace, in which they come back elsewhere."""
+        """A process stopped in good order: its people stay for their rooms' grace, in which they come back elsewhere.
+        """
         graces = {room.rule.grace for room in self._rooms.values() if origin in room.copies}
         self._others.left(origin, sorted(graces))
         self._collections.pop(origin, None)

@@ -20,7 +20,9 @@ _ENTRY_BYTES: Final = 96
 
 
 class Numbering:
-    """Gives versions that only ever grow, over all rooms of a process: a share that ended and began again has a higher one."""
+    """Gives versions that only ever grow, over all rooms of a process: a share that ended and began again has a higher
+    one.
+    """
 
     __slots__ = ("last",)
 

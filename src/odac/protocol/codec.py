@@ -29,7 +29,8 @@ __all__ = [
 def _encode_other(data: Any) -> object:
     """What msgspec is to encode in the place of a value of a type that it does not know: its hook for such values.
 
-    A subclass of ``str``, ``int``, ``float`` or ``bytes`` is encoded as what it is, a scalar of numpy as its Python value.
+    A subclass of ``str``, ``int``, ``float`` or ``bytes`` is encoded as what it is, a scalar of numpy as its Python
+    value.
     """
     for kind in _PLAIN:
         if isinstance(data, kind):
@@ -70,8 +71,8 @@ def reference_encode(data: object) -> Prepared:
 
     Args:
         data: a ``str`` is sent as text as it is, anything bytes-like (PEP 3118, any item size) as binary, all else as
-            JSON text: dict, list, tuple, set, numbers, bool, None, dataclasses, msgspec Structs, pydantic models, datetimes,
-            UUIDs.
+            JSON text: dict, list, tuple, set, numbers, bool, None, dataclasses, msgspec Structs, pydantic models,
+            datetimes, UUIDs.
             Subclasses of ``str``, ``int`` and ``float`` and numpy's scalars are encoded as what they are.
             NaN and the infinities become ``null``, as ``JSON.stringify`` has it.
 
@@ -180,12 +181,12 @@ def make_decoder(type_: Any) -> Callable[[bytes], object]:
     """Return a function that parses a JSON message and checks that it is a ``type_``.
 
     Args:
-        type_: a msgspec Struct, dataclass, TypedDict or any other type that msgspec decodes; else a pydantic model or any
-            other type that pydantic's ``TypeAdapter`` takes, where pydantic is installed.
+        type_: a msgspec Struct, dataclass, TypedDict or any other type that msgspec decodes; else a pydantic model or
+            any other type that pydantic's ``TypeAdapter`` takes, where pydantic is installed.
 
     Returns:
-        A function from a text message's payload to a ``type_``; it raises :exc:`InvalidMessage` with a reason that names the
-        field.
+        A function from a text message's payload to a ``type_``; it raises :exc:`InvalidMessage` with a reason that
+        names the field.
 
     Raises:
         TypeError: neither can decode such a type.

@@ -48,7 +48,9 @@ def binary_message(audience: Audience, data: object) -> RoomMessage:
 
 
 def closing(audience: Audience, code: int, reason: str) -> Close:
-    """The item that ``close`` publishes. Publishers send no signs of life, so its own time is the only sample of their clock."""
+    """The item that ``close`` publishes. Publishers send no signs of life, so its own time is the only sample of their
+    clock.
+    """
     check_close(code, reason)
     now = time.monotonic()
     return Close(audience, int(code), reason, secrets.randbits(63), now, now)

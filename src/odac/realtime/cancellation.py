@@ -15,9 +15,9 @@ __all__ = ["OVERDUE", "RAISED", "Raised", "cancel_overdue", "is_own"]
 
 Raised = BaseException
 RAISED: Final = (BaseException,)
-"""What a function of the application may raise that concerns its own connection only: everything. Awaiting a task that was
-cancelled raises ``CancelledError``, and ``sys.exit()`` raises ``SystemExit``; neither is an ``Exception``, and the event
-loop would end with the latter, for every connection."""
+"""What a function of the application may raise that concerns its own connection only: everything. Awaiting a task that
+was cancelled raises ``CancelledError``, and ``sys.exit()`` raises ``SystemExit``; neither is an ``Exception``, and the
+event loop would end with the latter, for every connection."""
 
 OVERDUE: Final = "the connection has ended"
 """Marks the cancellation of a task that runs for too long after its connection's end, and no other cancellation."""

@@ -166,7 +166,8 @@ class Connection(Typed[In, Out]):
     def _belongs_here(self, name: str) -> None:
         if get_ident() != self.delivery.thread:
             raise RuntimeError(
-                f"{name}() belongs to the event loop's thread: from another, loop.call_soon_threadsafe(odac.ws.{name}, …)"
+                f"{name}() belongs to the event loop's thread: from another,"
+                f" loop.call_soon_threadsafe(odac.ws.{name}, …)"
             )
 
     def ping(self) -> Ping:
@@ -209,7 +210,8 @@ class Connection(Typed[In, Out]):
             returns: a type to check the answer against and make of it; None for JSON as it is.
 
         Raises:
-            CallError: there is no answer. Its ``code`` is ``unknown``, ``timeout``, ``busy`` or one of the client's own.
+            CallError: there is no answer. Its ``code`` is ``unknown``, ``timeout``, ``busy`` or one of the client's
+                own.
             Disconnected: the connection has ended. Whether the client had begun is not known.
             InvalidMessage: the answer is no ``returns``.
             TypeError: ``arguments`` cannot be sent.
@@ -241,8 +243,8 @@ class Connection(Typed[In, Out]):
                 what the members are to know of the person, at most 1,024 bytes of JSON. Joining again changes it.
 
         Returns:
-            An object that need not be awaited; awaiting it gives a :class:`odac.Recovery` once the connection has caught
-            up with the room's history, which in a room without is at once.
+            An object that need not be awaited; awaiting it gives a :class:`odac.Recovery` once the connection has
+            caught up with the room's history, which in a room without is at once.
 
         Raises:
             TypeError: the name is not a str, or ``presence`` cannot be encoded.
@@ -306,7 +308,8 @@ class Connection(Typed[In, Out]):
                     limit,
                 )
                 raise ValueError(
-                    f"the connection is in {limit} rooms, which is the most: leave one, or raise Limits.rooms_per_connection"
+                    f"the connection is in {limit} rooms, which is the most: leave one, or raise"
+                    " Limits.rooms_per_connection"
                 )
             self._hub.enter(self, room)
 
@@ -563,7 +566,7 @@ class Connection(Typed[In, Out]):
         return task
 
     def limit_overtime(self, task: asyncio.Task[Any], what: str) -> None:
-        """Cancel a task that still runs ``Limits.close_timeout`` after the connection's end; ``what`` is for the log."""
+        """Cancel a task that still runs ``Limits.close_timeout`` after the connection's end; log it as ``what``."""
         cancel_overdue(self.loop, self.policy, task, what)
 
     # The end
@@ -594,7 +597,8 @@ class Connection(Typed[In, Out]):
             reason: cut to what a close frame has room for.
 
         Returns:
-            whether this call did it. Writing what was sent before may be too much for a slow reader, and close it first.
+            whether this call did it. Writing what was sent before may be too much for a slow reader, and close it
+            first.
         """
         if self.phase < CLOSING:
             self.outbox.write_all()

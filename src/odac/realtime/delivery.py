@@ -31,7 +31,8 @@ logger = logging.getLogger("odac")
 
 LOG_BYTES: Final = 256 * 1024
 LOG_ENTRIES: Final = 1024
-"""A tick that sends more than this is written in several pieces, so that a loop of sends does not grow without bound."""
+"""A tick that sends more than this is written in several pieces, so that a loop of sends does not grow without bound.
+"""
 
 
 class Member(Protocol):
@@ -251,7 +252,8 @@ class Delivery(Generic[M]):
         self.overflows += 1
         limit_met(
             "outgoing_buffer",
-            "%s: a client reads too slowly and was closed with 1013: over %d bytes waited for it (Limits.outgoing_buffer;"
+            "%s: a client reads too slowly and was closed with 1013: over %d bytes waited for it"
+            " (Limits.outgoing_buffer;"
             " overflow='drop_oldest' would keep it)",
             policy.name,
             policy.limits.outgoing_buffer,
@@ -269,7 +271,7 @@ class Delivery(Generic[M]):
             )
 
     def dropped(self, policy: Policy, backlog: Backlog, count: int) -> None:
-        """Room messages were dropped for a slow reader that is to stay connected: logged once until it has caught up."""
+        """Log, once until it has caught up, that room messages were dropped for a slow reader that stays connected."""
         self.dropped_messages += count
         if count and not backlog.is_dropping:
             backlog.is_dropping = True

@@ -1,7 +1,7 @@
 """Closing every connection of a process that stops, one after the other, so that clients come back without a rush.
 
-A connection is used until its own turn has come, is told then to come back at once, and is closed. Closing all at once and
-telling each to stay away for a while would cost every client that while, though another process serves already.
+A connection is used until its own turn has come, is told then to come back at once, and is closed. Closing all at once
+and telling each to stay away for a while would cost every client that while, though another process serves already.
 """
 
 from __future__ import annotations
@@ -23,7 +23,9 @@ __all__ = ["PER_SECOND", "Drain"]
 
 PER_SECOND: Final = 500
 """Connections closed per second: so many clients come back to the other processes, each with a handshake and perhaps a
-request for a token, which together take a fraction of one core. More clients take longer, up to ``Limits.drain_timeout``."""
+request for a token, which together take a fraction of one core. More clients take longer, up to
+``Limits.drain_timeout``.
+"""
 
 _TICK: Final = 0.02
 """Seconds between two turns."""
@@ -39,8 +41,8 @@ class Drain:
         loop: of the connections.
         timeout: seconds that closing all of them may take.
         issue_token: returns a token for a session's id, which the client comes back with; None if there are no tokens.
-        alone: whether the app runs in this process only, so that coming back at once finds nobody. Over a broker, others
-            are taken to run: one that has just started is not known yet.
+        alone: whether the app runs in this process only, so that coming back at once finds nobody. Over a broker,
+            others are taken to run: one that has just started is not known yet.
     """
 
     def __init__(

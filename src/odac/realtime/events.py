@@ -43,7 +43,8 @@ class Events:
         called = fit(handler, EVENTS[event])
         self._listeners += ((event, handler, called),)
         if event == "close" and self._is_told:
-            # The connection ended before its handler came to this line; a listener that cleans up is called all the same.
+            # The connection ended before its handler came to this line; a listener that cleans up is called all the
+            # same.
             self._owner.loop.call_soon(self._tell_end, [called])
 
     def off(self, event: str, handler: Handler | None) -> None:

@@ -64,7 +64,7 @@ class Heartbeat:
         self._timer = self._loop.call_at(due, self._beat)
 
     def ended(self) -> None:
-        """A watched connection is closed. Most are forgotten when their turn comes; where many come and go, before it."""
+        """A watched connection has closed. Most are removed when they are due, and sooner when many are closed."""
         self._ended += 1
         if self._ended > 100 and 2 * self._ended > self._watched:
             for line in (self._to_ping, self._pinged):
@@ -86,7 +86,8 @@ class Heartbeat:
     def _beat(self) -> None:
         now = self._loop.time()
         if now - self._due > self._granularity and not self._was_late:
-            # The loop was held up, and pongs that arrived meanwhile may be unread: uvloop runs its timers before it reads.
+            # The loop was held up, and pongs that arrived meanwhile may be unread: uvloop runs its timers before it
+            # reads.
             self._was_late = True
             self._beat_at(now + self._granularity / 4)
             return

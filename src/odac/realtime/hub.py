@@ -108,7 +108,8 @@ class Hub:
         """
         if self._delivery is None:
             raise RuntimeError(
-                "the app does not run in this process, or not yet: its event loop starts it; another process, such as a task queue or a WSGI server, sends through odac.Publisher(broker_url)"
+                "the app does not run in this process, or not yet: its event loop starts it; another process, such as"
+                " a task queue or a WSGI server, sends through odac.Publisher(broker_url)"
             )
         return self._delivery
 
@@ -381,7 +382,7 @@ class Hub:
             delivery.loop.call_soon_threadsafe(self.close, audience, code, reason, given)
 
     def close_local(self, audience: Audience, code: int, reason: str, given: float) -> None:
-        """Close this process's connections of the audience that were opened before ``given`` (:func:`time.monotonic`)."""
+        """Close this process's connections of the audience opened before ``given`` (:func:`time.monotonic`)."""
         if self.delivery.is_writing:
             self.delivery.later(self.close_local, audience, code, reason, given)
             return

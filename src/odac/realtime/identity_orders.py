@@ -1,4 +1,4 @@
-"""The latest orders to close a user's or a session's connections, for connections whose user is found only afterwards."""
+"""The latest orders to close a user's or session's connections, for connections whose user is found only later."""
 
 from __future__ import annotations
 

@@ -26,7 +26,9 @@ __all__ = ["Inbox"]
 logger = logging.getLogger("odac")
 
 _WHILE_ASKING: Final = 4
-"""Times ``incoming_queue`` at which reading pauses while a call of this side waits for its answer, which comes behind them."""
+"""Times ``incoming_queue`` at which reading pauses while a call of this side waits for its answer, which comes behind
+them.
+"""
 
 
 class Inbox:
@@ -186,7 +188,7 @@ class Inbox:
         return self._is_heard or self._handler_done or (queue is not None and queue.reader is not None)
 
     def read_for_answer(self) -> None:
-        """A call of this side is about to wait for its answer, which may come behind messages that stay in the queue."""
+        """This side waits for a call's answer, which may arrive after messages that stay in the queue."""
         queue = self._queue
         if queue is not None and queue.is_paused and not self._is_full(queue):
             self._resume_reading(queue)
@@ -222,7 +224,7 @@ class Inbox:
         self._owner.lane.resume_reading()
 
     def _next(self, queue: MessageQueue) -> object:
-        """Take a message from the queue; :data:`NO_MESSAGE` stands for one that the route does not take, or for none."""
+        """Take a message from the queue; :data:`NO_MESSAGE` if it is empty or the route does not take the message."""
         payload, decode = queue.take()
         if queue.is_paused and queue.is_half_empty(self._owner.policy):
             self._resume_reading(queue)

@@ -37,13 +37,13 @@ class _WhenDrained(Sent):
 class Outbox:
     """Everything that one connection is sent, in program order.
 
-    The connection's own messages are collected in ``pending`` until the end of the tick; or, while it is corked (a chunk
-    of its bytes is being handled), until the chunk is handled. Room messages stand in the log of the delivery, shared by
-    all connections. Before anything of its own, a connection takes its share of the log up to there
+    The connection's own messages are collected in ``pending`` until the end of the tick; or, while it is corked (a
+    chunk of its bytes is being handled), until the chunk is handled. Room messages stand in the log of the delivery,
+    shared by all connections. Before anything of its own, a connection takes its share of the log up to there
     (:meth:`take_share`); ``taken`` says how many entries of the log that was.
 
-    The connection's ``fd`` is the promise that the delivery relies on: the socket while a bare write of the log to it is
-    in order, else -1. :meth:`renew_fd` alone sets it.
+    The connection's ``fd`` is the promise that the delivery relies on: the socket while a bare write of the log to it
+    is in order, else -1. :meth:`renew_fd` alone sets it.
 
     Attributes:
         is_apart: whether the delivery writes this outbox by itself when the tick ends: it has something of its own.
@@ -143,7 +143,7 @@ class Outbox:
                             self._append_to_backlog(message, True)
 
     def variant(self, message: Prepared) -> Prepared:
-        """The form of a message for this peer: text that begins with U+001E is escaped for one that speaks ``odac.v1``."""
+        """The message's form for this peer: text that begins with U+001E is escaped for a peer with ``odac.v1``."""
         escaped = message.escaped
         return escaped if escaped is not None and self._owner.speaks_odac else message
 

@@ -68,7 +68,9 @@ class HubOfConnection(Sender, Protocol):
 
 
 class Entry(NamedTuple):
-    """One room message of this tick. An excluded connection has taken its share up to it, so the entry need not name it."""
+    """One room message of this tick. An excluded connection has taken its share up to it, so the entry need not name
+    it.
+    """
 
     rooms: tuple[str, ...]
     also_in: tuple[str, ...]

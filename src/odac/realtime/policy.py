@@ -12,7 +12,8 @@ from odac.protocol.codec import decode_text
 __all__ = ["Policy"]
 
 INCOMING_BYTES: Final = 64 * 1024
-"""Where a route takes small messages only, ``incoming_queue`` of them are few bytes, and pausing sooner gains nothing."""
+"""Where a route takes small messages only, ``incoming_queue`` of them are few bytes, and pausing sooner gains nothing.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,8 +27,8 @@ class Policy:
         decode: from the bytes of a text message, known to be UTF-8, to what listeners get. It raises
             :class:`odac.errors.InvalidMessage` for what the route did not declare.
         takes_binary: whether a binary message is one that the route declared.
-        on_invalid: ``"close"`` closes with 1007 on an invalid message without an ``invalid`` listener; ``"answer"`` tells a
-            client that speaks ``odac.v1`` what is wrong, and goes on.
+        on_invalid: ``"close"`` closes with 1007 on an invalid message without an ``invalid`` listener; ``"answer"``
+            tells a client that speaks ``odac.v1`` what is wrong, and goes on.
 
     Attributes:
         incoming_bytes: of messages that wait for their handler, at which reading pauses: one message of the largest

@@ -1,6 +1,7 @@
 """What the realtime core asks of the parts around it and they of it, as small protocols.
 
-Where a protocol hands over a connection, it is an :class:`odac.realtime.connection.Connection`, written here as ``Any``.
+Where a protocol hands over a connection, it is an :class:`odac.realtime.connection.Connection`, written here as
+``Any``.
 """
 
 from __future__ import annotations
@@ -153,7 +154,7 @@ class PresencePort(Protocol):
 
 
 class Bus(Protocol):
-    """The way to the other processes. No method raises for a lost broker; all but :meth:`count_others` return at once."""
+    """The way to the other processes. No method raises for a lost broker; all but ``count_others`` return at once."""
 
     @property
     def healthy(self) -> bool:
@@ -234,7 +235,7 @@ class PartLine(Protocol):
 
 
 class Part(Protocol):
-    """A part of the library that talks to itself in other processes. Called on the event loop's thread; must not raise."""
+    """A part of the library that talks to its peers in other processes. Called on the loop's thread; must not raise."""
 
     def received(self, origin: bytes, body: bytes) -> None:
         """The part has told something in another process."""
@@ -265,7 +266,7 @@ class LocalHub(Protocol):
         ...
 
     def close_local(self, audience: Audience, code: int, reason: str, given: float) -> None:
-        """Close this process's connections of the audience that were opened before ``given`` (:func:`time.monotonic`)."""
+        """Close this process's connections of the audience opened before ``given`` (:func:`time.monotonic`)."""
         ...
 
     def move_local(self, audience: Audience, room: str, *, joins: bool) -> None:

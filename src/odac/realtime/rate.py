@@ -12,7 +12,8 @@ from odac.config import RateLimit
 __all__ = ["UNSTARTED", "RateMeter"]
 
 _ENTRIES: Final = 512
-"""Times that one connection remembers at most. Up to this limit each message is one; of a higher limit several are one."""
+"""Times that one connection remembers at most. Up to this limit each message is one; of a higher limit several are one.
+"""
 
 _SLICES: Final = 32
 """Parts of a window whose bytes are counted together."""
@@ -21,9 +22,9 @@ _SLICES: Final = 32
 class RateMeter:
     """Counts the messages and bytes of one connection: whatever window is looked at, no more than the limit are in it.
 
-    The times of the last messages are remembered, because a count that begins anew with each window lets nearly twice the
-    limit pass around its beginning. Where several messages share an entry, they count until the last of them has left the
-    window.
+    The times of the last messages are remembered, because a count that begins anew with each window lets nearly twice
+    the limit pass around its beginning. Where several messages share an entry, they count until the last of them has
+    left the window.
 
     Args:
         limit: of the route.
@@ -102,4 +103,5 @@ class _ByteMeter:
 
 
 UNSTARTED: Final = RateMeter(RateLimit(1))
-"""Stands for the meter of a connection that has a limit and has sent nothing; never counts. Idle connections share it."""
+"""Stands for the meter of a connection that has a limit and has sent nothing; never counts. Idle connections share it.
+"""

@@ -1,4 +1,4 @@
-"""What sending to a room with history and joining one return: awaited by whoever wants to know, never by the library."""
+"""Awaitable results of sending to a room with history and of joining one; the library itself never awaits them."""
 
 from __future__ import annotations
 

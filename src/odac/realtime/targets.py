@@ -51,13 +51,13 @@ class Target:
 
         Args:
             data: what to send.
-            keep: whether it goes into the history of the room, if that has one; with False it is sent as to any room, and
-                whoever is away misses it.
+            keep: whether it goes into the history of the room, if that has one; with False it is sent as to any room,
+                and whoever is away misses it.
 
         Returns:
             An object that need not be awaited. Where the room has history, awaiting it waits until the broker has the
-            message, and raises :exc:`odac.BrokerError` where it may have it or not. Else awaiting it waits for no reader:
-            of many, one is always slow.
+            message, and raises :exc:`odac.BrokerError` where it may have it or not. Else awaiting it waits for no
+            reader: of many, one is always slow.
 
         Raises:
             TypeError: ``data`` cannot be encoded.
@@ -84,7 +84,8 @@ class Target:
         self._hub.close(self._audience, code, reason)
 
     def join(self, room: str) -> None:
-        """Have them join a room. A connection that is in ``Limits.rooms_per_connection`` rooms does not, which is logged.
+        """Have them join a room. A connection that is in ``Limits.rooms_per_connection`` rooms does not, which is
+        logged.
 
         Raises:
             ValueError: the name is not allowed.

@@ -1,8 +1,8 @@
 """A coroutine that begins at once, and becomes a task only where it has to wait.
 
-Most handshakes wait for nothing: a task for each would cost a turn of the event loop and more than the checks themselves.
-Code that runs without a task must not await anything of the application, which may ask for the current task (timeouts
-do, and libraries such as anyio). It awaits :func:`in_task` first.
+Most handshakes wait for nothing: a task for each would cost a turn of the event loop and more than the checks
+themselves. Code that runs without a task must not await anything of the application, which may ask for the current task
+(timeouts do, and libraries such as anyio). It awaits :func:`in_task` first.
 """
 
 from __future__ import annotations

@@ -10,7 +10,9 @@ from typing import Final
 __all__ = ["FREE", "TurnBudget"]
 
 _BYTES: Final = 256 * 1024
-"""Of one turn, as many as one read brings; at worst one message comes on top. JSON of nothing but brackets takes 37 ms a MiB."""
+"""Of one turn, as many as one read brings; at worst one message comes on top. JSON of nothing but brackets takes 37 ms
+a MiB.
+"""
 
 FREE: Final = 4096
 """Bytes below which a read is not counted: it costs less than what it would wait for."""

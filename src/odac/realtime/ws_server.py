@@ -66,7 +66,9 @@ class WsServer:
         return self._hub.send(Audience.of(room), encode(data), keep)
 
     def to(self, *rooms: str) -> Target:
-        """Everyone in any of the rooms, once each: ``.send(data)``, ``.excluding(…)``, ``.within(…)``, ``.join(room)`` and so on."""
+        """Everyone in any of the rooms, once each: ``.send(data)``, ``.excluding(…)``, ``.within(…)``, ``.join(room)``
+        and so on.
+        """
         return self._hub.to(*rooms)
 
     async def history(self, room: str, last: int | None = None, *, since: str | None = None) -> list[HistoryEntry]:
@@ -119,8 +121,8 @@ class WsServer:
         """All connections that authenticated as this user, on all processes.
 
         Args:
-            user: what identifies the user, or the user, of whom ``Odac(user_id=…)`` finds it. The text of the id counts:
-                7 and ``"7"`` are one.
+            user: what identifies the user, or the user, of whom ``Odac(user_id=…)`` finds it. The text of the id
+                counts: 7 and ``"7"`` are one.
 
         Raises:
             TypeError: it is None, or a user who has no id.
@@ -128,7 +130,7 @@ class WsServer:
         """
         return Target(self._hub, Audience.of_user(self._address(user)))
 
-    async def count(self, room: str | None = None, *, timeout: float = 1.0) -> Count:  # noqa: ASYNC109 - the wait is part of the contract
+    async def count(self, room: str | None = None, *, timeout: float = 1.0) -> Count:  # noqa: ASYNC109 - part of the contract
         """How many connections there are on all processes, in a room or altogether.
 
         Args:
@@ -140,7 +142,7 @@ class WsServer:
         """
         return await self._hub.count(EVERYONE if room is None else Audience.of(room), timeout)
 
-    async def presence(self, room: str, *, timeout: float = 1.0) -> Members:  # noqa: ASYNC109 - the wait is part of the contract
+    async def presence(self, room: str, *, timeout: float = 1.0) -> Members:  # noqa: ASYNC109 - part of the contract
         """Who is in a room, on all processes; from any event loop.
 
         Args:

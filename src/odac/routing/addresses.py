@@ -18,8 +18,8 @@ def address_group(ip: str) -> str:
         ip: an address as the server or a proxy names it; empty where there is none, as over a Unix socket.
 
     Returns:
-        The IPv4 address, also where it comes in its IPv6 form (``::ffff:203.0.113.9``, RFC 4291 section 2.5.5.2); the /64 of
-        an IPv6 address, all of which one customer has (RFC 6177); one name for all clients without an address.
+        The IPv4 address, also where it comes in its IPv6 form (``::ffff:203.0.113.9``, RFC 4291 section 2.5.5.2); the
+        /64 of an IPv6 address, all of which one customer has (RFC 6177); one name for all clients without an address.
     """
     if not ip:
         return _NO_ADDRESS

@@ -93,7 +93,8 @@ class Admission:
         """Make the connection reachable: all gates have passed."""
         connection = self._connection
         if connection.speaks_odac:
-            # Clients send their queued messages when they receive this, so it must not go out before every gate has passed.
+            # Clients send their queued messages when they receive this, so it must not go out before every gate has
+            # passed.
             hello: dict[str, object] = {"id": connection.id, "ping": self._hub.limits.ping_interval, "version": 1}
             if self._hub.history is not None:
                 hello["client"] = self._hub.history.greet(connection, self.session_id, self.user_id)

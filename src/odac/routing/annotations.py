@@ -36,6 +36,7 @@ def annotations_of(function: Callable[..., Any], names: Mapping[str, Any], what:
         if what is None or not isinstance(error, NameError):
             return [], Any
         raise ConfigurationError(
-            f"{what}: the annotation of an argument cannot be read ({error}): define its type in the module, before the function"
+            f"{what}: the annotation of an argument cannot be read ({error}): define its type in the module, before"
+            " the function"
         ) from None
     return [hints.get(name, Any) for name in parameters], hints.get("return", Any)

@@ -67,8 +67,8 @@ class WebSocketRoute:
     def answer(self, name: str) -> Callable[[H], H]:
         """Let a function answer the client's ``call(name, arguments)``: ``@chess.answer("move")``.
 
-        It takes ``odac`` and the arguments, whose annotation is their type, and may be ``async``. What it returns is the
-        answer; :class:`odac.CallError` is a refusal that the caller gets.
+        It takes ``odac`` and the arguments, whose annotation is their type, and may be ``async``. What it returns is
+        the answer; :class:`odac.CallError` is a refusal that the caller gets.
 
         Args:
             name: of the call, 1 to 100 characters.

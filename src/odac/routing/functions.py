@@ -62,7 +62,8 @@ class Functions:
         found = class_of(type_)
         if found is None or sum(class_of(member) is found for member in members) > 1:
             raise ConfigurationError(
-                f"{self.path!r}: on({name_of(type_)}): a message does not show that it is one: use a msgspec Struct, dataclass or pydantic model"
+                f"{self.path!r}: on({name_of(type_)}): a message does not show that it is one: use a msgspec Struct,"
+                " dataclass or pydantic model"
             )
         if found in self.by_class:
             raise ConfigurationError(f"{self.path!r}: there are two functions for {name_of(type_)}: remove one")
@@ -96,7 +97,8 @@ class Functions:
                 convert = make_converter(arguments)
             except TypeError as error:
                 raise ConfigurationError(
-                    f"{self.path!r}: answer({name!r}): {name_of(arguments)} is no type that JSON can be decoded into: {error}"
+                    f"{self.path!r}: answer({name!r}): {name_of(arguments)} is no type that JSON can be decoded into:"
+                    f" {error}"
                 ) from None
         self.answers[name] = Answer(fitted, convert, arguments, returns, function)
 
@@ -135,7 +137,8 @@ class Functions:
             unknown = [name_of(member) for member in members if member not in known]
             if unknown:
                 raise ConfigurationError(
-                    f"{self.path!r}: its handler is annotated with Context[{name_of(declared[0])}], and message= lets {', '.join(unknown)} in as well: let both say the same"
+                    f"{self.path!r}: its handler is annotated with Context[{name_of(declared[0])}], and message= lets"
+                    f" {', '.join(unknown)} in as well: let both say the same"
                 )
 
     def run(self, handler: Callable[[Context[Any, Any]], Any], context: Context[Any, Any]) -> Any:

@@ -1,6 +1,7 @@
 """The order of the checks at a handshake.
 
-Origin (403) → route (404) → room for one more (503) → upgrade → authentication (4001) → token (4002) → middleware (4003,
+Origin (403) → route (404) → room for one more (503) → upgrade → authentication (4001) → token (4002) → middleware
+(4003,
 4000) → handler. What is refused before the upgrade is an HTTP status; what is refused after it is a close code, so that
 a browser can see it.
 """
@@ -126,7 +127,7 @@ class Gate:
         await self._open(route, parameters, scope, doorway, key)
 
     def _room_for_one_more(self, route: Route, scope: dict[str, Any]) -> str | None:
-        """Count the client's address: its key (or "" where addresses are not counted), or None if it may not connect."""
+        """Count the client's address; its key ("" where addresses are not counted), or None if it may not connect."""
         limits = self._limits
         if self._hub.population >= limits.max_connections:
             limit_met(

@@ -29,7 +29,8 @@ class MiddlewareRegistry:
             raise ConfigurationError(f"@app.middleware takes a name: @app.middleware('rate-limit'), not {name!r}")
         if name == AUTH:
             raise ConfigurationError(
-                "the middleware name 'auth' stands for the authentication gate: choose another, or use @app.authenticate"
+                "the middleware name 'auth' stands for the authentication gate: choose another, or use"
+                " @app.authenticate"
             )
         if name in self._named:
             raise ConfigurationError(f"there are two middlewares named {name!r}: rename one")
@@ -55,8 +56,8 @@ class MiddlewareRegistry:
             if function is None:
                 known = ", ".join(sorted(repr(name) for name in self._named))
                 raise ConfigurationError(
-                    f"the route {path!r} uses the middleware {each!r}, which is not there: add @app.middleware({each!r})"
-                    + (f", or use one of these: {known}" if known else "")
+                    f"the route {path!r} uses the middleware {each!r}, which is not there: add"
+                    f" @app.middleware({each!r})" + (f", or use one of these: {known}" if known else "")
                 )
             name = each
         else:

@@ -134,5 +134,6 @@ def _check_subprotocols(names: Sequence[str]) -> None:
     for name in names:
         if not isinstance(name, str) or not is_token(name) or name == SUBPROTOCOL or name.startswith(TOKEN_PREFIX):
             raise ConfigurationError(
-                f"{name!r} cannot be a subprotocol of a route: it must be a token (RFC 6455 section 4.1), and none of Odac's own"
+                f"{name!r} cannot be a subprotocol of a route: it must be a token (RFC 6455 section 4.1), and none of"
+                " Odac's own"
             )

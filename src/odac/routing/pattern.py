@@ -1,8 +1,8 @@
 """A route's path as a pattern, matched in a time that any path of 8 KiB keeps within a millisecond.
 
-Starlette's pattern is one regular expression. It takes linear time as long as a segment has one parameter. With several,
-such as ``{name}.{ext}``, a hostile path makes it try every way to divide the segment: 0.3 s for 8,000 dots. So such
-segments are divided here, from the right, which finds the same division without ever trying a second one.
+Starlette's pattern is one regular expression. It takes linear time as long as a segment has one parameter. With
+several, such as ``{name}.{ext}``, a hostile path makes it try every way to divide the segment: 0.3 s for 8,000 dots. So
+such segments are divided here, from the right, which finds the same division without ever trying a second one.
 """
 
 from __future__ import annotations
@@ -29,7 +29,8 @@ _WRONG: Final = {
 """What no path of a request can match, or only one that is most likely a mistake; with the fix."""
 
 _LONGEST_GUESSED: Final = 256
-"""Characters of a path that is compared with a pattern that leaves several ways to divide it and is not simple enough."""
+"""Characters of a path that is compared with a pattern that leaves several ways to divide it and is not simple enough.
+"""
 
 
 class Pattern:

@@ -118,7 +118,7 @@ class Router:
             self._fixed[path] = route
 
     def give_handler(self, functions: Functions, handler: Callable[..., Any]) -> bool:
-        """Let the route that was added for its functions have a handler too; False where it has one, or is not there."""
+        """Give a handler to the route that was added for its functions; False where it has one, or is missing."""
         for index, route in enumerate(self.routes):
             if route.functions is functions and route.handler is no_handler:
                 route = self.routes[index] = replace(route, handler=_fitted(route.path, handler))
@@ -167,14 +167,15 @@ class RouteBuilder:
         """Add a WebSocket route: ``app.route.ws("/chat", handler)``, or ``@app.route.ws("/chat")`` above a function.
 
         Args:
-            path: with Starlette's parameters and convertors, such as ``/room/{id}`` or ``/room/{id:int}``. Where one has
-                several ``:path`` parameters, or several in one segment of which some are more than a plain ``{name}``,
-                only paths of up to 256 characters are looked at.
+            path: with Starlette's parameters and convertors, such as ``/room/{id}`` or ``/room/{id:int}``. Where one
+                has several ``:path`` parameters, or several in one segment of which some are more than a plain
+                ``{name}``, only paths of up to 256 characters are looked at.
             handler: a ``def`` or ``async def`` that takes ``odac``.
             **options: ``token=True`` (ask for the CSRF token), ``max_payload`` (bytes), ``rate_limit=RateLimit(max,
-                window)`` or None, ``raw=False`` (True: text arrives unparsed), ``subprotocols=()``, ``origins`` (in place
-                of the app's), ``overflow="close"`` or ``"drop_oldest"``, ``message=SomeType`` (incoming JSON is decoded
-                and validated into it), ``sends=SomeType`` (what the route sends, for the contract), ``compression`` (in
+                window)``
+                or None, ``raw=False`` (True: text arrives unparsed), ``subprotocols=()``, ``origins`` (in place of the
+                app's), ``overflow="close"`` or ``"drop_oldest"``, ``message=SomeType`` (incoming JSON is decoded and
+                validated into it), ``sends=SomeType`` (what the route sends, for the contract), ``compression`` (in
                 place of the app's).
 
         Returns:

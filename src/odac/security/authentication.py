@@ -27,7 +27,9 @@ current_request: ContextVar[Request | None] = ContextVar("odac_request", default
 
 LOGIN: Final = "odac.login"
 """A key of the scope. An authenticator may leave there a name of the login that it found the user by: closing the
-:func:`odac.realtime.audience.browser_room` of that name closes the connections of this login, and not the user's others."""
+:func:`odac.realtime.audience.browser_room` of that name closes the connections of this login, and not the user's
+others.
+"""
 
 _UNREAD: Final[Any] = object()
 _log = logging.getLogger(__name__)
@@ -54,7 +56,8 @@ class AuthService:
 
     Args:
         sessions: makes and reads the session cookie.
-        user_id: what identifies a user; by default its ``id`` or ``pk``, or the ``"id"``, ``"pk"`` or ``"sub"`` of a mapping.
+        user_id: what identifies a user; by default its ``id`` or ``pk``, or the ``"id"``, ``"pk"`` or ``"sub"`` of a
+            mapping.
         on_logout: called with a session that has ended, to close its connections everywhere. It may be called from any
             thread.
     """
@@ -77,7 +80,8 @@ class AuthService:
     def authenticate(self, function: _AuthenticatorT) -> _AuthenticatorT:
         """Register the function that finds a request's user: ``@app.authenticate``.
 
-        It is called at most once a connection, on the event loop: a function that queries a database should be ``async``.
+        It is called at most once a connection, on the event loop: a function that queries a database should be
+        ``async``.
 
         Raises:
             ConfigurationError: it is not callable, or there is one already.
@@ -104,13 +108,13 @@ class AuthService:
     def login(self, response: CookieResponse, user: Any, request: Any = None) -> None:
         """Log a user in: put a session cookie with a new id on the response.
 
-        Tokens issued before are not valid after. If a user was logged in before, even the same one, that session ends, and
-        its connections are closed.
+        Tokens issued before are not valid after. If a user was logged in before, even the same one, that session ends,
+        and its connections are closed.
 
         Args:
             response: any response with ``set_cookie`` (Starlette, FastAPI, Django, Flask, Litestar).
-            user: JSON: a dict such as ``{"id": 7, "name": "Ada"}``, a str or an int. It travels in the cookie, where its
-                owner can read it and nobody can change it, and comes back from ``await odac.auth.user()``.
+            user: JSON: a dict such as ``{"id": 7, "name": "Ada"}``, a str or an int. It travels in the cookie, where
+                its owner can read it and nobody can change it, and comes back from ``await odac.auth.user()``.
             request: the request of any of these frameworks; not needed where the app is served through
                 ``Odac(http=app)``.
 
@@ -172,8 +176,8 @@ class AuthService:
         """The text of what identifies a user, for ``ws_server.user(…)``.
 
         Args:
-            user: a user, or an id: a str, an int, or another object that has neither ``id`` nor ``pk`` and whose text is
-                the id, such as a UUID.
+            user: a user, or an id: a str, an int, or another object that has neither ``id`` nor ``pk`` and whose text
+                is the id, such as a UUID.
 
         Raises:
             TypeError: it is neither, or a user without an id.

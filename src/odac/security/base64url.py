@@ -1,4 +1,4 @@
-"""base64url without padding (RFC 4648 section 5, RFC 7515 section 2). Several times as fast as the standard library's."""
+"""base64url without padding (RFC 4648 section 5, RFC 7515 section 2), several times as fast as the standard library."""
 
 from __future__ import annotations
 

@@ -23,8 +23,8 @@ class HostPolicy:
     """Decides from the Host header whether a request is answered.
 
     Args:
-        hosts: names without a port, such as ``"example.com"``; with a dot in front, such as ``".example.com"``, a name and all
-            below it. ``"*"`` lets every name in, and so does None.
+        hosts: names without a port, such as ``"example.com"``; with a dot in front, such as ``".example.com"``, a name
+            and all below it. ``"*"`` lets every name in, and so does None.
 
     Raises:
         ConfigurationError: an entry is not a host name; the message names the fix.
@@ -43,7 +43,7 @@ class HostPolicy:
         self._domains = tuple(entry for entry in entries if entry.startswith("."))
 
     def refusal(self, scope: Mapping[str, Any]) -> str | None:
-        """None if a request with this ASGI scope may be answered, else the reason, for the log and not for the client."""
+        """None if a request with this ASGI scope may be answered, else the reason, for the log only."""
         if self.any:
             return None
         hosts = [value for name, value in scope["headers"] if name == b"host"]

@@ -13,7 +13,8 @@ _OUTER: Final = bytes(byte ^ 0x5C for byte in range(256))
 
 
 class Mac:
-    """Signs with one key (RFC 2104). ``hmac.digest`` hashes the key anew each time, which takes longer than the message.
+    """Signs with one key (RFC 2104). ``hmac.digest`` hashes the key anew each time, which takes longer than the
+    message.
 
     Args:
         key: at most 64 bytes.

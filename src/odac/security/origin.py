@@ -103,7 +103,8 @@ class OriginPolicy:
             self._has_warned = True
             warn(
                 "secure",
-                "pages of %s are let in by origins=, but this server takes their requests for plain http, so its session "
+                "pages of %s are let in by origins=, but this server takes their requests for plain http, so its"
+                " session "
                 "cookie has no Secure: let the proxy set X-Forwarded-Proto, and run with --proxy-headers",
                 _text(*parsed),
             )
@@ -189,13 +190,20 @@ def _why_plain(scope: Mapping[str, Any]) -> str:
     if not named:
         forwarded = any(name == b"forwarded" for name, _ in scope["headers"])
         only = " (it sends Forwarded alone, which is not read)" if forwarded else ""
-        return f"let the proxy set X-Forwarded-Proto{only}, and run the server with --proxy-headers and $FORWARDED_ALLOW_IPS"
+        return (
+            f"let the proxy set X-Forwarded-Proto{only}, and run the server with --proxy-headers and"
+            " $FORWARDED_ALLOW_IPS"
+        )
     if len(named) > 1 or b"," in named[0]:
-        return f"X-Forwarded-Proto must be one value and is {_shown(b', '.join(named))}: let the nearest proxy set it to https"
+        return (
+            f"X-Forwarded-Proto must be one value and is {_shown(b', '.join(named))}: let the nearest proxy set it to"
+            " https"
+        )
     client = scope.get("client")
     peer = f"the address {client[0]}" if client else "a Unix socket (use $FORWARDED_ALLOW_IPS=*)"
     return (
-        f"run the server with --proxy-headers and $FORWARDED_ALLOW_IPS: X-Forwarded-Proto is {_shown(named[0])}, but comes "
+        f"run the server with --proxy-headers and $FORWARDED_ALLOW_IPS: X-Forwarded-Proto is {_shown(named[0])}, but"
+        " comes "
         f"from {peer}, which is not trusted"
     )
 

@@ -1,7 +1,8 @@
 """Sessions in a signed cookie: they identify a browser with no storage on the server.
 
-The cookie is ``payload.signature``, both in base64url without padding: the payload is the JSON ``[issued, id, user, began]``,
-the signature HMAC-SHA256 over the payload as it stands there. Its holder can read it and cannot change it.
+The cookie is ``payload.signature``, both in base64url without padding: the payload is the JSON
+``[issued, id, user, began]``, the signature HMAC-SHA256 over the payload as it stands there. Its holder can read it and
+cannot change it.
 """
 
 from __future__ import annotations

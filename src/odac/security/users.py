@@ -21,8 +21,8 @@ def authenticated(user: Any) -> Any:
     whose ``is_authenticated`` is false, such as Django's and Starlette's anonymous users.
 
     Raises:
-        TypeError: the value was most likely returned by mistake: a function or class, a coroutine that nobody awaited, a
-            generator, an exception that should have been raised, or a pair of user and credentials.
+        TypeError: the value was most likely returned by mistake: a function or class, a coroutine that nobody awaited,
+            a generator, an exception that should have been raised, or a pair of user and credentials.
     """
     if user is None or user is False:
         return None
@@ -50,7 +50,8 @@ def says_authenticated(answer: Any) -> bool:
 
 
 def identify(user: Any) -> Any:
-    """What identifies a user: the str, int or UUID itself, ``id`` or ``pk``, or ``"id"``, ``"pk"`` or ``"sub"`` of a mapping.
+    """What identifies a user: the str, int or UUID itself, ``id`` or ``pk``, or ``"id"``, ``"pk"`` or ``"sub"`` of a
+    mapping.
 
     Returns:
         None where nothing does.

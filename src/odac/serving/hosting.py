@@ -40,7 +40,7 @@ def hosting(urls: Iterable[str]) -> Iterator[None]:
 
 @contextlib.contextmanager
 def private_directory() -> Iterator[str]:
-    """A directory for the local broker of one server, which has no name; those of servers that were killed are removed."""
+    """A directory for the nameless local broker of one server; directories of killed servers are removed."""
     base().mkdir(mode=0o700, exist_ok=True)
     if not only_ours(base()):
         raise ConfigurationError(f"{base()}: others may put a socket there; chmod 700 it, as its owner")

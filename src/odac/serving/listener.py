@@ -37,7 +37,8 @@ def bind(options: ServeOptions, *, shared: bool = False, listen: bool = True) ->
         found = socket.getaddrinfo(options.host or None, options.port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
     except (OSError, UnicodeError):
         raise CannotStart(
-            f"the host {options.host!r} has no address here: give an address of this machine, such as 127.0.0.1, or 0.0.0.0 for all of them"
+            f"the host {options.host!r} has no address here: give an address of this machine, such as 127.0.0.1, or"
+            " 0.0.0.0 for all of them"
         ) from None
     bound: list[socket.socket] = []
     port = options.port
@@ -104,9 +105,15 @@ def _remove_stale(path: str) -> None:
 
 def _why(error: OSError, host: str, port: int) -> str:
     if error.errno == errno.EADDRINUSE:
-        return f"port {port} on {host or 'this machine'} is in use by another program: stop it, or choose another port with --port (0 takes any that is free)"
+        return (
+            f"port {port} on {host or 'this machine'} is in use by another program: stop it, or choose another port"
+            " with --port (0 takes any that is free)"
+        )
     if error.errno == errno.EACCES:
-        return f"port {port} needs more rights than this user has: choose one from 1024 with --port, and let a proxy listen on {port}"
+        return (
+            f"port {port} needs more rights than this user has: choose one from 1024 with --port, and let a proxy"
+            f" listen on {port}"
+        )
     if error.errno == errno.EADDRNOTAVAIL:
         return (
             f"{host} is no address of this machine: give one that it has, such as 127.0.0.1, or 0.0.0.0 for all of them"
@@ -163,7 +170,9 @@ class Ports:
         return [each.fileno() for each in self._sets[index if self._each else 0]]
 
     def close(self, index: int) -> None:
-        """Let the other workers have this one's connections, where each has sockets of its own. The last keeps the port."""
+        """Let the other workers have this one's connections, where each has sockets of its own. The last keeps the
+        port.
+        """
         if self._each and sum(map(bool, self._sets)) > 1:
             for each in self._sets[index]:
                 each.close()

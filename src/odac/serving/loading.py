@@ -42,7 +42,8 @@ def load_app(target: str, *, factory: bool = False, app_dir: str = "") -> Any:
         raise CannotStart(f"{target!r} must be a module and the app's name in it, such as {_suggested(target)!r}")
     if module_name.endswith(".py") or "/" in module_name:
         raise CannotStart(
-            f"{target!r} names a file; name the module: {_suggested(module_name) if path == 'app' else _module_of(module_name) + ':' + path!r}"
+            f"{target!r} names a file; name the module:"
+            f" {_suggested(module_name) if path == 'app' else _module_of(module_name) + ':' + path!r}"
         )
     directory = str(Path(app_dir or ".").resolve())
     if directory not in sys.path:
@@ -123,7 +124,8 @@ def _import(name: str, directory: str) -> Any:
     except ModuleNotFoundError as error:
         if error.name is not None and (name == error.name or name.startswith(error.name + ".")):
             raise CannotStart(
-                f"there is no module {error.name!r} in {directory} nor among the installed packages{_near(name, directory)}"
+                f"there is no module {error.name!r} in {directory} nor among the installed"
+                f" packages{_near(name, directory)}"
             ) from None
         raise CannotStart(_told(error, f"{name} cannot be imported")) from None
     except ConfigurationError as error:

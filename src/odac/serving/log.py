@@ -1,4 +1,4 @@
-"""What the server logs, and how it looks. Applications keep their own loggers: only ``odac`` and ``uvicorn`` are set."""
+"""What the server logs, and how it looks. Applications keep their loggers: only ``odac`` and ``uvicorn`` are set."""
 
 from __future__ import annotations
 

@@ -1,7 +1,8 @@
 """What a process that serves tells its memory management.
 
-glibc gives every freed block from 128 KiB on back to the kernel, and the end of the heap likewise, to fetch fresh pages for
-the next message: at 1 MiB, three quarters of an echo's time. Other allocators have no such setting, or no such habit.
+glibc gives every freed block from 128 KiB on back to the kernel, and the end of the heap likewise, to fetch fresh pages
+for the next message: at 1 MiB, three quarters of an echo's time. Other allocators have no such setting, or no such
+habit.
 
 And Python's collector goes through all modules, classes and functions again each time the connections have grown by a
 quarter of everything: some 3 % of a handshake, for objects that live as long as the process.

@@ -88,7 +88,8 @@ class Server(uvicorn.Server):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        # nohup ignores SIGHUP, and that stays. A script's `odac run … &` ignores SIGINT, which is to stop it all the same.
+        # nohup ignores SIGHUP, and that stays. A script's `odac run … &` ignores SIGINT, which is to stop it all the
+        # same.
         heard = [
             each
             for each in self._signals
@@ -240,7 +241,9 @@ def _is_no_cancellation(record: logging.LogRecord) -> bool:
 
 
 def grace_of(apps: Sequence[Found]) -> float:
-    """Seconds that stopping may take: what the apps' limits let a drain take, and the closing handshakes of its last turn."""
+    """Seconds that stopping may take: what the apps' limits let a drain take, and the closing handshakes of its last
+    turn.
+    """
     limits = [found.app.limits for found in apps] or [Limits()]
     return max(each.drain_timeout + each.close_timeout for each in limits) + 1.0
 

@@ -31,7 +31,8 @@ def publish(url: str, room: str | None, text: str, *, key: str | None = None, ti
 
     Raises:
         ValueError: the text is not JSON, or the room's name is not allowed.
-        ConfigurationError: the URL is no broker's, its client library is missing, or the endpoint does not take the key.
+        ConfigurationError: the URL is no broker's, its client library is missing, or the endpoint does not take the
+            key.
         BrokerError: it cannot be reached, or did not take the message.
     """
     try:
@@ -63,7 +64,8 @@ def _post(url: str, content: dict[str, Any], key: str | None, timeout: float) ->
         with _opener.open(request, timeout=timeout) as answer:
             if answer.status != ACCEPTED:
                 raise BrokerError(
-                    f"{url} answered {answer.status}, and the publish endpoint answers {ACCEPTED}: is this the app's address?"
+                    f"{url} answered {answer.status}, and the publish endpoint answers {ACCEPTED}: is this the app's"
+                    " address?"
                 )
     except urllib.error.HTTPError as error:
         with error:
@@ -71,7 +73,8 @@ def _post(url: str, content: dict[str, Any], key: str | None, timeout: float) ->
         if 300 <= error.code < 400:
             to = harmless(error.headers.get("Location", "elsewhere")[:200])
             raise ConfigurationError(
-                f"{url} answered {error.code}, which leads to {to}: give that address if it is the app's. Redirects are not "
+                f"{url} answered {error.code}, which leads to {to}: give that address if it is the app's. Redirects"
+                " are not "
                 "followed, because the key would go along"
             ) from None
         if error.code == 404:

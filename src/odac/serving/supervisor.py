@@ -178,12 +178,14 @@ class Supervisor:
         click.echo(report["introduction"])
         if report["needs_secret"] and self._own_secret:
             logger.warning(
-                "No secret is set: sessions and tokens are signed with a random one that these workers share, and end with"
+                "No secret is set: sessions and tokens are signed with a random one that these workers share, and end"
+                " with"
                 " this server. Set $ODAC_SECRET or Odac(secret=…)."
             )
         if report["alone"] and self._options.workers > 1:
             logger.warning(
-                "The app's broker is memory://, so what one worker sends does not reach the others' clients: leave broker= out, or name one such as local://"
+                "The app's broker is memory://, so what one worker sends does not reach the others' clients: leave"
+                " broker= out, or name one such as local://"
             )
 
     # Replacing
@@ -203,7 +205,8 @@ class Supervisor:
     async def _end_if_frozen(self, worker: Worker) -> None:
         if await worker.stands_still():
             logger.error(
-                "worker %d has given no sign of life for %g s: it is frozen, or code in it does not return to the event loop."
+                "worker %d has given no sign of life for %g s: it is frozen, or code in it does not return to the"
+                " event loop."
                 " It is killed",
                 worker.pid,
                 worker_handle.BEAT * worker_handle.MISSED,

@@ -44,4 +44,7 @@ def _why(error: ssl.SSLError, options: ServeOptions) -> str:
             else "missing: give it with --ssl-keyfile-password or $ODAC_SSL_KEYFILE_PASSWORD"
         )
     both = f"{options.ssl_certfile} and {key}" if key != options.ssl_certfile else f"{key}"
-    return f"no certificate and key in PEM form can be read from {both} ({error.reason or error}); without --ssl-keyfile, the one file must hold both"
+    return (
+        f"no certificate and key in PEM form can be read from {both} ({error.reason or error}); without"
+        " --ssl-keyfile, the one file must hold both"
+    )

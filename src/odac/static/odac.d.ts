@@ -54,7 +54,7 @@ export interface OdacCallError extends Error {
     readonly name: 'OdacCallError';
     readonly code: string;
 }
-/** Answers a call of the server; an Error with a string `code` refuses. `signal` is aborted when nobody waits any more. */
+/** Answers a call of the server; an Error with a string `code` refuses it. `signal` aborts when the caller gave up. */
 export type OdacAnswer<Arguments = unknown> = (args: Arguments, context: {
     signal: AbortSignal;
 }) => unknown;

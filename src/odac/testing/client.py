@@ -35,8 +35,8 @@ class AsyncTestClient:
     Args:
         app: the ASGI app: an ``Odac``, or an app that one is mounted in. Its lifespan runs from entering to leaving.
         odac: the ``Odac`` itself where ``app`` is another one; ``user=`` needs it.
-        prefix: where the token endpoint is; by default the ``prefix`` of the ``Odac``. For a mounted one, with the mount
-            point in front.
+        prefix: where the token endpoint is; by default the ``prefix`` of the ``Odac``. For a mounted one, with the
+            mount point in front.
         base_url: where requests appear to go; with ``https`` the session cookie is the secure one.
         headers: sent with every request and handshake.
         cookies: the cookies to begin with.
@@ -117,8 +117,8 @@ class AsyncTestClient:
             origin: the ``Origin`` header; without one the client is no browser.
             subprotocols: what to offer besides Odac's own.
             v1: whether to offer ``odac.v1``, as Odac's own clients do.
-            again: an earlier connection, of which this is the next: it recovers the rooms with history that the client was
-                in, as Odac's own clients do when they reconnect.
+            again: an earlier connection, of which this is the next: it recovers the rooms with history that the client
+                was in, as Odac's own clients do when they reconnect.
 
         Raises:
             HandshakeRefused: the app answered with an HTTP status: 403 for the origin, 404 for the path.
@@ -177,7 +177,8 @@ class AsyncTestClient:
         if answer.status != 200:
             raise HandshakeRefused(
                 answer.status,
-                f"no token from {self._token_url}: {answer.text[:200]!r}; set prefix= of the test client, or token=False",
+                f"no token from {self._token_url}: {answer.text[:200]!r}; set prefix= of the test client, or"
+                " token=False",
                 answer.headers,
             )
         token: str = answer.json()["token"]
@@ -235,7 +236,8 @@ class AsyncTestClient:
         loop = asyncio.get_running_loop()
         if not isinstance(loop, TestLoop):
             raise RuntimeError(
-                "advance() needs a loop whose time can be moved: run the test with odac.testing.run(…), or use TestClient"
+                "advance() needs a loop whose time can be moved: run the test with odac.testing.run(…), or use"
+                " TestClient"
             )
         await loop.advance(seconds)
 

@@ -78,7 +78,8 @@ class AsyncTestConnection:
         self._wire = _Wire(self._write)
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__} {self._scope['path']} {'open' if self._closed is None else f'closed {self._closed}'}>"
+        state = "open" if self._closed is None else f"closed {self._closed}"
+        return f"<{type(self).__name__} {self._scope['path']} {state}>"
 
     # The test's side
 
@@ -140,7 +141,8 @@ class AsyncTestConnection:
                     await self._changed.wait()
         except TimeoutError:
             raise NothingReceived(
-                f"{self._scope['path']}: nothing was received within {timeout:g} s; the connection is open. Before: {_shown(self.received)}"
+                f"{self._scope['path']}: nothing was received within {timeout:g} s; the connection is open. Before:"
+                f" {_shown(self.received)}"
             ) from None
         if self._unread:
             return self._unread.popleft()
@@ -301,7 +303,7 @@ class AsyncTestConnection:
         self._changed.set()
 
     def _raise_for_app(self) -> None:
-        """Raise what the ASGI app raised: an error of the app itself, for a handler's exception ends in a close code."""
+        """Raise what the ASGI app itself raised; an exception of a handler becomes a close code instead."""
         if (
             self._app is not None
             and self._app.done()

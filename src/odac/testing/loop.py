@@ -27,7 +27,7 @@ _WORKERS: Final = ("asyncio_", "AnyIO worker")
 
 
 class NeverIdle(AssertionError):
-    """The app did not come to rest: something in it runs again and again without waiting, or a thread is still at work."""
+    """The app did not become idle: something in it runs again and again without waiting, or a thread still works."""
 
 
 class _Selector(selectors.DefaultSelector):

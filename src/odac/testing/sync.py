@@ -45,7 +45,8 @@ class _Turner:
         if _a_loop_runs():
             coroutine.close()
             raise RuntimeError(
-                "TestClient turns an event loop of its own, and here one runs already: use AsyncTestClient in asynchronous tests"
+                "TestClient turns an event loop of its own, and here one runs already: use AsyncTestClient in"
+                " asynchronous tests"
             )
         return self._runner.run(coroutine)
 
@@ -62,8 +63,8 @@ class TestClient:
                 ws.send({"text": "hello"})
                 assert ws.receive() == {"text": "hello"}
 
-    The app runs while a method of this class or of a connection is called, until it is idle; between two calls it stands
-    still, so that its state can be looked at. The arguments are those of :class:`AsyncTestClient`.
+    The app runs while a method of this class or of a connection is called, until it is idle; between two calls it
+    stands still, so that its state can be looked at. The arguments are those of :class:`AsyncTestClient`.
     """
 
     __test__ = False  # pytest: not a test class
@@ -115,7 +116,7 @@ class TestClient:
         subprotocols: Sequence[str] = (),
         v1: bool = True,
     ) -> TestConnection:
-        """Open a connection; with ``with``, it is closed at the end of the block. See :meth:`AsyncTestClient.connect`."""
+        """Open a connection; ``with`` closes it at the end of the block. See :meth:`AsyncTestClient.connect`."""
         connecting = self._client.connect(
             path,
             user=user,

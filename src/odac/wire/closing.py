@@ -1,4 +1,4 @@
-"""The closing handshake (RFC 6455 sections 5.5.1 and 7): which close frames were sent and received, and what follows."""
+"""The closing handshake (RFC 6455 sections 5.5.1 and 7): the close frames sent and received, and what follows."""
 
 from __future__ import annotations
 
@@ -41,7 +41,8 @@ class ClosingHandshake:
             payload: of the frame.
 
         Returns:
-            the code and the reason to answer with (:meth:`send`), or None if this frame is the answer to this side's own.
+            the code and the reason to answer with (:meth:`send`), or None if this frame is the answer to this side's
+            own.
 
         Raises:
             ProtocolError: the payload is not allowed. The connection fails with the error's code; the peer's frame

@@ -191,7 +191,8 @@ def deflate_frame(opcode: int, payload: bytes, bits: int) -> bytes:
         bits: the window, 8 to 15.
     """
     if len(payload) >= MIN_COMPRESSED and opcode <= BINARY:
-        # zlib has no raw deflate with a window of 256 bytes. Run-length matches reach back one byte: they fit any window.
+        # zlib has no raw deflate with a window of 256 bytes. Run-length matches reach back one byte: they fit any
+        # window.
         strategy = zlib.Z_DEFAULT_STRATEGY if bits > 8 else zlib.Z_RLE
         compressor = zlib.compressobj(_LEVEL, zlib.DEFLATED, -max(bits, 9), _MEMORY, strategy)
         compressed = compressor.compress(payload) + compressor.flush(zlib.Z_SYNC_FLUSH)

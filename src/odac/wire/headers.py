@@ -1,4 +1,6 @@
-"""Header values of a handshake as RFC 9110 writes them: tokens, lists, extensions with parameters. Linear in their length."""
+"""Header values of a handshake as RFC 9110 writes them: tokens, lists, extensions with parameters. Linear in their
+length.
+"""
 
 from __future__ import annotations
 

@@ -267,7 +267,7 @@ class Parser:
             raise message_too_big(state.size, limit)
 
     def _take_payload(self, state: MessageState, chunk: bytes | memoryview, events: list[Event]) -> int:
-        """Take the next bytes of a frame's payload; emit an event if they complete one. Return how much was inflated."""
+        """Take the next bytes of a frame's payload; emit an event if they complete one. Return the bytes inflated."""
         taken = len(chunk)
         state.left -= taken
         if self._masked and taken:

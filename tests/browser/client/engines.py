@@ -1,4 +1,6 @@
-"""Browsers to try the client in, behind one small interface: Chromium through Playwright, Firefox through WebDriver BiDi."""
+"""Browsers to try the client in, behind one small interface: Chromium through Playwright, Firefox through WebDriver
+BiDi.
+"""
 
 from __future__ import annotations
 

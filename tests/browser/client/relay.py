@@ -88,7 +88,8 @@ class Relay:
 
     async def _stop(self) -> None:
         self._server.close()
-        # All of the loop's tasks are the relay's. Those of connections that were accepted a moment ago have yet to begin.
+        # All of the loop's tasks are the relay's. Those of connections that were accepted a moment ago have yet to
+        # begin.
         await asyncio.sleep(0)
         while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
             for task in tasks:

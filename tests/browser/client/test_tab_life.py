@@ -77,7 +77,9 @@ def test_a_first_tab_whose_script_hangs(site: Site, shared_profile: ChromiumProf
 
 
 def test_offline_and_online_again(site: Site, shared_profile: ChromiumProfile) -> None:
-    """A tab of its own: the browser says that the network is gone, nothing gets through, and the return is noticed at once."""
+    """A tab of its own: the browser says that the network is gone, nothing gets through, and the return is noticed at
+    once.
+    """
     (page,) = chromium_tabs(shared_profile, site, 1, OWN.replace("reconnectDelay: 50", "reconnectDelay: 30000"))
     shared_profile.context.set_offline(True)
     site.process.kill()

@@ -91,7 +91,9 @@ class BrokerPeer(Changes):
                     await self.until(lambda: (channel, test) in self.tests, 0.1)
 
     async def hears_all(self, other: BrokerPeer, channels: list[str]) -> None:
-        """Return when what the other one publishes on many channels arrives here; it publishes no faster than this reads."""
+        """Return when what the other one publishes on many channels arrives here; it publishes no faster than this
+        reads.
+        """
         async with asyncio.timeout(DEADLINE):
             while missing := list(set(channels) - {channel for channel, _ in self.tests}):
                 for first in range(0, len(missing), 500):

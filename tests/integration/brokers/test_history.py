@@ -1,4 +1,6 @@
-"""Rooms with history over every broker: two processes' apps, their clients, and what happens to the server between them."""
+"""Rooms with history over every broker: two processes' apps, their clients, and what happens to the server between
+them.
+"""
 
 from __future__ import annotations
 

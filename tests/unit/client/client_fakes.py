@@ -37,7 +37,9 @@ async def until(condition: Any) -> None:
 
 
 async def idle() -> None:
-    """Let everything that is ready run. Nothing here waits for a socket or a thread, so a fixed number of turns is enough."""
+    """Let everything that is ready run. Nothing here waits for a socket or a thread, so a fixed number of turns is
+    enough.
+    """
     for _ in range(50):
         await asyncio.sleep(0)
 

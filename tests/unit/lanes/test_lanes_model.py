@@ -1,4 +1,6 @@
-"""The programs of the delivery's model, over both lanes on a real event loop: real sockets, and a server that takes its time."""
+"""The programs of the delivery's model, over both lanes on a real event loop: real sockets, and a server that takes its
+time.
+"""
 
 from __future__ import annotations
 

@@ -286,7 +286,9 @@ def run(test: Coroutine[Any, Any, T]) -> T:
 
 
 async def idle() -> None:
-    """Let everything that is ready run. Nothing here waits for a socket or a thread, so a fixed number of turns is enough."""
+    """Let everything that is ready run. Nothing here waits for a socket or a thread, so a fixed number of turns is
+    enough.
+    """
     for _ in range(20):
         await asyncio.sleep(0)
 

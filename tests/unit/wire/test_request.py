@@ -1,4 +1,6 @@
-"""The usual handshake, taken in one look: the compiled function and its reference take the same, and nothing that is wrong."""
+"""The usual handshake, taken in one look: the compiled function and its reference take the same, and nothing that is
+wrong.
+"""
 
 from __future__ import annotations
 

@@ -28,7 +28,8 @@ class DjangoOdac(Odac):
     """An :class:`odac.Odac` around the project's own ASGI application, which knows the project's users.
 
     Args:
-        http: what answers HTTP; default: Django's ``get_asgi_application()``, with its static files while ``DEBUG`` is on.
+        http: what answers HTTP; default: Django's ``get_asgi_application()``, with its static files while ``DEBUG`` is
+            on.
         secret: default: ``$ODAC_SECRET``, else Django's ``SECRET_KEY`` and ``SECRET_KEY_FALLBACKS``.
         broker: default: the setting ``ODAC_BROKER``, else ``$ODAC_BROKER``.
         rest_framework: authentication classes of Django REST framework for clients without a session, such as

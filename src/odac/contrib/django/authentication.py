@@ -83,7 +83,7 @@ def login_name(session_key: str) -> str:
 
 
 def http_request(request: Request) -> HttpRequest:
-    """The handshake as Django's backends and authentication classes expect a request: method, path, headers, session."""
+    """The handshake as the request that Django's backends and authentication classes expect."""
     http: Any = HttpRequest()
     http.method = "GET"
     http.path = http.path_info = request.path
@@ -100,8 +100,8 @@ def http_request(request: Request) -> HttpRequest:
 class _ReadOnlySession(dict[str, Any]):
     """What the project's session engine has stored, read when it is first asked for.
 
-    Django renews the key of a session that an old ``SECRET_KEY`` has signed, and empties one whose hash is wrong. Here that
-    changes this copy alone: the browser would not hear of a new key and be logged out.
+    Django renews the key of a session that an old ``SECRET_KEY`` has signed, and empties one whose hash is wrong. Here
+    that changes this copy alone: the browser would not hear of a new key and be logged out.
     """
 
     def __init__(self, key: str | None) -> None:

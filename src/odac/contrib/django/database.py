@@ -1,7 +1,7 @@
 """Database work beside Django's request cycle, which is what drops broken connections otherwise.
 
-Django closes a connection that is too old or has failed at the beginning and the end of each HTTP request. A WebSocket has
-neither, so that a thread would keep the connection of a database that has been restarted since, and fail for good.
+Django closes a connection that is too old or has failed at the beginning and the end of each HTTP request. A WebSocket
+has neither, so that a thread would keep the connection of a database that has been restarted since, and fail for good.
 """
 
 from __future__ import annotations

@@ -29,7 +29,8 @@ class DjangoPublisher:
 
     Where no transaction is open, and in asynchronous code, it sends at once. In the process that serves the app it goes
     straight to the connections; under WSGI, in a management command or in a Celery task, through the broker that the
-    setting ``ODAC_BROKER`` (or ``$ODAC_BROKER``) names. What goes wrong at a commit is logged by Django, and does not undo it.
+    setting ``ODAC_BROKER`` (or ``$ODAC_BROKER``) names. What goes wrong at a commit is logged by Django, and does not
+    undo it.
 
     Args:
         using: the alias of the database whose transaction counts; default: ``"default"``.

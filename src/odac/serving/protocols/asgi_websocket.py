@@ -158,7 +158,8 @@ class AsgiWebSocket:
             self._state = _State.RESPONDING
         else:
             raise RuntimeError(
-                f"Expected ASGI message 'websocket.accept', 'websocket.close' or 'websocket.http.response.start' but got {kind!r}."
+                "Expected ASGI message 'websocket.accept', 'websocket.close' or 'websocket.http.response.start' but"
+                f" got {kind!r}."
             )
 
     def _send_body(self, kind: str, message: Message) -> None:

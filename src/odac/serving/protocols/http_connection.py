@@ -79,7 +79,8 @@ class _Answer:
         left = connection.transport.get_write_buffer_size()
         if left and connection.taken == 0 and self._left - left < _RATE * seconds:
             logger.debug(
-                "a connection was closed: less than %d bytes of an answer were taken in %g s (Limits.handshake_timeout)",
+                "a connection was closed: less than %d bytes of an answer were taken in %g s"
+                " (Limits.handshake_timeout)",
                 _RATE * seconds,
                 seconds,
             )

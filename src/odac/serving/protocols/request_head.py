@@ -85,7 +85,9 @@ def _elements(value: bytes) -> set[bytes]:
 
 
 def as_http_1_1(data: bytes) -> bytes:
-    """A head of a later minor version of HTTP/1 as one of HTTP/1.1, which is how it is to be read (RFC 9110 section 2.5)."""
+    """A head of a later minor version of HTTP/1 as one of HTTP/1.1, which is how it is to be read (RFC 9110 section
+    2.5).
+    """
     line = data.find(b"\r\n")
     if data[line - 9 : line - 1] == b" HTTP/1." and data[line - 1 : line] not in (b"0", b"1"):
         return data[: line - 1] + b"1" + data[line:]
@@ -117,8 +119,9 @@ def check_fields(version: str, headers: Headers) -> int | None:
         The bytes of the body; None where it comes in chunks.
 
     Raises:
-        HandshakeError: 400 for a missing, repeated or malformed Host (RFC 9112 section 3.2) and for framing that others could
-            read in another way (sections 6.1 and 6.3), 501 for a transfer coding that this server does not know (6.1).
+        HandshakeError: 400 for a missing, repeated or malformed Host (RFC 9112 section 3.2) and for framing that others
+            could read in another way (sections 6.1 and 6.3), 501 for a transfer coding that this server does not know
+            (6.1).
     """
     hosts = [value for name, value in headers if name == b"host"]
     if len(hosts) > 1 or (not hosts and version == "1.1"):
@@ -187,7 +190,10 @@ def _check_beginning(data: bytes, limits: Limits) -> None:
 def _what_it_is(data: bytes) -> str:
     """Name what nearly always stands where a request should: the PROXY protocol, or TLS."""
     if data.startswith((b"PROXY ", b"\x00\r\nQUIT\n")):  # version 2 begins with empty lines, which are gone by now
-        return "this is the PROXY protocol, which is not read here: turn it off in the proxy, and let it set X-Forwarded-For"
+        return (
+            "this is the PROXY protocol, which is not read here: turn it off in the proxy, and let it set"
+            " X-Forwarded-For"
+        )
     if data.startswith(b"\x16\x03"):
         return (
             "this is TLS, and the port takes plain HTTP: give a certificate (--ssl-certfile), or connect with http://"
