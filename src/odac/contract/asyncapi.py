@@ -15,7 +15,8 @@ _TOKEN: Final = {
     "type": "httpApiKey",
     "name": "Sec-WebSocket-Protocol",
     "in": "header",
-    "description": "A token of this session, offered as the subprotocol odac-token-<token>; GET {prefix}/token gives one.",
+    "description": "A token of this session, offered as the subprotocol odac-token-<token>;"
+    " GET {prefix}/token gives one.",
 }
 _SESSION: Final = {
     "type": "httpApiKey",

@@ -85,7 +85,7 @@ def _of_pydantic(type_: Any, incoming: bool) -> tuple[dict[str, Any], dict[str, 
 
 
 def _renamed(part: Any, names: Mapping[str, str]) -> Any:
-    """A schema with its references renamed, and without what AsyncAPI does not take: OpenAPI's form of discriminator."""
+    """A schema with its references renamed, and without OpenAPI's discriminator, which AsyncAPI does not have."""
     if isinstance(part, dict):
         kept = {key: value for key, value in part.items() if not (key == "discriminator" and isinstance(value, dict))}
         reference = kept.get("$ref")

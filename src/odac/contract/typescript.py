@@ -72,7 +72,8 @@ def _socket(route: RouteContract) -> str:
     ] or ["  call(name: never): Promise<never>\n"]
     return (
         _comment(f"{route.path}\n{route.text}")
-        + f"export interface {socket_name(route)} extends Omit<OdacSocket<{_union(route.gives, 'unknown')}>, 'send' | 'call'> {{\n"
+        + f"export interface {socket_name(route)}"
+        + f" extends Omit<OdacSocket<{_union(route.gives, 'unknown')}>, 'send' | 'call'> {{\n"
         + (
             f"  send(data: {_union(route.takes, '')}): boolean\n"
             if route.takes

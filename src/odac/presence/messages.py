@@ -75,8 +75,8 @@ class Page(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag
     Args:
         room: the room's name.
         question: of the :class:`Ask`.
-        version: of the share. Where the process has none: the last that it gave to any, so that what it had before loses
-            against the answer, and what it begins afterwards wins.
+        version: of the share. Where the process has none: the last that it gave to any, so that what it had before
+            loses against the answer, and what it begins afterwards wins.
         index: of the page, from 0.
         pages: how many there are; 0 where the asking process has this version already.
         entries: by connection.

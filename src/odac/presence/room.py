@@ -134,8 +134,8 @@ class RoomPresence:
         if viewer.id in self._viewers:
             return
         if not self._viewers and not self._newcomers and self._around.line.origins - self.answered:
-            # All processes are asked, not those alone that listen to the room: a process whose last connection has ended
-            # keeps its people for the grace, and listens no more.
+            # All processes are asked, not those alone that listen to the room: a process whose last connection has
+            # ended keeps its people for the grace, and listens no more.
             self._around.line.tell_all(PART, encode(Ask(self.name, new_question())))
             self._opening = self._around.loop.call_later(OPENING, self._open)
         self._newcomers[viewer.id] = viewer

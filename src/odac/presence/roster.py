@@ -17,8 +17,8 @@ stay.
 """
 
 MAX_LIST_BYTES: Final = 256 * 1024
-"""Of all people's data together. Every new member gets it in one message, which must fit into ``Limits.outgoing_buffer``
-beside other messages; a room with more is told the total alone, as one over its limit."""
+"""Of all people's data together. Every new member gets it in one message, which must fit into
+``Limits.outgoing_buffer`` beside other messages; a room with more is told the total alone, as one over its limit."""
 
 
 class News(NamedTuple):

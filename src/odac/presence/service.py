@@ -251,8 +251,7 @@ class PresenceService:
         self._check_answers()
 
     def left(self, origin: bytes) -> None:
-        """A process stopped in good order: its people stay for their rooms' grace, in which they come back elsewhere.
-        """
+        """A process stopped in good order: its people stay for the grace, within which they may reconnect."""
         graces = {room.rule.grace for room in self._rooms.values() if origin in room.copies}
         self._others.left(origin, sorted(graces))
         self._collections.pop(origin, None)

@@ -26,7 +26,8 @@ def write_contract(
         check: the name of a file that is to hold the same.
 
     Raises:
-        ConfigurationError: there is no app or more than one, or the file holds something else; the message names the fix.
+        ConfigurationError: there is no app or more than one, or the file holds something else; the message names the
+            fix.
     """
     # An app that names local:// can be looked at without the server that would run its workers.
     placed = os.environ.setdefault("ODAC_LOCAL_DIRECTORY", "-")
