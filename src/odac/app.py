@@ -21,6 +21,7 @@ from odac.history.position import Tickets
 from odac.history.rooms import HistoryRooms
 from odac.history.rules import History
 from odac.http.answers import explain, not_found, upgrade_required, upgrade_where_missing
+from odac.http.docs import DocsPage
 from odac.http.endpoints import Endpoints, Health, Services
 from odac.http.proxy_hints import doubled_root_path, spoilt_handshake
 from odac.http.publish import Publication
@@ -101,6 +102,8 @@ class Odac:
         publish_keys: bearer keys for ``POST {prefix}/publish``; without any, there is no such endpoint. Default:
             ``$ODAC_PUBLISH_KEY``.
         session: the session cookie's name, and how long a login lasts.
+        docs: who may see ``GET {prefix}/docs``, a page that shows the routes and tries them: True, False, or a function
+            that takes the request (sync or async). Default: everybody while the app signs with a random secret.
 
     Raises:
         ConfigurationError: an argument cannot work; the message names the fix.
@@ -120,6 +123,7 @@ class Odac:
         user_id: Callable[[Any], Any] | None = None,
         publish_keys: Sequence[str] | None = None,
         session: SessionOptions = SessionOptions(),  # noqa: B008 - a frozen value
+        docs: bool | Callable[[Request], Any] | None = None,
     ) -> None:
         if not isinstance(limits, Limits):
             raise ConfigurationError(f"Odac(limits={limits!r}): must be Limits(…)")
@@ -127,6 +131,8 @@ class Odac:
             raise ConfigurationError(f"Odac(session={session!r}): must be SessionOptions(…)")
         if not isinstance(compression, bool):
             raise ConfigurationError(f"Odac(compression={compression!r}): must be True or False")
+        if docs is not None and not isinstance(docs, bool) and not callable(docs):
+            raise ConfigurationError(f"Odac(docs={docs!r}): must be True, False, or a function that takes a request")
         if user_id is not None and not callable(user_id):
             raise ConfigurationError(f"Odac(user_id={user_id!r}): must be a function that takes a user")
         if broker is not None and not isinstance(broker, str):
@@ -173,6 +179,7 @@ class Odac:
                 publish=self._publish,
                 publish_keys=publish_keys,
                 prefix=prefix,
+                docs=DocsPage(self._docs, secrets.is_random if docs is None else docs),
             )
         )
         self._started_on: asyncio.AbstractEventLoop | None = None
@@ -479,6 +486,12 @@ class Odac:
             session_id = session_of(room)
             if session_id is not None:
                 self.auth.sessions.revoke(session_id)
+
+    def _docs(self) -> dict[str, Any]:
+        from odac.contract.model import read
+        from odac.contract.page import facts
+
+        return facts(read(self.websocket_routes), self.prefix)
 
     def _health(self) -> Health:
         hub, bus = self._hub, self._bus

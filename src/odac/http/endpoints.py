@@ -15,6 +15,7 @@ from starlette.types import Receive, Scope, Send
 
 from odac.errors import ConfigurationError
 from odac.http.answers import explain, json_answer
+from odac.http.docs import DOCS, DocsPage
 from odac.http.files import FILES, ClientFiles
 from odac.http.publish import Publication, PublishEndpoint
 from odac.request import Request, route_path
@@ -54,6 +55,7 @@ class Services:
         publish_keys: bearer keys for ``publish``; without any, there is no such endpoint.
         max_body: bytes of a publish request's body.
         prefix: below which the endpoints are.
+        docs: the page that shows the routes.
     """
 
     auth: AuthService
@@ -63,6 +65,7 @@ class Services:
     publish_keys: Sequence[str] = ()
     max_body: int = 1024 * 1024
     prefix: str = "/odac"
+    docs: DocsPage | None = None
 
 
 class Endpoints:
@@ -125,6 +128,11 @@ class Endpoints:
             return await self._token(Request(scope)) if method == "GET" else _wrong_method("GET")
         if name == "health":
             return self._health() if method in _READING else _wrong_method("GET, HEAD")
+        docs = self._services.docs
+        if docs is not None and name in DOCS and method in _READING:
+            page = await docs.answer(name, Request(scope))
+            if page is not None:
+                return page
         if name in FILES:
             return (
                 self._files.answer(name, Request(scope).headers) if method in _READING else _wrong_method("GET, HEAD")

@@ -9,7 +9,7 @@ from pydantic import BaseModel, Field
 
 from odac import Context, Odac
 
-app = Odac(secret="x" * 32)
+app = Odac(secret="x" * 32, docs=True)
 
 
 class Say(msgspec.Struct, tag="say"):

@@ -1,0 +1,61 @@
+"""What the docs page shows, as JSON."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from typing import Any, Final
+
+from odac.contract.model import Contract
+from odac.contract.schema import REFERENCE
+
+__all__ = ["example", "facts"]
+
+_DEEPEST: Final = 6
+"""Levels to which an example goes into definitions that refer to themselves."""
+
+
+def facts(contract: Contract, prefix: str) -> dict[str, Any]:
+    """Everything that the page shows: the routes, each message and call with an example, and the definitions.
+
+    Args:
+        contract: of the app.
+        prefix: the app's, from which the page knows where the routes are.
+    """
+    definitions = contract.schemas.definitions
+    routes = []
+    for route in contract.routes:
+        shown = asdict(route)
+        for message in (*shown["takes"], *shown["gives"]):
+            message["example"] = example(message["schema"], definitions)
+        for call in shown["calls"]:
+            call["example"] = example(call["arguments"], definitions)
+        routes.append(shown)
+    return {"prefix": prefix, "routes": routes, "definitions": definitions}
+
+
+def example(schema: Any, definitions: Mapping[str, Any], depth: int = 0) -> Any:
+    """A value that a JSON schema describes, to begin with."""
+    if not isinstance(schema, Mapping) or depth > _DEEPEST:
+        return None
+    reference = schema.get("$ref")
+    if isinstance(reference, str):
+        return example(definitions.get(reference.removeprefix(REFERENCE)), definitions, depth + 1)
+    for given in ("const", "default"):
+        if given in schema:
+            return schema[given]
+    if schema.get("examples"):
+        return schema["examples"][0]
+    if schema.get("enum"):
+        return schema["enum"][0]
+    for several in ("anyOf", "oneOf", "allOf"):
+        if schema.get(several):
+            return example(schema[several][0], definitions, depth + 1)
+    kind = schema.get("type")
+    if kind == "object":
+        required = schema.get("required", ())
+        properties = schema.get("properties", {}).items()
+        return {name: example(part, definitions, depth + 1) for name, part in properties if name in required}
+    if kind == "array":
+        return [example(part, definitions, depth + 1) for part in schema.get("prefixItems", ())]
+    return {"string": "text", "integer": schema.get("minimum", 1), "number": 1.5, "boolean": True}.get(str(kind))

@@ -1,0 +1,70 @@
+"""The docs page: what the app's routes take and give, and a console to try them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from importlib import resources
+from typing import Any, Final
+
+from starlette.responses import Response
+
+from odac.http.answers import explain, json_answer
+from odac.request import Request
+
+__all__ = ["DOCS", "DocsPage"]
+
+DOCS: Final = {
+    "docs": ("docs.html", "text/html; charset=utf-8"),
+    "docs.js": ("docs.js", "text/javascript; charset=utf-8"),
+    "docs.css": ("docs.css", "text/css; charset=utf-8"),
+    "docs.json": ("", ""),
+}
+"""What the page is made of: its name below the prefix, its file, and the content type."""
+
+_POLICY: Final = (
+    "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
+    " base-uri 'none'; form-action 'none'; frame-ancestors 'none'"
+)
+
+
+class DocsPage:
+    """Answers requests for the page.
+
+    Args:
+        facts: gives what it shows; called for each request, because routes may be added.
+        check: whether a request may see it: True, False, or a function of the request that may be ``async``.
+    """
+
+    __slots__ = ("_check", "_facts")
+
+    def __init__(self, facts: Callable[[], Any], check: bool | Callable[[Request], Any]) -> None:
+        self._facts = facts
+        self._check = check
+
+    async def answer(self, name: str, request: Request) -> Response | None:
+        """The answer, or None where the request may not know that there is such a page.
+
+        Args:
+            name: one of :data:`DOCS`.
+            request: the request.
+        """
+        allowed = self._check(request) if callable(self._check) else self._check
+        if inspect.isawaitable(allowed):
+            allowed = await allowed
+        if not allowed:
+            return None
+        if name == "docs.json":
+            return json_answer(self._facts())
+        file, kind = DOCS[name]
+        try:
+            body = (resources.files("odac") / "contract" / "static" / file).read_bytes()
+        except FileNotFoundError:
+            return explain(404, f"{file} is not part of this installation.")
+        headers = {
+            "Cache-Control": "no-cache",
+            "Content-Security-Policy": _POLICY,
+            "Referrer-Policy": "no-referrer",
+            "X-Content-Type-Options": "nosniff",
+        }
+        return Response(body, headers=headers, media_type=kind)
