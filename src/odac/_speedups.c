@@ -10,6 +10,7 @@
 #include <string.h>
 #include <structmember.h>
 #include <sys/socket.h>
+#include <time.h>
 
 #ifndef MSG_NOSIGNAL
 #define MSG_NOSIGNAL 0 /* Python ignores SIGPIPE */
@@ -350,6 +351,162 @@ other: /* the reference says what is wrong with it, and knows all else */
     return PyObject_CallOneArg(codec.reference, data);
 }
 
+/* RateMeter(limit): see odac/realtime/rate.py */
+
+/* No message comes after the time that is noted for it, nor before the time that it is compared by: so what the kernel's
+ * coarse clock leaves open is never to the sender's advantage. */
+static struct {
+    PyObject *monotonic;
+    double tick; /* of the coarse clock; 0 where monotonic is to be called */
+} rate_clock;
+
+enum { FEW = 8, ENTRIES = 512 }; /* see odac/realtime/rate.py */
+
+typedef struct {
+    PyObject_HEAD
+    PyObject *limit, *bytes;
+    double window, *times;
+    Py_ssize_t entries, blocks, step, position, left;
+} Meter;
+
+static PyTypeObject *meter_type;
+
+/* bind_clock(monotonic): see odac/speedups.py */
+static PyObject *bind_clock(PyObject *module, PyObject *monotonic) {
+    double tick = 0;
+#ifdef CLOCK_MONOTONIC_COARSE
+    struct timespec step;
+    PyObject *time = PyImport_ImportModule("time"), *own = time == NULL ? NULL : PyObject_GetAttrString(time, "monotonic");
+    Py_XDECREF(time);
+    if (own == NULL) return NULL;
+    if (own == monotonic && clock_getres(CLOCK_MONOTONIC_COARSE, &step) == 0) tick = (double)step.tv_sec + 1e-9 * (double)step.tv_nsec;
+    Py_DECREF(own);
+#endif
+    Py_XSETREF(rate_clock.monotonic, Py_NewRef(monotonic));
+    rate_clock.tick = tick;
+    Py_RETURN_NONE;
+}
+
+/* The time by the clock that was bound; below 0 with an exception set. */
+static double exact_time(void) {
+    PyObject *now = PyObject_CallNoArgs(rate_clock.monotonic);
+    double value = now == NULL ? -1 : PyFloat_AsDouble(now);
+    Py_XDECREF(now);
+    return value;
+}
+
+static PyObject *meter_new(PyTypeObject *type, PyObject *args, PyObject *keywords) {
+    PyObject *limit, *bytes;
+    double window;
+    Py_ssize_t most;
+    if (rate_clock.monotonic == NULL) return PyErr_Format(PyExc_RuntimeError, "bind_clock() comes first");
+    if (!PyArg_ParseTuple(args, "OndO", &limit, &most, &window, &bytes)) return NULL;
+    if (most < 1) return PyErr_Format(PyExc_ValueError, "a limit is at least 1");
+    Meter *meter = (Meter *)type->tp_alloc(type, 0);
+    if (meter == NULL) return NULL;
+    meter->limit = Py_NewRef(limit);
+    meter->bytes = Py_NewRef(bytes);
+    meter->window = window;
+    meter->step = (most - 1) / ENTRIES + 1;
+    meter->blocks = most / meter->step;
+    meter->entries = Py_MIN(FEW, meter->blocks);
+    if ((meter->times = PyMem_New(double, meter->entries)) == NULL) {
+        Py_DECREF(meter);
+        return PyErr_NoMemory();
+    }
+    for (Py_ssize_t i = 0; i < meter->entries; i++) meter->times[i] = -Py_HUGE_VAL;
+    return (PyObject *)meter;
+}
+
+static void meter_dealloc(PyObject *self) {
+    PyTypeObject *type = Py_TYPE(self);
+    Meter *meter = (Meter *)self;
+    PyMem_Free(meter->times);
+    Py_XDECREF(meter->limit);
+    Py_XDECREF(meter->bytes);
+    type->tp_free(self);
+    Py_DECREF(type);
+}
+
+/* The ring is full of times within the window: make room for as many again, as far as the limit goes. 1 if there is none. */
+static int meter_grow(Meter *meter) {
+    Py_ssize_t more = Py_MIN(meter->entries, meter->blocks - meter->entries), behind = meter->entries - meter->position;
+    if (more <= 0) return 1;
+    double *times = PyMem_New(double, meter->entries + more);
+    if (times == NULL) return 1;
+    for (Py_ssize_t i = 0; i < more; i++) times[i] = -Py_HUGE_VAL;
+    memcpy(times + more, meter->times + meter->position, (size_t)behind * sizeof *times);
+    memcpy(times + more + behind, meter->times, (size_t)meter->position * sizeof *times);
+    PyMem_Free(meter->times);
+    meter->times = times;
+    meter->entries += more;
+    meter->position = 0;
+    return 0;
+}
+
+/* Whether a message is one too many: 1, else 0, when it is counted; -1 with an exception set. */
+static int meter_exceeds(Meter *meter, Py_ssize_t size) {
+    double now, noted;
+    int exact = 1;
+#ifdef CLOCK_MONOTONIC_COARSE
+    struct timespec at;
+    if (rate_clock.tick > 0 && meter->bytes == Py_None && clock_gettime(CLOCK_MONOTONIC_COARSE, &at) == 0) {
+        now = (double)at.tv_sec + 1e-9 * (double)at.tv_nsec;
+        noted = now + rate_clock.tick;
+        exact = 0;
+    }
+#endif
+    if (exact && (noted = now = exact_time()) < 0 && PyErr_Occurred()) return -1;
+    if (meter->bytes != Py_None) {
+        PyObject *exceeded = PyObject_CallMethod(meter->bytes, "is_exceeded", "nd", size, now);
+        if (exceeded != Py_False) {
+            Py_XDECREF(exceeded);
+            return exceeded == NULL ? -1 : 1;
+        }
+        Py_DECREF(exceeded);
+    }
+    if (meter->left > 0) {
+        meter->left--;
+        meter->times[(meter->position > 0 ? meter->position : meter->entries) - 1] = noted;
+        return 0;
+    }
+    if (now - meter->times[meter->position] < meter->window) {
+        if (!exact && (noted = now = exact_time()) < 0 && PyErr_Occurred()) return -1;
+        if (now - meter->times[meter->position] < meter->window && meter_grow(meter)) return 1;
+    }
+    meter->times[meter->position++] = noted;
+    meter->left = meter->step - 1;
+    if (meter->position == meter->entries) {
+        Py_ssize_t half = meter->entries / 2;
+        meter->position = 0;
+        if (meter->entries > FEW && now - meter->times[half - 1] >= meter->window) { /* a burst is long past */
+            meter->entries -= half;
+            memmove(meter->times, meter->times + half, (size_t)meter->entries * sizeof *meter->times);
+            double *times = PyMem_Realloc(meter->times, (size_t)meter->entries * sizeof *times);
+            if (times != NULL) meter->times = times;
+        }
+    }
+    return 0;
+}
+
+static PyObject *meter_is_exceeded(PyObject *self, PyObject *size) {
+    Py_ssize_t number = PyLong_AsSsize_t(size);
+    if (number == -1 && PyErr_Occurred()) return NULL;
+    int exceeded = meter_exceeds((Meter *)self, number);
+    return exceeded < 0 ? NULL : PyBool_FromLong(exceeded);
+}
+
+static PyMethodDef meter_methods[] = {{"is_exceeded", meter_is_exceeded, METH_O, NULL}, {NULL, NULL, 0, NULL}};
+static PyMemberDef meter_members[] = {
+    {"limit", T_OBJECT_EX, offsetof(Meter, limit), READONLY, NULL},
+    {"entries", T_PYSSIZET, offsetof(Meter, entries), READONLY, NULL},
+    {NULL, 0, 0, 0, NULL},
+};
+static PyType_Slot meter_slots[] = {
+    {Py_tp_new, meter_new}, {Py_tp_dealloc, meter_dealloc}, {Py_tp_methods, meter_methods}, {Py_tp_members, meter_members}, {0, NULL},
+};
+static PyType_Spec meter_spec = {"odac._speedups.RateMeter", sizeof(Meter), 0, Py_TPFLAGS_DEFAULT, meter_slots};
+
 /* DirectLane.data_received(data): see odac/lanes/direct.py */
 
 enum { FREE = 4096 }; /* see odac/realtime/turn_budget.py */
@@ -357,12 +514,12 @@ enum { FREE = 4096 }; /* see odac/realtime/turn_budget.py */
 static PyMethodDef receive_method;
 
 static struct {
-    PyObject *reference, *decode_text, *decode_json, *sent, *raised, *admitting, *open, *monotonic;
-    PyTypeObject *connection_type, *outbox_type, *delivery_type, *parser_type, *inbox_type, *policy_type, *meter_type;
-    PyObject *failed, *undecodable, *follow, *uncork, *write_rest; /* names of methods */
-    Py_ssize_t connection, parser, meter, times, window, blocks, step, prune_at, bytes, lane_fd, whole_limit;
+    PyObject *reference, *decode_text, *decode_json, *sent, *raised, *admitting, *open;
+    PyTypeObject *connection_type, *outbox_type, *delivery_type, *parser_type, *inbox_type, *policy_type, *turn_type;
+    PyObject *failed, *undecodable, *follow, *uncork, *write_rest, *spend; /* names of methods */
+    Py_ssize_t connection, parser, meter, lane_fd, whole_limit;
     Py_ssize_t alive, phase, speaks_odac, policy, inbox, outbox, decode, sole_listener;
-    Py_ssize_t pending, backlog, delivery, corked;
+    Py_ssize_t pending, backlog, delivery, corked, turn, turn_left;
 } lane;
 
 /* bind_receive(reference, types, values): types and values by the names below; see odac/speedups.py.
@@ -374,23 +531,22 @@ static PyObject *bind_receive(PyObject *module, PyObject *args) {
     const struct { const char *name; PyTypeObject **type; } kept[] = {
         {"Connection", &lane.connection_type}, {"Outbox", &lane.outbox_type}, {"Delivery", &lane.delivery_type},
         {"Parser", &lane.parser_type}, {"Inbox", &lane.inbox_type}, {"Policy", &lane.policy_type},
-        {"RateMeter", &lane.meter_type},
+        {"TurnBudget", &lane.turn_type},
     };
     const struct { const char *name; PyObject **value; } used[] = {
         {"decode_text", &lane.decode_text}, {"decode_json", &lane.decode_json}, {"SENT", &lane.sent},
-        {"RAISED", &lane.raised}, {"ADMITTING", &lane.admitting}, {"OPEN", &lane.open}, {"monotonic", &lane.monotonic},
+        {"RAISED", &lane.raised}, {"ADMITTING", &lane.admitting}, {"OPEN", &lane.open},
     };
     const struct { const char *type, *name; Py_ssize_t *offset; } needed[] = {
         {"DirectLane", "_connection", &lane.connection}, {"DirectLane", "_parser", &lane.parser},
         {"DirectLane", "_meter", &lane.meter}, {"DirectLane", "fd", &lane.lane_fd},
-        {"RateMeter", "times", &lane.times}, {"RateMeter", "window", &lane.window}, {"RateMeter", "blocks", &lane.blocks},
-        {"RateMeter", "step", &lane.step}, {"RateMeter", "prune_at", &lane.prune_at}, {"RateMeter", "bytes", &lane.bytes},
         {"Parser", "whole_limit", &lane.whole_limit}, {"Policy", "decode", &lane.decode},
         {"Connection", "alive", &lane.alive}, {"Connection", "phase", &lane.phase},
         {"Connection", "speaks_odac", &lane.speaks_odac}, {"Connection", "policy", &lane.policy},
         {"Connection", "inbox", &lane.inbox}, {"Connection", "outbox", &lane.outbox},
         {"Inbox", "sole_listener", &lane.sole_listener}, {"Outbox", "pending", &lane.pending},
         {"Outbox", "backlog", &lane.backlog}, {"Outbox", "delivery", &lane.delivery}, {"Delivery", "corked", &lane.corked},
+        {"Delivery", "turn", &lane.turn}, {"TurnBudget", "left", &lane.turn_left},
     };
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
         PyObject *type = PyDict_GetItemString(types, needed[i].type);
@@ -488,29 +644,34 @@ static int receive(PyObject *inbox, PyObject *decode, PyObject *listener, PyObje
     return failed;
 }
 
-/* RateMeter.is_exceeded() of a message that is within the limit: whether it was counted here. Nothing has changed where not. */
-static int counted(PyObject *meter) {
-    PyObject *times = SLOT(meter, lane.times), *window = SLOT(meter, lane.window);
-    if (SLOT(meter, lane.bytes) != Py_None || times == NULL || !PyList_CheckExact(times) || window == NULL || !PyFloat_CheckExact(window) ||
-        PyLong_AsLong(SLOT(meter, lane.step)) != 1)
-        return 0;
-    Py_ssize_t count = PyList_GET_SIZE(times), blocks = PyLong_AsSsize_t(SLOT(meter, lane.blocks));
-    if (count == 0 || blocks < 1 || count >= PyLong_AsSsize_t(SLOT(meter, lane.prune_at))) return 0;
-    PyObject *now = PyObject_CallNoArgs(lane.monotonic);
-    if (now == NULL || !PyFloat_CheckExact(now)) {
-        Py_XDECREF(now);
+static void put_number(PyObject *object, Py_ssize_t offset, long value) {
+    PyObject *number = PyLong_FromLong(value), *before = SLOT(object, offset);
+    if (number == NULL) {
+        PyErr_Clear(); /* out of memory: the number stays as it was */
+        return;
+    }
+    SLOT(object, offset) = number;
+    Py_XDECREF(before);
+}
+
+/* Whether this turn of the event loop has bytes left for a message that counts in them. */
+static int has_left(PyObject *delivery) {
+    PyObject *turn = SLOT(delivery, lane.turn);
+    return IS(turn, lane.turn_type) && PyLong_AsLong(SLOT(turn, lane.turn_left)) > 0;
+}
+
+/* TurnBudget.spend(size), of a turn that has bytes left */
+static int spend(PyObject *delivery, Py_ssize_t size) {
+    PyObject *turn = SLOT(delivery, lane.turn), *number;
+    long left = PyLong_AsLong(SLOT(turn, lane.turn_left)) - (long)size;
+    if (left > 0) {
+        put_number(turn, lane.turn_left, left);
         return 0;
     }
-    if (count >= blocks) {
-        PyObject *oldest = PyList_GET_ITEM(times, count - blocks);
-        if (!PyFloat_CheckExact(oldest) || PyFloat_AS_DOUBLE(now) - PyFloat_AS_DOUBLE(oldest) < PyFloat_AS_DOUBLE(window)) {
-            Py_DECREF(now);
-            return 0;
-        }
-    }
-    int failed = PyList_Append(times, now);
-    Py_DECREF(now);
-    return failed == 0;
+    if ((number = PyLong_FromSsize_t(size)) == NULL) return -1;
+    int failed = call(turn, lane.spend, number, NULL);
+    Py_DECREF(number);
+    return failed;
 }
 
 static PyObject *data_received(PyObject *self, PyObject *data) {
@@ -527,9 +688,11 @@ static PyObject *data_received(PyObject *self, PyObject *data) {
     if (listener == NULL || listener == Py_None || decode == NULL || !IS(delivery, lane.delivery_type)) goto other;
     payload = whole_text_of(data, PyLong_AsLong(SLOT(parser, lane.whole_limit)));
     if (payload == NULL) goto other;
-    if (PyBytes_GET_SIZE(payload) >= FREE) goto other; /* counts in the bytes of this turn of the event loop */
     if (*PyBytes_AS_STRING(payload) == 0x1E && SLOT(connection, lane.speaks_odac) == Py_True) goto other;
-    if (meter != Py_None && (!IS(meter, lane.meter_type) || !counted(meter))) goto other;
+    Py_ssize_t size = PyBytes_GET_SIZE(payload);
+    if (meter != Py_None && !IS(meter, meter_type)) goto other;
+    if (size >= FREE && !has_left(delivery)) goto other;
+    if (meter != Py_None && meter_exceeds((Meter *)meter, size) != 0) goto other; /* and is not counted */
     /* From here on the message is taken: the reference must not see it a second time. */
     Py_INCREF(self);
     Py_INCREF(inbox);
@@ -539,7 +702,7 @@ static PyObject *data_received(PyObject *self, PyObject *data) {
     Py_INCREF(listener);
     put_slot(connection, lane.alive, Py_True);
     put_slot(delivery, lane.corked, outbox);
-    int failed = receive(inbox, decode, listener, payload);
+    int failed = size >= FREE && spend(delivery, size) < 0 ? -1 : receive(inbox, decode, listener, payload);
     Py_DECREF(listener);
     Py_DECREF(decode);
     Py_DECREF(inbox);
@@ -569,6 +732,7 @@ static PyMethodDef receive_method = {"data_received", data_received, METH_O, "Se
 
 static PyMethodDef methods[] = {
     {"apply_mask", (PyCFunction)(void (*)(void))apply_mask, METH_FASTCALL, NULL},
+    {"bind_clock", bind_clock, METH_O, NULL},
     {"bind_encode", bind_encode, METH_VARARGS, NULL},
     {"bind_receive", bind_receive, METH_VARARGS, NULL},
     {"encode", encode, METH_O, NULL},
@@ -593,12 +757,19 @@ static int start(PyObject *self) {
     if (kinds['0'] == 0) fill_kinds();
     const struct { PyObject **name; const char *text; } names[] = {
         {&fd_name, "fd"}, {&lane.failed, "failed"}, {&lane.undecodable, "undecodable"}, {&lane.follow, "follow"}, {&lane.uncork, "uncork"}, {&lane.write_rest, "write_rest"},
+        {&lane.spend, "spend"},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
         PyObject *name = PyUnicode_InternFromString(names[i].text);
         if (name == NULL) return -1;
         Py_XSETREF(*names[i].name, name);
     }
+    PyObject *type = PyType_FromSpec(&meter_spec);
+    if (type == NULL || PyModule_AddObjectRef(self, "RateMeter", type) < 0) {
+        Py_XDECREF(type);
+        return -1;
+    }
+    Py_XSETREF(meter_type, (PyTypeObject *)type);
     owner = here;
     modules++;
     return 0;
@@ -610,9 +781,10 @@ static void stop(void *self) {
     if (--modules > 0) return;
     PyObject **kept[] = {
         &fd_name, &codec.prepared, &codec.encode_json, &codec.reference, &codec.text, &codec.binary, &lane.reference, &lane.decode_text,
-        &lane.decode_json, &lane.sent, &lane.raised, &lane.admitting, &lane.open, &lane.monotonic, (PyObject **)&lane.connection_type,
+        &lane.decode_json, &lane.sent, &lane.raised, &lane.admitting, &lane.open, (PyObject **)&lane.connection_type,
         (PyObject **)&lane.outbox_type, (PyObject **)&lane.delivery_type, (PyObject **)&lane.parser_type, (PyObject **)&lane.inbox_type,
-        (PyObject **)&lane.policy_type, (PyObject **)&lane.meter_type, &lane.failed, &lane.undecodable, &lane.follow,
+        (PyObject **)&lane.policy_type, (PyObject **)&lane.turn_type, (PyObject **)&meter_type,
+        &rate_clock.monotonic, &lane.spend, &lane.failed, &lane.undecodable, &lane.follow,
         &lane.uncork, &lane.write_rest,
     };
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) Py_CLEAR(*kept[i]);

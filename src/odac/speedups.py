@@ -11,6 +11,7 @@ compiled                              its reference, and what points here
 ``usual_request``                     ``reference_usual_request`` of :mod:`odac.wire.request`
 ``encode``                            ``reference_encode`` of :mod:`odac.protocol.codec`
 ``write``, ``write_to_all``           ``reference_write``, ``reference_write_to_all`` of :mod:`odac.realtime.writing`
+``RateMeter``                         :class:`odac.realtime.rate.RateMeter`
 ``data_received``                     the method of :class:`odac.lanes.direct.DirectLane`
 ====================================  ==================================================================================
 """
@@ -22,7 +23,7 @@ import os
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-__all__ = ["COMPILED", "compiled", "compiled_encode", "compiled_receive"]
+__all__ = ["COMPILED", "compiled", "compiled_encode", "compiled_meter", "compiled_receive"]
 
 _c: Any = None
 if os.environ.get("ODAC_SPEEDUPS") != "0":
@@ -65,6 +66,18 @@ def compiled_encode(reference: F, prepared: type, encode_json: Callable[[object]
     if COMPILED:
         _c.bind_encode(prepared, encode_json, reference, text, binary)
     return compiled("encode", reference)
+
+
+def compiled_meter(reference: F, monotonic: Callable[[], float]) -> F:
+    """The compiled ``RateMeter``, or the reference.
+
+    Args:
+        reference: makes a meter of a limit, its messages, its window in seconds, and what counts its bytes or None.
+        monotonic: the clock; in place of :func:`time.monotonic` itself, the compiled meter reads the kernel's coarse one.
+    """
+    if COMPILED:
+        _c.bind_clock(monotonic)
+    return compiled("RateMeter", reference)
 
 
 def compiled_receive(*types: type, **values: object) -> Callable[[C], C]:

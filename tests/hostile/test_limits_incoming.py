@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
 
 from odac import Context, Limits, Odac, RateLimit
+from odac.lanes import asgi, direct
 from odac.lanes.direct import DirectLane
 from odac.realtime import rate
+from odac.speedups import COMPILED
 from tests.hostile.peers import BINARY, CONTINUATION, PING, PONG, TEXT, Closed, Peer, close_frame, frame, header
 from tests.hostile.served import run, served, until
+from tests.rate_clock import rate_clock
 
 Log = Callable[[], list[str]]
 
@@ -99,13 +102,18 @@ def test_over_plain_asgi_fragments_are_the_servers_to_count() -> None:
     run(main)
 
 
-@pytest.fixture
-def stopped_clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
-    """The clock of the rate limit's windows, as a list of one number; the compiled method has a clock of its own."""
+@pytest.fixture(params=["compiled", "reference"])
+def stopped_clock(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Iterator[list[float]]:
+    """The clock of the rate limit's windows, as a list of one number."""
     now = [1_000.0]
-    monkeypatch.setattr(rate, "monotonic", lambda: now[0])
-    monkeypatch.setattr(DirectLane, "data_received", DirectLane.reference_data_received)
-    return now
+    if request.param == "reference":
+        monkeypatch.setattr(DirectLane, "data_received", DirectLane.reference_data_received)
+        for lane in (direct, asgi):
+            monkeypatch.setattr(lane, "new_meter", rate.RateMeter)
+    elif not COMPILED:
+        pytest.skip("not compiled here: no C compiler, or ODAC_SPEEDUPS=0")
+    with rate_clock(lambda: now[0]):
+        yield now
 
 
 @pytest.mark.parametrize(("path", "most"), [("/echo", 20), ("/route", 3)])

@@ -12,7 +12,7 @@ from odac.protocol.message import Prepared
 from odac.realtime.backlog import cost
 from odac.realtime.connection import Connection
 from odac.realtime.phase import CLOSING
-from odac.realtime.rate import RateMeter
+from odac.realtime.rate import new_meter
 from odac.realtime.turn_budget import FREE
 from odac.wire.frames import BINARY, TEXT
 from odac.wire.parser import message_too_big
@@ -146,7 +146,7 @@ class AsgiLane:
         self._writing = False
         self._receiving = False
         self._readable: asyncio.Event | None = None
-        self._meter = RateMeter(limits.rate_limit) if limits.rate_limit is not None else None
+        self._meter = new_meter(limits.rate_limit) if limits.rate_limit is not None else None
 
     def attach(self, connection: Connection) -> None:
         """Carry this connection."""

@@ -7,7 +7,6 @@ import os
 import socket as sockets
 from collections.abc import Callable
 from socket import AF_INET, AF_INET6, IPPROTO_TCP
-from time import monotonic
 from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
 
 from odac.close_codes import CloseCode
@@ -22,9 +21,9 @@ from odac.realtime.inbox import Inbox
 from odac.realtime.outbox import Outbox
 from odac.realtime.phase import CLOSING, OPEN, Phase
 from odac.realtime.policy import Policy
-from odac.realtime.rate import UNSTARTED, RateMeter
+from odac.realtime.rate import UNSTARTED, RateMeter, new_meter
 from odac.realtime.sent import SENT
-from odac.realtime.turn_budget import FREE
+from odac.realtime.turn_budget import FREE, TurnBudget
 from odac.realtime.writing import write
 from odac.speedups import compiled_receive
 from odac.wire.closing import ClosingHandshake
@@ -51,8 +50,7 @@ _USER_TIMEOUT: Final[int | None] = getattr(sockets, "TCP_USER_TIMEOUT", None)
     Inbox,
     Policy,
     Parser,
-    RateMeter,
-    monotonic=monotonic,
+    TurnBudget,
     decode_text=decode_text,
     decode_json=decode_json,
     SENT=SENT,
@@ -143,21 +141,22 @@ class DirectLane(asyncio.Protocol):
         connection = self._connection
         connection.alive = True
         outbox, inbox = connection.outbox, connection.inbox
-        turn = connection.delivery.turn
+        turn = outbox.delivery.turn
         if turn.left <= 0 and (len(data) >= FREE or (self._bits and data)):
             self._parser.hold(data)
             self._reads().take_rest_later()
             return
-        spent = 0
         outbox.cork()
         try:
             meter = self._meter
             if meter is UNSTARTED:
                 limit = connection.policy.limits.rate_limit
                 assert limit is not None
-                meter = self._meter = RateMeter(limit)
-            for opcode, payload in self._parser.feed(data):
-                spent += len(payload)
+                meter = self._meter = new_meter(limit)
+            events = self._parser.feed(data)
+            if events and (len(data) >= FREE or self._bits or len(events[0][1]) > len(data)):
+                turn.spend(sum([len(payload) for _, payload in events]))
+            for opcode, payload in events:
                 if connection.phase is not OPEN and connection.phase >= CLOSING and opcode != CLOSE:
                     continue  # a close frame behind it must not be lost: the closing handshake waits for it
                 if meter is not None and opcode != CLOSE and meter.is_exceeded(len(payload)):
@@ -178,13 +177,16 @@ class DirectLane(asyncio.Protocol):
             elif self._parser.rest is not None:
                 self._reads().take_rest_later()
         finally:
-            turn.spend(spent)
             outbox.uncork()
 
     def _reads(self) -> PacedReading:
         if self._reading is None:
             self._reading = PacedReading(
-                self._connection.delivery.turn, self._transport, self._parser, self.data_received, self._is_held_back
+                self._connection.outbox.delivery.turn,
+                self._transport,
+                self._parser,
+                self.data_received,
+                self._is_held_back,
             )
         return self._reading
 

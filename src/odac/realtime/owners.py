@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from odac.realtime.history import RoomHistory
     from odac.realtime.policy import Policy
     from odac.realtime.sent import Sent
+    from odac.realtime.turn_budget import TurnBudget
 
 __all__ = [
     "Entry",
@@ -86,6 +87,7 @@ class SharedLog(Protocol):
     is_writing: bool
     corked: Any  # the outbox whose connection's handler runs now, or None
     on_congested: Callable[[Any], None] | None
+    turn: TurnBudget
 
     def later(self, call: Callable[..., object], *arguments: Any) -> None:
         """Call a function as soon as the log has been written."""

@@ -22,8 +22,8 @@ class TurnBudget:
     """Lets reads wait for the next turn of the event loop once the bytes of this one are spent.
 
     Timers, new connections and small messages have their turn in between, however much others send. Those that wait are
-    served in their order. The budget is renewed only when somebody waits: what was spent since may have been spent over
-    several turns, and then a read waits for one turn that it need not have waited for.
+    served in their order. The budget is renewed in the turn after the one that has spent it, which may be what several
+    turns have spent: so no turn is looked at that spends little.
 
     Args:
         loop: the event loop of all connections.
@@ -41,6 +41,8 @@ class TurnBudget:
         """Messages of ``size`` bytes together are about to be decoded, or have been."""
         if size >= FREE:
             self.left -= size
+            if self.left <= 0:
+                self._schedule()
 
     def call_next(self, take: Callable[[], object]) -> None:
         """Call ``take`` in the next turn that has bytes left, behind those that wait already."""

@@ -3,15 +3,14 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
-from unittest.mock import patch
 
 import pytest
 
 from odac.config import Limits, RateLimit
 from odac.lanes.asgi import AsgiDoorway, AsgiLane
-from odac.realtime import rate
 from odac.realtime.connection import Connection
 from odac.realtime.policy import Policy
+from tests.rate_clock import rate_clock
 from tests.unit.realtime.realtime_fakes import Room, idle, run
 
 
@@ -288,7 +287,7 @@ def test_the_rate_and_a_new_window(live: Callable[..., None]) -> None:
         connection, serving = site.connect(server)
         connection.on("message", connection.send)
         now = 1000.0
-        with patch.object(rate, "monotonic", lambda: now):
+        with rate_clock(lambda: now):
             for _ in range(2):
                 server.arrives("1", "2", "3")
                 await idle()

@@ -14,11 +14,11 @@ import pytest
 from odac.config import Limits, RateLimit
 from odac.lanes import direct
 from odac.lanes.direct import DirectLane
-from odac.realtime import rate
 from odac.realtime.connection import Connection
 from odac.realtime.policy import Policy
 from odac.wire.deflate import Negotiated, negotiate
 from odac.wire.frames import BINARY, CLOSE, PING, PONG, TEXT, encode_masked_frame
+from tests.rate_clock import rate_clock
 from tests.unit.realtime.realtime_fakes import Frame, Room, close_code, parse_frames
 
 
@@ -284,7 +284,7 @@ def test_a_full_window_and_a_new_one() -> None:
     site = Site(rate_limit=RateLimit(3, 10.0))
     now = 1000.0
     try:
-        with patch.object(rate, "monotonic", lambda: now):
+        with rate_clock(lambda: now):
             site.connection.on("message", site.connection.send)
             site.arrives(*[(TEXT, b"1")] * 3)
             now += 10

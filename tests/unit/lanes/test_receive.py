@@ -267,7 +267,7 @@ def test_whatever_comes_both_do_the_same(
             corked, pending = connection.delivery.corked, connection.outbox.pending
             state = connection.phase, corked, connection.fd >= 0, connection.alive, pending
             meter = site.lane._meter
-            return seen, site.read(), state, meter and len(meter.times), site.transport.closing
+            return seen, site.read(), state, meter and meter.entries, site.transport.closing
         finally:
             site.close()
 
