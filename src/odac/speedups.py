@@ -73,7 +73,8 @@ def compiled_meter(reference: F, monotonic: Callable[[], float]) -> F:
 
     Args:
         reference: makes a meter of a limit, its messages, its window in seconds, and what counts its bytes or None.
-        monotonic: the clock; in place of :func:`time.monotonic` itself, the compiled meter reads the kernel's coarse one.
+        monotonic: the clock; in place of :func:`time.monotonic` itself, the compiled meter reads the kernel's coarse
+            one (on Linux).
     """
     if COMPILED:
         _c.bind_clock(monotonic)

@@ -13,7 +13,8 @@ from odac.speedups import compiled_meter
 __all__ = ["UNSTARTED", "RateMeter", "new_meter"]
 
 _ENTRIES: Final = 512
-"""Times that one connection remembers at most. Up to this limit each message is one; of a higher limit several are one."""
+"""Times that one connection remembers at most. Up to this limit each message is one; of a higher limit several are one.
+"""
 
 _FEW: Final = 8
 """Entries of a ring at first; it is never smaller, unless the limit is."""
@@ -25,10 +26,10 @@ _SLICES: Final = 32
 class RateMeter:
     """Counts the messages and bytes of one connection: whatever window is looked at, no more than the limit are in it.
 
-    The times of the last messages are remembered, because a count that begins anew with each window lets nearly twice the
-    limit pass around its beginning. They stand in a ring: as long as the oldest has left the window, the next message takes
-    its place. Else the ring grows, and when it is as large as the limit, the message is one too many. Where several messages
-    share an entry, they count until the last of them has left the window.
+    The times of the last messages are remembered, because a count that begins anew with each window lets nearly twice
+    the limit pass around its beginning. They stand in a ring: as long as the oldest has left the window, the next
+    message takes its place. Else the ring grows, and when it is as large as the limit, the message is one too many.
+    Where several messages share an entry, they count until the last of them has left the window.
 
     Args:
         limit: of the route.
@@ -114,14 +115,15 @@ class _ByteMeter:
 
 
 UNSTARTED: Final = RateMeter(RateLimit(1))
-"""Stands for the meter of a connection that has a limit and has sent nothing; never counts. Idle connections share it."""
+"""Stands for the meter of a connection that has a limit and has sent nothing; never counts. Idle connections share it.
+"""
 
 
 def new_meter(limit: RateLimit) -> RateMeter:
     """A meter for one connection: compiled, where that is to be had.
 
-    The compiled one reads the kernel's coarse clock on Linux, in a seventh of the time. What that clock leaves open, a few
-    milliseconds, is counted against the sender.
+    The compiled one reads the kernel's coarse clock on Linux, in a seventh of the time. What that clock leaves open, a
+    few milliseconds, is counted against the sender.
 
     Args:
         limit: of the route.
