@@ -34,6 +34,7 @@ from odac.presence.rules import Presence
 from odac.protocol.codec import encode
 from odac.realtime.audience import Audience, browser_room, session_of, session_room
 from odac.realtime.hub import Hub
+from odac.realtime.sent import Sent
 from odac.realtime.taskless import in_task
 from odac.realtime.ws_server import WsServer
 from odac.request import Request, route_path, with_lower_names
@@ -500,11 +501,11 @@ class Odac:
             details["broker"] = {"healthy": bus.healthy, "processes": bus.processes}
         return Health(self.route.ws_server.healthy, details)
 
-    def _publish(self, publication: Publication) -> None:
+    def _publish(self, publication: Publication) -> Sent:
         if not self._hub.bus.healthy:
             # Not even to this process's own: whoever tries again would reach them twice.
             raise BrokerError("The broker is away, so other processes would not get it. Try again.")
-        self._hub.send(Audience(publication.rooms), encode(publication.data))
+        return self._hub.send(Audience(publication.rooms), encode(publication.data))
 
     def __repr__(self) -> str:
         return f"<Odac {len(self._router.routes)} WebSocket routes>"

@@ -18,7 +18,7 @@ __all__ = ["ERRORS", "EVENTS", "Events"]
 
 logger = logging.getLogger("odac.client")
 
-EVENTS: Final = {"open": 0, "message": 1, "close": 2, "error": 1, "reconnecting": 2, "presence": 1}
+EVENTS: Final = {"open": 0, "message": 1, "close": 2, "error": 1, "reconnecting": 2, "presence": 1, "recover": 1}
 """The events, with how many arguments each gives to its listeners."""
 
 WAITING: Final = 16

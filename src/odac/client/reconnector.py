@@ -35,6 +35,7 @@ class Link:
         socket: the connection.
         clock: gives the time for liveness.
         on_token: takes the tokens that the server sends for the next reconnect.
+        on_message: called for each application message, before it is decoded.
         on_control: takes every control message that is not this connection's own matter: its kind, and what follows.
 
     Attributes:
@@ -45,6 +46,7 @@ class Link:
         "_clock",
         "_early",
         "_on_control",
+        "_on_message",
         "_on_token",
         "_reading_since",
         "drain",
@@ -62,6 +64,7 @@ class Link:
         clock: Clock,
         on_token: Callable[[str], None],
         on_control: Callable[[str, list[object]], None] = lambda kind, values: None,
+        on_message: Callable[[], None] = lambda: None,
     ) -> None:
         self.socket = socket
         self.speaks_odac = socket.subprotocol == PROTOCOL
@@ -72,6 +75,7 @@ class Link:
         self._clock = clock
         self._on_token = on_token
         self._on_control = on_control
+        self._on_message = on_message
         self.facts: dict[str, object] = {}
         self._early: deque[str | bytes] = deque()
         self._reading_since: float | None = None  # None while nobody waits for the network
@@ -118,6 +122,7 @@ class Link:
             except Disconnected as end:
                 return end
             if isinstance(message, bytes):
+                self._on_message()
                 await deliver(message)
                 continue
             payload = message.encode()
@@ -126,6 +131,7 @@ class Link:
                     self._control(payload)
                     continue
                 payload = unescape(payload)
+            self._on_message()
             try:
                 data = codec.decode_text(payload)
             except InvalidMessage as error:

@@ -68,6 +68,11 @@ class Positions:
         """The number of the last message of each room."""
         return {room: place.offset for room, place in self._places.items()}
 
+    @property
+    def is_waiting(self) -> bool:
+        """Whether rooms of an earlier connection are to be told of yet."""
+        return bool(self._held)
+
     def resume(self) -> Prepared | None:
         """What to send at once when a connection opens; None: there is nothing to come back to, and none is offered."""
         if self.client is None or not self._places:

@@ -16,6 +16,7 @@ from odac.client.pending import Pending
 from odac.client.presence import Rosters
 from odac.client.reconnect import Reconnect
 from odac.client.reconnector import PROTOCOL, Link
+from odac.client.recovery import RESUME, TOLD_WITHIN, Positions
 from odac.client.socket import CLOSE_TIMEOUT, Dial, Socket
 from odac.client.tokens import Tokens
 from odac.close_codes import CloseCode
@@ -66,6 +67,7 @@ class Supervisor:
         "_tokens",
         "calls",
         "link",
+        "positions",
         "rosters",
         "state",
     )
@@ -100,10 +102,14 @@ class Supervisor:
         self._final_error: Exception | None = None
         self.calls = events.calls = Calls(events)
         self.rosters = Rosters()
+        self.positions = Positions()
         self.link: Link | None = None
         self.state = ReadyState.CONNECTING
 
     def _control(self, kind: str, values: list[Any]) -> None:
+        told = self.positions.control(kind, values)
+        if told is not None:
+            self._events.post("recover", told)
         try:
             change = self.rosters.receive(kind, values)
         except (TypeError, ValueError):
@@ -228,6 +234,7 @@ class Supervisor:
         opening = self._first is not None and not self._first.done()
         if not isinstance(error, Disconnected) and not (opening and wait is None):
             self._events.post("error", error)
+        self.positions.closed(code)
         self._events.ended(code, reason)
         if wait is None and self._close_request is None:
             self._final_error = error
@@ -244,8 +251,14 @@ class Supervisor:
         try:
             try:
                 async with asyncio.timeout(OPEN_TIMEOUT):
-                    link = Link(await self._handshake(), self._clock, self._keep_token, self._control)
+                    resume = self.positions.resume()
+                    socket = await self._handshake(resumes=resume is not None)
+                    self.positions.opened()
+                    link = Link(socket, self._clock, self._keep_token, self._control, self.positions.arrived)
+                    if resume is not None and link.speaks_odac:
+                        link.control(resume)
                     await link.greeted()
+                    self.positions.control("hello", [link.facts])
                     self.calls.greeted()
             except TimeoutError as error:
                 raise (
@@ -261,8 +274,8 @@ class Supervisor:
         end = await self._live(link)
         return end, link, self._clock.now() - opened
 
-    async def _handshake(self) -> Socket:
-        offered = [PROTOCOL]
+    async def _handshake(self, *, resumes: bool) -> Socket:
+        offered = [PROTOCOL, RESUME] if resumes else [PROTOCOL]
         if self._tokens is not None:
             offered.append(f"odac-token-{await self._tokens.fresh()}")
         headers = list(self._headers)
@@ -282,7 +295,10 @@ class Supervisor:
         self.calls.opened(link)
         self._events.post("open")
         self._settle_first(None)
-        watcher = asyncio.get_running_loop().create_task(link.watch(), name=f"odac client {self._address}: liveness")
+        loop = asyncio.get_running_loop()
+        tasks = [loop.create_task(link.watch(), name=f"odac client {self._address}: liveness")]
+        if self.positions.is_waiting:
+            tasks.append(loop.create_task(self._tell_overdue(), name=f"odac client {self._address}: rooms not joined"))
         try:
             return await link.run(self._events.message, lambda error: self._events.post("error", error))
         except Exception as error:
@@ -292,7 +308,13 @@ class Supervisor:
             link.socket.abort()  # a connection that ended well has nothing left to abort
             self.calls.lost()
             self.rosters.lost()
-            await _cancelled([watcher])
+            await _cancelled(tasks)
+
+    async def _tell_overdue(self) -> None:
+        """Tell of the rooms that the server has not let this client join again."""
+        await self._clock.sleep(TOLD_WITHIN)
+        for told in self.positions.overdue():
+            self._events.post("recover", told)
 
     def _keep_token(self, token: str) -> None:
         if self._tokens is not None:

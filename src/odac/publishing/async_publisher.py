@@ -6,8 +6,9 @@ from typing import Any, Final, Self
 
 from odac.brokers.registry import make_broker
 from odac.close_codes import CloseCode
-from odac.cluster.envelope import Close, Move, RoomMessage
+from odac.cluster.envelope import Close, Move, RoomMessage, Unkept
 from odac.publishing.connection import PublisherConnection
+from odac.publishing.kept import KeptRooms
 from odac.publishing.publication import binary_message, checked_url, closing, message, moving
 from odac.realtime.audience import EVERYONE, Audience, check_user_id
 
@@ -43,6 +44,7 @@ class AsyncPublisher:
         self._timeout = timeout
         make_broker(self._url)  # so that a wrong URL or a missing library is found now
         self._connection: PublisherConnection | None = None
+        self._kept: KeptRooms | None = None
 
     async def __aenter__(self) -> Self:
         await self.connect()
@@ -71,9 +73,9 @@ class AsyncPublisher:
         """
         return AsyncTarget(self, Audience.of_user(check_user_id(user_id)))
 
-    async def to_room(self, room: str, data: object) -> None:
+    async def to_room(self, room: str, data: object, keep: bool = True) -> None:
         """Send to a room; see :meth:`AsyncTarget.send`."""
-        await self.to(room).send(data)
+        await self.to(room).send(data, keep)
 
     async def broadcast(self, data: object) -> None:
         """Send to all clients; see :meth:`AsyncTarget.send`."""
@@ -92,13 +94,23 @@ class AsyncPublisher:
         if self._connection is not None:
             connection, self._connection = self._connection, None
             await connection.stop()
+        if self._kept is not None:
+            kept, self._kept = self._kept, None
+            await kept.stop()
 
     def _connected(self) -> PublisherConnection:
         if self._connection is None:
             self._connection = PublisherConnection(self._url, self._timeout)
         return self._connection
 
-    async def _publish(self, item: RoomMessage | Close | Move) -> None:
+    async def _send(self, item: RoomMessage, keep: bool) -> None:
+        if self._kept is None:
+            self._kept = KeptRooms(self._url, self._timeout)
+        left = await self._kept.takes(item, keep)
+        if left is not None:
+            await self._publish(left)
+
+    async def _publish(self, item: RoomMessage | Unkept | Close | Move) -> None:
         await self._connected().publish(item)
 
 
@@ -123,23 +135,29 @@ class AsyncTarget:
         """
         return AsyncTarget(self._publisher, self._audience.narrowed(*rooms))
 
-    async def send(self, data: object) -> None:
+    async def send(self, data: object, keep: bool = True) -> None:
         """Send to them what ``odac.ws.send`` would send to one; return when the broker has it.
+
+        Args:
+            data: what to send.
+            keep: whether it goes into the room's history, if the room has one: the app has written its rules into the
+                broker.
 
         Raises:
             TypeError: ``data`` cannot be encoded.
+            ValueError: it is to be kept, and is for several rooms of which one has history.
             BrokerError: the broker did not take it in time.
         """
-        await self._publisher._publish(message(self._audience, data))
+        await self._publisher._send(message(self._audience, data), keep)
 
-    async def send_binary(self, data: Any) -> None:
-        """Send to them any bytes-like object as a binary message.
+    async def send_binary(self, data: Any, keep: bool = True) -> None:
+        """Send to them any bytes-like object as a binary message; see :meth:`send`.
 
         Raises:
             TypeError: ``data`` has no buffer.
             BrokerError: the broker did not take it in time.
         """
-        await self._publisher._publish(binary_message(self._audience, data))
+        await self._publisher._send(binary_message(self._audience, data), keep)
 
     async def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Close their connections.

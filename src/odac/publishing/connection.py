@@ -11,7 +11,7 @@ from odac.brokers.registry import make_broker
 from odac.brokers.url import parse_url
 from odac.cluster.channels import Channels
 from odac.cluster.closing import copies_of
-from odac.cluster.envelope import ORIGIN_BYTES, VERSION, Close, Envelope, Item, Move, RoomMessage, encode
+from odac.cluster.envelope import ORIGIN_BYTES, VERSION, Close, Envelope, Item, Move, RoomMessage, Unkept, encode
 from odac.cluster.outgoing import OVERHEAD, channels_of, large_payloads, size_of
 from odac.cluster.sequence import Numbers
 from odac.errors import BrokerError
@@ -64,7 +64,7 @@ class PublisherConnection:
             self._given_up = True
             raise self._failed(f"no connection within {self._timeout:g} s") from None
 
-    async def publish(self, item: RoomMessage | Close | Move) -> None:
+    async def publish(self, item: RoomMessage | Unkept | Close | Move) -> None:
         """Send, and return when the broker has confirmed it.
 
         Raises:
@@ -85,7 +85,7 @@ class PublisherConnection:
             self._broker.reconnect(f"no confirmation within {self._timeout:g} s")
             raise self._failed(f"no confirmation within {self._timeout:g} s") from None
 
-    async def _deliver(self, broker: Confirming, item: RoomMessage | Close | Move) -> None:
+    async def _deliver(self, broker: Confirming, item: RoomMessage | Unkept | Close | Move) -> None:
         if isinstance(item, Close):
             payloads = []
             for channels, copy in copies_of(self._channels, item):

@@ -77,9 +77,9 @@ class Publisher:
         """
         return Target(self, Audience.of_user(check_user_id(user_id)))
 
-    def to_room(self, room: str, data: object) -> None:
+    def to_room(self, room: str, data: object, keep: bool = True) -> None:
         """Send to a room; see :meth:`Target.send`."""
-        self.to(room).send(data)
+        self.to(room).send(data, keep)
 
     def broadcast(self, data: object) -> None:
         """Send to all clients; see :meth:`Target.send`."""
@@ -92,15 +92,22 @@ class Publisher:
         if end is not None:
             end()
 
+    def _send(self, item: RoomMessage, keep: bool) -> None:
+        engine = self._running()
+        engine.run(engine.publisher._send(item, keep))
+
     def _publish(self, item: RoomMessage | Close | Move) -> None:
+        engine = self._running()
+        engine.run(engine.publisher._publish(item))
+
+    def _running(self) -> _Engine:
         with self._lock:
             # While the interpreter ends, the engine may have been stopped before the last message.
             if self._engine is None or self._end is None or not self._end.alive:
                 self._engine = _Engine(AsyncPublisher(self._url, timeout=self._timeout))
                 # A publisher that nobody closes is closed when it is collected, or when the program ends.
                 self._end = weakref.finalize(self, self._engine.stop)
-            engine = self._engine
-        engine.run(engine.publisher._publish(item))
+            return self._engine
 
 
 class Target:
@@ -124,23 +131,29 @@ class Target:
         """
         return Target(self._publisher, self._audience.narrowed(*rooms))
 
-    def send(self, data: object) -> None:
+    def send(self, data: object, keep: bool = True) -> None:
         """Send to them what ``odac.ws.send`` would send to one; return when the broker has it.
+
+        Args:
+            data: what to send.
+            keep: whether it goes into the room's history, if the room has one: the app has written its rules into the
+                broker.
 
         Raises:
             TypeError: ``data`` cannot be encoded.
+            ValueError: it is to be kept, and is for several rooms of which one has history.
             BrokerError: the broker did not take it in time.
         """
-        self._publisher._publish(message(self._audience, data))
+        self._publisher._send(message(self._audience, data), keep)
 
-    def send_binary(self, data: Any) -> None:
-        """Send to them any bytes-like object as a binary message.
+    def send_binary(self, data: Any, keep: bool = True) -> None:
+        """Send to them any bytes-like object as a binary message; see :meth:`send`.
 
         Raises:
             TypeError: ``data`` has no buffer.
             BrokerError: the broker did not take it in time.
         """
-        self._publisher._publish(binary_message(self._audience, data))
+        self._publisher._send(binary_message(self._audience, data), keep)
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Close their connections.

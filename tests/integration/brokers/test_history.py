@@ -13,7 +13,7 @@ from typing import Any
 
 import pytest
 
-from odac import BrokerError, Context, History, Odac
+from odac import AsyncPublisher, BrokerError, Context, History, Odac, Publisher
 from odac.client.recovery import Recover
 from odac.config import Limits
 from odac.errors import ConfigurationError
@@ -298,6 +298,42 @@ def test_leaving_stands_behind_unconfirmed_sends(store: Server, run: Run) -> Non
     run(main())
 
 
+# From outside of the app
+
+
+def test_a_publisher_knows_the_rules_without_the_app(store: Server, run: Run, room: str) -> None:
+    if store.url.startswith("memory"):
+        pytest.skip("not for this one: memory:// stays within one process")
+
+    async def main() -> None:
+        name = f"chat-{room[6:]}"
+        async with processes(store.url, 1) as (one,), AsyncPublisher(store.url) as publisher:
+            a = await come(one, path=room)
+            await publisher.to_room(name, "kept")
+            await publisher.to_room(name, "typing", keep=False)
+            with pytest.raises(ValueError, match="keep=False"):
+                await publisher.to(name, "other").send("x")
+            await publisher.to_room("plain", "as ever")
+            await until(lambda: len(a.received) == 2)
+            assert a.received == ["kept", "typing"]
+            assert a.recoveries == []
+            await a.drop()
+            await asyncio.gather(*(publisher.to_room(name, number) for number in range(20)))
+            again = await come(one, again=a, path=room)
+            await until(lambda: sorted(again.received) == list(range(20)), "recovery of what was published")
+            await asyncio.to_thread(_publish_from_a_thread, store.url, name)
+            await until(lambda: again.received[-1:] == ["from a thread"])
+            entries = await app_of(one).route.ws_server.history(name)
+            assert [entry.data for entry in entries] == ["kept", *again.received]
+
+    run(main())
+
+
+def _publish_from_a_thread(url: str, room: str) -> None:
+    with Publisher(url) as publisher:
+        publisher.to_room(room, "from a thread")
+
+
 # Redis: the epoch changes whenever the log cannot be proved a continuation
 
 
@@ -495,13 +531,13 @@ def test_a_publication_that_got_lost_is_read(own_redis: Redis, run: Run) -> None
             a, b = await come(one), await come(two)
             await a.send("x")
             await until(lambda: b.received == ["x"])
-            store = app_of(one)._history._store  # type: ignore[union-attr]
+            store: Any = app_of(one)._history._store  # type: ignore[union-attr]
             assert store is not None
-            original, store._publish = store._publish, "ECHO"  # type: ignore[attr-defined]
+            original, store._publish = store._publish, "ECHO"
             body = encode_message(Message((), 1, b'"hidden"'))
             with pytest.raises(BrokerError):
                 await store.append("odac.room.chat-7", History(size=500), b"o" * 16, 1, [body], b"e" * 16)
-            store._publish = original  # type: ignore[attr-defined]
+            store._publish = original
             await a.send("y")
             await until(lambda: b.received[-1:] == ["y"])
             assert b.received == a.received == ["x", "hidden", "y"]

@@ -1,0 +1,135 @@
+"""Sending to rooms with history from outside of the app: which rooms these are, the broker says."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import secrets
+import time
+from typing import Final
+
+from odac.brokers.history_registry import make_history
+from odac.brokers.url import parse_url
+from odac.cluster.channels import Channels
+from odac.cluster.envelope import RoomMessage, Unkept
+from odac.errors import BrokerError, ConfigurationError
+from odac.history.rules import History, RuleBook
+from odac.history.store import EPOCH_BYTES, HistoryStore, Message, StoreAway, encode_message
+
+__all__ = ["KeptRooms"]
+
+RULES_EVERY: Final = 10.0
+"""Seconds that the rules in the broker are taken to be the same."""
+RETRY: Final = 0.05
+ROOMS: Final = 1024
+"""Rooms whose sends are kept apart; those of further ones wait for each other."""
+
+
+class KeptRooms:
+    """Reads the app's rules from the broker, and appends to the histories of rooms.
+
+    Args:
+        url: the app's broker.
+        timeout: seconds that one message may take.
+    """
+
+    def __init__(self, url: str, timeout: float) -> None:
+        try:
+            self._store: HistoryStore | None = make_history(url, time.time)
+        except ConfigurationError:
+            self._store = None  # a broker without history
+        self._channels = Channels(parse_url(url).namespace)
+        self._timeout = timeout
+        self._origin = os.urandom(16)
+        self._next = 1
+        self._book = RuleBook()
+        self._read_at: float | None = None
+        self._is_started = False
+        self._given_up = False  # a call has waited in vain: the next ones fail at once until the store answers
+        self._reason = ""
+        self._starting = asyncio.Lock()
+        self._locks: dict[str, asyncio.Lock] = {}
+
+    async def stop(self) -> None:
+        """Disconnect."""
+        if self._store is not None and self._is_started:
+            self._is_started = False
+            await self._store.stop()
+
+    async def takes(self, item: RoomMessage, keep: bool) -> RoomMessage | Unkept | None:
+        """Send a message if it is for a room with history.
+
+        Returns:
+            what is to be published in the way of rooms without history; None: it is in the room's history.
+
+        Raises:
+            BrokerError: the broker did not confirm it in time; it may have it all the same.
+            ValueError: it is to be kept, and is for several rooms, or narrowed.
+        """
+        store = self._store
+        rooms, within, excluded = item.audience
+        if store is None or not (rooms or within):
+            return item
+        try:
+            async with asyncio.timeout(self._timeout):
+                book = await self._rules(store)
+                if not any(book.of(room) is not None for room in (*rooms, *within)):
+                    return item
+                if not keep:
+                    return Unkept(item.audience, item.opcode, item.payload)
+                history = book.of(rooms[0]) if len(rooms) == 1 and not within else None
+                if history is None:
+                    raise ValueError(
+                        "a send to several rooms, or with within(), of which one has history: send to each room, or with keep=False"
+                    )
+                body = encode_message(Message(tuple(excluded), item.opcode, item.payload))
+                await self._append(store, self._channels.room(rooms[0]), history, body)
+        except TimeoutError:
+            self._given_up = True
+            raise BrokerError(
+                f"no confirmation within {self._timeout:g} s ({self._reason or 'no answer'}); the message may have been stored or not"
+            ) from None
+        return None
+
+    async def _rules(self, store: HistoryStore) -> RuleBook:
+        now = time.monotonic()
+        if self._read_at is None or now - self._read_at > RULES_EVERY:
+            async with self._starting:
+                if not self._is_started:
+                    self._is_started = (
+                        True  # also where the wait for it is cancelled: then it goes on in the background
+                    )
+                    await store.start()
+            while True:
+                try:
+                    version, text = await store.rules()
+                    break
+                except StoreAway as error:
+                    self._reason = str(error)
+                    if self._given_up:
+                        raise
+                    await asyncio.sleep(RETRY)
+            self._given_up = False
+            try:
+                self._book = RuleBook.decode(text) if version else RuleBook()
+            except ValueError:
+                raise BrokerError("the rules in the broker were written by another version of Odac") from None
+            self._read_at = now
+        return self._book
+
+    async def _append(self, store: HistoryStore, channel: str, history: History, body: bytes) -> None:
+        # One at a time for each room: a number below one that was stored counts as stored.
+        if len(self._locks) >= ROOMS:
+            self._locks = {name: lock for name, lock in self._locks.items() if lock.locked()}
+        async with self._locks.setdefault(channel, asyncio.Lock()):
+            number, self._next = self._next, self._next + 1
+            while True:
+                try:
+                    await store.append(channel, history, self._origin, number, [body], secrets.token_bytes(EPOCH_BYTES))
+                    self._given_up = False
+                    return
+                except StoreAway as error:
+                    self._reason = str(error)
+                    if self._given_up:
+                        raise
+                    await asyncio.sleep(RETRY)
