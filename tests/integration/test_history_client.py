@@ -225,7 +225,7 @@ def test_the_python_client_recovers_by_itself(server: Server, probe: Probe) -> N
 
                 def cut() -> None:
                     for connection in list(app.route.ws_server.clients.values()):
-                        connection.lane.abort()[attr - defined]
+                        connection.lane.abort()
                     app.route.ws_server.to_room("chat-python", turn * 10 + 1)  # noqa: B023
                     app.route.ws_server.to_room("chat-python", turn * 10 + 2)  # noqa: B023
 

@@ -51,10 +51,10 @@ class RedisClusterHistory(ScriptedHistory):
         self._owners: list[Node | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
         self._looking: asyncio.Task[None] | None = None
 
-    async def start(self) -> None:
+    async def start(self, wait: float = CONNECT_WAIT) -> None:
         """See :class:`odac.history.store.HistoryStore`."""
         try:
-            async with asyncio.timeout(CONNECT_WAIT):
+            async with asyncio.timeout(wait):
                 await self._look()
         except (StoreAway, TimeoutError):
             return

@@ -100,9 +100,9 @@ class RedisHistory(ScriptedHistory):
         super().__init__(url.namespace, "PUBLISH")
         self._commands = RedisCommands(connections(url.url, url.scheme), url.address, durable=url.history == "durable")
 
-    async def start(self) -> None:
+    async def start(self, wait: float = 2.0) -> None:
         """See :class:`odac.history.store.HistoryStore`."""
-        await self._commands.start()
+        await self._commands.start(wait)
 
     async def stop(self) -> None:
         """See :class:`odac.history.store.HistoryStore`."""

@@ -72,7 +72,7 @@ class MemoryStore:
 
     # HistoryStore
 
-    async def start(self) -> None:
+    async def start(self, wait: float = 2.0) -> None:
         """Nothing is to be connected."""
 
     async def stop(self) -> None:

@@ -149,8 +149,8 @@ class HistoryStore(Protocol):
     cannot (out of memory, no permission).
     """
 
-    async def start(self) -> None:
-        """Begin to connect, and return soon.
+    async def start(self, wait: float = 2.0) -> None:
+        """Begin to connect; wait so many seconds at most for it.
 
         Raises:
             ConfigurationError: the server can never keep what is promised; the message names the fix.

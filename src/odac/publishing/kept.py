@@ -99,7 +99,7 @@ class KeptRooms:
                     self._is_started = (
                         True  # also where the wait for it is cancelled: then it goes on in the background
                     )
-                    await store.start()
+                    await store.start(0.0)
             while True:
                 try:
                     version, text = await store.rules()
