@@ -157,8 +157,8 @@ class ClientConnection:
             event: ``open()``, ``message(data)``, ``close(code, reason)``, ``error(exception)``,
                 ``reconnecting(attempt, seconds)``, ``presence(change)``, a :class:`~odac.client.PresenceChange`, or
                 ``recover(recovery)``, a :class:`~odac.client.Recover`: after a reconnect, for each room with history.
-            handler: takes the event's arguments or fewer, and may be ``async def``: the next event waits for it. What it
-                raises goes to the ``error`` listeners; with none it is logged.
+            handler: takes the event's arguments or fewer, and may be ``async def``: the next event waits for it. What
+                it raises goes to the ``error`` listeners; with none it is logged.
 
         Raises:
             ValueError: there is no such event.

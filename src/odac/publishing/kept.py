@@ -80,14 +80,16 @@ class KeptRooms:
                 history = book.of(rooms[0]) if len(rooms) == 1 and not within else None
                 if history is None:
                     raise ValueError(
-                        "a send to several rooms, or with within(), of which one has history: send to each room, or with keep=False"
+                        "a send to several rooms, or with within(), of which one has history: send to each room, or with"
+                        " keep=False"
                     )
                 body = encode_message(Message(tuple(excluded), item.opcode, item.payload))
                 await self._append(store, self._channels.room(rooms[0]), history, body)
         except TimeoutError:
             self._given_up = True
             raise BrokerError(
-                f"no confirmation within {self._timeout:g} s ({self._reason or 'no answer'}); the message may have been stored or not"
+                f"no confirmation within {self._timeout:g} s ({self._reason or 'no answer'}); the message may have been"
+                " stored or not"
             ) from None
         return None
 
