@@ -80,7 +80,7 @@ class KeptRooms:
                 history = book.of(rooms[0]) if len(rooms) == 1 and not within else None
                 if history is None:
                     raise ValueError(
-                        "a send to several rooms, or with within(), of which one has history: send to each room, or with"
+                        "a send to several rooms, or with within(), of which one has history: send to each, or with"
                         " keep=False"
                     )
                 body = encode_message(Message(tuple(excluded), item.opcode, item.payload))
