@@ -17,6 +17,8 @@ const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 const inner = [
   ...['connection', 'ended', 'fail', 'fetchCredentials', 'group', 'heard', 'identified', 'members', 'opened', 'probe'],
   ...['queue', 'setState', 'silent', 'suspend', 'takePageToken', 'transmit', 'waiting', 'wake'],
+  // What the page's parts are asked.
+  ...['arrived', 'expected', 'greeted', 'lost', 'numbers', 'places', 'receive', 'recovering', 'resumption'],
   // What extensions are made of.
   ...['control', 'emit', 'handlers', 'offer', 'onAccepted', 'onClosed', 'onOpened', 'onReceived', 'onTab'],
 ]

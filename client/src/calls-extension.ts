@@ -1,9 +1,7 @@
-import type { MakeExtension } from './extension'
-
-const KINDS = ['call', 'reply', 'fail', 'cancel'] as const
+import { forward, type MakeExtension } from './extension'
 
 /** Hands the control messages of calls to the page: in shared mode to all tabs, and a call of the server to one. */
-export const callsExtension: MakeExtension = ({ emit }) => {
+export const callsExtension: MakeExtension = (wire) => {
   let origin: string | undefined
   let since = 0
   return {
@@ -11,9 +9,9 @@ export const callsExtension: MakeExtension = ({ emit }) => {
       hello: (facts?: { calls?: string }) => {
         origin = facts?.calls
         since = Date.now()
-        emit('control', 'hello', origin, 0)
+        wire.emit('control', 'hello', origin, 0)
       },
-      ...Object.fromEntries(KINDS.map((kind) => [kind, (...values: unknown[]) => emit('control', kind, ...values)])),
+      ...forward(wire, 'call', 'reply', 'fail', 'cancel'),
     },
     onTab: (tell) => tell('control', 'hello', origin, Date.now() - since),
   }

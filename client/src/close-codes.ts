@@ -9,6 +9,9 @@ const RETRYABLE = [GOING_AWAY, 1002, 1005, ABNORMAL, 1011, 1012, 1013]
 /** Whether a client that was closed with `code` may connect again by itself. 4002 has a rule of its own. */
 export const isRetryable = (code: number): boolean => RETRYABLE.includes(code)
 
+/** Whether `code` says that the user, or what the user may do, is another than before. */
+export const isRefusal = (code: number | undefined): boolean => code === 4001 || code === 4003
+
 /**
  * Refuse what a page may not close with, whatever the state, as `WebSocket.close` does.
  *

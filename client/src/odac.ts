@@ -2,6 +2,8 @@ import { ownHost, pageBase, prefixOf, resolve, resolvePrefix } from './addresses
 import type { OdacNamespace, OdacOptions } from './api'
 import { Connection, type Settings } from './connection'
 import { browserEnvironment } from './environment'
+import { EXTENSIONS } from './extensions'
+import { type Positions, resuming } from './recovery'
 import type * as Shared from './shared/share'
 import { type Page, Socket } from './socket'
 import { type Sink, Transport } from './transport'
@@ -31,9 +33,13 @@ export const createOdac = (script: string | undefined, loadShared: LoadShared): 
       // It belongs to a cookie, which goes to any port of this host, and to no other host.
       token: (token ?? true) && hostname === own.hostname,
     }
-    const connect = (sink: Sink): Connection => new Connection(env, href, settings, sink)
+    const connection =
+      (positions: Positions) =>
+      (sink: Sink): Connection =>
+        new Connection(env, href, settings, sink, [...EXTENSIONS, resuming(positions)])
 
-    return new Socket(globalThis as unknown as Page, (sink, replace) => {
+    return new Socket(globalThis as unknown as Page, (sink, replace, positions) => {
+      const connect = connection(positions)
       // Of another host's session nothing can be known, so that it cannot be shared.
       if (!shared || host !== own.host) return connect(sink)
       const loading = new Transport(sink)
@@ -42,7 +48,7 @@ export const createOdac = (script: string | undefined, loadShared: LoadShared): 
         ({ share, version }) =>
           start(
             version === VERSION
-              ? (to) => share(env, base, [href, settings], to, (queued) => replace(connect, queued))
+              ? (to) => share(env, base, [href, settings], to, positions, (queued) => replace(connect, queued))
               : // Served by another version: a deployment is under way.
                 connect,
           ),

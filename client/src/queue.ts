@@ -3,7 +3,7 @@ import type { Payload } from './codec'
 const MAX_MESSAGES = 256
 const MAX_BYTES = 1 << 20
 
-const byteLength = (payload: Payload): number =>
+export const byteLength = (payload: Payload): number =>
   typeof payload === 'string'
     ? new TextEncoder().encode(payload).length
     : 'size' in payload

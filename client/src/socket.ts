@@ -3,6 +3,8 @@ import { Calls } from './calls'
 import { checkClose } from './close-codes'
 import { decode, encode, type Payload } from './codec'
 import { Emitter } from './emitter'
+import { Rosters } from './presence'
+import { Positions } from './recovery'
 import { CONNECTING, OPEN, type Sink, type Transport } from './transport'
 
 /** What a socket sees of the page, or of the worker, that it lives in. */
@@ -20,31 +22,45 @@ type Connect = (sink: Sink) => Transport
 export class Socket extends Emitter {
   readonly #page: Page
   readonly #onPageEvent: (event: Event) => void
+  readonly #positions = new Positions((recovery) => this.emit('recover', [recovery]))
+  readonly #rosters = new Rosters()
   #transport: Transport
   readonly #calls = new Calls((kind, ...values) => this.#transport.control(kind, ...values))
   /** The state that listeners know of. */
   #state = CONNECTING
 
-  /** `connect` makes the transport, and may `replace` it later, handing over what waits to be sent. */
+  /**
+   * `connect` makes the transport, which comes back to where `positions` are, and may `replace` it later, handing over
+   * what waits to be sent.
+   */
   constructor(
     page: Page,
-    connect: (sink: Sink, replace: (connect: Connect, queued: Payload[]) => void) => Transport,
+    connect: (
+      sink: Sink,
+      replace: (connect: Connect, queued: Payload[]) => void,
+      positions: Positions,
+    ) => Transport,
   ) {
     super()
     this.#page = page
     const sink: Sink = (event, ...args) => {
-      if (event === 'control') return this.#calls.receive(...(args as [string, unknown]))
+      if (event === 'control') return this.#control(...(args as [string]))
+      if (event === 'message' && !this.#positions.arrived()) return
       const { ended, state } = this.#transport
       if (ended) this.#leavePage()
       if (state !== this.#state) this.emit('state', [(this.#state = state)])
       if (event === 'open') this.#calls.opened()
-      if (event === 'close') this.#calls.lost(ended)
+      if (event === 'close') {
+        this.#calls.lost(ended)
+        this.#positions.lost(args[0] as number)
+        this.#rosters.lost()
+      }
       if (event) this.emit(event, event === 'message' ? args.map(decode) : args)
     }
     this.#transport = connect(sink, (other, queued) => {
       this.#transport = other(sink)
       for (const payload of queued) this.#transport.send(payload)
-    })
+    }, this.#positions)
     this.#onPageEvent = (event) => {
       const { type, persisted } = event as PageTransitionEvent
       if (type === 'offline') {
@@ -84,6 +100,15 @@ export class Socket extends Emitter {
     checkClose(code, reason)
     this.#transport.close(code, reason)
     this.#leavePage()
+  }
+
+  /** A control message that is the page's matter. */
+  #control(kind: string, ...values: unknown[]): void {
+    if (kind === 'named') return this.#positions.greeted(values[0] as string | undefined)
+    if (/^(hello|call|reply|fail|cancel)$/.test(kind)) return this.#calls.receive(kind, ...(values as [unknown]))
+    this.#positions.receive(kind, ...(values as [number]))
+    const presence = this.#rosters.receive(kind, ...(values as [number]))
+    if (presence) this.emit('presence', [presence])
   }
 
   /** There is nothing left that the page could do for it: let go of each other. */

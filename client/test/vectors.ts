@@ -17,3 +17,19 @@ interface Vectors {
 
 /** What the server's tests read too. */
 export const vectors = JSON.parse(readFileSync(join(repositoryRoot, 'tests/vectors/wire.json'), 'utf8')) as Vectors
+
+const read = <Step>(name: string): { cases: { why: string; steps: Step[] }[] } =>
+  JSON.parse(readFileSync(join(repositoryRoot, `tests/vectors/${name}.json`), 'utf8')) as never
+
+export const recoveryVectors = read<{
+  control?: [kind: string, ...values: unknown[]]
+  message?: true
+  close?: number
+  overdue?: true
+  tells?: unknown[]
+  resume?: unknown
+}>('recovery')
+
+export const presenceVectors = read<{ control?: [kind: string, ...values: unknown[]]; lost?: true; tells?: unknown[] }>(
+  'presence',
+)

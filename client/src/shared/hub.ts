@@ -2,8 +2,10 @@ import { Connection } from '../connection'
 import type { Environment } from '../environment'
 import type { MakeExtension } from '../extension'
 import { EXTENSIONS } from '../extensions'
+import type { Resumption } from '../recovery'
 import { CLOSED, OPEN, type Sink } from '../transport'
-import { type Locks, type Port, type Subject, type ToHub, type ToTab, version } from './protocol'
+import { type Locks, type Memory, type Port, type Subject, type ToHub, type ToTab, version } from './protocol'
+import { remembering } from './remembering'
 
 /** How often silent tabs are looked for. */
 const SWEEP = 30_000
@@ -22,6 +24,8 @@ interface Tab {
   /** In how many sweeps it had said nothing. */
   silent: number
   lock?: string | undefined
+  /** What it brought of an earlier hub. */
+  memory?: Memory
   group?: Group | undefined
 }
 
@@ -96,7 +100,7 @@ export class Hub {
     port.onmessage = ({ data }: MessageEvent<ToHub>) => {
       tab.silent = 0
       const [kind, value] = data
-      if (kind === 'join') this.#join(tab, value, data[2])
+      if (kind === 'join') this.#join(tab, value, data[2], data[3])
       else if (kind === 'leave') this.#forget(tab)
       else if (!tab.group) say(port, ['gone', kind === 'send'])
       else if (kind === 'send') tab.group.connection.send(value)
@@ -125,8 +129,9 @@ export class Hub {
     for (const group of [...this.#groups.values()]) this.#dissolve(() => {}, group)
   }
 
-  #join(tab: Tab, subject: Subject, lock: string | undefined): void {
+  #join(tab: Tab, subject: Subject, lock: string | undefined, memory: Memory): void {
     if (tab.group) return
+    tab.memory = memory
     if (lock && !tab.lock) {
       tab.lock = lock
       // Granted when the tab lets go of it, which a crashed one does too.
@@ -142,11 +147,19 @@ export class Hub {
       this.#check()
     } else {
       // Nothing to compare with: the connection asks for itself before it connects.
-      group = { key, members: new Set([tab]), waiting: new Set() } as unknown as Group
-      tab.group = group
+      const made = { key, members: new Set([tab]), waiting: new Set() } as unknown as Group
+      tab.group = group = made
       this.#groups.set(key, group)
-      group.connection = new Connection(this.#env, ...subject, this.#relay(group), this.#extensions)
+      const extensions = [...this.#extensions, remembering(() => this.#memories(made))]
+      group.connection = new Connection(this.#env, ...subject, this.#relay(group), extensions)
     }
+  }
+
+  /** What the tabs of a group know of rooms, as far as it is of this session. */
+  #memories({ members, waiting }: Group): Resumption[] {
+    return [...members, ...waiting].flatMap(({ memory: [session, resumption] = [undefined, undefined] }) =>
+      resumption && session === this.#session ? [resumption] : [],
+    )
   }
 
   /** Where the events of a group's connection go. */

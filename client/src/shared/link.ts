@@ -1,6 +1,7 @@
 import { ABNORMAL, GOING_AWAY } from '../close-codes'
 import type { Payload } from '../codec'
 import type { Environment } from '../environment'
+import type { Positions } from '../recovery'
 import { CLOSED, CONNECTING, OPEN, type Sink, Transport } from '../transport'
 import { type Locks, type Port, type Subject, type ToHub, type ToTab, version } from './protocol'
 
@@ -26,6 +27,7 @@ export class SharedLink extends Transport {
   readonly #subject: Subject
   readonly #dial: Dial
   readonly #alone: (queued: Payload[]) => void
+  readonly #positions: Pick<Positions, 'resumption'> | undefined
 
   #line: Line | undefined
   #port: Port | undefined
@@ -48,6 +50,7 @@ export class SharedLink extends Transport {
     dial: Dial,
     emit: Sink,
     alone: (queued: Payload[]) => void,
+    positions?: Pick<Positions, 'resumption'>,
   ) {
     super(emit)
     this.#env = env
@@ -55,6 +58,7 @@ export class SharedLink extends Transport {
     this.#subject = subject
     this.#dial = dial
     this.#alone = alone
+    this.#positions = positions
     this.#begin()
   }
 
@@ -133,7 +137,7 @@ export class SharedLink extends Transport {
     else if (kind === 'alone' || (kind === 'ready' && message[2] !== version)) this.#fallBack()
     else if (kind !== 'beat') {
       if (!this.#down(CONNECTING, GOING_AWAY)) return
-      this.#post(['join', this.#subject, this.#lock])
+      this.#post(['join', this.#subject, this.#lock, [this.session, this.#positions?.resumption()]])
       if (message[1] === true) this.fail('message lost: the connection was just given up')
       else if (message[1]) this.#watchOver(message[1])
     }

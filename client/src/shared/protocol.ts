@@ -2,6 +2,7 @@
 import type { OdacEvents } from '../api'
 import type { Payload } from '../codec'
 import type { Settings } from '../connection'
+import type { Resumption } from '../recovery'
 
 /** One end of a line between a tab and the hub: a `MessagePort`, or a `BroadcastChannel` for the two of them. */
 export interface Port {
@@ -19,9 +20,12 @@ export const version = VERSION
 /** What connections are shared by, apart from the session, which only the hub gets to know. */
 export type Subject = readonly [url: string, settings: Settings]
 
+/** Where a tab is in the rooms with history, and in whose session it got there. */
+export type Memory = readonly [session: string | undefined, resumption: Resumption | undefined]
+
 export type ToHub =
-  /** Let me in. `lock` is a Web Lock that the tab holds for as long as it lives. */
-  | readonly ['join', subject: Subject, lock: string | undefined]
+  /** Let me in. `lock` is a Web Lock that the tab holds for as long as it lives. `memory`: where it is in the rooms. */
+  | readonly ['join', subject: Subject, lock: string | undefined, memory: Memory]
   | readonly ['send', payload: Payload]
   | readonly ['control', message: [kind: string, ...values: unknown[]]]
   /** I have just come back: is everything as it was? */

@@ -1,6 +1,7 @@
 // What only shared connections need: a module of its own, which is loaded when a page asks for the first of them.
 import type { Payload } from '../codec'
 import type { Environment } from '../environment'
+import type { Positions } from '../recovery'
 import type { Sink, Transport } from '../transport'
 import { dialWorker } from './dial'
 import { dialLeader } from './leader'
@@ -10,7 +11,7 @@ import { type Port, type Subject, version } from './protocol'
 export { version }
 
 /**
- * A share of the connection for this subject. `base` is the folder of the app's endpoints; `alone` is called, with what
+ * A share of the connection for this subject. `base` is the folder of the app's endpoints; `positions` are where the page is in the rooms; `alone` is called, with what
  * is queued, where nothing can be shared.
  */
 export const share = (
@@ -18,6 +19,7 @@ export const share = (
   base: string,
   subject: Subject,
   sink: Sink,
+  positions: Positions,
   alone: (queued: Payload[]) => void,
 ): Transport => {
   const { locks } = navigator
@@ -27,5 +29,5 @@ export const share = (
     locks && globalThis.BroadcastChannel
       ? dialLeader(env, locks, (name) => new BroadcastChannel(name) as Port, 'odac ' + worker)
       : undefined
-  return new SharedLink(env, locks, subject, dialWorker(() => new SharedWorker(worker), lead), sink, alone)
+  return new SharedLink(env, locks, subject, dialWorker(() => new SharedWorker(worker), lead), sink, alone, positions)
 }

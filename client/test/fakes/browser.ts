@@ -9,6 +9,8 @@ import { FakeSocket } from './socket'
 export class Agent {
   alive = true
   frozen = false
+  /** What others say to it is lost, as it is when they die before they have said it. */
+  deaf = false
   readonly #backlog: (() => void)[] = []
   readonly #atDeath: (() => void)[] = []
 
@@ -127,7 +129,7 @@ class FakePort implements Port {
   }
 
   receive(data: unknown): void {
-    if (this.closed) return
+    if (this.closed || this.agent.deaf) return
     queueMicrotask(() => this.agent.run(() => this.closed || this.onmessage?.({ data } as MessageEvent)))
   }
 

@@ -1,0 +1,164 @@
+import type { OdacRecovery } from './api'
+import { isRefusal } from './close-codes'
+import { control } from './codec'
+import { forward, type MakeExtension } from './extension'
+import { byteLength } from './queue'
+
+/** A room's name, or null for the user's own inbox. */
+type Room = string | null
+
+/** Where the client is in a room's log: after the message `offset`. */
+export type Place = [epoch: string | null, offset: number, ticket: string]
+
+/** What a `resume` says. */
+export type Resumption = readonly [client: string, rooms: (readonly [room: Room, ...place: Place])[]]
+
+/** Of one `resume`; what is more is not recovered, and `recover` says so. */
+const MAX_ROOMS = 128
+const MAX_BYTES = 64 * 1024
+/** How long after the hello a room may be joined again; after that it counts as not recovered. */
+const TOLD_WITHIN = 10_000
+
+/**
+ * Where one client is in the rooms with history, over all its connections: what the server's control messages say, and
+ * which messages have come.
+ */
+export class Positions {
+  /** The name that the server has signed. */
+  client: string | undefined
+  readonly places = new Map<Room, Place>()
+  /** The server's numbers of the rooms, on this connection. */
+  readonly numbers = new Map<number, Room>()
+  /** Rooms in which what was missed follows, and how many of these messages this page has had before. */
+  readonly recovering = new Map<number, number>()
+  /** The rooms and offsets of the next messages. */
+  expected: [number: number, offset: number][] = []
+
+  readonly #tell: (recovery: OdacRecovery) => void
+  /** Rooms of an earlier connection that the server has not yet named on this one. */
+  #held = new Set<Room>()
+  #timer: ReturnType<typeof setTimeout> | undefined
+
+  constructor(tell: (recovery: OdacRecovery) => void) {
+    this.#tell = tell
+  }
+
+  /** What to send first on the next connection; undefined: there is nothing to come back to. */
+  resumption(): Resumption | undefined {
+    const { client } = this
+    if (!client) return undefined
+    let rooms = [...this.places].slice(-MAX_ROOMS).map(([room, place]) => [room, ...place] as const)
+    while (byteLength(control('resume', client, rooms)) > MAX_BYTES) rooms = rooms.slice((rooms.length >> 2) + 1)
+    return rooms[0] && [client, rooms]
+  }
+
+  /** The server's hello, with the name that it has signed for this client. */
+  greeted(client: string | undefined): void {
+    this.lost()
+    this.client = client
+    this.#held = new Set(this.places.keys())
+    if (this.#held.size) this.#timer = setTimeout(() => this.#overdue(), TOLD_WITHIN)
+  }
+
+  /** The connection is gone. The numbers, and offsets that no message has used up, go with it. */
+  lost(code?: number): void {
+    clearTimeout(this.#timer)
+    this.numbers.clear()
+    this.recovering.clear()
+    this.expected = []
+    if (isRefusal(code)) {
+      this.places.clear()
+      this.client = undefined
+    }
+  }
+
+  /** A message has come: move on, before anybody hears of it. False if this page has had it before. */
+  arrived(): boolean {
+    const next = this.expected.shift()
+    return !next || this.#move(...next)
+  }
+
+  /** Take a control message. Malformed and unknown ones are ignored. */
+  receive(kind: string, number: number, ...values: unknown[]): void {
+    const [first, second, third] = values as never[]
+    if (kind === 'at' && values.every(Number.isInteger)) {
+      this.expected.push(...values.map((offset): [number, number] => [number, offset as number]))
+    }
+    if (kind === 'room') this.#enter(number, ...(values as [Room, ...Place, number]))
+    const room = this.numbers.get(number)
+    if (room === undefined) return
+    if (kind === 'past') this.#move(number, first!)
+    if (kind === 'live') {
+      const seen = this.recovering.get(number)
+      if (this.recovering.delete(number)) this.#say(room, true, first! - seen!)
+    }
+    if (kind === 'gap') {
+      this.recovering.delete(number)
+      this.places.set(room, [first!, second!, third!])
+      this.#say(room, false)
+    }
+    if (kind === 'left') {
+      this.numbers.delete(number)
+      this.recovering.delete(number)
+      this.places.delete(room)
+    }
+  }
+
+  #enter(number: number, room: Room, epoch: string | null, offset: number, ticket: string, status: number): void {
+    if (typeof ticket !== 'string') return
+    const own = this.places.get(room)
+    let recovered = status !== 2
+    if (this.#held.delete(room) && !status) recovered = false
+    if (status === 1) {
+      // In shared mode a tab may have had less than the others, or more, when another hub took over.
+      recovered = own?.[0] === epoch && own[1] >= offset
+      if (recovered) {
+        this.recovering.set(number, 0)
+        offset = own![1]
+      }
+    }
+    this.numbers.set(number, room)
+    // The newest last.
+    this.places.delete(room)
+    this.places.set(room, [epoch, offset, ticket])
+    if (!recovered) this.#say(room, false)
+  }
+
+  #move(number: number, offset: number): boolean {
+    const place = this.places.get(this.numbers.get(number)!)
+    if (!place) return true
+    if (offset <= place[1]) {
+      if (this.recovering.has(number)) this.recovering.set(number, this.recovering.get(number)! + 1)
+      return false
+    }
+    place[1] = offset
+    return true
+  }
+
+  #overdue(): void {
+    for (const room of this.#held) {
+      this.places.delete(room)
+      this.#say(room, false)
+    }
+    this.#held.clear()
+  }
+
+  #say(room: Room, recovered: boolean, count = 0): void {
+    this.#tell({ room, recovered, count })
+  }
+}
+
+/** Comes back to the rooms with history by `positions`, and hands the page what it is to hear of rooms. */
+export const resuming =
+  (positions: Pick<Positions, 'resumption'>): MakeExtension =>
+  (wire) => ({
+    handlers: {
+      hello: (facts?: { client?: string }) => wire.emit('control', 'named', facts?.client),
+      ...forward(wire, 'room', 'at', 'past', 'live', 'gap', 'left', 'here', 'diff'),
+    },
+    offer: () => positions.resumption() && 'odac.resume',
+    onAccepted: () => {
+      const resumption = positions.resumption()
+      if (resumption) wire.control('resume', ...resumption)
+    },
+  })

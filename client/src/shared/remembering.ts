@@ -1,0 +1,78 @@
+import type { OdacPresence } from '../api'
+import type { Extension, MakeExtension } from '../extension'
+import { Rosters } from '../presence'
+import { type Place, Positions, type Resumption, resuming } from '../recovery'
+
+/**
+ * The place of each room from which every tab gets all that it has yet to have: the lowest that any knows of. A tab that
+ * was further on drops what it has had; one whose place is of another client or another log notices it by itself.
+ */
+const seed = (positions: Positions, resumptions: readonly Resumption[]): void => {
+  const { places } = positions
+  places.clear()
+  positions.client = resumptions[0]?.[0]
+  for (const [client, rooms] of resumptions) {
+    for (const [room, ...place] of client === positions.client ? rooms : []) {
+      const known = places.get(room)
+      if (!known || place[1] < known[1]) places.set(room, place)
+    }
+  }
+}
+
+/**
+ * What the hub's connection knows of rooms, for tabs that come later; and where it came back to after the end of the hub
+ * before: `resumptions` are what the tabs have brought of it.
+ */
+export const remembering =
+  (resumptions: () => readonly Resumption[]): MakeExtension =>
+  (wire) => {
+    const positions = new Positions(() => {})
+    const rosters = new Rosters()
+    /** The last news of each room, by its number. */
+    const news = new Map<number, OdacPresence>()
+    let greeted = false
+
+    const hear = (kind: string, ...values: unknown[]): void => {
+      if (kind === 'named') {
+        greeted = true
+        positions.greeted(values[0] as string | undefined)
+        return
+      }
+      positions.receive(kind, ...(values as [number]))
+      const presence = rosters.receive(kind, ...(values as [number]))
+      if (presence) news.set(values[0] as number, presence)
+    }
+    const back = (): Resumption | undefined => {
+      if (!greeted) seed(positions, resumptions())
+      return positions.resumption()
+    }
+    const extension = resuming({ resumption: back })({
+      control: (...message) => wire.control(...message),
+      emit: (event, ...values) => {
+        hear(...(values as [string]))
+        wire.emit(event, ...values)
+      },
+    })
+    const more: Omit<Extension, 'handlers'> = {
+      onReceived: () => void positions.arrived(),
+      onClosed: (code) => {
+        positions.lost(code)
+        rosters.lost()
+        news.clear()
+      },
+      onTab: (emit) => {
+        emit('control', 'named', positions.client)
+        for (const [number, room] of positions.numbers) {
+          // All that came before this place: a tab that is not there has missed some.
+          emit('control', 'room', number, room, ...(positions.places.get(room) as Place), 1)
+          if (!positions.recovering.has(number)) emit('control', 'live', number, 0)
+        }
+        for (const message of positions.expected) emit('control', 'at', ...message)
+        for (const [number, { room, users, total }] of news) {
+          const people = total && !users.length ? null : users.map(({ key, data }) => [key, data])
+          emit('control', 'here', number, people, total, room)
+        }
+      },
+    }
+    return { ...extension, ...more }
+  }

@@ -1,0 +1,20 @@
+// Who is in the rooms of a client, by the vectors that the Python client's tests read too.
+import assert from 'node:assert/strict'
+import { test } from 'node:test'
+import type { OdacPerson } from '../src/api'
+import { Rosters } from '../src/presence'
+import { presenceVectors } from './vectors'
+
+const pairs = (people: readonly OdacPerson[]): unknown[] => people.map(({ key, data }) => [key, data])
+
+for (const { why, steps } of presenceVectors.cases) {
+  test(why, () => {
+    const rosters = new Rosters()
+    steps.forEach(({ control, lost, tells }, index) => {
+      if (lost) rosters.lost()
+      const told = control && rosters.receive(...(control as [string, number]))
+      const found = told && [told.room, pairs(told.users), pairs(told.joined), pairs(told.left), told.total]
+      assert.deepEqual(found, tells, `step ${index}`)
+    })
+  })
+}
