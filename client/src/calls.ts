@@ -94,15 +94,18 @@ export class Calls {
     this.#running.clear()
   }
 
-  /** A control message of the server, or what the connection tells of its hello. */
+  /** The server's hello came `age` milliseconds ago. `origin` is missing where the route answers no calls. */
+  greeted(origin: string | undefined, age: number): void {
+    this.#greeted = true
+    this.#origin = origin
+    this.#since = Date.now() - age
+    this.#flush()
+  }
+
+  /** A control message of the server. */
   receive(kind: string, id: unknown, ...values: unknown[]): void {
     const [first, second] = values
-    if (kind === 'hello') {
-      this.#greeted = true
-      this.#origin = id as string
-      this.#since = Date.now() - (first as number)
-      this.#flush()
-    } else if (kind === 'call') {
+    if (kind === 'call') {
       void this.#reply(id as number, ...(values as [string, unknown]))
     } else if (kind === 'cancel') {
       this.#running.get(id as number)?.abort()

@@ -3,7 +3,6 @@ import { ABNORMAL, GOING_AWAY, INVALID_TOKEN, isRetryable, NORMAL } from './clos
 import { control, fromWire, type Payload, toWire } from './codec'
 import type { Environment } from './environment'
 import type { Extension, MakeExtension, Wire } from './extension'
-import { EXTENSIONS } from './extensions'
 import { Liveness } from './liveness'
 import { CLOSED, CLOSING, CONNECTING, OPEN, type Sink, Transport } from './transport'
 
@@ -13,6 +12,9 @@ const PROTOCOL = 'odac.v1'
 const STABLE = 5_000
 /** From the start of an attempt until the server's hello, and from `close()` until the peer's. */
 const PATIENCE = 20_000
+
+/** The kinds of control messages of which a page hears nothing. */
+const INNER = /^(ping|pong|token|drain)$/
 
 /** Every option, filled in. */
 export interface Settings {
@@ -55,7 +57,7 @@ export class Connection extends Transport implements Wire {
     url: string,
     settings: Settings,
     emit: Sink,
-    extensions: readonly MakeExtension[] = EXTENSIONS,
+    extensions: readonly MakeExtension[] = [],
   ) {
     super(emit)
     this.#env = env
@@ -183,9 +185,13 @@ export class Connection extends Transport implements Wire {
     socket.onclose = ({ code, reason }) => this.#lost(code, reason)
   }
 
-  /** Give a control message to whatever takes its kind. Unknown kinds are a newer server's. */
+  /**
+   * Give a control message to whatever takes its kind, and what is not this connection's alone to the page. Unknown kinds
+   * are a newer server's.
+   */
   #dispatch([kind, ...values]: [kind: unknown, ...values: never[]]): void {
     if (typeof kind !== 'string') return
+    if (!INNER.test(kind)) this.emit('control', kind, ...values)
     this.#each(({ handlers }) => {
       if (Object.hasOwn(handlers, kind)) handlers[kind]?.(...values)
     })

@@ -32,7 +32,3 @@ export interface Extension {
 
 /** Makes the extension of one connection. */
 export type MakeExtension = (wire: Wire) => Extension
-
-/** Handlers that hand control messages of these kinds to the page: in shared mode to every tab. */
-export const forward = ({ emit }: Wire, ...kinds: string[]): Extension['handlers'] =>
-  Object.fromEntries(kinds.map((kind) => [kind, (...values: unknown[]) => emit('control', kind, ...values)]))

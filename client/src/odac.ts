@@ -2,7 +2,6 @@ import { ownHost, pageBase, prefixOf, resolve, resolvePrefix } from './addresses
 import type { OdacNamespace, OdacOptions } from './api'
 import { Connection, type Settings } from './connection'
 import { browserEnvironment } from './environment'
-import { EXTENSIONS } from './extensions'
 import { type Positions, resuming } from './recovery'
 import type * as Shared from './shared/share'
 import { type Page, Socket } from './socket'
@@ -36,7 +35,7 @@ export const createOdac = (script: string | undefined, loadShared: LoadShared): 
     const connection =
       (positions: Positions) =>
       (sink: Sink): Connection =>
-        new Connection(env, href, settings, sink, [...EXTENSIONS, resuming(positions)])
+        new Connection(env, href, settings, sink, [resuming(positions)])
 
     return new Socket(globalThis as unknown as Page, (sink, replace, positions) => {
       const connect = connection(positions)

@@ -1,7 +1,7 @@
 import type { OdacRecovery } from './api'
 import { isRefusal } from './close-codes'
 import { control } from './codec'
-import { forward, type MakeExtension } from './extension'
+import type { MakeExtension } from './extension'
 import { byteLength } from './queue'
 
 /** A room's name, or null for the user's own inbox. */
@@ -148,14 +148,11 @@ export class Positions {
   }
 }
 
-/** Comes back to the rooms with history by `positions`, and hands the page what it is to hear of rooms. */
+/** Comes back to the rooms with history by `positions`. */
 export const resuming =
   (positions: Pick<Positions, 'resumption'>): MakeExtension =>
   (wire) => ({
-    handlers: {
-      hello: (facts?: { client?: string }) => wire.emit('control', 'named', facts?.client),
-      ...forward(wire, 'room', 'at', 'past', 'live', 'gap', 'left', 'here', 'diff'),
-    },
+    handlers: {},
     offer: () => positions.resumption() && 'odac.resume',
     onAccepted: () => {
       const resumption = positions.resumption()

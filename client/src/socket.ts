@@ -16,6 +16,12 @@ const EVENTS = ['online', 'offline', 'visibilitychange', 'pagehide', 'pageshow',
 // Some of these are the document's, and do not bubble.
 const CAPTURE = { capture: true }
 
+/** What is the page's in the server's hello. */
+interface Hello {
+  client?: string
+  calls?: string
+}
+
 type Connect = (sink: Sink) => Transport
 
 /** What the page's author holds: listeners, encoding, and the page's comings and goings, over any transport. */
@@ -104,8 +110,12 @@ export class Socket extends Emitter {
 
   /** A control message that is the page's matter. */
   #control(kind: string, ...values: unknown[]): void {
-    if (kind === 'named') return this.#positions.greeted(values[0] as string | undefined)
-    if (/^(hello|call|reply|fail|cancel)$/.test(kind)) return this.#calls.receive(kind, ...(values as [unknown]))
+    if (kind === 'hello') {
+      const [facts, age] = values as [facts?: Hello, age?: number]
+      this.#positions.greeted(facts?.client)
+      return this.#calls.greeted(facts?.calls, age ?? 0)
+    }
+    if (/^(call|reply|fail|cancel)$/.test(kind)) return this.#calls.receive(kind, ...(values as [unknown]))
     this.#positions.receive(kind, ...(values as [number]))
     const presence = this.#rosters.receive(kind, ...(values as [number]))
     if (presence) this.emit('presence', [presence])

@@ -3,7 +3,6 @@ import assert from 'node:assert/strict'
 import { mock, test } from 'node:test'
 import type { OdacAnswer, OdacCallError } from '../src/api'
 import { Calls } from '../src/calls'
-import { callsExtension } from '../src/calls-extension'
 
 const tick = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
 
@@ -15,7 +14,7 @@ const make = (greeted = true) => {
     return wire.up
   })
   const open = (origin = 'origin'): void => {
-    calls.receive('hello', origin, 0)
+    calls.greeted(origin, 0)
     calls.opened()
   }
   if (greeted) open()
@@ -86,7 +85,7 @@ test('a call waits for the hello and the open connection, as it was when it was 
   const args = { to: 'e4' }
   const answer = calls.call('move', args)
   args.to = 'd4'
-  calls.receive('hello', 'origin', 5)
+  calls.greeted('origin', 5)
   assert.equal(sent.length, 0)
   calls.opened()
   assert.deepEqual(sent[0]?.slice(2, 4), ['move', { to: 'e4' }])
@@ -173,21 +172,4 @@ test('sixteen at a time; cancel and the end abort them', async () => {
   assert.deepEqual(aborted, [3])
   calls.lost(false)
   assert.equal(aborted.length, 16)
-})
-
-test('the extension passes on what is the page\'s, and tells a tab that comes later of the hello', () => {
-  const events: unknown[][] = []
-  const tab: unknown[][] = []
-  const extension = callsExtension({ emit: (...event) => events.push(event), control: () => true })
-  const handlers = extension.handlers as Record<string, (...values: unknown[]) => void>
-  handlers.hello?.({ calls: 'origin' })
-  handlers.reply?.(1, 'x')
-  handlers.call?.(2, 'name', null)
-  extension.onTab?.((...event) => tab.push(event))
-  assert.deepEqual(events, [
-    ['control', 'hello', 'origin', 0],
-    ['control', 'reply', 1, 'x'],
-    ['control', 'call', 2, 'name', null],
-  ])
-  assert.deepEqual(tab[0]?.slice(0, 3), ['control', 'hello', 'origin'])
 })

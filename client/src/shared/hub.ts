@@ -1,7 +1,6 @@
 import { Connection } from '../connection'
 import type { Environment } from '../environment'
 import type { MakeExtension } from '../extension'
-import { EXTENSIONS } from '../extensions'
 import type { Resumption } from '../recovery'
 import { CLOSED, OPEN, type Sink } from '../transport'
 import { type Locks, type Memory, type Port, type Subject, type ToHub, type ToTab, version } from './protocol'
@@ -71,7 +70,7 @@ export class Hub {
     env: Environment,
     locks: Locks | undefined,
     life?: string,
-    extensions: readonly MakeExtension[] = EXTENSIONS,
+    extensions: readonly MakeExtension[] = [],
   ) {
     this.#extensions = extensions
     this.#locks = locks

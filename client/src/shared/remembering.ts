@@ -1,7 +1,10 @@
 import type { OdacPresence } from '../api'
-import type { Extension, MakeExtension } from '../extension'
+import type { MakeExtension } from '../extension'
 import { Rosters } from '../presence'
 import { type Place, Positions, type Resumption, resuming } from '../recovery'
+
+/** The control messages of rooms. */
+const KINDS = ['room', 'at', 'past', 'live', 'gap', 'left', 'here', 'diff']
 
 /**
  * The place of each room from which every tab gets all that it has yet to have: the lowest that any knows of. A tab that
@@ -30,30 +33,29 @@ export const remembering =
     const rosters = new Rosters()
     /** The last news of each room, by its number. */
     const news = new Map<number, OdacPresence>()
-    let greeted = false
+    /** The hello of the connection, and when it came. */
+    let hello: { client?: string } | undefined
+    let since = 0
 
-    const hear = (kind: string, ...values: unknown[]): void => {
-      if (kind === 'named') {
-        greeted = true
-        positions.greeted(values[0] as string | undefined)
-        return
-      }
-      positions.receive(kind, ...(values as [number]))
-      const presence = rosters.receive(kind, ...(values as [number]))
-      if (presence) news.set(values[0] as number, presence)
+    const hear = (kind: string, number: number, ...values: unknown[]): void => {
+      positions.receive(kind, number, ...values)
+      const presence = rosters.receive(kind, number, ...values)
+      if (presence) news.set(number, presence)
     }
-    const back = (): Resumption | undefined => {
-      if (!greeted) seed(positions, resumptions())
+    const resumption = (): Resumption | undefined => {
+      if (!hello) seed(positions, resumptions())
       return positions.resumption()
     }
-    const extension = resuming({ resumption: back })({
-      control: (...message) => wire.control(...message),
-      emit: (event, ...values) => {
-        hear(...(values as [string]))
-        wire.emit(event, ...values)
+    return {
+      ...resuming({ resumption })(wire),
+      handlers: {
+        hello: (facts: { client?: string } = {}) => {
+          hello = facts
+          since = Date.now()
+          positions.greeted(facts.client)
+        },
+        ...Object.fromEntries(KINDS.map((kind) => [kind, (...values: [number]) => hear(kind, ...values)])),
       },
-    })
-    const more: Omit<Extension, 'handlers'> = {
       onReceived: () => void positions.arrived(),
       onClosed: (code) => {
         positions.lost(code)
@@ -61,7 +63,7 @@ export const remembering =
         news.clear()
       },
       onTab: (emit) => {
-        emit('control', 'named', positions.client)
+        emit('control', 'hello', hello, Date.now() - since)
         for (const [number, room] of positions.numbers) {
           // All that came before this place: a tab that is not there has missed some.
           emit('control', 'room', number, room, ...(positions.places.get(room) as Place), 1)
@@ -74,5 +76,4 @@ export const remembering =
         }
       },
     }
-    return { ...extension, ...more }
   }

@@ -137,6 +137,10 @@ for (const mode of MODES) {
       ['message', 3],
       ['message', 4],
     ])
+    // It asks from where all do.
+    void late.socket.call('move').catch(() => {})
+    await settle()
+    assert.match(String(bench.only.sent.at(-1)), /^\x1e\["call",\d+,"move"/)
     // And it can take over.
     await die(bench, [...visitors, late], mode)
     bench.only.accept()

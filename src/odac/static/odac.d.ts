@@ -18,6 +18,34 @@ export interface OdacOptions {
      */
     prefix?: string | undefined;
 }
+/** Whether what was missed while the connection was away has come. */
+export interface OdacRecovery {
+    /** The room's name; null for the user's inbox. */
+    readonly room: string | null;
+    /** True: everything that was missed has come, once and in order. False: some may be missing; load the state anew. */
+    readonly recovered: boolean;
+    /** How many messages have come that were missed. */
+    readonly count: number;
+}
+/** Somebody in a room. */
+export interface OdacPerson {
+    /** The same for this person in this room, on every server. */
+    readonly key: string;
+    /** What the person's newest connection joined with. */
+    readonly data: unknown;
+}
+/** Who is in a room, and what has changed. */
+export interface OdacPresence {
+    readonly room: string;
+    /** Everybody who is there; empty in a room over its limit, of which `total` alone is known. */
+    readonly users: readonly OdacPerson[];
+    /** Who is new, or has other data than before. */
+    readonly joined: readonly OdacPerson[];
+    /** Who is there no longer, with the last data. */
+    readonly left: readonly OdacPerson[];
+    /** How many are there. */
+    readonly total: number;
+}
 /** Every event and what its listeners are called with. */
 export interface OdacEvents<Message = unknown> {
     /** The server has let this connection in. */
@@ -34,6 +62,10 @@ export interface OdacEvents<Message = unknown> {
     offline: [];
     /** `state` has changed. Comes before the event that says why. */
     state: [state: number];
+    /** In a room with history: what was missed has come, or some may be missing. */
+    recover: [recovery: OdacRecovery];
+    /** Who is in a room, at first and whenever it changes. */
+    presence: [presence: OdacPresence];
 }
 /** What `send` takes. Strings go as they are, buffers and blobs as binary, everything else as JSON. */
 export type OdacData = string | number | boolean | null | object;
