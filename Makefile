@@ -91,6 +91,10 @@ client: ## build the browser client into src/odac/static (needs Node 20)
 conformance: $(VENV)/.test ## RFC 6455 and 7692 by the Autobahn suite (ARGS="--short", …)
 	$(PY) -m tests.conformance.run_autobahn $(ARGS)
 
+.PHONY: presence-faults
+presence-faults: $(VENV)/.test ## who is in a room after each fault, over every broker and with the real times (20 minutes)
+	ODAC_TEST_REAL_TIMES=1 $(PY) -m pytest -q tests/integration/brokers/test_presence_faults.py $(ARGS)
+
 .PHONY: foreign
 foreign: $(VENV)/.test ## uvicorn's, Starlette's and FastAPI's own tests, with Odac's classes in uvicorn's seats (ARGS="uvicorn", …)
 	@$(PY) -c 'import httpx2' 2>/dev/null || $(PIP) httpx2

@@ -1,0 +1,202 @@
+"""Who is in a room, as every process and every page says it, after each kind of fault between real processes.
+
+Each test runs over one broker, and times are a tenth of what they are in use; ``make presence-faults`` runs all over each
+broker, with the real times.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from odac.presence.ports import PART, Viewer
+from odac.presence.roster import News
+from odac.presence.rules import Presence
+from odac.presence.service import PresenceService
+from tests.integration.brokers.peers import BusPeer, buses
+from tests.integration.brokers.people import GONE, GRACE, REAL, SCALE, Page, Street, street
+from tests.integration.brokers.servers import RedisCluster, Server
+from tests.integration.brokers.wire import wire_to
+
+
+def brokers(*names: str, short: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("fragile", names if REAL else [short], indirect=True)
+
+
+def go(work: Callable[[Street], Awaitable[None]], directory: Path) -> None:
+    async def main() -> None:
+        async with street(directory) as made:
+            await work(made)
+
+    asyncio.run(asyncio.wait_for(main(), 900 if REAL else 120))
+
+
+async def gone(made: Street, *names: str) -> None:
+    """Wait until no page shows these people any more."""
+    await made.until(lambda: all(not set(names) & set(page.people) for page in made.pages), 3 * GONE + 30)
+
+
+@brokers("local", "redis", "cluster", "nats", short="redis")
+def test_processes_and_the_broker_are_frozen_killed_and_restarted(fragile: Server, short_directory: Path) -> None:
+    """Their clocks are ten minutes apart, and all have the same pid and host name."""
+
+    async def work(made: Street) -> None:
+        a, b, c = [await made.site(fragile.url, skew) for skew in (0.0, -300.0, 300.0)]
+        ada, bob, eve = [await made.page(name, site) for name, site in (("ada", a), ("bob", b), ("eve", c))]
+        await made.same()
+
+        # Pages that reload or lose their network, and come back elsewhere.
+        await bob.close(1001)
+        eve.lose()
+        await asyncio.sleep(GRACE / 4)
+        await bob.open(c)
+        await eve.open(b)
+        await made.same()
+        made.nobody_left()
+
+        # The broker hangs, and then dies, while people come, go and change.
+        if not isinstance(fragile, RedisCluster):
+            fragile.freeze()
+        await bob.close()
+        dan = await made.page("dan", b)
+        await asyncio.sleep(8 * SCALE)
+        if not isinstance(fragile, RedisCluster):
+            fragile.thaw()
+        await made.same()
+        await asyncio.to_thread(fragile.kill)
+        await dan.close()
+        await eve.say(mood="fine")
+        fay = await made.page("fay", c)
+        await asyncio.sleep(8 * SCALE)
+        await asyncio.to_thread(fragile.start)
+        await made.same()
+        made.nobody_left("bob", "dan")
+
+        # A process stands still for longer than it takes to count as gone.
+        b.signal(signal.SIGSTOP)
+        await made.until(lambda: all("eve" not in page.people for page in (ada, fay)), 3 * GONE + 30)
+        gil = await made.page("gil", a)
+        b.signal(signal.SIGCONT)
+        await made.same()
+
+        # A process is killed, and its successor serves other people.
+        assert await made.kill(c) == [fay]
+        await made.site(fragile.url)
+        await gone(made, "fay")
+        assert ada.left.count("fay") == gil.left.count("fay") == 1
+        await fay.open(made.sites[-1])
+        await made.same()
+
+    go(work, short_directory)
+
+
+@brokers("redis", "nats", short="nats")
+def test_a_partition_heals(fragile: Server, short_directory: Path) -> None:
+    async def work(made: Street) -> None:
+        async with wire_to(fragile, short_directory) as (wire, url):
+            near, far = await made.site(fragile.url), await made.site(url)
+            ada, bob = await made.page("ada", near), await made.page("bob", far)
+            await made.same()
+            wire.refuses = True
+            wire.cut()
+            await gone_from(made, ada, "bob")
+            await gone_from(made, bob, "ada")
+            assert not (await far.members())[1]
+            eve, dan = await made.page("eve", near), await made.page("dan", far)
+            await ada.say(mood="alone")
+            await bob.close()
+            wire.refuses = False
+            await made.same()
+            assert set(eve.people) == set(dan.people) == {"ada", "eve", "dan"}
+
+    go(work, short_directory)
+
+
+async def gone_from(made: Street, page: Page, name: str) -> None:
+    await made.until(lambda: name not in page.people, 3 * GONE + 30)
+
+
+@brokers("local", "redis", "cluster", "nats", short="local")
+def test_a_deployment_of_all_processes_is_no_leaving(fragile: Server, short_directory: Path) -> None:
+    async def work(made: Street) -> None:
+        names = [f"user {number}" for number in range(12)]
+        for _ in range(3):
+            await made.site(fragile.url)
+        pages = [await made.page(name, made.sites[number % 3]) for number, name in enumerate(names)]
+        await made.same()
+        for old in list(made.sites):
+            moving = list(old.pages)
+            new = await made.site(fragile.url)
+            old.signal(signal.SIGTERM)
+            for page in moving:
+                await page.closed()
+                await page.open(new)
+            made.sites.remove(old)
+            await asyncio.to_thread(old.running.wait)
+            await made.same()
+        await asyncio.sleep(GRACE + 2 * SCALE)
+        await made.same()
+        made.nobody_left()
+        assert all(sorted(page.joined) == sorted(set(page.joined)) for page in pages)
+
+    go(work, short_directory)
+
+
+class Watcher:
+    speaks_odac = True
+
+    def __init__(self, number: int) -> None:
+        self.id = f"connection {number}"
+
+
+class Process:
+    """Presence on one bus, with connections that are nothing but names."""
+
+    def __init__(self, peer: BusPeer) -> None:
+        self.peer = peer
+        self.people: dict[str, bytes] = {}
+        self.service = PresenceService(asyncio.get_running_loop(), peer.bus.parts, self._announce)
+        peer.bus.parts.add(PART, self.service)
+        peer.bus.room_opened("room")
+
+    def _announce(self, room: str, news: News, viewers: list[Viewer]) -> None:
+        if news.whole:
+            self.people = {}
+        self.people |= dict(news.people or ())
+        for person in news.left or ():
+            del self.people[person]
+        self.peer.change()
+
+    def join(self, number: int) -> None:
+        self.service.join(Watcher(number), "room", Presence(limit=10_000), f"u:{number}", b'{"n":%d}' % number)
+
+
+@pytest.mark.parametrize("server", ["memory", "local", "redis", "cluster", "nats"], indirect=True)
+def test_a_storm_of_ten_thousand_joins(server: Server) -> None:
+    """Half of them in each of two processes, as fast as they can; all are there, and most leave again."""
+
+    async def work() -> None:
+        async with buses(server.url, server.url) as peers:
+            processes = [Process(peer) for peer in peers]
+            everybody = {f"u:{number}": b'{"n":%d}' % number for number in range(10_000)}
+            for number in range(0, 10_000, 2):
+                for index, process in enumerate(processes):
+                    process.join(number + index)
+                if not number % 100:
+                    await asyncio.sleep(0)
+            for process in processes:
+                await process.peer.until(lambda process=process: process.people == everybody, 60)  # type: ignore[misc]
+                members = await process.service.members("room", Presence(), 10)
+                assert (members.total, members.complete) == (10_000, True)
+            for number in range(2, 10_000):
+                processes[number % 2].service.ended(f"connection {number}", 1000)
+            for process in processes:
+                await process.peer.until(lambda process=process: set(process.people) == {"u:0", "u:1"}, 60)  # type: ignore[misc]
+            for process in processes:
+                process.service.stop()
+
+    asyncio.run(asyncio.wait_for(work(), 120))
