@@ -372,9 +372,9 @@ class Hub:
             given = monotonic()
         if get_ident() == delivery.thread:
             history = self.history
-            if history is not None and history.behind(
-                audience.rooms, lambda: self.close(audience, code, reason, given)
-            ):
+            # Not behind sends to a user's inbox: who is shut out is shut out at once.
+            named = [room for room in audience.rooms if not is_private(room)]
+            if history is not None and history.behind(tuple(named), lambda: self.close(audience, code, reason, given)):
                 return
             self.close_local(audience, code, reason, given)
             self.bus.close(audience, code, reason, given)

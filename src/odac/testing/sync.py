@@ -9,6 +9,7 @@ from typing import Any, Self, TypeVar
 
 from odac.client.calls import names_at
 from odac.client.presence import Person, PresenceChange
+from odac.client.recovery import Recover
 from odac.close_codes import CloseCode
 from odac.testing.client import AsyncTestClient
 from odac.testing.connection import TIMEOUT, AsyncTestConnection
@@ -115,6 +116,7 @@ class TestClient:
         origin: str | None = None,
         subprotocols: Sequence[str] = (),
         v1: bool = True,
+        again: TestConnection | None = None,
     ) -> TestConnection:
         """Open a connection; ``with`` closes it at the end of the block. See :meth:`AsyncTestClient.connect`."""
         connecting = self._client.connect(
@@ -126,6 +128,7 @@ class TestClient:
             origin=origin,
             subprotocols=subprotocols,
             v1=v1,
+            again=None if again is None else again._connection,
         )
 
         async def opened() -> AsyncTestConnection:
@@ -221,6 +224,11 @@ class TestConnection:
     def received(self) -> list[Any]:
         """Every message so far."""
         return self._connection.received
+
+    @property
+    def recoveries(self) -> list[Recover]:
+        """What the event ``recover`` would have told so far, in rooms with history."""
+        return self._connection.recoveries
 
     @property
     def unread(self) -> list[Any]:
