@@ -40,8 +40,8 @@ http {{
     uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
     upstream odac {{
         least_conn; zone odac 64k; keepalive 16;
-        server 127.0.0.1:{one} max_fails=1 fail_timeout=2s;
-        server 127.0.0.1:{two} max_fails=1 fail_timeout=2s;
+        server 127.0.0.1:{one} max_fails=0;
+        server 127.0.0.1:{two} max_fails=0;
     }}
     map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
     server {{
@@ -49,7 +49,7 @@ http {{
         location / {{
             proxy_pass http://odac; proxy_http_version 1.1;
             proxy_set_header Upgrade $http_upgrade; proxy_set_header Connection $connection_upgrade;
-            proxy_set_header Host $http_host; proxy_connect_timeout 2s;
+            proxy_set_header Host $http_host; proxy_connect_timeout 1s;
             proxy_next_upstream error timeout http_503; proxy_next_upstream_tries 2;
         }}
     }}

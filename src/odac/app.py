@@ -343,7 +343,7 @@ class Odac:
         """Begin to stop: ``GET {prefix}/health`` answers 503, and every connection is closed with 1001 after what was
         sent to it.
 
-        Connections are closed one after the other, 500 a second, within ``Limits.drain_timeout``.
+        Connections are closed one after the other, at most 500 a second, within ``Limits.drain_timeout``.
         """
         self._hub.draining = True
         if self._started_on is not None:

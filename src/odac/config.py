@@ -114,7 +114,7 @@ class Limits:
         remembered_calls: such outcomes of one client; the oldest is dropped, and the call ``interrupted`` if it is sent
             again.
         remembered_bytes: of all such outcomes of this process, with 512 for each. 64 MiB are 100,000 small ones.
-        drain_timeout: seconds within which a stopping server closes its connections, 500 a second; at most 30.
+        drain_timeout: seconds within which a stopping server closes its connections, at most 500 a second; at most 30.
 
     Raises:
         ConfigurationError: a value is out of its range, or two contradict each other; the message names the field, the

@@ -362,6 +362,23 @@ def test_nobody_is_refused_while_a_process_drains(start: Start, behind: Callable
     assert held[stayer.pid].recv(DEADLINE) == "1"
 
 
+@pytest.mark.parametrize("behind", ["nginx"], indirect=True)
+def test_nginx_takes_a_successor_at_once_when_the_other_process_stops(
+    start: Start, behind: Callable[..., Clients]
+) -> None:
+    """A process that has refused a connection must not count as failed after it is back: there may be no other."""
+    first, second = start(), start()
+    clients = behind(first, second)
+    first.signal(signal.SIGTERM)
+    assert first.wait() == 0
+    while "Connection refused" not in clients.proxy.log:
+        clients.enter()
+    successor = start("--proxy-headers", "--port", str(first.port))
+    second.signal(signal.SIGTERM)
+    until(lambda: refuses(second.port), "it takes no more connections")
+    assert {clients.enter()[1]["pid"] for _ in range(5)} == {successor.pid}
+
+
 @pytest.mark.parametrize("behind", ["haproxy"], indirect=True)
 def test_the_health_check_takes_out_who_drains_and_back_in_who_comes(
     start: Start, behind: Callable[..., Clients]

@@ -225,6 +225,9 @@ class Supervisor:
         wait = self._reconnect.after(error, stayed=stayed, drain=link.drain if link is not None else None)
         if self._close_request is not None:
             wait = None
+        if self._tokens is not None:
+            # A server that stops has sent one a moment ago. A token that was refused must not be the next one.
+            self._tokens.at_hand = link is not None and link.drain is not None
         if wait is None:
             self._pending.clear()
         code, reason = (
@@ -318,7 +321,7 @@ class Supervisor:
 
     def _keep_token(self, token: str) -> None:
         if self._tokens is not None:
-            self._tokens.spare = token
+            self._tokens.keep(token)
 
     def _settle_first(self, error: Exception | None) -> None:
         first = self._first

@@ -31,7 +31,7 @@ class Tokens:
         get: does the HTTP request.
     """
 
-    __slots__ = ("_address", "_cookies", "_get", "_headers", "_ssl", "_target", "spare")
+    __slots__ = ("_address", "_cookies", "_get", "_headers", "_ssl", "_target", "at_hand", "spare")
 
     def __init__(
         self,
@@ -51,17 +51,27 @@ class Tokens:
         self._ssl = ssl
         self._get = get
         self.spare: str | None = None  # the last one the server sent over the connection itself
+        self.at_hand = False  # whether the spare one was sent just now, and need not be asked for
+
+    def keep(self, token: str) -> None:
+        """Keep a token that the server sent, unless it is one that no header can hold."""
+        if token and _TOKEN_CHARACTERS.issuperset(token):
+            self.spare = token
 
     async def fresh(self) -> str:
         """A token that no attempt has used.
 
-        The one that the server sent over the last connection steps in, once, where the endpoint does not answer.
+        The one that the server sent over the last connection is used, once, right after a server that stops has sent it,
+        which saves everybody a request in the busiest moment, and where the endpoint does not answer.
 
         Raises:
             OSError: the endpoint cannot be reached.
             HandshakeRefused: it answered with something other than a token.
         """
         spare, self.spare = self.spare, None
+        at_hand, self.at_hand = self.at_hand, False
+        if at_hand and spare is not None:
+            return spare
         try:
             return await self._fetch()
         except (OSError, HandshakeRefused):

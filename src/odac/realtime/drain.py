@@ -1,7 +1,10 @@
 """Closing every connection of a process that stops, one after the other, so that clients come back without a rush.
 
-A connection is used until its own turn has come, is told then to come back at once, and is closed. Closing all at once
-and telling each to stay away for a while would cost every client that while, though another process serves already.
+The pace follows the peers: a turn closes no more than :data:`PER_SECOND` allows, and not while :data:`IN_FLIGHT` others are
+still in their closing handshake; but never so few that ``Limits.drain_timeout`` would pass before the last.
+
+A connection is used until its own turn has come, is told then to come back at once, and is closed. Closing all at once and
+telling each to stay away for a while would cost every client that while, though another process serves already.
 """
 
 from __future__ import annotations
@@ -15,17 +18,24 @@ from typing import TYPE_CHECKING, Final
 
 from odac.close_codes import CloseCode
 from odac.protocol import control
+from odac.realtime.phase import CLOSED
 
 if TYPE_CHECKING:
     from odac.realtime.connection import Connection
 
-__all__ = ["PER_SECOND", "Drain"]
+__all__ = ["IN_FLIGHT", "PATIENCE", "PER_SECOND", "Drain"]
 
 PER_SECOND: Final = 500
-"""Connections closed per second: so many clients come back to the other processes, each with a handshake and perhaps a
-request for a token, which together take a fraction of one core. More clients take longer, up to
-``Limits.drain_timeout``.
-"""
+"""The most connections closed per second: so many clients come back to the other processes, each with a handshake and
+perhaps a request for a token."""
+
+IN_FLIGHT: Final = 32
+"""The most connections whose closing handshake is unfinished. Where clients, proxy and servers share a busy machine, their
+close frames come late, and closing more at once would only make everyone wait longer for the next connection. A round
+trip of 60 ms still allows :data:`PER_SECOND`."""
+
+PATIENCE: Final = 1.0
+"""Seconds after which a closing connection is not counted as in flight any more: the peer may be gone."""
 
 _TICK: Final = 0.02
 """Seconds between two turns."""
@@ -58,9 +68,11 @@ class Drain:
         self._alone = alone
         self._waiting: deque[Connection] = deque()
         self._known: set[str] = set()
-        self._per_turn = 0
+        self._in_flight: list[tuple[Connection, float]] = []  # each with the time until which it counts
         self._spread = 0.0
         self._loop = loop
+        self._end = loop.time() + timeout
+        self._last_turn = 0.0
         self._timer: asyncio.TimerHandle | None = None
         self._over: asyncio.Future[None] | None = None
 
@@ -72,23 +84,33 @@ class Drain:
         self._known.update(each.id for each in found)
         shuffle(found)
         self._waiting.extend(found)
-        count = len(self._waiting)
-        self._spread = min(self._timeout, count / PER_SECOND)
-        turns = max(1, int(self._spread / _TICK))
-        self._per_turn = ceil(count / turns)
+        self._spread = min(self._timeout, len(self._waiting) / PER_SECOND)
         if self._timer is None:
+            self._last_turn = self._loop.time() - _TICK
             self._turn()
 
     def _turn(self) -> None:
         self._timer = None
-        for _ in range(min(self._per_turn, len(self._waiting))):
-            self._close(self._waiting.popleft())
+        now = self._loop.time()
+        for _ in range(self._due(now)):
+            self._close(self._waiting.popleft(), now)
+        self._last_turn = now
         if self._waiting:
             self._timer = self._loop.call_later(_TICK, self._turn)
         elif self._over is not None and not self._over.done():
             self._over.set_result(None)
 
-    def _close(self, connection: Connection) -> None:
+    def _due(self, now: float) -> int:
+        """How many connections to close in the turn at this time."""
+        waiting, left = len(self._waiting), self._end - now
+        if left <= _TICK:
+            return waiting
+        self._in_flight = [(each, until) for each, until in self._in_flight if each.phase < CLOSED and now < until]
+        at_least = ceil(waiting * min(1.0, (now - self._last_turn) / left))
+        at_most = ceil(PER_SECOND * _TICK)
+        return min(waiting, max(at_least, min(at_most, IN_FLIGHT - len(self._in_flight))))
+
+    def _close(self, connection: Connection, now: float) -> None:
         if not connection.is_open:
             return
         if connection.speaks_odac:
@@ -98,12 +120,13 @@ class Drain:
             delay = _ALONE + _random() * self._spread if self._alone else 0.0
             connection.put(control.encode_control("drain", int(delay * 1000)))
         connection.begin_close(CloseCode.GOING_AWAY, "the server is stopping")
+        self._in_flight.append((connection, now + PATIENCE))
 
     def cut_short(self) -> None:
         """Close all that are still waiting for their turn now."""
         if self._timer is not None:
             self._timer.cancel()
-        self._per_turn = len(self._waiting)
+        self._end = self._loop.time()
         self._turn()
 
     async def over(self) -> None:

@@ -482,6 +482,44 @@ def test_the_token_of_the_last_connection_steps_in_once() -> None:
     run(test())
 
 
+def test_a_server_that_stops_saves_the_request_for_a_token() -> None:
+    async def test() -> None:
+        network = FakeNetwork()
+        async with network.client() as client:
+            network.socket.control("token", "handed-over")
+            network.socket.control("drain", 0)
+            await idle()
+            asked = len(network.token_requests)
+            network.socket.end(1001)
+            await network.clock.advance(0)
+            assert client.connected
+            assert network.offers[-1] == ("odac.v1", "odac-token-handed-over")
+            assert len(network.token_requests) == asked
+            network.socket.end(1006)  # without a word: the next one is asked for
+            await network.clock.advance(4.5)
+            assert len(network.token_requests) == asked + 1
+
+    run(test())
+
+
+def test_a_handed_over_token_that_is_refused_is_not_the_next_one() -> None:
+    async def test() -> None:
+        network = FakeNetwork()
+        async with network.client() as client:
+            network.socket.control("token", "of-another-secret")
+            network.socket.control("drain", 0)
+            await idle()
+            asked = len(network.token_requests)
+            network.socket.end(1001)
+            await network.clock.advance(0)
+            network.socket.end(4002)
+            await network.clock.advance(0)
+            assert client.connected
+            assert len(network.token_requests) == asked + 1
+
+    run(test())
+
+
 @pytest.mark.parametrize(
     "answer",
     [

@@ -57,6 +57,24 @@ def test_the_servers_own_steps_in_once() -> None:
         run(made.fresh())
 
 
+def test_the_servers_own_comes_first_right_after_it_was_sent() -> None:
+    endpoint = Endpoint(Answer(200, OK, b'{"token": "one"}'))
+    made = tokens(endpoint)
+    made.keep("sent")
+    made.at_hand = True
+    assert run(made.fresh()) == "sent"
+    assert endpoint.asked == []
+    made.at_hand = True
+    assert run(made.fresh()) == "one", "each token serves one attempt"
+
+
+@pytest.mark.parametrize("sent", ["", "a b", "a\r\nX: y", "a,b"])
+def test_what_no_header_can_hold_is_not_kept(sent: str) -> None:
+    made = tokens(Endpoint())
+    made.keep(sent)
+    assert made.spare is None
+
+
 @pytest.mark.parametrize(
     "body", [b"", b"[]", b'{"token": 7}', b'{"token": ""}', b'{"token": "a b"}', b'{"token": "a\\r\\nX: y"}']
 )
