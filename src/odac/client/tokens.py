@@ -61,8 +61,8 @@ class Tokens:
     async def fresh(self) -> str:
         """A token that no attempt has used.
 
-        The one that the server sent over the last connection is used, once, right after a server that stops has sent it,
-        which saves everybody a request in the busiest moment, and where the endpoint does not answer.
+        The one that the server sent over the last connection is used, once, where the endpoint does not answer, and
+        right after a server that stops has sent it: that saves a request in the busiest moment.
 
         Raises:
             OSError: the endpoint cannot be reached.

@@ -1,10 +1,10 @@
 """Closing every connection of a process that stops, one after the other, so that clients come back without a rush.
 
-The pace follows the peers: a turn closes no more than :data:`PER_SECOND` allows, and not while :data:`IN_FLIGHT` others are
-still in their closing handshake; but never so few that ``Limits.drain_timeout`` would pass before the last.
+The pace follows the peers: a turn closes no more than :data:`PER_SECOND` allows, and not while :data:`IN_FLIGHT` others
+are still in their closing handshake; but never so few that ``Limits.drain_timeout`` would pass before the last.
 
-A connection is used until its own turn has come, is told then to come back at once, and is closed. Closing all at once and
-telling each to stay away for a while would cost every client that while, though another process serves already.
+A connection is used until its own turn has come, is told then to come back at once, and is closed. Closing all at once
+and telling each to stay away for a while would cost every client that while, though another process serves already.
 """
 
 from __future__ import annotations
@@ -30,9 +30,11 @@ PER_SECOND: Final = 500
 perhaps a request for a token."""
 
 IN_FLIGHT: Final = 32
-"""The most connections whose closing handshake is unfinished. Where clients, proxy and servers share a busy machine, their
-close frames come late, and closing more at once would only make everyone wait longer for the next connection. A round
-trip of 60 ms still allows :data:`PER_SECOND`."""
+"""The most connections whose closing handshake is unfinished.
+
+Where clients, proxy and servers share a busy machine, their close frames come late, and closing more at once would only
+make everyone wait longer for the next connection. A round trip of 60 ms still allows :data:`PER_SECOND`.
+"""
 
 PATIENCE: Final = 1.0
 """Seconds after which a closing connection is not counted as in flight any more: the peer may be gone."""
