@@ -13,6 +13,11 @@ export interface OdacOptions {
   /** Send a token with the handshake. Turn it off for routes that are declared with `token=False`. Default: true. */
   token?: boolean | undefined
   /**
+   * Gives the bearer token that the app reads as `request.bearer`; asked anew for each attempt to connect. It is sent
+   * over the connection, never in the URL. A connection with it is not shared.
+   */
+  auth?: (() => string | Promise<string>) | undefined
+  /**
    * Where the app serves its token endpoint and worker. Default: the folder that the script came from, or `/odac`
    * when the client is part of a bundle.
    */

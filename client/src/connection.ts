@@ -22,6 +22,8 @@ export interface Settings {
   readonly reconnectDelay: number
   readonly maxReconnectAttempts: number
   readonly token: boolean
+  /** Gives the bearer token that is sent first. */
+  readonly auth?: (() => string | Promise<string>) | undefined
 }
 
 /** One connection to the server: a WebSocket at a time, its token, its retries and what waits to be sent. */
@@ -136,7 +138,8 @@ export class Connection extends Transport implements Wire {
       // Whoever creates a connection has yet to attach the listeners, or closes it in the same breath, as React does.
       await undefined
       const token = turn === this.#turn ? await this.#token() : undefined
-      if (turn === this.#turn) this.#dial(token)
+      const bearer = turn === this.#turn ? await this.#settings.auth?.() : undefined
+      if (turn === this.#turn) this.#dial(token, bearer)
     } catch (error) {
       if (turn === this.#turn) this.emit('error', error)
       // A listener may have closed it.
@@ -161,16 +164,18 @@ export class Connection extends Transport implements Wire {
     return token
   }
 
-  #dial(token: string | undefined): void {
+  #dial(token: string | undefined, bearer: string | undefined): void {
     const further = this.#extensions.map((extension) => extension.offer?.())
-    const offers = [PROTOCOL, ...further, token && 'odac-token-' + token].filter(Boolean) as string[]
+    const offers = [PROTOCOL, ...further, bearer && 'odac.auth', token && 'odac-token-' + token].filter(Boolean) as string[]
     const socket = this.#env.socket(this.#url, offers)
     this.#socket = socket
     socket.binaryType = 'arraybuffer'
     // Only odac.v1 servers say hello, and they say it when the handshake's gates have let the connection in.
     socket.onopen = () => {
-      if (socket.protocol === PROTOCOL) this.#each((extension) => extension.onAccepted?.())
-      else this.#welcome(0)
+      if (socket.protocol === PROTOCOL) {
+        if (bearer) this.control('auth', bearer)
+        this.#each((extension) => extension.onAccepted?.())
+      } else this.#welcome(0)
     }
     socket.onmessage = ({ data }: MessageEvent<unknown>) => {
       this.#liveness.heard()

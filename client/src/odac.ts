@@ -20,7 +20,7 @@ const notNegative = (value: number | undefined, otherwise: number): number =>
 /** The `Odac` object of a script that came from `script`. */
 export const createOdac = (script: string | undefined, loadShared: LoadShared): OdacNamespace => ({
   ws: (path: string, options: OdacOptions = {}) => {
-    const { autoReconnect, reconnectDelay, maxReconnectAttempts: most, shared, token, prefix } = options
+    const { autoReconnect, reconnectDelay, maxReconnectAttempts: most, shared, token, prefix, auth } = options
     const { href, host, hostname } = resolve(path, pageBase())
     const own = ownHost()
     const base = resolvePrefix(prefix ?? prefixOf(script), pageBase())
@@ -31,6 +31,7 @@ export const createOdac = (script: string | undefined, loadShared: LoadShared): 
       maxReconnectAttempts: most === null || most === Infinity ? Infinity : notNegative(most, 10),
       // It belongs to a cookie, which goes to any port of this host, and to no other host.
       token: (token ?? true) && hostname === own.hostname,
+      auth,
     }
     const connection =
       (positions: Positions) =>
@@ -40,7 +41,8 @@ export const createOdac = (script: string | undefined, loadShared: LoadShared): 
     return new Socket(globalThis as unknown as Page, (sink, replace, positions) => {
       const connect = connection(positions)
       // Of another host's session nothing can be known, so that it cannot be shared.
-      if (!shared || host !== own.host) return connect(sink)
+      // Nor does a function of this page reach another's thread.
+      if (!shared || auth || host !== own.host) return connect(sink)
       const loading = new Transport(sink)
       const start = (next: (sink: Sink) => Transport): unknown => loading.ended || replace(next, loading.queue.take())
       loadShared(base).then(

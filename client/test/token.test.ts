@@ -233,3 +233,33 @@ test('closed in the same breath, as strict mode does, it asks for no token and l
   await opened({}, env)
   assert.equal(env.last.token, 'page')
 })
+
+test('a bearer token is asked for anew at each attempt, offered, and sent before anything else', async () => {
+  const env = new FakeEnvironment()
+  let number = 0
+  const auth = async (): Promise<string> => 'bearer-' + ++number
+  const harness = new Harness({ token: false, auth }, env)
+  await settle()
+  assert.deepEqual(env.last.protocols, ['odac.v1', 'odac.auth'])
+  env.last.accept()
+  assert.deepEqual(env.last.sent, ['\x1e["auth","bearer-1"]'])
+  env.last.hello().end(1012)
+  await env.clock.advance(3000)
+  env.last.accept()
+  assert.deepEqual(env.last.sent, ['\x1e["auth","bearer-2"]'])
+  assert.deepEqual(harness.log.of('error'), [])
+})
+
+test('a function that gives none is an error, and the next attempt asks again', async () => {
+  const env = new FakeEnvironment()
+  let number = 0
+  const auth = (): string => {
+    if (++number === 1) throw new Error('nobody is logged in')
+    return 'bearer'
+  }
+  const harness = new Harness({ token: false, auth }, env)
+  await settle()
+  assert.match(String(harness.log.of('error')), /nobody is logged in/)
+  await env.clock.advance(3000)
+  assert.deepEqual(env.last.protocols, ['odac.v1', 'odac.auth'])
+})

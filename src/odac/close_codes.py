@@ -35,7 +35,7 @@ class CloseCode(IntEnum):
     MESSAGE_TOO_BIG = 1009, "message too big"
     EXTENSION_REQUIRED = 1010, "the client wanted an extension that the server did not agree to"
     INTERNAL_ERROR = 1011, "internal error"
-    SERVICE_RESTART = 1012, "the service restarts"
+    SERVICE_RESTART = 1012, "the service restarts, or the login has expired"
     TRY_AGAIN_LATER = 1013, "try again later: overloaded, or the client reads too slowly"
     MIDDLEWARE_REJECTED = 4000, "a middleware rejected the connection"
     UNAUTHORIZED = 4001, "not authenticated"

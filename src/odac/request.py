@@ -4,11 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, TypeVar, overload
+from typing import Any, Final, TypeVar, overload
 
 from starlette.datastructures import Headers, QueryParams
 
-__all__ = ["Data", "Request", "parse_cookies", "route_path", "with_lower_names"]
+__all__ = ["BEARER", "Data", "Request", "parse_cookies", "route_path", "with_lower_names"]
+
+BEARER: Final = "odac.bearer"
+"""The key of the scope under which a token stands that was sent over the connection itself."""
 
 _Default = TypeVar("_Default")
 
@@ -73,6 +76,19 @@ class Request:
             if key == wanted:
                 return value.decode("latin-1")
         return default
+
+    @property
+    def bearer(self) -> str | None:
+        """The bearer token, or None.
+
+        It is that of the ``Authorization`` header (RFC 6750 section 2.1), or what a browser sent first over the
+        connection with ``Odac.ws(path, {auth: …})``.
+        """
+        sent: str | None = self.scope.get(BEARER)
+        if sent is not None:
+            return sent
+        scheme, _, token = (self.header("authorization") or "").partition(" ")
+        return token.strip() or None if scheme.lower() == "bearer" else None
 
     @property
     def cookies(self) -> Mapping[str, str]:

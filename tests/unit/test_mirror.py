@@ -28,6 +28,7 @@ ELSEWHERE = {
         "serving/log.py",
         "serving/process.py",
     ],
+    "tests/integration/test_bearers.py": ["routing/bearers.py"],
     "tests/integration/test_calls.py": [
         "calls/answering.py",
         "calls/asking.py",

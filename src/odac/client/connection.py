@@ -16,7 +16,7 @@ from odac.client.cookies import CookieJar
 from odac.client.events import Events
 from odac.client.fetch import get as http_get
 from odac.client.reconnect import Reconnect
-from odac.client.session import Supervisor
+from odac.client.session import Auth, Supervisor
 from odac.client.socket import Dial, Socket, dialer
 from odac.client.tokens import Get, Tokens
 from odac.close_codes import CloseCode
@@ -90,6 +90,7 @@ class ClientConnection:
         subprotocols: Sequence[str] = (),
         prefix: str = "/odac",
         ssl: ssl_module.SSLContext | None = None,
+        auth: Auth | None = None,
         clock: Clock | None = None,
         random: Callable[[], float] = random_module.random,
         dial: Dial | None = None,
@@ -111,6 +112,7 @@ class ClientConnection:
             events=self._events,
             clock=clock,
             dial=dial or dialer(ssl, clock.now),
+            auth=auth,
         )
 
     # What it is
@@ -347,6 +349,7 @@ def connect(
     subprotocols: Sequence[str] = (),
     prefix: str = "/odac",
     ssl: ssl_module.SSLContext | None = None,
+    auth: Auth | None = None,
 ) -> ClientConnection:
     """Connect to an Odac server, and stay connected.
 
@@ -367,6 +370,8 @@ def connect(
         subprotocols: what to offer besides Odac's own.
         prefix: where the server keeps its token endpoint: the ``prefix`` of its ``Odac(…)``, below its mount point.
         ssl: the TLS context of a ``wss://`` URL, None for the default one.
+        auth: a bearer token, or a function that returns one and may be ``async``, called anew for each attempt. It goes
+            into the ``Authorization`` header, and the app reads it as ``request.bearer``.
 
     Raises:
         ValueError: at once, for a URL or an option that cannot work.
@@ -385,4 +390,5 @@ def connect(
         subprotocols=subprotocols,
         prefix=prefix,
         ssl=ssl,
+        auth=auth,
     )

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any, Final
 
 from odac.client.address import Address
@@ -24,9 +24,12 @@ from odac.errors import Disconnected
 from odac.protocol.message import Prepared
 from odac.realtime.connection import ReadyState
 
-__all__ = ["OPEN_TIMEOUT", "Supervisor"]
+__all__ = ["OPEN_TIMEOUT", "Auth", "Supervisor"]
 
 logger = logging.getLogger("odac.client")
+
+Auth = str | Callable[[], Any]
+"""A bearer token, or a function that returns one, or something awaitable that gives one."""
 
 OPEN_TIMEOUT: Final = 20.0
 """Seconds for one attempt as a whole: token, handshake, and the server's hello."""
@@ -46,10 +49,12 @@ class Supervisor:
         events: takes what happens.
         clock: gives the time.
         dial: opens connections.
+        auth: a bearer token for each attempt, or a function that returns one; None for none.
     """
 
     __slots__ = (
         "_address",
+        "_auth",
         "_clock",
         "_close_request",
         "_closer",
@@ -83,8 +88,10 @@ class Supervisor:
         events: Events,
         clock: Clock,
         dial: Dial,
+        auth: Auth | None = None,
     ) -> None:
         self._address = address
+        self._auth = auth
         self._offered = tuple(subprotocols)
         self._headers = tuple(headers)
         self._cookies = cookies
@@ -282,6 +289,8 @@ class Supervisor:
         if self._tokens is not None:
             offered.append(f"odac-token-{await self._tokens.fresh()}")
         headers = list(self._headers)
+        if self._auth is not None:
+            headers.append(("Authorization", f"Bearer {await _token_of(self._auth)}"))
         path = self._address.path
         if (cookie := self._cookies.header(path)) is not None:
             headers.append(("Cookie", cookie))
@@ -332,6 +341,22 @@ class Supervisor:
         else:
             first.set_exception(error)
             first.exception()  # whoever waited for the opening may have gone: that is no error of its own
+
+
+async def _token_of(auth: Auth) -> str:
+    """The bearer token of this attempt.
+
+    Raises:
+        ConnectionError: the function gave none that a header can carry.
+    """
+    token = auth if isinstance(auth, str) else auth()
+    if isinstance(token, Awaitable):
+        token = await token
+    if not isinstance(token, str) or not token or not token.isascii() or not token.isprintable():
+        raise ConnectionError(
+            "auth= gave no token: it must be a str of printable ASCII, or a function that returns one"
+        )
+    return token
 
 
 async def _cancelled(tasks: Collection[asyncio.Task[None]]) -> None:

@@ -14,6 +14,7 @@ from odac.protocol.message import Prepared
 from odac.realtime.audience import Audience, is_private, user_room
 from odac.realtime.delivery import Delivery
 from odac.realtime.drain import Drain
+from odac.realtime.expiries import Expiries
 from odac.realtime.heartbeat import Heartbeat
 from odac.realtime.identity_orders import IdentityOrders
 from odac.realtime.no_bus import NoBus
@@ -79,6 +80,7 @@ class Hub:
         self._entering: dict[str, Connection] = {}  # in a room already, though not through all gates
         self._delivery: Delivery[Connection] | None = None
         self._heartbeat: Heartbeat | None = None
+        self._expiries: Expiries | None = None  # once a login says when it ends
         self._identity_orders = IdentityOrders()
         self._kept: set[asyncio.Task[Any]] = set()
 
@@ -88,6 +90,7 @@ class Hub:
         """Belong to this event loop and its thread from now on."""
         if self._delivery is None or self._delivery.loop is not loop:
             self._drain = None
+            self._expiries = None
             self._rooms.clear()
             self._entering.clear()
             self.connections.clear()
@@ -142,6 +145,8 @@ class Hub:
         """A connection closes: it is in no room any more, though it still knows in which it was."""
         self.connections.pop(connection.id, None)
         self._entering.pop(connection.id, None)
+        if self._expiries is not None:
+            self._expiries.discard(connection)
         for room in connection.memberships:
             self._discard(connection, room)
         if (
@@ -204,6 +209,13 @@ class Hub:
         self.enter(connection, room)
         if self.presence is not None:
             self.presence.recognized(connection)
+
+    def expire(self, connection: Connection, when: float) -> None:
+        """Close a connection with 1012 when its login ends: at this time, in seconds since 1970."""
+        if self._expiries is None:
+            self._expiries = Expiries(self.delivery.loop)
+        if connection.is_open:
+            self._expiries.add(connection, when)
 
     def follow(self, connection: Connection, room: str) -> None:
         """Let a member of a room with history get from the next message on what the room keeps.

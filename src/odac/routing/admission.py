@@ -85,6 +85,10 @@ class Admission:
         if self._admitted:
             self._hub.enter_inbox(self._connection, str(user_id))
 
+    def expires(self, when: float) -> None:
+        """Close the connection with 1012 at this time, in seconds since 1970."""
+        self._hub.expire(self._connection, when)
+
     def belongs_to(self, login: str) -> None:
         """Let the end of this login close the connection."""
         self._hub.enter(self._connection, browser_room(login))

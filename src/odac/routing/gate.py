@@ -23,9 +23,11 @@ from odac.realtime.cancellation import RAISED, is_own
 from odac.realtime.connection import Connection
 from odac.realtime.deadlines import Deadlines
 from odac.realtime.hub import Hub
-from odac.request import Request
+from odac.realtime.taskless import in_task
+from odac.request import BEARER, Request
 from odac.routing.addresses import Addresses
 from odac.routing.admission import Admission
+from odac.routing.bearers import Bearers
 from odac.routing.middleware import Middleware, MiddlewareRegistry
 from odac.routing.router import Route, Router
 from odac.security.authentication import AuthService
@@ -33,7 +35,7 @@ from odac.security.hosts import HostPolicy
 from odac.security.origin import OriginPolicy
 from odac.security.token import Tokens
 from odac.wire.frames import fit_reason
-from odac.wire.handshake import RESUME, SUBPROTOCOL, offered_token, select_subprotocol
+from odac.wire.handshake import AUTH, RESUME, SUBPROTOCOL, offered_token, select_subprotocol
 
 __all__ = ["Gate"]
 
@@ -81,6 +83,8 @@ class Gate:
         self._limits = limits
         self._compression = compression
         self._calls = calls
+        self._bearers = Bearers()
+        hub.control_handlers["auth"] = self._bearers.receive
         self._resolved: dict[str, tuple[tuple[str, Middleware], ...]] = {}
         self.addresses = Addresses(limits.connections_per_ip)
         self._waits: Deadlines | None = None
@@ -179,6 +183,9 @@ class Gate:
         admission = Admission(self._hub, connection, self._deadlines(connection.delivery.loop))
         request = Request(scope)
         context = Context(connection, request, self._auth.connection(request, admission))
+        brings_token = speaks_odac and AUTH in offered
+        if brings_token:
+            self._bearers.expect(connection)
         history = self._hub.history
         if speaks_odac and history is not None:
             connection.id += ".0"  # a client's name, and the first of its connections
@@ -189,6 +196,9 @@ class Gate:
 
         async def handle() -> None:
             try:
+                if brings_token:
+                    await in_task()
+                    scope[BEARER] = await self._bearers.token(connection)
                 if await self._pass(route, offered, context, admission):
                     await connection.run_handler(lambda: route.run(context))
             except BaseException:

@@ -6,6 +6,7 @@ import inspect
 import logging
 from collections.abc import Callable, Mapping
 from contextvars import ContextVar
+from time import time
 from typing import Any, Final, Protocol, TypeVar
 from uuid import UUID
 
@@ -13,7 +14,7 @@ from odac.errors import ConfigurationError
 from odac.realtime.audience import check_user_id
 from odac.request import Request
 from odac.security.session import CookieResponse, Found, Session, Sessions
-from odac.security.users import authenticated, identify, says_authenticated
+from odac.security.users import authenticated, expiry, identify, says_authenticated
 
 __all__ = ["LOGIN", "AuthService", "Authentication", "Authenticator", "current_request"]
 
@@ -44,6 +45,10 @@ class IdentityListener(Protocol):
 
     def belongs_to(self, login: str) -> None:
         """Called with the name of the login that the user was found by, where the authenticator gave one."""
+        ...
+
+    def expires(self, when: float) -> None:
+        """Called with the time at which the user's login ends, in seconds since 1970, where that is known."""
         ...
 
     async def start_deadline(self) -> None:
@@ -250,10 +255,12 @@ class Authentication:
         only be a mistake (see :func:`odac.security.users.authenticated`).
         """
         if self._user is _UNREAD:
-            user = await self._find()
+            user, ends = await self._find()
             if self._user is _UNREAD:  # another task may have asked meanwhile: one connection, one answer
                 self._user = user
                 if self._listener is not None and user is not None:
+                    if ends is not None:
+                        self._listener.expires(ends)
                     if (user_id := self._service.user_id(user)) is not None:
                         self._listener.recognized(user_id)
                     if (login := self._request.scope.get(LOGIN)) is not None:
@@ -264,7 +271,8 @@ class Authentication:
         """What identifies the user (its ``id``, ``pk`` or ``["id"]``, or what ``Odac(user_id=…)`` returns), or None."""
         return self._service.user_id(await self.user())
 
-    async def _find(self) -> Any:
+    async def _find(self) -> tuple[Any, float | None]:
+        """The user, and when its login ends. One whose login has ended is none."""
         if self._service.authenticator is not None:
             user = self._service.authenticator(self._request)
             if inspect.isawaitable(user):
@@ -273,15 +281,18 @@ class Authentication:
                 user = await user
             user = authenticated(user)
             if user is not None:
-                return user
+                ends = expiry(user)
+                return (user, ends) if ends is None or ends > time() else (None, None)
         user = self._request.scope.get("user")
         # Anything may have put it there, so it must say by itself that it is authenticated.
         if user is not None and says_authenticated(getattr(user, "is_authenticated", False)):
             user = authenticated(user)
             if user is not None:
-                return user
+                return user, None
         session = self.session
-        return None if session is None else authenticated(session.user)
+        if session is None or (user := authenticated(session.user)) is None:
+            return None, None
+        return user, self._service.sessions.ends(session)
 
     def __repr__(self) -> str:
         return "<Authentication>"

@@ -112,6 +112,10 @@ class Sessions:
         self._macs = [Mac(key) for key in secrets.keys("session v1")]
         self._revoked = RevokedSessions(options.lifetime, clock)
 
+    def ends(self, session: Session) -> float:
+        """When a session's cookie stops being valid, in seconds since 1970."""
+        return float(min(session.issued + self.max_age, session.began + self.lifetime))
+
     def load(self, request: Request) -> Session | None:
         """The request's session, or None where it has no cookie, or one that is forged, expired or revoked."""
         return self.find(request.cookies, request.secure).session

@@ -8,10 +8,12 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from datetime import datetime
+from math import isfinite
 from typing import Any
 from uuid import UUID
 
-__all__ = ["authenticated", "identify", "says_authenticated"]
+__all__ = ["authenticated", "expiry", "identify", "says_authenticated"]
 
 
 def authenticated(user: Any) -> Any:
@@ -33,6 +35,30 @@ def authenticated(user: Any) -> Any:
         return user if user and says_authenticated(user.get("is_authenticated", True)) else None
     # The attribute first: a lazy object is looked up once, and an anonymous user may well be truthy.
     return user if says_authenticated(getattr(user, "is_authenticated", True)) and user else None
+
+
+def expiry(user: Any) -> float | None:
+    """When a user's login ends, in seconds since 1970, or None where it does not say.
+
+    It is the ``expires`` of an object or mapping, or the ``"exp"`` of a mapping, as the claims of a JSON Web Token have
+    it (RFC 7519 section 4.1.4): a number of seconds since 1970, or a datetime with a time zone.
+
+    Raises:
+        TypeError: it is neither.
+    """
+    if isinstance(user, Mapping):
+        found = user.get("expires", user.get("exp"))
+    elif isinstance(user, (str, int)):
+        return None
+    else:
+        found = getattr(user, "expires", None)
+    if found is None:
+        return None
+    if isinstance(found, datetime) and found.tzinfo is not None:
+        return found.timestamp()
+    if isinstance(found, (int, float)) and not isinstance(found, bool) and isfinite(found):
+        return float(found)
+    raise TypeError(f"expires={found!r} of the user must be seconds since 1970, or a datetime with a time zone")
 
 
 def says_authenticated(answer: Any) -> bool:

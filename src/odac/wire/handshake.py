@@ -14,6 +14,7 @@ from odac.wire.headers import MAX_LIST, Malformed, is_token, split_list
 from odac.wire.request import HOST, KEY, PRINTABLE, TOKEN, RequestHead
 
 __all__ = [
+    "AUTH",
     "RESUME",
     "SUBPROTOCOL",
     "TOKEN_PREFIX",
@@ -28,6 +29,9 @@ __all__ = [
 ]
 
 SUBPROTOCOL: Final = "odac.v1"
+AUTH: Final = "odac.auth"
+"""Offered by a client that sends a bearer token as its first message; the server never selects it."""
+
 RESUME: Final = "odac.resume"
 """Offered beside it by a client that says where it was: the server waits for that."""
 TOKEN_PREFIX: Final = "odac-token-"  # noqa: S105 - a prefix, not a secret

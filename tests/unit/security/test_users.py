@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from datetime import UTC, datetime
 from types import SimpleNamespace
 from typing import Any
 
@@ -9,7 +10,7 @@ import pytest
 from django.utils.functional import SimpleLazyObject
 from starlette.authentication import AuthCredentials, SimpleUser, UnauthenticatedUser
 
-from odac.security.users import authenticated, identify
+from odac.security.users import authenticated, expiry, identify
 from tests.ids import stable
 
 
@@ -143,3 +144,25 @@ def test_a_future_is_left_to_its_owner() -> None:
 )
 def test_what_identifies_a_user(user: Any, identity: Any) -> None:
     assert identify(user) == identity
+
+
+@pytest.mark.parametrize(
+    ("user", "when"),
+    [
+        ({"sub": "a", "exp": 7}, 7.0),
+        ({"sub": "a", "expires": 8.5, "exp": 7}, 8.5),
+        ({"sub": "a"}, None),
+        ("a", None),
+        (7, None),
+        (SimpleNamespace(expires=datetime(1970, 1, 1, 0, 1, tzinfo=UTC)), 60.0),
+        (SimpleNamespace(), None),
+    ],
+)
+def test_when_a_login_ends(user: Any, when: float | None) -> None:
+    assert expiry(user) == when
+
+
+@pytest.mark.parametrize("wrong", ["7", True, datetime(2026, 1, 1), float("nan"), float("inf"), [7]])
+def test_what_is_no_end(wrong: Any) -> None:
+    with pytest.raises(TypeError, match="seconds since 1970"):
+        expiry({"sub": "a", "expires": wrong})
