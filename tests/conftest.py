@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import signal
 from collections.abc import Generator
@@ -9,6 +10,7 @@ from collections.abc import Generator
 import pytest
 
 from odac import notices
+from tests.durations import rank
 
 
 def pytest_configure() -> None:
@@ -22,11 +24,22 @@ def pytest_configure() -> None:
         signal.signal(signal.SIGHUP, signal.SIG_DFL)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Refuse tests whose names hold a memory address: processes that share the tests must call them the same."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Refuse tests whose names hold a memory address: processes that share the tests must call them the same.
+
+    Where several processes share them, what takes long begins first.
+    """
     unstable = sorted({item.nodeid.partition("[")[0] for item in items if " at 0x" in item.nodeid})
     if unstable:
         raise pytest.UsageError(f"names that change with each run; give them ids=stable (tests/ids.py): {unstable}")
+    if hasattr(config, "workerinput"):
+        items.sort(key=lambda item: rank(item.nodeid.partition("::")[0]))
+
+
+def pytest_collection_finish() -> None:
+    """Keep what was collected out of the garbage collector's sight: many tests run it, and it would go through all of it."""
+    gc.collect()
+    gc.freeze()
 
 
 OTHER_LANE = "not for this one: "

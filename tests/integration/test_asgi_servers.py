@@ -18,6 +18,8 @@ from websockets.exceptions import InvalidStatus
 
 from tests.integration.harness import DEADLINE, Client, closing, everybody, receive, receive_all
 
+pytestmark = pytest.mark.slow
+
 ROOT = Path(__file__).parents[2]
 START = 20.0
 """Seconds that a server may take to start, with its imports, on a busy machine."""

@@ -24,6 +24,8 @@ from tests.integration.brokers.servers import Redis, TCPServer, program
 from tests.integration.running import DEADLINE, Running, until
 from tests.unit.test_docs import ROOT
 
+pytestmark = pytest.mark.slow
+
 SITE = "tests.integration.django_site"
 PASSWORD = "secret"
 

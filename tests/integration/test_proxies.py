@@ -23,6 +23,8 @@ from tests.integration.proxies import DEPLOYMENT, PROXIES, Certificate, Nginx, P
 from tests.integration.running import DEADLINE, Running, until
 from tests.integration.visitors import Visitor, Visitors
 
+pytestmark = pytest.mark.slow
+
 APP = """
 import os
 from odac import Limits, Odac
