@@ -73,4 +73,5 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, Report
 @pytest.fixture(autouse=True)
 def afresh() -> None:
     """Each test sees its own warnings and counts, whatever those before it made of them."""
-    notices._start_afresh()
+    notices._kinds.clear()
+    notices._hits.update(dict.fromkeys(notices._hits, 0))

@@ -311,8 +311,7 @@ class Odac:
             if self.limits.max_payload > self._bus.max_message:
                 logger.warning(
                     "Limits.max_payload lets messages of %d bytes in, but only %d bytes get to other processes: lower"
-                    " it, or"
-                    " send a link to what is larger",
+                    " it, or send a link to what is larger",
                     self.limits.max_payload,
                     self._bus.max_message,
                 )

@@ -110,13 +110,6 @@ def _say(kind: str, message: str, arguments: tuple[object, ...], error: BaseExce
     logger.log(logging.WARNING if error is None else logging.ERROR, message, *arguments, exc_info=error, stacklevel=3)
 
 
-def _start_afresh() -> None:
-    """Forget what has been said and counted; for tests."""
-    with _lock:
-        _kinds.clear()
-        _hits.update(dict.fromkeys(_hits, 0))
-
-
 def harmless(text: str) -> str:
     """Escape the control characters of a peer's text: it must not move a terminal's cursor or change its title."""
     return "".join(

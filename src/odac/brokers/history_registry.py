@@ -14,9 +14,8 @@ __all__ = ["make_history"]
 
 NO_JETSTREAM = (
     "rooms with history do not work over nats:// yet: NATS core keeps nothing, and JetStream does not put the appends"
-    " of many"
-    " processes to one room and their publication into one step that is confirmed once; use redis:// or redis+cluster://"
-    " for this app, or local:// on one machine"
+    " of many processes to one room and their publication into one step that is confirmed once; use redis:// or"
+    " redis+cluster:// for this app, or local:// on one machine"
 )
 
 

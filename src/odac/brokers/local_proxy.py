@@ -75,11 +75,6 @@ class LocalProxy:
         self._binding = threading.Lock()
         _proxies.add(self)
 
-    @property
-    def runs(self) -> bool:
-        """Whether this process runs the proxy rather than standing by."""
-        return self._context is not None
-
     def start(self) -> None:
         """Run the proxy from now on, or stand by if another process runs it.
 

@@ -68,7 +68,6 @@ class RedisCommands:
         self._reason = "not connected"
         self._keeper: asyncio.Task[None] | None = None
         self._refused: ConfigurationError | None = None
-        self.connects = 0
 
     async def start(self, wait: float = 2.0) -> None:
         """Begin to connect; wait so many seconds at most for it.
@@ -132,11 +131,6 @@ class RedisCommands:
                 raise StoreAway(f"{self._address}: {error}") from None
             raise BrokerError(f"{self._address}: the server refused it: {error}") from None
 
-    @property
-    def is_up(self) -> bool:
-        """Whether there is a connection."""
-        return self._connection is not None
-
     def _put(self, words: tuple[Any, ...]) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
         future.add_done_callback(_look_at)
@@ -155,7 +149,6 @@ class RedisCommands:
                     await self._greet(connection)
                     delay = FIRST_DELAY
                     self._connection = connection
-                    self.connects += 1
                     self._up.set()
                     await first_to_end(self._write(connection), self._read(connection), self._look_after())
             except ConfigurationError as error:
@@ -203,8 +196,7 @@ class RedisCommands:
         return ConfigurationError(
             f"{self._address}: rooms with history need the server's run id, by which a failover that lost messages is"
             f" noticed, and it cannot be read ({why}): allow the command INFO to this user; or, where the server"
-            " never loses"
-            " what it has confirmed, write ?history=durable in the URL"
+            " never loses what it has confirmed, write ?history=durable in the URL"
         )
 
     async def _write(self, connection: AbstractConnection) -> None:

@@ -50,8 +50,7 @@ def make_broker(url: str) -> Broker:
     if "sentinel" in parsed.scheme:
         raise ConfigurationError(
             "Redis Sentinel is not supported: give redis:// an address that always leads to the master, such as a"
-            " proxy's that"
-            " asks each server for its role, or use redis+cluster://"
+            " proxy's that asks each server for its role, or use redis+cluster://"
         )
     known = _OPTIONAL.get(parsed.scheme)
     if known is None:

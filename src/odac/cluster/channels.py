@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from typing import Final
-from urllib.parse import quote, unquote
+from urllib.parse import quote
 
 from odac.brokers.url import DEFAULT_NAMESPACE
 from odac.errors import ConfigurationError
@@ -49,12 +49,6 @@ class Channels:
     def inbox(self, origin: bytes) -> str:
         """The channel that only one process listens to, for what is sent to it alone."""
         return f"{self.namespace}.inbox.{origin.hex()}"
-
-    def room_of(self, channel: str) -> str | None:
-        """The room that a channel belongs to, or None for a channel that is no room's."""
-        if not channel.startswith(self._room_prefix):
-            return None
-        return unquote(channel[len(self._room_prefix) :], errors="surrogatepass")
 
 
 @lru_cache(maxsize=8192)

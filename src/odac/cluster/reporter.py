@@ -130,8 +130,7 @@ class Reporter:
         self._garbage_logged = True
         _log.warning(
             "dropped a payload on %s at %s that is not a message (further ones are only counted): %s. Does something"
-            " else publish there?"
-            " ?namespace=… in the broker's URL keeps applications apart",
+            " else publish there? ?namespace=… in the broker's URL keeps applications apart",
             channel,
             self._address,
             why,
@@ -145,8 +144,7 @@ class Reporter:
         self._large_logged = True
         _log.error(
             "a message of %d bytes was not sent to other processes (further ones are only counted): %s: %d travel at"
-            " most."
-            " Send a link to it instead",
+            " most. Send a link to it instead",
             size,
             self._address,
             limit,

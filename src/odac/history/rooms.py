@@ -271,8 +271,7 @@ class HistoryRooms:
         if len(rooms) != 1 or within:
             raise ValueError(
                 "a send to several rooms, or with within(), of which one has history: two histories have no common"
-                " order, and"
-                " who was in a room at another time cannot be known; send to each room, or with keep=False"
+                " order, and who was in a room at another time cannot be known; send to each room, or with keep=False"
             )
 
     def receipt(self) -> KeptSend:
@@ -623,8 +622,7 @@ class HistoryRooms:
         if since is not None and (found.epoch != epoch or not found.base <= after <= found.top):
             raise LookupError(
                 f"position {since!r} of room {room!r} is not to be continued: it has expired, or the history began"
-                " anew;"
-                " load the state, and go on with last="
+                " anew; load the state, and go on with last="
             )
         entries = []
         for entry in found.entries:

@@ -122,10 +122,6 @@ class Visits:
         known = self._tickets.read_client(parsed[0], identity)
         return (known, parsed[1]) if known is not None else (None, [])
 
-    def forget_expected(self, connection: Connection) -> None:
-        """It was refused before anybody asked what it says."""
-        self._expected.pop(connection, None)
-
     def enter(
         self, connection: Connection, client: Client, identity: Identity, positions: list[Position]
     ) -> Connection | None:

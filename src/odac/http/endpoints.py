@@ -93,10 +93,6 @@ class Endpoints:
         if services.publish is not None and services.publish_keys:
             self._publisher = PublishEndpoint(services.publish, services.publish_keys, services.max_body)
 
-    def handles(self, path: str) -> bool:
-        """Whether a path (below the mount point, as the router sees it) is the endpoints' to answer."""
-        return path.startswith(self._below)
-
     def answers(self, scope: Scope) -> bool:
         """Whether an HTTP request is for the endpoints: one below the prefix, or ``GET /`` that asks for a token.
 

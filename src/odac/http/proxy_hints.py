@@ -49,7 +49,7 @@ def doubled_root_path(scope: Mapping[str, Any]) -> str | None:
     if root and scope["path"].startswith(f"{root}{root}/"):
         return (
             f"the path has {root!r} twice: the proxy does not take it away, so that --root-path adds it once more."
-            " Let the "
-            "proxy strip it (nginx: a slash at the end of proxy_pass), or leave --root-path out and mount the app there"
+            " Let the proxy strip it (nginx: a slash at the end of proxy_pass), or leave --root-path out and mount"
+            " the app there"
         )
     return None

@@ -76,11 +76,6 @@ class Roster:
         """Whether :meth:`take_news` may give something."""
         return bool(self._dirty)
 
-    @property
-    def lists_people(self) -> bool:
-        """Whether the members are told of each person, and not the total alone."""
-        return self._lists and len(self._people) <= self._limit
-
     def known(self, person: str) -> tuple[float, int] | None:
         """Since when a person has been there, and when their data changed last; None for somebody new."""
         entries = self._people.get(person)

@@ -60,7 +60,6 @@ def encode_data(data: Any) -> bytes:
     if len(text) > MAX_DATA_BYTES:
         raise ValueError(
             f"join(presence=…) of {len(text)} bytes: at most {MAX_DATA_BYTES}, because every member of the room gets"
-            " it;"
-            " put a name and a link there"
+            " it; put a name and a link there"
         )
     return text

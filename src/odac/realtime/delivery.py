@@ -253,8 +253,7 @@ class Delivery(Generic[M]):
         limit_met(
             "outgoing_buffer",
             "%s: a client reads too slowly and was closed with 1013: over %d bytes waited for it"
-            " (Limits.outgoing_buffer;"
-            " overflow='drop_oldest' would keep it)",
+            " (Limits.outgoing_buffer; overflow='drop_oldest' would keep it)",
             policy.name,
             policy.limits.outgoing_buffer,
         )

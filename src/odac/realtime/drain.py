@@ -124,13 +124,6 @@ class Drain:
         connection.begin_close(CloseCode.GOING_AWAY, "the server is stopping")
         self._in_flight.append((connection, now + PATIENCE))
 
-    def cut_short(self) -> None:
-        """Close all that are still waiting for their turn now."""
-        if self._timer is not None:
-            self._timer.cancel()
-        self._end = self._loop.time()
-        self._turn()
-
     async def over(self) -> None:
         """Wait until each has had its turn."""
         if self._waiting:

@@ -264,7 +264,7 @@ class Hub:
     @property
     def room_count(self) -> int:
         """How many rooms of the application have members in this process."""
-        return sum(not is_private(room) for room in list(self._rooms))  # a copy: the caller may be another thread
+        return sum(not is_private(room) for room in list(self.open_rooms))  # a copy: the caller may be another thread
 
     @property
     def open_rooms(self) -> Iterable[str]:

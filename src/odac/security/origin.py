@@ -50,10 +50,6 @@ class OriginPolicy:
         self._has_warned = False
         self._allowed = frozenset(_configured(entry) for entry in entries if entry != "*")
 
-    def allows(self, scope: Mapping[str, Any]) -> bool:
-        """Whether a handshake with this ASGI scope may go on."""
-        return self.refusal(scope) is None
-
     def refusal(self, scope: Mapping[str, Any]) -> str | None:
         """None if the handshake may go on, else the reason, for the log and not for the client."""
         if self.any:
@@ -104,8 +100,7 @@ class OriginPolicy:
             warn(
                 "secure",
                 "pages of %s are let in by origins=, but this server takes their requests for plain http, so its"
-                " session "
-                "cookie has no Secure: let the proxy set X-Forwarded-Proto, and run with --proxy-headers",
+                " session cookie has no Secure: let the proxy set X-Forwarded-Proto, and run with --proxy-headers",
                 _text(*parsed),
             )
 
@@ -203,8 +198,7 @@ def _why_plain(scope: Mapping[str, Any]) -> str:
     peer = f"the address {client[0]}" if client else "a Unix socket (use $FORWARDED_ALLOW_IPS=*)"
     return (
         f"run the server with --proxy-headers and $FORWARDED_ALLOW_IPS: X-Forwarded-Proto is {_shown(named[0])}, but"
-        " comes "
-        f"from {peer}, which is not trusted"
+        f" comes from {peer}, which is not trusted"
     )
 
 

@@ -74,8 +74,7 @@ def _post(url: str, content: dict[str, Any], key: str | None, timeout: float) ->
             to = harmless(error.headers.get("Location", "elsewhere")[:200])
             raise ConfigurationError(
                 f"{url} answered {error.code}, which leads to {to}: give that address if it is the app's. Redirects"
-                " are not "
-                "followed, because the key would go along"
+                " are not followed, because the key would go along"
             ) from None
         if error.code == 404:
             raise ConfigurationError(

@@ -179,8 +179,7 @@ class Supervisor:
         if report["needs_secret"] and self._own_secret:
             logger.warning(
                 "No secret is set: sessions and tokens are signed with a random one that these workers share, and end"
-                " with"
-                " this server. Set $ODAC_SECRET or Odac(secret=…)."
+                " with this server. Set $ODAC_SECRET or Odac(secret=…)."
             )
         if report["alone"] and self._options.workers > 1:
             logger.warning(
@@ -206,8 +205,7 @@ class Supervisor:
         if await worker.stands_still():
             logger.error(
                 "worker %d has given no sign of life for %g s: it is frozen, or code in it does not return to the"
-                " event loop."
-                " It is killed",
+                " event loop. It is killed",
                 worker.pid,
                 worker_handle.BEAT * worker_handle.MISSED,
             )

@@ -6,6 +6,7 @@ import asyncio
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
+from urllib.parse import unquote
 
 import pytest
 
@@ -57,9 +58,8 @@ class Setup:
         self.bus.tick(self.clock.now, elapsed)
 
     def arrive(self, channel: str, *items: Item, origin: bytes = OTHER, number: int = -1, shared: bool = False) -> None:
-        room = CHANNELS.room_of(channel)
-        if room is not None:
-            self.bus.room_opened(room)
+        if channel.startswith("odac.room."):
+            self.bus.room_opened(unquote(channel.removeprefix("odac.room."), errors="surrogatepass"))
         self._sequence += 1
         self.bus.on_message(channel, encode(Envelope(2, origin, self._sequence, number, shared, list(items))))
 

@@ -256,9 +256,6 @@ def test_which_requests_are_answered_here() -> None:
     assert not app.answers(scope("/odac"))
     assert not app.answers(scope("/odacious/token"))
     assert not app.answers(scope("/rt/odac/token"))
-    assert app.handles("/odac/token")
-    assert not app.handles("/")
-    assert not app.handles("/odacious/token")
 
 
 @pytest.mark.parametrize("path", ["/rt/odac/token", "/rt/odac/health", "/rt/odac/odac.js"])
@@ -271,7 +268,7 @@ def test_it_works_below_a_mount_point(path: str) -> None:
 def test_another_prefix() -> None:
     parts = Parts(prefix="/live/rt-1")
     assert ask(parts.app, "GET", "/live/rt-1/token").status_code == 200
-    assert not parts.app.handles("/odac/token")
+    assert not parts.app.answers(scope("/odac/token"))
 
 
 @pytest.mark.parametrize("prefix", ["", "/", "odac", "/odac/", "//odac", "/od ac", "/{id}", "/odac?x", None])

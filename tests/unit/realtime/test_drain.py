@@ -11,7 +11,7 @@ from odac.config import Limits
 from odac.realtime.connection import Connection
 from odac.realtime.drain import IN_FLIGHT, PATIENCE, PER_SECOND
 from odac.realtime.phase import Phase
-from tests.unit.realtime.realtime_fakes import Room, close_code, idle, lane_of, run
+from tests.unit.realtime.realtime_fakes import Room, close_code, lane_of, run
 
 
 def delay_of(connection: Connection) -> float:
@@ -146,20 +146,5 @@ def test_it_is_over_when_each_has_had_its_turn() -> None:
             await drain.over()
             assert not any(each.is_open for each in connections)
             await drain.over()
-
-    run(main())
-
-
-def test_it_can_be_cut_short() -> None:
-    async def main() -> None:
-        room = Room(loop=asyncio.get_running_loop())
-        connections = [room.connect() for _ in range(PER_SECOND)]
-        with room.kernel.in_place():
-            drain = room.hub.drain()
-            waiting = asyncio.ensure_future(drain.over())
-            await idle()
-            drain.cut_short()
-            await waiting
-            assert not any(each.is_open for each in connections)
 
     run(main())

@@ -44,12 +44,12 @@ SAME = [
 @pytest.mark.parametrize(("origin", "host", "scheme"), SAME)
 def test_the_requests_own_origin_is_allowed(origin: bytes, host: bytes, scheme: str) -> None:
     assert OriginPolicy().refusal(scope(origin, host, scheme)) is None
-    assert OriginPolicy().allows(scope(origin, host, scheme))
+    assert OriginPolicy().refusal(scope(origin, host, scheme)) is None
 
 
 def test_without_the_header_it_is_no_browser() -> None:
-    assert OriginPolicy().allows(scope(None))
-    assert OriginPolicy().allows(scope(None, []))
+    assert OriginPolicy().refusal(scope(None)) is None
+    assert OriginPolicy().refusal(scope(None, [])) is None
 
 
 FOREIGN = [
@@ -158,8 +158,8 @@ def test_two_of_either_header_are_refused_even_where_they_agree() -> None:
     assert "2 Host headers" in str(OriginPolicy().refusal(scope(b"http://example.com", [b"example.com"] * 2)))
     assert "0 Host headers" in str(OriginPolicy().refusal(scope(b"http://example.com", [])))
     evil = [b"http://example.com", b"http://evil.example"]
-    assert not OriginPolicy().allows(scope(evil))
-    assert not OriginPolicy().allows(scope(evil[::-1]))
+    assert OriginPolicy().refusal(scope(evil)) is not None
+    assert OriginPolicy().refusal(scope(evil[::-1])) is not None
 
 
 @pytest.mark.parametrize(
@@ -175,9 +175,9 @@ def test_two_of_either_header_are_refused_even_where_they_agree() -> None:
     ],
 )
 def test_an_allowed_origin_is_allowed(allowed: str | list[str], origin: bytes) -> None:
-    assert OriginPolicy(allowed).allows(scope(origin, b"server.example", "wss"))
-    assert not OriginPolicy(allowed).allows(scope(origin + b".evil.example", b"server.example", "wss"))
-    assert OriginPolicy(allowed).allows(scope(b"https://server.example", b"server.example", "wss"))
+    assert OriginPolicy(allowed).refusal(scope(origin, b"server.example", "wss")) is None
+    assert OriginPolicy(allowed).refusal(scope(origin + b".evil.example", b"server.example", "wss")) is not None
+    assert OriginPolicy(allowed).refusal(scope(b"https://server.example", b"server.example", "wss")) is None
 
 
 @pytest.mark.parametrize("allowed", ["*", ["*"], ["https://a.example", "*"]])
@@ -185,7 +185,7 @@ def test_a_star_turns_the_check_off(allowed: str | list[str]) -> None:
     policy = OriginPolicy(allowed)
     assert policy.any
     for origin in (*UNPARSABLE, b"http://evil.example"):
-        assert policy.allows(scope(origin))
+        assert policy.refusal(scope(origin)) is None
 
 
 @pytest.mark.parametrize(
@@ -253,7 +253,8 @@ def test_allowed_means_equal_after_parsing(page: bytes, origin_host: bytes, host
     own_page = b"http" if scheme == "ws" else b"https"
     same = page == own_page and parsed(origin_host, default) == parsed(host, default)
     valid = parsed(origin_host, default)[1] < 65536
-    assert OriginPolicy().allows(scope(page + b"://" + origin_host, host, scheme)) == (same and valid)
+    refusal = OriginPolicy().refusal(scope(page + b"://" + origin_host, host, scheme))
+    assert (refusal is None) == (same and valid)
 
 
 @pytest.mark.parametrize(

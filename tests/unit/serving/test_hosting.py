@@ -36,7 +36,7 @@ def test_what_runs_already_is_left_alone(folder: Path) -> None:
     proxy.start()
     try:
         with hosting([f"local://{folder}/a"]):
-            assert proxy.runs
+            assert proxy._context is not None
         assert content(folder / "a") == ["in", "log", "out"]
     finally:
         proxy.stop()
