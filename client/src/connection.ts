@@ -191,8 +191,8 @@ export class Connection extends Transport implements Wire {
   }
 
   /**
-   * Give a control message to whatever takes its kind, and what is not this connection's alone to the page. Unknown kinds
-   * are a newer server's.
+   * Give a control message to whatever takes its kind, and what is not this connection's alone to the page. Unknown
+   * kinds are a newer server's.
    */
   #dispatch([kind, ...values]: [kind: unknown, ...values: never[]]): void {
     if (typeof kind !== 'string') return

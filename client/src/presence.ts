@@ -5,8 +5,8 @@ type Pair = [key: string, data: unknown]
 const persons = (pairs: Iterable<Pair>): OdacPerson[] => [...pairs].map(([key, data]) => ({ key, data }))
 
 /**
- * The people of each room, as the server's control messages tell it. They are kept while the connection is away, so that
- * coming back tells only what has changed.
+ * The people of each room, as the server's control messages tell it. They are kept while the connection is away, so
+ * that coming back tells only what has changed.
  */
 export class Rosters {
   readonly #rooms = new Map<unknown, Map<string, unknown>>()

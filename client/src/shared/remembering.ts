@@ -7,8 +7,8 @@ import { type Place, Positions, type Resumption, resuming } from '../recovery'
 const KINDS = ['room', 'at', 'past', 'live', 'gap', 'left', 'here', 'diff']
 
 /**
- * The place of each room from which every tab gets all that it has yet to have: the lowest that any knows of. A tab that
- * was further on drops what it has had; one whose place is of another client or another log notices it by itself.
+ * The place of each room from which every tab gets all that it has yet to have: the lowest that any knows of. A tab
+ * that was further on drops what it has had; one whose place is of another client or another log notices it by itself.
  */
 const seed = (positions: Positions, resumptions: readonly Resumption[]): void => {
   const { places } = positions
@@ -23,8 +23,8 @@ const seed = (positions: Positions, resumptions: readonly Resumption[]): void =>
 }
 
 /**
- * What the hub's connection knows of rooms, for tabs that come later; and where it came back to after the end of the hub
- * before: `resumptions` are what the tabs have brought of it.
+ * What the hub's connection knows of rooms, for tabs that come later; and where it came back to after the end of the
+ * hub before: `resumptions` are what the tabs have brought of it.
  */
 export const remembering =
   (resumptions: () => readonly Resumption[]): MakeExtension =>

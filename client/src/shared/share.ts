@@ -11,8 +11,8 @@ import { type Port, type Subject, version } from './protocol'
 export { version }
 
 /**
- * A share of the connection for this subject. `base` is the folder of the app's endpoints; `positions` are where the page is in the rooms; `alone` is called, with what
- * is queued, where nothing can be shared.
+ * A share of the connection for this subject. `base` is the folder of the app's endpoints; `positions` are where the
+ * page is in the rooms; `alone` is called, with what is queued, where nothing can be shared.
  */
 export const share = (
   env: Environment,
