@@ -1,0 +1,169 @@
+"""Breaks rooms with history on purpose, one rule at a time, and sees to it that the tests notice: ``make history-mutants``."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).parents[3]
+
+
+class Mutant(NamedTuple):
+    """One broken rule.
+
+    Args:
+        what: was broken.
+        file: below ``src/odac``.
+        old: what stands there.
+        new: what stands there instead.
+        tests: that must notice.
+    """
+
+    what: str
+    file: str
+    old: str
+    new: str
+    tests: str
+
+
+MODEL = "tests/integration/brokers/test_history_model.py"
+BROKERS = "tests/integration/brokers/test_history.py"
+MEMORY = "tests/integration/test_history.py"
+CUTS = "tests/integration/test_history_client.py"
+
+MUTANTS = [
+    Mutant(
+        "the header stands behind its message",
+        "history/feed.py",
+        """        for entry in run:
+            add(LogEntry(rooms, (), entry.message, True))
+""",
+        """        header = self._hub.delivery.log.pop() if positioned else None
+        for entry in run:
+            add(LogEntry(rooms, (), entry.message, True))
+        if header is not None:
+            add(header)
+""",
+        f"{MEMORY} {BROKERS} -k memory",
+    ),
+    Mutant(
+        "a client moves its place with the run and not with the message",
+        "client/recovery.py",
+        "                self._expected.extend([(number, offset) for offset in offsets])",
+        "                self._move(number, offsets[-1])",
+        f"{CUTS} -k direct-asyncio",
+    ),
+    Mutant("a page gets its own echo in recovery", "history/entries.py", "self._names is None or", "True or", MEMORY),
+    Mutant(
+        "the guard of the epoch is gone", "brokers/redis_scripts.py", "s[1] and s[2] == guard and", "s[1] and", BROKERS
+    ),
+    Mutant(
+        "a list that was evicted counts as one that expired",
+        "brokers/redis_scripts.py",
+        "(len == 0 and now >= tonumber(s[5]))",
+        "len == 0",
+        f"{BROKERS} -k evicted",
+    ),
+    Mutant(
+        "what was sent again is stored again",
+        "brokers/redis_scripts.py",
+        "if last then skip =",
+        "if false then skip =",
+        f"{MODEL} -k redis",
+    ),
+    Mutant(
+        "the same in memory", "history/rings.py", "bodies[max(0, last + 1 - first) :]", "bodies", f"{MODEL} -k memory"
+    ),
+    Mutant(
+        "a number that is missing is passed over",
+        "history/feed.py",
+        "        if notice.first > self.top + 1:\n            self.sync(prove=False)",
+        "        if notice.first > self.top + 1 and notice.first < 0:\n            self.sync(prove=False)",
+        f"{BROKERS} -k publication",
+    ),
+    Mutant(
+        "what has arrived already is handed out again",
+        "history/feed.py",
+        "        new = notice.entries[self.top + 1 - notice.first :]",
+        "        new = notice.entries",
+        f"{BROKERS} -k 'killed or another_process'",
+    ),
+    Mutant(
+        "the feed reads before its subscription works",
+        "history/feed.py",
+        "        while not back.is_set():\n            self._unproven = False",
+        "        while False and not back.is_set():\n            self._unproven = False",
+        f"{BROKERS} -k 'while_others_speak and (redis or local or cluster)'",
+    ),
+    Mutant(
+        "tickets are not looked at",
+        "history/position.py",
+        "        if raw is None:\n            return False\n        head, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]\n        signed",
+        "        return True\n        head, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]\n        signed",
+        "tests/unit/history/test_position.py",
+    ),
+    Mutant(
+        "a slow reader stays in the fan-out",
+        "history/rooms.py",
+        "            self._hub.delivery.loop.call_soon(self._fall_back, connection)",
+        "            pass",
+        f"{CUTS} -k 'direct-asyncio and stands_still'",
+    ),
+    Mutant(
+        "a page that joins gets what is on its way twice",
+        "history/feed.py",
+        "        self.cursors.pop(connection, None)\n        self._hub.follow(",
+        "        self.cursors.pop(connection, None)\n        connection.outbox.taken = 0\n        self._hub.follow(",
+        MEMORY,
+    ),
+    Mutant(
+        "an unkept message overtakes unconfirmed ones",
+        "history/appender.py",
+        "        line.items.append(call)\n        return True",
+        "        return False",
+        f"{BROKERS} -k unkept",
+    ),
+]
+
+
+def caught(mutant: Mutant) -> bool:
+    """Whether the tests notice."""
+    with tempfile.TemporaryDirectory() as folder:
+        source = Path(folder) / "src"
+        shutil.copytree(ROOT / "src", source)
+        file = source / "odac" / mutant.file
+        text = file.read_text(encoding="utf-8")
+        if text.count(mutant.old) != 1:
+            raise SystemExit(f"{mutant.what}: {mutant.file} has changed, so this mutant must, too")
+        file.write_text(text.replace(mutant.old, mutant.new), encoding="utf-8")
+        command = f"{sys.executable} -m pytest -q -x -p no:cacheprovider {mutant.tests}"
+        done = subprocess.run(
+            f"timeout 150 {command}",
+            shell=True,
+            cwd=ROOT,
+            env={**os.environ, "PYTHONPATH": str(source)},
+            capture_output=True,
+            check=False,
+        )
+        return done.returncode != 0
+
+
+def main() -> None:
+    """Try them all."""
+    alive = []
+    for mutant in MUTANTS:
+        found = caught(mutant)
+        print(f"{'caught' if found else 'NOT CAUGHT'}: {mutant.what}", flush=True)
+        if not found:
+            alive.append(mutant.what)
+    if alive:
+        raise SystemExit(f"{len(alive)} of {len(MUTANTS)} mutants live")
+
+
+if __name__ == "__main__":
+    main()
