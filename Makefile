@@ -97,6 +97,14 @@ conformance: $(VENV)/.test ## RFC 6455 and 7692 by the Autobahn suite (ARGS="--s
 presence-faults: $(VENV)/.test ## who is in a room after each fault, over every broker and with the real times (20 minutes)
 	ODAC_TEST_REAL_TIMES=1 $(PY) -m pytest -q tests/integration/brokers/test_presence_faults.py $(ARGS)
 
+.PHONY: history-faults
+history-faults: $(VENV)/.test ## the promises about rooms with history, over every broker and for longer (15 minutes)
+	ODAC_LONG=1 $(PY) -m pytest -q tests/integration/brokers/test_history_faults.py $(ARGS)
+
+.PHONY: history-mutants
+history-mutants: $(VENV)/.test ## break rooms with history on purpose, rule by rule, and see that the tests notice (5 minutes)
+	$(PY) -m tests.integration.brokers.mutants
+
 .PHONY: foreign
 foreign: $(VENV)/.test ## uvicorn's, Starlette's and FastAPI's own tests, with Odac's classes in uvicorn's seats (ARGS="uvicorn", …)
 	@$(PY) -c 'import httpx2' 2>/dev/null || $(PIP) httpx2

@@ -30,6 +30,11 @@ def build(probe: Probe) -> Odac:
     def bystander(odac: Context) -> None:
         odac.ws.on("message", odac.ws.send)
 
+    @app.route.ws("/small", token=False, max_payload=1024)
+    def small(odac: Context) -> None:
+        for number in range(30):
+            odac.ws.join(f"chat-small-{number}")
+
     @app.route.ws("/chat/{id}", token=False)
     def chat(odac: Context) -> None:
         name = f"chat-{odac.request.data.url['id']}"
@@ -150,6 +155,21 @@ def test_a_resume_that_is_cut_off_anywhere_harms_nobody(server: Server, probe: P
         page.read_until(raw, "live")
     assert page.received == [1, 2]
     assert page.told == [Recover("chat-partial", True, 2)]
+
+
+def test_a_resume_may_be_larger_than_the_routes_messages(server: Server, probe: Probe) -> None:
+    page = Page(server, "/small")
+    with page.connect() as raw:
+        for _ in range(30):
+            page.read_until(raw, "live")
+    resume = page.positions.resume()
+    assert resume is not None
+    assert len(resume.payload) > 2000
+    with page.connect() as raw:
+        for _ in range(30):
+            page.read_until(raw, "live")
+        raw.send_frame(1, b"." * 1025)  # the limit of the route is back
+        assert raw.close_code() == 1009
 
 
 def test_a_resume_of_the_wrong_form_makes_a_new_client(server: Server, probe: Probe, bystander: None) -> None:

@@ -108,6 +108,7 @@ class AsgiLane:
         "_ending",
         "_interrupted",
         "_limits",
+        "_max_payload",
         "_meter",
         "_over",
         "_queue",
@@ -131,6 +132,7 @@ class AsgiLane:
         self._receive = receive
         self._send = send
         self._limits = limits
+        self._max_payload = limits.max_payload
         self._connection: Connection = cast("Connection", None)  # attach() follows at once
         # Begun outside a task, where that is in order: a room of a thousand does not take a thousand tasks a message.
         self._steps = type(getattr(send, "__self__", None)).__module__ in _STEPPING
@@ -185,7 +187,7 @@ class AsgiLane:
     async def receive_all(self) -> None:
         """Receive from the client until it is gone."""
         receive, connection = self._receive, self._connection
-        meter, max_payload = self._meter, self._limits.max_payload
+        meter = self._meter
         turn = connection.delivery.turn
         while not self._over:
             message = await receive()
@@ -209,8 +211,8 @@ class AsgiLane:
             try:
                 if meter is not None and meter.is_exceeded(len(payload)):
                     connection.exceed_rate(meter.limit)
-                elif len(payload) > max_payload:
-                    connection.fail(message_too_big(len(payload), max_payload))
+                elif len(payload) > self._max_payload:
+                    connection.fail(message_too_big(len(payload), self._max_payload))
                 elif text is not None:
                     connection.inbox.receive_text(payload)
                 else:
@@ -222,6 +224,10 @@ class AsgiLane:
                 await self._write_all()
             if self._readable is not None and not self._readable.is_set():
                 await self._readable.wait()
+
+    def limit_messages(self, size: int) -> None:
+        """Take messages of so many bytes from now on, as far as the server lets them in."""
+        self._max_payload = size
 
     def pause_reading(self) -> None:
         """Take nothing more from the server, which then holds the peer back."""

@@ -194,6 +194,10 @@ class DirectLane(asyncio.Protocol):
         """Whether a slow handler must catch up first. A closing connection reads on, for the peer's close frame."""
         return self._closing is None and self._connection.inbox.is_paused
 
+    def limit_messages(self, size: int) -> None:
+        """Take messages of so many bytes from now on."""
+        self._parser.limit(size)
+
     def pause_reading(self) -> None:
         """Let TCP hold the peer back."""
         if not self._transport.is_closing():

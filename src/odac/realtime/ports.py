@@ -73,6 +73,10 @@ class Lane(Protocol):
         """End at once a connection whose peer is silent: with a close frame if no data is buffered in front of it."""
         ...
 
+    def limit_messages(self, size: int) -> None:
+        """Take messages of so many bytes from now on, instead of ``max_payload``."""
+        ...
+
     def pause_reading(self) -> None:
         """Stop reading from the peer."""
         ...

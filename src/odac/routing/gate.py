@@ -39,6 +39,9 @@ from odac.wire.handshake import AUTH, RESUME, SUBPROTOCOL, offered_token, select
 
 __all__ = ["Gate"]
 
+MAX_RESUME: Final = 64 * 1024
+"""Bytes of the message in which a client says where it was, whatever the route's messages may have."""
+
 _CLOSE_4001: Final = "Unauthorized"
 _CLOSE_4002: Final = "Invalid or missing token"
 
@@ -191,6 +194,7 @@ class Gate:
             connection.id += ".0"  # a client's name, and the first of its connections
             if RESUME in offered:
                 history.expect(connection)
+                connection.lane.limit_messages(max(route.policy.limits.max_payload, MAX_RESUME))
             session = context.auth.session
             admission.session_id = None if session is None else session.id
 
@@ -229,6 +233,7 @@ class Gate:
             admission.is_through()
         if passed and RESUME in offered:
             await admission.resume()
+            context.ws.lane.limit_messages(route.policy.limits.max_payload)
         if passed and context.ws.is_open:
             if route.functions.answers:
                 session = context.auth.session

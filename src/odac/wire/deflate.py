@@ -131,6 +131,11 @@ class Inflater:
         self._streams = 0
         self._zlib: _Decompress | None = None
 
+    def limit(self, max_payload: int) -> None:
+        """Let messages inflate to so many bytes from now on; one that is under way, too."""
+        self._room += max_payload - self._max_payload
+        self._max_payload = max_payload
+
     def inflate(self, data: bytes, *, last: bool) -> bytes:
         """Return what the next part of a message inflates to.
 

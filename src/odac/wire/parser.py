@@ -83,6 +83,14 @@ class Parser:
         self.rest: tuple[bytes, int] | None = None
         self.whole_limit = max_payload if masked else -1
 
+    def limit(self, max_payload: int) -> None:
+        """Let messages have so many bytes from now on; a frame whose header has been read is let in as it was."""
+        self._max_payload = max_payload
+        if self.whole_limit >= 0:
+            self.whole_limit = max_payload
+        if self._inflater is not None:
+            self._inflater.limit(max_payload)
+
     def feed(self, data: bytes) -> list[Event]:
         """Return the events that ``data`` completes, in order: all of them, unless :attr:`rest` is there afterwards.
 

@@ -207,6 +207,8 @@ class FakeLane:
         self.held.clear()
         self.connection.lost(*(self.ending or (CloseCode.ABNORMAL, "")))
 
+    def limit_messages(self, size: int) -> None: ...
+
     def pause_reading(self) -> None:
         self.reading = False
 
