@@ -27,11 +27,34 @@ _HELP = {
     "broker_dropped": "messages that the broker did not get",
     "broker_lost": "messages of other processes that did not arrive here, as far as later ones showed it",
     "broker_late": "envelopes that arrived after a newer one and were not delivered",
+    "history_sent": "messages sent to rooms with history",
+    "history_failed": "messages to rooms with history that the broker did not take",
+    "history_reads": "times that messages were read from the broker",
+    "history_replayed": "messages sent to members that joined or came back",
+    "history_recovered": "members that came back and missed nothing",
+    "history_not_recovered": "members that came back and were told that messages may be missing",
+    "history_gaps": "gaps that members were told of",
+    "history_rooms": "rooms with history that have members here",
+    "history_clients": "clients that this process knows by their names",
+    "history_catching_up": "members that are sent what they missed",
+    "history_cache_bytes": "bytes of the last messages that are kept here",
+    "history_waiting": "messages that wait for the broker",
+    "history_waiting_bytes": "bytes of the messages that wait for the broker",
+    "history_bytes": "bytes of the messages that memory:// keeps",
+    "history_evicted": "rooms whose messages memory:// dropped for want of space",
+    "presence_rooms": "rooms whose people this process knows",
+    "presence_connections": "connections that are seen in rooms",
+    "presence_away": "people who may come back to rooms",
+    "presence_garbage": "what other processes told of people that no process of this version can have told",
     "broker_garbage": "payloads that no process of this version can have published",
     "broker_outages": "times that the way to the other processes was lost",
 }
 _LIMIT = "limit_"
-_GAUGES = frozenset({"connections", "rooms", "healthy", "processes"})
+_GAUGES = frozenset(
+    """connections rooms healthy processes
+    history_rooms history_clients history_catching_up history_cache_bytes history_waiting history_waiting_bytes
+    history_bytes presence_rooms presence_connections presence_away""".split()
+)
 
 
 class OdacCollector(Collector):

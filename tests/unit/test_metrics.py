@@ -6,7 +6,7 @@ from dataclasses import fields
 
 from prometheus_client import CollectorRegistry, generate_latest
 
-from odac import Context, Limits, Odac
+from odac import Context, History, Limits, Odac, Presence
 from odac.metrics import OdacCollector
 from odac.notices import limit_met
 from odac.testing import TestClient
@@ -47,6 +47,7 @@ def test_the_figures_follow_the_app() -> None:
 
 def test_every_figure_has_a_sentence() -> None:
     app = make_app()
+    app.rooms("kitchen", history=History(), presence=Presence())
     registry = CollectorRegistry()
     registry.register(OdacCollector(app, prefix="chat"))
     with TestClient(app):
@@ -54,6 +55,7 @@ def test_every_figure_has_a_sentence() -> None:
     names = {line.split()[2] for line in text.splitlines() if line.startswith("# HELP")}
     assert "chat_connections" in names
     assert "chat_broker_outages_total" in names
+    assert {"chat_presence_away", "chat_presence_garbage_total", "chat_history_gaps_total"} <= names
 
 
 def test_limits_are_counted_by_their_names() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from examples import echo, fastapi_app
+from examples.cursors import app as cursors
 from examples.notifications import app as notifications
 from odac.testing import TestClient
 
@@ -36,3 +37,19 @@ def test_a_notification_reaches_everyone() -> None:
         page = client.http.get("/").text
         assert "/static/page.js" in page
         assert client.http.get("/static/page.js").status == client.http.get("/static/page.css").status == 200
+
+
+def test_cursors_are_shown_to_everyone() -> None:
+    with (
+        TestClient(cursors.app) as client,
+        client.connect("/cursors/Ada", token=False) as ada,
+        client.connect("/cursors/Bob", token=False) as bob,
+    ):
+        assert ada.receive() == {"you": ada.id}
+        for nonsense in ([1], [0, 1001], ["1", 2], {"x": 1}):
+            bob.send(nonsense)
+        bob.send([10, 20])
+        client.advance(0.2)
+        (other,) = [person.data for person in ada.people("page") if person.data["name"] == "Bob"]
+        assert other["at"] == [10, 20]
+        assert "cursors/" in client.http.get("/").text
