@@ -51,9 +51,22 @@ _HELP = {
 }
 _LIMIT = "limit_"
 _GAUGES = frozenset(
-    """connections rooms healthy processes
-    history_rooms history_clients history_catching_up history_cache_bytes history_waiting history_waiting_bytes
-    history_bytes presence_rooms presence_connections presence_away""".split()
+    [
+        "connections",
+        "rooms",
+        "healthy",
+        "processes",
+        "history_rooms",
+        "history_clients",
+        "history_catching_up",
+        "history_cache_bytes",
+        "history_waiting",
+        "history_waiting_bytes",
+        "history_bytes",
+        "presence_rooms",
+        "presence_connections",
+        "presence_away",
+    ]
 )
 
 
