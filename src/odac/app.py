@@ -74,7 +74,7 @@ def _check_asgi(http: object) -> None:
 
 
 class Routes(RouteBuilder):
-    """``app.route``: adds routes, and reaches everybody through ``ws_server``."""
+    """``app.route``: adds routes; its ``ws_server`` sends to all connections."""
 
     def __init__(self, router: Router, ws_server: WsServer) -> None:
         super().__init__(router)
@@ -103,8 +103,9 @@ class Odac:
         publish_keys: bearer keys for ``POST {prefix}/publish``; without any, there is no such endpoint. Default:
             ``$ODAC_PUBLISH_KEY``.
         session: the session cookie's name, and how long a login lasts.
-        docs: who may see ``GET {prefix}/docs``, a page that shows the routes and tries them: True, False, or a function
-            that takes the request (sync or async). Default: everybody while the app signs with a random secret.
+        docs: whether a request may read ``GET {prefix}/docs``, a page that shows and tries the routes: True, False, or
+            a function that takes the request (sync or async). Default: everybody while the app signs with a random
+            secret.
 
     Raises:
         ConfigurationError: an argument cannot work; the message names the fix.
@@ -191,7 +192,7 @@ class Odac:
         """The connections of each client address, which a server counts its HTTP connections in as well."""
         return self._gate.addresses
 
-    # What the application says
+    # Set up by the application
 
     def middleware(self, name: str) -> Callable[[F], F]:
         """Name a middleware: ``@app.middleware("rate-limit")`` above a function that takes ``odac``.
@@ -209,7 +210,8 @@ class Odac:
         return self.auth.authenticate(function)
 
     def rooms(self, pattern: str, *, history: History | None = None, presence: Presence | None = None) -> None:
-        """Let rooms keep their messages, so that a client that comes back gets what it missed, or know who is in them.
+        """Keep a history of rooms, so that a reconnecting client gets what it missed, or show their members to each
+        other.
 
         ::
 
@@ -218,17 +220,17 @@ class Odac:
         Args:
             pattern: a room's name, or one with ``*``, which stands for any text. Exact names win, then the first
                 pattern that fits.
-            history: how many messages, and for how long.
+            history: the number of messages kept, and for how long.
             presence: members that join with ``presence=`` see each other.
 
         Raises:
-            ConfigurationError: the pattern is there already, or names no room; the broker keeps no history; or the app
+            ConfigurationError: the pattern is taken, or names no room; the broker keeps no history; or the app
                 runs.
             TypeError: ``history`` is no :class:`odac.History`, or ``presence`` no :class:`odac.Presence`.
         """
         if history is None and presence is None:
             raise ConfigurationError(
-                f"rooms({pattern!r}): say what holds for them: history=History(), presence=Presence()"
+                f"rooms({pattern!r}): set at least one of history=History() and presence=Presence()"
             )
         if history is not None:
             self._rooms_with_history().keep(pattern, history)
@@ -239,8 +241,8 @@ class Odac:
         """Let every user's inbox keep its messages: what ``ws_server.user(id).send(…)`` sends.
 
         Args:
-            history: how many messages, and for how long.
-            replay: how many of the last messages a page gets that has just been opened.
+            history: the number of messages kept, and for how long.
+            replay: how many of the latest messages a newly opened page gets.
 
         Raises:
             ConfigurationError: the broker keeps no history; or the app runs.
@@ -260,7 +262,7 @@ class Odac:
 
     def _check_not_running(self) -> None:
         if self._started_on is not None:
-            raise ConfigurationError("rooms() and users() say how the app works: call them before it starts")
+            raise ConfigurationError("rooms() and users() configure the app: call them before it starts")
 
     def _rooms_with_history(self) -> HistoryRooms:
         self._check_not_running()
@@ -283,15 +285,15 @@ class Odac:
         return tuple(self._router.routes)
 
     def check(self) -> None:
-        """Look at everything that start-up needs.
+        """Check everything that the start needs.
 
         Raises:
-            ConfigurationError: a route uses a middleware that is not there; the message names the fix.
+            ConfigurationError: a route uses an unknown middleware; the message names the fix.
         """
         self._gate.check()
 
     async def startup(self) -> None:
-        """Belong to the running event loop and connect to the broker. Under a server with lifespan this runs by itself.
+        """Start on the running event loop and connect to the broker. A server with lifespan calls this by itself.
 
         Raises:
             ConfigurationError: see :meth:`check`.
@@ -377,7 +379,7 @@ class Odac:
             await self.shutdown()
 
     def figures(self) -> dict[str, int]:
-        """What this process counts: connections and rooms now, and what was dropped, lost or closed since its start.
+        """This process's counters: connections and rooms now, and messages dropped or lost since its start.
 
         ``limit_rate_limit`` and so on say how often each of ``Limits`` was met, by all apps of the process.
         """
@@ -473,7 +475,7 @@ class Odac:
         if (why := doubled_root_path(scope)) is not None:
             warn("proxy", "%r: %s", scope["path"][:200], why)
 
-    # What the parts ask of each other
+    # Callbacks of the parts
 
     def _close_session(self, session: Session) -> None:
         if self._started_on is not None:
@@ -481,7 +483,7 @@ class Odac:
             self._hub.close(Audience((room,)), CloseCode.UNAUTHORIZED, "Logged out")
 
     def _revoke_sessions(self, audience: Audience) -> None:
-        """A logout, here or in another process: copies of the session's cookie are refused here as well."""
+        """After a logout, here or in another process: refuse copies of the session's cookie in this process too."""
         for room in audience.rooms:
             session_id = session_of(room)
             if session_id is not None:
@@ -502,7 +504,7 @@ class Odac:
 
     def _publish(self, publication: Publication) -> Sent:
         if not self._hub.bus.healthy:
-            # Not even to this process's own: whoever tries again would reach them twice.
+            # Nor to this process's own connections: a caller that tries again would reach them twice.
             raise BrokerError("The broker is away, so other processes would not get it. Try again.")
         return self._hub.send(Audience(publication.rooms), encode(publication.data))
 

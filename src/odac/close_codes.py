@@ -44,7 +44,7 @@ class CloseCode(IntEnum):
 
 
 SUPERSEDED: Final = "the client has connected again"
-"""The reason with which a client's older connection is closed: the code is 1000, and yet nobody has left."""
+"""The reason with which a client's older connection is closed: the code is 1000, although the client has not left."""
 
 RETRYABLE: Final = frozenset(
     {

@@ -15,7 +15,7 @@ Overflow = Literal["close", "drop_oldest"]
 """What happens when a connection's outgoing buffer is full: close it with 1013, or drop its oldest room messages."""
 
 OnInvalidMessage = Literal["close", "answer"]
-"""What becomes of an invalid message that no ``invalid`` listener takes: close with 1007, or answer what is wrong."""
+"""How to handle an invalid message without an ``invalid`` listener: close with 1007, or answer with the error."""
 
 _LEAST: Final = {
     "max_payload": (16, "what odac.v1 clients answer pings with must fit"),
@@ -23,9 +23,10 @@ _LEAST: Final = {
     "max_header_bytes": (128, "a handshake takes that many (RFC 6455 section 4.1)"),
 }
 _MOST: Final = 2**40
-"""Of any count: a larger one limits nothing, and is most likely a slip."""
+"""The largest count: a larger one limits nothing and is most likely a mistake."""
 _LONGEST: Final = 86_400
-"""Seconds of any time: what is longer was most likely meant in milliseconds, and browsers cannot wait for 25 days."""
+"""The longest time in seconds: a longer one was most likely meant in milliseconds, and browser timers end at 25 days.
+"""
 
 
 def _is_count(value: object, least: int = 1) -> bool:

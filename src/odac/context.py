@@ -27,7 +27,7 @@ class Context(Typed[In, Out]):
     Attributes:
         ws: the connection.
         request: the handshake request.
-        auth: who is connected.
+        auth: the connection's user.
         call: in a function that answers a call: the call, whose ``key`` tells it from every other; else None.
     """
 

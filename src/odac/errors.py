@@ -1,10 +1,10 @@
-"""What Odac raises, as one tree.
+"""The exceptions that Odac raises, as one tree.
 
 ::
 
     OdacError
     ├── ConfigurationError      the app is put together wrongly; found at start, the message names the fix
-    │   └── BrokerNotConfigured publishing where no broker reaches anybody
+    │   └── BrokerNotConfigured publishing where no broker connects processes
     ├── Disconnected            receive() on a connection that has ended
     ├── ProtocolError           the peer broke RFC 6455, RFC 7692 or a limit; carries the close code
     ├── HandshakeError          a handshake refused before the upgrade; carries the HTTP status
@@ -36,13 +36,13 @@ __all__ = [
 ]
 
 
-# How a validator says where: "Expected `int`, got `str` - at `$.moves[0].x`", "Object missing required field `x`".
+# How validators name the place: "Expected `int`, got `str` - at `$.moves[0].x`", "Object missing required field `x`".
 _PLACE: Final = re.compile(r" - at `(?:key in `)?\$([^`]*)`+$")
 _NAMED: Final = re.compile(r"^Object (?:missing required|contains unknown) field `([^`]*)`")
 
 
 class OdacError(Exception):
-    """The root of everything that Odac raises on its own account."""
+    """The base class of all errors that Odac defines."""
 
 
 class ConfigurationError(OdacError):
@@ -50,7 +50,7 @@ class ConfigurationError(OdacError):
 
 
 class BrokerNotConfigured(ConfigurationError):
-    """A message was to reach other processes, and no broker connects them."""
+    """A message cannot reach other processes, because no broker connects them."""
 
 
 class Disconnected(OdacError):
@@ -75,7 +75,7 @@ class ProtocolError(OdacError):
 
     Args:
         code: the close code that answers it.
-        reason: what a person who reads it can act on, at most 123 UTF-8 bytes.
+        reason: tells a person what to do, at most 123 UTF-8 bytes.
         limit: the field of ``Limits`` that was met, if it was one.
     """
 
@@ -131,7 +131,7 @@ class InvalidMessage(OdacError):
 
 
 class CallError(OdacError):
-    """A call has no answer, but a refusal. Raised in a function that answers, it is what the caller gets.
+    """A call was refused or has no answer. A function that answers calls raises it to refuse one.
 
     Args:
         code: for the caller's program: one of the application's own, or ``unknown`` (nothing answers such a call),

@@ -90,7 +90,7 @@ class Lifespan:
             logger.exception("the lifespan of the app behind http= failed")
             last = {"type": "lifespan.shutdown.failed", "message": str(error)}
         if said == _STARTED:
-            # It has ended before its time, but not this app: the server hears of the end from here.
+            # The wrapped app's lifespan ended early, but not this app: this side reports the end to the server.
             if not stopping:
                 await receive()
             await self._end()

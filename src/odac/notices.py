@@ -1,6 +1,6 @@
 """Warnings about what clients do, at a rate that no client can raise; and how often each limit was met.
 
-Whoever can reach the port can break a rule as often as they like. So of each kind of warning a process writes at most
+Any client can break a rule as often as it likes. So of each kind of warning, a process writes at most
 :data:`LINES` a minute. The rest is counted, and the next line of its kind says how many there were.
 """
 
@@ -19,7 +19,7 @@ __all__ = ["LINES", "WINDOW", "harmless", "limit_hits", "limit_met", "raised", "
 logger = logging.getLogger("odac")
 
 LINES: Final = 10
-"""Lines of one kind within :data:`WINDOW`: enough to see who and where, too few to fill a disk."""
+"""Lines of one kind within :data:`WINDOW`: enough to find the cause, too few to fill a disk."""
 
 WINDOW: Final = 60.0
 """Seconds."""

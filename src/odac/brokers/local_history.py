@@ -37,7 +37,7 @@ class LocalHistory:
         url: see :func:`odac.brokers.local_paths.directory_of`.
 
     Raises:
-        ConfigurationError: nobody has said where the proxy is, or the path is too long.
+        ConfigurationError: the proxy's directory is not set, or its path is too long.
     """
 
     def __init__(self, url: BrokerURL) -> None:
@@ -132,7 +132,7 @@ class LocalHistory:
             self._up.set()
             while True:
                 await asyncio.sleep(LOOK_EVERY)
-                # One that is frozen keeps the connection; whoever waits is not to wait for it.
+                # A frozen process keeps its connections open; do not wait for its answer.
                 async with asyncio.timeout(ANSWER_TIMEOUT):
                     await asker.ask(HELLO, ())
         except TimeoutError:
@@ -175,7 +175,7 @@ class _Asker(LoopSocket):
             del self._waiting[number]
 
     def close(self) -> None:
-        """Release the sockets; whoever waits is told."""
+        """Release the sockets; pending requests fail."""
         self._loop.remove_reader(self._watcher.FD)
         self._socket.disable_monitor()
         self._watcher.close(linger=0)

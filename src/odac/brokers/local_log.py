@@ -26,7 +26,7 @@ TAKE: Final = 256
 
 
 class Request(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
-    """What a process asks.
+    """A request of a process.
 
     Args:
         id: stands in the reply.
@@ -123,7 +123,7 @@ class LocalLog:
     # What may be asked
 
     def hello(self) -> bool:
-        """It is there."""
+        """Answer that the process is running."""
         return True
 
     def append(

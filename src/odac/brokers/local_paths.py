@@ -76,7 +76,7 @@ def check_path(directory: Path) -> None:
 
 
 def only_ours(directory: Path) -> bool:
-    """Whether a directory is there that belongs to this user, and nobody else may put anything into it."""
+    """Whether the directory exists, belongs to this user, and only this user may write to it."""
     try:
         found = directory.lstat()
     except OSError:
@@ -87,13 +87,13 @@ def only_ours(directory: Path) -> bool:
 def distrusted(directory: Path) -> str | None:
     """Why what is in the directory may be another user's, or None: looked at before anything is sent there.
 
-    Root is no exception: whoever owns the directory would be told what root publishes.
+    Root is no exception: the directory's owner could read what root publishes.
     """
     for each in (directory, *([base()] if directory.parent == base() else [])):
         try:
             owner = each.lstat().st_uid
         except OSError:
-            continue  # nothing is there to connect to
+            continue  # there is no socket to connect to
         if owner != os.getuid():
             return (
                 f"{each} belongs to another user (uid {owner}): run this command as that user, or choose another"
@@ -107,7 +107,7 @@ def distrusted(directory: Path) -> str | None:
 def may_create(directory: Path) -> bool:
     """Whether a directory that is not there can be made where no other user could take its place.
 
-    What is there of the path must belong to this user or to root, and be writable by nobody else, but for directories
+    The existing part of the path must belong to this user or to root and be writable by no one else, except directories
     such as ``/tmp``, in which everybody may remove only what is their own.
     """
     above = directory.absolute().parent

@@ -149,7 +149,7 @@ class LocalProxy:
                 bound(socket)
                 socket.linger = 0
                 socket.heartbeat_ivl, socket.heartbeat_timeout = STALE // 4, STALE
-                socket.bind(address)  # in the place of a socket that was left behind
+                socket.bind(address)  # replaces a socket file that an earlier process left behind
                 Path(address.removeprefix("ipc://")).chmod(0o600)
             self._start_log(context)
         except (zmq.ZMQError, OSError) as error:

@@ -61,7 +61,7 @@ class NatsBroker(EchoConfirmedBroker):
         url: of one server, or of several of a cluster.
 
     Raises:
-        ConfigurationError: an option is unknown, or its file is none.
+        ConfigurationError: an option is unknown, or its file cannot be used.
     """
 
     def __init__(self, url: BrokerURL) -> None:

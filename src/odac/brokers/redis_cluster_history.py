@@ -58,7 +58,7 @@ class RedisClusterHistory(ScriptedHistory):
                 await self._look()
         except (StoreAway, TimeoutError):
             return
-        # One node stands for all: what it does not tell, the others do not either.
+        # One node answers for all: the nodes of a cluster allow the same commands.
         owner = self._owners[0]
         if owner is not None:
             await self._commands(owner)
@@ -105,7 +105,7 @@ class RedisClusterHistory(ScriptedHistory):
                 # The node may be gone for good, and another own its slots by now.
                 self._look_soon()
                 raise
-        raise StoreAway(f"{self._address}: the slot of {key} moves on and on")
+        raise StoreAway(f"{self._address}: the slot of {key} keeps moving")
 
     async def _commands(self, node: Node) -> RedisCommands:
         commands = self._nodes.get(node)
@@ -133,7 +133,7 @@ class RedisClusterHistory(ScriptedHistory):
             self._looking.add_done_callback(_look_at)
 
     async def _look(self) -> None:
-        """Ask any node who owns which slots.
+        """Ask a node which node owns which slots.
 
         Raises:
             StoreAway: no node says.

@@ -31,25 +31,25 @@ __all__ = ["DURABLE", "RedisCommands"]
 DURABLE: Final = b"durable"
 """The guard where the URL says that what the server has confirmed is never lost: ``?history=durable``."""
 GUARD_INTERVAL: Final = 10.0
-"""Seconds between two looks at the server's run id: an address that hides a failover keeps the connection."""
+"""Seconds between two checks of the server's run id: behind some addresses a failover keeps the connection open."""
 FIRST_DELAY: Final = 0.05
 LONGEST_DELAY: Final = 1.0
 ANSWER_TIMEOUT: Final = 5.0
 """Seconds without an answer after which a connection counts as dead."""
 
 _PASSING: Final = (ReadOnlyError, TryAgainError, ClusterDownError)
-"""A failover, a slot on its way: asking again helps."""
+"""Errors of a failover or of a slot that moves: the command may succeed when it is sent again."""
 _PASSING_WORDS: Final = ("LOADING", "BUSY", "NOREPLICAS", "UNBLOCKED", "MASTERDOWN", "READONLY")
 _DENIED: Final = (NoPermissionError, AuthenticationWrongNumberOfArgsError)
 
 
 class RedisCommands:
-    """A connection that is made again when it breaks; what was under way then fails with :exc:`StoreAway`.
+    """A connection that is made again when it breaks; pending commands then fail with :exc:`StoreAway`.
 
     Args:
         pool: makes the connections.
         address: for messages; never with a password.
-        durable: the server is trusted; its run id is not looked at.
+        durable: the server never loses confirmed writes; its run id is not checked.
 
     Attributes:
         connects: how often it was connected.
@@ -101,10 +101,10 @@ class RedisCommands:
             keys: of the script.
             arguments: of the script.
             guarded: whether the guard goes in front of them.
-            asking: the slot is on its way to this server, which another one has pointed at.
+            asking: the slot is moving to this server, as another one answered (ASK).
 
         Raises:
-            StoreAway: there is no connection, or it broke, or the server is busy with itself: asking again is right.
+            StoreAway: there is no connection, it broke, or the server is busy: try again.
             AskError: the slot is another server's.
             BrokerError: the server refuses.
         """
@@ -235,6 +235,6 @@ class RedisCommands:
 
 
 def _look_at(future: asyncio.Future[Any]) -> None:
-    # Whoever asked may be gone.
+    # The caller may have been cancelled.
     if not future.cancelled():
         future.exception()

@@ -25,7 +25,7 @@ class Queued(NamedTuple):
         channel: where it is published.
         payload: the bytes.
         messages: how many messages are lost if it is lost.
-        done: gets the result: None once it is confirmed, else the error. Only where somebody awaits it.
+        done: gets the result: None once it is confirmed, else the error. None where the caller does not await it.
     """
 
     channel: str
@@ -40,7 +40,7 @@ class Queue:
     A full queue refuses the newest payload, so that the rooms get everything up to that point without gaps.
 
     Attributes:
-        hurry: set when somebody awaits a confirmation.
+        hurry: set when a caller awaits a confirmation.
     """
 
     __slots__ = (

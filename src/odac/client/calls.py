@@ -27,14 +27,14 @@ MOST_WAITING: Final = 1024
 
 
 class Turns(Protocol):
-    """What calls ask of the messages in front of them."""
+    """What calls need from the message queue."""
 
     def read_for_answer(self) -> None:
-        """A call waits for its answer: read on, past messages that wait."""
+        """A call waits for its answer: read on, beyond the messages in the queue."""
         ...
 
     def in_turn(self, begin: Callable[[], None]) -> None:
-        """Call a function when the messages before it were taken."""
+        """Call a function once the earlier messages have been taken."""
         ...
 
 
@@ -57,14 +57,14 @@ class Wire(Protocol):
 
 
 def check_call(name: str, timeout: float) -> None:
-    """Refuse what no call can be.
+    """Check a call's name and timeout.
 
     Raises:
         ValueError: the name is no str, or the timeout no number of seconds above 0.
     """
     if not isinstance(name, str) or not 0 < timeout <= 86_400:
         raise ValueError(
-            f"call({name!r}, timeout={timeout!r}): a name is a str, a timeout is in seconds, at most a day"
+            f"call({name!r}, timeout={timeout!r}): the name must be a str, the timeout seconds above 0, at most a day"
         )
 
 
@@ -116,14 +116,14 @@ class Calls:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a call waits for its answer, which may come behind messages."""
+        """Whether a call waits for its answer, which may arrive after queued messages."""
         return bool(self._waiting)
 
     async def call(self, name: str, arguments: object, timeout: float, retry: bool, returns: Any) -> Any:  # noqa: ASYNC109
         """Ask: see :meth:`odac.client.ClientConnection.call`."""
         if len(self._waiting) >= MOST_WAITING:
             raise CallError("busy", f"{MOST_WAITING} calls wait for their answers")
-        encode("call", name, arguments)  # what cannot be sent is told now, whether it waits or not
+        encode("call", name, arguments)  # raises now for arguments that cannot be sent, even if the call has to wait
         loop = asyncio.get_running_loop()
         self._number += 1
         number = self._number
@@ -156,7 +156,7 @@ class Calls:
         now = asyncio.get_running_loop().time()
         at, left = int((now - self._since) * 1000), int((asked.deadline - now) * 1000)
         if left <= 0:
-            return  # its deadline says so in a moment
+            return  # its deadline reports that
         values: list[object] = [number, asked.name, asked.arguments, at, left]
         if asked.retry:
             if asked.origin is None:
@@ -173,7 +173,7 @@ class Calls:
             self._wire.control(encode("cancel", number))
 
     def overrun(self) -> None:
-        """So many messages wait that the answers behind them cannot be read."""
+        """Too many messages wait: the answers behind them cannot be read."""
         for number, asked in self._waiting.items():
             if asked.sent:
                 self._cancel(number, asked)
@@ -261,7 +261,7 @@ class Calls:
     # What happens to the connection
 
     def receive(self, kind: str, values: list[Any]) -> None:
-        """A control message has arrived; of a kind that is none of calls, it is ignored."""
+        """Handle a control message; kinds that do not belong to calls are ignored."""
         if kind == "call":
             self._receive(values)
         elif kind == "cancel":
@@ -279,14 +279,14 @@ class Calls:
         self._since = asyncio.get_running_loop().time()
 
     def opened(self, wire: Wire) -> None:
-        """A connection is open, and what waited to be sent has been sent: now the calls that wait."""
+        """A connection is open and the queued messages are sent: send the pending calls."""
         self._wire = wire
         for number, asked in list(self._waiting.items()):
             if not asked.answer.done():
                 self._send(number, asked)
 
     def lost(self) -> None:
-        """The connection has ended; there may be another."""
+        """The connection has ended; another one may follow."""
         self._wire = None
         for asked in self._waiting.values():
             if asked.sent and not asked.retry:
@@ -298,7 +298,7 @@ class Calls:
                 task.cancel()
 
     def finished(self, code: int, reason: str) -> None:
-        """There will be no other connection."""
+        """No further connection will follow."""
         self.lost()
         for asked in self._waiting.values():
             asked.refuse(Disconnected(code, reason))

@@ -10,7 +10,7 @@ __all__ = ["Clock", "SystemClock"]
 
 
 class Clock(Protocol):
-    """What the client asks of time."""
+    """What the client needs of a clock."""
 
     def now(self) -> float:
         """Seconds since some fixed moment; never goes back."""

@@ -35,7 +35,7 @@ _H = TypeVar("_H", bound=Callable[..., Any])
 
 
 class Sent:
-    """What became of one message: true when it was sent or queued, false when it was refused.
+    """The result of a send: true when the message was sent or queued, false when it was refused.
 
     Awaiting it waits, on an open connection, until the buffer of what is still to be sent has room, and gives the same
     answer. It need not be awaited.
@@ -71,7 +71,7 @@ class _Closing:
 class ClientConnection:
     """A connection to an Odac server; made by :func:`odac.connect`, which documents the arguments.
 
-    ``clock``, ``random``, ``dial`` and ``get`` put something else in the place of time, chance and the network, for
+    ``clock``, ``random``, ``dial`` and ``get`` replace time, chance and the network, for
     tests.
     """
 
@@ -212,7 +212,7 @@ class ClientConnection:
                 bytes-like: binary.
 
         Returns:
-            Something true when it was sent or queued. False when the connection is closed for good, or, after an
+            A true value when it was sent or queued. False when the connection is closed for good, or, after an
             ``error`` event, when the queue would pass 256 messages or 1 MiB. ``await ws.send(…)`` waits until there is
             room for more.
 

@@ -1,4 +1,4 @@
-"""What a client may meet beyond a lost connection."""
+"""Errors of a client other than a lost connection."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _TRANSIENT = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPSt
 
 
 class HandshakeRefused(HandshakeError):
-    """The server answered a handshake, or the request for its token, with something other than yes.
+    """The server answered a handshake, or the request for its token, with something other than success.
 
     Args:
         status: the HTTP status of the answer.

@@ -1,4 +1,4 @@
-"""What a client hears: events go to its listeners, messages also to whoever reads them, all in the order of arrival."""
+"""A client's events go to its listeners, and messages also to ``receive()``, all in the order of arrival."""
 
 from __future__ import annotations
 
@@ -29,16 +29,16 @@ WHILE_ASKING: Final = 4
 """Times as many messages may wait while a call of this side waits for its answer, which comes behind them."""
 
 _TURN: Final = "turn"
-"""Stands in the queue of events for what is to happen in its turn."""
+"""An entry in the queue of events: a function to call in its turn."""
 
 ERRORS: Final = 256
 """Events that may wait before further errors are dropped."""
 
 
 class Events:
-    """One task, :meth:`run`, takes events from a queue and gives them out, so that none overtakes another.
+    """One task, :meth:`run`, takes events from a queue and delivers them in order.
 
-    Messages that come before anybody listens or reads are held, and given to the first who does.
+    Messages that arrive before there is a listener or reader are held for the first one.
     """
 
     __slots__ = (
@@ -65,7 +65,7 @@ class Events:
         self._runner: asyncio.Task[object] | None = None
         self._finished: tuple[int, str] | None = None  # no further events will come
         self._ended: tuple[int, str] | None = None  # and all of them have been given out
-        self._reading = False  # somebody has called receive()
+        self._reading = False  # receive() has been called
         self._released = False  # bounds are lifted: the end must come through
         self._said = False
         self.last_end: tuple[int, str] | None = None
@@ -124,13 +124,13 @@ class Events:
         self.post("close", code, reason)
 
     def release(self) -> None:
-        """The connection is being closed: let nothing wait for a reader who may never come."""
+        """The connection is being closed: stop waiting for a reader that may never come."""
         self._released = True
         self._room.set()
         self._changed.set()
 
     def finish(self, code: int, reason: str) -> None:
-        """Nothing more will come; :meth:`run` ends when it has given out what waits."""
+        """The last event: :meth:`run` ends when it has delivered the queued ones."""
         self._finished = (code, reason)
         self.release()
 

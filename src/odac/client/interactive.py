@@ -88,7 +88,7 @@ class _Screen:
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
-        self.gone = False  # nobody reads any more: `odac connect … | head`
+        self.gone = False  # the reader of the output has ended: `odac connect … | head`
 
     def line(self, arrow: str, text: str) -> None:
         if self.gone:

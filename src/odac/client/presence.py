@@ -1,4 +1,4 @@
-"""Who is in a client's rooms, as the server's control messages tell it."""
+"""The members of a client's rooms, from the server's control messages."""
 
 from __future__ import annotations
 
@@ -9,10 +9,10 @@ __all__ = ["Person", "PresenceChange", "Rosters"]
 
 
 class Person(NamedTuple):
-    """Somebody in a room.
+    """A person in a room.
 
     Args:
-        key: the same for this person in this room, on all processes; the server alone knows who it is.
+        key: the same for this person in this room, on all processes; it does not reveal the user.
         data: what the person's newest connection joined with.
     """
 
@@ -26,9 +26,9 @@ class PresenceChange:
 
     Args:
         room: its name.
-        users: everybody who is there now; empty in a room over its limit, where ``total`` alone is told.
-        joined: who is new, or has other data than before.
-        left: who is there no longer, with the last data.
+        users: all members now; empty in a room over its limit, where only ``total`` is sent.
+        joined: new members, and those whose data changed.
+        left: members who left, with their last data.
         total: how many people are there.
     """
 
@@ -51,7 +51,7 @@ class Rosters:
         self._people: dict[str, dict[str, Any]] = {}
 
     def people(self, room: str) -> list[Person]:
-        """Everybody who is in a room, as far as it was told."""
+        """The members of a room, as far as the server has sent them."""
         return [Person(key, data) for key, data in self._people.get(room, {}).items()]
 
     def lost(self) -> None:

@@ -28,7 +28,7 @@ class Reconnect:
     """Counts attempts, and says after each end how long to wait for the next.
 
     Args:
-        enabled: False never connects again; a refused token is fetched anew all the same.
+        enabled: False turns reconnecting off; after a refused token, one attempt with a new token is made all the same.
         delay: seconds before the first retry, at most :data:`CAP`.
         max_attempts: retries since the last connection that stayed open for :data:`STABLE` seconds; None has no bound.
         random: gives a number from 0 to 1. Every wait is scaled by a factor from 0.5 to 1, so that a thousand clients

@@ -78,7 +78,7 @@ class Link:
         self._on_message = on_message
         self.facts: dict[str, object] = {}
         self._early: deque[str | bytes] = deque()
-        self._reading_since: float | None = None  # None while nobody waits for the network
+        self._reading_since: float | None = None  # None while the client does not wait for the network
 
     def send(self, message: Prepared) -> bool:
         """Write an application message; False when the connection takes no more."""

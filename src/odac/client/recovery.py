@@ -15,7 +15,7 @@ __all__ = ["MAX_BYTES", "MAX_ROOMS", "RESUME", "TOLD_WITHIN", "Positions", "Reco
 RESUME: Final = "odac.resume"
 MAX_ROOMS: Final = 128
 MAX_BYTES: Final = 64 * 1024
-"""Of one ``resume``: what is more is not recovered, and said so."""
+"""Limit of one ``resume``: further rooms are reported as not recovered."""
 TOLD_WITHIN: Final = 10.0
 """Seconds after the server's hello within which a room is to be joined again; what has not been is not coming back."""
 _FINAL: Final = frozenset({CloseCode.UNAUTHORIZED, CloseCode.FORBIDDEN})
@@ -58,7 +58,7 @@ class Positions:
     def __init__(self) -> None:
         self.client: str | None = None
         self._places: dict[str | None, _Place] = {}
-        self._held: dict[str | None, None] = {}  # from an earlier connection, and not yet told of in this one
+        self._held: dict[str | None, None] = {}  # from an earlier connection, and not yet reported in this one
         self._numbers: dict[int, str | None] = {}
         self._expected: deque[tuple[int, int]] = deque()  # the rooms and numbers of the next messages
         self._recovering: set[int] = set()
@@ -70,7 +70,7 @@ class Positions:
 
     @property
     def is_waiting(self) -> bool:
-        """Whether rooms of an earlier connection are to be told of yet."""
+        """Whether rooms of an earlier connection are still to be reported."""
         return bool(self._held)
 
     def resume(self) -> Prepared | None:
@@ -115,7 +115,7 @@ class Positions:
         return [Recover(room, False, 0) for room in held]
 
     def arrived(self) -> None:
-        """A message of the application has arrived: before anybody hears of it, its room's place moves."""
+        """A message of the application has arrived: move its room's position, before the listeners get it."""
         if self._expected:
             number, offset = self._expected.popleft()
             self._move(number, offset)

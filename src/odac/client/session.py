@@ -120,7 +120,7 @@ class Supervisor:
         try:
             change = self.rosters.receive(kind, values)
         except (TypeError, ValueError):
-            return  # no server of this version says that
+            return  # servers of this version do not send that
         if change is not None:
             self._events.post("presence", change)
         else:
@@ -240,7 +240,7 @@ class Supervisor:
         code, reason = (
             (int(error.code), error.reason) if isinstance(error, Disconnected) else (int(CloseCode.ABNORMAL), "")
         )
-        # Whoever waits for the first connection hears of a final error there, and need not be told twice.
+        # The caller that opens the connection gets a final error raised; do not report it twice.
         opening = self._first is not None and not self._first.done()
         if not isinstance(error, Disconnected) and not (opening and wait is None):
             self._events.post("error", error)
@@ -299,7 +299,7 @@ class Supervisor:
         )
 
     async def _live(self, link: Link) -> Exception:
-        """Flush what waits, then read until the end; give the reason of the end."""
+        """Send the queued messages, then read until the end; return the reason of the end."""
         self.link = link
         while self._pending and link.send(self._pending.first()):
             self._pending.sent()
@@ -323,7 +323,7 @@ class Supervisor:
             await _cancelled(tasks)
 
     async def _tell_overdue(self) -> None:
-        """Tell of the rooms that the server has not let this client join again."""
+        """Report the rooms that the server has not let this client join again."""
         await self._clock.sleep(TOLD_WITHIN)
         for told in self.positions.overdue():
             self._events.post("recover", told)
@@ -340,7 +340,7 @@ class Supervisor:
             first.set_result(None)
         else:
             first.set_exception(error)
-            first.exception()  # whoever waited for the opening may have gone: that is no error of its own
+            first.exception()  # retrieved here: the caller that opened the connection may be cancelled
 
 
 async def _token_of(auth: Auth) -> str:

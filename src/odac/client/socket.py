@@ -1,4 +1,4 @@
-"""The WebSocket itself: the ``websockets`` library's asyncio client, seen through what the client needs of it."""
+"""The WebSocket itself: the ``websockets`` library's asyncio client, reduced to what the client needs."""
 
 from __future__ import annotations
 
@@ -61,7 +61,7 @@ class Socket(Protocol):
         ...
 
     def probe(self) -> None:
-        """Send a ping frame, so that a living server makes itself heard."""
+        """Send a ping frame, which a living server answers."""
         ...
 
     def close(self, code: int = ..., reason: str = ...) -> Coroutine[Any, Any, None]:
@@ -69,7 +69,7 @@ class Socket(Protocol):
         ...
 
     def abort(self) -> None:
-        """Drop the connection without a word."""
+        """Drop the connection without a close frame."""
         ...
 
 
@@ -99,7 +99,7 @@ class Dial(Protocol):
 
 
 class _Connection(ClientConnection):
-    """The library's connection, with an ear on its bytes and a synchronous way to write."""
+    """The library's connection; it notes when bytes arrive, and writes synchronously."""
 
     def __init__(self, *args: Any, now: Callable[[], float], store_cookies: StoreCookies, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -129,7 +129,7 @@ class _Connection(ClientConnection):
         try:
             await super().handshake(*args, **kwargs)
         except InvalidStatus as error:
-            # Said in other terms here, a redirect is not followed: the token must not go to another server.
+            # Do not follow redirects: the token must not go to another server.
             response = error.response
             raise refused(response.status_code, response.body or b"", tuple(response.headers.raw_items())) from None
         finally:
@@ -143,7 +143,8 @@ class _Connection(ClientConnection):
             frame = closed.rcvd
             if frame is not None:
                 raise Disconnected(frame.code, frame.reason) from None
-            # This side found the fault (a message too big, text that is not UTF-8) and the server left without a word.
+            # This side found the fault (a message too big, text that is not UTF-8) and the server ended without a close
+            # frame.
             if closed.sent is not None and closed.sent.code in (CloseCode.MESSAGE_TOO_BIG, CloseCode.INVALID_DATA):
                 raise Disconnected(closed.sent.code, closed.sent.reason) from None
             raise Disconnected(CloseCode.ABNORMAL, "") from None

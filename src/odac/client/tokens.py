@@ -96,7 +96,7 @@ class Tokens:
             token = json.loads(answer.body)["token"]
         except (ValueError, TypeError, LookupError):
             token = None
-        # What goes into a header must be made of a token's characters, whoever sent it (RFC 9110 section 5.6.2).
+        # A header field takes only a token's characters (RFC 9110 section 5.6.2); the server's answer is checked too.
         if not isinstance(token, str) or not token or not _TOKEN_CHARACTERS.issuperset(token):
             raise HandshakeRefused(
                 answer.status, f"{self._target} answered without a token; see prefix=, or token=False", answer.headers

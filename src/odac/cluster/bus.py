@@ -214,7 +214,7 @@ class BrokerBus:
         Args:
             now: the clock.
             elapsed: seconds since the last tick. Much more than the interval means that this process stood still; what
-                others sent meanwhile is still to be read, so that nobody's silence counts.
+                others sent meanwhile is still to be read, so that their silence does not count.
         """
         self._reporter.interval_ended()
         stood_still = elapsed > 2 * self._interval

@@ -41,9 +41,9 @@ class Clocks:
         """Return on this process's clock what was ``then`` on the clock of ``origin``.
 
         Args:
-            origin: the process that says so.
+            origin: the process that sent it.
             then: the time, on its clock.
-            sent: when it said so, on its clock.
+            sent: when it sent it, by its own clock.
             now: when that arrived here. Of a process that gave no sign of life, it is the only sample.
         """
         _, smallest, before = self._samples.get(origin, (0.0, now - sent, now - sent))

@@ -35,7 +35,7 @@ class Kept:
 class CloseOrders:
     """The latest orders, of this process and of others.
 
-    A message that nobody hears is lost, but an order is told again after an outage: a session that has ended must not
+    A message without a receiver is lost, but an order is sent again after an outage: a session that has ended must not
     stay open because the broker was away. Every process keeps every order that it hears of, so that the order
     survives the process that gave it, which may be draining or a publisher that has ended long ago.
     """
@@ -57,7 +57,7 @@ class CloseOrders:
         return kept
 
     def told(self, kept: Kept, now: float) -> None:
-        """Note that everybody who can hear was told of an order again just now."""
+        """Note that an order was sent again to all reachable processes."""
         if self._kept.pop(kept.order.id, None) is not None:
             kept.since = now
             self._kept[kept.order.id] = kept

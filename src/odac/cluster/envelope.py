@@ -184,7 +184,7 @@ class Envelope(Struct, frozen=True, array_like=True, forbid_unknown_fields=True,
         origin: the publishing process's random id: not its pid, host name or clock, which others may share.
         sequence: grows with every envelope of that process; an envelope on several channels has one.
         number: how many counted items this process published on this channel before, so that a receiver sees what it
-            missed (it cannot from ``sequence``, because it does not get every channel). 0 begins anew, -1 is not
+            missed (it cannot from ``sequence``, because it does not get every channel). 0 starts again, -1 is not
             counted.
         shared: the envelope was published on several channels, and a process gets it once for each that it listens to.
         items: in order.

@@ -1,4 +1,4 @@
-"""Makes the rooms with history for a broker's URL."""
+"""Make the rooms with history for a broker's URL."""
 
 from __future__ import annotations
 

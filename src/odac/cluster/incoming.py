@@ -45,7 +45,7 @@ class Incoming:
         self.missed = False
 
     def receive(self, channel: str, payload: bytes) -> Envelope | None:
-        """Return the envelope that is to be handled now, or None: of a piece, a copy or garbage there is none."""
+        """Return the envelope to handle now; None for a piece of one, a copy or garbage."""
         try:
             envelope = decode(payload)
             if envelope.number >= 0 and channel not in self._listening and channel not in self._always:

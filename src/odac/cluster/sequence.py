@@ -89,7 +89,7 @@ class Sequence:
             origin: the publisher.
             published: the number of items that it has published there.
             from_the_first: whether this process listened before the first of them. Where it did not, and nothing of
-                the publisher ever arrived, nobody knows how many of them it should have got.
+                the publisher ever arrived, it is unknown how many of them it should have got.
         """
         origins, last = self._last(channel, origin)
         sequence, expected = last or (0, 0)

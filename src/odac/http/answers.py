@@ -1,4 +1,4 @@
-"""Answers in plain words, for a person who reads them in a terminal or a browser's console."""
+"""Plain-text answers, for a person who reads them in a terminal or a browser's console."""
 
 from __future__ import annotations
 

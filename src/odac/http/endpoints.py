@@ -96,7 +96,7 @@ class Endpoints:
     def answers(self, scope: Scope) -> bool:
         """Whether an HTTP request is for the endpoints: one below the prefix, or ``GET /`` that asks for a token.
 
-        Another spelling of an endpoint's path, such as ``/odac/%70ublish``, is none of them: a proxy that compares
+        Another spelling of an endpoint's path, such as ``/odac/%70ublish``, is not one: a proxy that compares
         paths as they were sent would let it pass. The latter is ``X-Odac: token`` at the app's root, where the original
         browser client asks.
         """

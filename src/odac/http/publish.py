@@ -135,7 +135,7 @@ def _parsed(body: bytes) -> Publication:
 def _rooms(content: dict[str, Any]) -> tuple[str, ...]:
     given = [name for name in ("room", "rooms", "broadcast") if name in content]
     if len(given) != 1:
-        raise ValueError('Exactly one of "room", "rooms" and "broadcast" says who gets it.')
+        raise ValueError('Exactly one of "room", "rooms" and "broadcast" must name the receivers.')
     value = content[given[0]]
     if given == ["broadcast"]:
         if value is not True:

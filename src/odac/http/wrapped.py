@@ -17,7 +17,7 @@ class WrappedWebSockets:
     """Hands handshakes to an app, and sees whether it takes them.
 
     Django, Flask behind an adapter and many a plain ASGI app raise when a scope is not HTTP's. To a client that means
-    no more than that nothing is there.
+    only that there is no such path.
 
     Args:
         app: any ASGI app.

@@ -1,1 +1,1 @@
-"""The protocol odac.v1 above RFC 6455: control messages, and what becomes of Python values on the wire."""
+"""The protocol odac.v1 above RFC 6455: control messages, and the encoding of Python values."""

@@ -27,7 +27,7 @@ __all__ = [
 
 
 def _encode_other(data: Any) -> object:
-    """What msgspec is to encode in the place of a value of a type that it does not know: its hook for such values.
+    """Return what to encode instead of a value of an unknown type: msgspec's hook.
 
     A subclass of ``str``, ``int``, ``float`` or ``bytes`` is encoded as what it is, a scalar of numpy as its Python
     value.
@@ -43,12 +43,12 @@ def _encode_other(data: Any) -> object:
 
 
 def _is_scalar(data: Any) -> bool:
-    """Whether this is one number of an array library: it has a buffer as well, whose bytes are not meant."""
+    """Whether this is one number of an array library: it has a buffer as well, but is to be encoded as a number."""
     return callable(getattr(data, "item", None)) and getattr(data, "ndim", None) == 0
 
 
 _PLAIN: Final[dict[type, Callable[[Any], object]]] = {
-    str: str.__str__,  # str() would ask the subclass
+    str: str.__str__,  # str() would call the subclass's method
     int: int.__int__,
     float: float.__float__,
     bytes: bytes.__bytes__,
@@ -74,10 +74,10 @@ def reference_encode(data: object) -> Prepared:
             JSON text: dict, list, tuple, set, numbers, bool, None, dataclasses, msgspec Structs, pydantic models,
             datetimes, UUIDs.
             Subclasses of ``str``, ``int`` and ``float`` and numpy's scalars are encoded as what they are.
-            NaN and the infinities become ``null``, as ``JSON.stringify`` has it.
+            NaN and the infinities become ``null``, as with ``JSON.stringify``.
 
     Raises:
-        TypeError: it is none of these; the message names the type.
+        TypeError: the data has another type; the message names it.
     """
     kind = type(data)
     if kind is str:

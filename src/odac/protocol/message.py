@@ -1,4 +1,4 @@
-"""A message made ready once for everyone who gets it."""
+"""A message that is encoded once for all its receivers."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Prepared:
     """An immutable outgoing message: encoded once, framed once, shared by all receivers by reference.
 
     Args:
-        opcode: :data:`TEXT` or :data:`BINARY`; control frames may travel this way too, below 126 bytes.
+        opcode: :data:`TEXT` or :data:`BINARY`; control frames below 126 bytes may be sent this way too.
         payload: the bytes of the message, unframed; UTF-8 for text.
 
     Attributes:
@@ -33,7 +33,7 @@ class Prepared:
     payload: bytes
     frame: bytes
     escaped: Prepared | None
-    # Made when somebody asks: most messages are never compressed, nor sent over plain ASGI.
+    # Made on first use: most messages are never compressed, nor sent over plain ASGI.
     _frames: dict[int, bytes] | None
     _text: str | None
 

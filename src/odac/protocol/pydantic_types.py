@@ -52,16 +52,16 @@ def _place(path: tuple[int | str, ...]) -> str:
 
 
 def encode_unknown(data: Any) -> object:
-    """Return what msgspec is to encode in the place of a value that it does not know: its hook for such values.
+    """Return what to encode instead of a value of an unknown type: msgspec's hook.
 
-    A pydantic model becomes its fields, by their aliases, as FastAPI's responses have it.
+    A pydantic model becomes its fields, by their aliases, as in FastAPI's responses.
 
     Raises:
         TypeError: the value is no pydantic model either.
     """
     serializer = getattr(type(data), "__pydantic_serializer__", None)
     if serializer is None:
-        if isinstance(data, (tuple, frozenset)):  # known as values, so that it stands in the place of a key
+        if isinstance(data, (tuple, frozenset)):  # msgspec encodes these as values, so here one is a dict's key
             raise TypeError("Only dicts with str-like or number-like keys are supported")
         raise TypeError(f"Encoding objects of type {type(data).__name__} is unsupported")
     return serializer.to_python(data, mode="json", by_alias=True)

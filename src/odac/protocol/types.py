@@ -18,7 +18,7 @@ __all__ = ["class_of", "make_converter", "name_of", "takes_bytes", "union_member
 def union_members(type_: Any) -> tuple[Any, ...]:
     """The types that a union stands for, those of unions within it included; a type that is no union alone.
 
-    ``Annotated`` and the ``type`` statement's names (PEP 695) are looked through.
+    ``Annotated`` and names of ``type`` statements (PEP 695) are resolved.
     """
     while True:
         if get_origin(type_) is Annotated:

@@ -35,7 +35,7 @@ class AsyncPublisher:
             is tried again in the background.
 
     Raises:
-        BrokerNotConfigured: there is no URL, or it is ``memory://``, which reaches nobody.
+        BrokerNotConfigured: there is no URL, or it is ``memory://``, which reaches no other process.
         ConfigurationError: the URL is malformed or its client library is not installed.
     """
 

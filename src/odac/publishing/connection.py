@@ -140,4 +140,4 @@ class PublisherConnection:
         """See :class:`odac.brokers.base.Receiver`. A publisher subscribes to nothing."""
 
     def on_dropped(self, messages: int, reason: str) -> None:
-        """See :class:`odac.brokers.base.Receiver`. Each call hears of its own message, see ``Confirming.deliver``."""
+        """See :class:`odac.brokers.base.Receiver`. Each call gets the result of its message: ``Confirming.deliver``."""

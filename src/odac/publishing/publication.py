@@ -20,7 +20,7 @@ def checked_url(url: str | None) -> str:
     """Return the URL to publish on, from the argument or the environment.
 
     Raises:
-        BrokerNotConfigured: there is none, or it reaches nobody.
+        BrokerNotConfigured: there is no broker, or it reaches no other process.
     """
     if not url and default_url() == "memory://":
         raise BrokerNotConfigured(

@@ -38,7 +38,7 @@ class Publisher:
             is tried again in the background.
 
     Raises:
-        BrokerNotConfigured: there is no URL, or it is ``memory://``, which reaches nobody.
+        BrokerNotConfigured: there is no URL, or it is ``memory://``, which reaches no other process.
         ConfigurationError: the URL is malformed or its client library is not installed.
     """
 
@@ -105,7 +105,7 @@ class Publisher:
             # While the interpreter ends, the engine may have been stopped before the last message.
             if self._engine is None or self._end is None or not self._end.alive:
                 self._engine = _Engine(AsyncPublisher(self._url, timeout=self._timeout))
-                # A publisher that nobody closes is closed when it is collected, or when the program ends.
+                # A publisher that was not closed is closed when it is collected, or when the program ends.
                 self._end = weakref.finalize(self, self._engine.stop)
             return self._engine
 

@@ -15,7 +15,7 @@ def address_group(ip: str) -> str:
     """What counts as one client.
 
     Args:
-        ip: an address as the server or a proxy names it; empty where there is none, as over a Unix socket.
+        ip: an address as the server or a proxy names it; empty if the client has none, as over a Unix socket.
 
     Returns:
         The IPv4 address, also where it comes in its IPv6 form (``::ffff:203.0.113.9``, RFC 4291 section 2.5.5.2); the

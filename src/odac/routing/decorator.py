@@ -87,7 +87,7 @@ class WebSocketRoute:
         return register
 
     def _begin(self) -> None:
-        """A route that has functions is there, with a handler or without."""
+        """Add the route of these functions, with or without a handler."""
         if not self._added:
             self._add()
             self._added = True

@@ -94,7 +94,7 @@ class CheckedOptions:
         """The route's own origin check, or None for the app's.
 
         Raises:
-            ConfigurationError: an origin is none.
+            ConfigurationError: an origin is malformed.
         """
         return None if self.origins is None else OriginPolicy(self.origins)
 
@@ -106,7 +106,7 @@ class CheckedOptions:
             limits: the app's, which the route's own are put over.
 
         Raises:
-            ConfigurationError: a limit is out of its range, or the type is none that JSON can be decoded into.
+            ConfigurationError: a limit is out of its range, or JSON cannot be decoded into the type.
         """
         if self.max_payload is not None:
             limits = replace(limits, max_payload=self.max_payload)

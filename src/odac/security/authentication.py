@@ -119,7 +119,7 @@ class AuthService:
         Args:
             response: any response with ``set_cookie`` (Starlette, FastAPI, Django, Flask, Litestar).
             user: JSON: a dict such as ``{"id": 7, "name": "Ada"}``, a str or an int. It travels in the cookie, where
-                its owner can read it and nobody can change it, and comes back from ``await odac.auth.user()``.
+                its owner can read it, no client can change it, and it is returned by ``await odac.auth.user()``.
             request: the request of any of these frameworks; not needed where the app is served through
                 ``Odac(http=app)``.
 
@@ -224,7 +224,7 @@ class AuthService:
 
 
 class Authentication:
-    """``odac.auth``: who this connection belongs to. Nothing is looked up before a handler or gate asks for it."""
+    """``odac.auth``: the connection's user. The look-up happens when a handler or gate first needs it."""
 
     __slots__ = ("_listener", "_request", "_service", "_session", "_user")
 
@@ -272,7 +272,7 @@ class Authentication:
         return self._service.user_id(await self.user())
 
     async def _find(self) -> tuple[Any, float | None]:
-        """The user, and when its login ends. One whose login has ended is none."""
+        """The user, and when its login ends; no user once it has ended."""
         if self._service.authenticator is not None:
             user = self._service.authenticator(self._request)
             if inspect.isawaitable(user):

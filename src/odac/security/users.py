@@ -1,7 +1,7 @@
 """What counts as a user, and what identifies one.
 
 Authentication fails closed: every value that an application can return without meaning "this is the user" is either
-nobody or an error, so that a forgotten ``await`` or an anonymous user object never passes the gate of ``auth.ws``.
+no user or an error, so that a forgotten ``await`` or an anonymous user object never passes the gate of ``auth.ws``.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def authenticated(user: Any) -> Any:
     whose ``is_authenticated`` is false, such as Django's and Starlette's anonymous users.
 
     Raises:
-        TypeError: the value was most likely returned by mistake: a function or class, a coroutine that nobody awaited,
+        TypeError: the value was most likely returned by mistake: a function or class, a coroutine that was not awaited,
             a generator, an exception that should have been raised, or a pair of user and credentials.
     """
     if user is None or user is False:

@@ -54,7 +54,7 @@ def private_directory() -> Iterator[str]:
 
 
 def _remove(path: Path) -> None:
-    """Remove a directory of which nobody runs the proxy."""
+    """Remove a directory whose proxy no process runs."""
     import fcntl
 
     with contextlib.suppress(OSError):  # it is in use, or has gone meanwhile

@@ -106,11 +106,11 @@ class AsyncTestClient:
     ) -> Connecting:
         """Open a connection: ``async with client.connect(…) as ws:`` or ``ws = await client.connect(…)``.
 
-        It is there when the app is idle again, so that a close by authentication, token or middleware has happened.
+        It returns when the app is idle again, so that a close by authentication, token or middleware has happened.
 
         Args:
             path: path and query.
-            user: who is logged in on this connection alone, by a session cookie that the app signs: a dict, str or int.
+            user: the user of this connection alone, by a session cookie that the app signs: a dict, str or int.
             token: True fetches a real one from the app's endpoint, False sends none, a str is sent as it is.
             headers: further headers of the handshake.
             cookies: further cookies, for this connection alone.
@@ -218,7 +218,8 @@ class AsyncTestClient:
         return auth
 
     async def settle(self) -> None:
-        """Wait until the app is idle: nothing in it is ready to run. What waits for a timer or a socket does not count.
+        """Wait until the app is idle: nothing in it is ready to run. Code that waits for a timer or a socket does not
+        count.
 
         Raises:
             NeverIdle: it does not come to rest.

@@ -43,9 +43,9 @@ class AsyncTestConnection:
     Attributes:
         received: every message so far, whether it was taken with :meth:`receive` or not.
         control: every control message so far, as ``(kind, values)``.
-        presence: what the event ``presence`` would have told so far.
-        recoveries: what the event ``recover`` would have told so far, in rooms with history.
-        positions: where the client is in them.
+        presence: the changes that the event ``presence`` would have had so far.
+        recoveries: the arguments that the event ``recover`` would have had so far.
+        positions: the client's position in each room with history.
         id: the connection's id, as the app's ``odac.ws.id``; None without odac.v1.
         token: the last token that the app sent for a reconnect.
         subprotocol: what the app selected.
@@ -252,7 +252,7 @@ class AsyncTestConnection:
         """Wait until the app is idle.
 
         Raises:
-            NeverIdle: it does not come to rest.
+            NeverIdle: it does not become idle.
         """
         await settle(lambda: self._world.activity)
 
@@ -272,22 +272,22 @@ class AsyncTestConnection:
         await self.settle()
 
     def leave(self) -> None:
-        """Close without waiting: the client of the whole app goes."""
+        """Close without waiting, when the test client ends."""
         if self._closed is None:
             self._disconnect(int(CloseCode.GOING_AWAY), "")
 
     @property
     def over(self) -> bool:
-        """Whether the app is through with it."""
+        """Whether the app has finished with it."""
         return self._app is None or self._app.done()
 
     async def stop(self) -> None:
-        """Cancel what the app still does for it, as a server does that stops."""
+        """Cancel the app's task for it, as a stopping server does."""
         if self._app is not None and not self._app.done():
             self._app.cancel()
             await asyncio.wait([self._app])
 
-    # Between
+    # Messages to the app
 
     def _write(self, message: Prepared) -> None:
         if message.is_text:
@@ -319,7 +319,7 @@ class AsyncTestConnection:
             await self._world.app(self._scope, self._receive, self._take)
         finally:
             if self._accepted and self._closed is None:
-                # Servers end the connection of an app that returned; in uvicorn's words:
+                # Servers end the connection of an app that returned; uvicorn gives this reason:
                 self._closed = (int(CloseCode.INTERNAL_ERROR), "the app returned without closing")
             self._changed.set()
 
@@ -346,7 +346,7 @@ class AsyncTestConnection:
         elif kind == "websocket.http.response.body" and self._denial:
             self._denied(message)
         else:
-            raise RuntimeError(f"the app sent {kind!r}, which does not belong here")
+            raise RuntimeError(f"the app sent {kind!r}, which is not allowed here")
         self._changed.set()
 
     def _arrived(self, message: Message) -> None:
@@ -366,7 +366,7 @@ class AsyncTestConnection:
             self._keep(payload.decode())
 
     def people(self, room: str) -> list[Person]:
-        """Everybody who is in a room, as far as the app has told this connection."""
+        """The members of a room, as far as the app has sent them to this connection."""
         return self._rosters.people(room)
 
     @property
@@ -421,7 +421,7 @@ class AsyncTestConnection:
 
 
 class _Turns:
-    """Messages that a test has not taken hold up no call."""
+    """Calls do not wait for messages that the test has not taken."""
 
     def read_for_answer(self) -> None: ...
 
@@ -430,7 +430,7 @@ class _Turns:
 
 
 class _Wire:
-    """The way of calls to the app."""
+    """Sends the control messages of calls to the app."""
 
     speaks_odac = True
 

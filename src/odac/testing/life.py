@@ -78,7 +78,7 @@ class AppLife:
         self._changed.set()
 
     async def _end(self) -> None:
-        """Let the app return; one that does not after its last word is cancelled."""
+        """Let the app return; cancel it if it does not after its last message."""
         assert self._task is not None
         done, late = await asyncio.wait([self._task], timeout=1.0)
         for task in late:

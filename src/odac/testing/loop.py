@@ -86,7 +86,7 @@ class TestLoop(asyncio.SelectorEventLoop):
     async def idle(self) -> float | None:
         """Wait until nothing is ready to run and no worker thread is at work.
 
-        What waits for a timer, or for a socket of the app's own, does not count.
+        Code that waits for a timer, or for a socket that the app opened, does not count.
 
         Returns:
             seconds until the next timer, or None without one.

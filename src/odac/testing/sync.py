@@ -246,7 +246,7 @@ class TestConnection:
         return self._connection.presence
 
     def people(self, room: str) -> list[Person]:
-        """Everybody who is in a room, as far as the app has told this connection."""
+        """The members of a room, as far as the app has sent them to this connection."""
         return self._connection.people(room)
 
     @property

@@ -56,7 +56,7 @@ class Negotiated:
         self.response = response
 
     def inflater(self, max_payload: int) -> Inflater:
-        """Return what undoes the client's compression for one connection.
+        """Return the decompressor of one connection's incoming messages.
 
         Args:
             max_payload: bytes that one message may inflate to.
@@ -65,7 +65,7 @@ class Negotiated:
 
 
 def negotiate(header_values: Sequence[str]) -> Negotiated | None:
-    """Pick the first offer of permessage-deflate that is in order (RFC 7692 section 5).
+    """Accept the first valid offer of permessage-deflate (RFC 7692 section 5).
 
     Args:
         header_values: the values of all ``Sec-WebSocket-Extensions`` headers, in order.
@@ -99,7 +99,7 @@ def _accept(parameters: list[tuple[str, str | None]]) -> Negotiated | None:
                 return None
             server_bits = int(value)
         elif name == "client_max_window_bits":
-            # Without a value it only says that the client can be told to use a smaller window.
+            # Without a value, it only says that the server may ask the client for a smaller window.
             if value is not None and value not in _BITS:
                 return None
             client_bits = min(CLIENT_BITS, int(value or CLIENT_BITS))
@@ -113,7 +113,7 @@ _BITS: Final = ("8", "9", "10", "11", "12", "13", "14", "15")
 
 
 class Inflater:
-    """Undoes one peer's compression, a bounded amount at a time.
+    """Inflates one peer's messages, a bounded amount at a time.
 
     Args:
         max_payload: bytes that one message may inflate to.
@@ -137,7 +137,7 @@ class Inflater:
         self._max_payload = max_payload
 
     def inflate(self, data: bytes, *, last: bool) -> bytes:
-        """Return what the next part of a message inflates to.
+        """Inflate the next part of a message.
 
         Args:
             data: compressed bytes, as they were in the frame.

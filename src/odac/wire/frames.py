@@ -1,4 +1,4 @@
-"""Frames as bytes (RFC 6455 section 5.2), and what may stand in a close frame."""
+"""Frames as bytes (RFC 6455 section 5.2), and the content of close frames."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ PONG: Final = 0xA
 
 OPCODES: Final = frozenset({CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG})
 DATA_OPCODES: Final = (TEXT, BINARY)
-"""Those that begin a message."""
+"""The opcodes that begin a message."""
 
 MAX_CONTROL_PAYLOAD: Final = 125
 """Bytes a control frame may carry (RFC 6455 section 5.5)."""
@@ -43,7 +43,9 @@ MAX_REASON: Final = MAX_CONTROL_PAYLOAD - 2
 """UTF-8 bytes of a close frame's reason: its code takes two."""
 
 SMALL_HEADERS: Final = tuple(tuple(bytes((0x80 | opcode, length)) for length in range(126)) for opcode in range(16))
-"""The header of every whole unmasked frame below 126 bytes, by opcode and length: looking up beats building."""
+"""The header of every whole unmasked frame below 126 bytes, by opcode and length: a look-up is faster than building
+one.
+"""
 
 _MEDIUM_HEADER: Final = Struct("!BBH").pack
 

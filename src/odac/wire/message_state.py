@@ -18,8 +18,8 @@ _UTF8_STEP: Final = 64 * 1024
 
 
 class Pieces:
-    """What has come of a message: large pieces by reference, small ones together, so that none costs much more than
-    itself.
+    """The part of a message received so far: large pieces by reference, small ones joined, so that none costs much more
+    than itself.
     """
 
     __slots__ = ("_parts", "_small")

@@ -19,7 +19,7 @@ Event = tuple[int, bytes]
 
 
 _FRAMES: Final = 1024
-"""Frames taken at a time: one read may hold 40,000, and whoever waits for his turn waits for all that are taken."""
+"""Frames handled at a time: one read may hold 40,000, and other connections wait while they are handled."""
 
 _INFLATED: Final = 256 * 1024
 """Bytes inflated at a time, as many as one read brings of what is not compressed; at worst one message comes on top."""
@@ -32,7 +32,7 @@ def reference_whole_text(data: bytes, limit: int) -> bytes | None:
     """Return the payload if ``data`` is exactly one unfragmented, uncompressed, masked text frame of ASCII, else None.
 
     Args:
-        data: what has come.
+        data: the bytes received.
         limit: bytes of the longest payload; -1 where nothing may be taken this way.
     """
     end = len(data)
@@ -95,7 +95,7 @@ class Parser:
         """Return the events that ``data`` completes, in order: all of them, unless :attr:`rest` is there afterwards.
 
         Args:
-            data: what has come; ``b""`` to go on with the rest.
+            data: the bytes received; ``b""`` to go on with the rest.
         """
         text = whole_text(data, self.whole_limit)
         if text is not None:
@@ -208,7 +208,7 @@ class Parser:
             self.whole_limit = self._max_payload
 
     def _take_header(self, state: MessageState, data: bytes, position: int) -> int:
-        """Read a frame's header, or keep what is there of it; ``state.left`` is at least 0 once it is complete."""
+        """Read a frame's header, or keep an incomplete one; ``state.left`` is at least 0 once it is complete."""
         buffered = len(state.header)
         head = state.header + data[position : position + 14 - buffered]
         if len(head) >= 2:
