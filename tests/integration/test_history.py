@@ -475,6 +475,31 @@ def test_sends_from_other_threads_are_kept_and_can_be_awaited() -> None:
     asyncio.run(real())
 
 
+def test_who_joins_in_the_tick_of_a_message_gets_it_once() -> None:
+    app = chat()
+
+    @app.route.ws("/at-once", token=False)
+    async def at_once(odac: Context) -> None:
+        send = odac.ws.to("chat-7").send
+        send("before")
+        odac.ws.join("chat-7", replay=2)
+        send("after")
+        odac.ws.send("own")
+        send("later")
+
+    async def scenario(client: AsyncTestClient) -> None:
+        a = await client.connect("/chat/7")
+        b = await client.connect("/at-once")
+        plain = await client.connect("/at-once", v1=False)
+        first = ["before", "after", "own", "later"]
+        assert b.received == [*first, "before", "after", "later"]
+        assert plain.received == ["later", *first]
+        assert a.received == ["before", "after", "later"] * 2
+        assert a.positions.rooms == b.positions.rooms
+
+    test(app, scenario)
+
+
 def test_the_figures_count() -> None:
     app = chat()
 

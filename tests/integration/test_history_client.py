@@ -197,6 +197,13 @@ def test_a_resume_of_the_wrong_form_makes_a_new_client(server: Server, probe: Pr
         assert not any(told.recovered for told in other.told)
 
 
+def held(server: Server) -> int:
+    """Bytes that wait for all connections of the server."""
+    app: Odac = server.app
+    backlogs = [connection.outbox.backlog for connection in app.route.ws_server.clients.values()]
+    return sum(backlog.size for backlog in backlogs if backlog is not None)
+
+
 def test_a_reader_that_stands_still_is_neither_closed_nor_loses_anything(server: Server, probe: Probe) -> None:
     """outgoing_buffer is 64 KiB here, and 4 MB are sent while nothing is read."""
     page = Page(server, "/chat/slow")
@@ -207,6 +214,8 @@ def test_a_reader_that_stands_still_is_neither_closed_nor_loses_anything(server:
         text = "." * 1000
         for start in range(0, 4000, 50):
             say(server, "chat-slow", *[[number, text] for number in range(start, start + 50)])
+        # It waits at its place in the history, and not with a buffer of its own.
+        assert server.call(lambda: held(server)) < 1024 * 1024
         page.read_messages(raw, 4000)
         assert [number for number, _ in page.received] == list(range(4000))
         assert page.told == []

@@ -63,7 +63,6 @@ ELSEWHERE = {
         "history/appender.py",
         "history/cursor.py",
         "history/entries.py",
-        "history/feed.py",
         "history/rooms.py",
         "history/visits.py",
         "realtime/history.py",

@@ -145,17 +145,18 @@ class Cursor:
         if not connection.is_open:
             self.abandon()
             return False
-        if self.at < self.feed.top:
-            if connection.outbox.backlog is not None:
-                connection.outbox.backlog.drained().add_done_callback(self._drained)
-                return False
+        if self.at < self.feed.top and connection.outbox.backlog is None:
             entries = self.feed.cached(self.at, CHUNK_ENTRIES, CHUNK_BYTES)
             if entries is None:
                 self.feed.fetch(self)
                 return False
             self._write(entries)
-            if self.at < self.feed.top:
+            if self.at < self.feed.top and connection.outbox.backlog is None:
                 return True
+        if connection.outbox.backlog is not None:
+            # Also at the top: the fan-out is for readers that keep up.
+            connection.outbox.backlog.drained().add_done_callback(self._drained)
+            return False
         self._arrive()
         return False
 
