@@ -115,10 +115,10 @@ export class Connection extends Transport implements Wire {
     return true
   }
 
-  /** Tell a tab that has come to this open connection, through `emit`, what the others know. */
-  joined(emit: Sink): void {
+  /** Tell a tab that has come to this open connection, through `emit`, what the others know; `memory` is what it knows. */
+  joined(emit: Sink, memory?: unknown): void {
     emit('open')
-    this.#each((extension) => extension.onTab?.(emit))
+    this.#each((extension) => extension.onTab?.(emit, memory))
   }
 
   protected override transmit(payload: Payload): boolean {

@@ -26,8 +26,8 @@ export interface Extension {
   onReceived?(payload: unknown): void
   /** The connection, or an attempt at one, is over; no other follows if `final`. `close` has not been emitted yet. */
   onClosed?(code: number, final: boolean): void
-  /** A tab has come to a connection that was open before: `emit` tells this tab alone. */
-  onTab?(emit: Sink): void
+  /** A tab has come to a connection that was open before: `emit` tells this tab alone, which has brought `memory`. */
+  onTab?(emit: Sink, memory: unknown): void
 }
 
 /** Makes the extension of one connection. */

@@ -24,7 +24,7 @@ interface Tab {
   silent: number
   lock?: string | undefined
   /** What it brought of an earlier hub. */
-  memory?: Memory
+  memory: Memory
   group?: Group | undefined
 }
 
@@ -94,7 +94,7 @@ export class Hub {
 
   /** Serve the tab at the other end of `port`. */
   attach(port: Port): void {
-    const tab: Tab = { port, silent: 0 }
+    const tab: Tab = { port, silent: 0, memory: [undefined, undefined] }
     this.#tabs.add(tab)
     port.onmessage = ({ data }: MessageEvent<ToHub>) => {
       tab.silent = 0
@@ -156,9 +156,14 @@ export class Hub {
 
   /** What the tabs of a group know of rooms, as far as it is of this session. */
   #memories({ members, waiting }: Group): Resumption[] {
-    return [...members, ...waiting].flatMap(({ memory: [session, resumption] = [undefined, undefined] }) =>
-      resumption && session === this.#session ? [resumption] : [],
-    )
+    return [...members, ...waiting].flatMap((tab) => {
+      const memory = this.#memory(tab)
+      return memory ? [memory] : []
+    })
+  }
+
+  #memory({ memory: [session, resumption] }: Tab): Resumption | undefined {
+    return session === this.#session ? resumption : undefined
   }
 
   /** Where the events of a group's connection go. */
@@ -247,7 +252,7 @@ export class Hub {
     waiting.delete(tab)
     members.add(tab)
     const emit: Sink = (event, ...args) => this.#tell(tab, event, ...args)
-    if (connection.state === OPEN) connection.joined(emit)
+    if (connection.state === OPEN) connection.joined(emit, this.#memory(tab))
     else emit('')
     if (connection.state === CLOSED) connection.wake()
   }

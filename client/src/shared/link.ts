@@ -27,7 +27,7 @@ export class SharedLink extends Transport {
   readonly #subject: Subject
   readonly #dial: Dial
   readonly #alone: (queued: Payload[]) => void
-  readonly #positions: Pick<Positions, 'resumption'> | undefined
+  readonly #positions: Pick<Positions, 'places' | 'resumption'> | undefined
 
   #line: Line | undefined
   #port: Port | undefined
@@ -50,7 +50,7 @@ export class SharedLink extends Transport {
     dial: Dial,
     emit: Sink,
     alone: (queued: Payload[]) => void,
-    positions?: Pick<Positions, 'resumption'>,
+    positions?: Pick<Positions, 'places' | 'resumption'>,
   ) {
     super(emit)
     this.#env = env
@@ -155,9 +155,11 @@ export class SharedLink extends Transport {
 
   #event([, state, ended, session, event, ...args]: Extract<ToTab, readonly ['event', ...unknown[]]>): void {
     if (event === 'open') {
-      // What was written as one user must not be sent as another.
-      if (this.session && this.session !== session && this.queue.take().length) {
-        this.fail('messages dropped: the session has changed')
+      if (this.session && this.session !== session) {
+        // No log is the one that it was: what this tab had may not be what this user would have had.
+        for (const place of this.#positions?.places.values() ?? []) place[0] = ''
+        // What was written as one user must not be sent as another.
+        if (this.queue.take().length) this.fail('messages dropped: the session has changed')
       }
       this.session = session
       // A listener may have closed it.

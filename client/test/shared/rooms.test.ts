@@ -103,6 +103,38 @@ for (const mode of MODES) {
     assert.deepEqual(slow.of('recover'), [missed('chat', true, 2)])
   })
 
+  test(`${mode}: a tab that finds the next hub a moment later than the others has missed nothing`, async () => {
+    const { bench, visitors } = await chatting(mode, 3)
+    const [, fast, slow] = visitors as [Visitor, Visitor, Visitor]
+    slow.tab.frozen = true
+    await die(bench, visitors, mode)
+    hello(bench.only.accept(), 'S2').control('room', 9, 'chat', 'E1', 2, 'T2', 1).control('at', 9, 3).receive('3')
+    bench.only.control('live', 9, 1).control('here', 1, [['a', 1]], 1, 'tea').control('at', 9, 4).receive('4')
+    await settle()
+    slow.tab.thaw()
+    await settle()
+    bench.only.control('at', 9, 5).receive('5')
+    await settle()
+    for (const visitor of [fast, slow]) {
+      assert.deepEqual(visitor.of('message'), [1, 2, 3, 4, 5])
+      assert.deepEqual(visitor.of('recover'), [missed('chat', true, 1)])
+      assert.equal(visitor.of('presence').length, 1)
+    }
+  })
+
+  test(`${mode}: no more than a thousand messages are kept for it`, async () => {
+    const { bench, visitors } = await chatting(mode, 3)
+    const [, , slow] = visitors as [Visitor, Visitor, Visitor]
+    slow.tab.frozen = true
+    await die(bench, visitors, mode)
+    hello(bench.only.accept(), 'S2').control('room', 9, 'chat', 'E1', 2, 'T2', 1).control('live', 9, 0)
+    for (let n = 3; n < 1003; n++) bench.only.control('at', 9, n).receive(String(n))
+    await settle()
+    slow.tab.thaw()
+    await settle()
+    assert.deepEqual([slow.of('message'), slow.of('recover')], [[1, 2], [missed('chat', false)]])
+  })
+
   test(`${mode}: a tab that is behind the others when they have come back is told so`, async () => {
     const { bench, visitors } = await chatting(mode, 3)
     const [, fast, slow] = visitors as [Visitor, Visitor, Visitor]
@@ -184,9 +216,22 @@ for (const mode of MODES) {
     assert.equal(bench.only.protocols.includes('odac.resume'), false)
     hello(bench.only.accept(), 'S9')
     assert.deepEqual(bench.only.sent, [])
-    bench.only.control('room', 1, 'chat', 'E1', 5, 'T9', 0).control('live', 1, 0)
+    bench.only.control('room', 1, 'chat', 'E1', 2, 'T9', 0).control('live', 1, 0)
     await settle()
     for (const visitor of left) assert.deepEqual(visitor.of('recover'), [missed('chat', false)])
+  })
+
+  test(`${mode}: a tab that comes late to another session's connection is told that it is not its own`, async () => {
+    const { bench, visitors } = await chatting(mode, 2)
+    const last = visitors[1] as Visitor
+    last.page.dispatchEvent(new Event('freeze'))
+    bench.browser.session = 'bob'
+    await visit(bench)
+    hello(bench.only.accept(), 'S9').control('room', 1, 'chat', 'E1', 2, 'T9', 0).control('live', 1, 0)
+    await settle()
+    last.page.dispatchEvent(new Event('resume'))
+    await settle()
+    assert.deepEqual(last.of('recover'), [missed('chat', false)])
   })
 
   test(`${mode}: who is in a room is told to a tab that comes later, at once, and stays with each over the end of the hub`, async () => {

@@ -19,6 +19,7 @@ from odac import Context, Limits, Odac
 from odac.request import Request as HandshakeRequest
 from odac.security.secret import Secrets
 from odac.security.token import Tokens
+from tests.browser.client.rooms import add_rooms, say
 
 LIMITS = Limits(
     rate_limit=None,
@@ -68,8 +69,12 @@ window.join = (path, options) => {
   }
   const messages = []
   ws.on('message', (data) => messages.push(data instanceof ArrayBuffer ? { bytes: [...new Uint8Array(data)] } : data))
-  Object.assign(window, { ws, log, messages })
-  return { ws, log, messages }
+  const recovered = []
+  ws.on('recover', ({ room, recovered: all, count }) => recovered.push([room, all, count]))
+  const seen = []
+  ws.on('presence', (presence) => seen.push(presence))
+  Object.assign(window, { ws, log, messages, recovered, seen })
+  return { ws, log, messages, recovered, seen }
 }
 window.names = () => log.map(([name]) => name)
 """
@@ -178,6 +183,10 @@ async def broadcast(request: Request) -> Response:
     return PlainTextResponse("sent")
 
 
+async def say_here(request: Request) -> Response:
+    return await say(request, app)
+
+
 async def forget(request: Request) -> Response:
     attempts.clear()
     received.clear()
@@ -208,11 +217,15 @@ app = Odac(
             Route("/count", count),
             Route("/counters", counters),
             Route("/broadcast", broadcast, methods=["POST"]),
+            Route("/say/{room}", say_here, methods=["POST"]),
             Route("/forget", forget, methods=["POST"]),
             Mount("/below", mounted),
         ]
     ),
 )
+
+
+add_rooms(app)
 
 
 @app.authenticate

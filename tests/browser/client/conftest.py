@@ -88,6 +88,10 @@ class Site:
         """Send to every connection."""
         httpx.post(self.url + "/broadcast", json=data).raise_for_status()
 
+    def say(self, room: str, data: Any) -> None:
+        """Append to the log of a room with history."""
+        httpx.post(f"{self.url}/say/{room}", json=data).raise_for_status()
+
 
 @pytest.fixture(scope="module")
 def site_process(start_server: Callable[..., ServerProcess]) -> ServerProcess:

@@ -56,6 +56,15 @@ class Relay:
 
         self._do(speak)
 
+    def cut(self) -> None:
+        """End every connection without a word, and take new ones."""
+
+        def cut() -> None:
+            for writer in self._writers:
+                writer.transport.abort()
+
+        self._do(cut)
+
     def _do(self, action: Callable[[], None]) -> None:
         async def act() -> None:
             action()
