@@ -41,7 +41,9 @@ def test_pages_see_who_comes_changes_and_goes(site: Site, name: str, engine: Eng
     one, other = engine.profile(), engine.profile()
     try:
         ada = visit(one, site, enter(f"/tea/{name}"))
-        assert ada.run("seen.map(({ room, users, joined, left, total }) => [room, users, joined, left, total])[0][4]") == 1
+        assert (
+            ada.run("seen.map(({ room, users, joined, left, total }) => [room, users, joined, left, total])[0][4]") == 1
+        )
         bob = visit(other, site, enter(f"/tea/{name}"))
         until_all_say(bob, "hello", "hello")
         until_all_say(ada, "hello", "hello")
