@@ -105,6 +105,10 @@ history-faults: $(VENV)/.test ## the promises about rooms with history, over eve
 history-mutants: $(VENV)/.test ## break rooms with history on purpose, rule by rule, and see that the tests notice (5 minutes)
 	$(PY) -m tests.integration.brokers.mutants
 
+.PHONY: calls-faults
+calls-faults: $(VENV)/.test ## a million calls with retry while connections are cut and processes killed: none executed twice (an hour)
+	ODAC_TEST_CALLS=1000000 $(PY) -m pytest -q -s tests/integration/test_calls_faults.py $(ARGS)
+
 .PHONY: foreign
 foreign: $(VENV)/.test ## uvicorn's, Starlette's and FastAPI's own tests, with Odac's classes in uvicorn's seats (ARGS="uvicorn", …)
 	@$(PY) -c 'import httpx2' 2>/dev/null || $(PIP) httpx2

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from odac.calls.messages import encode, refusal
 from odac.errors import CallError, InvalidMessage
-from odac.notices import limit_met
+from odac.notices import warn
 from odac.protocol.message import Verbatim
 from odac.realtime.cancellation import RAISED
 from odac.realtime.sent import is_to_be_awaited
@@ -109,7 +109,7 @@ class Call:
         self._timer = loop.call_at(due, self._overdue)
 
     def _overdue(self) -> None:
-        limit_met(
+        warn(
             "handler_wait",
             "%s: a call of %r reached its deadline before the route's handler had read the messages before it, added"
             " a listener or returned; run what goes on for long with odac.create_task(…)",
