@@ -94,7 +94,7 @@ conformance: $(VENV)/.test ## RFC 6455 and 7692 by the Autobahn suite (ARGS="--s
 	$(PY) -m tests.conformance.run_autobahn $(ARGS)
 
 .PHONY: presence-faults
-presence-faults: $(VENV)/.test ## who is in a room after each fault, over every broker and with the real times (20 minutes)
+presence-faults: $(VENV)/.test ## who is in a room after each fault, over every broker and with the real times (11 minutes)
 	ODAC_TEST_REAL_TIMES=1 $(PY) -m pytest -q tests/integration/brokers/test_presence_faults.py $(ARGS)
 
 .PHONY: history-faults

@@ -30,7 +30,7 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from odac import CloseCode, Context, Limits, Odac, RateLimit
+from odac import CloseCode, Context, Limits, Odac, Presence, RateLimit
 
 from . import pages
 from .people import Names, NotAllowed, Paces, Person
@@ -39,6 +39,8 @@ from .rooms import Rooms, clean_room_name, now_ms
 LONGEST_MESSAGE = 2_000
 GRACE = 3.0
 """Seconds between the end of a person's last tab and "left": reloading a page is not leaving."""
+ROOMS_EVERY = 3.0
+"""Seconds after which the list of rooms is sent again, because other workers' people come and go too."""
 
 ADMIN_KEY = os.environ.get("CHAT_ADMIN_KEY") or secrets.token_urlsafe(12)
 
@@ -156,6 +158,7 @@ async def signed_in(request: Request) -> Person | None:
 async def lifespan(_: Starlette) -> AsyncIterator[None]:
     """Log how to make announcements, unless the key was set from outside."""
     _telling.clear()
+    telling = asyncio.create_task(tell_rooms_forever())
     if "CHAT_ADMIN_KEY" not in os.environ:
         logger.info(
             "Announce something from a second terminal: "
@@ -164,6 +167,7 @@ async def lifespan(_: Starlette) -> AsyncIterator[None]:
             os.environ.get("CHAT_URL", "http://127.0.0.1:8000"),
         )
     yield
+    telling.cancel()
 
 
 web = Starlette(
@@ -181,6 +185,8 @@ web = Starlette(
 
 # A chat in one process has few clients: two seconds suffice to spread their return after a restart.
 app = Odac(http=web, limits=Limits(drain_timeout=2.0))
+# Who is here: on all workers, and a page that is loaded again has not left.
+app.rooms("*", presence=Presence(grace=GRACE, limit=200))
 
 
 # ---- rooms
@@ -206,12 +212,9 @@ async def room(odac: Context) -> None:
         return ws.close(CloseCode.FORBIDDEN, "Somebody else took your name meanwhile. Sign out and choose another.")
 
     odac.set_interval(60, lambda: names.seen(me))
-    ws.join(here.name)
-    arrived = here.open_tab(me)
-    people = [person.as_json() for person in here.people]
-    ws.send({"type": "welcome", "people": people, "messages": list(here.last_messages)})
-    if arrived:
-        ws.to(here.name).excluding(ws).send({"type": "joined", "person": me.as_json(), "at": now_ms()})
+    ws.join(here.name, presence=me.as_json())
+    here.tabs += 1
+    ws.send({"type": "welcome", "messages": list(here.last_messages)})
     tell_rooms()
     try:
         async for message in ws:
@@ -226,15 +229,8 @@ async def room(odac: Context) -> None:
                 case _:
                     ws.send({"type": "refused", "reason": "This page is out of date. Please load it again."})
     finally:
-        signed_out = not names.seen(me)
-        if here.close_tab(me):
-            asyncio.get_running_loop().call_later(0 if signed_out else GRACE, leave, here.name, me)
-
-
-def leave(name: str, person: Person) -> None:
-    """The grace is over: unless they came back, they left."""
-    if rooms.room(name).leave(person):
-        app.route.ws_server.to_room(name, {"type": "left", "person": person.as_json(), "at": now_ms()})
+        names.seen(me)
+        here.tabs -= 1
         tell_rooms()
 
 
@@ -250,16 +246,30 @@ def what_is_wrong(text: str, wait: float) -> str | None:
     return None
 
 
-_telling: list[asyncio.TimerHandle] = []
+_telling: list[asyncio.Task[None]] = []
 
 
 def tell_rooms() -> None:
-    """Send the rooms and how full they are to all clients; many changes within a moment are sent once."""
+    """Send the rooms, and how many people are in them, to all clients of this worker: each worker lists those it knows.
 
-    def tell() -> None:
+    Many changes within a moment are sent once.
+    """
+
+    async def tell() -> None:
+        await asyncio.sleep(0.3)
         _telling.clear()
-        listing: dict[str, Any] = {"type": "rooms", "rooms": rooms.listing()}
-        app.route.ws_server.broadcast(listing)
+        server = app.route.ws_server
+        people = {name: (await server.presence(name)).total for name in rooms.names}
+        listing: dict[str, Any] = {"type": "rooms", "rooms": rooms.listing(people)}
+        for client in server.clients.values():
+            client.send(listing)
 
     if not _telling:
-        _telling.append(asyncio.get_running_loop().call_later(0.2, tell))
+        _telling.append(asyncio.create_task(tell()))
+
+
+async def tell_rooms_forever() -> None:
+    """Tell of people who come and go on other workers, and of those whose grace is over."""
+    while True:
+        await asyncio.sleep(ROOMS_EVERY)
+        tell_rooms()

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import secrets
 import time
-from collections import Counter, deque
+from collections import deque
 from typing import Any
 
 from .people import NotAllowed, Person
@@ -44,39 +44,19 @@ def now_ms() -> int:
 
 
 class Room:
-    """One room: a person is in it while any of their tabs is."""
+    """One room.
 
-    __slots__ = ("_people", "_tabs", "last_messages", "name")
+    Attributes:
+        last_messages: what a person who comes later is shown.
+        tabs: how many tabs this process has in it.
+    """
+
+    __slots__ = ("last_messages", "name", "tabs")
 
     def __init__(self, name: str) -> None:
         self.name = name
+        self.tabs = 0
         self.last_messages: deque[dict[str, Any]] = deque(maxlen=REMEMBERED)
-        self._people: dict[str, Person] = {}
-        self._tabs: Counter[str] = Counter()
-
-    @property
-    def people(self) -> list[Person]:
-        """The people in the room, in the order of arrival."""
-        return list(self._people.values())
-
-    def open_tab(self, person: Person) -> bool:
-        """One more tab of this person; True when the person was not here before."""
-        self._tabs[person.id] += 1
-        arrived = person.id not in self._people
-        self._people[person.id] = person
-        return arrived
-
-    def close_tab(self, person: Person) -> bool:
-        """One tab less; True when it was the last one. The person stays until :meth:`leave`."""
-        self._tabs[person.id] -= 1
-        return self._tabs[person.id] <= 0
-
-    def leave(self, person: Person) -> bool:
-        """Take the person out, unless a tab was opened again meanwhile; True when they were taken out."""
-        if self._tabs[person.id] > 0:
-            return False
-        del self._tabs[person.id]
-        return self._people.pop(person.id, None) is not None
 
     def say(self, person: Person, text: str) -> dict[str, Any]:
         """A message from this person, remembered for those who come later."""
@@ -112,14 +92,22 @@ class Rooms:
             room = self._rooms[name] = Room(name)
         return room
 
-    def listing(self) -> list[dict[str, Any]]:
-        """The rooms worth showing: those always there, then the others with people in them, fullest first."""
+    @property
+    def names(self) -> list[str]:
+        """The rooms that there is something to say about: those always there, and those with tabs of this process."""
+        return [name for name, room in self._rooms.items() if room.tabs or name in ALWAYS_THERE]
+
+    def listing(self, people: dict[str, int]) -> list[dict[str, Any]]:
+        """The rooms worth showing: those always there, then the others with people in them, fullest first.
+
+        Args:
+            people: how many are in each room.
+        """
         others = sorted(
-            (room for name, room in self._rooms.items() if name not in ALWAYS_THERE and room.people),
-            key=lambda room: (-len(room.people), room.name),
+            (name for name, count in people.items() if name not in ALWAYS_THERE and count),
+            key=lambda name: (-people[name], name),
         )
-        shown = [self._rooms[name] for name in ALWAYS_THERE] + others[:30]
-        return [{"name": room.name, "people": len(room.people)} for room in shown]
+        return [{"name": name, "people": people.get(name, 0)} for name in (*ALWAYS_THERE, *others[:30])]
 
     def _forget_empty_rooms(self) -> None:
-        self._rooms = {name: room for name, room in self._rooms.items() if room.people or name in ALWAYS_THERE}
+        self._rooms = {name: room for name, room in self._rooms.items() if room.tabs or name in ALWAYS_THERE}

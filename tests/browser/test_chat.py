@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
+import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from pathlib import Path
 
 import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from tests.browser.conftest import ServerProcess
+from tests.integration.brokers.servers import SERVERS
 
 KEY = "the administrator's key"
 DESK = {"width": 1280, "height": 800}
@@ -422,3 +425,37 @@ def test_without_a_mouse(visitor: Callable[..., Visitor]) -> None:
             .map(each => each.outerHTML)"""
     )
     assert nameless == []
+
+
+@pytest.mark.parametrize("broker", ["local", "redis", "cluster", "nats"])
+def test_who_is_here_on_several_workers(
+    chromium: Browser, start_server: Callable[..., ServerProcess], tmp_path_factory: pytest.TempPathFactory, broker: str
+) -> None:
+    folder = Path(tempfile.mkdtemp(prefix="odac-", dir=tmp_path_factory.getbasetemp()))
+    backend = None if broker == "local" else SERVERS[broker](folder)
+    environment = {}
+    if backend is not None:
+        backend.start()
+        environment["ODAC_BROKER"] = backend.url
+    try:
+        server = start_server("examples.chat.app:app", environment, ["--workers", "2"])
+        contexts = [chromium.new_context(viewport=DESK) for _ in range(5)]
+        people = [Visitor(context.new_page(), server.url) for context in contexts]
+        for number, person in enumerate(people):
+            person.enter(f"Guest {number}", "shared")
+        for person in people:
+            expect(person.people.locator(".who")).to_have_count(5)
+            expect(person.page.locator("#here-count")).to_have_text("5 here")
+        people[1].page.reload()
+        people[4].page.get_by_role("button", name="Sign out").click()
+        for person in people[:4]:
+            expect(person.people.locator(".who")).to_have_count(4)
+            # the one who signed out, and not the one whose page was loaded again
+            expect(person.log.get_by_text("Guest 1 left")).to_have_count(0)
+        expect(people[0].log.get_by_text("Guest 4 left")).to_have_count(1)
+        for context in contexts:
+            context.close()
+        server.stop()
+    finally:
+        if backend is not None:
+            backend.stop()

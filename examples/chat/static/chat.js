@@ -32,26 +32,19 @@ const ws = Odac.ws(`/ws/room/${encodeURIComponent(room)}`, { reconnectDelay: 100
 
 // ---- what arrives
 
-// People who were here when the connection was lost come back one by one: no news to anybody.
+// The first that is told over a new connection is who is here. People who were there when the last one was lost may come
+// back one by one, after a restart of the server: no news to anybody.
+let first = true
 let returning = new Set()
 
 const receive = {
-  welcome({ people: here, messages }) {
-    people.replace(here)
+  welcome({ messages }) {
     for (const message of messages) log.message(message, { old: true })
     log.settle()
   },
   message(message) {
     people.stopped(message.from.id)
     log.message(message)
-  },
-  joined({ person, at }) {
-    people.add(person)
-    if (!returning.delete(person.id)) log.system(`${person.name} came in`, at)
-  },
-  left({ person, at }) {
-    people.remove(person.id)
-    log.system(`${person.name} left`, at)
   },
   typing({ id, on }) {
     if (on) people.typing(id)
@@ -70,6 +63,16 @@ const receive = {
 
 ws.on('message', (message) => {
   if (message && Object.hasOwn(receive, message.type)) receive[message.type](message)
+})
+
+ws.on('presence', ({ users, joined, left, total }) => {
+  people.replace(users.map(({ data }) => data), total)
+  const now = Date.now()
+  for (const { data } of joined) {
+    if (!first && !returning.delete(data.id) && data.id !== id) log.system(`${data.name} came in`, now)
+  }
+  for (const { data } of left) if (!first) log.system(`${data.name} left`, now)
+  first = false
 })
 
 // ---- the connection itself
@@ -95,6 +98,7 @@ ws.on('reconnecting', () => {
 
 ws.on('close', (code, reason) => {
   for (const person of people.ids) returning.add(person)
+  first = true
   people.nobodyTypes()
   // Unless a retry is announced in the same breath, this was the end.
   clearTimeout(gone)
@@ -174,7 +178,7 @@ fit()
 // ---- the list of rooms
 
 function drawRooms(rooms) {
-  const shown = rooms.some((other) => other.name === room) ? rooms : [...rooms, { name: room, people: people.ids.length }]
+  const shown = rooms.some((other) => other.name === room) ? rooms : [...rooms, { name: room, people: people.total }]
   byId('rooms').replaceChildren(
     ...shown.map(({ name, people: count }) => {
       const link = make('a')

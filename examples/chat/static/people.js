@@ -5,6 +5,7 @@ const TYPING_LASTS = 5_000
 
 export class People {
   #here = new Map()
+  #total = 0
   #typing = new Map()
   #me
   #parts
@@ -15,33 +16,24 @@ export class People {
     this.#parts = parts
   }
 
-  has(id) {
-    return this.#here.has(id)
-  }
-
   get ids() {
     return [...this.#here.keys()]
   }
 
-  replace(people) {
+  get total() {
+    return this.#total
+  }
+
+  /** @param total how many there are; more than `people` in a room that is too full to be listed */
+  replace(people, total) {
     this.#here = new Map(people.map((person) => [person.id, person]))
-    this.nobodyTypes()
+    this.#total = total
+    for (const id of [...this.#typing.keys()]) if (!this.#here.has(id)) this.stopped(id)
     this.#draw()
   }
 
   nobodyTypes() {
     for (const id of [...this.#typing.keys()]) this.stopped(id)
-  }
-
-  add(person) {
-    this.#here.set(person.id, person)
-    this.#draw()
-  }
-
-  remove(id) {
-    this.#here.delete(id)
-    this.stopped(id)
-    this.#draw()
   }
 
   typing(id) {
@@ -69,7 +61,7 @@ export class People {
       }),
     )
     this.#parts.faces.replaceChildren(...people.slice(0, 4).map((person) => avatar(person.name)))
-    this.#parts.count.textContent = people.length === 1 ? 'Only you' : `${people.length} here`
+    this.#parts.count.textContent = this.#total === 1 ? 'Only you' : `${this.#total} here`
   }
 
   #drawTyping() {

@@ -92,27 +92,46 @@ def test_names_are_escaped_in_pages(client: TestClient) -> None:
     assert "&lt;script&gt;alert" in page
 
 
+def names_of(people: list[Any]) -> list[str]:
+    return [person.data["name"] for person in people]
+
+
 def test_who_comes_and_goes(client: TestClient) -> None:
     ada = enter(client, ADA)
+    client.advance(0.2)
     bob = enter(client, BOB)
-    assert of_type(ada, "joined")[0]["person"] == BOB
-    assert not of_type(bob, "joined"), "nobody is told of their own arrival"
-    bob.close()
+    client.advance(0.2)
+    assert names_of(ada.presence[-1].joined) == ["Bob"]
+    assert names_of(bob.people("lobby")) == ["Ada", "Bob"]
+    bob.drop()
     client.advance(chat.GRACE / 2)
-    assert not of_type(ada, "left")
+    assert names_of(ada.people("lobby")) == ["Ada", "Bob"]
     client.advance(chat.GRACE)
-    assert of_type(ada, "left")[0]["person"] == BOB
+    assert names_of(ada.presence[-1].left) == ["Bob"]
+    client.advance(chat.ROOMS_EVERY + 1)
     assert of_type(ada, "rooms")[-1]["rooms"][0] == {"name": "lobby", "people": 1}
 
 
 def test_a_page_that_is_loaded_again_is_no_news(client: TestClient) -> None:
     ada = enter(client, ADA)
-    enter(client, BOB).close()
-    bob = client.connect("/ws/room/lobby", user=BOB)
+    enter(client, BOB).close(1001)
+    client.advance(0.2)
+    count = len(ada.presence)
+    enter(client, BOB)
     client.advance(chat.GRACE * 2)
-    assert len(of_type(ada, "joined")) == 1
-    assert not of_type(ada, "left")
-    assert [person["name"] for person in bob.receive()["people"]] == ["Ada", "Bob"]
+    assert len(ada.presence) == count
+    assert names_of(ada.people("lobby")) == ["Ada", "Bob"]
+
+
+def test_who_signs_out_has_left_at_once(client: TestClient) -> None:
+    ada = enter(client, ADA)
+    client.login(BOB)
+    client.connect("/ws/room/lobby")
+    client.advance(0.2)
+    assert names_of(ada.people("lobby")) == ["Ada", "Bob"]
+    client.http.post("/sign-out")
+    client.advance(0.2)
+    assert names_of(ada.people("lobby")) == ["Ada"]
 
 
 def test_a_message_reaches_the_room_and_those_who_come_later(client: TestClient) -> None:

@@ -1,4 +1,4 @@
-"""The chat's rooms: names, who is in them, what was said last."""
+"""The chat's rooms: their names, and what was said last."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from examples.chat import rooms as module
 from examples.chat.people import NotAllowed, Person
 from examples.chat.rooms import ALWAYS_THERE, REMEMBERED, Room, Rooms, clean_room_name
 
-ADA, BOB = Person("1", "Ada"), Person("2", "Bob")
+ADA = Person("1", "Ada")
 
 
 @pytest.mark.parametrize(
@@ -35,29 +35,6 @@ def test_a_room_name_that_is_none_is_refused_in_words(written: str, why: str) ->
         clean_room_name(written)
 
 
-def test_a_person_with_two_tabs_arrives_once_and_leaves_once() -> None:
-    room = Room("lobby")
-    assert room.open_tab(ADA)
-    assert not room.open_tab(ADA)
-    assert room.open_tab(BOB)
-    assert room.people == [ADA, BOB]
-    assert not room.close_tab(ADA)
-    assert room.close_tab(ADA)
-    assert room.people == [ADA, BOB], "here until the grace is over"
-    assert room.leave(ADA)
-    assert room.people == [BOB]
-    assert not room.leave(ADA), "nobody leaves twice"
-
-
-def test_a_page_that_is_loaded_again_is_no_leaving() -> None:
-    room = Room("lobby")
-    room.open_tab(ADA)
-    room.close_tab(ADA)
-    assert not room.open_tab(ADA)
-    assert not room.leave(ADA)
-    assert room.people == [ADA]
-
-
 def test_the_last_messages_are_remembered_and_each_has_its_own_id() -> None:
     room = Room("lobby")
     for number in range(REMEMBERED + 5):
@@ -70,9 +47,10 @@ def test_the_last_messages_are_remembered_and_each_has_its_own_id() -> None:
 def test_the_listing_shows_the_standing_rooms_and_those_with_people() -> None:
     rooms = Rooms()
     rooms.room("empty")
-    rooms.room("book-club").open_tab(ADA)
-    rooms.room("music").open_tab(ADA)
-    listing = {entry["name"]: entry["people"] for entry in rooms.listing()}
+    rooms.room("book-club").tabs += 1
+    assert rooms.names == [*ALWAYS_THERE, "book-club"]
+    people = {"music": 1, "book-club": 1, "left": 0}
+    listing = {entry["name"]: entry["people"] for entry in rooms.listing(people)}
     assert listing == {"lobby": 0, "kitchen": 0, "music": 1, "book-club": 1}
     assert list(listing)[: len(ALWAYS_THERE)] == list(ALWAYS_THERE)
 
@@ -80,9 +58,8 @@ def test_the_listing_shows_the_standing_rooms_and_those_with_people() -> None:
 def test_empty_rooms_make_place_for_new_ones_and_full_ones_do_not(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(module, "MOST_ROOMS", len(ALWAYS_THERE) + 1)
     rooms = Rooms()
-    rooms.room("first").open_tab(ADA)
+    rooms.room("first").tabs += 1
     with pytest.raises(NotAllowed, match="too many rooms"):
         rooms.room("second")
-    rooms.room("first").close_tab(ADA)
-    rooms.room("first").leave(ADA)
+    rooms.room("first").tabs -= 1
     assert rooms.room("second").name == "second"
