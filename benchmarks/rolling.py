@@ -3,6 +3,8 @@
 A thousand Python clients of a guarded route connect through nginx to two processes that share a Redis. Each process is
 then stopped and started again, one after the other: with SIGTERM (a deployment), and in a second run with SIGKILL (a
 crash). What is told is each client's gap: from the end of its connection to the first message over the next one.
+
+With ``--workers N`` there is one server of so many processes instead, which SIGHUP replaces one by one.
 """
 
 from __future__ import annotations
@@ -40,8 +42,7 @@ http {{
     uwsgi_temp_path {folder}/d; scgi_temp_path {folder}/e;
     upstream odac {{
         least_conn; zone odac 64k; keepalive 16;
-        server 127.0.0.1:{one} max_fails=0;
-        server 127.0.0.1:{two} max_fails=0;
+        {servers}
     }}
     map $http_upgrade $connection_upgrade {{ default upgrade; '' ''; }}
     server {{
@@ -87,21 +88,32 @@ def running(*command: str, folder: Path) -> Iterator[subprocess.Popen[bytes]]:
 
 
 class Site:
-    """Two servers behind nginx, with a broker."""
+    """Servers behind nginx, with a broker.
 
-    def __init__(self, folder: Path) -> None:
+    Args:
+        folder: for their files.
+        workers: processes of the one server; 0 for two servers of one process each.
+    """
+
+    def __init__(self, folder: Path, workers: int) -> None:
         self.folder = folder
-        self.port, self.ports, self.redis = free_port(), (free_port(), free_port()), free_port()
+        self.port, self.redis = free_port(), free_port()
+        self.ports = [free_port() for _ in range(1 if workers else 2)]
+        self._options = ["--workers", str(workers)] if workers else []
         self._stack = contextlib.ExitStack()
         self._servers: list[subprocess.Popen[bytes]] = []
         (folder / "app.py").write_text(APP)
         (folder / "nginx.conf").write_text(
-            NGINX.format(folder=folder, one=self.ports[0], two=self.ports[1], port=self.port)
+            NGINX.format(
+                folder=folder,
+                servers=" ".join(f"server 127.0.0.1:{port} max_fails=0;" for port in self.ports),
+                port=self.port,
+            )
         )
 
     def _start(self, port: int) -> subprocess.Popen[bytes]:
         command = [sys.executable, "-m", "odac", "run", "app:app", "--port", str(port)]
-        command += ["--broker", f"redis://127.0.0.1:{self.redis}"]
+        command += ["--broker", f"redis://127.0.0.1:{self.redis}", *self._options]
         process = self._stack.enter_context(running(*command, folder=self.folder))
         wait_for(port)
         return process
@@ -120,7 +132,15 @@ class Site:
         self._stack.close()
 
     def replace(self, index: int, number: signal.Signals) -> None:
-        """Stop one server, and start it again."""
+        """Stop one server, and start it again; with SIGHUP, wait until all of its workers are new."""
+        if number == signal.SIGHUP:
+            self._servers[index].send_signal(number)
+            end = time.monotonic() + 120
+            while b"all workers are new" not in (self.folder / "log").read_bytes():
+                if time.monotonic() > end:
+                    raise RuntimeError("the workers are not replaced")
+                time.sleep(0.05)
+            return
         self._servers[index].send_signal(number)
         self._servers[index].wait(60)
         self._servers[index] = self._start(self.ports[index])
@@ -160,12 +180,12 @@ async def measure(site: Site, clients: int, number: signal.Signals) -> list[floa
         gaps.watch(client)
         await client
         connections.append(client)
-    for index in range(2):
+    for index in range(len(site.ports)):
         await asyncio.to_thread(site.replace, index, number)
         end = time.monotonic() + 60
         while gaps.away and time.monotonic() < end:
             await asyncio.sleep(0.05)
-        await asyncio.sleep(3)  # nginx leaves a server that has refused alone for two seconds
+        await asyncio.sleep(1)
     left = gaps.away
     for client in connections:
         client.close()
@@ -179,10 +199,12 @@ def main() -> None:
     """Measure both ways, and print a table."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--clients", type=int, default=1000)
-    clients = parser.parse_args().clients
+    parser.add_argument("--workers", type=int, default=0, help="of one server, replaced with SIGHUP")
+    arguments = parser.parse_args()
+    clients, workers = arguments.clients, arguments.workers
     print("| stopped with | gaps | median | 95 % | 99 % | longest | under 1 s |\n|---|---|---|---|---|---|---|")
-    for number in (signal.SIGTERM, signal.SIGKILL):
-        with tempfile.TemporaryDirectory() as folder, Site(Path(folder)) as site:
+    for number in (signal.SIGHUP,) if workers else (signal.SIGTERM, signal.SIGKILL):
+        with tempfile.TemporaryDirectory() as folder, Site(Path(folder), workers) as site:
             gaps = asyncio.run(measure(site, clients, number))
         cut = quantiles(gaps, n=100)
         under = 100 * sum(gap < 1 for gap in gaps) / len(gaps)

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import os
 import sys
+from collections.abc import Callable
+from dataclasses import fields
 from typing import Any, NoReturn
 
 import click
+
+from odac.serving.options import LOG_LEVELS, CommandLine, ServeOptions
 
 __all__ = ["main"]
 
@@ -25,60 +29,32 @@ def _fail(message: object) -> NoReturn:
     sys.exit(1)
 
 
+def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
+    """Give a command an option for each field of :class:`ServeOptions`, which checks their values."""
+    for each in reversed(fields(ServeOptions)):
+        shown: CommandLine = each.metadata["command_line"]
+        flag = shown.flag or "--" + each.name.replace("_", "-")
+        settings: dict[str, Any] = {"help": shown.help, "metavar": shown.metavar, "default": each.default}
+        if isinstance(each.default, bool):
+            if shown.negatable:
+                flag, settings["show_default"] = f"{flag}/--no-{flag[2:]}", True
+            else:
+                settings["is_flag"] = True
+        elif isinstance(each.default, tuple):
+            settings["multiple"] = True
+        elif isinstance(each.default, int):
+            settings |= {"type": int, "show_default": True}
+        elif each.name == "log_level":
+            settings |= {"type": click.Choice(LOG_LEVELS), "show_default": True}
+        elif each.default:
+            settings["show_default"] = True
+        command = click.option(flag, each.name, envvar=shown.envvar, **settings)(command)
+    return command
+
+
 @main.command()
 @click.argument("app", metavar="MODULE:APP")
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address or name to listen on; 0.0.0.0 for all.")
-@click.option(
-    "--port", type=click.IntRange(0, 65_535), default=8000, show_default=True, help="0 takes any that is free."
-)
-@click.option("--uds", metavar="PATH", help="Listen on a Unix socket instead.")
-@click.option("--workers", type=click.IntRange(1), default=1, show_default=True, help="Processes that share the port.")
-@click.option("--reload", is_flag=True, help="Start again when a source file changes (for development).")
-@click.option(
-    "--reload-dir",
-    "reload_dirs",
-    multiple=True,
-    metavar="PATH",
-    help="What --reload watches; default: the current directory.",
-)
-@click.option(
-    "--broker",
-    metavar="URL",
-    help=(
-        "What connects processes, such as redis://localhost or local://name; default: $ODAC_BROKER, or what the app"
-        " names."
-    ),
-)
-@click.option(
-    "--log-level",
-    type=click.Choice(["critical", "error", "warning", "info", "debug"]),
-    default="info",
-    show_default=True,
-)
-@click.option("--access-log/--no-access-log", default=False, show_default=True, help="One line for each HTTP request.")
-@click.option("--ssl-certfile", metavar="PATH", help="Certificate chain in PEM form, for HTTPS and wss://.")
-@click.option("--ssl-keyfile", metavar="PATH", help="Its private key, if the certificate's file does not hold it.")
-@click.option(
-    "--ssl-keyfile-password",
-    envvar="ODAC_SSL_KEYFILE_PASSWORD",
-    help="The key's password; better in $ODAC_SSL_KEYFILE_PASSWORD.",
-)
-@click.option(
-    "--proxy-headers/--no-proxy-headers",
-    default=False,
-    show_default=True,
-    help="Believe X-Forwarded-For and -Proto of trusted proxies.",
-)
-@click.option(
-    "--forwarded-allow-ips",
-    metavar="LIST",
-    help="Trusted proxies: addresses and networks, with commas; default: $FORWARDED_ALLOW_IPS, or 127.0.0.1,::1.",
-)
-@click.option("--root-path", default="", metavar="PATH", help="Where a proxy has mounted the app.")
-@click.option("--factory", is_flag=True, help="APP is a function that returns the app.")
-@click.option(
-    "--app-dir", default="", metavar="PATH", help="Where MODULE is looked for first; default: the current directory."
-)
+@_run_options
 def run(app: str, **options: Any) -> None:
     """Serve an app, such as chat:app."""
     try:

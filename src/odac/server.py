@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from typing import Any, Unpack
 
-from odac.serving.options import CannotStart
+from odac.serving.options import CannotStart, RunOptions
 from odac.serving.protocols.http import HttpProtocol
 from odac.serving.protocols.websocket import WebSocketProtocol
-from odac.serving.run import RunOptions, run_app
+from odac.serving.run import run_app
 
 __all__ = ["CannotStart", "HttpProtocol", "WebSocketProtocol", "run"]
 
@@ -20,9 +20,11 @@ def run(app: str | Any, **options: Unpack[RunOptions]) -> None:
         **options: ``host="127.0.0.1"``; ``port=8000``, 0 for any that is free; ``uds``, the path of a Unix socket
             instead; ``workers=1``; ``reload=False`` and ``reload_dirs`` (the current directory); ``broker``, a URL over
             the app's own; ``log_level="info"``; ``access_log=False``; ``ssl_certfile``, ``ssl_keyfile`` and
-            ``ssl_keyfile_password``; ``proxy_headers=False`` and ``forwarded_allow_ips`` (addresses and networks of
-            trusted proxies, ``"127.0.0.1,::1"``); ``root_path``; ``factory=False`` (the name is a function that returns
-            the app); ``app_dir``, where modules are looked for first.
+            ``ssl_keyfile_password``; one of ``proxy_headers=False`` (X-Forwarded-For and -Proto), ``forwarded=False``
+            (RFC 7239) and ``proxy_protocol=False``, believed where ``forwarded_allow_ips`` names the proxy (addresses
+            and networks, ``"127.0.0.1,::1"``); ``behind_tls=False``, TLS ends in a program that adds no headers;
+            ``root_path``; ``factory=False`` (the name is a function that returns the app); ``app_dir``, where modules
+            are looked for first.
 
     Returns:
         when the server has stopped in order: every client was told, and what was sent to it has left. A second signal

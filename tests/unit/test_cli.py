@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -14,6 +15,7 @@ import trustme
 from click.testing import CliRunner, Result
 
 from odac.cli import main
+from odac.serving.options import ServeOptions
 
 Odac = Callable[..., Result]
 
@@ -298,7 +300,10 @@ def test_options_that_contradict_each_other(odac: Odac, folder: Path) -> None:
     ):
         result = odac("run", "app:app", *arguments)
         assert (result.exit_code, said in result.stderr) == (1, True), result.stderr
-    for wrong in (["--workers", "0"], ["--port", "70000"], ["--log-level", "loud"], ["--nonsense"]):
+    for wrong, said in ((["--workers", "0"], "workers=0: at least 1"), (["--port", "70000"], "port=70000: a port is")):
+        result = odac("run", "app:app", *wrong)
+        assert (result.exit_code, said in result.stderr) == (1, True), result.stderr
+    for wrong in (["--port", "x"], ["--log-level", "loud"], ["--nonsense"]):
         result = odac("run", "app:app", *wrong)
         assert result.exit_code == 2
         assert "Usage: " in result.stderr
@@ -460,3 +465,25 @@ def test_a_contract_needs_one_app(odac: Odac, folder: Path) -> None:
     result = odac("schema", "app:app")
     assert result.exit_code == 1
     assert "there are 0 Odac apps in app:app" in result.output
+
+
+def test_run_has_an_option_for_each_field(odac: Odac) -> None:
+    shown = odac("run", "--help").stdout
+    for each in fields(ServeOptions):
+        flag = each.metadata["command_line"].flag or "--" + each.name.replace("_", "-")
+        assert f"  {flag} " in shown, flag
+    assert "--access-log / --no-access-log" in shown
+    assert "[default: 127.0.0.1]" in shown
+
+
+def test_run_passes_every_option_on(odac: Odac, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    given: list[dict[str, object]] = []
+    monkeypatch.setattr("odac.serving.run.run_app", lambda app, *, exiting, **options: given.append(options))
+    monkeypatch.setenv("ODAC_SSL_KEYFILE_PASSWORD", "hunter2")
+    assert odac("run", "app:app").exit_code == 0
+    expected = {each.name: each.default for each in fields(ServeOptions)} | {"ssl_keyfile_password": "hunter2"}
+    assert given.pop() == expected
+    arguments = ["--port", "0", "--reload", "--reload-dir", "a", "--reload-dir", "b", "--behind-tls", "--access-log"]
+    assert odac("run", "app:app", *arguments).exit_code == 0
+    changed = {"port": 0, "reload": True, "reload_dirs": ("a", "b"), "behind_tls": True, "access_log": True}
+    assert given.pop() == expected | changed

@@ -183,11 +183,11 @@ def _why_plain(scope: Mapping[str, Any]) -> str:
     """Which part of X-Forwarded-Proto is missing where a page came over https and the request seems not to."""
     named = [value.strip().lower() for name, value in scope["headers"] if name == b"x-forwarded-proto"]
     if not named:
-        forwarded = any(name == b"forwarded" for name, _ in scope["headers"])
-        only = " (it sends Forwarded alone, which is not read)" if forwarded else ""
+        if any(name == b"forwarded" for name, _ in scope["headers"]):
+            return "which sends Forwarded alone, run the server with --forwarded and $FORWARDED_ALLOW_IPS"
         return (
-            f"let the proxy set X-Forwarded-Proto{only}, and run the server with --proxy-headers and"
-            " $FORWARDED_ALLOW_IPS"
+            "let the proxy set X-Forwarded-Proto, and run the server with --proxy-headers and $FORWARDED_ALLOW_IPS (or"
+            " with --behind-tls, if the proxy cannot add headers)"
         )
     if len(named) > 1 or b"," in named[0]:
         return (

@@ -1,16 +1,19 @@
-"""How an app is served: everything that ``odac run`` can be told."""
+"""How an app is served: everything that ``odac run`` can be told, and what the command line says of it."""
+
+# ruff: noqa: RUF009 - _option is field() with a text for the command line
 
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from ipaddress import ip_network
 from pathlib import Path
-from typing import Final, Literal, get_args
+from typing import Any, Final, Literal, NamedTuple, TypedDict, get_args
 
 from odac.errors import ConfigurationError
 
-__all__ = ["LOG_LEVELS", "CannotStart", "LogLevel", "ServeOptions"]
+__all__ = ["LOG_LEVELS", "CannotStart", "CommandLine", "LogLevel", "RunOptions", "ServeOptions"]
 
 LogLevel = Literal["critical", "error", "warning", "info", "debug"]
 LOG_LEVELS: Final[tuple[LogLevel, ...]] = get_args(LogLevel)
@@ -18,6 +21,28 @@ LOG_LEVELS: Final[tuple[LogLevel, ...]] = get_args(LogLevel)
 
 class CannotStart(ConfigurationError):
     """The server cannot start. The message is what a person needs to mend it."""
+
+
+class CommandLine(NamedTuple):
+    """How the command line shows an option; its type and its default are the field's own.
+
+    Args:
+        help: one sentence.
+        metavar: what stands for the value.
+        flag: the option's name where it is not the field's.
+        negatable: whether a switch has a ``--no-`` form as well.
+        envvar: an environment variable that gives the value.
+    """
+
+    help: str
+    metavar: str | None = None
+    flag: str | None = None
+    negatable: bool = False
+    envvar: str | None = None
+
+
+def _option(default: Any, text: str, *, secret: bool = False, **shown: Any) -> Any:
+    return field(default=default, repr=not secret, metadata={"command_line": CommandLine(text, **shown)})
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -28,39 +53,61 @@ class ServeOptions:
         ConfigurationError: two of them contradict each other, or one is out of its range.
     """
 
-    host: str = "127.0.0.1"
-    port: int = 8000
-    uds: str | None = None
-    workers: int = 1
-    reload: bool = False
-    reload_dirs: tuple[str, ...] = ()
-    broker: str | None = None
-    log_level: LogLevel = "info"
-    access_log: bool = False
-    ssl_certfile: str | None = None
-    ssl_keyfile: str | None = None
-    ssl_keyfile_password: str | None = field(default=None, repr=False)
-    proxy_headers: bool = False
-    forwarded_allow_ips: str | None = None
-    root_path: str = ""
-    factory: bool = False
-    app_dir: str = ""
+    host: str = _option("127.0.0.1", "Address or name to listen on; 0.0.0.0 for all.")
+    port: int = _option(8000, "0 takes any that is free.")
+    uds: str | None = _option(None, "Listen on a Unix socket instead.", metavar="PATH")
+    workers: int = _option(1, "Processes that share the port.")
+    reload: bool = _option(False, "Start again when a source file changes (for development).")
+    reload_dirs: Sequence[str] = _option(
+        (), "What --reload watches; default: the current directory.", metavar="PATH", flag="--reload-dir"
+    )
+    broker: str | None = _option(
+        None,
+        "What connects processes, such as redis://localhost or local://name; default: $ODAC_BROKER, or what the app"
+        " names.",
+        metavar="URL",
+    )
+    log_level: LogLevel = _option("info", "The least severe messages that are logged.")
+    access_log: bool = _option(False, "One line for each HTTP request.", negatable=True)
+    ssl_certfile: str | None = _option(None, "Certificate chain in PEM form, for HTTPS and wss://.", metavar="PATH")
+    ssl_keyfile: str | None = _option(
+        None, "Its private key, if the certificate's file does not hold it.", metavar="PATH"
+    )
+    ssl_keyfile_password: str | None = _option(
+        None,
+        "The key's password; better in $ODAC_SSL_KEYFILE_PASSWORD.",
+        secret=True,
+        envvar="ODAC_SSL_KEYFILE_PASSWORD",
+    )
+    proxy_headers: bool = _option(
+        False, "Believe X-Forwarded-For and X-Forwarded-Proto of trusted proxies.", negatable=True
+    )
+    forwarded: bool = _option(False, "Believe the Forwarded header (RFC 7239) of trusted proxies instead.")
+    proxy_protocol: bool = _option(
+        False, "Connections of trusted proxies begin with the PROXY protocol, version 1 or 2."
+    )
+    behind_tls: bool = _option(
+        False, "TLS ends in a program in front that adds no headers (stunnel, HAProxy in tcp mode)."
+    )
+    forwarded_allow_ips: str | None = _option(
+        None,
+        "Trusted proxies: addresses and networks, with commas; default: $FORWARDED_ALLOW_IPS, or 127.0.0.1,::1.",
+        metavar="LIST",
+    )
+    root_path: str = _option("", "Where a proxy has mounted the app.", metavar="PATH")
+    factory: bool = _option(False, "APP is a function that returns the app.")
+    app_dir: str = _option("", "Where MODULE is looked for first; default: the current directory.", metavar="PATH")
 
     def __post_init__(self) -> None:
+        object.__setattr__(self, "reload_dirs", tuple(self.reload_dirs))
         if not 0 <= self.port <= 65_535:
             raise ConfigurationError(f"port={self.port}: a port is a number from 1 to 65535, or 0 for any that is free")
         if self.workers < 1:
             raise ConfigurationError(f"workers={self.workers}: at least 1")
         if self.log_level not in LOG_LEVELS:
             raise ConfigurationError(f"log_level={self.log_level!r}: one of {', '.join(LOG_LEVELS)}")
-        if self.ssl_keyfile and not self.ssl_certfile:
-            raise ConfigurationError("ssl_keyfile needs ssl_certfile as well: TLS takes both (one file may hold both)")
-        if self.forwarded_allow_ips is not None and not self.proxy_headers:
-            raise ConfigurationError(
-                "forwarded_allow_ips says which proxies to trust, and has no effect without proxy_headers"
-            )
-        if self.proxy_headers:
-            _check_proxies(self.forwarded_allow_ips)
+        self._check_tls()
+        self._check_proxies()
         if self.reload_dirs and not self.reload:
             raise ConfigurationError("reload_dirs says what to watch, and has no effect without reload")
         for folder in self.reload_dirs:
@@ -71,14 +118,77 @@ class ServeOptions:
                 f"root_path={self.root_path!r}: a path such as '/app', beginning with a slash and not ending with one"
             )
 
+    def _check_tls(self) -> None:
+        if self.ssl_keyfile and not self.ssl_certfile:
+            raise ConfigurationError("ssl_keyfile needs ssl_certfile as well: TLS takes both (one file may hold both)")
+        if self.ssl_certfile and self.behind_tls:
+            raise ConfigurationError("behind_tls says that TLS ends in front of this server: leave ssl_certfile out")
+        if self.ssl_certfile and self.proxy_protocol:
+            raise ConfigurationError(
+                "proxy_protocol comes in front of TLS, so it cannot be read here: let the proxy end TLS, and leave"
+                " ssl_certfile out"
+            )
+
+    def _check_proxies(self) -> None:
+        ways = [name for name in ("proxy_headers", "forwarded", "proxy_protocol") if getattr(self, name)]
+        if len(ways) > 1:
+            raise ConfigurationError(
+                f"{' and '.join(ways)}: choose the one way in which the proxy names the client; what it does not set"
+                " itself, it passes on as the client sent it"
+            )
+        if self.behind_tls and (self.proxy_headers or self.forwarded):
+            raise ConfigurationError(
+                f"behind_tls is for a program that adds no headers: those that {ways[0]} believes would be the client's"
+                " own. Leave one of them out"
+            )
+        if self.forwarded_allow_ips is not None and not ways:
+            raise ConfigurationError(
+                "forwarded_allow_ips says which proxies to trust, and has no effect without proxy_headers, forwarded or"
+                " proxy_protocol"
+            )
+        if ways:
+            _check_addresses(self.forwarded_allow_ips)
+
+    @property
+    def trusted_proxies(self) -> str:
+        """Addresses and networks with commas, or ``*``."""
+        if self.forwarded_allow_ips is not None:
+            return self.forwarded_allow_ips
+        return os.environ.get("FORWARDED_ALLOW_IPS", "127.0.0.1,::1")
+
     @property
     def supervised(self) -> bool:
         """Whether a supervisor runs the app in processes of its own."""
         return self.workers > 1 or self.reload
 
 
-def _check_proxies(given: str | None) -> None:
-    """A host's name, say, would be compared with addresses and match none, without a word."""
+class RunOptions(TypedDict, total=False):
+    """The arguments of :func:`odac.server.run` for type checkers: the fields of :class:`ServeOptions`."""
+
+    host: str
+    port: int
+    uds: str | None
+    workers: int
+    reload: bool
+    reload_dirs: Sequence[str]
+    broker: str | None
+    log_level: LogLevel
+    access_log: bool
+    ssl_certfile: str | None
+    ssl_keyfile: str | None
+    ssl_keyfile_password: str | None
+    proxy_headers: bool
+    forwarded: bool
+    proxy_protocol: bool
+    behind_tls: bool
+    forwarded_allow_ips: str | None
+    root_path: str
+    factory: bool
+    app_dir: str
+
+
+def _check_addresses(given: str | None) -> None:
+    """Refuse what is no address: a host's name would be compared with addresses, and never match."""
     where = "forwarded_allow_ips" if given is not None else "$FORWARDED_ALLOW_IPS"
     trusted = os.environ.get("FORWARDED_ALLOW_IPS", "") if given is None else given
     for each in filter(None, (part.strip() for part in trusted.split(","))):

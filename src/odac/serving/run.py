@@ -10,7 +10,7 @@ import socket
 import threading
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any, TypedDict
+from typing import Any
 
 import click
 
@@ -21,33 +21,11 @@ from odac.serving.hosting import hosting, private_directory
 from odac.serving.listener import Ports, bind, listening_address
 from odac.serving.loading import load_and_check
 from odac.serving.log import configure_logging
-from odac.serving.options import CannotStart, LogLevel, ServeOptions
+from odac.serving.options import CannotStart, ServeOptions
 from odac.serving.process import serve
 from odac.serving.tls import server_context
 
-__all__ = ["RunOptions", "run_app"]
-
-
-class RunOptions(TypedDict, total=False):
-    """The arguments of :func:`odac.server.run`."""
-
-    host: str
-    port: int
-    uds: str | None
-    workers: int
-    reload: bool
-    reload_dirs: Sequence[str]
-    broker: str | None
-    log_level: LogLevel
-    access_log: bool
-    ssl_certfile: str | None
-    ssl_keyfile: str | None
-    ssl_keyfile_password: str | None
-    proxy_headers: bool
-    forwarded_allow_ips: str | None
-    root_path: str
-    factory: bool
-    app_dir: str
+__all__ = ["run_app"]
 
 
 def run_app(app: str | Any, *, exiting: bool = False, **given: Any) -> None:
@@ -56,9 +34,9 @@ def run_app(app: str | Any, *, exiting: bool = False, **given: Any) -> None:
     Args:
         app: the app or its name.
         exiting: the process ends afterwards, and threads that are still at work do not hold it.
-        **given: see :class:`RunOptions`.
+        **given: see :class:`~odac.serving.options.ServeOptions`.
     """
-    options = ServeOptions(**{**given, "reload_dirs": tuple(given.get("reload_dirs", ()))})
+    options = ServeOptions(**given)
     configure_logging(options.log_level, access_log=options.access_log)
     if not options.supervised:
         _run_here(app, options, exiting)

@@ -22,8 +22,9 @@ from odac.serving.hosting import hosting
 from odac.serving.loading import load_and_check
 from odac.serving.log import configure_logging
 from odac.serving.options import ServeOptions
-from odac.serving.process import Server, grace_of, serve
+from odac.serving.process import serve
 from odac.serving.tls import server_context
+from odac.serving.uvicorn_server import Server, grace_of
 
 __all__ = ["DRAIN", "END", "GROUP_SIGNALS", "Job", "Report", "main"]
 
@@ -68,7 +69,7 @@ def main() -> None:
     channel = socket.socket(fileno=int(sys.argv[1]))
     job: Job = json.loads(_read_line(channel))
     sys.argv[:] = [f"odac run {job['app']}"]
-    options = ServeOptions(**{**job["options"], "reload_dirs": tuple(job["options"]["reload_dirs"])})
+    options = ServeOptions(**job["options"])
     configure_logging(options.log_level, access_log=options.access_log, name_process=options.workers > 1)
     try:
         _serve(channel, job, options)

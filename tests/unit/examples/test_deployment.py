@@ -19,7 +19,7 @@ import yaml
 from odac.brokers.registry import make_broker
 from odac.cli import main
 from odac.config import Limits
-from odac.serving.process import grace_of
+from odac.serving.uvicorn_server import grace_of
 from odac.serving.worker_handle import PATIENCE
 
 DEPLOYMENT = Path(__file__).parents[3] / "examples" / "deployment"

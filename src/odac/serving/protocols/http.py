@@ -34,7 +34,7 @@ class HttpProtocol(asyncio.Protocol):
     One that has not sent it within ``Limits.handshake_timeout`` is closed, whether it sent a part or nothing.
     """
 
-    __slots__ = ("_is_over", "_received", "_since", "app_state", "reception", "transport")
+    __slots__ = ("_is_over", "_received", "_since", "app_state", "client", "reception", "transport")
 
     limits: ClassVar[Limits] = Limits()
     """Bounds on every request; ``odac run`` puts its app's in this place."""
@@ -51,6 +51,7 @@ class HttpProtocol(asyncio.Protocol):
         self.reception = Reception.of(config, server_state, _loop or asyncio.get_running_loop(), self.limits)
         self.app_state = app_state
         self.transport = cast("asyncio.Transport", None)
+        self.client: tuple[str, int] | None = None  # where a proxy has named it by the PROXY protocol
         self._received = b""
         self._since = 0.0
         self._is_over = True  # while the connection is not this protocol's
@@ -122,11 +123,13 @@ class HttpProtocol(asyncio.Protocol):
     def _serve(self, data: bytes) -> None:
         reception, transport = self.reception, self.transport
         self._leave()
-        key = reception.take_place(transport)
+        key = reception.take_place(transport, self.client)
         if key is None:
             reception.turn_away(self, transport, FULL)
             return
         connection = HttpConnection(reception, self.app_state, key)
         transport.set_protocol(connection)
         connection.connection_made(transport)
+        if self.client is not None:
+            connection.client = self.client
         connection.data_received(data)

@@ -10,6 +10,7 @@ from odac.errors import HandshakeError
 from odac.notices import limit_met, warn
 from odac.realtime.deadlines import Deadlines
 from odac.routing.addresses import Addresses
+from odac.serving.forwarded import Trusted
 from odac.serving.protocols.request_head import with_lower_names
 from odac.serving.protocols.websocket import WebSocketProtocol
 from odac.wire.handshake import response_error
@@ -54,6 +55,7 @@ class Reception:
         self.addresses = addresses or Addresses(limits.connections_per_ip)
         self.deadlines = Deadlines(loop, limits.handshake_timeout)
         self.stopping = False
+        self.proxies: Trusted | None = None  # from which connections begin with a PROXY header
         self.uncounted = 0  # connections that have no request yet, or have been refused: each ends in a short time
 
     @classmethod
@@ -86,8 +88,12 @@ class Reception:
         )
         return True
 
-    def take_place(self, transport: asyncio.Transport) -> str | None:
+    def take_place(self, transport: asyncio.Transport, client: tuple[str, int] | None = None) -> str | None:
         """Count a connection that has sent its first request.
+
+        Args:
+            transport: of the connection.
+            client: the client's address, where a proxy has named it by the PROXY protocol.
 
         Returns:
             Its key for :meth:`give_back`; None where a limit is met, and the connection must be refused.
@@ -97,9 +103,9 @@ class Reception:
             return None
         if limits.connections_per_ip is None:
             return ""
-        peer = transport.get_extra_info("peername")
+        peer = client or transport.get_extra_info("peername")
         ip = str(peer[0]) if isinstance(peer, (tuple, list)) else ""
-        if self._is_proxy(ip):
+        if client is None and self._is_proxy(ip):
             return ""  # its connections are those of its clients, who are counted by the addresses that it names
         key = self.addresses.take(ip)
         if key is None:
@@ -142,6 +148,8 @@ class Reception:
         self.connections.discard(protocol)
         transport.set_protocol(successor)
         successor.connection_made(transport)
+        if self.proxies is not None and (client := getattr(protocol, "client", None)) is not None:
+            successor.client = client
         successor.data_received(data)
 
     def refuse(self, protocol: asyncio.Protocol, transport: asyncio.Transport, error: HandshakeError) -> None:

@@ -191,8 +191,8 @@ def _what_it_is(data: bytes) -> str:
     """Name what nearly always stands where a request should: the PROXY protocol, or TLS."""
     if data.startswith((b"PROXY ", b"\x00\r\nQUIT\n")):  # version 2 begins with empty lines, which are gone by now
         return (
-            "this is the PROXY protocol, which is not read here: turn it off in the proxy, and let it set"
-            " X-Forwarded-For"
+            "this is the PROXY protocol: run the server with --proxy-protocol and $FORWARDED_ALLOW_IPS, or turn it off"
+            " in the proxy"
         )
     if data.startswith(b"\x16\x03"):
         return (

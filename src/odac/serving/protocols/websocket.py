@@ -60,6 +60,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_sending",
         "_session",
         "app_state",
+        "client",
         "config",
         "connections",
         "default_headers",
@@ -88,6 +89,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self.tasks = server_state.tasks
         self.default_headers = server_state.default_headers
         self.app_state = app_state
+        self.client: tuple[str, int] | None = None  # where a proxy has named it by the PROXY protocol
         self._access: AccessLog | None = None
         self._headers: Headers | None = None  # once the head has been read
         self._key = b""
@@ -219,7 +221,7 @@ class WebSocketProtocol(asyncio.Protocol):
             "http_version": "1.1",
             "scheme": "wss" if transport.get_extra_info("sslcontext") else "ws",
             "server": _address(transport, "sockname"),
-            "client": _address(transport, "peername"),
+            "client": self.client or _address(transport, "peername"),
             "root_path": root_path,
             "path": root_path + (unquote(path.decode("ascii")) if b"%" in path else path.decode("ascii")),
             "raw_path": root_path.encode("ascii") + path,

@@ -11,6 +11,7 @@ from uvicorn.config import Config
 from uvicorn.server import ServerState
 
 from odac.config import Limits
+from odac.serving.forwarded import Trusted
 from odac.serving.protocols.http import HttpProtocol
 from odac.serving.protocols.websocket import WebSocketProtocol
 
@@ -82,10 +83,21 @@ class Seat:
     Args:
         app: any ASGI app.
         limits: of every request.
+        protocol: in the ``http=`` seat.
+        proxies: from which connections begin with the PROXY protocol.
     """
 
-    def __init__(self, app: App, limits: Limits = Limits(), **config: Any) -> None:  # noqa: B008 - a frozen value
-        self.protocol_class = type("HttpProtocol", (HttpProtocol,), {"__slots__": (), "limits": limits})
+    def __init__(
+        self,
+        app: App,
+        limits: Limits = Limits(),  # noqa: B008 - a frozen value
+        *,
+        protocol: type[HttpProtocol] = HttpProtocol,
+        proxies: Trusted | None = None,
+        **config: Any,
+    ) -> None:
+        self.protocol_class = type("HttpProtocol", (protocol,), {"__slots__": (), "limits": limits})
+        self.proxies = proxies
         self.config = Config(app, http=HttpProtocol, ws=WebSocketProtocol, lifespan="off", log_config=None, **config)
         self.config.load()
         self.state = ServerState()
@@ -93,6 +105,7 @@ class Seat:
     def __call__(self, ip: str = "203.0.113.9") -> Transport:
         transport = Transport(ip)
         protocol: Any = self.protocol_class(self.config, self.state, {}, asyncio.get_running_loop())
+        protocol.reception.proxies = self.proxies
         transport.set_protocol(protocol)
         protocol.connection_made(transport)
         return transport

@@ -1,0 +1,252 @@
+"""uvicorn's server as ``odac run`` has it: signals, start-up without a log line for each step, and an orderly stop."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+import socket
+import ssl
+import sys
+import threading
+from collections.abc import Callable, Generator, Sequence
+from types import FrameType
+from typing import TYPE_CHECKING, Any, Final
+
+import uvicorn
+
+from odac.app import Odac
+from odac.config import Limits
+from odac.serving.lifespan import QuietLifespan, why_it_failed
+from odac.serving.listener import BACKLOG
+from odac.serving.loading import Found
+from odac.serving.memory import spare_what_stays
+from odac.serving.options import CannotStart
+from odac.serving.protocols.reception import Reception
+
+if TYPE_CHECKING:
+    from odac.serving.uvicorn_config import UvicornConfig
+
+__all__ = ["SIGNALS", "Server", "grace_of"]
+
+logger = logging.getLogger("odac.server")
+
+SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Stop a server that has no supervisor."""
+_LOOK: Final = 0.05
+"""Seconds between two looks at whether everything has ended."""
+
+
+class Server(uvicorn.Server):
+    """Serves one app in this process.
+
+    Args:
+        config: uvicorn's.
+        sockets: listening already; they are closed in the end.
+        tls: for the sockets, or None.
+        apps: the Odac apps in the app, which are drained.
+        limits: bound the handshake and the time that stopping takes.
+        started: called once connections are accepted.
+        grace: seconds until stopping ends what has not ended by itself.
+        signals: stop it.
+    """
+
+    def __init__(
+        self,
+        config: UvicornConfig,
+        sockets: Sequence[socket.socket],
+        *,
+        tls: ssl.SSLContext | None,
+        apps: Sequence[Found],
+        limits: Limits,
+        started: Callable[[], None],
+        grace: float,
+        signals: Sequence[signal.Signals] = SIGNALS,
+    ) -> None:
+        super().__init__(config)
+        self.config: UvicornConfig = config
+        self.servers: list[Any] = []
+        self._sockets = list(sockets)
+        self._tls = tls
+        self._apps = apps
+        self._limits = limits
+        self._on_started = started
+        self._reception: Reception | None = None
+        self._told: set[Any] = set()
+        self._grace = grace
+        self._signals = signals
+
+    # Signals
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Generator[None, None, None]:
+        """Stop at the first signal, end at once at the second; an orderly stop does not show in the exit code."""
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        # nohup ignores SIGHUP, and that stays. A script's `odac run … &` ignores SIGINT, which is to stop it all the
+        # same.
+        heard = [
+            each
+            for each in self._signals
+            if each in (signal.SIGINT, signal.SIGTERM) or signal.getsignal(each) is not signal.SIG_IGN
+        ]
+        before = {each: signal.signal(each, self.handle_exit) for each in heard}
+        try:
+            yield
+        finally:
+            for each, handler in before.items():
+                signal.signal(each, handler)
+
+    def handle_exit(self, sig: int, frame: FrameType | None) -> None:
+        """Take a signal."""
+        if self.should_exit:
+            self.end_at_once(sig)
+        self.should_exit = True
+
+    def end_at_once(self, sig: int = signal.SIGTERM) -> None:
+        """End the process without a word to anybody."""
+        with contextlib.suppress(Exception):
+            sys.stdout.flush()
+            sys.stderr.flush()
+        os._exit(128 + sig)
+
+    # Life
+
+    async def _serve(self, sockets: list[socket.socket] | None = None) -> None:
+        config = self.config
+        if not config.loaded:
+            config.load()
+        self.lifespan = QuietLifespan(config)
+        await self.startup()
+        if not self.should_exit:
+            await self.main_loop()
+        await self.shutdown()
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        """Start the app and accept connections.
+
+        Raises:
+            CannotStart: the app's own start-up failed.
+            OdacError: what an Odac app's start-up raises.
+        """
+        outer = self._apps[0].app if self._apps and self._apps[0].app is self.config.app else None
+        if isinstance(outer, Odac):
+            await outer.startup()  # raises what is wrong; below its lifespan, only a text of it would arrive here
+        await self.lifespan.startup()
+        if self.lifespan.should_exit:
+            raise CannotStart(why_it_failed(self.lifespan.reason))
+        spare_what_stays()
+        loop = asyncio.get_running_loop()
+        config = self.config
+
+        self._reception = Reception.of(
+            config, self.server_state, loop, self._limits, self._apps[0].app.addresses if self._apps else None
+        )
+        self._reception.proxies = config.proxies
+
+        def make_protocol() -> asyncio.Protocol:
+            protocol_class: Any = config.http_protocol_class
+            protocol: asyncio.Protocol = protocol_class(
+                config=config, server_state=self.server_state, app_state=self.lifespan.state, _loop=loop
+            )
+            return protocol
+
+        # A client that never finishes its TLS handshake holds a descriptor as long as one that never sends a request.
+        timeout = None if self._tls is None else self._limits.handshake_timeout
+        for each in self._sockets:
+            self.servers.append(
+                await loop.create_server(
+                    make_protocol,
+                    sock=each,
+                    ssl=self._tls,
+                    backlog=BACKLOG,
+                    ssl_handshake_timeout=timeout,
+                    ssl_shutdown_timeout=None if self._tls is None else self._limits.close_timeout,
+                )
+            )
+        self.started = True
+        self._on_started()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        """Stop accepting, drain, end what does not end by itself, and let the app shut down."""
+        for server in self.servers:
+            server.close()
+        for each in self._sockets:
+            each.close()
+        if self._reception is not None:
+            self._reception.stopping = True
+        for found in self._apps:
+            found.app.drain()
+        self._tell()
+        if not await self._ends_within(self._grace, tell=True):
+            await self._end_the_rest()
+        for connection in list(self.server_state.connections):  # idle ones: until now they could ask how the server is
+            _transport_of(connection).close()
+        await self.lifespan.shutdown()
+
+    def _tell(self) -> None:
+        """Tell every connection once that the server stops; a handshake under way comes to its end first.
+
+        That keeps a restart from refusing anybody: who has connected already is let in, and told like the others.
+        """
+        for connection in self.server_state.connections - self._told:
+            if getattr(connection, "is_answered", True):
+                self._told.add(connection)
+                getattr(connection, "stop_soon", connection.shutdown)()
+        self._told &= self.server_state.connections
+
+    async def _ends_within(self, seconds: float, *, tell: bool = False) -> bool:
+        state, loop = self.server_state, asyncio.get_running_loop()
+        begun = loop.time()
+        await asyncio.sleep(_LOOK)  # what the kernel had accepted becomes a connection meanwhile
+        while state.tasks or not all(getattr(connection, "is_idle", False) for connection in state.connections):
+            waited = loop.time() - begun
+            if waited >= seconds:
+                return False
+            if tell and waited > 1:
+                tell = False
+                logger.info(
+                    "waiting for %d connections and %d tasks, %g s at most; a second Ctrl-C ends at once",
+                    len(state.connections),
+                    len(state.tasks),
+                    seconds,
+                )
+            await asyncio.sleep(_LOOK)
+            self._tell()
+        return True
+
+    async def _end_the_rest(self) -> None:
+        state = self.server_state
+        logger.warning(
+            "%d connections and %d tasks did not end within %g s and are ended",
+            len(state.connections),
+            len(state.tasks),
+            self._grace,
+        )
+        logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
+        for task in list(state.tasks):
+            task.cancel("the server stops")
+        for connection in list(state.connections):
+            _transport_of(connection).abort()
+        await self._ends_within(1.0)
+
+
+def _is_no_cancellation(record: logging.LogRecord) -> bool:
+    """Whether a record is other than the traceback of a request's task that was cancelled to stop."""
+    return record.exc_info is None or not isinstance(record.exc_info[1], asyncio.CancelledError)
+
+
+def grace_of(apps: Sequence[Found]) -> float:
+    """Seconds that stopping may take: what the apps' limits let a drain take, and the closing handshakes of its last
+    turn.
+    """
+    limits = [found.app.limits for found in apps] or [Limits()]
+    return max(each.drain_timeout + each.close_timeout for each in limits) + 1.0
+
+
+def _transport_of(connection: Any) -> asyncio.Transport:
+    transport: asyncio.Transport = getattr(connection, "transport", None) or connection._transport
+    return transport

@@ -1,0 +1,73 @@
+from __future__ import annotations
+
+import os
+import signal
+from typing import Any
+
+import pytest
+
+from odac import Limits, Odac
+from odac.serving.loading import Found
+from odac.serving.options import ServeOptions
+from odac.serving.uvicorn_config import UvicornConfig
+from odac.serving.uvicorn_server import Server, grace_of
+
+SECRET = "a secret for the tests, and a long one"
+
+
+async def app(scope: Any, receive: Any, send: Any) -> None: ...
+
+
+def server(*signals: signal.Signals) -> Server:
+    return Server(
+        UvicornConfig(app, ServeOptions(), Limits()),
+        [],
+        tls=None,
+        apps=[],
+        limits=Limits(),
+        started=lambda: None,
+        grace=1,
+        signals=signals,
+    )
+
+
+def test_stopping_may_take_what_the_most_patient_app_allows() -> None:
+    apps = [
+        Found(Odac(SECRET, limits=Limits(drain_timeout=drain, close_timeout=close)), "")
+        for drain, close in ((2, 3), (10, 1))
+    ]
+    assert grace_of(apps) == 12
+    assert grace_of(apps[:1]) == 6
+    assert grace_of([]) == Limits().drain_timeout + Limits().close_timeout + 1
+
+
+def test_the_first_signal_stops_and_handlers_are_put_back() -> None:
+    before = signal.getsignal(signal.SIGTERM)
+    made = server(signal.SIGTERM)
+    with made.capture_signals():
+        assert not made.should_exit
+        os.kill(os.getpid(), signal.SIGTERM)
+        assert vars(made)["should_exit"]
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_the_second_signal_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    made = server(signal.SIGINT)
+    made.handle_exit(signal.SIGINT, None)
+    assert ended == []
+    made.handle_exit(signal.SIGINT, None)
+    assert ended == [128 + signal.SIGINT]
+
+
+@pytest.mark.parametrize(("number", "stops"), [(signal.SIGHUP, False), (signal.SIGINT, True)])
+def test_an_ignored_hangup_stays_ignored_and_an_ignored_interrupt_does_not(number: signal.Signals, stops: bool) -> None:
+    before = signal.signal(number, signal.SIG_IGN)
+    try:
+        made = server(number)
+        with made.capture_signals():
+            os.kill(os.getpid(), number)
+        assert made.should_exit == stops
+    finally:
+        signal.signal(number, before)
