@@ -514,12 +514,12 @@ enum { FREE = 4096 }; /* see odac/realtime/turn_budget.py */
 static PyMethodDef receive_method;
 
 static struct {
-    PyObject *reference, *decode_text, *decode_json, *sent, *raised, *admitting, *open;
+    PyObject *reference, *put_reference, *decode_text, *decode_json, *sent, *raised, *admitting, *open;
     PyTypeObject *connection_type, *outbox_type, *delivery_type, *parser_type, *inbox_type, *policy_type, *turn_type;
     PyObject *failed, *undecodable, *follow, *uncork, *write_rest, *spend; /* names of methods */
     Py_ssize_t connection, parser, meter, lane_fd, whole_limit;
     Py_ssize_t alive, phase, speaks_odac, policy, inbox, outbox, decode, sole_listener;
-    Py_ssize_t pending, backlog, delivery, corked, turn, turn_left;
+    Py_ssize_t pending, backlog, delivery, corked, turn, turn_left, context, spare, log, pending_size;
 } lane;
 
 /* bind_receive(reference, types, values): types and values by the names below; see odac/speedups.py.
@@ -546,6 +546,8 @@ static PyObject *bind_receive(PyObject *module, PyObject *args) {
         {"Connection", "inbox", &lane.inbox}, {"Connection", "outbox", &lane.outbox},
         {"Inbox", "sole_listener", &lane.sole_listener}, {"Outbox", "pending", &lane.pending},
         {"Outbox", "backlog", &lane.backlog}, {"Outbox", "delivery", &lane.delivery}, {"Delivery", "corked", &lane.corked},
+        {"Connection", "context", &lane.context}, {"Delivery", "spare", &lane.spare},
+        {"Delivery", "log", &lane.log}, {"Outbox", "pending_size", &lane.pending_size},
         {"Delivery", "turn", &lane.turn}, {"TurnBudget", "left", &lane.turn_left},
     };
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
@@ -674,7 +676,7 @@ static int spend(PyObject *delivery, Py_ssize_t size) {
     return failed;
 }
 
-static PyObject *data_received(PyObject *self, PyObject *data) {
+static PyObject *handle(PyObject *self, PyObject *data) {
     PyObject *connection = SLOT(self, lane.connection), *payload = NULL;
     if (!PyBytes_CheckExact(data) || !IS(connection, lane.connection_type)) goto other;
     PyObject *phase = SLOT(connection, lane.phase);
@@ -728,12 +730,76 @@ other:
     return PyObject_CallFunctionObjArgs(lane.reference, self, data, NULL);
 }
 
+/* Connection.run(), for the receiving of a message */
+static PyObject *data_received(PyObject *self, PyObject *data) {
+    PyObject *connection = SLOT(self, lane.connection), *outbox, *delivery, *context;
+    if (!IS(connection, lane.connection_type) || !IS(outbox = SLOT(connection, lane.outbox), lane.outbox_type) ||
+        !IS(delivery = SLOT(outbox, lane.delivery), lane.delivery_type) || (context = SLOT(connection, lane.context)) == NULL)
+        return handle(self, data);
+    int is_spare = context == Py_None;
+    if (is_spare && ((context = SLOT(delivery, lane.spare)) == NULL || !PyContext_CheckExact(context))) return handle(self, data);
+    Py_INCREF(context);
+    if (PyContext_Enter(context) < 0) { /* it is entered already: code of this connection runs */
+        PyErr_Clear();
+        Py_DECREF(context);
+        return handle(self, data);
+    }
+    Py_INCREF(connection);
+    Py_INCREF(delivery);
+    PyObject *result = handle(self, data), *type, *error, *trace;
+    if (result == NULL) PyErr_Fetch(&type, &error, &trace);
+    int failed = PyContext_Exit(context);
+    if (is_spare && PyObject_Size(context) != 0) { /* something was set in it: it is this connection's now */
+        PyObject *fresh = PyContext_New();
+        if (fresh == NULL)
+            failed = -1;
+        else {
+            put_slot(delivery, lane.spare, fresh);
+            Py_DECREF(fresh);
+            if (SLOT(connection, lane.context) == Py_None) put_slot(connection, lane.context, context);
+        }
+    }
+    Py_DECREF(context);
+    Py_DECREF(delivery);
+    Py_DECREF(connection);
+    if (failed < 0) PyErr_WriteUnraisable(self);
+    if (result == NULL) PyErr_Restore(type, error, trace);
+    return result;
+}
+
 static PyMethodDef receive_method = {"data_received", data_received, METH_O, "See :meth:`asyncio.Protocol.data_received`."};
+
+/* Outbox.put(message): see odac/realtime/outbox.py. The usual case is an answer: the first message while the outbox is corked. */
+static PyObject *put(PyObject *self, PyObject *message) {
+    PyObject *delivery = SLOT(self, lane.delivery), *pending;
+    if (lane.delivery_type == NULL || !IS(delivery, lane.delivery_type) || SLOT(delivery, lane.corked) != self ||
+        SLOT(self, lane.pending) != Py_None || SLOT(self, lane.backlog) != Py_None || !IS(message, (PyTypeObject *)codec.prepared) ||
+        SLOT(delivery, lane.log) == NULL || !PyList_CheckExact(SLOT(delivery, lane.log)) || PyList_GET_SIZE(SLOT(delivery, lane.log)) != 0)
+        return PyObject_CallFunctionObjArgs(lane.put_reference, self, message, NULL);
+    if ((pending = PyList_New(1)) == NULL) return NULL;
+    PyList_SET_ITEM(pending, 0, Py_NewRef(message));
+    put_slot(self, lane.pending, pending);
+    Py_DECREF(pending);
+    put_number(self, lane.pending_size, (long)PyBytes_GET_SIZE(SLOT(message, codec.frame)));
+    return Py_NewRef(lane.sent);
+}
+
+static PyMethodDef put_method = {"put", put, METH_O, "Send a message of this connection's own."};
+
+/* bind_put(Outbox, reference): the slots are known once bind_receive() was called; until then, put() calls the reference. */
+static PyObject *bind_put(PyObject *module, PyObject *args) {
+    PyObject *type, *reference;
+    if (!PyArg_ParseTuple(args, "O!O", &PyType_Type, &type, &reference)) return NULL;
+    if (find_slot(type, "delivery", &lane.delivery) < 0) return NULL;
+    Py_XSETREF(lane.put_reference, Py_NewRef(reference));
+    return PyDescr_NewMethod((PyTypeObject *)type, &put_method);
+}
 
 static PyMethodDef methods[] = {
     {"apply_mask", (PyCFunction)(void (*)(void))apply_mask, METH_FASTCALL, NULL},
     {"bind_clock", bind_clock, METH_O, NULL},
     {"bind_encode", bind_encode, METH_VARARGS, NULL},
+    {"bind_put", bind_put, METH_VARARGS, NULL},
     {"bind_receive", bind_receive, METH_VARARGS, NULL},
     {"encode", encode, METH_O, NULL},
     {"usual_request", (PyCFunction)(void (*)(void))usual_request, METH_FASTCALL, NULL},
@@ -780,7 +846,7 @@ static void stop(void *self) {
     if (owner != PyInterpreterState_GetID(PyInterpreterState_Get())) return; /* of an import that was refused */
     if (--modules > 0) return;
     PyObject **kept[] = {
-        &fd_name, &codec.prepared, &codec.encode_json, &codec.reference, &codec.text, &codec.binary, &lane.reference, &lane.decode_text,
+        &fd_name, &codec.prepared, &codec.encode_json, &codec.reference, &codec.text, &codec.binary, &lane.reference, &lane.put_reference, &lane.decode_text,
         &lane.decode_json, &lane.sent, &lane.raised, &lane.admitting, &lane.open, (PyObject **)&lane.connection_type,
         (PyObject **)&lane.outbox_type, (PyObject **)&lane.delivery_type, (PyObject **)&lane.parser_type, (PyObject **)&lane.inbox_type,
         (PyObject **)&lane.policy_type, (PyObject **)&lane.turn_type, (PyObject **)&meter_type,

@@ -12,6 +12,7 @@ compiled                              its reference, and what points here
 ``encode``                            ``reference_encode`` of :mod:`odac.protocol.codec`
 ``write``, ``write_to_all``           ``reference_write``, ``reference_write_to_all`` of :mod:`odac.realtime.writing`
 ``RateMeter``                         :class:`odac.realtime.rate.RateMeter`
+``put``                               the method of :class:`odac.realtime.outbox.Outbox`
 ``data_received``                     the method of :class:`odac.lanes.direct.DirectLane`
 ====================================  ==================================================================================
 """
@@ -23,7 +24,7 @@ import os
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
-__all__ = ["COMPILED", "compiled", "compiled_encode", "compiled_meter", "compiled_receive"]
+__all__ = ["COMPILED", "compiled", "compiled_encode", "compiled_meter", "compiled_put", "compiled_receive"]
 
 _c: Any = None
 if os.environ.get("ODAC_SPEEDUPS") != "0":
@@ -81,6 +82,15 @@ def compiled_meter(reference: F, monotonic: Callable[[], float]) -> F:
     return compiled("RateMeter", reference)
 
 
+def compiled_put(outbox: C) -> C:
+    """Decorate the outbox: its ``put`` becomes the compiled method, ``reference_put`` is its own."""
+    reference = outbox.put  # type: ignore[attr-defined]
+    outbox.reference_put = reference  # type: ignore[attr-defined]
+    if COMPILED:
+        outbox.put = _c.bind_put(outbox, reference)  # type: ignore[attr-defined]
+    return outbox
+
+
 def compiled_receive(*types: type, **values: object) -> Callable[[C], C]:
     """Decorate a lane: its ``data_received`` becomes the compiled method, ``reference_data_received`` is its own.
 
@@ -93,6 +103,7 @@ def compiled_receive(*types: type, **values: object) -> Callable[[C], C]:
         reference = lane.data_received  # type: ignore[attr-defined]
         lane.reference_data_received = reference  # type: ignore[attr-defined]
         if COMPILED:
+            reference = lane.receive  # type: ignore[attr-defined]
             named = {each.__name__: each for each in types} | {lane.__name__: lane}
             lane.data_received = _c.bind_receive(reference, named, values)  # type: ignore[attr-defined]
         return lane

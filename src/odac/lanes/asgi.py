@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
+from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from odac.close_codes import CloseCode, is_retryable
@@ -76,6 +77,7 @@ class AsgiDoorway:
         lane = AsgiLane(self._receive, self._send, policy.limits)
         connection = Connection(hub, lane, policy, speaks_odac=speaks_odac)
         lane.attach(connection)
+        connection.context = copy_context()
         try:
             await self._send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": []})
         except OSError:
@@ -84,7 +86,7 @@ class AsgiDoorway:
 
     async def serve(self, connection: Connection, handle: Callable[[], Awaitable[None]]) -> None:
         """Run the handler beside the loop that receives."""
-        handler = asyncio.ensure_future(handle())
+        handler = connection.loop.create_task(_handler(handle), context=connection.context)
         lane = cast("AsgiLane", connection.lane)
         try:
             await lane.serve()
@@ -187,7 +189,6 @@ class AsgiLane:
     async def receive_all(self) -> None:
         """Receive from the client until it is gone."""
         receive, connection = self._receive, self._connection
-        meter = self._meter
         turn = connection.delivery.turn
         while not self._over:
             message = await receive()
@@ -206,20 +207,7 @@ class AsgiLane:
                     continue
             else:
                 turn.spend(len(payload))
-            connection.outbox.cork()
-            self._receiving = True
-            try:
-                if meter is not None and meter.is_exceeded(len(payload)):
-                    connection.exceed_rate(meter.limit)
-                elif len(payload) > self._max_payload:
-                    connection.fail(message_too_big(len(payload), self._max_payload))
-                elif text is not None:
-                    connection.inbox.receive_text(payload)
-                else:
-                    connection.inbox.receive_binary(payload)
-            finally:
-                connection.outbox.uncork()
-                self._receiving = False
+            connection.run(self._take, payload, text is not None)
             if not self._writing and (self._queue or self._ending is not None):
                 await self._write_all()
             if self._readable is not None and not self._readable.is_set():
@@ -228,6 +216,23 @@ class AsgiLane:
     def limit_messages(self, size: int) -> None:
         """Take messages of so many bytes from now on, as far as the server lets them in."""
         self._max_payload = size
+
+    def _take(self, payload: bytes, is_text: bool) -> None:
+        connection, meter, max_payload = self._connection, self._meter, self._max_payload
+        connection.outbox.cork()
+        self._receiving = True
+        try:
+            if meter is not None and meter.is_exceeded(len(payload)):
+                connection.exceed_rate(meter.limit)
+            elif len(payload) > max_payload:
+                connection.fail(message_too_big(len(payload), max_payload))
+            elif is_text:
+                connection.inbox.receive_text(payload)
+            else:
+                connection.inbox.receive_binary(payload)
+        finally:
+            connection.outbox.uncork()
+            self._receiving = False
 
     def pause_reading(self) -> None:
         """Take nothing more from the server, which then holds the peer back."""
@@ -368,7 +373,7 @@ class AsgiLane:
         if self._over or self._ending is not None or self._writing or self._queue:
             self.abort()
             return
-        self._connection.lost(CloseCode.ABNORMAL, "")
+        self._connection.run(self._connection.lost, CloseCode.ABNORMAL, "")
         self._ending = (code, reason)
         self._timer = self._connection.delivery.loop.call_later(self._limits.close_timeout, self.abort)
         self._start_writing()
@@ -384,7 +389,11 @@ class AsgiLane:
         self._over = True
         self._queue.clear()
         self.resume_reading()
-        self._connection.lost(*(self._ending or (code, reason)))
+        self._connection.run(self._connection.lost, *(self._ending or (code, reason)))
+
+
+async def _handler(handle: Callable[[], Awaitable[None]]) -> None:
+    await handle()
 
 
 class _Resumed:

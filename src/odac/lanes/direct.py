@@ -138,6 +138,10 @@ class DirectLane(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See :meth:`asyncio.Protocol.data_received`; odac/speedups.py has its compiled form."""
+        self._connection.run(self.receive, data)
+
+    def receive(self, data: bytes) -> None:
+        """Handle what the transport has read, in the connection's own context."""
         connection = self._connection
         connection.alive = True
         outbox, inbox = connection.outbox, connection.inbox
@@ -336,7 +340,10 @@ class DirectLane(asyncio.Protocol):
         if self._close_timer is not None:
             self._close_timer.cancel()
             self._close_timer = None
-        self._connection.lost(*(self._closing.outcome if self._closing is not None else (CloseCode.ABNORMAL, "")))
+        connection = self._connection
+        connection.run(
+            connection.lost, *(self._closing.outcome if self._closing is not None else (CloseCode.ABNORMAL, ""))
+        )
 
     def abort(self) -> None:
         """End at once."""
@@ -354,7 +361,7 @@ class DirectLane(asyncio.Protocol):
         transport.close()
         if self._close_timer is None:  # TLS waits for the peer's last word
             self._close_timer = connection.loop.call_later(connection.policy.limits.close_timeout, transport.abort)
-        connection.lost(CloseCode.ABNORMAL, "")
+        connection.run(connection.lost, CloseCode.ABNORMAL, "")
 
     def shutdown(self) -> None:
         """The server stops (uvicorn calls this)."""

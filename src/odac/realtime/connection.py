@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from _thread import get_ident
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
+from contextvars import Context as ContextOfVariables
 from time import monotonic
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, Literal, overload
@@ -70,6 +71,7 @@ class Connection(Typed[In, Out]):
         "_pings",
         "alive",
         "calls",
+        "context",
         "due",
         "ended",
         "events",
@@ -109,6 +111,7 @@ class Connection(Typed[In, Out]):
         self._handler: asyncio.Task[Any] | None = None
         self._data: SimpleNamespace | None = None
         self._pings: Pings | None = None
+        self.context: ContextOfVariables | None = None  # None as long as the application has set no variable in it
         self.calls: CallsPort | None = None  # once the route answers calls, or the handler makes one
 
     # Sending
@@ -510,6 +513,32 @@ class Connection(Typed[In, Out]):
 
     # The handler, and what the connection owns
 
+    def run(self, function: Callable[..., object], *arguments: object) -> None:
+        """Call what leads to code of the application in this connection's own context, whoever's timer or flush it is.
+
+        A context of its own (:mod:`contextvars`) belongs to a connection from the moment something is set in it. Those
+        in which nothing is set share the delivery's spare one.
+
+        Args:
+            function: is called at once.
+            arguments: for it.
+        """
+        context = self.context
+        is_spare = context is None
+        if context is None:
+            context = self.outbox.delivery.spare
+        try:
+            context.run(function, *arguments)
+        except RuntimeError as error:
+            if error.__traceback__ is None or error.__traceback__.tb_next is not None:
+                raise
+            function(*arguments)  # the context was entered already: code of this connection runs
+        finally:
+            if is_spare and context:  # something was set in it: it is this connection's now
+                self.outbox.delivery.spare = ContextOfVariables()
+                if self.context is None:
+                    self.context = context
+
     async def run_handler(self, handler: Callable[[], Any]) -> None:
         """Run the route's handler. It outlives the connection by ``Limits.close_timeout`` at most."""
         try:
@@ -536,12 +565,14 @@ class Connection(Typed[In, Out]):
             if self.phase is Phase.RELEASED:
                 self._drop()
             self.inbox.handler_returned()
+            if not self.context:
+                self.context = None  # nothing was set in it
 
     @property
     def owned(self) -> Owned:
         """Timers and tasks of this connection."""
         if self._owned is None:
-            self._owned = Owned(self.loop, self.events.failed, self.inbox.reconsider)
+            self._owned = Owned(self.loop, self.run, self.events.failed, self.inbox.reconsider)
             if self.phase >= CLOSED:
                 self._owned.cancel()
         return self._owned

@@ -12,6 +12,7 @@ import asyncio
 import logging
 from _thread import get_ident
 from collections.abc import Callable, Iterable
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from odac.notices import limit_met
@@ -65,6 +66,7 @@ class Delivery(Generic[M]):
         on_congested: called with a connection whose reader falls behind, where somebody wants to know.
         corked: the outbox of the connection that handles a chunk of its peer's bytes now, or None.
         turn: what all connections together may read in one turn of the loop.
+        spare: an empty context for the callbacks of connections that have set nothing in their own.
     """
 
     __slots__ = (
@@ -82,6 +84,7 @@ class Delivery(Generic[M]):
         "loop",
         "on_congested",
         "overflows",
+        "spare",
         "thread",
         "turn",
     )
@@ -94,6 +97,7 @@ class Delivery(Generic[M]):
         self.on_congested: Callable[[Any], None] | None = None
         self.is_writing = False
         self.corked: Outbox | None = None
+        self.spare = Context()
         self.dropped_messages = 0
         self.overflows = 0
         self._rooms = rooms

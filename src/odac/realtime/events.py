@@ -45,7 +45,7 @@ class Events:
         if event == "close" and self._is_told:
             # The connection ended before its handler came to this line; a listener that cleans up is called all the
             # same.
-            self._owner.loop.call_soon(self._tell_end, [called])
+            self._owner.loop.call_soon(self._owner.run, self._tell_end, [called])
 
     def off(self, event: str, handler: Handler | None) -> None:
         """Remove a listener, or all of an event."""

@@ -76,7 +76,7 @@ class Inbox:
         """A message listener was added or removed."""
         self._is_heard = bool(self._owner.events.of("message"))
         if self._is_heard and self._queue:
-            self._owner.loop.call_soon(self._drain)
+            self._owner.loop.call_soon(self._owner.run, self._drain)
         self._choose_listener()
         self.reconsider()
 
@@ -332,7 +332,7 @@ class Inbox:
     def _reader_ended(self, reader: object) -> None:
         if self._queue is not None:
             self._queue.reader = None
-        self.reconsider()
+        self._owner.run(self.reconsider)
 
     # The end
 

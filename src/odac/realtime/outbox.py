@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Generator
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Generator
+from typing import TYPE_CHECKING, ClassVar
 
 from odac.close_codes import CloseCode
 from odac.protocol.message import Prepared
@@ -11,6 +11,7 @@ from odac.realtime.backlog import FLUSH_BYTES, Backlog, cost
 from odac.realtime.phase import CLOSING, OPEN
 from odac.realtime.sent import ONE_TURN, SENT, Sent
 from odac.realtime.writing import write
+from odac.speedups import compiled_put
 
 if TYPE_CHECKING:
     from odac.realtime.owners import OutboxOwner, SharedLog
@@ -34,6 +35,7 @@ class _WhenDrained(Sent):
             yield from backlog.drained().__await__()
 
 
+@compiled_put
 class Outbox:
     """Everything that one connection is sent, in program order.
 
@@ -62,6 +64,8 @@ class Outbox:
         "pending_size",
         "taken",
     )
+
+    reference_put: ClassVar[Callable[[Outbox, Prepared], Sent]]
 
     def __init__(self, owner: OutboxOwner, delivery: SharedLog, lane: Lane) -> None:
         self._owner = owner

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable, Coroutine
+from contextvars import Context
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from odac.protocol.message import Prepared
@@ -88,6 +89,7 @@ class SharedLog(Protocol):
     corked: Any  # the outbox whose connection's handler runs now, or None
     on_congested: Callable[[Any], None] | None
     turn: TurnBudget
+    spare: Context
 
     def later(self, call: Callable[..., object], *arguments: Any) -> None:
         """Call a function as soon as the log has been written."""
@@ -138,6 +140,10 @@ class EventsOwner(Protocol):
     @property
     def ended(self) -> tuple[int, str] | None:
         """Code and reason, once the connection has ended."""
+        ...
+
+    def run(self, function: Callable[..., object], *arguments: object) -> None:
+        """Call what leads to code of the application in the connection's own context."""
         ...
 
     def put(self, message: Prepared) -> Sent:

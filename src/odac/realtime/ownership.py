@@ -25,7 +25,7 @@ class Timer:
         self._function = function
         self._interval = interval
         self._running: asyncio.Task[Any] | None = None
-        self._handle: asyncio.TimerHandle | None = owned.loop.call_later(delay, self._fire)
+        self._handle: asyncio.TimerHandle | None = owned.loop.call_later(delay, owned.run, self._fire)
 
     def cancel(self) -> None:
         """Stop the timer. Stopping it twice is no error."""
@@ -38,7 +38,7 @@ class Timer:
     def _fire(self) -> None:
         self._handle = None
         if self._interval is not None:
-            self._handle = self._owned.loop.call_later(self._interval, self._fire)
+            self._handle = self._owned.loop.call_later(self._interval, self._owned.run, self._fire)
         else:
             self._owned.forget(self)
         if self._running is not None and not self._running.done():
@@ -57,16 +57,22 @@ class Owned:
 
     Args:
         loop: the event loop.
+        run: calls a function in the connection's own context.
         failed: told of what a timer or task raised.
         idle: told when the last task has ended.
     """
 
-    __slots__ = ("_ended", "_tasks", "_timers", "failed", "idle", "loop")
+    __slots__ = ("_ended", "_tasks", "_timers", "failed", "idle", "loop", "run")
 
     def __init__(
-        self, loop: asyncio.AbstractEventLoop, failed: Callable[[Raised], None], idle: Callable[[], None]
+        self,
+        loop: asyncio.AbstractEventLoop,
+        run: Callable[..., None],
+        failed: Callable[[Raised], None],
+        idle: Callable[[], None],
     ) -> None:
         self.loop = loop
+        self.run = run
         self.failed = failed
         self.idle = idle
         self._ended = False
@@ -84,7 +90,7 @@ class Owned:
             raise TypeError(f"a coroutine was expected, not {coroutine!r}")
         task = self.loop.create_task(self._guarded(coroutine))
         self._tasks.add(task)
-        task.add_done_callback(partial(self._done, coroutine))
+        task.add_done_callback(partial(self.run, self._done, coroutine))
         if self._ended:
             task.cancel()
         return task

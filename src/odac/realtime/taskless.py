@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine, Generator
+from contextvars import Context
 from types import coroutine
 from typing import Any
 
@@ -30,21 +31,24 @@ def in_task() -> Generator[None, None, asyncio.Task[Any]]:
     return task
 
 
-def begin(work: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop) -> asyncio.Task[None] | None:
+def begin(
+    work: Coroutine[Any, Any, None], loop: asyncio.AbstractEventLoop, context: Context
+) -> asyncio.Task[None] | None:
     """Run a coroutine now, until it returns or awaits :func:`in_task`.
 
     Args:
         work: raises nothing.
         loop: runs already; gets the task.
+        context: that it runs in, all of it.
 
     Returns:
         the task that does the rest, or None where there is nothing left to do.
     """
     try:
-        work.send(None)
+        context.run(work.send, None)
     except StopIteration:
         return None
-    return loop.create_task(_go_on(work))
+    return loop.create_task(_go_on(work), context=context)
 
 
 async def _go_on(work: Coroutine[Any, Any, None]) -> None:

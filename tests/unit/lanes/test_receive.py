@@ -7,7 +7,9 @@ import gc
 import os
 import sys
 from collections.abc import Callable, Iterator
+from contextvars import ContextVar
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from hypothesis import given
@@ -15,6 +17,7 @@ from hypothesis import strategies as st
 
 from odac.config import Limits, RateLimit
 from odac.lanes.direct import DirectLane
+from odac.realtime.outbox import Outbox
 from odac.realtime.phase import Phase
 from odac.realtime.policy import Policy
 from odac.realtime.turn_budget import TurnBudget
@@ -32,6 +35,7 @@ def receive(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> 
     """Lanes take what comes in by this method."""
     if request.param == "reference":
         monkeypatch.setattr(DirectLane, "data_received", reference_data_received)
+        monkeypatch.setattr(Outbox, "put", Outbox.reference_put)
     elif not COMPILED:
         pytest.skip("not compiled here: no C compiler, or ODAC_SPEEDUPS=0")
 
@@ -272,7 +276,46 @@ def test_whatever_comes_both_do_the_same(
             site.close()
 
     compiled: Any = compiled_data_received
-    assert outcome(compiled) == outcome(reference_data_received)
+    with patch.object(Outbox, "put", Outbox.reference_put):
+        expected = outcome(reference_data_received)
+    assert outcome(compiled) == expected
+
+
+WHO: ContextVar[str] = ContextVar("WHO", default="nobody")
+
+
+def test_a_connection_gets_a_context_of_its_own_when_something_is_set_in_it(make: Callable[..., Site]) -> None:
+    setting, other = make(), make()
+    seen: list[str] = []
+
+    def listen(data: object) -> None:
+        seen.append(WHO.get())
+        if data == 1:
+            WHO.set("somebody")
+
+    for site in (setting, other):
+        site.connection.on("message", listen)
+    for site, payload in ((setting, b"0"), (setting, b"1"), (other, b"0"), (setting, b"0")):
+        site.arrives((TEXT, payload))
+    assert seen == ["nobody", "nobody", "nobody", "somebody"]
+    assert other.connection.context is None
+    assert dict(setting.connection.context or {}) == {WHO: "somebody"}
+    assert WHO.get() == "nobody"
+
+
+def test_bytes_that_come_within_a_callback_of_the_connection_are_handled_in_its_context(site: Site) -> None:
+    """No event loop does that; a transport of a test may."""
+    seen: list[str] = []
+
+    def listen(data: object) -> None:
+        if data == 1:
+            WHO.set("somebody")
+            site.arrives((TEXT, b"2"))
+        seen.append(WHO.get())
+
+    site.connection.on("message", listen)
+    site.arrives((TEXT, b"1"))
+    assert seen == ["somebody", "somebody"]
 
 
 @pytest.mark.skipif(not COMPILED, reason="not compiled here: no C compiler, or ODAC_SPEEDUPS=0")

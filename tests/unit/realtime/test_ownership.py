@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from math import inf, nan
 from typing import cast
 
@@ -11,9 +12,13 @@ from odac.realtime.ownership import Owned
 from tests.unit.realtime.realtime_fakes import ManualLoop, idle, run
 
 
+def call(function: Callable[..., object], *arguments: object) -> None:
+    function(*arguments)
+
+
 def owned() -> tuple[Owned, ManualLoop, list[Raised]]:
     loop, failed = ManualLoop(), list[Raised]()
-    return Owned(cast(asyncio.AbstractEventLoop, loop), failed.append, lambda: None), loop, failed
+    return Owned(cast(asyncio.AbstractEventLoop, loop), call, failed.append, lambda: None), loop, failed
 
 
 def test_a_timeout_fires_once() -> None:
@@ -81,7 +86,7 @@ def test_times_that_make_no_sense(delay: float, interval: float | None) -> None:
 def test_tasks_end_with_their_owner_and_tell_what_they_raise() -> None:
     async def test() -> None:
         failed: list[Raised] = []
-        mine = Owned(asyncio.get_running_loop(), failed.append, lambda: None)
+        mine = Owned(asyncio.get_running_loop(), call, failed.append, lambda: None)
         ended: list[str] = []
 
         async def work(name: str) -> None:
@@ -113,7 +118,7 @@ def test_tasks_end_with_their_owner_and_tell_what_they_raise() -> None:
 
 def test_a_task_that_ends_everything_is_not_cancelled_itself() -> None:
     async def test() -> None:
-        mine = Owned(asyncio.get_running_loop(), lambda error: None, lambda: None)
+        mine = Owned(asyncio.get_running_loop(), call, lambda error: None, lambda: None)
 
         async def last() -> str:
             mine.cancel()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Coroutine
+from contextvars import copy_context
 from typing import Any
 
 import pytest
@@ -16,7 +17,7 @@ async def begun(work: Callable[[], Coroutine[Any, Any, None]]) -> asyncio.Task[N
     """What ``begin`` returns where no task runs, as in a transport's callback."""
     loop = asyncio.get_running_loop()
     outside: asyncio.Future[asyncio.Task[None] | None] = loop.create_future()
-    loop.call_soon(lambda: outside.set_result(begin(work(), loop)))
+    loop.call_soon(lambda: outside.set_result(begin(work(), loop, copy_context())))
     return await outside
 
 

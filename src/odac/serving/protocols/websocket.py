@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from contextvars import copy_context
+from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, ClassVar, cast
 from urllib.parse import unquote
 
@@ -52,6 +52,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_access",
         "_answered",
         "_at_once",
+        "_context",
         "_gone",
         "_headers",
         "_key",
@@ -95,6 +96,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._key = b""
         self._received = b""  # the head while it is incomplete; afterwards what came too early
         self._session: AsgiWebSocket | None = None
+        self._context: Context | None = None  # of what answers the handshake, and then of the connection
         self._at_once = False  # while the app answers without a task
         self._opened: Connection | None = None  # by it, meanwhile
         self._answered = False
@@ -188,11 +190,12 @@ class WebSocketProtocol(asyncio.Protocol):
         if AccessLog.is_on(self.config.access_log):
             self._access = AccessLog(scope)
         app = cast("Callable[..., Awaitable[object]]", self.config.loaded_app)
+        # uvloop's callbacks share one context among all connections.
+        self._context = copy_context()
         # uvicorn's own HTTP protocols put this one in their place only afterwards: then a lane must not do so before.
         if getattr(app, BEGINS_WITHOUT_TASK, False) and self.transport.get_protocol() is self:
             self._at_once = True
-            # What a task would have: its own context. uvloop's callbacks share one among all connections.
-            task = copy_context().run(begin, self._run(app, scope), self.loop)
+            task = begin(self._run(app, scope), self.loop, self._context)
             self._at_once = False
             if self._opened is not None:
                 # What the gates and the handler sent goes out with the answer, in one system call.
@@ -201,7 +204,7 @@ class WebSocketProtocol(asyncio.Protocol):
             if task is None:
                 return
         else:
-            task = self.loop.create_task(self._run(app, scope))
+            task = self.loop.create_task(self._run(app, scope), context=self._context)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
 
@@ -270,6 +273,7 @@ class WebSocketProtocol(asyncio.Protocol):
         lane = DirectLane(self.transport, policy.limits, negotiated, self.connections)
         connection = Connection(hub, lane, policy, speaks_odac=speaks_odac)
         lane.attach(connection)
+        connection.context = self._context
         if self._access is not None:
             self._access.answered(101)
             connection.on_release = self._access.ended
