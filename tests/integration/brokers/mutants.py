@@ -115,10 +115,10 @@ MUTANTS = [
         f"{CUTS} -k 'direct-asyncio and stands_still'",
     ),
     Mutant(
-        "a page that joins gets what is on its way twice",
-        "realtime/hub.py",
-        "        connection.outbox.take_share()\n        self._rooms.setdefault(room, set()).add(connection)",
-        "        self._rooms.setdefault(room, set()).add(connection)",
+        "a page joins the fan-out before it has caught up",
+        "history/cursor.py",
+        "        if self.at < self.feed.top and connection.outbox.backlog is None:\n            entries",
+        "        if self.at < 0 and connection.outbox.backlog is None:\n            entries",
         MEMORY,
     ),
     Mutant(

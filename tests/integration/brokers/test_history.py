@@ -19,7 +19,7 @@ from odac.config import Limits
 from odac.errors import ConfigurationError
 from odac.testing import AsyncTestClient
 from odac.testing.connection import AsyncTestConnection
-from tests.integration.brokers.servers import Redis, Server
+from tests.integration.brokers.servers import Redis, RedisCluster, Server
 
 SECRET = "a secret that is long enough for all"
 LIMIT = 30.0
@@ -542,6 +542,24 @@ def test_a_publication_that_got_lost_is_read(own_redis: Redis, run: Run) -> None
             await until(lambda: b.received[-1:] == ["y"])
             assert b.received == a.received == ["x", "hidden", "y"]
             assert a.recoveries == b.recoveries == []
+
+    run(main())
+
+
+def test_a_slot_of_a_cluster_that_moves_is_another_epoch(own_cluster: RedisCluster, run: Run) -> None:
+    from redis.crc import key_slot
+
+    async def main() -> None:
+        async with processes(own_cluster.url) as (one, two):
+            a, b = await come(one), await come(two)
+            await a.send("x")
+            await until(lambda: b.received == ["x"])
+            await asyncio.to_thread(own_cluster.move_slot, key_slot(b"odac.room.chat-7"))
+            await a.send("y")
+            await until(lambda: a.recoveries and b.recoveries, "being told")
+            await a.send("z")
+            await until(lambda: a.received[-1:] == b.received[-1:] == ["z"], "life")
+            assert a.recoveries[0] == b.recoveries[0] == Recover("chat-7", False, 0)
 
     run(main())
 
