@@ -60,15 +60,17 @@ class Process:
         self.changed = asyncio.Event()
 
     def _announce(self, room: str, news: News, viewers: list[Viewer]) -> None:
-        self.total = news.total
-        self.changed.set()
+        if room == "room":
+            self.total = news.total
+            self.changed.set()
 
     async def start(self) -> None:
         await self.bus.start()
-        self.bus.room_opened("room")
+        for room in ("room", "small"):
+            self.bus.room_opened(room)
 
-    def join(self, name: str) -> None:
-        self.service.join(Member(name), "room", RULE, f"u:{name}", b'{"name":"Somebody"}')
+    def join(self, name: str, room: str = "room") -> None:
+        self.service.join(Member(name), room, RULE, f"u:{name}", b'{"name":"Somebody"}')
 
     async def until(self, count: int) -> None:
         while self.total != count:
@@ -82,6 +84,7 @@ async def other(url: str, count: int) -> None:
     await process.start()
     for number in range(count):
         process.join(f"other {number}")
+    process.join("somebody", "small")
     print("ready", flush=True)
     await asyncio.Event().wait()
 
@@ -154,16 +157,18 @@ async def measure(count: int, seconds: float, joins: int) -> dict[str, Any]:
             await asyncio.sleep(7)  # the versions have been repeated
             found[f"{members} idle members"] = await between(broker, seconds)
             if members:
-                task = asyncio.create_task(between(broker, joins * 0.15 + 7))
+                here.join("first", "small")
+                await asyncio.sleep(7)
+                task = asyncio.create_task(between(broker, seconds))
                 for number in range(joins):
-                    here.join(f"late {number}")
-                    await asyncio.sleep(0.15)
-                found[f"{joins} joins"] = await task
+                    here.join(f"late {number}", "small")
+                    await asyncio.sleep((seconds - 7) / joins)
+                found[f"{joins} joins into a room of two"] = await task
             killed = time.monotonic()
             child.send_signal(signal.SIGKILL)
             await child.wait()
             if members:
-                await here.until(members - members // 2 + joins)
+                await here.until(members // 2)
                 found["gone after, s"] = round(time.monotonic() - killed, 1)
         await here.bus.stop()
     return found

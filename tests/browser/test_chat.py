@@ -439,7 +439,7 @@ def test_who_is_here_on_several_workers(
         environment["ODAC_BROKER"] = backend.url
     try:
         server = start_server("examples.chat.app:app", environment, ["--workers", "2"])
-        contexts = [chromium.new_context(viewport=DESK) for _ in range(5)]
+        contexts = [chromium.new_context(viewport={"width": 1280, "height": 800}) for _ in range(5)]
         people = [Visitor(context.new_page(), server.url) for context in contexts]
         for number, person in enumerate(people):
             person.enter(f"Guest {number}", "shared")
