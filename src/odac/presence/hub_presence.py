@@ -122,9 +122,13 @@ class HubPresence:
 
         Raises:
             ValueError: the room has no presence.
+            RuntimeError: the app does not run.
         """
         rule = self._rule(room)
-        assert self._service is not None
+        if self._service is None:
+            raise RuntimeError(
+                "the app does not run: ws_server.presence(room) can be asked between its start and its stop"
+            )
         found = await self._service.members(room, rule, timeout)
         users = {_NAMES[person[0]] + person[2:]: member for person, member in found.users.items()}
         return found._replace(users=users)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Iterator
 from typing import Any, cast
 
@@ -179,7 +180,7 @@ def test_rules_are_said_before_the_start_and_once() -> None:
     app.rooms("a", presence=Presence())
     with pytest.raises(ConfigurationError, match="already"):
         app.rooms("a", presence=Presence())
-    with pytest.raises(ConfigurationError, match="say what holds"):
+    with pytest.raises(ConfigurationError, match="at least one of"):
         app.rooms("b")
     with TestClient(app), pytest.raises(ConfigurationError, match="before it starts"):
         app.rooms("b", presence=Presence())
@@ -294,3 +295,41 @@ def test_figures_count_people(site: tuple[TestClient, Enter, list[Context]]) -> 
     client.advance(GATHERED)
     figures = app.figures()
     assert (figures["presence_rooms"], figures["presence_connections"], figures["presence_away"]) == (1, 1, 1)
+
+
+def test_a_client_that_is_recognised_after_its_middleware_joined_is_one_person() -> None:
+    """Its connection has another id from then on."""
+    app = Odac(secret="x" * 32)
+    app.rooms("a", presence=Presence(grace=0.0))
+    found: list[Members] = []
+
+    @app.middleware("joins")
+    def joins(odac: Context) -> bool:
+        odac.ws.join("a", presence=1)
+        app._hub.rename(odac.ws, "client.2")
+        return True
+
+    @app.route.use("joins").ws("/", token=False)
+    async def handler(odac: Context) -> None:
+        found.append(await app.route.ws_server.presence("a"))
+
+    @app.route.ws("/ask", token=False)
+    async def ask(odac: Context) -> None:
+        found.append(await app.route.ws_server.presence("a"))
+
+    with TestClient(app) as client:
+        with client.connect("/"):
+            client.advance(GATHERED)
+        client.advance(GATHERED)
+        with client.connect("/ask"):
+            client.settle()
+    assert [list(members.users) for members in found] == [["connection:client"], []]
+
+
+def test_an_app_that_does_not_run_says_so() -> None:
+    app = Odac(secret="x" * 32)
+    app.rooms("a", presence=Presence())
+    with TestClient(app):
+        pass
+    with pytest.raises(RuntimeError, match="does not run"):
+        asyncio.run(app._hub.presence.members("a", 1.0))  # type: ignore[union-attr]
