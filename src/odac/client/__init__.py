@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from odac.client.connection import ClientConnection, Sent, connect
+from odac.client.connection import ClientConnection
 from odac.client.errors import HandshakeRefused
+from odac.client.opening import connect
 from odac.client.presence import Person, PresenceChange
 from odac.client.recovery import Recover
+from odac.client.sent import Sent
 
 __all__ = ["ClientConnection", "HandshakeRefused", "Person", "PresenceChange", "Recover", "Sent", "connect"]

@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import random as random_module
-import re
 import ssl as ssl_module
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Final, Self, TypeVar, overload
+from typing import Any, Self, TypeVar, overload
 
 from odac.client.address import Address
 from odac.client.calls import check_call, names_at
@@ -15,9 +14,11 @@ from odac.client.clock import Clock, SystemClock
 from odac.client.cookies import CookieJar
 from odac.client.events import Events
 from odac.client.fetch import get as http_get
+from odac.client.options import check_subprotocols, checked_headers
 from odac.client.reconnect import Reconnect
+from odac.client.sent import Closing, Sent
 from odac.client.session import Auth, Supervisor
-from odac.client.socket import Dial, Socket, dialer
+from odac.client.socket import Dial, dialer
 from odac.client.tokens import Get, Tokens
 from odac.close_codes import CloseCode
 from odac.errors import Disconnected
@@ -25,47 +26,10 @@ from odac.protocol import codec
 from odac.realtime.connection import ReadyState
 from odac.realtime.iteration import Messages
 from odac.wire.frames import check_close
-from odac.wire.headers import is_token
 
-__all__ = ["ClientConnection", "Sent", "connect"]
-
-_HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
+__all__ = ["ClientConnection"]
 
 _H = TypeVar("_H", bound=Callable[..., Any])
-
-
-class Sent:
-    """The result of a send: true when the message was sent or queued, false when it was refused.
-
-    Awaiting it waits, on an open connection, until the buffer of what is still to be sent has room, and gives the same
-    answer. It need not be awaited.
-    """
-
-    __slots__ = ("_accepted", "_socket")
-
-    def __init__(self, accepted: bool, socket: Socket | None = None) -> None:
-        self._accepted = accepted
-        self._socket = socket
-
-    def __bool__(self) -> bool:
-        return self._accepted
-
-    def __await__(self) -> Generator[Any, None, bool]:
-        if self._socket is not None:
-            yield from self._socket.writable().__await__()
-        return self._accepted
-
-
-class _Closing:
-    """What :meth:`ClientConnection.close` returns: awaiting it waits for the end."""
-
-    __slots__ = ("_wait",)
-
-    def __init__(self, wait: Callable[[], Awaitable[None]]) -> None:
-        self._wait = wait
-
-    def __await__(self) -> Generator[Any, None, None]:
-        return self._wait().__await__()
 
 
 class ClientConnection:
@@ -97,8 +61,8 @@ class ClientConnection:
         get: Get = http_get,
     ) -> None:
         address = self._address = Address.parse(url)
-        fields = _checked(headers)
-        _check_subprotocols(subprotocols)
+        fields = checked_headers(headers)
+        check_subprotocols(subprotocols)
         jar = CookieJar(cookies)
         clock = clock or SystemClock()
         self._events = Events()
@@ -317,78 +281,4 @@ class ClientConnection:
         """
         check_close(code, reason)
         self._supervisor.close(int(code), reason)
-        return _Closing(self._supervisor.joined)
-
-
-def _checked(headers: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
-    for name, value in (headers or {}).items():
-        if not _HEADER_NAME.fullmatch(name) or any(character in value for character in "\r\n\0"):
-            raise ValueError(f"headers: {name!r} has a name or value that an HTTP header cannot carry")
-        if name.lower() == "cookie":
-            raise ValueError("headers: give cookies with cookies={name: value}, so that the server can change them")
-    return tuple((headers or {}).items())
-
-
-def _check_subprotocols(names: Sequence[str]) -> None:
-    if isinstance(names, str):
-        raise ValueError(f"subprotocols={names!r}: must be a list: [{names!r}]")
-    for name in names:
-        if not isinstance(name, str) or not is_token(name):
-            raise ValueError(f"subprotocols: {name!r} has characters that a subprotocol cannot (RFC 6455 section 4.1)")
-
-
-def connect(
-    url: str,
-    *,
-    token: bool = True,
-    auto_reconnect: bool = True,
-    reconnect_delay: float = 3.0,
-    max_reconnect_attempts: int | None = 10,
-    headers: Mapping[str, str] | None = None,
-    cookies: Mapping[str, str] | None = None,
-    subprotocols: Sequence[str] = (),
-    prefix: str = "/odac",
-    ssl: ssl_module.SSLContext | None = None,
-    auth: Auth | None = None,
-) -> ClientConnection:
-    """Connect to an Odac server, and stay connected.
-
-    Use it as ``async with odac.connect(url) as ws:``. ``ws = await odac.connect(url)`` leaves closing to you, and
-    ``async for data in odac.connect(url):`` reads until the end. Each goes on when the server has let the connection
-    in; nothing happens before, so that listeners can be added first.
-
-    Args:
-        url: ``ws://`` or ``wss://``, with path and query.
-        token: send a fresh token with each attempt. Turn it off for routes declared with ``token=False``.
-        auto_reconnect: connect again when the connection is lost, unless the close code is final.
-        reconnect_delay: seconds before the first retry (the browser's ``reconnectDelay`` is in milliseconds); each
-            further one waits 1.5 times as long, at most 30 s, scaled by a random factor from 0.5 to 1.
-        max_reconnect_attempts: retries since the last connection that stayed open for 5 s, those before the first
-            connection included; None for no bound.
-        headers: further headers of the handshake and of the request for the token.
-        cookies: cookies to begin with; those that the server sets are kept for as long as this object lives.
-        subprotocols: what to offer besides Odac's own.
-        prefix: where the server keeps its token endpoint: the ``prefix`` of its ``Odac(…)``, below its mount point.
-        ssl: the TLS context of a ``wss://`` URL, None for the default one.
-        auth: a bearer token, or a function that returns one and may be ``async``, called anew for each attempt. It goes
-            into the ``Authorization`` header, and the app reads it as ``request.bearer``.
-
-    Raises:
-        ValueError: at once, for a URL or an option that cannot work.
-        OSError: when opening: the server cannot be reached, and no attempt is left.
-        HandshakeRefused: when opening: the server answered the handshake or the request for a token with an HTTP error.
-        Disconnected: when opening: the server closed at once with a final code, such as 4001.
-    """
-    return ClientConnection(
-        url,
-        token=token,
-        auto_reconnect=auto_reconnect,
-        reconnect_delay=reconnect_delay,
-        max_reconnect_attempts=max_reconnect_attempts,
-        headers=headers,
-        cookies=cookies,
-        subprotocols=subprotocols,
-        prefix=prefix,
-        ssl=ssl,
-        auth=auth,
-    )
+        return Closing(self._supervisor.joined)

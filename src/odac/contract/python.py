@@ -25,7 +25,7 @@ from typing import Any, Literal, NotRequired, Self, TypeAlias, TypedDict
 from urllib.parse import quote
 
 import odac
-from odac.client.connection import ClientConnection, Sent
+from odac.client import ClientConnection, Sent
 
 __all__ = [{names}]
 '''
