@@ -16,7 +16,7 @@ interface Asked {
   readonly settle: (error: unknown, value?: unknown) => void
 }
 
-const callError = (code: string, text: string): Error =>
+const callError = (code: string, text?: string): Error =>
   Object.assign(new Error(text || code), { name: 'OdacCallError', code })
 
 /** The calls of one socket of the page: its own, over all connections, and its answers to the server's. */
@@ -42,7 +42,7 @@ export class Calls {
   call(name: string, args: unknown, { timeout = 10_000, retry, signal }: OdacCallOptions = {}): Promise<unknown> {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted()
-      if (this.#ended) throw callError('cancelled', 'the connection is closed')
+      if (this.#ended) throw callError('cancelled')
       // As it is now, and throwing now for what has no JSON form.
       const copy: unknown = JSON.parse(JSON.stringify(args ?? null))
       const id = ++this.#id
@@ -51,7 +51,7 @@ export class Calls {
         asked.settle(error)
       }
       const abort = (): void => giveUp(signal?.reason)
-      const timer = setTimeout(() => giveUp(callError('timeout', `no answer to ${name} in ${timeout} ms`)), timeout)
+      const timer = setTimeout(() => giveUp(callError('timeout')), timeout)
       const asked: Asked = {
         call: [name, copy],
         due: Date.now() + timeout,
@@ -110,7 +110,7 @@ export class Calls {
     } else if (kind === 'cancel') {
       this.#running.get(id as number)?.abort()
     } else {
-      const error = kind === 'fail' && callError(String(first), String(second ?? ''))
+      const error = kind === 'fail' && callError(first as string, second as string)
       this.#asked.get(id as number)?.settle(error, first)
     }
   }
@@ -122,7 +122,7 @@ export class Calls {
       const now = Date.now()
       const again = asked.first !== undefined
       asked.origin = again ? asked.origin : this.#origin
-      const retry = asked.retry ? [asked.origin ?? '', again ? Math.max(now - (asked.first as number), 1) : 0] : null
+      const retry = asked.retry && [asked.origin ?? '', again ? Math.max(now - (asked.first as number), 1) : 0]
       asked.sent = this.#control('call', id, ...asked.call, now - this.#since, asked.due - now, retry)
       if (asked.sent) asked.first ??= now
     }
@@ -132,10 +132,10 @@ export class Calls {
     const controller = new AbortController()
     try {
       const answer = this.#answers.get(name)
-      if (!answer) throw callError('unknown', 'nothing answers ' + name)
-      if (this.#running.size >= AT_A_TIME) throw callError('busy', AT_A_TIME + ' calls are being answered')
+      if (!answer) throw callError('unknown')
+      if (this.#running.size >= AT_A_TIME) throw callError('busy')
       // It was under way for longer than the server waits.
-      if (at != null && left != null && Date.now() - this.#since - at >= left) throw callError('timeout', 'too late')
+      if (at != null && left != null && Date.now() - this.#since - at >= left) throw callError('timeout')
       this.#running.set(id, controller)
       const value = await answer(args, { signal: controller.signal })
       // Throws for what has no JSON form.

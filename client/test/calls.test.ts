@@ -30,7 +30,7 @@ test('an answer and a refusal', async () => {
   const { calls, sent } = make()
   const [first, second] = [calls.call('move', { to: 'e4' }), calls.call('move', undefined)]
   const [[, a, name, args, at, left, retry], [, b, , nothing]] = sent as [unknown[], unknown[]]
-  assert.deepEqual([name, args, nothing, retry], ['move', { to: 'e4' }, null, null])
+  assert.deepEqual([name, args, nothing, retry], ['move', { to: 'e4' }, null, undefined])
   assert.ok((at as number) >= 0 && (left as number) > 9000 && (left as number) <= 10_000)
   calls.receive('reply', b, 7)
   calls.receive('fail', a, 'illegal', 'The board ends at 8')

@@ -47,13 +47,14 @@ class Record:
 
 
 class _Client:
-    __slots__ = ("forgotten", "last", "name", "records")
+    __slots__ = ("forgotten", "last", "name", "records", "unfinished")
 
     def __init__(self, name: str, now: float) -> None:
         self.name = name
         self.records: OrderedDict[int, Record] = OrderedDict()
         self.forgotten = float("-inf")  # when the youngest call arrived whose outcome had to make room
         self.last = now
+        self.unfinished = 0
 
 
 class Remembered:
@@ -99,7 +100,7 @@ class Remembered:
     def unfinished(self, client: str) -> int:
         """How many calls of a client run."""
         known = self._clients.get(client)
-        return sum(record.outcome is None for record in known.records.values()) if known is not None else 0
+        return known.unfinished if known is not None else 0
 
     def begin(self, client: str, id_: int) -> Record:
         """A call has arrived that is not known."""
@@ -113,6 +114,7 @@ class Remembered:
         known.last = now
         record = known.records[id_] = Record(known, id_, now)
         self._records[record] = None
+        known.unfinished += 1
         self.size += RECORD_COST
         if len(known.records) > self._per_client:
             oldest = next((each for each in known.records.values() if each.outcome is not None), None)
@@ -128,6 +130,7 @@ class Remembered:
         if record not in self._records:
             return
         record.outcome = outcome
+        record.client.unfinished -= 1
         self.size += len(outcome)
         self._make_room()
 
@@ -136,7 +139,11 @@ class Remembered:
         if record in self._records:
             del self._records[record]
             del record.client.records[record.id]
-            self.size -= RECORD_COST + (len(record.outcome) if record.outcome is not None else 0)
+            self.size -= RECORD_COST
+            if record.outcome is None:
+                record.client.unfinished -= 1
+            else:
+                self.size -= len(record.outcome)
 
     def _expire(self) -> None:
         """Drop what is older than the window: whoever sends such a call again says its age, and is refused for that."""
