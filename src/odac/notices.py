@@ -8,13 +8,15 @@ from __future__ import annotations
 
 import logging
 import threading
+from collections.abc import Callable
+from contextvars import ContextVar
 from dataclasses import fields
 from time import monotonic
 from typing import Final
 
 from odac.config import Limits
 
-__all__ = ["LINES", "WINDOW", "harmless", "limit_hits", "limit_met", "raised", "warn"]
+__all__ = ["LINES", "WINDOW", "harmless", "limit_hits", "limit_met", "raised", "unhandled", "warn", "witness"]
 
 logger = logging.getLogger("odac")
 
@@ -26,6 +28,10 @@ WINDOW: Final = 60.0
 
 _KINDS: Final = 1000
 """Kinds that are told apart: code that is made at runtime may raise in any number of places."""
+
+
+witness: Final[ContextVar[Callable[[BaseException], object] | None]] = ContextVar("odac_witness", default=None)
+"""Called with what the application raised in this context and did not handle: the test client raises it in the test."""
 
 
 class _Kind:
@@ -69,6 +75,13 @@ def raised(message: str, error: BaseException, *arguments: object) -> None:
     where = "" if place is None else f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}"
     kind = f"raised {type(error).__qualname__} {where}"
     _say(kind if kind in _kinds or len(_kinds) < _KINDS else "raised", message, arguments, error)
+
+
+def unhandled(error: BaseException) -> None:
+    """Tell the witness what the application raised and does not handle, so that a connection or call fails."""
+    told = witness.get()
+    if told is not None:
+        told(error)
 
 
 def limit_met(limit: str, message: str, *arguments: object) -> None:

@@ -109,8 +109,7 @@ def test_what_follows_can_be_asserted_at_once() -> None:
         app.route.ws_server.to_room("b", "from outside")
         client.settle()
         assert carol.unread == ["from outside"]
-        with pytest.raises(AssertionError, match="from outside"):
-            carol.received_nothing()
+        assert carol.received_nothing() is False
         bob.close()
         assert app.route.ws_server.client_count == 2
     assert app.route.ws_server.client_count == 0
@@ -171,7 +170,7 @@ def test_the_gates() -> None:
 
 
 def test_a_handler_that_raises_ends_in_a_close_code(caplog: pytest.LogCaptureFixture) -> None:
-    with TestClient(make_app()) as client:
+    with TestClient(make_app(), raise_exceptions=False) as client:
         assert client.connect("/fail").close_code == CloseCode.INTERNAL_ERROR
     assert "ZeroDivisionError" in caplog.text
     assert "During handling" not in caplog.text  # the traceback is the application's alone

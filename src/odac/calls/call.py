@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from odac.calls.messages import encode, refusal
 from odac.errors import CallError, InvalidMessage
-from odac.notices import warn
+from odac.notices import raised, unhandled, warn
 from odac.protocol.message import Verbatim
 from odac.realtime.cancellation import RAISED
 from odac.realtime.sent import is_to_be_awaited
@@ -20,8 +19,6 @@ if TYPE_CHECKING:
     from odac.calls.remembered import Record, Remembered
 
 __all__ = ["Answer", "Answerer", "Call"]
-
-logger = logging.getLogger("odac")
 
 _PATIENCE: Final = 60.0
 """Seconds that a call without a deadline waits for the handler to take the messages before it."""
@@ -166,14 +163,16 @@ class Call:
         elif isinstance(error, asyncio.CancelledError):
             self.refuse(CallError("cancelled", "the call was cancelled"))
         else:
-            logger.error("%s: the answer to %r raised", self._answering.path, self.name, exc_info=error)
+            raised("%s: the answer to %r raised", error, self._answering.path, self.name)
+            unhandled(error)
             self.refuse(CallError("internal"))
 
     def _reply(self, value: object) -> None:
         try:
             message = encode("reply", self._id, value)
-        except TypeError:
-            logger.exception("%s: the answer to %r cannot be sent", self._answering.path, self.name)
+        except TypeError as error:
+            raised("%s: the answer to %r cannot be sent", error, self._answering.path, self.name)
+            unhandled(error)
             self.refuse(CallError("internal"))
         else:
             self._settle(message)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -18,13 +17,13 @@ from odac.http.answers import explain, json_answer
 from odac.http.docs import DOCS, DocsPage
 from odac.http.files import FILES, ClientFiles
 from odac.http.publish import Publication, PublishEndpoint
+from odac.notices import raised, unhandled
 from odac.request import Request, route_path
 from odac.security.authentication import AuthService
 from odac.security.token import Tokens
 
 __all__ = ["Endpoints", "Health", "Services"]
 
-_log = logging.getLogger(__name__)
 _prefix_form = re.compile(r"(/[A-Za-z0-9._~-]+)+").fullmatch
 _READING: Final = ("GET", "HEAD")
 
@@ -147,8 +146,9 @@ class Endpoints:
         asking = self._services.auth.connection(request)
         try:
             user, user_id = await asking.user(), await asking.user_id()
-        except Exception:
-            _log.exception("@app.authenticate failed for a token request")
+        except Exception as error:
+            raised("@app.authenticate failed for a token request", error)
+            unhandled(error)
             return explain(503, "The server cannot tell who asks. Try again later.")
         if user is None or user_id is not None:  # without an id, one user cannot be told from another
             content["session"] = session.fingerprint(user_id)

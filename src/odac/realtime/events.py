@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Final
 
 from odac.close_codes import CloseCode
 from odac.errors import Disconnected, InvalidMessage
-from odac.notices import raised
+from odac.notices import raised, unhandled
 from odac.protocol import control
 from odac.realtime.cancellation import OVERDUE, RAISED, Raised, is_own
 from odac.realtime.listeners import EVENTS, Handler, fit
@@ -150,6 +150,7 @@ class Events:
 
     def _fatal(self, what: str, error: Raised) -> None:
         self._log(what, error)
+        unhandled(error)
         self._owner.begin_close(CloseCode.INTERNAL_ERROR, "internal error")
 
     # The end

@@ -17,7 +17,7 @@ from odac.close_codes import CloseCode
 from odac.config import Limits
 from odac.context import Context
 from odac.lanes.base import Doorway
-from odac.notices import limit_met, raised, warn
+from odac.notices import limit_met, raised, unhandled, warn
 from odac.realtime.audience import browser_room, session_room
 from odac.realtime.cancellation import RAISED, is_own
 from odac.realtime.connection import Connection
@@ -271,6 +271,7 @@ class Gate:
             if is_own(error):
                 raise
             raised("%s: finding the user failed (@app.authenticate)", error, route.path)
+            unhandled(error)
             connection.begin_close(CloseCode.INTERNAL_ERROR, "internal error")
             return False
         if route.needs_token:
@@ -297,6 +298,7 @@ class Gate:
             raised(
                 "%s: the middleware %r raised; its connection is closed with 1011", error, connection.policy.name, name
             )
+            unhandled(error)
             connection.begin_close(CloseCode.INTERNAL_ERROR, "internal error")
             return False
         if not connection.is_open:

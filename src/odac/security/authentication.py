@@ -16,7 +16,7 @@ from odac.request import Request
 from odac.security.session import CookieResponse, Found, Session, Sessions
 from odac.security.users import authenticated, expiry, identify, says_authenticated
 
-__all__ = ["LOGIN", "AuthService", "Authentication", "Authenticator", "current_request"]
+__all__ = ["LOGIN", "AuthService", "Authentication", "Authenticator", "current_request", "given_user"]
 
 Authenticator = Callable[[Request], Any]
 """Takes the request, returns a user or None, or something awaitable that gives one."""
@@ -25,6 +25,9 @@ _AuthenticatorT = TypeVar("_AuthenticatorT", bound=Authenticator)
 
 current_request: ContextVar[Request | None] = ContextVar("odac_request", default=None)
 """The HTTP request that the app passes on to the wrapped one, for ``login`` and ``logout`` in its views."""
+
+given_user: ContextVar[Any] = ContextVar("odac_given_user", default=None)
+"""A user that is not looked up, set by the test client. It is not part of the scope, so that no server can set it."""
 
 LOGIN: Final = "odac.login"
 """A key of the scope. An authenticator may leave there a name of the login that it found the user by: closing the
@@ -273,6 +276,10 @@ class Authentication:
 
     async def _find(self) -> tuple[Any, float | None]:
         """The user, and when its login ends; no user once it has ended."""
+        given = given_user.get()
+        if given is not None:
+            user = authenticated(given)
+            return (None, None) if user is None else (user, expiry(user))
         if self._service.authenticator is not None:
             user = self._service.authenticator(self._request)
             if inspect.isawaitable(user):

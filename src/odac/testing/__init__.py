@@ -6,7 +6,7 @@ from odac.client.errors import HandshakeRefused
 from odac.testing.client import AsyncTestClient
 from odac.testing.connection import AsyncTestConnection, NothingReceived
 from odac.testing.exchange import Response
-from odac.testing.loop import NeverIdle, TestLoop, run
+from odac.testing.loop import NeverIdle, StillRunning, TestLoop, run
 from odac.testing.sync import TestClient, TestConnection
 
 __all__ = [
@@ -16,6 +16,7 @@ __all__ = [
     "NeverIdle",
     "NothingReceived",
     "Response",
+    "StillRunning",
     "TestClient",
     "TestConnection",
     "TestLoop",

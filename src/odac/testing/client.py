@@ -19,7 +19,7 @@ from odac.client.recovery import RESUME, Positions
 from odac.testing.connection import AsyncTestConnection
 from odac.testing.exchange import AsgiApp, HttpClient, World, exchange
 from odac.testing.life import AppLife
-from odac.testing.loop import TestLoop, settle
+from odac.testing.loop import TestLoop, end_tasks, settle
 
 __all__ = ["AsyncTestClient"]
 
@@ -41,6 +41,8 @@ class AsyncTestClient:
         headers: sent with every request and handshake.
         cookies: the cookies to begin with.
         client: address and port that requests appear to come from.
+        raise_exceptions: whether what a handler, listener, timer, middleware, authenticator or answer to a call raises,
+            and nothing in the app handles, is raised in the test, by the next call of the client or of a connection.
 
     Raises:
         ValueError: ``base_url`` has a path, or no scheme and host.
@@ -58,6 +60,7 @@ class AsyncTestClient:
         headers: Mapping[str, str] | None = None,
         cookies: Mapping[str, str] | None = None,
         client: tuple[str, int] | None = ("127.0.0.1", 50_000),
+        raise_exceptions: bool = True,
     ) -> None:
         if not callable(app):
             raise TypeError(f"TestClient(app) takes an Odac app, or another ASGI app, not {app!r}")
@@ -65,7 +68,7 @@ class AsyncTestClient:
         self._odac = odac if odac is not None else app
         found = prefix if prefix is not None else getattr(self._odac, "prefix", "/odac")
         self._token_url = f"{found}/token"
-        self._world = World(app, base_url, headers, client)
+        self._world = World(app, base_url, headers, client, raise_exceptions)
         self._jar = CookieJar(cookies)
         self._connections: list[AsyncTestConnection] = []
         self._lifespan: AppLife | None = None
@@ -84,12 +87,18 @@ class AsyncTestClient:
         try:
             for connection in self._connections:
                 connection.leave()
-            await self.settle()
-            for connection in self._connections:
-                await connection.stop()
+            await settle(lambda: self._world.activity)
+            # As on a server, a handler goes on after its client has gone, and is cancelled when it takes too long.
+            await end_tasks([connection.task for connection in self._connections], self._grace())
         finally:
             if self._lifespan is not None:
                 await self._lifespan.stop()
+        if kind is None:
+            self._world.raise_failure()
+
+    def _grace(self) -> float:
+        limits = getattr(self._odac, "limits", None)
+        return float(getattr(limits, "close_timeout", 10.0)) + 1.0
 
     def connect(
         self,
@@ -103,6 +112,7 @@ class AsyncTestClient:
         subprotocols: Sequence[str] = (),
         v1: bool = True,
         again: AsyncTestConnection | None = None,
+        raise_exceptions: bool | None = None,
     ) -> Connecting:
         """Open a connection: ``async with client.connect(…) as ws:`` or ``ws = await client.connect(…)``.
 
@@ -110,7 +120,8 @@ class AsyncTestClient:
 
         Args:
             path: path and query.
-            user: the user of this connection alone, by a session cookie that the app signs: a dict, str or int.
+            user: the user of this connection alone: a dict, str or int by a session cookie that the app signs, any other
+                object, such as a Django user, by being what ``await odac.auth.user()`` returns.
             token: True fetches a real one from the app's endpoint, False sends none, a str is sent as it is.
             headers: further headers of the handshake.
             cookies: further cookies, for this connection alone.
@@ -119,13 +130,17 @@ class AsyncTestClient:
             v1: whether to offer ``odac.v1``, as Odac's own clients do.
             again: an earlier connection, of which this is the next: it recovers the rooms with history that the client
                 was in, as Odac's own clients do when they reconnect.
+            raise_exceptions: as for the client, for this connection alone; None is as the client has it.
 
         Raises:
             HandshakeRefused: the app answered with an HTTP status: 403 for the origin, 404 for the path.
         """
         if self._lifespan is None:
             raise RuntimeError("the app has not started: connect within 'with TestClient(app) as client:'")
-        return Connecting(lambda: self._connect(path, user, token, headers, cookies, origin, subprotocols, v1, again))
+        raises = self._world.raises if raise_exceptions is None else raise_exceptions
+        return Connecting(
+            lambda: self._connect(path, user, token, headers, cookies, origin, subprotocols, v1, again, raises)
+        )
 
     async def _connect(
         self,
@@ -138,16 +153,18 @@ class AsyncTestClient:
         subprotocols: Sequence[str],
         v1: bool,
         again: AsyncTestConnection | None,
+        raises: bool,
     ) -> AsyncTestConnection:
         jar = self._jar
+        given = None if user is None or isinstance(user, (dict, str, int)) else user
         if user is not None or cookies:
             jar = jar.copy()
             jar.store([f"{name}={value}; Path=/" for name, value in CookieJar(cookies).for_path("/").items()])
-        if user is not None:
+        if user is not None and given is None:
             self._log_in(jar, user, fresh=True)
         offered = [PROTOCOL] if v1 else []
         if token is True:
-            token = await self._token(jar, headers or {})
+            token = await self._token(jar, headers or {}, given)
         if token:
             offered.append(f"odac-token-{token}")
         offered += subprotocols
@@ -166,15 +183,16 @@ class AsyncTestClient:
         scope = self._world.scope(
             "websocket", path, fields, jar, subprotocols=offered, extensions={"websocket.http.response": {}}
         )
-        connection = AsyncTestConnection(self._world, scope, positions)
+        connection = AsyncTestConnection(self._world, scope, positions, user=given, raises=raises)
         self._connections = [known for known in self._connections if not known.over]
         self._connections.append(connection)
         await connection.open()
         return connection
 
-    async def _token(self, jar: CookieJar, headers: Mapping[str, str]) -> str:
-        answer = await exchange(self._world, jar, "GET", self._token_url, headers, b"")
+    async def _token(self, jar: CookieJar, headers: Mapping[str, str], user: Any) -> str:
+        answer = await exchange(self._world, jar, "GET", self._token_url, headers, b"", user)
         if answer.status != 200:
+            self._world.raise_failure()
             raise HandshakeRefused(
                 answer.status,
                 f"no token from {self._token_url}: {answer.text[:200]!r}; set prefix= of the test client, or"
@@ -225,6 +243,7 @@ class AsyncTestClient:
             NeverIdle: it does not come to rest.
         """
         await settle(lambda: self._world.activity)
+        self._world.raise_failure()
 
     async def advance(self, seconds: float) -> None:
         """Move the app's time on: timers, intervals and heartbeats on the way happen, each at its time, and at once.
@@ -241,6 +260,7 @@ class AsyncTestClient:
                 " TestClient"
             )
         await loop.advance(seconds)
+        self._world.raise_failure()
 
 
 class Connecting:

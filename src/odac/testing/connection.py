@@ -15,11 +15,13 @@ from odac.client.reconnector import PROTOCOL
 from odac.client.recovery import RESUME, Positions, Recover
 from odac.close_codes import CloseCode
 from odac.errors import CallError, Disconnected, InvalidMessage
+from odac.notices import witness
 from odac.protocol import codec
 from odac.protocol.control import PONG, decode_control, is_control, unescape
 from odac.protocol.message import Prepared
+from odac.security.authentication import given_user
 from odac.testing.exchange import Message, World
-from odac.testing.loop import settle
+from odac.testing.loop import settle, within
 from odac.wire.frames import check_close
 
 __all__ = ["AsyncTestConnection", "NothingReceived"]
@@ -53,7 +55,15 @@ class AsyncTestConnection:
 
     __test__ = False  # pytest: not a test class
 
-    def __init__(self, world: World, scope: dict[str, Any], positions: Positions | None = None) -> None:
+    def __init__(
+        self,
+        world: World,
+        scope: dict[str, Any],
+        positions: Positions | None = None,
+        *,
+        user: Any = None,
+        raises: bool = True,
+    ) -> None:
         self.received: list[Any] = []
         self.control: list[tuple[str, list[object]]] = []
         self.recoveries: list[Recover] = []
@@ -65,6 +75,11 @@ class AsyncTestConnection:
         self.subprotocol: str | None = None
         self._world = world
         self._scope = scope
+        self._user = user
+        self._raises = raises
+        self._reading = asyncio.Event()
+        self._reading.set()
+        self._drop_after: int | None = None
         self._unread: deque[Any] = deque()
         self._to_app: asyncio.Queue[Message] = asyncio.Queue()
         self._closed: tuple[int, str] | None = None
@@ -79,7 +94,9 @@ class AsyncTestConnection:
 
     def __repr__(self) -> str:
         state = "open" if self._closed is None else f"closed {self._closed}"
-        return f"<{type(self).__name__} {self._scope['path']} {state}>"
+        # pytest shows this where an assertion about the connection fails.
+        unread = f", not taken: {_shown(list(self._unread))}" if self._unread else ""
+        return f"<{type(self).__name__} {self._scope['path']} {state}{unread}>"
 
     # The test's side
 
@@ -96,11 +113,13 @@ class AsyncTestConnection:
             await self._changed.wait()
         if self._refusal is not None:
             await self.settle()
+            self._world.raise_failure()
             raise self._refusal
         if not self._accepted:
             self._raise_for_app()
             raise HandshakeRefused(500, "the app returned without answering the handshake")
         await self.settle()
+        self._raise_for_app()
 
     async def send(self, data: Any) -> None:
         """Send a message: dict, list, number, bool, None as JSON text; ``str`` as text as it is; bytes-like as binary.
@@ -134,12 +153,13 @@ class AsyncTestConnection:
             Disconnected: none came, and the connection is closed.
         """
         try:
-            async with asyncio.timeout(timeout):
+            async with within(timeout):
                 while not self._unread and self._closed is None:
                     self._raise_for_app()
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
+            self._world.raise_failure()
             raise NothingReceived(
                 f"{self._scope['path']}: nothing was received within {timeout:g} s; the connection is open. Before:"
                 f" {_shown(self.received)}"
@@ -171,7 +191,11 @@ class AsyncTestConnection:
             raise Disconnected(*self._closed)
         if self.subprotocol != PROTOCOL:
             raise CallError("unknown", "calls are part of odac.v1, which this connection does not speak")
-        answer = await self._calls.call(name, arguments, timeout, retry, returns)
+        try:
+            answer = await self._calls.call(name, arguments, timeout, retry, returns)
+        except CallError:
+            self._world.raise_failure()
+            raise
         await self.settle()
         return answer
 
@@ -194,15 +218,10 @@ class AsyncTestConnection:
         return list(self._unread)
 
     async def received_nothing(self) -> bool:
-        """True if, with the app idle, no message waits to be taken.
-
-        Raises:
-            AssertionError: there are some; it shows them.
-        """
+        """Whether, with the app idle, no message waits to be taken; :attr:`unread` has those that do."""
         await self.settle()
-        if self._unread:
-            raise AssertionError(f"{self._scope['path']}: received {_shown(list(self._unread))}")
-        return True
+        self._raise_for_app()
+        return not self._unread
 
     @property
     def closed(self) -> tuple[int, str] | None:
@@ -226,13 +245,15 @@ class AsyncTestConnection:
             AssertionError: it has not, within ``timeout`` seconds of the app's time.
         """
         try:
-            async with asyncio.timeout(timeout):
+            async with within(timeout):
                 while self._closed is None:
                     self._raise_for_app()
                     self._changed.clear()
                     await self._changed.wait()
         except TimeoutError:
+            self._world.raise_failure()
             raise AssertionError(f"{self._scope['path']}: the connection was still open after {timeout:g} s") from None
+        self._raise_for_app()
         return self._closed
 
     async def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
@@ -243,10 +264,35 @@ class AsyncTestConnection:
         """
         check_close(code, reason)
         await self._end(int(code), reason)
+        self._raise_for_app()
 
-    async def drop(self) -> None:
-        """Vanish without a close frame, as a phone in a tunnel does: the app sees 1006."""
-        await self._end(int(CloseCode.ABNORMAL), "")
+    async def drop(self, *, after: int = 0) -> None:
+        """Vanish without a close frame, as a phone in a tunnel does: the app sees 1006.
+
+        Args:
+            after: messages of the app to receive before: the connection is cut in the middle of what the app sends.
+
+        Raises:
+            ValueError: ``after`` is negative.
+        """
+        if after < 0:
+            raise ValueError(f"drop(after={after}): must be a number of messages")
+        if after == 0:
+            await self._end(int(CloseCode.ABNORMAL), "")
+            self._raise_for_app()
+        else:
+            self._drop_after = after
+
+    async def pause_reading(self) -> None:
+        """Read nothing more, as a client that is too slow: what the app sends waits at the server, until its limits."""
+        self._reading.clear()
+        await self.settle()
+
+    async def resume_reading(self) -> None:
+        """Read what has piled up, and everything after it."""
+        self._reading.set()
+        await self.settle()
+        self._raise_for_app()
 
     async def settle(self) -> None:
         """Wait until the app is idle.
@@ -281,11 +327,10 @@ class AsyncTestConnection:
         """Whether the app has finished with it."""
         return self._app is None or self._app.done()
 
-    async def stop(self) -> None:
-        """Cancel the app's task for it, as a stopping server does."""
-        if self._app is not None and not self._app.done():
-            self._app.cancel()
-            await asyncio.wait([self._app])
+    @property
+    def task(self) -> asyncio.Task[None] | None:
+        """The app's task for this connection."""
+        return self._app
 
     # Messages to the app
 
@@ -298,12 +343,14 @@ class AsyncTestConnection:
     def _disconnect(self, code: int, reason: str) -> None:
         self.positions.closed(code)
         self._closed = (code, reason)
+        self._reading.set()
         self._to_app.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self._calls.finished(code, reason)
         self._changed.set()
 
     def _raise_for_app(self) -> None:
-        """Raise what the ASGI app itself raised; an exception of a handler becomes a close code instead."""
+        """Raise what a handler raised, or the ASGI app itself."""
+        self._world.raise_failure()
         if (
             self._app is not None
             and self._app.done()
@@ -315,6 +362,9 @@ class AsyncTestConnection:
     # The app's side
 
     async def _run(self) -> None:
+        # In this task's own context, which all code of the app that runs for the connection inherits.
+        witness.set(self._world.failures.append if self._raises else None)
+        given_user.set(self._user)
         try:
             await self._world.app(self._scope, self._receive, self._take)
         finally:
@@ -336,6 +386,8 @@ class AsyncTestConnection:
             self._accepted = True
             self.subprotocol = message.get("subprotocol")
         elif kind == "websocket.send" and self._accepted:
+            while not self._reading.is_set() and self._closed is None:
+                await self._reading.wait()
             if self._closed is not None:
                 raise ConnectionResetError("the test's client has closed the connection")
             self._arrived(message)
@@ -350,6 +402,14 @@ class AsyncTestConnection:
         self._changed.set()
 
     def _arrived(self, message: Message) -> None:
+        before = len(self.received)
+        self._read(message)
+        if self._drop_after is not None and len(self.received) > before:
+            self._drop_after -= 1
+            if self._drop_after == 0:
+                self._disconnect(int(CloseCode.ABNORMAL), "")
+
+    def _read(self, message: Message) -> None:
         text = message.get("text")
         if text is None:
             self._keep(bytes(message["bytes"]))

@@ -11,6 +11,8 @@ from urllib.parse import unquote, urlencode, urlsplit
 import msgspec
 
 from odac.client.cookies import CookieJar
+from odac.notices import witness
+from odac.security.authentication import given_user
 
 __all__ = ["AsgiApp", "HttpClient", "Response", "World"]
 
@@ -54,10 +56,16 @@ class World:
         base_url: scheme and host that requests appear to come to.
         headers: sent with every request and handshake.
         client: address and port that they appear to come from.
+        raises: whether the test is told what the app's code raised.
     """
 
     def __init__(
-        self, app: AsgiApp, base_url: str, headers: Mapping[str, str] | None, client: tuple[str, int] | None
+        self,
+        app: AsgiApp,
+        base_url: str,
+        headers: Mapping[str, str] | None,
+        client: tuple[str, int] | None,
+        raises: bool = True,
     ) -> None:
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
@@ -65,6 +73,7 @@ class World:
                 f"base_url={base_url!r}: must be http://host or https://host; paths go to connect() and http"
             )
         self.app = app
+        self.raises = raises
         self.secure = parts.scheme == "https"
         self.authority = parts.netloc
         self.server = (parts.hostname, parts.port or (443 if self.secure else 80))
@@ -73,6 +82,13 @@ class World:
         self.state: dict[str, Any] = {}
         self.activity = 0
         """Grows with every ASGI message: a sign of life."""
+        self.failures: list[BaseException] = []
+        """What the app's code raised and the test has not been told yet, oldest first."""
+
+    def raise_failure(self) -> None:
+        """Raise what the app's code raised, each exception once."""
+        if self.failures:
+            raise self.failures.pop(0)
 
     def scope(self, kind: str, url: str, headers: Mapping[str, str], jar: CookieJar, **more: Any) -> dict[str, Any]:
         """An ASGI scope for one request or handshake.
@@ -149,7 +165,9 @@ class HttpClient:
             fields.setdefault("content-type", "application/x-www-form-urlencoded")
         if body or method not in ("GET", "HEAD"):
             fields.setdefault("content-length", str(len(body)))
-        return await exchange(self._world, self._jar, method, url, fields, body)
+        answer = await exchange(self._world, self._jar, method, url, fields, body)
+        self._world.raise_failure()
+        return answer
 
     async def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Response:
         """``GET``."""
@@ -169,9 +187,15 @@ class HttpClient:
 
 
 async def exchange(
-    world: World, jar: CookieJar, method: str, url: str, headers: Mapping[str, str], body: bytes
+    world: World,
+    jar: CookieJar,
+    method: str,
+    url: str,
+    headers: Mapping[str, str],
+    body: bytes,
+    user: Any = None,
 ) -> Response:
-    """Do one request. The jar takes the cookies that the app sets."""
+    """Do one request, for ``user`` where one is given. The jar takes the cookies that the app sets."""
     scope = world.scope("http", url, headers, jar, method=method.upper())
     incoming: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
     answered = asyncio.Event()
@@ -198,7 +222,12 @@ async def exchange(
             if not message.get("more_body", False):
                 answered.set()
 
-    await world.app(scope, receive, send)
+    told, given = witness.set(world.failures.append if world.raises else None), given_user.set(user)
+    try:
+        await world.app(scope, receive, send)
+    finally:
+        witness.reset(told)
+        given_user.reset(given)
     if not answered.is_set():
         raise AssertionError(f"{method} {url}: the app returned without a complete answer")
     jar.store([value for name, value in fields if name == "set-cookie"], scope["path"])

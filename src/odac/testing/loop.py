@@ -5,14 +5,15 @@ from __future__ import annotations
 import asyncio
 import selectors
 import threading
-from collections.abc import Callable, Coroutine
+import time
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterable
 from concurrent.futures import Executor
-from time import monotonic
+from contextlib import asynccontextmanager
 from typing import Any, Final, TypeVar, TypeVarTuple, Unpack
 
 import anyio.to_thread
 
-__all__ = ["NeverIdle", "TestLoop", "run", "settle"]
+__all__ = ["NeverIdle", "StillRunning", "TestLoop", "end_tasks", "run", "settle", "within"]
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
@@ -24,6 +25,12 @@ QUIET_TURNS: Final = 100
 """Turns of an event loop that is not ours after which an app that showed no activity counts as idle."""
 
 _WORKERS: Final = ("asyncio_", "AnyIO worker")
+
+
+class _Machine:
+    """The machine's clock. Freezegun replaces ``time.monotonic`` in every module, and does not find it here."""
+
+    monotonic = staticmethod(time.monotonic)
 
 
 class NeverIdle(AssertionError):
@@ -55,7 +62,9 @@ class TestLoop(asyncio.SelectorEventLoop):
 
     def __init__(self) -> None:
         self._ahead = 0.0  # seconds that the loop's clock is ahead of the machine's
-        self._threads = 0  # jobs of run_in_executor() that are not done
+        self._jobs: set[asyncio.Future[Any]] = set()  # of run_in_executor() that are not done
+        self._in_threads: dict[object, str] = {}  # the functions that worker threads run, by name
+        self._stuck = False
         self._limiter: Any = None  # of anyio's worker threads
         self._watchers: list[asyncio.Future[float | None]] = []
         self._deadline = 0.0
@@ -68,20 +77,62 @@ class TestLoop(asyncio.SelectorEventLoop):
         self._own_files = len(selector.get_map())
 
     def time(self) -> float:
-        """The loop's clock, in seconds."""
-        return super().time() + self._ahead
+        """The loop's clock, in seconds; libraries that freeze Python's clock do not stop it."""
+        return _Machine.monotonic() + self._ahead
+
+    moved_time = time
+    """The same, by a name that other event loops do not have: rate limits are kept by it."""
 
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts
     ) -> asyncio.Future[T]:
         """See :meth:`asyncio.loop.run_in_executor`; the job counts as work until it is done."""
-        future = super().run_in_executor(executor, func, *args)
-        self._threads += 1
-        future.add_done_callback(self._job_done)
+        key = object()
+
+        def job(*arguments: *Ts) -> T:
+            # Cancelling the future does not end the thread, so that both are watched.
+            self._in_threads[key] = getattr(func, "__qualname__", repr(func))
+            try:
+                return func(*arguments)
+            finally:
+                del self._in_threads[key]
+
+        future = super().run_in_executor(executor, job, *args)
+        self._jobs.add(future)
+        future.add_done_callback(self._jobs.discard)
         return future
 
-    def _job_done(self, _: object) -> None:
-        self._threads -= 1
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncio's own
+        """See :meth:`asyncio.loop.shutdown_default_executor`; a thread that does not end is not waited for."""
+        if not self._stuck:
+            await super().shutdown_default_executor()
+
+    async def end_all(self) -> None:
+        """End what the app has started and not ended: cancel its tasks, and wait for its worker threads.
+
+        Raises:
+            StillRunning: something does not end; it says what, and the loop can be closed all the same.
+        """
+        own = asyncio.current_task()
+        tasks = {task for task in asyncio.all_tasks() if task is not own}
+        for task in tasks:
+            task.cancel()
+        if tasks:
+            _, tasks = await asyncio.wait(tasks, timeout=1.0)
+        deadline = _Machine.monotonic() + PATIENCE
+        while self._in_threads and _Machine.monotonic() < deadline:
+            time.sleep(0.001)  # noqa: ASYNC251 - threads take real time, and the app has ended
+            await asyncio.sleep(0)  # what they hand to the loop
+        threads = [f"a worker thread in {name}" for name in self._in_threads.copy().values()]
+        if not tasks and not threads:
+            return
+        self._stuck = bool(threads)
+        described = [_described(task) for task in tasks] + threads
+        for task in tasks:
+            asyncio._unregister_task(task)  # or closing the loop would wait for it
+        raise StillRunning(
+            f"still running after the end of the test, although it was cancelled: {'; '.join(described)}"
+        )
 
     async def idle(self) -> float | None:
         """Wait until nothing is ready to run and no worker thread is at work.
@@ -97,7 +148,7 @@ class TestLoop(asyncio.SelectorEventLoop):
         if self._limiter is None:
             self._limiter = anyio.to_thread.current_default_thread_limiter()
         if not self._watchers:
-            self._deadline = monotonic() + PATIENCE
+            self._deadline = _Machine.monotonic() + PATIENCE
         watcher: asyncio.Future[float | None] = self.create_future()
         self._watchers.append(watcher)
         return await watcher
@@ -126,7 +177,7 @@ class TestLoop(asyncio.SelectorEventLoop):
     # What the selector asks
 
     def _about_to_spin(self) -> None:
-        if self._watchers and monotonic() > self._deadline:
+        if self._watchers and _Machine.monotonic() > self._deadline:
             self._give_up("something in it runs again and again without waiting: a loop around asyncio.sleep(0)?")
 
     def _about_to_wait(self, timeout: float | None) -> float | None:
@@ -138,7 +189,7 @@ class TestLoop(asyncio.SelectorEventLoop):
                     if not watcher.done():
                         watcher.set_result(timeout)
                 return 0
-            left = self._deadline - monotonic()
+            left = self._deadline - _Machine.monotonic()
             if left <= 0:
                 self._give_up("a worker thread is still at work")
                 return 0
@@ -155,7 +206,7 @@ class TestLoop(asyncio.SelectorEventLoop):
                 watcher.set_exception(NeverIdle(f"the app was not idle within {PATIENCE:g} s: {reason}"))
 
     def _threads_at_work(self) -> bool:
-        return self._threads > 0 or (self._limiter is not None and self._limiter.borrowed_tokens > 0)
+        return bool(self._jobs) or (self._limiter is not None and self._limiter.borrowed_tokens > 0)
 
     def _something_outside(self) -> bool:
         if self._threads_at_work() or len(self._odac_selector.get_map()) > self._own_files:
@@ -164,6 +215,10 @@ class TestLoop(asyncio.SelectorEventLoop):
             thread not in self._known_threads and not thread.name.startswith(_WORKERS)
             for thread in threading.enumerate()
         )
+
+
+class StillRunning(AssertionError):
+    """Code of the app went on after the end of the test, although it was cancelled."""
 
 
 def run(test: Coroutine[Any, Any, T]) -> T:
@@ -189,12 +244,69 @@ async def settle(activity: Callable[[], int]) -> None:
         await loop.idle()
         return
     limiter = anyio.to_thread.current_default_thread_limiter()
-    deadline = monotonic() + PATIENCE
+    deadline = _Machine.monotonic() + PATIENCE
     seen, quiet = activity(), 0
     while quiet < QUIET_TURNS:
-        if monotonic() > deadline:
+        if _Machine.monotonic() > deadline:
             raise NeverIdle(f"the app was not idle within {PATIENCE:g} s")
         await asyncio.sleep(0 if limiter.borrowed_tokens == 0 else 0.001)
         now = activity()
         quiet = quiet + 1 if now == seen and limiter.borrowed_tokens == 0 else 0
         seen = now
+
+
+@asynccontextmanager
+async def within(seconds: float) -> AsyncIterator[None]:
+    """As :func:`asyncio.timeout`, also where a library has frozen the clock of an event loop that is not ours.
+
+    Raises:
+        TimeoutError: the block took longer.
+    """
+    loop = asyncio.get_running_loop()
+    if isinstance(loop, TestLoop) or time.monotonic is _Machine.monotonic:
+        async with asyncio.timeout(seconds):
+            yield
+        return
+    async with asyncio.timeout(None) as limit:
+        # A thread waits by the machine's clock, which nothing freezes.
+        timer = threading.Timer(seconds, lambda: loop.call_soon_threadsafe(limit.reschedule, loop.time()))
+        timer.daemon = True
+        timer.start()
+        try:
+            yield
+        finally:
+            timer.cancel()
+            timer.join()
+
+
+async def end_tasks(tasks: Iterable[asyncio.Task[Any] | None], grace: float) -> None:
+    """Wait until tasks of the app have ended; cancel those that have not within ``grace`` seconds of the app's time.
+
+    Raises:
+        StillRunning: some go on although they were cancelled; it says where.
+    """
+    running = {task for task in tasks if task is not None and not task.done()}
+    if running:
+        _, running = await asyncio.wait(running, timeout=grace)
+    for task in running:
+        task.cancel()
+    if running:
+        _, running = await asyncio.wait(running, timeout=1.0)
+    if running:
+        raise StillRunning(
+            f"cancelled {grace:g} s after the end of the test, and still running 1 s later: "
+            + "; ".join(_described(task) for task in running)
+        )
+
+
+def _described(task: asyncio.Task[Any]) -> str:
+    """A task's name, and where it waits: which line of the app, not of asyncio."""
+    place: Any = task.get_coro()
+    where = ""
+    while place is not None:
+        frame = getattr(place, "cr_frame", None) or getattr(place, "gi_frame", None) or getattr(place, "ag_frame", None)
+        if frame is not None and "/asyncio/" not in frame.f_code.co_filename:
+            code = frame.f_code
+            where = f" at {code.co_qualname} ({code.co_filename}, line {frame.f_lineno})"
+        place = getattr(place, "cr_await", None) or getattr(place, "gi_yieldfrom", None)
+    return f"{task.get_name()}{where}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 from odac.client.calls import names_at
 from odac.client.presence import Person, PresenceChange
@@ -35,6 +35,7 @@ class _Turner:
 
     def __init__(self) -> None:
         self._runner = asyncio.Runner(loop_factory=TestLoop)
+        self._loop: TestLoop | None = None
         self._closed = False
 
     def __call__(self, coroutine: Coroutine[Any, Any, T]) -> T:
@@ -49,11 +50,20 @@ class _Turner:
                 "TestClient turns an event loop of its own, and here one runs already: use AsyncTestClient in"
                 " asynchronous tests"
             )
+        if self._loop is None:
+            self._loop = cast("TestLoop", self._runner.get_loop())
         return self._runner.run(coroutine)
 
     def close(self) -> None:
+        """End the loop, and with it what the app has started and not ended."""
+        if self._closed:
+            return
         self._closed = True
-        self._runner.close()
+        if self._loop is not None:
+            try:
+                self._runner.run(self._loop.end_all())
+            finally:
+                self._runner.close()
 
 
 class TestClient:
@@ -80,10 +90,18 @@ class TestClient:
         headers: Mapping[str, str] | None = None,
         cookies: Mapping[str, str] | None = None,
         client: tuple[str, int] | None = ("127.0.0.1", 50_000),
+        raise_exceptions: bool = True,
     ) -> None:
         self.app = app
         self._client = AsyncTestClient(
-            app, odac=odac, prefix=prefix, base_url=base_url, headers=headers, cookies=cookies, client=client
+            app,
+            odac=odac,
+            prefix=prefix,
+            base_url=base_url,
+            headers=headers,
+            cookies=cookies,
+            client=client,
+            raise_exceptions=raise_exceptions,
         )
         self._turn = _Turner()
         self.http = SyncHttpClient(self._client.http, self._turn)
@@ -117,6 +135,7 @@ class TestClient:
         subprotocols: Sequence[str] = (),
         v1: bool = True,
         again: TestConnection | None = None,
+        raise_exceptions: bool | None = None,
     ) -> TestConnection:
         """Open a connection; ``with`` closes it at the end of the block. See :meth:`AsyncTestClient.connect`."""
         connecting = self._client.connect(
@@ -129,6 +148,7 @@ class TestClient:
             subprotocols=subprotocols,
             v1=v1,
             again=None if again is None else again._connection,
+            raise_exceptions=raise_exceptions,
         )
 
         async def opened() -> AsyncTestConnection:
@@ -201,7 +221,7 @@ class TestConnection:
         return self._connection.answerer(name, names_at(1))
 
     def received_nothing(self) -> bool:
-        """True if no message waits to be taken; raises an ``AssertionError`` that shows them if some do."""
+        """Whether no message waits to be taken; :attr:`unread` has those that do."""
         return self._turn(self._connection.received_nothing())
 
     def wait_closed(self, timeout: float = TIMEOUT) -> tuple[int, str]:
@@ -212,9 +232,17 @@ class TestConnection:
         """Close from the client's side; closing twice is no error."""
         self._turn(self._connection.close(code, reason))
 
-    def drop(self) -> None:
-        """Vanish without a close frame: the app sees 1006."""
-        self._turn(self._connection.drop())
+    def drop(self, *, after: int = 0) -> None:
+        """Vanish without a close frame, at once or after some more messages; see :meth:`AsyncTestConnection.drop`."""
+        self._turn(self._connection.drop(after=after))
+
+    def pause_reading(self) -> None:
+        """Read nothing more, as a client that is too slow; see :meth:`AsyncTestConnection.pause_reading`."""
+        self._turn(self._connection.pause_reading())
+
+    def resume_reading(self) -> None:
+        """Read what has piled up, and everything after it."""
+        self._turn(self._connection.resume_reading())
 
     def settle(self) -> None:
         """Run the app until it is idle."""
