@@ -120,8 +120,8 @@ class AsyncTestClient:
 
         Args:
             path: path and query.
-            user: the user of this connection alone: a dict, str or int by a session cookie that the app signs, any other
-                object, such as a Django user, by being what ``await odac.auth.user()`` returns.
+            user: the user of this connection alone: a dict, str or int by a session cookie that the app signs, any
+                other object, such as a Django user, by being what ``await odac.auth.user()`` returns.
             token: True fetches a real one from the app's endpoint, False sends none, a str is sent as it is.
             headers: further headers of the handshake.
             cookies: further cookies, for this connection alone.
