@@ -546,6 +546,30 @@ def test_a_publication_that_got_lost_is_read(own_redis: Redis, run: Run) -> None
     run(main())
 
 
+def test_the_loss_of_a_rooms_last_message_shows_too(
+    own_redis: Redis, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nothing comes behind it; but its sender publishes the room's top once more."""
+    from odac.history import rooms
+
+    monkeypatch.setattr(rooms, "TOP_AFTER", 0.2)
+    monkeypatch.setattr(rooms, "TEND_EVERY", 0.1)
+
+    async def main() -> None:
+        async with processes(own_redis.url) as (one, two):
+            a, b = await come(one), await come(two)
+            await a.send("x")
+            await until(lambda: b.received == ["x"])
+            store: Any = app_of(one)._history._store  # type: ignore[union-attr]
+            original, store._publish = store._publish, "SET"  # takes the same arguments, and publishes nothing
+            await app_of(one).route.ws_server.to_room("chat-7", "last")
+            store._publish = original
+            await until(lambda: a.received == b.received == ["x", "last"], "the last message")
+            assert a.recoveries == b.recoveries == []
+
+    run(main())
+
+
 def test_a_slot_of_a_cluster_that_moves_is_another_epoch(own_cluster: RedisCluster, run: Run) -> None:
     from redis.crc import key_slot
 
