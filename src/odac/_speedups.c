@@ -518,7 +518,7 @@ static struct {
     PyTypeObject *connection_type, *outbox_type, *delivery_type, *parser_type, *inbox_type, *policy_type, *turn_type;
     PyObject *failed, *undecodable, *follow, *uncork, *write_rest, *spend; /* names of methods */
     Py_ssize_t connection, parser, meter, lane_fd, whole_limit;
-    Py_ssize_t alive, phase, speaks_odac, policy, inbox, outbox, decode, sole_listener;
+    Py_ssize_t due, phase, speaks_odac, policy, inbox, outbox, decode, sole_listener;
     Py_ssize_t pending, backlog, delivery, corked, turn, turn_left, context, spare, log, pending_size;
 } lane;
 
@@ -541,7 +541,7 @@ static PyObject *bind_receive(PyObject *module, PyObject *args) {
         {"DirectLane", "_connection", &lane.connection}, {"DirectLane", "_parser", &lane.parser},
         {"DirectLane", "_meter", &lane.meter}, {"DirectLane", "fd", &lane.lane_fd},
         {"Parser", "whole_limit", &lane.whole_limit}, {"Policy", "decode", &lane.decode},
-        {"Connection", "alive", &lane.alive}, {"Connection", "phase", &lane.phase},
+        {"Connection", "due", &lane.due}, {"Connection", "phase", &lane.phase},
         {"Connection", "speaks_odac", &lane.speaks_odac}, {"Connection", "policy", &lane.policy},
         {"Connection", "inbox", &lane.inbox}, {"Connection", "outbox", &lane.outbox},
         {"Inbox", "sole_listener", &lane.sole_listener}, {"Outbox", "pending", &lane.pending},
@@ -702,7 +702,7 @@ static PyObject *handle(PyObject *self, PyObject *data) {
     Py_INCREF(delivery);
     Py_INCREF(decode);
     Py_INCREF(listener);
-    put_slot(connection, lane.alive, Py_True);
+    put_slot(connection, lane.due, Py_None);
     put_slot(delivery, lane.corked, outbox);
     int failed = size >= FREE && spend(delivery, size) < 0 ? -1 : receive(inbox, decode, listener, payload);
     Py_DECREF(listener);

@@ -199,7 +199,7 @@ class AsgiLane:
                 return
             if connection.phase >= CLOSING:
                 continue
-            connection.alive = True
+            connection.due = None
             text = message.get("text")
             payload = text.encode() if text is not None else message.get("bytes") or b""
             if turn.left <= 0 and len(payload) >= FREE:

@@ -143,7 +143,7 @@ class DirectLane(asyncio.Protocol):
     def receive(self, data: bytes) -> None:
         """Handle what the transport has read, in the connection's own context."""
         connection = self._connection
-        connection.alive = True
+        connection.due = None
         outbox, inbox = connection.outbox, connection.inbox
         turn = outbox.delivery.turn
         if turn.left <= 0 and (len(data) >= FREE or (self._bits and data)):

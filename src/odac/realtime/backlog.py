@@ -29,9 +29,12 @@ class Backlog:
 
     Room messages and the connection's own stand in two lines, each with its number in the order of both: so the oldest
     room message is always the first of a line, whatever waits in front of it.
+
+    Attributes:
+        pending_close: code and reason of the close frame that follows the messages.
     """
 
-    __slots__ = ("_next", "_own", "_room", "_waiters", "is_dropping", "size")
+    __slots__ = ("_next", "_own", "_room", "_waiters", "is_dropping", "pending_close", "size")
 
     def __init__(self) -> None:
         self._own: deque[tuple[int, Prepared]] = deque()
@@ -39,6 +42,7 @@ class Backlog:
         self._next = 0
         self._waiters: list[asyncio.Future[None]] = []
         self.is_dropping = False  # whether anything has been dropped since the reader fell behind
+        self.pending_close: tuple[int, str] | None = None
         self.size = 0
 
     @property

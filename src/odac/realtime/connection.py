@@ -69,7 +69,6 @@ class Connection(Typed[In, Out]):
         "_hub",
         "_owned",
         "_pings",
-        "alive",
         "calls",
         "context",
         "due",
@@ -102,8 +101,7 @@ class Connection(Typed[In, Out]):
         self.ended: tuple[int, str] | None = None  # code and reason, once the connection has ended
         self.was_admitted = False
         self.opened_at = monotonic()  # an order to close its user is for connections that were open before
-        self.alive = True  # whether anything has arrived since the last ping
-        self.due = 0.0  # when the answer to the last ping is due
+        self.due: float | None = None  # when the answer to a ping is due; None once anything has arrived since
         self.on_release: Callable[[int], None] | None = None
         self.session_id: str | None = None  # of the session whose token let it in
         self._hub = hub
@@ -451,6 +449,11 @@ class Connection(Typed[In, Out]):
 
     def __repr__(self) -> str:
         return f"<Connection {self.id} {self.policy.name} {self.ready_state.name}>"
+
+    @property
+    def alive(self) -> bool:
+        """Whether anything has arrived since the last ping."""
+        return self.due is None
 
     @property
     def is_open(self) -> bool:

@@ -98,9 +98,9 @@ class Heartbeat:
             due, connections = pinged.popleft()
             for connection in connections:
                 # One that has answered and was asked again since then has a later place as well.
-                if connection.is_open and not connection.alive and connection.due - due <= self._granularity:
+                if connection.is_open and connection.due is not None and connection.due - due <= self._granularity:
                     if connection.inbox.is_paused:
-                        connection.alive = True  # its pong waits unread behind what a slow handler has yet to take
+                        connection.due = None  # its pong waits unread behind what a slow handler has yet to take
                     else:
                         limit_met(
                             "pong_timeout",
@@ -116,8 +116,7 @@ class Heartbeat:
             asked: tuple[list[Connection], list[Connection]] = ([], [])
             for connection in connections:
                 if connection.is_open:
-                    if connection.alive:
-                        connection.alive = False
+                    if connection.due is None:
                         connection.due = due
                         self._append(pinged, due, connection)
                     asked[connection.speaks_odac].append(connection)

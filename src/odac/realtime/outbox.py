@@ -50,7 +50,6 @@ class Outbox:
     Attributes:
         is_apart: whether the delivery writes this outbox by itself when the tick ends: it has something of its own.
         backlog: the messages that the kernel has not taken, while there are any.
-        pending_close: code and reason of the close frame that follows the backlog.
     """
 
     __slots__ = (
@@ -60,7 +59,6 @@ class Outbox:
         "is_apart",
         "lane",
         "pending",
-        "pending_close",
         "pending_size",
         "taken",
     )
@@ -73,7 +71,6 @@ class Outbox:
         self.lane = lane
         self.pending: list[Prepared] | None = None
         self.pending_size = 0
-        self.pending_close: tuple[int, str] | None = None
         self.is_apart = False
         self.taken = 0
         self.backlog: Backlog | None = None
@@ -218,8 +215,8 @@ class Outbox:
                 return
         self.backlog = None
         backlog.release()
-        if self.pending_close is not None:
-            self.lane.close(*self.pending_close)
+        if backlog.pending_close is not None:
+            self.lane.close(*backlog.pending_close)
         else:
             self.renew_fd()
 
@@ -274,7 +271,7 @@ class Outbox:
         if self.backlog is None or self.backlog.is_empty:
             self.lane.close(code, reason)
         else:
-            self.pending_close = (code, reason)
+            self.backlog.pending_close = (code, reason)
             self.lane.expect_end()
 
     def close_now(self) -> None:
@@ -284,5 +281,5 @@ class Outbox:
         """
         if self.backlog is not None:
             self.discard()
-            if self.pending_close is not None:
-                self.lane.close(*self.pending_close)
+            if self.backlog.pending_close is not None:
+                self.lane.close(*self.backlog.pending_close)

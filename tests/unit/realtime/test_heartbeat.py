@@ -25,7 +25,7 @@ def asked(connection: Connection) -> int:
 
 
 def answer(connection: Connection) -> None:
-    connection.alive = True
+    connection.due = None
 
 
 def test_a_connection_that_answers_is_asked_every_interval(room: Room) -> None:
