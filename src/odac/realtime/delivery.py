@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 from odac.notices import limit_met
 from odac.realtime.owners import Entry
 from odac.realtime.phase import CLOSING, OPEN, Phase
-from odac.realtime.turn_budget import TurnBudget
+from odac.realtime.turn_budget import TurnBudget, turn_of
 from odac.realtime.writing import write_to_all
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ class Delivery(Generic[M]):
     def __init__(self, loop: asyncio.AbstractEventLoop, rooms: dict[str, set[M]], everyone: dict[str, M]) -> None:
         self.loop = loop
         self.thread = get_ident()
-        self.turn = TurnBudget(loop)
+        self.turn: TurnBudget = turn_of(loop)
         self.log: list[Entry] = []
         self.on_congested: Callable[[Any], None] | None = None
         self.is_writing = False

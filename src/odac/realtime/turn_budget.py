@@ -6,8 +6,9 @@ import asyncio
 from collections import deque
 from collections.abc import Callable
 from typing import Final
+from weakref import WeakValueDictionary
 
-__all__ = ["FREE", "TurnBudget"]
+__all__ = ["FREE", "TurnBudget", "turn_of"]
 
 _BYTES: Final = 256 * 1024
 """Of one turn, as many as one read brings; at worst one message comes on top. JSON of nothing but brackets takes 37 ms
@@ -29,7 +30,7 @@ class TurnBudget:
         loop: the event loop of all connections.
     """
 
-    __slots__ = ("_is_scheduled", "_loop", "_waiting", "left")
+    __slots__ = ("__weakref__", "_is_scheduled", "_loop", "_waiting", "left")
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
         self._loop = loop
@@ -74,3 +75,14 @@ class TurnBudget:
             self._waiting.popleft()()
         if self._waiting:
             self._schedule()
+
+
+_budgets: WeakValueDictionary[int, TurnBudget] = WeakValueDictionary()
+
+
+def turn_of(loop: asyncio.AbstractEventLoop) -> TurnBudget:
+    """The budget that all connections of an event loop share, those of wrapped apps as well."""
+    budget = _budgets.get(id(loop))  # a budget that is still there keeps its loop, and with it the number
+    if budget is None:
+        budget = _budgets[id(loop)] = TurnBudget(loop)
+    return budget

@@ -10,8 +10,10 @@ from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from odac.close_codes import CloseCode
 from odac.errors import ProtocolError
+from odac.lanes.reading import PacedReading
 from odac.notices import warn
 from odac.protocol.message import Prepared
+from odac.realtime.turn_budget import FREE, turn_of
 from odac.serving.protocols.denial import Denial
 from odac.wire.closing import ClosingHandshake
 from odac.wire.frames import BINARY, CLOSE, PING, PONG, TEXT, check_close, encode_frame
@@ -84,7 +86,8 @@ class AsgiWebSocket:
         self._parser: Parser | None = None
         self._bits = 0
         self._paused = False
-        self._turn = False  # whether the next turn of the loop takes more of what was read
+        self._turn = turn_of(seat.loop)
+        self._reading: PacedReading | None = None  # once the handshake is accepted
         self._writable: asyncio.Event | None = None
         self._denial: Denial | None = None
         self._closing = ClosingHandshake()
@@ -117,7 +120,8 @@ class AsgiWebSocket:
         message = self._queue.popleft()
         if self._paused and len(self._queue) <= self._seat.config.ws_max_queue // 2:
             self._paused = False
-            self._read_on()
+            if self._reading is not None:
+                self._reading.resume()
         return message
 
     async def send(self, message: Message) -> None:
@@ -181,6 +185,9 @@ class AsgiWebSocket:
             config.ws_max_size, _MAX_FRAGMENTS, negotiated.inflater(config.ws_max_size) if negotiated else None
         )
         self._bits = negotiated.server_bits if negotiated else 0
+        self._reading = PacedReading(
+            self._turn, self._seat.transport, self._parser, self.data_received, lambda: self._paused
+        )
         early = self._seat.upgrade(
             message.get("subprotocol"), negotiated.response if negotiated else None, list(message.get("headers", ()))
         )
@@ -188,7 +195,8 @@ class AsgiWebSocket:
         self._schedule_ping()
         if early:
             self.data_received(early)
-        self._read_on()
+        if not self._paused:
+            self._reading.resume()
 
     def _send_open(self, kind: str, message: Message) -> None:
         if kind == "websocket.send":
@@ -217,7 +225,15 @@ class AsgiWebSocket:
         parser = self._parser
         if parser is None:
             return
-        for opcode, payload in parser.feed(data):
+        turn = self._turn
+        if turn.left <= 0 and (len(data) >= FREE or (self._bits and data)):
+            parser.hold(data)
+            self._reads().take_rest_later()
+            return
+        events = parser.feed(data)
+        if events and (len(data) >= FREE or self._bits or len(events[0][1]) > len(data)):
+            turn.spend(sum([len(payload) for _, payload in events]))
+        for opcode, payload in events:
             if opcode == CLOSE:
                 self._receive_close(payload)
             elif self._state is _State.OPEN:
@@ -230,38 +246,22 @@ class AsgiWebSocket:
         if parser.error is not None:
             self._fail(parser.error)
         elif parser.rest is not None and not self._seat.transport.is_closing():
-            # More was read than one turn of the loop may take: nothing is read until the next ones have taken the rest.
-            self._seat.transport.pause_reading()
-            if not self._paused:
-                self._read_on()
+            self._reads().take_rest_later()
+
+    def _reads(self) -> PacedReading:
+        assert self._reading is not None
+        return self._reading
 
     def _put(self, message: Message) -> None:
         self._queue.append(message)
         self._wake()
         if len(self._queue) >= self._seat.config.ws_max_queue and not self._paused:
             self._paused = True
-            if not self._seat.transport.is_closing():
-                self._seat.transport.pause_reading()
+            self._reads().pause()
 
     def _wake(self) -> None:
         if self._waiter is not None and not self._waiter.done():
             self._waiter.set_result(None)
-
-    def _read_on(self) -> None:
-        """Read again, or take first what was read already."""
-        if not self._seat.transport.is_closing():
-            if self._parser is None or self._parser.rest is None:
-                self._seat.transport.resume_reading()
-            elif not self._turn:
-                self._turn = True
-                self._seat.loop.call_soon(self._take_rest)
-
-    def _take_rest(self) -> None:
-        self._turn = False
-        if not self._seat.transport.is_closing() and not self._paused:
-            self.data_received(b"")
-            if not self._paused:
-                self._read_on()
 
     def _receive_close(self, payload: bytes) -> None:
         try:
@@ -304,7 +304,7 @@ class AsgiWebSocket:
         self._paused = False  # the peer's close frame must come through
         if not self._seat.transport.is_closing():
             self._seat.transport.write(self._closing.send(code, reason))
-            self._read_on()
+            self._reads().resume()
         self._close_timer = self._seat.loop.call_later(_CLOSE_TIMEOUT, self._seat.transport.abort)
 
     def _part(self) -> None:
@@ -341,6 +341,7 @@ class AsgiWebSocket:
             self._close_timer.cancel()
         self._disconnected(CloseCode.ABNORMAL, "")
         self._state = _State.CLOSED
+        self._reading = None
 
     # Flow
 

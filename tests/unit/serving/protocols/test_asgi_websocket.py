@@ -8,6 +8,7 @@ from typing import Any, cast
 import pytest
 
 from odac.close_codes import CloseCode
+from odac.realtime.turn_budget import FREE, turn_of
 from odac.serving.protocols.asgi_websocket import AsgiWebSocket, ClientGone
 from odac.wire.frames import BINARY, CLOSE, PING, PONG, TEXT, encode_masked_frame
 from tests.unit.realtime.realtime_fakes import Frame, idle, parse_frames, run
@@ -73,8 +74,9 @@ class FakeSeat:
         raise AssertionError("compression is off")
 
 
-async def opened() -> tuple[AsgiWebSocket, FakeSeat]:
+async def opened(size: int = 1000) -> tuple[AsgiWebSocket, FakeSeat]:
     seat = FakeSeat()
+    seat.config.ws_max_size = size
     session = AsgiWebSocket(cast(Any, seat))
     assert await session.receive() == {"type": "websocket.connect"}
     await session.send({"type": "websocket.accept"})
@@ -118,6 +120,35 @@ def test_a_read_with_thousands_of_messages_is_taken_as_the_app_takes_them() -> N
             assert await session.receive() == {"type": "websocket.receive", "text": "x"}
             assert len(session._queue) <= 1024 + 2
         assert (await session.receive())["type"] == "websocket.disconnect"
+
+    run(test())
+
+
+def test_the_bytes_of_one_turn_are_those_of_all_connections() -> None:
+    async def test() -> None:
+        sessions = [await opened(300_000) for _ in range(5)]
+        large = (BINARY, bytes(200_000))
+        for session, _ in sessions[:4]:
+            arrive(session, large)
+        arrive(sessions[4][0], (TEXT, b"small"))
+        assert [len(session._queue) for session, _ in sessions] == [1, 1, 0, 0, 1]
+        assert [seat.transport.reading for _, seat in sessions] == [True, True, False, False, True]
+        for session, _ in sessions[:4]:
+            assert (await asyncio.wait_for(session.receive(), 30))["bytes"] == large[1]
+        assert all(seat.transport.reading for _, seat in sessions)
+
+    run(test())
+
+
+def test_the_bytes_that_routes_have_taken_count_as_well() -> None:
+    async def test() -> None:
+        session, _ = await opened(10_000)
+        turn_of(asyncio.get_running_loop()).spend(1 << 20)
+        arrive(session, (TEXT, b"small"))
+        arrive(session, (BINARY, bytes(FREE)))
+        assert len(session._queue) == 1
+        assert (await session.receive())["text"] == "small"
+        assert (await asyncio.wait_for(session.receive(), 30))["bytes"] == bytes(FREE)
 
     run(test())
 
