@@ -48,7 +48,7 @@ def test_one_way_to_name_the_client_is_believed_and_no_other(options: Any, expec
 
 @pytest.mark.parametrize("option", ["proxy_headers", "forwarded"])
 def test_the_environment_names_proxies_too(option: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    options = ServeOptions(**{option: True})
+    options = ServeOptions(**{option: True})  # type: ignore[arg-type]
     assert seen_by_app(options, *X_FORWARDED, FORWARDED) == ("10.0.0.1", "http")
     monkeypatch.setenv("FORWARDED_ALLOW_IPS", "10.0.0.0/8")
     assert seen_by_app(options, *X_FORWARDED, FORWARDED)[1] == "https"
