@@ -1,4 +1,4 @@
-"""nginx and HAProxy as processes of their own, with the files below ``examples/deployment`` and ports filled in."""
+"""Proxies as processes of their own, with the files below ``examples/deployment`` and ports filled in."""
 
 from __future__ import annotations
 
@@ -66,13 +66,17 @@ class Proxy(ABC):
         self.http, self.https = free_port(), free_port()
         text = (DEPLOYMENT / self.file).read_text(encoding="utf-8")
         for number, server in enumerate(servers, 1):
-            text = replaced(text, f"127.0.0.1:800{number}", f"127.0.0.1:{server}")
+            text = self.point_at(text, number, server)
         if patience is not None:
             text, found = re.subn(r"(_timeout|timeout \w+)( +)60s", rf"\g<1>\g<2>{patience}s", text)
             assert found >= 2
         self._command = self.configure(text)
         self._log = folder / f"{self.file}.log"
         self._process: subprocess.Popen[bytes] | None = None
+
+    def point_at(self, text: str, number: int, server: int) -> str:
+        """Replace the address of one server."""
+        return replaced(text, f"127.0.0.1:800{number}", f"127.0.0.1:{server}")
 
     @abstractmethod
     def configure(self, text: str) -> list[str]:

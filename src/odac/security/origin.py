@@ -26,6 +26,10 @@ _parse_host = re.compile(
     _HOST.replace(b"{1,5}))?", b"{1,5})?)?")
 ).fullmatch  # the port may be empty: RFC 3986 section 3.2.3
 _PORTS: Final = {b"http": 80, b"https": 443}
+_REPLACES_HOST: Final = (
+    "; if a proxy is in front, it replaces the Host header: let it pass the client's on "
+    "(nginx: proxy_set_header Host $http_host; Apache: ProxyPreserveHost On)"
+)
 _SCHEMES: Final = {"ws": b"http", "wss": b"https", "http": b"http", "https": b"https"}
 
 
@@ -171,11 +175,10 @@ def _foreign(origin: bytes, parsed: _Origin, own: _Origin, scope: Mapping[str, A
             reason += f"; behind a proxy that ends TLS, {_why_plain(scope)}"
         elif parsed[0] in _PORTS and parsed[2] != own[2] and own[2] in (80, 443):
             reason += "; if a proxy drops the port from Host, let it pass Host on as it came (nginx: $http_host)"
+        elif _is_inside(own[1]):
+            reason += _REPLACES_HOST
     elif _is_inside(own[1]):
-        reason += (
-            "; if a proxy is in front, it replaces the Host header: let it pass the client's on "
-            "(nginx: proxy_set_header Host $http_host; Apache: ProxyPreserveHost On)"
-        )
+        reason += _REPLACES_HOST
     return reason + f"; if pages from there may connect, add it: origins=[{_shown(origin)}]"
 
 
