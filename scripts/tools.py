@@ -50,6 +50,16 @@ TOOLS = (
     Tool("NATS", ("nats-server",), "nats:// against a real server", "apt-get install nats-server"),
     Tool("nginx", ("nginx",), "the deployment configuration for nginx", "apt-get install nginx"),
     Tool("HAProxy", ("haproxy",), "the deployment configuration for HAProxy", "apt-get install haproxy"),
+    Tool("Apache", ("apache2",), "the deployment configuration for Apache", "apt-get install apache2"),
+    Tool("Caddy", ("caddy",), "the deployment configuration for Caddy", "apt-get install caddy"),
+    Tool(
+        "lighttpd",
+        ("lighttpd",),
+        "the deployment configuration for lighttpd",
+        "apt-get install lighttpd lighttpd-mod-openssl",
+    ),
+    Tool("Varnish", ("varnishd",), "the deployment configuration for Varnish", "apt-get install varnish"),
+    Tool("stunnel", ("stunnel",), "the deployment configuration for stunnel", "apt-get install stunnel4"),
 )
 
 

@@ -2,13 +2,24 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
+
+import pytest
 
 from tests.integration.brokers.servers import free_port, program
 from tests.integration.proxies import DEPLOYMENT, Certificate, Proxy, replaced
 
+APACHE = Path("/usr/lib/apache2/modules")
+LIGHTTPD_TLS = Path("/usr/lib/lighttpd/mod_openssl.so")
 MODULES = ("mpm_event", "authz_core", "ssl", "proxy", "proxy_http", "headers", "rewrite")
+
+
+def needs(path: Path) -> None:
+    """Skip the test where a part of a program is not where Debian has it; in CI, starting the program fails then."""
+    if not path.exists() and os.environ.get("CI") != "true":
+        pytest.skip(f"{path} is not there")
 
 
 class Apache(Proxy):
@@ -21,7 +32,8 @@ class Apache(Proxy):
         text = replaced(text, "<VirtualHost *:443>", f"<VirtualHost 127.0.0.1:{self.https}>")
         text = replaced(text, "/etc/ssl/example.com/chain.pem", str(self.certificate.chain))
         text = replaced(text, "/etc/ssl/example.com/key.pem", str(self.certificate.key))
-        modules = "".join(f"LoadModule {name}_module /usr/lib/apache2/modules/mod_{name}.so\n" for name in MODULES)
+        needs(APACHE)
+        modules = "".join(f"LoadModule {name}_module {APACHE}/mod_{name}.so\n" for name in MODULES)
         main = self.folder / "httpd.conf"
         main.write_text(
             f"ServerRoot {self.folder}\nServerName localhost\nListen 127.0.0.1:{self.https}\nPidFile {self.folder}/pid\n"
@@ -59,6 +71,7 @@ class Lighttpd(Proxy):
         return replaced(text, f'"port" => 800{number}', f'"port" => {server}')
 
     def configure(self, text: str) -> list[str]:
+        needs(LIGHTTPD_TLS)
         text = replaced(text, "server.port = 443", f'server.port = {self.https}\nserver.bind = "127.0.0.1"')
         text = replaced(text, "/var/www/html", str(self.folder))
         text = replaced(text, "/etc/ssl/example.com/chain.pem", str(self.certificate.chain))

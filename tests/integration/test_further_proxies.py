@@ -15,6 +15,8 @@ from tests.integration.proxies import Certificate, Proxy, replaced
 from tests.integration.running import DEADLINE, Running, until
 from tests.integration.test_proxies import APP, Clients
 
+pytestmark = pytest.mark.slow
+
 ARGUMENTS = {"stunnel": ("--behind-tls", "--proxy-protocol")}
 HEADERS = ("--proxy-headers",)
 
