@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 from typing import Any
 
@@ -162,3 +163,14 @@ def test_an_older_connection_of_the_same_client_is_no_leaving(server: Server) ->
                 [{"name": "Bob", "says": "still here"}],
                 [],
             )
+
+
+def test_members_can_be_asked_for_from_another_event_loop(server: Server, ada: Person) -> None:
+    ada.until("Ada")
+    assert isinstance(server.app, Odac)
+    there = asyncio.run(server.app.route.ws_server.presence("room"))
+    assert ([member.data for member in there.users.values()], there.total, there.complete) == (
+        [{"name": "Ada"}],
+        1,
+        True,
+    )

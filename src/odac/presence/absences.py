@@ -9,7 +9,7 @@ from typing import Final
 __all__ = ["MOST_ABSENT", "Absences", "Budget"]
 
 MOST_ABSENT: Final = 65_536
-"""In all rooms of a process together. Above it, whoever has been away from a room for longest has left it early."""
+"""In all rooms of a process together. Above it, the person of a room who has been away for longest leaves early."""
 _ACCURACY: Final = 1e-3
 """Seconds: a timer may fire a little before its time."""
 
@@ -52,7 +52,7 @@ class Absences:
         return len(self._deadlines)
 
     def begin(self, person: str, connection: str) -> None:
-        """A person's connection has ended."""
+        """A person's connection has ended: keep it, in place of an earlier one of the same person."""
         self.end(person)
         while self._budget.used >= MOST_ABSENT:
             if not self._deadlines:
@@ -66,7 +66,7 @@ class Absences:
             self._timer = self._loop.call_later(self._grace, self._expire)
 
     def end(self, person: str) -> None:
-        """Another connection of the person says more than the one that is kept, if there is one."""
+        """Drop the connection that is kept of a person, if there is one: another one has newer data."""
         connection = self._by_person.pop(person, None)
         if connection is not None:
             del self._deadlines[connection]

@@ -23,8 +23,8 @@ _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 class Announcer:
     """Sends the news of a room, prepared once for all who get them.
 
-    Towards clients, a person is a key that is made for the room: who is in two rooms cannot be told from it, nor the id
-    of the user, who may be known by their mail address.
+    Towards clients, a person is a key that is made for the room. It gives away neither that the same person is in
+    another room, nor the id of the user, which may be a mail address.
 
     Args:
         sign: 32 bytes for any bytes, under a secret that all processes share.

@@ -49,7 +49,7 @@ class HubPresence:
         self._rules.add(pattern, rule)
 
     def start(self, loop: AbstractEventLoop, line: PartLine) -> None:
-        """Begin to know who is where."""
+        """Begin to follow the other processes."""
         self._service = PresenceService(loop, line, self._announcer, forgotten=self._announcer.forget)
         line.add(PART, self._service)
 

@@ -23,7 +23,7 @@ class Presence:
 
     Args:
         grace: seconds for which a person stays after a connection was lost, a page was closed or reloaded, or a server
-            stopped; whoever comes back within it has not left. 0 to 3600. It must be longer than a client takes to
+            stopped; a person who comes back within it has not left. 0 to 3600. It must be longer than a client takes to
             reconnect: 10 covers the delay after a first failed attempt.
         limit: people up to whom the members are told of each one, 1 to 10,000. In a larger room they are told the total
             alone, until it is below 90 % of the limit again.

@@ -96,7 +96,7 @@ class PresenceService:
         room.absences.end(person)
 
     def identified(self, viewer: Viewer, person: str) -> None:
-        """It is known now who a connection's person is: the rooms that it is seen in are told so."""
+        """A connection's user was recognised: it stands for another person now in the rooms that it is seen in."""
         for name in self._joined.get(viewer.id, ()):
             room = self._rooms[name]
             entry = room.share.entries[viewer.id]

@@ -13,6 +13,7 @@ from pathlib import Path
 
 import pytest
 
+from odac import Publisher
 from odac.presence.ports import PART, Viewer
 from odac.presence.roster import News
 from odac.presence.rules import Presence
@@ -142,6 +143,34 @@ def test_a_deployment_of_all_processes_is_no_leaving(fragile: Server, short_dire
         await made.same()
         made.nobody_left()
         assert all(sorted(page.joined) == sorted(set(page.joined)) for page in pages)
+
+    go(work, short_directory)
+
+
+@brokers("local", "redis", "cluster", "nats", short="redis")
+def test_orders_from_outside_are_followed(fragile: Server, short_directory: Path) -> None:
+    """A program that is no server sends one person away, and takes another one out of the room."""
+
+    def orders() -> None:
+        with Publisher(fragile.url) as publisher:
+            publisher.user("bob").close(4001, "signed out")
+            publisher.user("eve").leave("room")
+            publisher.user("dan").close(4999, "come back")
+
+    async def work(made: Street) -> None:
+        a, b = await made.site(fragile.url), await made.site(fragile.url)
+        ada = await made.page("ada", a)
+        bob, eve, dan = [await made.page(name, b) for name in ("bob", "eve", "dan")]
+        await made.same()
+        await asyncio.to_thread(orders)
+        await bob.closed()
+        await dan.closed()
+        await made.until(lambda: set(ada.people) == {"ada"}, GRACE + 30)
+        assert (sorted(ada.left[:2]), ada.left[2:]) == (["bob", "eve"], ["dan"]), "dan might have come back"
+        assert eve.people == {}
+        assert set((await a.members())[0]) == {"ada"}
+        await eve.close()
+        await made.same()
 
     go(work, short_directory)
 
