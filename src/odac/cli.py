@@ -75,10 +75,11 @@ def run(app: str, **options: Any) -> None:
 @click.option(
     "--app-dir", default="", metavar="PATH", help="Where MODULE is looked for first; default: the current directory."
 )
-def routes(app: str, factory: bool, app_dir: str) -> None:
+@click.option("--json", "as_json", is_flag=True, help="For programs: a list of objects.")
+def routes(app: str, factory: bool, app_dir: str, as_json: bool) -> None:
     """List an app's WebSocket routes: path, gates, middleware, options."""
     from odac.errors import OdacError
-    from odac.serving.describe import route_rows, table
+    from odac.serving.describe import route_facts, route_rows, table
     from odac.serving.loading import find_odac_apps, load_app
 
     # An app that names local:// can be looked at without the server that would run its workers.
@@ -94,7 +95,12 @@ def routes(app: str, factory: bool, app_dir: str) -> None:
     finally:
         if placed == "-":
             del os.environ["ODAC_LOCAL_DIRECTORY"]
-    click.echo(table(route_rows(found)))
+    if as_json:
+        import json
+
+        click.echo(json.dumps(route_facts(found), indent=2, ensure_ascii=False))
+    else:
+        click.echo(table(route_rows(found)))
 
 
 def _contract(command: Any) -> Any:
@@ -195,6 +201,8 @@ def publish(url: str, room_and_data: tuple[str, ...], broadcast: bool, key: str 
         raise click.UsageError(
             "it takes URL JSON with --broadcast" if broadcast else "it takes URL ROOM JSON, or --broadcast URL JSON"
         )
+    if room_and_data[-1] == "-" and sys.stdin is None:
+        _fail("the standard input is closed, and - reads the JSON from it")
     text = sys.stdin.read() if room_and_data[-1] == "-" else room_and_data[-1]
     try:
         send(url, None if broadcast else room_and_data[0], text, key=key, timeout=timeout)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 import subprocess
@@ -157,6 +158,44 @@ app.route.auth.ws("/private/{id:int}", h, max_payload=100, rate_limit=RateLimit(
 app.route.use("auth", "paid", checked).ws("/all", h, origins=["https://example.com"], subprotocols=["a", "b"], message=int)
 app.route.ws("/any-rate", h, rate_limit=None, raw=True)
 """
+
+
+def test_routes_as_json(odac: Odac, folder: Path) -> None:
+    write(
+        folder,
+        app=GOOD
+        + """
+import msgspec
+from odac import RateLimit
+class Move(msgspec.Struct):
+    to: str
+@app.middleware("team")
+def team(odac): ...
+board = app.route.auth.use("team").ws("/board/{name}", message=Move, rate_limit=RateLimit(5, 2.0))
+@board
+def handle(odac): ...
+@board.answer("undo")
+def undo(odac): ...
+@app.route.ws("/open", token=False, rate_limit=None)
+def anyone(odac): ...
+""",
+    )
+    result = odac("routes", "app:app", "--json")
+    assert result.exit_code == 0, result.output
+    board, anyone = json.loads(result.stdout)
+    assert board["options"].pop("rate_limit") == "5/2s"
+    assert board == {
+        "path": "/board/{name}",
+        "handler": "app:handle",
+        "auth": True,
+        "token": True,
+        "middleware": ["team"],
+        "message": "Move",
+        "answers": ["undo"],
+        "options": {},
+    }
+    assert (anyone["path"], anyone["options"]) == ("/open", {"rate_limit": None})
+    assert (anyone["auth"], anyone["token"], anyone["message"], anyone["answers"]) == (False, False, None, [])
 
 
 def test_routes_are_listed(odac: Odac, folder: Path) -> None:
@@ -381,6 +420,22 @@ def test_nobody_there_to_connect_to(folder: Path) -> None:
     assert done.returncode == 1
     assert "Nothing listens at ws://127.0.0.1:1/x" in done.stdout
     assert done.stderr == ""
+
+
+def without_input(*arguments: str) -> subprocess.CompletedProcess[str]:
+    """Run it with its standard input closed, as ``<&-`` does."""
+    words = " ".join(f"'{each}'" for each in (sys.executable, "-m", "odac", *arguments))
+    return subprocess.run(["/bin/sh", "-c", f"{words} <&-"], capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_without_a_standard_input(folder: Path) -> None:
+    done = without_input("connect", "ws://127.0.0.1:1/x")
+    assert done.returncode == 2
+    assert "the standard input is closed" in done.stdout
+    assert done.stderr == ""
+    done = without_input("publish", "memory://a", "room", "-")
+    assert done.returncode == 1
+    assert done.stderr == "odac: the standard input is closed, and - reads the JSON from it\n"
 
 
 # ---- as a program

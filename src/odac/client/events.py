@@ -150,8 +150,11 @@ class Events:
             )
         self._reading = True
         while not self._inbox:
-            if self._ended is not None:
-                raise Disconnected(*self._ended)
+            ended = self._ended
+            if ended is None and self._runner is None:
+                ended = self._finished  # closed before it was opened: run() will not run
+            if ended is not None:
+                raise Disconnected(*ended)
             self._some.clear()
             await self._some.wait()
         data = self._inbox.popleft()
@@ -222,11 +225,19 @@ class Events:
                 result = called(*arguments)
                 if result is not None and hasattr(result, "__await__"):
                     await result
-            except Exception as error:
+            except (Exception, asyncio.CancelledError) as error:
+                # A listener may have awaited a task that somebody cancelled, which ends that listener and nothing else.
+                if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
+                    raise
                 if event == "error" or not self._listeners.get("error"):
                     logger.exception("a listener for %r raised; add on('error', …) to handle it", event)
                 else:
                     await self._call("error", (error,))
+
+
+def _is_being_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 def _known(event: str) -> None:

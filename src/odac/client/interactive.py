@@ -59,7 +59,13 @@ def main(
         the exit status: 0 after a normal end, 1 where the connection could not be made or ended otherwise, 2 for a URL
         or an option that cannot work.
     """
-    screen = _Screen(stdout or sys.stdout)
+    out = stdout or sys.stdout
+    if out is None:
+        return 2  # the output is closed, and so there is nowhere to say it
+    screen = _Screen(out)
+    if stdin is None and sys.stdin is None:
+        screen.line("!", "the standard input is closed, and lines to send are read from it: use </dev/null for none")
+        return 2
     for plain, real in (("http://", "ws://"), ("https://", "wss://")):
         if url.lower().startswith(plain):
             url = real + url[len(plain) :]

@@ -43,6 +43,7 @@ class Reconnect:
     fresh_token: bool
     attempts: int = 0
     _token_retried: bool = False
+    _was_open: bool = False
 
     def __post_init__(self) -> None:
         if (
@@ -65,6 +66,8 @@ class Reconnect:
             stayed: seconds that it had been open.
             drain: seconds that the server asked to wait when it said that it would stop.
         """
+        if stayed > 0:
+            self._was_open = True
         if stayed >= STABLE:
             self.attempts = 0
             self._token_retried = False
@@ -73,7 +76,10 @@ class Reconnect:
                 return self._with_fresh_token()
             return self._next(0.0, drain) if is_retryable(error.code) else None
         if isinstance(error, HandshakeRefused):
-            return self._next(error.retry_after, None) if error.may_retry else None
+            # A server that was there answers no handshake with a page or a redirect: a network that wants somebody to
+            # log in does, or a proxy in front of a server that restarts.
+            elsewhere = self._was_open and error.status < 400
+            return self._next(error.retry_after, None) if error.may_retry or elsewhere else None
         # A certificate that is not trusted now is not trusted in three seconds. TimeoutError is an OSError.
         if isinstance(error, OSError) and not isinstance(error, ssl.SSLCertVerificationError):
             return self._next(0.0, None)

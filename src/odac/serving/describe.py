@@ -7,10 +7,11 @@ from typing import Any, Final, NamedTuple
 
 from odac.brokers.registry import make_broker
 from odac.config import RateLimit
+from odac.protocol.types import name_of
 from odac.routing.router import Route
 from odac.serving.loading import Found
 
-__all__ = ["RouteRow", "introduction", "route_rows", "table"]
+__all__ = ["RouteRow", "introduction", "route_facts", "route_rows", "table"]
 
 _SHOWN: Final = 20
 """Routes that the introduction lists."""
@@ -31,10 +32,7 @@ def route_rows(apps: Sequence[Found]) -> list[RouteRow]:
         RouteRow(
             path + route.path,
             " ".join(_gates(route)) or "-",
-            " ".join(
-                each if isinstance(each, str) else getattr(each, "__name__", repr(each)) for each in route.middleware
-            )
-            or "-",
+            " ".join(_middleware(route)) or "-",
             " ".join(
                 f"{name}={_value(value)}" for name, value in route.options.items() if name not in ("token", "origins")
             )
@@ -43,6 +41,32 @@ def route_rows(apps: Sequence[Found]) -> list[RouteRow]:
         for app, path in apps
         for route in app.websocket_routes
     ]
+
+
+def route_facts(apps: Sequence[Found]) -> list[dict[str, Any]]:
+    """Every WebSocket route of these apps, as JSON for programs."""
+    return [
+        {
+            "path": path + route.path,
+            "handler": f"{route.handler.__module__}:{getattr(route.handler, '__qualname__', repr(route.handler))}",
+            "auth": route.needs_auth,
+            "token": route.needs_token,
+            "middleware": _middleware(route),
+            "message": None if route.functions.message is None else name_of(route.functions.message),
+            "answers": sorted(route.functions.answers),
+            "options": {
+                name: value if value is None or isinstance(value, (bool, int, float, str)) else _value(value)
+                for name, value in route.options.items()
+                if name not in ("token", "message")
+            },
+        }
+        for app, path in apps
+        for route in app.websocket_routes
+    ]
+
+
+def _middleware(route: Route) -> list[str]:
+    return [each if isinstance(each, str) else getattr(each, "__name__", repr(each)) for each in route.middleware]
 
 
 def _gates(route: Route) -> list[str]:

@@ -277,3 +277,52 @@ def test_a_cancelled_runner_frees_its_readers() -> None:
             await reading
 
     run(test())
+
+
+@pytest.mark.parametrize("event", ["message", "error", "open"])
+def test_a_listener_that_awaits_a_cancelled_task_is_a_listeners_error(
+    event: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        events = Events()
+        seen: list[Any] = []
+
+        async def listener(*_: object) -> None:
+            task = asyncio.create_task(asyncio.sleep(60))
+            await asyncio.sleep(0)
+            task.cancel()
+            await task
+
+        events.on(event, listener)
+        events.on("close", lambda code: seen.append(code))
+        if event != "error":
+            events.on("error", lambda error: seen.append(type(error)))
+        running = asyncio.create_task(events.run())
+        events.post(event, *([] if event == "open" else ["x"]))
+        events.post("close", 1000, "")
+        events.finish(1000, "")
+        await running
+        assert seen == ([1000] if event == "error" else [asyncio.CancelledError, 1000])
+
+    run(test())
+    assert ("a listener for 'error' raised" in caplog.text) == (event == "error")
+
+
+def test_the_listeners_own_task_can_be_cancelled() -> None:
+    async def test() -> None:
+        events = Events()
+        begun = asyncio.Event()
+
+        async def listener() -> None:
+            begun.set()
+            await asyncio.Event().wait()
+
+        events.on("open", listener)
+        running = asyncio.create_task(events.run())
+        events.post("open")
+        await begun.wait()
+        running.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await running
+
+    run(test())

@@ -154,3 +154,12 @@ def test_a_delay_must_be_seconds(delay: Any) -> None:
 def test_attempts_must_be_a_number(attempts: Any) -> None:
     with pytest.raises(ValueError, match="max_reconnect_attempts"):
         rules(attempts=attempts)
+
+
+@pytest.mark.parametrize("status", [200, 204, 302, 307])
+def test_a_page_or_a_redirect_is_no_last_word_for_a_client_that_was_connected(status: int) -> None:
+    reconnect = rules()
+    assert reconnect.after(Disconnected(CloseCode.ABNORMAL), stayed=0.5) is not None
+    for _ in range(3):  # a network that wants somebody to log in
+        assert reconnect.after(HandshakeRefused(status, "a page")) is not None
+    assert reconnect.after(HandshakeRefused(403, "no")) is None

@@ -860,3 +860,18 @@ def test_headers_must_be_headers(headers: dict[str, str]) -> None:
 def test_a_prefix_is_a_path() -> None:
     with pytest.raises(ValueError, match="prefix"):
         FakeNetwork().client(prefix="odac")
+
+
+def test_closing_before_the_opening_is_the_end() -> None:
+    async def test() -> None:
+        network = FakeNetwork()
+        client = network.client()
+        client.close(4000, "never mind")
+        for _ in range(2):
+            with pytest.raises(Disconnected) as caught:
+                await asyncio.wait_for(client.receive(), 5)
+            assert (caught.value.code, caught.value.reason) == (4000, "never mind")
+        assert [data async for data in client] == []
+        assert network.sockets == []
+
+    run(test())
