@@ -40,10 +40,10 @@ class Answering:
     __slots__ = (
         "_calls",
         "_connection",
+        "_make_context",
         "_since",
         "answers",
         "client",
-        "context_of",
         "remembered",
     )
 
@@ -61,7 +61,7 @@ class Answering:
         self._since = since
         self.answers = answers
         self.client = client
-        self.context_of = context_of
+        self._make_context = context_of
         self.remembered = remembered
 
     @property
@@ -73,6 +73,10 @@ class Answering:
     def path(self) -> str:
         """The route's, for log lines."""
         return self._connection.policy.name
+
+    def context_of(self, call: Call) -> Any:
+        """The context that the function of this call gets."""
+        return self._make_context(call)
 
     def receive(self, request: Request) -> None:
         """A call has arrived."""

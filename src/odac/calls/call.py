@@ -47,7 +47,6 @@ class Answerer(Protocol):
 
     answers: Mapping[str, Answer]
     remembered: Remembered
-    context_of: Callable[[Call], Any]
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -57,6 +56,10 @@ class Answerer(Protocol):
     @property
     def path(self) -> str:
         """The route's, for log lines."""
+        ...
+
+    def context_of(self, call: Call) -> Any:
+        """The context that the function of this call gets."""
         ...
 
     def keep(self, task: asyncio.Task[None]) -> None:
