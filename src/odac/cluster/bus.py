@@ -15,19 +15,13 @@ from odac.cluster.close_orders import KEPT_SECONDS
 from odac.cluster.closing import Closing
 from odac.cluster.counters import Counters
 from odac.cluster.counting import Questions
+from odac.cluster.dispatch import Dispatcher
 from odac.cluster.envelope import (
     ORIGIN_BYTES,
-    Answer,
-    Ask,
     Beat,
     Bye,
-    Close,
-    Envelope,
-    Item,
     Move,
-    PartMessage,
     RoomMessage,
-    Tails,
     Unkept,
     mark,
 )
@@ -87,7 +81,6 @@ class BrokerBus:
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._broker = broker
-        self._hub = hub
         self._channels = channels
         self._log = log
         self._interval = interval
@@ -105,6 +98,20 @@ class BrokerBus:
         self._peers = Peers(PATIENCE * interval)
         self._questions = Questions(self._peers)
         self.parts = Parts(channels, self._outgoing, self._peers, lambda: self.healthy)
+        self._dispatcher = Dispatcher(
+            hub=hub,
+            channels=channels,
+            outgoing=self._outgoing,
+            peers=self._peers,
+            closing=self._closing,
+            questions=self._questions,
+            parts=self.parts,
+            incoming=self._incoming,
+            reporter=self._reporter,
+            log=log,
+            interval=interval,
+            clock=clock,
+        )
         self._probe = Probe(self._common, clock())
         self._untold: float | None = None  # orders since then may not have left this process
         self._control_is_next = True
@@ -278,7 +285,7 @@ class BrokerBus:
             return
         envelope = self._incoming.receive(channel, payload)
         if envelope is not None:
-            self._handle(envelope)
+            self._dispatcher.handle(envelope)
 
     def _own(self, channel: str, payload: bytes) -> None:
         now = self._clock()
@@ -318,61 +325,3 @@ class BrokerBus:
         """Seconds for which this process may have heard nothing from the others, nor they from it."""
         # A probe is under way for up to an interval, and proves nothing of the time after it was sent.
         return min(self._clock() - self._probe.proven_at + self._interval, KEPT_SECONDS)
-
-    # What the other processes say
-
-    def _handle(self, envelope: Envelope) -> None:
-        for item in envelope.items:
-            try:
-                if type(item) is RoomMessage:
-                    self.counters.received += 1
-                    self._hub.deliver(item.audience, Prepared(item.opcode, item.payload))
-                    if self._log is not None:
-                        self._log.unflagged(item.audience.rooms)
-                elif type(item) is Unkept:
-                    self.counters.received += 1
-                    self._hub.deliver(item.audience, Prepared(item.opcode, item.payload))
-                else:
-                    self._control(envelope.origin, item)
-            except Exception:
-                _log.exception("a message from another process could not be handled; the next one is")
-
-    def _control(self, origin: bytes, item: Item) -> None:
-        if isinstance(item, Close):
-            self._closing.heard(origin, item)
-        elif isinstance(item, Move):
-            self._hub.move_local(item.audience, item.room, joins=item.joins)
-        elif isinstance(item, Beat):
-            self._heard(origin, item)
-        elif isinstance(item, Bye):
-            self._peers.gone(origin)
-            self._closing.clocks.forget(origin)
-            self.parts.left(origin)
-        elif isinstance(item, Ask):
-            answer = Answer(item.question, self._hub.count_local(item.audience))
-            self._outgoing.now(self._channels.inbox(origin), answer)
-        elif isinstance(item, Answer):
-            self._questions.answered(origin, item)
-        elif isinstance(item, PartMessage):
-            self.parts.heard(origin, item)
-        elif isinstance(item, Tails):
-            now = self._clock()
-            for channel, published, first in item.tails:
-                first_here = self._closing.clocks.translate(origin, first, item.sent, now)
-                self._incoming.tails.note(origin, channel, published, first_here)
-
-    def _heard(self, origin: bytes, beat: Beat) -> None:
-        now = self._clock()
-        self._closing.clocks.sample(origin, beat.sent, now)
-        known = origin in self._peers
-        silent = self._peers.heard(origin, now)
-        if not known:
-            self.parts.seen(origin)
-        inbox = self._channels.inbox(origin)
-        if beat.greeting:
-            self._outgoing.now(inbox, Beat(beat.nonce, now))
-        missed = max(beat.away if beat.greeting else 0.0, silent + self._interval if silent else 0.0)
-        if missed:
-            self._closing.tell_one(inbox, now - missed)
-            for tails in tails_of(self._outgoing.numbers, now - missed, now, now):
-                self._outgoing.now(inbox, tails)

@@ -267,30 +267,6 @@ def test_an_order_that_comes_again_closes_nobody_who_came_after_it() -> None:
     run(main())
 
 
-def test_what_others_publish_is_delivered_in_order_and_as_it_was_prepared() -> None:
-    async def main() -> None:
-        setup = await Setup().start()
-        excluded = Audience(("a",), ("b",), frozenset({"id"}))
-        setup.arrive(ROOM, message("1"), RoomMessage(excluded, 2, b"\xff"), setup.order(EVERYONE, 1001, ""), number=0)
-        assert setup.hub.delivered == [(Audience(("a",)), 1, b"1"), (excluded, 2, b"\xff")]
-        assert setup.hub.closed == [(EVERYONE, 1001, "")]
-        assert setup.bus.counters.received == 2
-
-    run(main())
-
-
-def test_one_message_that_cannot_be_delivered_does_not_stop_the_next(caplog: pytest.LogCaptureFixture) -> None:
-    async def main() -> None:
-        setup = await Setup().start()
-        setup.hub.fails = True
-        with warnings(caplog) as logged:
-            setup.arrive(ROOM, message("1"), setup.order(EVERYONE, 1001, ""), number=0)
-        assert setup.hub.closed == [(EVERYONE, 1001, "")]
-        assert len(logged) == 1
-
-    run(main())
-
-
 def test_a_message_to_two_rooms_is_delivered_once() -> None:
     async def main() -> None:
         setup = await Setup().start()
@@ -566,32 +542,6 @@ def test_a_process_that_stood_still_blames_nobody() -> None:
     run(main())
 
 
-def test_processes_are_known_by_their_beats() -> None:
-    async def main() -> None:
-        setup = await Setup().start()
-        assert setup.bus.processes == 1
-        setup.arrive(CHANNELS.control, Beat(1, 0.0))
-        setup.arrive(CHANNELS.control, Beat(1, 0.0), origin=THIRD)
-        assert setup.bus.processes == 3
-        setup.arrive(CHANNELS.control, Bye(), origin=THIRD)
-        assert setup.bus.processes == 2
-        for _ in range(4):
-            setup.tick()
-            setup.broker.echo()
-        assert setup.bus.processes == 1
-
-    run(main())
-
-
-def test_who_greets_is_answered_in_its_inbox() -> None:
-    async def main() -> None:
-        setup = await Setup().start()
-        setup.arrive(CHANNELS.control, Beat(5, 0.0, greeting=True))
-        assert setup.sent() == [(CHANNELS.inbox(OTHER), Beat(5, setup.clock.now))]
-
-    run(main())
-
-
 def test_counting_asks_everybody_and_ends_with_the_last_answer() -> None:
     async def main() -> None:
         setup = await Setup(members=2).start()
@@ -627,15 +577,6 @@ def test_counting_without_a_broker_is_this_process_and_says_so() -> None:
         setup.arrive(CHANNELS.control, Beat(1, 0.0))
         setup.broker.break_()
         assert await setup.bus.count_others(EVERYONE, 10) == Count(0, 0, 1)
-
-    run(main())
-
-
-def test_a_question_is_answered() -> None:
-    async def main() -> None:
-        setup = await Setup(members=4).start()
-        setup.arrive(CHANNELS.control, Ask(9, EVERYONE))
-        assert setup.sent() == [(CHANNELS.inbox(OTHER), Answer(9, 4))]
 
     run(main())
 

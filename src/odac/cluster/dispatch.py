@@ -1,0 +1,141 @@
+"""Handles what the other processes of the app send: room messages, and the items of the control channel."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+
+from odac.cluster.channels import Channels
+from odac.cluster.closing import Closing
+from odac.cluster.counting import Questions
+from odac.cluster.envelope import (
+    Answer,
+    Ask,
+    Beat,
+    Bye,
+    Close,
+    Envelope,
+    Item,
+    Move,
+    PartMessage,
+    RoomMessage,
+    Tails,
+    Unkept,
+)
+from odac.cluster.incoming import Incoming
+from odac.cluster.outgoing import Outgoing
+from odac.cluster.parts import Parts
+from odac.cluster.peers import Peers
+from odac.cluster.reporter import Reporter
+from odac.cluster.tails import tails_of
+from odac.protocol.message import Prepared
+from odac.realtime.ports import LocalHub, LogListener
+
+__all__ = ["Dispatcher"]
+
+_log = logging.getLogger("odac.broker")
+
+
+class Dispatcher:
+    """Passes each item of an envelope to the part that it concerns.
+
+    Args:
+        hub: this process's connections.
+        channels: the channel names of this application.
+        outgoing: carries the answers.
+        peers: the processes that are known to run.
+        closing: the orders to close.
+        questions: the counts that this process has asked for.
+        parts: the parts of the library that exchange messages with their peers.
+        incoming: notes how far the others have counted.
+        reporter: counts.
+        log: told of messages of rooms that may have a history; None without one.
+        interval: seconds between two signs of life.
+        clock: seconds that only grow.
+    """
+
+    def __init__(
+        self,
+        *,
+        hub: LocalHub,
+        channels: Channels,
+        outgoing: Outgoing,
+        peers: Peers,
+        closing: Closing,
+        questions: Questions,
+        parts: Parts,
+        incoming: Incoming,
+        reporter: Reporter,
+        log: LogListener | None,
+        interval: float,
+        clock: Callable[[], float],
+    ) -> None:
+        self._hub = hub
+        self._channels = channels
+        self._outgoing = outgoing
+        self._peers = peers
+        self._closing = closing
+        self._questions = questions
+        self._parts = parts
+        self._incoming = incoming
+        self._reporter = reporter
+        self._log = log
+        self._interval = interval
+        self._clock = clock
+
+    def handle(self, envelope: Envelope) -> None:
+        """Deliver the messages of an envelope, and follow its control items; one that fails does not stop the next."""
+        for item in envelope.items:
+            try:
+                if type(item) is RoomMessage:
+                    self._reporter.counters.received += 1
+                    self._hub.deliver(item.audience, Prepared(item.opcode, item.payload))
+                    if self._log is not None:
+                        self._log.unflagged(item.audience.rooms)
+                elif type(item) is Unkept:
+                    self._reporter.counters.received += 1
+                    self._hub.deliver(item.audience, Prepared(item.opcode, item.payload))
+                else:
+                    self._control(envelope.origin, item)
+            except Exception:
+                _log.exception("a message from another process could not be handled; the next one is")
+
+    def _control(self, origin: bytes, item: Item) -> None:
+        if isinstance(item, Close):
+            self._closing.heard(origin, item)
+        elif isinstance(item, Move):
+            self._hub.move_local(item.audience, item.room, joins=item.joins)
+        elif isinstance(item, Beat):
+            self._heard(origin, item)
+        elif isinstance(item, Bye):
+            self._peers.gone(origin)
+            self._closing.clocks.forget(origin)
+            self._parts.left(origin)
+        elif isinstance(item, Ask):
+            answer = Answer(item.question, self._hub.count_local(item.audience))
+            self._outgoing.now(self._channels.inbox(origin), answer)
+        elif isinstance(item, Answer):
+            self._questions.answered(origin, item)
+        elif isinstance(item, PartMessage):
+            self._parts.heard(origin, item)
+        elif isinstance(item, Tails):
+            now = self._clock()
+            for channel, published, first in item.tails:
+                first_here = self._closing.clocks.translate(origin, first, item.sent, now)
+                self._incoming.tails.note(origin, channel, published, first_here)
+
+    def _heard(self, origin: bytes, beat: Beat) -> None:
+        now = self._clock()
+        self._closing.clocks.sample(origin, beat.sent, now)
+        known = origin in self._peers
+        silent = self._peers.heard(origin, now)
+        if not known:
+            self._parts.seen(origin)
+        inbox = self._channels.inbox(origin)
+        if beat.greeting:
+            self._outgoing.now(inbox, Beat(beat.nonce, now))
+        missed = max(beat.away if beat.greeting else 0.0, silent + self._interval if silent else 0.0)
+        if missed:
+            self._closing.tell_one(inbox, now - missed)
+            for tails in tails_of(self._outgoing.numbers, now - missed, now, now):
+                self._outgoing.now(inbox, tails)

@@ -1,0 +1,69 @@
+"""What a bus does with the items that other processes send."""
+
+from __future__ import annotations
+
+import pytest
+
+from odac.cluster.envelope import Answer, Ask, Beat, Bye, RoomMessage
+from odac.realtime.audience import EVERYONE, Audience
+from tests.unit.brokers.fakes import run
+from tests.unit.cluster.test_bus import CHANNELS, OTHER, ROOM, THIRD, Setup, message, warnings
+
+
+def test_what_others_publish_is_delivered_in_order_and_as_it_was_prepared() -> None:
+    async def main() -> None:
+        setup = await Setup().start()
+        excluded = Audience(("a",), ("b",), frozenset({"id"}))
+        setup.arrive(ROOM, message("1"), RoomMessage(excluded, 2, b"\xff"), setup.order(EVERYONE, 1001, ""), number=0)
+        assert setup.hub.delivered == [(Audience(("a",)), 1, b"1"), (excluded, 2, b"\xff")]
+        assert setup.hub.closed == [(EVERYONE, 1001, "")]
+        assert setup.bus.counters.received == 2
+
+    run(main())
+
+
+def test_one_message_that_cannot_be_delivered_does_not_stop_the_next(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        setup = await Setup().start()
+        setup.hub.fails = True
+        with warnings(caplog) as logged:
+            setup.arrive(ROOM, message("1"), setup.order(EVERYONE, 1001, ""), number=0)
+        assert setup.hub.closed == [(EVERYONE, 1001, "")]
+        assert len(logged) == 1
+
+    run(main())
+
+
+def test_processes_are_known_by_their_beats() -> None:
+    async def main() -> None:
+        setup = await Setup().start()
+        assert setup.bus.processes == 1
+        setup.arrive(CHANNELS.control, Beat(1, 0.0))
+        setup.arrive(CHANNELS.control, Beat(1, 0.0), origin=THIRD)
+        assert setup.bus.processes == 3
+        setup.arrive(CHANNELS.control, Bye(), origin=THIRD)
+        assert setup.bus.processes == 2
+        for _ in range(4):
+            setup.tick()
+            setup.broker.echo()
+        assert setup.bus.processes == 1
+
+    run(main())
+
+
+def test_a_greeting_is_answered_in_the_inbox_of_its_sender() -> None:
+    async def main() -> None:
+        setup = await Setup().start()
+        setup.arrive(CHANNELS.control, Beat(5, 0.0, greeting=True))
+        assert setup.sent() == [(CHANNELS.inbox(OTHER), Beat(5, setup.clock.now))]
+
+    run(main())
+
+
+def test_a_question_is_answered() -> None:
+    async def main() -> None:
+        setup = await Setup(members=4).start()
+        setup.arrive(CHANNELS.control, Ask(9, EVERYONE))
+        assert setup.sent() == [(CHANNELS.inbox(OTHER), Answer(9, 4))]
+
+    run(main())
