@@ -30,11 +30,11 @@ from starlette.responses import JSONResponse, RedirectResponse, Response
 from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 
-from odac import CloseCode, Context, Limits, Odac, Presence, RateLimit
+from odac import CloseCode, Context, History, Limits, Odac, Presence, RateLimit
 
 from . import pages
 from .people import Names, NotAllowed, Paces, Person
-from .rooms import Rooms, clean_room_name, now_ms
+from .rooms import REMEMBERED, Rooms, clean_room_name, now_ms, said
 
 LONGEST_MESSAGE = 2_000
 GRACE = 3.0
@@ -186,7 +186,13 @@ web = Starlette(
 # A chat in one process has few clients: two seconds suffice to spread their return after a restart.
 app = Odac(http=web, limits=Limits(drain_timeout=2.0))
 # Who is here: on all workers, and a page that is loaded again has not left.
-app.rooms("*", presence=Presence(grace=GRACE, limit=200))
+# And what was said: a page that comes back gets what it missed, over any worker. (NATS keeps no history.)
+KEEPS = not app.broker_url.startswith(("nats://", "tls://"))
+app.rooms(
+    "*",
+    presence=Presence(grace=GRACE, limit=200),
+    history=History(size=500, ttl=86_400.0) if KEEPS else None,
+)
 
 
 # ---- rooms
@@ -212,9 +218,9 @@ async def room(odac: Context) -> None:
         return ws.close(CloseCode.FORBIDDEN, "Somebody else took your name meanwhile. Sign out and choose another.")
 
     odac.set_interval(60, lambda: names.seen(me))
-    ws.join(here.name, presence=me.as_json())
+    ws.join(here.name, REMEMBERED if KEEPS else 0, presence=me.as_json())
     here.tabs += 1
-    ws.send({"type": "welcome", "messages": list(here.last_messages)})
+    ws.send({"type": "welcome"})
     tell_rooms()
     try:
         async for message in ws:
@@ -223,9 +229,9 @@ async def room(odac: Context) -> None:
                     if reason := what_is_wrong(text, ws.data.pace.wait()):
                         ws.send({"type": "refused", "key": key, "reason": reason})
                     else:
-                        ws.to(here.name).send({**here.say(me, text.strip()), "key": key})
+                        ws.to(here.name).send({**said(me, text.strip()), "key": key})
                 case {"type": "typing", "on": bool(on)}:
-                    ws.to(here.name).excluding(ws).send({"type": "typing", "id": me.id, "on": on})
+                    ws.to(here.name).excluding(ws).send({"type": "typing", "id": me.id, "on": on}, keep=False)
                 case _:
                     ws.send({"type": "refused", "reason": "This page is out of date. Please load it again."})
     finally:

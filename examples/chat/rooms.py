@@ -1,14 +1,9 @@
-"""The rooms: the people in them and the last messages. Pure state; sending is the app's business.
-
-It lives in this process. With several workers, messages still reach everyone through the broker, while "who is here"
-and the last messages are this worker's own.
-"""
+"""The rooms' names. Pure state of this process; what was said, and who is here, is Odac's: see ``app.rooms`` in app.py."""
 
 from __future__ import annotations
 
 import secrets
 import time
-from collections import deque
 from typing import Any
 
 from .people import NotAllowed, Person
@@ -43,32 +38,29 @@ def now_ms() -> int:
     return int(time.time() * 1000)
 
 
+def said(person: Person, text: str) -> dict[str, Any]:
+    """A message from this person."""
+    return {
+        "type": "message",
+        "id": f"{_START}-{secrets.token_urlsafe(6)}",
+        "from": person.as_json(),
+        "text": text,
+        "at": now_ms(),
+    }
+
+
 class Room:
     """One room.
 
     Attributes:
-        last_messages: what a person who comes later is shown.
         tabs: how many tabs this process has in it.
     """
 
-    __slots__ = ("last_messages", "name", "tabs")
+    __slots__ = ("name", "tabs")
 
     def __init__(self, name: str) -> None:
         self.name = name
         self.tabs = 0
-        self.last_messages: deque[dict[str, Any]] = deque(maxlen=REMEMBERED)
-
-    def say(self, person: Person, text: str) -> dict[str, Any]:
-        """A message from this person, remembered for those who come later."""
-        message = {
-            "type": "message",
-            "id": f"{_START}-{secrets.token_urlsafe(6)}",
-            "from": person.as_json(),
-            "text": text,
-            "at": now_ms(),
-        }
-        self.last_messages.append(message)
-        return message
 
 
 class Rooms:

@@ -30,6 +30,8 @@ byId('address').replaceChildren(location.origin, make('wbr'), location.pathname)
 
 const ws = Odac.ws(`/ws/room/${encodeURIComponent(room)}`, { reconnectDelay: 1000, maxReconnectAttempts: 1000 })
 
+const opened = Date.now()
+
 // ---- what arrives
 
 // The first that is told over a new connection is who is here. People who were there when the last one was lost may come
@@ -38,13 +40,13 @@ let first = true
 let returning = new Set()
 
 const receive = {
-  welcome({ messages }) {
-    for (const message of messages) log.message(message, { old: true })
+  welcome() {
     log.settle()
   },
   message(message) {
     people.stopped(message.from.id)
-    log.message(message)
+    // What was said before this page was opened is no news; what was said while it was away is.
+    log.message(message, { old: message.at < opened })
   },
   typing({ id, on }) {
     if (on) people.typing(id)
@@ -73,6 +75,10 @@ ws.on('presence', ({ users, joined, left, total }) => {
   }
   for (const { data } of left) if (!first) log.system(`${data.name} left`, now)
   first = false
+})
+
+ws.on('recover', ({ room: which, recovered }) => {
+  if (which === room && !recovered) log.system('Some messages from while you were away may be missing', Date.now())
 })
 
 // ---- the connection itself

@@ -141,8 +141,18 @@ def test_a_message_reaches_the_room_and_those_who_come_later(client: TestClient)
     message = of_type(ada, "message")[0]
     assert (message["from"], message["text"], message["key"]) == (ADA, "hello", "k")
     assert not of_type(other, "message")
+    ada.send({"type": "typing", "on": True})
     later = client.connect("/ws/room/lobby", user=BOB)
-    assert [each["text"] for each in later.receive()["messages"]] == ["hello"]
+    assert [each["text"] for each in of_type(later, "message")] == ["hello"]
+    assert not of_type(later, "typing"), "nobody types who came before"
+
+
+def test_a_page_that_was_away_misses_no_line(client: TestClient) -> None:
+    ada, bob = enter(client, ADA), enter(client, BOB)
+    bob.drop()
+    ada.send({"type": "say", "text": "Milk?", "key": "k"})
+    back = client.connect("/ws/room/lobby", user=BOB, again=bob)
+    assert [each["text"] for each in of_type(back, "message")] == ["Milk?"]
 
 
 def test_one_person_has_one_pace_in_all_tabs(client: TestClient) -> None:

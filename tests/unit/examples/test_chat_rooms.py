@@ -6,7 +6,7 @@ import pytest
 
 from examples.chat import rooms as module
 from examples.chat.people import NotAllowed, Person
-from examples.chat.rooms import ALWAYS_THERE, REMEMBERED, Room, Rooms, clean_room_name
+from examples.chat.rooms import ALWAYS_THERE, Rooms, clean_room_name, said
 
 ADA = Person("1", "Ada")
 
@@ -35,13 +35,11 @@ def test_a_room_name_that_is_none_is_refused_in_words(written: str, why: str) ->
         clean_room_name(written)
 
 
-def test_the_last_messages_are_remembered_and_each_has_its_own_id() -> None:
-    room = Room("lobby")
-    for number in range(REMEMBERED + 5):
-        room.say(ADA, str(number))
-    assert [message["text"] for message in room.last_messages] == [str(number) for number in range(5, REMEMBERED + 5)]
-    assert len({message["id"] for message in room.last_messages}) == REMEMBERED
-    assert room.last_messages[0]["from"] == {"id": "1", "name": "Ada"}
+def test_each_message_has_its_own_id() -> None:
+    messages = [said(ADA, str(number)) for number in range(50)]
+    assert len({message["id"] for message in messages}) == 50
+    assert messages[7]["text"] == "7"
+    assert messages[0]["from"] == {"id": "1", "name": "Ada"}
 
 
 def test_the_listing_shows_the_standing_rooms_and_those_with_people() -> None:
