@@ -520,6 +520,7 @@ static struct {
     Py_ssize_t connection, parser, meter, lane_fd, whole_limit;
     Py_ssize_t due, phase, speaks_odac, policy, inbox, outbox, decode, sole_listener;
     Py_ssize_t pending, backlog, delivery, corked, turn, turn_left, context, spare, log, pending_size;
+    long flush_bytes;
 } lane;
 
 /* bind_receive(reference, types, values): types and values by the names below; see odac/speedups.py.
@@ -769,27 +770,36 @@ static PyObject *data_received(PyObject *self, PyObject *data) {
 
 static PyMethodDef receive_method = {"data_received", data_received, METH_O, "See :meth:`asyncio.Protocol.data_received`."};
 
-/* Outbox.put(message): see odac/realtime/outbox.py. The usual case is an answer: the first message while the outbox is corked. */
+/* Outbox.put(message): see odac/realtime/outbox.py; for an answer while the outbox is corked and there is no room message. */
 static PyObject *put(PyObject *self, PyObject *message) {
-    PyObject *delivery = SLOT(self, lane.delivery), *pending;
+    PyObject *delivery = SLOT(self, lane.delivery), *pending = SLOT(self, lane.pending), *log;
     if (lane.delivery_type == NULL || !IS(delivery, lane.delivery_type) || SLOT(delivery, lane.corked) != self ||
-        SLOT(self, lane.pending) != Py_None || SLOT(self, lane.backlog) != Py_None || !IS(message, (PyTypeObject *)codec.prepared) ||
-        SLOT(delivery, lane.log) == NULL || !PyList_CheckExact(SLOT(delivery, lane.log)) || PyList_GET_SIZE(SLOT(delivery, lane.log)) != 0)
-        return PyObject_CallFunctionObjArgs(lane.put_reference, self, message, NULL);
-    if ((pending = PyList_New(1)) == NULL) return NULL;
-    PyList_SET_ITEM(pending, 0, Py_NewRef(message));
-    put_slot(self, lane.pending, pending);
-    Py_DECREF(pending);
-    put_number(self, lane.pending_size, (long)PyBytes_GET_SIZE(SLOT(message, codec.frame)));
+        SLOT(self, lane.backlog) != Py_None || !IS(message, (PyTypeObject *)codec.prepared) ||
+        (log = SLOT(delivery, lane.log)) == NULL || !PyList_CheckExact(log) || PyList_GET_SIZE(log) != 0 || pending == NULL)
+        goto other;
+    long size = (long)PyBytes_GET_SIZE(SLOT(message, codec.frame));
+    if (pending == Py_None) {
+        if ((pending = PyList_New(1)) == NULL) return NULL;
+        PyList_SET_ITEM(pending, 0, Py_NewRef(message));
+        put_slot(self, lane.pending, pending);
+        Py_DECREF(pending);
+    } else {
+        size += PyLong_AsLong(SLOT(self, lane.pending_size));
+        if (size > lane.flush_bytes || !PyList_CheckExact(pending)) goto other;
+        if (PyList_Append(pending, message) < 0) return NULL;
+    }
+    put_number(self, lane.pending_size, size);
     return Py_NewRef(lane.sent);
+other:
+    return PyObject_CallFunctionObjArgs(lane.put_reference, self, message, NULL);
 }
 
 static PyMethodDef put_method = {"put", put, METH_O, "Send a message of this connection's own."};
 
-/* bind_put(Outbox, reference): the slots are known once bind_receive() was called; until then, put() calls the reference. */
+/* bind_put(Outbox, reference, FLUSH_BYTES): the slots are known once bind_receive() was called; until then, put() calls the reference. */
 static PyObject *bind_put(PyObject *module, PyObject *args) {
     PyObject *type, *reference;
-    if (!PyArg_ParseTuple(args, "O!O", &PyType_Type, &type, &reference)) return NULL;
+    if (!PyArg_ParseTuple(args, "O!Ol", &PyType_Type, &type, &reference, &lane.flush_bytes)) return NULL;
     if (find_slot(type, "delivery", &lane.delivery) < 0) return NULL;
     Py_XSETREF(lane.put_reference, Py_NewRef(reference));
     return PyDescr_NewMethod((PyTypeObject *)type, &put_method);

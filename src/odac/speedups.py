@@ -82,13 +82,21 @@ def compiled_meter(reference: F, monotonic: Callable[[], float]) -> F:
     return compiled("RateMeter", reference)
 
 
-def compiled_put(outbox: C) -> C:
-    """Decorate the outbox: its ``put`` becomes the compiled method, ``reference_put`` is its own."""
-    reference = outbox.put  # type: ignore[attr-defined]
-    outbox.reference_put = reference  # type: ignore[attr-defined]
-    if COMPILED:
-        outbox.put = _c.bind_put(outbox, reference)  # type: ignore[attr-defined]
-    return outbox
+def compiled_put(flush_bytes: int) -> Callable[[C], C]:
+    """Decorate the outbox: its ``put`` becomes the compiled method, ``reference_put`` is its own.
+
+    Args:
+        flush_bytes: past which pending messages do not wait for more.
+    """
+
+    def replace(outbox: C) -> C:
+        reference = outbox.put  # type: ignore[attr-defined]
+        outbox.reference_put = reference  # type: ignore[attr-defined]
+        if COMPILED:
+            outbox.put = _c.bind_put(outbox, reference, flush_bytes)  # type: ignore[attr-defined]
+        return outbox
+
+    return replace
 
 
 def compiled_receive(*types: type, **values: object) -> Callable[[C], C]:

@@ -35,7 +35,7 @@ class _WhenDrained(Sent):
             yield from backlog.drained().__await__()
 
 
-@compiled_put
+@compiled_put(FLUSH_BYTES)
 class Outbox:
     """Everything that one connection is sent, in program order.
 
