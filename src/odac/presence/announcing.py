@@ -34,7 +34,7 @@ class Announcer:
         self._numbers: dict[str, int] = {}
         self._last = 0
 
-        @lru_cache(maxsize=65_536)
+        @lru_cache(maxsize=16_384)  # some 8 MB with the longest names
         def key(room: str, person: str) -> str:
             signed = sign(f"{len(room)}:{room}{person}".encode("utf-8", "surrogatepass"))[:_KEY_BYTES]
             return b2a_base64(signed, newline=False).translate(_URL_SAFE).decode("ascii")

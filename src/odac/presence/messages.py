@@ -118,6 +118,7 @@ class Versions(Struct, frozen=True, array_like=True, forbid_unknown_fields=True,
 
 Told = Delta | Ask | Page | Compare | Versions
 
+_check_json: Final = msgspec.json.Decoder(msgspec.Raw).decode
 _encoder: Final = msgspec.msgpack.Encoder()
 _decoder: Final[msgspec.msgpack.Decoder[Told]] = msgspec.msgpack.Decoder(Told)
 
@@ -133,4 +134,16 @@ def decode(body: bytes) -> Told:
     Raises:
         ValueError: nothing that a process of this version tells.
     """
-    return _decoder.decode(body)
+    told = _decoder.decode(body)
+    if isinstance(told, Delta):
+        _check(told.changed)
+    elif isinstance(told, Page):
+        _check(told.entries)
+    return told
+
+
+def _check(entries: dict[str, Entry]) -> None:
+    """What connections say goes to clients as it is: text that is no JSON would end their connections."""
+    for entry in entries.values():
+        _check_json(entry.data)
+        entry.data.decode()

@@ -9,7 +9,7 @@ from odac.presence.messages import Ask, Compare, Delta, Entry, Page, Versions, d
 entries = st.builds(
     Entry,
     person=st.text(max_size=20),
-    data=st.binary(max_size=40),
+    data=st.integers().map(lambda number: str(number).encode()),
     since=st.floats(0, 2**40),
     changed=st.integers(0, 2**50),
     away=st.booleans(),
@@ -32,3 +32,11 @@ def test_what_is_told_arrives_as_it_was(changed: dict[str, Entry], removed: list
 def test_garbage_is_an_error(body: bytes) -> None:
     with pytest.raises(ValueError, match=r"."):
         decode(body)
+
+
+@pytest.mark.parametrize("data", [b"", b"nope", b'{"a":1', b'"\xff"', b"1 2"])
+def test_data_that_is_no_json_text_is_garbage(data: bytes) -> None:
+    entries = {"c1": Entry("u:1", b"1", 0.0, 1), "c2": Entry("u:2", data, 0.0, 1)}
+    for item in (Delta("room", 0, 1, entries), Page("room", 1, 1, 0, 1, entries)):
+        with pytest.raises(ValueError, match=r"."):
+            decode(encode(item))
