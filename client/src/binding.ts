@@ -1,10 +1,12 @@
 // What the hook for React and the composable for Vue have in common.
-import { Odac, type OdacData, type OdacOptions, type OdacSocket } from './package'
+import { Odac, type OdacData, type OdacOptions, type OdacPresence, type OdacRecovery, type OdacSocket } from './package'
 
-/** What `useOdac` takes: the options of `Odac.ws`, which are compared by value, and a listener. */
+/** What `useOdac` takes: the options of `Odac.ws`, which are compared by value, and listeners. */
 export interface UseOdacOptions<Message = unknown> extends OdacOptions {
   /** Called with every message; `message` has only the last one. It may be another function each time. */
   onMessage?: ((data: Message) => void) | undefined
+  /** Called with what the event `recover` comes with: where `recovered` is false, load the state anew. */
+  onRecover?: ((recovery: OdacRecovery) => void) | undefined
 }
 
 /** What a component sees of its connection. */
@@ -17,13 +19,24 @@ export interface OdacView<Message = unknown> {
   readonly connected: boolean
   /** The last message of this connection. */
   readonly message: Message | undefined
+  /** What the last event `recover` of this connection came with. */
+  readonly recovery: OdacRecovery | undefined
+  /** What the last event `presence` of each room came with. A new map at each change. */
+  readonly presence: ReadonlyMap<string, OdacPresence>
 }
 
 /** `socket.send` where there is a socket; false where there is none. */
 export type Send = (data: OdacData) => boolean
 
 /** A view of no connection. */
-export const IDLE: OdacView<never> = { socket: undefined, state: 3, connected: false, message: undefined }
+export const IDLE: OdacView<never> = {
+  socket: undefined,
+  state: 3,
+  connected: false,
+  message: undefined,
+  recovery: undefined,
+  presence: /* @__PURE__ */ new Map(),
+}
 
 /** What makes another connection necessary. Functions are left out: they are looked up when they are called. */
 export const keyOf = (path: string | null | undefined, options: OdacOptions): string | undefined =>
@@ -37,12 +50,22 @@ export const attach = <Message>(
 ): (() => void) => {
   const socket = Odac.ws<Message>(path, options())
   let ended = false
+  let { presence } = IDLE
   socket
     .on('state', (state) => ended || show({ state, connected: socket.connected }))
     .on('message', (message) => {
       if (ended) return
       show({ message })
       options().onMessage?.(message)
+    })
+    .on('recover', (recovery) => {
+      if (ended) return
+      show({ recovery })
+      options().onRecover?.(recovery)
+    })
+    .on('presence', (change) => {
+      presence = new Map(presence).set(change.room, change)
+      if (!ended) show({ presence })
     })
   show({ ...IDLE, socket, state: socket.state })
   return () => {

@@ -29,6 +29,8 @@ export function useOdac<Message = unknown>(
     state: shallowRef(IDLE.state),
     connected: shallowRef(false),
     message: shallowRef<Message | undefined>(),
+    recovery: shallowRef<OdacView['recovery']>(),
+    presence: shallowRef(IDLE.presence),
   }
   const show = (changes: Partial<OdacView<Message>>): void => {
     for (const [field, value] of Object.entries(changes)) view[field as keyof OdacView].value = value as never

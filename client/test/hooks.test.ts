@@ -90,8 +90,9 @@ const vue = (): Rendered => {
   let mounted = false
   return {
     view: () => {
-      const { socket, state, connected, message, send } = used
-      return { socket: socket.value, state: state.value, connected: connected.value, message: message.value, send }
+      const { send, ...refs } = used
+      const values = Object.entries(refs).map(([field, { value }]) => [field, value])
+      return { ...(Object.fromEntries(values) as OdacView<string>), send }
     },
     act: run,
     render: (path, options) =>
@@ -126,6 +127,29 @@ for (const [name, start] of [
     await leave()
     assert.equal(socket?.state, 3)
     assert.equal(page.sockets.length, 1)
+  })
+
+  test(`${name}: what was recovered, and who is in each room`, async () => {
+    const { view, render, act, leave } = start()
+    const heard: unknown[] = []
+    await render('/a', { onRecover: (recovery) => heard.push(recovery) })
+    assert.deepEqual([view().recovery, view().presence.size], [undefined, 0])
+    await act(() => page.last.accept().hello().control('room', 1, 'chat', 'E1', 3, 'T1', 0).control('gap', 1, 'E2', 0, 'T2'))
+    const lost = { room: 'chat', recovered: false, count: 0 }
+    assert.deepEqual([view().recovery, heard], [lost, [lost]])
+    await act(() => page.last.control('here', 1, [['a', 'Ada']], 1, 'tea').control('here', 2, null, 500, 'big'))
+    const before = view().presence
+    const told = (): unknown[] => [...view().presence.values()].map(({ room, users, total }) => [room, users, total])
+    assert.deepEqual(told(), [
+      ['tea', [{ key: 'a', data: 'Ada' }], 1],
+      ['big', [], 500],
+    ])
+    await act(() => page.last.control('diff', 1, [], ['a'], 0))
+    assert.notEqual(view().presence, before)
+    assert.deepEqual(told()[0], ['tea', [], 0])
+    await render('/b')
+    assert.deepEqual([view().recovery, view().presence.size], [undefined, 0])
+    await leave()
   })
 
   test(`${name}: every message for the listener of the last render, none after another path or the end`, async () => {
