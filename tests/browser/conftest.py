@@ -93,6 +93,15 @@ class ServerProcess:
         """End it as a crash does."""
         self._end(signal.SIGKILL)
 
+    def kill_workers(self) -> None:
+        """End its worker processes as a crash does; the supervisor starts others."""
+        assert self._process is not None
+        tasks = Path(f"/proc/{self._process.pid}/task")
+        children = [pid for task in tasks.iterdir() for pid in (task / "children").read_text().split()]
+        assert children
+        for pid in children:
+            os.kill(int(pid), signal.SIGKILL)
+
     def stop(self) -> None:
         """End it as an operator does."""
         self._end(signal.SIGTERM)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import tempfile
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -12,6 +13,7 @@ import httpx
 import pytest
 from playwright.sync_api import Browser, Page, expect
 
+from odac import Publisher
 from tests.browser.conftest import ServerProcess
 from tests.integration.brokers.servers import SERVERS
 
@@ -459,3 +461,40 @@ def test_who_is_here_on_several_workers(
     finally:
         if backend is not None:
             backend.stop()
+
+
+def test_nobody_misses_a_line_when_the_workers_are_killed(
+    chromium: Browser, start_server: Callable[..., ServerProcess], tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    """Seventy lines are said while no page is connected, and the pages come back to other processes."""
+    backend = SERVERS["redis"](Path(tempfile.mkdtemp(prefix="odac-", dir=tmp_path_factory.getbasetemp())))
+    backend.start()
+    try:
+        server = start_server("examples.chat.app:app", {"ODAC_BROKER": backend.url}, ["--workers", "2"])
+        contexts = [chromium.new_context(viewport=DESK) for _ in range(2)]  # type: ignore[arg-type]
+        people = [Visitor(context.new_page(), server.url) for context in contexts]
+        for number, person in enumerate(people):
+            person.enter(f"Reader {number}", "tea")
+        people[0].say("before")
+        people[1].sees("before")
+        server.kill_workers()
+        with Publisher(backend.url) as publisher:
+            for number in range(70):
+                message = {
+                    "type": "message",
+                    "id": f"published-{number}",
+                    "from": {"id": "9", "name": "Kettle"},
+                    "text": f"line {number}",
+                    "at": int(time.time() * 1000),
+                }
+                publisher.to_room("tea", message)
+        for person in people:
+            person.sees("line 69")
+            lines = person.log.locator(".message .bubble").all_inner_texts()
+            assert lines == ["before", *(f"line {number}" for number in range(70))]
+            expect(person.log.get_by_text("may be missing")).to_have_count(0)
+        for context in contexts:
+            context.close()
+        server.stop()
+    finally:
+        backend.stop()
