@@ -12,22 +12,8 @@ ELSEWHERE = {
     # One half of a pair that makes sense together.
     "tests/unit/client/test_session.py": ["client/clock.py", "client/reconnector.py"],
     "tests/unit/client/test_reconnect.py": ["client/errors.py"],
-    # What a program sees from outside: the command's own tests run it.
-    "tests/unit/test_cli.py": [
-        "serving/contracts.py",
-        "serving/describe.py",
-        "serving/loading.py",
-        "serving/run.py",
-        "serving/tls.py",
-    ],
     # What speaks to a socket or a process is tested over real ones.
     "tests/integration/test_client.py": ["client/interactive.py", "client/socket.py"],
-    "tests/integration/test_server.py": [
-        "server.py",
-        "serving/lifespan.py",
-        "serving/log.py",
-        "serving/process.py",
-    ],
     "tests/integration/test_bearers.py": ["routing/bearers.py"],
     "tests/integration/test_calls.py": [
         "calls/answering.py",
@@ -36,8 +22,6 @@ ELSEWHERE = {
         "calls/service.py",
         "realtime/turn.py",
     ],
-    "tests/integration/test_supervisor.py": ["serving/supervisor.py", "serving/terminal.py"],
-    "tests/integration/test_workers.py": ["serving/worker.py"],
     "tests/integration/brokers/test_history_model.py": [
         "brokers/history_registry.py",
         "brokers/local_history.py",

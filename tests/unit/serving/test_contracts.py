@@ -1,0 +1,60 @@
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from odac.contract.model import Contract
+from odac.errors import ConfigurationError
+from odac.serving.contracts import write_contract
+
+SOURCE = """
+from odac import Odac
+app = Odac("a secret for the tests, and a long one")
+app.route.ws("/{name}", lambda odac: None)
+"""
+
+
+@pytest.fixture
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
+    """A folder with the module ``contracted``."""
+    monkeypatch.setattr(sys, "path", [*sys.path])
+    monkeypatch.delenv("ODAC_LOCAL_DIRECTORY", raising=False)
+    (tmp_path / "contracted.py").write_text(SOURCE)
+    yield tmp_path
+    sys.modules.pop("contracted", None)
+
+
+def paths(contract: Contract) -> str:
+    return " ".join(route.path for route in contract.routes)
+
+
+def written(folder: Path, check: str | None = None, target: str = "contracted:app") -> str:
+    return write_contract(target, paths, factory=False, app_dir=str(folder), check=check)
+
+
+def test_the_contract_of_the_one_app_is_made(folder: Path) -> None:
+    assert written(folder) == "/{name}"
+    assert "ODAC_LOCAL_DIRECTORY" not in os.environ
+
+
+def test_a_file_that_says_something_else_is_named(folder: Path) -> None:
+    kept = folder / "kept.txt"
+    with pytest.raises(ConfigurationError, match="kept.txt is not what contracted:app says"):
+        written(folder, str(kept))
+    kept.write_text("/{name}")
+    assert written(folder, str(kept)) == ""
+    kept.write_text("/{id}")
+    with pytest.raises(ConfigurationError, match="write it again"):
+        written(folder, str(kept))
+
+
+def test_there_must_be_one_app(folder: Path) -> None:
+    with (folder / "contracted.py").open("a") as module:
+        module.write("async def other(scope, receive, send): ...\n")
+    with pytest.raises(ConfigurationError, match="0 Odac apps in contracted:other"):
+        written(folder, target="contracted:other")
+    assert "ODAC_LOCAL_DIRECTORY" not in os.environ

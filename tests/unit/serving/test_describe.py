@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from odac import Odac, RateLimit
+from odac.serving.describe import RouteRow, introduction, route_rows, table
+from odac.serving.loading import Found
+
+SECRET = "a secret for the tests, and a long one"
+
+
+def handler(odac: object) -> None: ...
+
+
+def checked(odac: object) -> None: ...
+
+
+def found() -> Found:
+    app = Odac(SECRET)
+    app.route.ws("/open", handler, token=False)
+    app.route.auth.use(checked).ws("/private", handler, rate_limit=RateLimit(5, 2), origins=["https://example.com"])
+    return Found(app, "/rt")
+
+
+def test_each_route_is_a_row() -> None:
+    assert route_rows([found()]) == [
+        RouteRow("/rt/open", "-", "-", "-"),
+        RouteRow("/rt/private", "origin=https://example.com auth token", "checked", "rate_limit=5/2s"),
+    ]
+
+
+def test_columns_are_as_wide_as_their_longest_cell() -> None:
+    lines = table([RouteRow("/a", "auth token", "-", "-"), RouteRow("/longer", "-", "-", "raw=True")]).splitlines()
+    assert [line.split()[0] for line in lines] == ["path", "/a", "/longer"]
+    assert {lines[0].index("gates"), lines[1].index("auth"), lines[2].index("-")} == {len("/longer  ")}
+    assert not any(line.endswith(" ") for line in lines)
+
+
+def test_the_introduction_says_where_all_is() -> None:
+    lines = introduction("chat:app", "http://127.0.0.1:8000", [found()], workers=3).splitlines()
+    assert lines[0] == "chat:app on http://127.0.0.1:8000, 3 workers (Ctrl-C stops it)"
+    assert lines[1].split() == ["client", "script", "http://127.0.0.1:8000/rt/odac/odac.js"]
+    assert lines[2].split(maxsplit=1) == ["routes", "/rt/open"]
+    assert "broker" not in "\n".join(lines), "memory:// is no news"
+
+
+def test_many_routes_are_cut_and_none_is_said() -> None:
+    app = Odac(SECRET)
+    for number in range(25):
+        app.route.ws(f"/{number}", handler)
+    text = introduction("chat:app", "unix:/run/chat", [Found(app, "")])
+    assert "and 5 more: odac routes chat:app" in text
+    assert "client script  /odac/odac.js" in text
+    assert "no WebSocket routes yet" in introduction("a:b", "-", [Found(Odac(SECRET), "")])
+    assert "no Odac app in it" in introduction("a:b", "-", [])

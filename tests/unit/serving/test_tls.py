@@ -1,0 +1,48 @@
+from __future__ import annotations
+
+import ssl
+from pathlib import Path
+
+import pytest
+import trustme
+
+from odac.serving.options import CannotStart, ServeOptions
+from odac.serving.tls import server_context
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    for name in ("one", "two"):
+        issued = trustme.CA().issue_cert("localhost")
+        issued.cert_chain_pems[0].write_to_path(tmp_path / f"{name}.crt")
+        issued.private_key_pem.write_to_path(tmp_path / f"{name}.key")
+        issued.private_key_and_cert_chain_pem.write_to_path(tmp_path / f"{name}.pem")
+    return tmp_path
+
+
+def context(certificate: Path, key: Path | None = None) -> ssl.SSLContext | None:
+    return server_context(ServeOptions(ssl_certfile=str(certificate), ssl_keyfile=str(key) if key else None))
+
+
+def test_without_a_certificate_there_is_no_context() -> None:
+    assert server_context(ServeOptions()) is None
+
+
+def test_two_files_or_one(folder: Path) -> None:
+    for made in (context(folder / "one.crt", folder / "one.key"), context(folder / "one.pem")):
+        assert made is not None
+        assert made.protocol == ssl.PROTOCOL_TLS_SERVER
+
+
+@pytest.mark.parametrize(
+    ("certificate", "key", "said"),
+    [
+        ("none.crt", None, "none.crt cannot be read: No such file"),
+        ("one.crt", "none.key", "none.key cannot be read"),
+        ("one.crt", None, "the one file must hold both"),
+        ("one.crt", "two.key", "is not the one of the certificate"),
+    ],
+)
+def test_what_is_wrong_is_said(folder: Path, certificate: str, key: str | None, said: str) -> None:
+    with pytest.raises(CannotStart, match=said):
+        context(folder / certificate, folder / key if key else None)
