@@ -43,7 +43,7 @@ def test_the_contract_of_the_one_app_is_made(folder: Path) -> None:
 
 def test_a_file_that_says_something_else_is_named(folder: Path) -> None:
     kept = folder / "kept.txt"
-    with pytest.raises(ConfigurationError, match="kept.txt is not what contracted:app says"):
+    with pytest.raises(ConfigurationError, match=r"kept\.txt is not what contracted:app says"):
         written(folder, str(kept))
     kept.write_text("/{name}")
     assert written(folder, str(kept)) == ""
