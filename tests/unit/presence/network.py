@@ -75,6 +75,7 @@ class Page:
             self.people = {}
             return
         if news.whole:
+            self.events += [("left", person) for person in self.people.keys() - dict(news.people).keys()]
             self.people = dict(news.people)
         for person, data in news.people:
             if not news.whole:
@@ -185,8 +186,11 @@ class Network:
 
     # What happens
 
-    def open(self, process: Process, person: str, data: Any = b"1") -> Page:
+    def open(self, process: Process, person: str, data: Any = b"1", before: Page | None = None) -> Page:
+        """Open a page; with ``before`` it is a client that comes back, and still has what it has drawn."""
         page = Page(f"c{next(self.ids)}", person, process)
+        if before is not None:
+            page.people, page.events = before.people, before.events
         process.pages[page.id] = page
         process.service.join(page, "room", self.rule, person, data)
         return page

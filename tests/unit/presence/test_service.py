@@ -519,3 +519,63 @@ class Convergence(RuleBasedStateMachine):
 
 Convergence.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
 TestConvergence = Convergence.TestCase
+
+
+class Reloads(RuleBasedStateMachine):
+    """Pages reload, lose their network and are moved by deployments, and are back within the grace: nobody sees them leave."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.network = Network(3)
+        self.open = {
+            person: self.network.open(self.network.processes[person % 3], f"u:{person}") for person in range(5)
+        }
+        self.network.loop.run(2)
+
+    def _come_back(self, person: int, index: int) -> None:
+        self.open[person] = self.network.open(
+            self.network.processes[index], f"u:{person}", b"1", before=self.open[person]
+        )
+
+    @rule(
+        person=st.integers(0, 4),
+        index=st.integers(0, 2),
+        code=st.sampled_from([1001, 1006, 1012, 4999]),
+        away=st.sampled_from([0.0, 0.05, 1.0, 7.0]),
+    )
+    def reloads(self, person: int, index: int, code: int, away: float) -> None:
+        self.network.end(self.open[person], code)
+        self.network.loop.run(away)
+        self._come_back(person, index)
+
+    @rule(person=st.integers(0, 4), index=st.integers(0, 2), after=st.sampled_from([0.0, 0.05, 0.3, 3.0]))
+    def comes_back_before_the_server_knows(self, person: int, index: int, after: float) -> None:
+        older = self.open[person]
+        self._come_back(person, index)
+        self.network.loop.run(after)
+        self.network.end(older, 1006)
+
+    @rule(index=st.integers(0, 2), away=st.sampled_from([0.5, 2.0, 6.0]), to=st.integers(0, 2))
+    def deploys(self, index: int, away: float, to: int) -> None:
+        old = self.network.processes[index]
+        self.network.start()
+        self.network.loop.run(3.1)
+        moved = [person for person, page in self.open.items() if page.process is old]
+        self.network.drain(old)
+        self.network.loop.run(away)
+        for person in moved:
+            self._come_back(person, to)
+
+    @rule(seconds=st.sampled_from([0.05, 0.2, 4.0, 15.0]))
+    def waits(self, seconds: float) -> None:
+        self.network.loop.run(seconds)
+
+    def teardown(self) -> None:
+        self.network.loop.run(SETTLED)
+        for page in self.open.values():
+            assert [event for event in page.events if event[0] == "left"] == []
+            assert people(page) == {f"u:{person}" for person in range(5)}
+
+
+Reloads.TestCase.settings = settings(max_examples=100, stateful_step_count=25, deadline=None)
+TestReloads = Reloads.TestCase
