@@ -115,7 +115,7 @@ export class Connection extends Transport implements Wire {
     return true
   }
 
-  /** Tell a tab that has come to this open connection, through `emit`, what the others know; `memory` is what it knows. */
+  /** Tell a tab that has come to this open connection, through `emit`, what the others know. It knows `memory`. */
   joined(emit: Sink, memory?: unknown): void {
     emit('open')
     this.#each((extension) => extension.onTab?.(emit, memory))

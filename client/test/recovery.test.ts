@@ -100,7 +100,8 @@ for (const [why, epoch, offset] of [
 const page = () => {
   const env = new FakeEnvironment()
   const socket = new Socket(new EventTarget() as unknown as Page, (sink, _, positions) => {
-    return new Connection(env, 'ws://site/chat', DEFAULTS, sink, [resuming(positions)])
+    const extensions = [resuming(positions)]
+    return new Connection(env, 'ws://site/chat', DEFAULTS, sink, extensions)
   })
   const log: unknown[] = []
   for (const name of ['open', 'message', 'close', 'recover', 'presence']) {

@@ -1,4 +1,4 @@
-// Rooms with history, and who is in a room, over a shared connection: whoever holds it may die, and no tab loses anything.
+// Rooms with history, and who is in a room, over a shared connection: what holds it may end, and no tab loses anything.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { OdacPresence } from '../../src/api'
@@ -234,7 +234,7 @@ for (const mode of MODES) {
     assert.deepEqual(last.of('recover'), [missed('chat', false)])
   })
 
-  test(`${mode}: who is in a room is told to a tab that comes later, at once, and stays with each over the end of the hub`, async () => {
+  test(`${mode}: a later tab is told at once who is in a room, and the end of the hub changes nothing`, async () => {
     const { bench, visitors } = await chatting(mode, 2)
     const [ada, bob, eve] = [{ key: 'a', data: 1 }, { key: 'b', data: 2 }, { key: 'e', data: 3 }]
     bench.only.control('here', 1, [['a', 1]], 1, 'tea').control('diff', 1, [['b', 2]], [], 2)
@@ -258,7 +258,7 @@ for (const mode of MODES) {
   })
 }
 
-test('a leader that stood still, and whose connection the server has ended for the new one, joins the new leader', async () => {
+test('a leader that stood still, and whose connection the server has ended, joins the new leader', async () => {
   const { bench, visitors } = await chatting('leader', 2)
   const [first, second] = visitors as [Visitor, Visitor]
   const stale = bench.only
