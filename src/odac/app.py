@@ -184,6 +184,7 @@ class Odac:
                 docs=DocsPage(self._docs, secrets.is_random if docs is None else docs),
             )
         )
+        self._room_rules: list[tuple[str, History | None, Presence | None]] = []
         self._started_on: asyncio.AbstractEventLoop | None = None
         self._starting: asyncio.Lock | None = None
 
@@ -236,6 +237,12 @@ class Odac:
             self._rooms_with_history().keep(pattern, history)
         if presence is not None:
             self._rooms_with_presence().add(pattern, presence)
+        self._room_rules.append((pattern, history, presence))
+
+    @property
+    def room_rules(self) -> Sequence[tuple[str, History | None, Presence | None]]:
+        """What :meth:`rooms` was told, in that order."""
+        return tuple(self._room_rules)
 
     def users(self, *, history: History, replay: int = 0) -> None:
         """Let every user's inbox keep its messages: what ``ws_server.user(id).send(…)`` sends.
@@ -493,7 +500,7 @@ class Odac:
         from odac.contract.model import read
         from odac.contract.page import facts
 
-        return facts(read(self.websocket_routes), self.prefix)
+        return facts(read(self.websocket_routes, self.room_rules), self.prefix)
 
     def _health(self) -> Health:
         hub, bus = self._hub, self._bus

@@ -56,6 +56,7 @@ def document(contract: Contract, *, title: str, version: str) -> dict[str, Any]:
         "channels": channels,
         "operations": operations,
         **({"components": components} if components else {}),
+        **({"x-odac-rooms": contract.rooms} if contract.rooms else {}),
     }
 
 

@@ -8,6 +8,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import msgspec
+
 from odac.contract.schema import Schemas, referenced
 from odac.protocol.types import union_members
 
@@ -84,17 +86,27 @@ class RouteContract:
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """All routes of an app, in the order in which they were added."""
+    """All routes of an app, in the order in which they were added, and the rules of its rooms, by their patterns."""
 
     routes: tuple[RouteContract, ...]
+    rooms: dict[str, dict[str, Any]]
     schemas: Schemas = field(repr=False)
 
 
-def read(routes: Sequence[Route]) -> Contract:
-    """Read the contract of an app's routes."""
+def read(routes: Sequence[Route], room_rules: Sequence[tuple[str, object, object]] = ()) -> Contract:
+    """Read the contract of an app's routes.
+
+    Args:
+        routes: the app's.
+        room_rules: a pattern, its history and its presence, each or None.
+    """
     schemas = Schemas()
     taken: set[str] = set()
-    return Contract(tuple(_route(route, schemas, taken) for route in routes), schemas)
+    rooms: dict[str, dict[str, Any]] = {}
+    for pattern, history, presence in room_rules:
+        told = {name: rule for name, rule in (("history", history), ("presence", presence)) if rule is not None}
+        rooms.setdefault(pattern, {}).update(msgspec.to_builtins(told))
+    return Contract(tuple(_route(route, schemas, taken) for route in routes), rooms, schemas)
 
 
 def _route(route: Route, schemas: Schemas, taken: set[str]) -> RouteContract:

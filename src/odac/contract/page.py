@@ -31,7 +31,7 @@ def facts(contract: Contract, prefix: str) -> dict[str, Any]:
         for call in shown["calls"]:
             call["example"] = example(call["arguments"], definitions)
         routes.append(shown)
-    return {"prefix": prefix, "routes": routes, "definitions": definitions}
+    return {"prefix": prefix, "routes": routes, "rooms": contract.rooms, "definitions": definitions}
 
 
 def example(schema: Any, definitions: Mapping[str, Any], depth: int = 0) -> Any:

@@ -36,7 +36,8 @@ def write_contract(
         if len(found) != 1:
             raise ConfigurationError(f"there are {len(found)} Odac apps in {target}: name the one that is meant")
         found[0].app.check()
-        made = make(read(found[0].app.websocket_routes))
+        app = found[0].app
+        made = make(read(app.websocket_routes, app.room_rules))
     finally:
         if placed == "-":
             del os.environ["ODAC_LOCAL_DIRECTORY"]

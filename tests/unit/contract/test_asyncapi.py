@@ -11,15 +11,21 @@ from typing import Any
 import pytest
 import yaml
 
-from odac import Odac
+from odac import History, Odac
 from odac.contract.asyncapi import document, to_json, to_yaml
 from odac.contract.model import read
 from tests.unit.contract import chess
 from tests.unit.test_client_build import CLIENT, missing
 
 
+def with_rooms() -> Odac:
+    app = Odac(secret="x" * 32)
+    app.rooms("chat-*", history=History(size=20, ttl=60.0))
+    return app
+
+
 def make(app: Odac = chess.app) -> dict[str, Any]:
-    return document(read(app.websocket_routes), title="Chess", version="1.0.0")
+    return document(read(app.websocket_routes, app.room_rules), title="Chess", version="1.0.0")
 
 
 def test_every_message_and_call_has_its_place() -> None:
@@ -40,6 +46,13 @@ def test_every_message_and_call_has_its_place() -> None:
     assert move["reply"]["messages"] == [{"$ref": "#/channels/chess_id/messages/answer_move"}]
     assert move["security"] == [{"$ref": f"#/components/securitySchemes/{name}"} for name in ("session", "token")]
     assert "security" not in operations["root_send"]
+
+
+def test_the_rules_of_rooms_are_an_extension() -> None:
+    app = Odac(secret="x" * 32)
+    app.rooms("chat-*", history=History(size=20, ttl=60.0))
+    assert make(app)["x-odac-rooms"]["chat-*"]["history"]["size"] == 20
+    assert "x-odac-rooms" not in make()
 
 
 def test_it_is_deterministic() -> None:
@@ -81,7 +94,7 @@ def test_yaml_of_odd_values(value: Any) -> None:
 
 
 @pytest.mark.parametrize("form", [to_yaml, to_json])
-@pytest.mark.parametrize("app", [chess.app, Odac(secret="x" * 32)], ids=["chess", "empty"])
+@pytest.mark.parametrize("app", [chess.app, Odac(secret="x" * 32), with_rooms()], ids=["chess", "empty", "rooms"])
 def test_asyncapis_own_parser_has_nothing_to_say(app: Odac, form: Any, tmp_path: Path) -> None:
     node = shutil.which("node")
     if node is None:

@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from odac import Odac
+from odac import History, Odac, Presence
 from odac.contract.model import read
 from tests.unit.contract import chess
 
@@ -15,6 +15,16 @@ def test_what_a_route_takes_and_gives() -> None:
     assert first.calls[1].arguments == {"type": "null"}
     assert first.source.startswith("chess.py:")
     assert (second.name, second.token, second.takes, second.gives, second.calls) == ("root", False, (), (), ())
+
+
+def test_the_rules_of_rooms() -> None:
+    app = Odac(secret="x" * 32)
+    app.rooms("chat-*", history=History(size=20, ttl=60.0))
+    app.rooms("chat-1", presence=Presence())
+    rooms = read(app.websocket_routes, app.room_rules).rooms
+    assert list(rooms) == ["chat-*", "chat-1"]
+    assert rooms["chat-*"]["history"]["size"] == 20
+    assert list(rooms["chat-1"]) == ["presence"]
 
 
 def test_names_are_unique() -> None:

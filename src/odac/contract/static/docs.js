@@ -163,9 +163,16 @@ const main = async () => {
   const place = document.getElementById('routes')
   const answer = await fetch('docs.json')
   if (!answer.ok) throw new Error(await answer.text())
-  const { prefix, routes, definitions } = await answer.json()
+  const { prefix, routes, rooms, definitions } = await answer.json()
   const root = location.pathname.slice(0, -(prefix + '/docs').length)
   place.replaceChildren(...routes.map((route) => show(route, definitions, root)))
+  const rules = Object.entries(rooms)
+  if (rules.length) {
+    place.append(
+      element('h2', { textContent: 'Rooms' }),
+      ...rules.map(([pattern, rule]) => element('pre', { textContent: `${pattern}  ${JSON.stringify(rule)}` })),
+    )
+  }
   if (!routes.length) place.append(element('p', { textContent: 'There are no routes yet: add one with @app.route.ws(path).' }))
 }
 main().catch((error) => {
