@@ -6,16 +6,17 @@ import asyncio
 import logging
 import sys
 from collections.abc import Awaitable, Callable, Mapping
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from odac.calls.messages import encode, read_answer, read_id, read_request, refusal
+from odac.client.ports import Turns, Wire
 from odac.errors import CallError, ConfigurationError, Disconnected, InvalidMessage
 from odac.protocol.message import Prepared
 from odac.protocol.types import make_converter, name_of
 from odac.realtime.listeners import fit
 from odac.routing.annotations import annotations_of
 
-__all__ = ["AT_A_TIME", "Calls", "Turns", "Wire", "check_call", "names_at"]
+__all__ = ["AT_A_TIME", "Calls", "check_call", "names_at"]
 
 logger = logging.getLogger("odac.client")
 
@@ -24,36 +25,6 @@ AT_A_TIME: Final = 16
 
 MOST_WAITING: Final = 1024
 """Calls of this client that wait for their answers."""
-
-
-class Turns(Protocol):
-    """What calls need from the message queue."""
-
-    def read_for_answer(self) -> None:
-        """A call waits for its answer: read on, beyond the messages in the queue."""
-        ...
-
-    def in_turn(self, begin: Callable[[], None]) -> None:
-        """Call a function once the earlier messages have been taken."""
-        ...
-
-
-class Wire(Protocol):
-    """The open connection, as far as calls need it."""
-
-    @property
-    def speaks_odac(self) -> bool:
-        """Whether control messages are understood."""
-        ...
-
-    @property
-    def facts(self) -> Mapping[str, object]:
-        """What the hello said."""
-        ...
-
-    def control(self, message: Prepared) -> bool:
-        """Write a control message; False when the connection takes no more."""
-        ...
 
 
 def check_call(name: str, timeout: float) -> None:

@@ -1,9 +1,7 @@
 """The order of the checks at a handshake.
 
 Origin (403) → route (404) → room for one more (503) → upgrade → authentication (4001) → token (4002) → middleware
-(4003,
-4000) → handler. What is refused before the upgrade is an HTTP status; what is refused after it is a close code, so that
-a browser can see it.
+(4003, 4000) → handler. A refusal before the upgrade is an HTTP status; after it, a close code, which a browser can see.
 """
 
 from __future__ import annotations
@@ -30,11 +28,11 @@ from odac.routing.admission import Admission
 from odac.routing.bearers import Bearers
 from odac.routing.middleware import Middleware, MiddlewareRegistry
 from odac.routing.router import Route, Router
+from odac.routing.verdict import passes
 from odac.security.authentication import AuthService
 from odac.security.hosts import HostPolicy
 from odac.security.origin import OriginPolicy
 from odac.security.token import Tokens
-from odac.wire.frames import fit_reason
 from odac.wire.handshake import AUTH, RESUME, SUBPROTOCOL, offered_token, select_subprotocol
 
 __all__ = ["Gate"]
@@ -281,34 +279,6 @@ class Gate:
                 return False
             connection.session_id = session_id
         for name, function in self._middleware_of(route):
-            if not await self._passes(name, function, context, admission):
+            if not await passes(name, function, context, admission):
                 return False
         return True
-
-    async def _passes(self, name: str, function: Middleware, context: Context, admission: Admission) -> bool:
-        connection = context.ws
-        try:
-            verdict = function(context)
-            if verdict is not None and hasattr(verdict, "__await__"):
-                await admission.start_deadline()
-                verdict = await verdict
-        except RAISED as error:
-            if is_own(error):
-                raise
-            raised(
-                "%s: the middleware %r raised; its connection is closed with 1011", error, connection.policy.name, name
-            )
-            unhandled(error)
-            connection.begin_close(CloseCode.INTERNAL_ERROR, "internal error")
-            return False
-        if not connection.is_open:
-            return False
-        if verdict is None or verdict is True:
-            return True
-        if verdict is False:
-            connection.begin_close(CloseCode.FORBIDDEN, "Forbidden")
-        elif isinstance(verdict, str) and verdict:
-            connection.begin_close(CloseCode.MIDDLEWARE_REJECTED, fit_reason(verdict))
-        else:
-            connection.begin_close(CloseCode.MIDDLEWARE_REJECTED, "Rejected")
-        return False
