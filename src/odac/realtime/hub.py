@@ -17,6 +17,7 @@ from odac.realtime.drain import Drain
 from odac.realtime.expiries import Expiries
 from odac.realtime.heartbeat import Heartbeat
 from odac.realtime.identity_orders import IdentityOrders
+from odac.realtime.idle_cuts import IdleCuts
 from odac.realtime.no_bus import NoBus
 from odac.realtime.owners import Entry
 from odac.realtime.phase import CLOSING, Phase
@@ -69,7 +70,7 @@ class Hub:
         self.draining = False
         self.population = 0
         self.control_handlers: dict[str, ControlHandler] = {}
-        self.observers: list[Observer] = []
+        self.observers: list[Observer] = [IdleCuts()]
         self.history: RoomHistory | None = None
         self.calls_of: Callable[[Connection], CallsPort] | None = None
         self.presence: PresencePort | None = None
