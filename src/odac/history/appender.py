@@ -41,7 +41,7 @@ class _Waiting:
 
 
 class _Line:
-    """What waits for one room, in order: messages, and calls that are to come behind those in front of them."""
+    """The queue of one room, in order: messages, and calls to run after the messages in front of them."""
 
     __slots__ = ("history", "is_calling", "items", "task")
 
@@ -87,7 +87,7 @@ class Appender:
         return self._bytes
 
     def add(self, channel: str, history: History, body: bytes, receipt: KeptSend) -> None:
-        """Append a message; its receipt hears what became of it."""
+        """Append a message; its receipt gets the result."""
         loop = asyncio.get_running_loop()
         size = len(body) + COST
         if self._bytes + size > MAX_WAITING:
@@ -105,15 +105,15 @@ class Appender:
             line.task = loop.create_task(self._run(channel, line), name="odac: history append")
 
     def behind(self, channel: str, call: Callable[[], object]) -> bool:
-        """Make a call as soon as what waits for a room now is through; return False where nothing waits."""
+        """Run a call once the messages now queued for a room are stored; return False if there are none."""
         line = self._lines.get(channel)
-        if line is None or line.is_calling:  # what is called now has had its turn
+        if line is None or line.is_calling:  # a call that runs now has left the queue
             return False
         line.items.append(call)
         return True
 
     async def stop(self, timeout: float) -> None:  # noqa: ASYNC109 - who stops says how long
-        """Let what waits go out, for so many seconds at most; the rest has failed."""
+        """Send the queued messages, for so many seconds at most; the rest fails."""
         tasks = [line.task for line in self._lines.values() if line.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=timeout)

@@ -50,12 +50,12 @@ def name_of(connection_id: str) -> str:
 
 
 class Unreadable(Kept):
-    """An entry that no process of this version has written: nobody gets it, and the order goes on behind it."""
+    """An entry of another version: it is not delivered, and the order goes on behind it."""
 
     __slots__ = ()
 
     def is_for(self, connection_id: str) -> bool:
-        """Nobody is to get it."""
+        """It is not delivered to any connection."""
         return False
 
 

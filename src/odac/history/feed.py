@@ -40,7 +40,7 @@ READ_TIMEOUT: Final = 10.0
 RETRY_FIRST: Final = 0.05
 RETRY_LONGEST: Final = 2.0
 PAGE: Final = 1000
-"""Entries that one read takes for members who are further behind than the ring."""
+"""Entries of one read for members further behind than the ring."""
 
 
 class Owner(Protocol):
@@ -135,7 +135,7 @@ class Feed:
         self._revoked: dict[str, int] = {}
         self._ring: deque[Kept] = deque()
         self._ring_bytes = 0
-        self._page: Sequence[Kept] = ()  # further back than the ring: read for those who come back together
+        self._page: Sequence[Kept] = ()  # further back than the ring: read once for members that return together
         self._early: list[Notice] | None = None
         self._unproven = True
         self._again = False
@@ -343,7 +343,7 @@ class Feed:
         self.owner.ring_grew(size)
 
     def forget_page(self) -> None:
-        """Those who came back together have been served."""
+        """The members that returned together have been served."""
         self._page = ()
 
     @property
@@ -384,7 +384,7 @@ class Feed:
 
     async def _fetch(self) -> None:
         try:
-            await asyncio.sleep(0)  # whoever comes back in the same moment is waiting by then
+            await asyncio.sleep(0)  # members that return in the same moment wait by then
             while self._waiting and self.is_ready:
                 waiting = [cursor for cursor in self._waiting if cursor.connection.is_open]
                 after = min((cursor.at for cursor in waiting), default=self.top)
@@ -402,7 +402,7 @@ class Feed:
             self._page = [prepare(entry) for entry in found.entries]
         for cursor in waiting:
             if found.epoch != self.epoch:
-                self._waiting.append(cursor)  # the feed hears of it, and says so
+                self._waiting.append(cursor)  # the feed is told, and reports it
                 self.sync(prove=False)
             elif cursor.at < found.base:
                 self._lost_behind(cursor, found.base)
@@ -416,7 +416,7 @@ class Feed:
                 self.run(cursor)
 
     def _lost_behind(self, cursor: Cursor, base: int) -> None:
-        """What a member needs next is there no longer."""
+        """The entry that a member needs next is no longer kept."""
         if cursor.joining is not None and not cursor.recovered:
             cursor.at = base  # it asked for the last ones, of which there are fewer
         elif cursor.joining is not None and not cursor.count:
@@ -541,7 +541,7 @@ class Feed:
     async def _catch_up(self) -> Slice:
         first = not self._has_begun
         while True:
-            # The first read fills the ring for those who wait; later ones continue it.
+            # The first read fills the ring for the waiting members; later reads continue it.
             after = -min(self.history.size, self._wanted()) if first else self.top
             found = await self._read(after, EVERYTHING if first else PAGE)
             if first:

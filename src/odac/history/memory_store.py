@@ -34,11 +34,11 @@ def shared_rings(name: str) -> Shared:
 
 
 class MemoryStore:
-    """Fulfils :class:`odac.history.store.HistoryStore`, and does the same at once for those who need not wait.
+    """Fulfils :class:`odac.history.store.HistoryStore`, and does the same at once, without waiting.
 
     Args:
         shared: the logs.
-        publish: hands a payload to those who listen to a channel; None where nobody else is there.
+        publish: passes a payload to the listeners of a channel; None without other processes.
     """
 
     def __init__(self, shared: Shared, publish: Publish | None = None) -> None:
@@ -52,7 +52,7 @@ class MemoryStore:
 
     @property
     def is_alone(self) -> bool:
-        """Whether nobody else can reach the logs, so that all can be done at once."""
+        """Whether no other process can reach the logs, so that all can be done at once."""
         return self._publish is None
 
     def append_now(

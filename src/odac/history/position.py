@@ -1,6 +1,6 @@
 """Where a client is in the rooms that it follows: names, positions and tickets, all in the client and all signed.
 
-A server process keeps none of it: whoever has the secret can check what another process issued, or an earlier life of
+A server process stores nothing: each one with the secret can check what another process issued, or an earlier run of
 this one. What is signed ends in fields of fixed lengths, so that no two things that are signed have the same bytes.
 """
 
@@ -201,7 +201,7 @@ def epoch_of(text: object) -> bytes | None:
 
 
 def user_hash(user_id: str) -> str:
-    """What stands for a user in a room's log: the broker's operators need not read who was revoked."""
+    """A hash in place of a user's id in a room's log: the broker's operators need not know revoked users."""
     return sha256(user_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 

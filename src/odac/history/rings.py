@@ -114,7 +114,7 @@ class Rings:
         return Slice(log.epoch, log.top, log.top)
 
     def expire(self) -> None:
-        """Forget the logs that nobody has appended to for longer than they are kept; to be called now and then."""
+        """Forget the logs without an append for longer than they are kept; to be called regularly."""
         now = self._clock()
         for channel in [channel for channel, log in self._logs.items() if log.kept_until <= now]:
             self._drop(channel)

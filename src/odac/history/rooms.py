@@ -53,7 +53,7 @@ SLICE: Final = 0.005
 TOP_AFTER: Final = 5.0
 """Seconds after a room's last append at which its top is published once more."""
 FEED_LINGERS: Final = 5.0
-"""Seconds that a feed without members is kept: whoever reloads a page comes back before that."""
+"""Seconds that a feed without members is kept: a page that is reloaded returns before that."""
 TEND_EVERY: Final = 2.5
 RULES_EVERY: Final = 10.0
 REACH_TIMEOUT: Final = 1.0
@@ -151,7 +151,7 @@ class HistoryRooms:
         self._tender = asyncio.get_running_loop().create_task(self._tend(), name="odac: history")
 
     async def stop(self) -> None:
-        """Let what waits go out, and disconnect."""
+        """Send the queued messages, and disconnect."""
         if self._tender is not None:
             self._tender.cancel()
             await asyncio.gather(self._tender, return_exceptions=True)
@@ -187,7 +187,7 @@ class HistoryRooms:
                         rules_at = loop.time() + RULES_EVERY
                         await self._agree()
             except BrokerError:
-                pass  # the store is away, and says so elsewhere
+                pass  # the store is away, which is reported elsewhere
             except Exception as error:
                 warn("history", "looking after the rooms with history failed; it goes on: %r", error)
 
@@ -325,7 +325,7 @@ class HistoryRooms:
         self.counters.failed += 1
         if unheard and not self._is_failing:
             self._is_failing = True
-            warn("history", "messages to rooms with history may be lost, and nobody awaits them: %s", error)
+            warn("history", "messages to rooms with history may be lost, and no caller awaits them: %s", error)
 
     # RoomHistory: members
 
@@ -371,7 +371,7 @@ class HistoryRooms:
             if is_new:
                 feed.start_at(self._instant.read_now(feed.channel, feed.history, -feed.history.size, feed.history.size))
         elif is_new or not feed.is_used:
-            # Nobody was there, so that the subscription may have ended meanwhile.
+            # There was no member, so the subscription may have ended meanwhile.
             feed.sync(prove=True)
         return feed
 
@@ -469,7 +469,7 @@ class HistoryRooms:
         return self._tickets.sign_client(visit.client, identity)
 
     def recognized(self, connection: Connection, user_id: str) -> None:
-        """Somebody has asked for a connection's user."""
+        """A connection's user is known now."""
         visit = self._visits.of(connection)
         if visit is not None:
             known = visit.identity.user_id

@@ -18,7 +18,7 @@ MAX_SIZE: Final = 10_000
 """Entries of one room: what is read back to one client is bounded anyway, and a broker's memory is shared."""
 MAX_BYTES: Final = 64 * 1024 * 1024
 LONGEST: Final = 31 * 86_400.0
-"""Seconds: a history is there to bridge an absence; an archive belongs in a database."""
+"""Seconds: a history bridges an absence; an archive belongs in a database."""
 MAX_RULES: Final = 1000
 REMEMBERED: Final = 4096
 """Rooms whose rule is looked up once only. Clients may have a say in names, so it is bounded."""

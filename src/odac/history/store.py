@@ -42,7 +42,7 @@ __all__ = [
 
 EPOCH_BYTES: Final = 16
 KEPT_LONGER: Final = 86_400.0
-"""Seconds that a room's top is kept longer than its entries, so that who missed nothing in a quiet room is told so."""
+"""Seconds that a room's top outlives its entries, so that a client that missed nothing in a quiet room recovers."""
 ORIGINS: Final = 16
 """Senders whose last number a room's log remembers before it looks which it may forget: those quiet for a minute."""
 ORIGIN_AGE: Final = 60.0
@@ -190,7 +190,7 @@ class HistoryStore(Protocol):
         ...
 
     async def erase(self, channel: str) -> None:
-        """Forget the log, and tell those who listen to the channel."""
+        """Forget the log, and tell the channel's listeners."""
         ...
 
     async def revoke(self, channel: str, user: str) -> None:

@@ -95,7 +95,7 @@ class Visits:
         self._expected[connection] = loop.create_future()
 
     def said(self, connection: Connection, values: list[Any]) -> None:
-        """A ``resume`` has arrived; one that nobody waits for is ignored."""
+        """A ``resume`` has arrived; it is ignored if no handshake waits for it."""
         future = self._expected.get(connection)
         if future is not None and not future.done():
             future.set_result(values)

@@ -150,7 +150,7 @@ class Endpoints:
             raised("@app.authenticate failed for a token request", error)
             unhandled(error)
             return explain(503, "The server cannot tell who asks. Try again later.")
-        if user is None or user_id is not None:  # without an id, one user cannot be told from another
+        if user is None or user_id is not None:  # without an id, users cannot be distinguished
             content["session"] = session.fingerprint(user_id)
         response = json_answer(content, headers={"Cross-Origin-Resource-Policy": "same-origin"})
         if fresh is not None:

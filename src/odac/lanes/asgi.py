@@ -175,7 +175,7 @@ class AsgiLane:
                     self._interrupted = False
                     step = self._write_all
         except BaseException:
-            self.abort()  # nobody would hear of the connection's end any more
+            self.abort()  # the connection's end could not be reported any more
             raise
         finally:
             self._receiver = None
@@ -317,7 +317,7 @@ class AsgiLane:
                     self._connection.outbox.go_on()
             if self._ending is not None and not self._over:
                 if not self._steps and self._receiver not in (None, asyncio.current_task()):
-                    # Granian closes only when nobody waits in receive(), so the task that does is to close instead.
+                    # Granian closes only when no task waits in receive(), so the task that waits there closes instead.
                     self._interrupt()
                     return
                 code, reason = self._ending

@@ -359,7 +359,7 @@ class DirectLane(asyncio.Protocol):
             return
         transport.write(self._close_frames().send(code, reason))
         transport.close()
-        if self._close_timer is None:  # TLS waits for the peer's last word
+        if self._close_timer is None:  # TLS waits for the peer's close_notify
             self._close_timer = connection.loop.call_later(connection.policy.limits.close_timeout, transport.abort)
         connection.run(connection.lost, CloseCode.ABNORMAL, "")
 

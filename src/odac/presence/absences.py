@@ -1,4 +1,4 @@
-"""The people of one room whose connection here has ended, and who may come back."""
+"""The people of one room whose connection here has ended, and may return within the grace."""
 
 from __future__ import annotations
 
@@ -86,7 +86,7 @@ class Absences:
             self._forget_first()
 
     def stop(self) -> None:
-        """Forget everybody, without a word."""
+        """Forget all, without an announcement."""
         if self._timer is not None:
             self._timer.cancel()
         self._budget.used -= len(self._deadlines)

@@ -1,4 +1,4 @@
-"""The control messages by which members are told who is in a room."""
+"""The control messages that tell members who is in a room."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 
 class Announcer:
-    """Sends the news of a room, prepared once for all who get them.
+    """Sends the news of a room, prepared once for all receivers.
 
     Towards clients, a person is a key that is made for the room. It gives away neither that the same person is in
     another room, nor the id of the user, which may be a mail address.

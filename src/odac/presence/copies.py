@@ -41,7 +41,7 @@ class Copy:
             if len(self._early) < MAX_EARLY and delta.base != delta.version:
                 self._early[delta.base] = delta
             return True
-        if delta.base == 0:  # the share begins anew: what was there before is over
+        if delta.base == 0:  # the share starts again: drop the earlier one
             self._replace(delta.changed)
         else:
             for connection in delta.removed:

@@ -95,7 +95,7 @@ class Others:
             timer.cancel()
 
     def stop(self) -> None:
-        """Drop nobody any more."""
+        """Stop dropping people."""
         for timer in self._leaving.values():
             timer.cancel()
         self._leaving.clear()

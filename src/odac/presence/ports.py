@@ -14,7 +14,7 @@ PART: Final = "presence"
 
 
 class Viewer(Protocol):
-    """A connection that is told who is in a room."""
+    """A connection that gets the members of a room."""
 
     @property
     def id(self) -> str:

@@ -77,7 +77,7 @@ class Roster:
         return bool(self._dirty)
 
     def known(self, person: str) -> tuple[float, int] | None:
-        """Since when a person has been there, and when their data changed last; None for somebody new."""
+        """Since when a person has been there, and when their data changed last; None for a new person."""
         entries = self._people.get(person)
         if entries is None:
             return None

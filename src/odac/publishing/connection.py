@@ -50,7 +50,7 @@ class PublisherConnection:
         """Wait for the connection.
 
         Raises:
-            BrokerError: the connection is not up in time, or an earlier call has waited for it in vain.
+            BrokerError: the connection is not up in time, or an earlier call waited for it without success.
         """
         if self._started is None:
             self._started = asyncio.get_running_loop().create_task(self._broker.start(self))

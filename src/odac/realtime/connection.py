@@ -345,7 +345,7 @@ class Connection(Typed[In, Out]):
             include_self: with False, this connection is left out.
 
         Returns:
-            An object that need not be awaited; awaiting it waits for nobody.
+            An object that need not be awaited; awaiting it does not wait for readers.
 
         Raises:
             TypeError: ``data`` cannot be encoded.

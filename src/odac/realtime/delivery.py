@@ -63,7 +63,7 @@ class Delivery(Generic[M]):
         thread: the event loop's.
         log: the room messages of this tick.
         is_writing: whether the log is being written now.
-        on_congested: called with a connection whose reader falls behind, where somebody wants to know.
+        on_congested: called with a connection whose reader falls behind, or None.
         corked: the outbox of the connection that handles a chunk of its peer's bytes now, or None.
         turn: what all connections together may read in one turn of the loop.
         spare: an empty context for the callbacks of connections that have set nothing in their own.

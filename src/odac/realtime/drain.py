@@ -53,8 +53,8 @@ class Drain:
         loop: of the connections.
         timeout: seconds that closing all of them may take.
         issue_token: returns a token for a session's id, which the client comes back with; None if there are no tokens.
-        alone: whether the app runs in this process only, so that coming back at once finds nobody. Over a broker,
-            others are taken to run: one that has just started is not known yet.
+        alone: whether the app runs in this process only, so that a client that returns at once finds no server. Over a
+            broker, others are taken to run: one that has just started is not known yet.
     """
 
     def __init__(

@@ -41,7 +41,7 @@ class Expiries:
         return len(self._second_of)
 
     def add(self, connection: Any, when: float) -> None:
-        """Close a connection at a time, in seconds since 1970; an earlier one that was told before stays."""
+        """Close a connection at a time, in seconds since 1970; an earlier time that was set before stays."""
         # Far ones share a minute, and are closed up to a minute early: the client comes back, and has the rest of it.
         second = ceil(when) if when - self._now() < _FARTHEST else int(when // 60) * 60
         before = self._second_of.get(connection)

@@ -118,7 +118,7 @@ class Hub:
         return self._delivery
 
     def connect_bus(self, bus: Bus | None) -> None:
-        """Reach other processes through this bus from now on; with None, there are none."""
+        """Reach other processes through this bus from now on; None for a single process."""
         self.bus = bus if bus is not None else _NO_BUS
 
     def keep(self, task: asyncio.Task[Any]) -> None:
@@ -385,7 +385,7 @@ class Hub:
             given = monotonic()
         if get_ident() == delivery.thread:
             history = self.history
-            # Not behind sends to a user's inbox: who is shut out is shut out at once.
+            # Not behind sends to a user's inbox: a user who is locked out is closed at once.
             named = [room for room in audience.rooms if not is_private(room)]
             if history is not None and history.behind(tuple(named), lambda: self.close(audience, code, reason, given)):
                 return

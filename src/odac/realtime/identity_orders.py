@@ -21,7 +21,7 @@ class _Order(NamedTuple):
 class IdentityOrders:
     """Keeps the last order for each user and session.
 
-    A connection joins its user's room when somebody has asked who the user is, which may take a while: an order that
+    A connection joins its user's room once the user has been looked up, which may take a while: an order that
     is given meanwhile is for that connection as well.
     """
 

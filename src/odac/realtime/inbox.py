@@ -34,7 +34,7 @@ them.
 class Inbox:
     """Takes messages from the lane and hands them to the application.
 
-    While exactly one listener stands ready, ``sole_listener`` is that listener, and a message goes straight to it. In
+    While exactly one listener is ready, ``sole_listener`` is that listener, and a message goes straight to it. In
     every other situation (no listener yet, several, an asynchronous one at work, ``async for``) messages go through a
     queue, as they came: decoded they may take many times the memory. When ``incoming_queue`` of them wait, or
     :attr:`Policy.incoming_bytes`, the lane stops reading.
@@ -152,7 +152,7 @@ class Inbox:
             self._start_pump(cast("Awaitable[object]", result), data, [])
 
     def hold(self, payload: bytes, decode: Callable[[bytes], object] | None) -> None:
-        """A message has arrived, and no listener stands ready."""
+        """Queue a message: no listener is ready for it."""
         owner, queue = self._owner, self._queue
         if queue is None:
             queue = self._queue = MessageQueue()

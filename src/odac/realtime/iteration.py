@@ -15,7 +15,7 @@ T = TypeVar("T")
 class Messages(AsyncIterator[T], Generic[T]):
     """What ``async for data in odac.ws`` iterates over.
 
-    An asynchronous generator would end for good when somebody stops waiting for its next item
+    An asynchronous generator would end for good when a wait for its next item is cancelled
     (``asyncio.wait_for(anext(messages), 5)``); here the next call waits again, and no message is lost.
 
     Args:

@@ -1,4 +1,4 @@
-"""What a route allows its connections, settled once at start."""
+"""What a route allows its connections, computed once at start."""
 
 from __future__ import annotations
 

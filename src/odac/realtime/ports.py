@@ -92,7 +92,7 @@ class Lane(Protocol):
 
 
 class Count(NamedTuple):
-    """How many connections, and how many processes said so.
+    """How many connections, and how many processes answered.
 
     Args:
         total: connections, over all processes that answered.
@@ -123,7 +123,7 @@ class Members(NamedTuple):
     """Who is in a room, on all processes.
 
     Args:
-        users: by the user's id as text; a person who is no user by ``"session:…"`` or ``"connection:…"``.
+        users: by the user's id as text; a person without a user by ``"session:…"`` or ``"connection:…"``.
         total: how many people.
         complete: False where a process did not answer, gives no sign of life, or the broker is away.
     """

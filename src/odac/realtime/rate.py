@@ -27,7 +27,7 @@ _SLICES: Final = 32
 class RateMeter:
     """Counts the messages and bytes of one connection: whatever window is looked at, no more than the limit are in it.
 
-    The times of the last messages are remembered, because a count that begins anew with each window lets nearly twice
+    The times of the last messages are remembered, because a count that starts again with each window lets nearly twice
     the limit pass around its beginning. They stand in a ring: as long as the oldest has left the window, the next
     message takes its place. Else the ring grows, and when it is as large as the limit, the message is one too many.
     Where several messages share an entry, they count until the last of them has left the window.

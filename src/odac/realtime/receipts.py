@@ -141,7 +141,7 @@ class KeptSend(Receipt):
                 self._future.set_result(None)
             else:
                 self._future.set_exception(error)
-                self._future.exception()  # whoever waited may be gone
+                self._future.exception()  # the caller that waited may be cancelled
 
 
 async def _wait_for(receipt: KeptSend) -> None:

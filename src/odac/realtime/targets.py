@@ -52,7 +52,7 @@ class Target:
         Args:
             data: what to send.
             keep: whether it goes into the history of the room, if that has one; with False it is sent as to any room,
-                and whoever is away misses it.
+                and clients that are away miss it.
 
         Returns:
             An object that need not be awaited. Where the room has history, awaiting it waits until the broker has the

@@ -1,4 +1,4 @@
-"""``app.route.ws_server``: everybody who is connected, from outside a connection."""
+"""``app.route.ws_server``: all connections, from outside a connection."""
 
 from __future__ import annotations
 
@@ -125,7 +125,7 @@ class WsServer:
                 counts: 7 and ``"7"`` are one.
 
         Raises:
-            TypeError: it is None, or a user who has no id.
+            TypeError: it is None, or a user without an id.
             ValueError: the id is empty.
         """
         return Target(self._hub, Audience.of_user(self._address(user)))

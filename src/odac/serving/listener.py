@@ -26,7 +26,7 @@ def bind(options: ServeOptions, *, shared: bool = False, listen: bool = True) ->
     Args:
         options: host, port and uds are looked at.
         shared: let other sockets that are bound in this way share the port and its connections (SO_REUSEPORT).
-        listen: take connections at once, even if nobody accepts them yet. A socket that does not listen gets none.
+        listen: take connections at once, even before they are accepted. A socket that does not listen gets none.
 
     Raises:
         CannotStart: the address cannot be bound; the message says why and what to do.
@@ -80,7 +80,7 @@ def _bind_unix(path: str) -> socket.socket:
     try:
         _remove_stale(path)
         each.bind(path)
-        # As uvicorn has it: whom to let in is a matter of the folder's permissions.
+        # As in uvicorn: the folder's permissions decide which users may connect.
         Path(path).chmod(0o666)
         each.listen(BACKLOG)
         each.setblocking(False)
@@ -136,8 +136,8 @@ class Ports:
     """The listening sockets of several workers.
 
     On Linux each worker has sockets of its own on the same port (SO_REUSEPORT), and the kernel spreads connections over
-    them by a hash of both addresses. They stay open here, so that what waits for a worker is there for its successor.
-    Elsewhere, and on a Unix socket, all workers accept from the same one, and whoever is quicker gets more.
+    them by a hash of both addresses. They stay open here, so that connections that wait for a worker are left to its
+    successor. Elsewhere, and on a Unix socket, all workers accept from the same one, and the quicker ones get more.
 
     Args:
         options: host, port or uds, and workers.
@@ -149,7 +149,7 @@ class Ports:
     def __init__(self, options: ServeOptions) -> None:
         self._each = _CAN_SPREAD and options.uds is None and options.workers > 1
         if self._each and options.port:
-            # Sockets that share a port would join another server of the same user without a word.
+            # Sockets that share a port would silently join another server of the same user.
             for probe in bind(options):
                 probe.close()
         first = bind(options, shared=self._each)

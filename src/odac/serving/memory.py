@@ -27,7 +27,7 @@ _FROM_HEAP: Final = 4 * 1024 * 1024
 
 
 def keep_freed_pages() -> bool:
-    """Set both for this process, unless its environment says something of its own about malloc.
+    """Set both for this process, unless its environment configures malloc.
 
     Returns:
         whether this C library took it.
@@ -44,6 +44,6 @@ def keep_freed_pages() -> bool:
 
 
 def spare_what_stays() -> None:
-    """Leave out of all further collections what exists now: once the app has started, and nobody has connected yet."""
+    """Leave out of all further collections what exists now: once the app has started, before the first connection."""
     gc.collect()
     gc.freeze()

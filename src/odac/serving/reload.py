@@ -47,7 +47,7 @@ class Watch:
         self._seen = _times(folders)
 
     async def changes(self) -> AsyncGenerator[str]:
-        """Yield the names of files that were changed, added or removed, whenever that has happened and settled."""
+        """Yield the names of files that were changed, added or removed, once no further change follows."""
         pending: set[str] = set()
         while True:
             await asyncio.sleep(_INTERVAL)

@@ -134,7 +134,7 @@ class AsgiWebSocket:
         if self._writable is not None and self._disconnect is None:
             await self._writable.wait()
         if self._seat.transport.is_closing():
-            await asyncio.sleep(0)  # let a loss come through, or a loop of sends would never hear of it
+            await asyncio.sleep(0)  # let the transport report a loss: a loop of sends would not notice it otherwise
         kind = message["type"]
         if self._said_close:
             raise RuntimeError(

@@ -106,7 +106,7 @@ class Reception:
         peer = client or transport.get_extra_info("peername")
         ip = str(peer[0]) if isinstance(peer, (tuple, list)) else ""
         if client is None and self._is_proxy(ip):
-            return ""  # its connections are those of its clients, who are counted by the addresses that it names
+            return ""  # a proxy's connections are counted by the client addresses that it passes on
         key = self.addresses.take(ip)
         if key is None:
             limit_met(

@@ -29,7 +29,7 @@ class Head(Enum):
 
 
 def read_head(data: bytes, known: int, limits: Limits) -> Head:
-    """Say what the bytes of a request are. Parsing it is up to who serves it.
+    """Classify the first bytes of a request. The class that serves it parses it.
 
     Args:
         data: begins with the request line.
@@ -47,7 +47,8 @@ def read_head(data: bytes, known: int, limits: Limits) -> Head:
     if line > limits.max_header_bytes:
         raise HandshakeError(414, f"request line over {limits.max_header_bytes} bytes (max_header_bytes)")
     if end < 0 or data[line - 9 : line] != b" HTTP/1.1" or data.count(b" ", 0, line) != 2:
-        # Who parses a complete head checks its line as well; here, the rest of a bad one is not waited for.
+        # The parser of a complete head checks its line as well; here, a bad one is refused without waiting for the
+        # rest.
         _check_line(data, line)
     start = line + 2
     # Where the end is missing, the last lines may have come with a part of it: up to three bytes, and one line break.
