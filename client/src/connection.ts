@@ -166,7 +166,8 @@ export class Connection extends Transport implements Wire {
 
   #dial(token: string | undefined, bearer: string | undefined): void {
     const further = this.#extensions.map((extension) => extension.offer?.())
-    const offers = [PROTOCOL, ...further, bearer && 'odac.auth', token && 'odac-token-' + token].filter(Boolean) as string[]
+    const offered = [PROTOCOL, ...further, bearer && 'odac.auth', token && 'odac-token-' + token]
+    const offers = offered.filter(Boolean) as string[]
     const socket = this.#env.socket(this.#url, offers)
     this.#socket = socket
     socket.binaryType = 'arraybuffer'
