@@ -18,6 +18,8 @@ def pytest_configure() -> None:
 
     A shell script ignores SIGINT in the commands that it puts into the background, and nohup ignores SIGHUP.
     """
+    # A forward proxy of this machine has nothing to do with servers on its loopback interface.
+    os.environ["no_proxy"] = os.environ["NO_PROXY"] = "127.0.0.1,localhost,::1"
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         signal.signal(signal.SIGINT, signal.default_int_handler)
     if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import random as random_module
 import ssl as ssl_module
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
+from functools import partial
 from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
@@ -15,6 +16,7 @@ from odac.client.cookies import CookieJar
 from odac.client.events import Events
 from odac.client.fetch import get as http_get
 from odac.client.options import check_subprotocols, checked_headers
+from odac.client.proxies import chosen_proxy
 from odac.client.reconnect import Reconnect
 from odac.client.sent import Closing, Sent
 from odac.client.session import Auth, Supervisor
@@ -55,16 +57,19 @@ class ClientConnection:
         prefix: str = "/odac",
         ssl: ssl_module.SSLContext | None = None,
         auth: Auth | None = None,
+        proxy: str | bool | None = True,
         clock: Clock | None = None,
         random: Callable[[], float] = random_module.random,
         dial: Dial | None = None,
-        get: Get = http_get,
+        get: Get | None = None,
     ) -> None:
         address = self._address = Address.parse(url)
         fields = checked_headers(headers)
         check_subprotocols(subprotocols)
         jar = CookieJar(cookies)
         clock = clock or SystemClock()
+        via = chosen_proxy(address, proxy)
+        get = get or partial(http_get, proxy=via)
         self._events = Events()
         self._supervisor = Supervisor(
             address=address,
@@ -75,7 +80,7 @@ class ClientConnection:
             reconnect=Reconnect(auto_reconnect, reconnect_delay, max_reconnect_attempts, random, fresh_token=token),
             events=self._events,
             clock=clock,
-            dial=dial or dialer(ssl, clock.now),
+            dial=dial or dialer(ssl, clock.now, via),
             auth=auth,
         )
 

@@ -11,6 +11,7 @@ from typing import Final
 import httptools
 
 from odac.client.address import Address
+from odac.client.proxies import Proxy
 
 __all__ = ["Answer", "get"]
 
@@ -58,7 +59,11 @@ class _Reader:
 
 
 async def get(
-    address: Address, target: str, headers: Iterable[tuple[str, str]], ssl: ssl_module.SSLContext | None
+    address: Address,
+    target: str,
+    headers: Iterable[tuple[str, str]],
+    ssl: ssl_module.SSLContext | None,
+    proxy: Proxy | None = None,
 ) -> Answer:
     """Ask the server of ``address`` for ``target``. Redirects are not followed; cancelling closes the socket.
 
@@ -67,12 +72,13 @@ async def get(
         target: path and query of the request.
         headers: further headers.
         ssl: the TLS context of a secure address, None for the default one.
+        proxy: which is asked for a tunnel to ``address``.
 
     Raises:
         OSError: no connection, or an answer that is no HTTP answer of at most :data:`MAX_BODY` bytes.
     """
     context = (ssl or ssl_module.create_default_context()) if address.secure else None
-    reader, writer = await asyncio.open_connection(address.host, address.port, ssl=context)
+    reader, writer = await _connected(address, context, proxy)
     try:
         lines = [
             f"GET {target} HTTP/1.1",
@@ -85,6 +91,34 @@ async def get(
         return await _read(reader)
     finally:
         writer.transport.abort()  # nothing more is wanted of it; a polite close would wait for the peer
+
+
+async def _connected(
+    address: Address, context: ssl_module.SSLContext | None, proxy: Proxy | None
+) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    if proxy is None:
+        return await asyncio.open_connection(address.host, address.port, ssl=context)
+    outer = ssl_module.create_default_context() if proxy.secure else None
+    reader, writer = await asyncio.open_connection(proxy.host, proxy.port, ssl=outer)
+    try:
+        host = f"[{address.host}]" if ":" in address.host else address.host
+        lines = [f"CONNECT {host}:{address.port} HTTP/1.1", f"Host: {host}:{address.port}"]
+        if proxy.authorization is not None:
+            lines.append(f"Proxy-Authorization: {proxy.authorization}")
+        writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
+        try:
+            head = await reader.readuntil(b"\r\n\r\n")
+        except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
+            raise ConnectionError(f"the proxy {proxy} did not answer as an HTTP proxy does") from None
+        status = head.partition(b"\r\n")[0].decode("latin-1")
+        if status.split(" ")[1:2] != ["200"]:
+            raise ConnectionError(f"the proxy {proxy} refused the way to {address.authority}: {status[:100]}")
+        if context is not None:
+            await writer.start_tls(context, server_hostname=address.host)
+    except BaseException:
+        writer.transport.abort()
+        raise
+    return reader, writer
 
 
 async def _read(stream: asyncio.StreamReader) -> Answer:

@@ -24,6 +24,7 @@ def connect(
     prefix: str = "/odac",
     ssl: ssl_module.SSLContext | None = None,
     auth: Auth | None = None,
+    proxy: str | bool | None = True,
 ) -> ClientConnection:
     """Connect to an Odac server, and stay connected.
 
@@ -46,6 +47,10 @@ def connect(
         ssl: the TLS context of a ``wss://`` URL, None for the default one.
         auth: a bearer token, or a function that returns one and may be ``async``, called anew for each attempt. It goes
             into the ``Authorization`` header, and the app reads it as ``request.bearer``.
+        proxy: the forward proxy for the connection and the request for the token: ``http://host:port``, with
+            ``user:password@`` where it is needed; True takes the environment's (``$https_proxy`` and ``$wss_proxy`` for
+            ``wss://``, ``$http_proxy`` and ``$ws_proxy`` for ``ws://``, unless ``$no_proxy`` names the host), None
+            none.
 
     Raises:
         ValueError: at once, for a URL or an option that cannot work.
@@ -65,4 +70,5 @@ def connect(
         prefix=prefix,
         ssl=ssl,
         auth=auth,
+        proxy=proxy,
     )

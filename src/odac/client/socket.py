@@ -16,6 +16,7 @@ from websockets.typing import Subprotocol
 
 from odac.client.address import Address
 from odac.client.errors import refused
+from odac.client.proxies import Proxy
 from odac.close_codes import CloseCode
 from odac.errors import Disconnected
 from odac.protocol.message import Prepared
@@ -173,12 +174,13 @@ class _Connection(ClientConnection):
         self.transport.abort()
 
 
-def dialer(ssl: ssl_module.SSLContext | None, now: Callable[[], float]) -> Dial:
+def dialer(ssl: ssl_module.SSLContext | None, now: Callable[[], float], proxy: Proxy | None = None) -> Dial:
     """Make the function that opens connections.
 
     Args:
         ssl: the TLS context for ``wss``, None for the default one.
         now: the client's clock.
+        proxy: the proxy on the way.
     """
 
     async def dial(
@@ -197,7 +199,7 @@ def dialer(ssl: ssl_module.SSLContext | None, now: Callable[[], float]) -> Dial:
                 close_timeout=CLOSE_TIMEOUT,
                 open_timeout=None,  # the attempt as a whole has a time limit
                 max_size=MAX_PAYLOAD,
-                proxy=None,
+                proxy=None if proxy is None else proxy.url,
                 **tls,
             )
         except (InvalidHandshake, InvalidMessage) as error:

@@ -1,0 +1,83 @@
+"""Which forward proxy a connection goes through: the one that is named, or the one of the environment."""
+
+from __future__ import annotations
+
+import urllib.request
+from base64 import b64encode
+from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
+
+from odac.client.address import Address
+
+__all__ = ["Proxy", "chosen_proxy"]
+
+
+@dataclass(frozen=True, slots=True)
+class Proxy:
+    """An HTTP proxy that is asked for tunnels by CONNECT (RFC 9110 section 9.3.6).
+
+    Args:
+        secure: whether the way to the proxy itself is TLS.
+        host: of the proxy.
+        port: of the proxy.
+        url: as it was given, with user name and password.
+    """
+
+    secure: bool
+    host: str
+    port: int
+    url: str = field(repr=False)
+
+    @classmethod
+    def parse(cls, url: str) -> Proxy:
+        """Take the URL of a proxy apart.
+
+        Raises:
+            ValueError: it is no ``http://`` or ``https://`` URL of a host.
+        """
+        parts = urlsplit(url if "://" in url else f"http://{url}")
+        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
+            raise ValueError(
+                "proxy=, or the environment's, must be http://host:port or https://host:port, with user:password@ where"
+                " it is needed"
+            )
+        if parts.username is not None and parts.password is None:
+            raise ValueError("proxy= has a user name without a password")
+        secure = parts.scheme == "https"
+        return cls(secure, parts.hostname, parts.port or (443 if secure else 80), parts.geturl())
+
+    @property
+    def authorization(self) -> str | None:
+        """The value of ``Proxy-Authorization``, where the URL has a user name (RFC 7617)."""
+        parts = urlsplit(self.url)
+        if parts.username is None:
+            return None
+        pair = f"{unquote(parts.username)}:{unquote(parts.password or '')}"
+        return "Basic " + b64encode(pair.encode()).decode()
+
+    def __str__(self) -> str:
+        return f"{'https' if self.secure else 'http'}://{self.host}:{self.port}"
+
+
+def chosen_proxy(address: Address, proxy: str | bool | None) -> Proxy | None:
+    """The proxy on the way to an address, or None for the straight way.
+
+    Args:
+        address: where the connection goes.
+        proxy: a URL, True for the environment's, None or False for none.
+
+    Raises:
+        ValueError: a URL that names no proxy.
+    """
+    if proxy is None or proxy is False:
+        return None
+    if proxy is not True:
+        return Proxy.parse(proxy)
+    if urllib.request.proxy_bypass(f"{address.host}:{address.port}"):
+        return None
+    known = urllib.request.getproxies()
+    for scheme in ("wss", "https") if address.secure else ("ws", "http"):
+        found = known.get(scheme, "")
+        if found and not found.startswith("socks"):
+            return Proxy.parse(found)
+    return None
