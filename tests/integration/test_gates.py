@@ -299,6 +299,17 @@ def test_a_handler_may_ask_itself(server: Server) -> None:
         assert receive(client) == "ada"
 
 
+def test_the_log_tells_why_a_fresh_token_is_refused(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+    token = server.token()[0]
+    cookie = server.http("GET", "/odac/token").headers["set-cookie"].partition(";")[0]
+    offer = [f"odac-token-{token}"]
+    assert code_of(server, "/token", v1=False, subprotocols=offer, headers={"Cookie": cookie}) == 4002
+    assert "a cache in between stores /odac/token" in caplog.text
+    assert code_of(server, "/token", v1=False, subprotocols=offer) == 4002
+    assert "without its session cookie" in caplog.text
+    assert token not in caplog.text
+
+
 def test_a_token_is_asked_for_by_default(server: Server, probe: Probe) -> None:
     with server.connect("/token") as client:
         assert closing(client) == (4002, "Invalid or missing token")

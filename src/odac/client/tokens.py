@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 import ssl as ssl_module
 from collections.abc import Awaitable, Callable, Iterable
 from typing import Final
@@ -15,6 +16,8 @@ from odac.client.fetch import Answer, get
 __all__ = ["Get", "Tokens"]
 
 Get = Callable[[Address, str, Iterable[tuple[str, str]], ssl_module.SSLContext | None], Awaitable[Answer]]
+
+logger = logging.getLogger("odac.client")
 
 _TOKEN_CHARACTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_=.~")
 
@@ -31,7 +34,7 @@ class Tokens:
         get: does the HTTP request.
     """
 
-    __slots__ = ("_address", "_cookies", "_get", "_headers", "_ssl", "_target", "at_hand", "spare")
+    __slots__ = ("_address", "_cookies", "_get", "_headers", "_last", "_ssl", "_target", "at_hand", "spare")
 
     def __init__(
         self,
@@ -50,6 +53,7 @@ class Tokens:
         self._cookies = cookies
         self._ssl = ssl
         self._get = get
+        self._last = ""
         self.spare: str | None = None  # the last one the server sent over the connection itself
         self.at_hand = False  # whether the spare one was sent just now, and need not be asked for
 
@@ -101,4 +105,12 @@ class Tokens:
             raise HandshakeRefused(
                 answer.status, f"{self._target} answered without a token; see prefix=, or token=False", answer.headers
             )
+        if token == self._last:
+            logger.warning(
+                "%s: %s gave the same token twice: a cache in between stores it against its Cache-Control: no-store."
+                " Others get it too, and are refused with 4002",
+                self._address,
+                self._target,
+            )
+        self._last = token
         return token

@@ -41,6 +41,14 @@ MAX_RESUME: Final = 64 * 1024
 """Bytes of the message in which a client says where it was, whatever the route's messages may have."""
 
 _CLOSE_4001: Final = "Unauthorized"
+_OF_ANOTHER: Final = (
+    "%s: a token was refused (4002) that is of another session or another secret. If it happens to many: a cache in"
+    " between stores /odac/token against its Cache-Control: no-store, or the processes have different secrets"
+    " ($ODAC_SECRET)"
+)
+_NO_SESSION: Final = (
+    "%s: a token was refused (4002) that came without its session cookie: let each proxy pass Cookie and Set-Cookie on"
+)
 _CLOSE_4002: Final = "Invalid or missing token"
 
 
@@ -274,7 +282,10 @@ class Gate:
             return False
         if route.needs_token:
             session_id = None if session is None else session.id
-            if not self._tokens.verify(offered_token(offered), session_id):
+            token = offered_token(offered)
+            if not self._tokens.verify(token, session_id):
+                if self._tokens.is_current(token):
+                    warn("token", _OF_ANOTHER if session_id is not None else _NO_SESSION, route.path)
                 connection.begin_close(CloseCode.INVALID_TOKEN, _CLOSE_4002)
                 return False
             connection.session_id = session_id

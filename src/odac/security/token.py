@@ -74,5 +74,11 @@ class Tokens:
                 return self._clock() < int.from_bytes(head[_NONCE:], "big")
         return False
 
+    def is_current(self, token: str | None) -> bool:
+        """Whether it has the form of a token that has not expired. It may be forged: only for telling a cause."""
+        if not token or _form(token) is None:
+            return False
+        return self._clock() < int.from_bytes(from_base64url(token)[_NONCE:_HEAD], "big")
+
     def __repr__(self) -> str:
         return f"<Tokens lifetime={self.lifetime}>"

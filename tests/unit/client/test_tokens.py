@@ -88,3 +88,12 @@ def test_a_refusal_says_what_to_look_at() -> None:
         HandshakeRefused, match="no token from /odac/token: Nothing is here; see prefix=, or token=False"
     ):
         run(tokens(Endpoint(Answer(404, (), b"Nothing is here."))).fresh())
+
+
+def test_a_token_that_comes_again_is_out_of_a_cache(caplog: pytest.LogCaptureFixture) -> None:
+    answers = [Answer(200, OK, b'{"token": "%s"}' % token) for token in (b"one", b"two", b"two")]
+    made = tokens(Endpoint(*answers))
+    for said in (0, 0, 1):
+        run(made.fresh())
+        assert caplog.text.count("a cache in between stores it") == said
+    assert "two" not in caplog.text, "no token goes into a log"

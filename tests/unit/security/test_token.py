@@ -155,3 +155,15 @@ def test_nothing_of_it_is_logged_or_in_a_repr(caplog: pytest.LogCaptureFixture) 
         tokens.verify(token[:-1] + "!", "alpha")
     assert caplog.records == []
     assert repr(tokens) == "<Tokens lifetime=600>"
+
+
+def test_a_refused_token_can_be_told_from_an_expired_one() -> None:
+    clock = Clock()
+    tokens = Tokens(SECRETS, clock=clock)
+    token = tokens.issue("alpha")
+    assert tokens.is_current(token)
+    assert not tokens.verify(token, "beta")
+    clock.now += tokens.lifetime + 1
+    assert not tokens.is_current(token)
+    for wrong in (None, "", "x", "x" * 71 + "!"):
+        assert not tokens.is_current(wrong)
