@@ -136,7 +136,9 @@ class LocalHistory:
                 async with asyncio.timeout(ANSWER_TIMEOUT):
                     await asker.ask(HELLO, ())
         except TimeoutError:
-            raise BrokerError("the process that holds the local broker does not answer") from None
+            raise BrokerError(
+                f"no proxy answers in {self._directory}; does a server with this broker run there, as this user?"
+            ) from None
         finally:
             self._asker = None
 

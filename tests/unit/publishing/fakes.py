@@ -6,7 +6,8 @@ import pytest
 
 from odac.brokers.base import Receiver
 from odac.cluster.envelope import Item, decode
-from odac.publishing import async_publisher, connection, publisher
+from odac.history.memory_store import MemoryStore, Shared
+from odac.publishing import async_publisher, connection, kept, publisher
 from tests.unit.brokers.fakes import FakeBroker
 
 
@@ -39,4 +40,5 @@ def confirming(monkeypatch: pytest.MonkeyPatch) -> list[Confirming]:
     monkeypatch.setattr(connection, "make_broker", make)
     for module in (async_publisher, publisher):
         monkeypatch.setattr(module, "make_broker", lambda url: None)
+    monkeypatch.setattr(kept, "make_history", lambda url, clock: MemoryStore(Shared(clock)))  # in which no room has one
     return made
