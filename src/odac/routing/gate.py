@@ -209,6 +209,10 @@ class Gate:
                 if brings_token:
                     await in_task()
                     scope[BEARER] = await self._bearers.token(connection)
+                    if not connection.is_open:
+                        if self._hub.history is not None:
+                            self._hub.history.refused(connection)
+                        return  # it did not wait for the gates
                 if await self._pass(route, offered, context, admission):
                     await connection.run_handler(lambda: route.run(context))
             except BaseException:

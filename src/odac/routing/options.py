@@ -12,10 +12,12 @@ from odac.protocol.codec import decode_text, make_decoder
 from odac.protocol.types import takes_bytes
 from odac.realtime.policy import Policy
 from odac.security.origin import OriginPolicy
-from odac.wire.handshake import SUBPROTOCOL, TOKEN_PREFIX
+from odac.wire.handshake import AUTH, RESUME, SUBPROTOCOL, TOKEN_PREFIX
 from odac.wire.headers import is_token
 
 __all__ = ["OPTIONS", "CheckedOptions", "RouteOptions"]
+
+_OWN: Final = frozenset({SUBPROTOCOL, AUTH, RESUME})
 
 _APPS_OWN: Any = object()
 """The rate limit of a route that names none: None already means that there is no limit."""
@@ -132,7 +134,7 @@ def _check_subprotocols(names: Sequence[str]) -> None:
     if isinstance(names, str) or not isinstance(names, Iterable):
         raise ConfigurationError(f"subprotocols={names!r} must be a list: [{str(names)!r}]")
     for name in names:
-        if not isinstance(name, str) or not is_token(name) or name == SUBPROTOCOL or name.startswith(TOKEN_PREFIX):
+        if not isinstance(name, str) or not is_token(name) or name in _OWN or name.startswith(TOKEN_PREFIX):
             raise ConfigurationError(
                 f"{name!r} cannot be a subprotocol of a route: it must be a token (RFC 6455 section 4.1), and none of"
                 " Odac's own"

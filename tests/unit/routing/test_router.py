@@ -195,6 +195,8 @@ OPTION_MISTAKES: list[tuple[dict[str, Any], str]] = [
     ({"subprotocols": [7]}, "cannot be a subprotocol"),
     ({"subprotocols": ["odac.v1"]}, "Odac's own"),
     ({"subprotocols": ["odac-token-x"]}, "Odac's own"),
+    ({"subprotocols": ["odac.auth"]}, "Odac's own"),
+    ({"subprotocols": ["odac.resume"]}, "Odac's own"),
     ({"origins": ["example.com"]}, "^'/a': origins="),
     ({"origins": 7}, "must be a list"),
     ({"subprotocols": 7}, "must be a list"),
