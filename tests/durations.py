@@ -12,7 +12,9 @@ __all__ = ["SECONDS", "rank"]
 
 SECONDS: Final[dict[str, int]] = {
     "tests/integration/test_django.py": 240,
+    "tests/integration/test_supervisor.py": 180,
     "tests/integration/test_proxies.py": 90,
+    "tests/integration/test_workers.py": 60,
     "tests/integration/test_asgi_servers.py": 90,
     "tests/browser/client/test_shared.py": 90,
     "tests/browser/client/test_edges.py": 60,
@@ -20,6 +22,7 @@ SECONDS: Final[dict[str, int]] = {
     "tests/browser/test_chat.py": 60,
     "tests/browser/client/test_bundles.py": 60,
     "tests/integration/brokers/test_faults.py": 60,
+    "tests/integration/test_reach.py": 20,
     "tests/unit/test_docs.py": 20,
     "tests/unit/lanes/test_reentry.py": 15,
     "tests/unit/wire/test_hostile.py": 15,

@@ -15,6 +15,8 @@ from websockets.sync.client import ClientConnection
 from tests.integration.brokers.servers import Server
 from tests.integration.running import DEADLINE, Running, until
 
+pytestmark = pytest.mark.slow
+
 APP = """
 import os
 from odac import Limits, Odac

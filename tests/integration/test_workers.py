@@ -24,6 +24,8 @@ from odac import AsyncPublisher
 from tests.integration.brokers.servers import Server
 from tests.integration.running import DEADLINE, SECRET, Running, until
 
+pytestmark = pytest.mark.slow
+
 T = TypeVar("T")
 
 APP = """
