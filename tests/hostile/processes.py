@@ -85,6 +85,7 @@ class ServerProcess:
             stderr=subprocess.STDOUT,
             text=True,
         )
+        self._asking: http.client.HTTPConnection | None = None
         self._listening = threading.Event()
         self.port = 0
         self._reader = threading.Thread(target=self._read, daemon=True)
@@ -117,14 +118,19 @@ class ServerProcess:
     def log(self) -> str:
         return "\n".join(self.lines)
 
+    def keep_asking(self) -> None:
+        """Ask over one connection from now on, which stays open: a server that is full takes no further one."""
+        self._asking = http.client.HTTPConnection(self.host, self.port, timeout=DEADLINE)
+
     def ask(self, path: str = "/stats") -> Stats:
         """Have it do something, and say what it holds then."""
-        connection = http.client.HTTPConnection(self.host, self.port, timeout=DEADLINE)
+        connection = self._asking or http.client.HTTPConnection(self.host, self.port, timeout=DEADLINE)
         try:
             connection.request("GET", path)
             return Stats(**json.loads(connection.getresponse().read()))
         finally:
-            connection.close()
+            if connection is not self._asking:
+                connection.close()
 
     def until(self, condition: Callable[[Stats], object], what: str, seconds: float = DEADLINE) -> Stats:
         """Wait until something is so."""
@@ -139,6 +145,8 @@ class ServerProcess:
 
     def stop(self) -> int:
         """Stop it in order; gives its exit code."""
+        if self._asking is not None:
+            self._asking.close()
         self._process.send_signal(signal.SIGTERM)
         try:
             code = self._process.wait(DEADLINE + 20)

@@ -310,11 +310,20 @@ def left_nothing(before: Stats, after: Stats) -> None:
 @needs_proc
 @pytest.mark.parametrize("kind", ["run", "asgi"])
 def test_those_for_whom_there_is_no_room_leave_nothing(kind: str) -> None:
-    with serving(kind, max_connections=5) as server:
+    # odac run counts the connection that asks for the figures as well; other servers count theirs by themselves.
+    with serving(kind, max_connections=6 if kind == "run" else 5) as server:
+        server.keep_asking()
+        server.ask()
         crowd(server.port, ["/idle"] * 5)
-        for _ in range(200):
-            status(server.port, "/idle", 503)
+        refused(server, 200)
         before = at_rest(server, 5)
-        for _ in range(2_000):
-            status(server.port, "/idle", 503)
+        refused(server, 2_000)
         left_nothing(before, at_rest(server, 5))
+
+
+def refused(server: ServerProcess, count: int) -> None:
+    """Be refused so often, and ask in between: a server closes a connection over which nothing is asked for seconds."""
+    for number in range(count):
+        status(server.port, "/idle", 503)
+        if number % 20 == 0:
+            server.ask()
