@@ -63,10 +63,12 @@ static PyObject *whole_text_of(PyObject *bytes, long limit) {
     if (size < 6 || data[0] != 0x81) return NULL;
     Py_ssize_t start = data[1] == 0xFE ? 8 : 6, length = size - start;
     if (length > limit) return NULL;
-    if (start == 6 ? length > 125 || data[1] != 0x80 + length : length < 126 || (data[2] << 8 | data[3]) != length) return NULL;
+    if (start == 6 ? length > 125 || data[1] != 0x80 + length : length < 126 || (data[2] << 8 | data[3]) != length)
+        return NULL;
     PyObject *payload = PyBytes_FromStringAndSize(NULL, length);
     /* What is not ASCII is the parser's, who checks that it is UTF-8. */
-    if (payload != NULL && xor_mask((uint8_t *)PyBytes_AS_STRING(payload), data + start, length, data + start - 4)) Py_CLEAR(payload);
+    if (payload != NULL && xor_mask((uint8_t *)PyBytes_AS_STRING(payload), data + start, length, data + start - 4))
+        Py_CLEAR(payload);
     return payload;
 }
 
@@ -83,7 +85,7 @@ static PyObject *whole_text(PyObject *module, PyObject *const *args, Py_ssize_t 
     return payload;
 }
 
-/* What send() has taken: 0 where the socket is full, all where the peer is gone (the transport hears of it by itself). */
+/* The bytes that send() took: 0 if the socket is full, all if the peer is gone (the transport notices that itself). */
 static Py_ssize_t taken(int fd, const char *data, Py_ssize_t size) {
     ssize_t sent;
     do sent = send(fd, data, (size_t)size, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -98,7 +100,8 @@ static PyObject *write_(PyObject *module, PyObject *const *args, Py_ssize_t coun
         PyErr_SetString(PyExc_TypeError, "write(fd: int, data: bytes)");
         return NULL;
     }
-    return PyLong_FromSsize_t(taken((int)PyLong_AsLong(args[0]), PyBytes_AS_STRING(args[1]), PyBytes_GET_SIZE(args[1])));
+    return PyLong_FromSsize_t(
+        taken((int)PyLong_AsLong(args[0]), PyBytes_AS_STRING(args[1]), PyBytes_GET_SIZE(args[1])));
 }
 
 /* write_to_all(members, data): see odac/realtime/writing.py */
@@ -142,7 +145,8 @@ failed:
     return state == NULL && !PyErr_Occurred() ? PyErr_NoMemory() : NULL;
 }
 
-/* The grammar of a request's head: RFC 9110 section 5.6.2 (tokens), RFC 3986 section 3.2.2 (hosts), as handshake.py has it. */
+/* The grammar of a request's head: RFC 9110 section 5.6.2 (tokens), RFC 3986 section 3.2.2 (hosts), as in
+ * handshake.py. */
 enum { TOKEN = 1, PRINTABLE = 2, VISIBLE = 4, BASE64 = 8, HOST = 16, ADDRESS = 32, DIGIT = 64 };
 static uint8_t kinds[256];
 
@@ -187,11 +191,13 @@ static int is_one(const uint8_t *at, Py_ssize_t size, const char *text) {
 enum { NEEDED = 5, MOST_USUAL = 32 };
 
 /* Whether a field may stand in a usual handshake; *found counts those that must. */
-static int is_usual(const uint8_t *name, Py_ssize_t length, const uint8_t *value, Py_ssize_t size, int *found, Py_ssize_t most) {
+static int is_usual(const uint8_t *name, Py_ssize_t length, const uint8_t *value, Py_ssize_t size, int *found,
+        Py_ssize_t most) {
     if (is_one(name, length, "host")) return ++*found, is_host(value, size);
     if (is_one(name, length, "upgrade")) return ++*found, is_one(value, size, "websocket");
     if (is_one(name, length, "connection"))
-        return ++*found, is_one(value, size, "Upgrade") || is_one(value, size, "upgrade") || is_one(value, size, "keep-alive, Upgrade");
+        return ++*found, is_one(value, size, "Upgrade") || is_one(value, size, "upgrade") ||
+            is_one(value, size, "keep-alive, Upgrade");
     if (is_one(name, length, "sec-websocket-version")) return ++*found, is_one(value, size, "13");
     if (is_one(name, length, "sec-websocket-key"))
         return ++*found, size == 24 && span(value, 22, BASE64) == 22 && value[22] == '=' && value[23] == '=';
@@ -207,7 +213,8 @@ static int is_usual(const uint8_t *name, Py_ssize_t length, const uint8_t *value
 static PyObject *usual_request(PyObject *module, PyObject *const *args, Py_ssize_t count) {
     Py_ssize_t bounds[3];
     if (count != 4 || !PyBytes_CheckExact(args[0])) {
-        PyErr_SetString(PyExc_TypeError, "usual_request(data: bytes, max_headers: int, max_header_bytes: int, max_list: int)");
+        PyErr_SetString(PyExc_TypeError,
+            "usual_request(data: bytes, max_headers: int, max_header_bytes: int, max_list: int)");
         return NULL;
     }
     for (int i = 0; i < 3; i++)
@@ -217,7 +224,8 @@ static PyObject *usual_request(PyObject *module, PyObject *const *args, Py_ssize
     if (size < 16 || memcmp(data, "GET ", 4) != 0) Py_RETURN_NONE;
     target = span(data + at, size - at, VISIBLE);
     at += target;
-    if (target == 0 || size - at < 11 || memcmp(data + at, " HTTP/1.1\r\n", 11) != 0 || at + 9 > bounds[1]) Py_RETURN_NONE;
+    if (target == 0 || size - at < 11 || memcmp(data + at, " HTTP/1.1\r\n", 11) != 0 || at + 9 > bounds[1])
+        Py_RETURN_NONE;
     start = at += 11;
     int found = 0;
     Py_ssize_t key = 0;
@@ -226,8 +234,11 @@ static PyObject *usual_request(PyObject *module, PyObject *const *args, Py_ssize
     while (size - at >= 2 && !(data[at] == '\r' && data[at + 1] == '\n')) {
         uint8_t name[64];
         Py_ssize_t length = span(data + at, size - at, TOKEN), value = at + length + 1, stop, next;
-        if (length == 0 || length > 64 || value > size || data[value - 1] != ':' || PyList_GET_SIZE(headers) >= MOST_USUAL) goto other;
-        for (Py_ssize_t i = 0; i < length; i++) name[i] = data[at + i] | (data[at + i] >= 'A' && data[at + i] <= 'Z' ? 0x20 : 0);
+        if (length == 0 || length > 64 || value > size || data[value - 1] != ':' ||
+            PyList_GET_SIZE(headers) >= MOST_USUAL)
+            goto other;
+        for (Py_ssize_t i = 0; i < length; i++)
+            name[i] = data[at + i] | (data[at + i] >= 'A' && data[at + i] <= 'Z' ? 0x20 : 0);
         stop = value + span(data + value, size - value, PRINTABLE);
         if (size - stop < 2 || data[stop] != '\r' || data[stop + 1] != '\n') goto other;
         next = stop + 2;
@@ -260,7 +271,8 @@ other:
 static int find_slot(PyObject *type, const char *name, Py_ssize_t *offset) {
     PyObject *descriptor = PyObject_GetAttrString(type, name);
     if (descriptor == NULL) return -1;
-    int found = Py_IS_TYPE(descriptor, &PyMemberDescr_Type) && ((PyMemberDescrObject *)descriptor)->d_member->type == T_OBJECT_EX;
+    int found = Py_IS_TYPE(descriptor, &PyMemberDescr_Type) &&
+        ((PyMemberDescrObject *)descriptor)->d_member->type == T_OBJECT_EX;
     if (found)
         *offset = ((PyMemberDescrObject *)descriptor)->d_member->offset;
     else
@@ -270,7 +282,7 @@ static int find_slot(PyObject *type, const char *name, Py_ssize_t *offset) {
 }
 
 #define SLOT(object, offset) (*(PyObject **)((char *)(object) + (offset)))
-/* Before any slot of an object is looked at: a subclass has them in the same places, and anything else may have none. */
+/* Check the type before reading a slot: a subclass has the slots in the same places, other types may have none. */
 #define IS(object, type) ((object) != NULL && PyObject_TypeCheck((object), (type)))
 
 static void put_slot(PyObject *object, Py_ssize_t offset, PyObject *value) {
@@ -289,7 +301,8 @@ static struct {
 /* bind_encode(Prepared, encode_json, reference, TEXT, BINARY) */
 static PyObject *bind_encode(PyObject *module, PyObject *args) {
     PyObject *type, *encode_json, *reference, *text, *binary;
-    if (!PyArg_ParseTuple(args, "O!OOO!O!", &PyType_Type, &type, &encode_json, &reference, &PyLong_Type, &text, &PyLong_Type, &binary))
+    if (!PyArg_ParseTuple(args, "O!OOO!O!", &PyType_Type, &type, &encode_json, &reference, &PyLong_Type, &text,
+        &PyLong_Type, &binary))
         return NULL;
     if (find_slot(type, "opcode", &codec.opcode) < 0 || find_slot(type, "payload", &codec.payload) < 0 ||
         find_slot(type, "frame", &codec.frame) < 0 || find_slot(type, "escaped", &codec.escaped) < 0 ||
@@ -314,7 +327,8 @@ static PyObject *encode(PyObject *module, PyObject *data) {
     else if (PyBytes_CheckExact(data)) {
         payload = Py_NewRef(data);
         opcode = codec.binary;
-    } else if (PyDict_CheckExact(data) || PyList_CheckExact(data) || PyLong_CheckExact(data) || PyFloat_CheckExact(data) ||
+    } else if (PyDict_CheckExact(data) || PyList_CheckExact(data) || PyLong_CheckExact(data) ||
+        PyFloat_CheckExact(data) ||
                PyTuple_CheckExact(data) || PyBool_Check(data) || data == Py_None)
         payload = PyObject_CallOneArg(codec.encode_json, data);
     if (payload == NULL || !PyBytes_CheckExact(payload)) goto other;
@@ -322,7 +336,8 @@ static PyObject *encode(PyObject *module, PyObject *data) {
     const char *content = PyBytes_AS_STRING(payload);
     if (size > 0xFFFF || (size > 0 && *content == 0x1E)) goto other;
     PyObject *frame = PyBytes_FromStringAndSize(NULL, head + size), *message = NULL;
-    if (frame == NULL || (message = ((PyTypeObject *)codec.prepared)->tp_alloc((PyTypeObject *)codec.prepared, 0)) == NULL) {
+    if (frame == NULL ||
+            (message = ((PyTypeObject *)codec.prepared)->tp_alloc((PyTypeObject *)codec.prepared, 0)) == NULL) {
         Py_XDECREF(frame);
         Py_DECREF(payload);
         return NULL;
@@ -353,8 +368,8 @@ other: /* the reference says what is wrong with it, and knows all else */
 
 /* RateMeter(limit): see odac/realtime/rate.py */
 
-/* No message comes after the time that is noted for it, nor before the time that it is compared by: so what the kernel's
- * coarse clock leaves open is never to the sender's advantage. */
+/* No message comes after the time that is noted for it, nor before the time that it is compared by: so what the
+ * kernel's coarse clock leaves open is never to the sender's advantage. */
 static struct {
     PyObject *monotonic;
     double tick; /* of the coarse clock; 0 where monotonic is to be called */
@@ -376,10 +391,12 @@ static PyObject *bind_clock(PyObject *module, PyObject *monotonic) {
     double tick = 0;
 #ifdef CLOCK_MONOTONIC_COARSE
     struct timespec step;
-    PyObject *time = PyImport_ImportModule("time"), *own = time == NULL ? NULL : PyObject_GetAttrString(time, "monotonic");
+    PyObject *time = PyImport_ImportModule("time"), *own = NULL;
+    if (time != NULL) own = PyObject_GetAttrString(time, "monotonic");
     Py_XDECREF(time);
     if (own == NULL) return NULL;
-    if (own == monotonic && clock_getres(CLOCK_MONOTONIC_COARSE, &step) == 0) tick = (double)step.tv_sec + 1e-9 * (double)step.tv_nsec;
+    if (own == monotonic && clock_getres(CLOCK_MONOTONIC_COARSE, &step) == 0)
+        tick = (double)step.tv_sec + 1e-9 * (double)step.tv_nsec;
     Py_DECREF(own);
 #endif
     Py_XSETREF(rate_clock.monotonic, Py_NewRef(monotonic));
@@ -428,7 +445,8 @@ static void meter_dealloc(PyObject *self) {
     Py_DECREF(type);
 }
 
-/* The ring is full of times within the window: make room for as many again, as far as the limit goes. 1 if there is none. */
+/* The ring is full of times within the window: make room for as many again, as far as the limit goes. 1 if there
+ * is no room. */
 static int meter_grow(Meter *meter) {
     Py_ssize_t more = Py_MIN(meter->entries, meter->blocks - meter->entries), behind = meter->entries - meter->position;
     if (more <= 0) return 1;
@@ -503,7 +521,8 @@ static PyMemberDef meter_members[] = {
     {NULL, 0, 0, 0, NULL},
 };
 static PyType_Slot meter_slots[] = {
-    {Py_tp_new, meter_new}, {Py_tp_dealloc, meter_dealloc}, {Py_tp_methods, meter_methods}, {Py_tp_members, meter_members}, {0, NULL},
+    {Py_tp_new, meter_new}, {Py_tp_dealloc, meter_dealloc}, {Py_tp_methods, meter_methods},
+    {Py_tp_members, meter_members}, {0, NULL},
 };
 static PyType_Spec meter_spec = {"odac._speedups.RateMeter", sizeof(Meter), 0, Py_TPFLAGS_DEFAULT, meter_slots};
 
@@ -546,14 +565,16 @@ static PyObject *bind_receive(PyObject *module, PyObject *args) {
         {"Connection", "speaks_odac", &lane.speaks_odac}, {"Connection", "policy", &lane.policy},
         {"Connection", "inbox", &lane.inbox}, {"Connection", "outbox", &lane.outbox},
         {"Inbox", "sole_listener", &lane.sole_listener}, {"Outbox", "pending", &lane.pending},
-        {"Outbox", "backlog", &lane.backlog}, {"Outbox", "delivery", &lane.delivery}, {"Delivery", "corked", &lane.corked},
+        {"Outbox", "backlog", &lane.backlog}, {"Outbox", "delivery", &lane.delivery},
+        {"Delivery", "corked", &lane.corked},
         {"Connection", "context", &lane.context}, {"Delivery", "spare", &lane.spare},
         {"Delivery", "log", &lane.log}, {"Outbox", "pending_size", &lane.pending_size},
         {"Delivery", "turn", &lane.turn}, {"TurnBudget", "left", &lane.turn_left},
     };
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
         PyObject *type = PyDict_GetItemString(types, needed[i].type);
-        if (type == NULL || !PyType_Check(type)) return PyErr_Format(PyExc_TypeError, "bind_receive() needs the type %s", needed[i].type);
+        if (type == NULL || !PyType_Check(type))
+            return PyErr_Format(PyExc_TypeError, "bind_receive() needs the type %s", needed[i].type);
         if (find_slot(type, needed[i].name, needed[i].offset) < 0) return NULL;
     }
     for (size_t i = 0; i < sizeof used / sizeof *used; i++) {
@@ -600,7 +621,8 @@ static int write_pending(PyObject *self, PyObject *outbox, PyObject *delivery) {
         return 0;
     }
     long fd = PyLong_AsLong(number);
-    if (fd < 0 || SLOT(outbox, lane.backlog) != Py_None || !PyList_CheckExact(pending) || PyList_GET_SIZE(pending) != 1 ||
+    if (fd < 0 || SLOT(outbox, lane.backlog) != Py_None || !PyList_CheckExact(pending) ||
+        PyList_GET_SIZE(pending) != 1 ||
         !IS(PyList_GET_ITEM(pending, 0), (PyTypeObject *)codec.prepared))
         return call(outbox, lane.uncork, NULL, NULL);
     PyObject *frame = Py_NewRef(SLOT(PyList_GET_ITEM(pending, 0), codec.frame));
@@ -609,7 +631,8 @@ static int write_pending(PyObject *self, PyObject *outbox, PyObject *delivery) {
     Py_ssize_t size = PyBytes_GET_SIZE(frame), sent = taken((int)fd, PyBytes_AS_STRING(frame), size);
     int result = 0;
     if (sent != size) {
-        PyObject *view = PyMemoryView_FromObject(frame), *rest = view == NULL ? NULL : PySequence_GetSlice(view, sent, size);
+        PyObject *view = PyMemoryView_FromObject(frame),
+                 *rest = view == NULL ? NULL : PySequence_GetSlice(view, sent, size);
         result = rest == NULL ? -1 : call(self, lane.write_rest, rest, NULL);
         Py_XDECREF(rest);
         Py_XDECREF(view);
@@ -618,7 +641,8 @@ static int write_pending(PyObject *self, PyObject *outbox, PyObject *delivery) {
     return result;
 }
 
-/* Decode a message: as JSON where the route has no decoder of its own and the text looks like JSON. NULL with an exception set. */
+/* Decode a message: as JSON where the route has no decoder and the text looks like JSON. NULL with an
+ * exception set. */
 static PyObject *decoded(PyObject *decode, PyObject *payload) {
     const char *text = PyBytes_AS_STRING(payload);
     if (decode == lane.decode_text && *text != 0 && strchr("{[\"-0123456789", *text) != NULL) {
@@ -631,8 +655,8 @@ static PyObject *decoded(PyObject *decode, PyObject *payload) {
 
 /* Decode a message and call its only listener: 0, or -1 with an exception that concerns more than this connection.
  *
- * The application's code runs here (decode hooks, the listener). It may remove the listener, close the connection and drop
- * every reference to them, so the caller owns all that is passed. */
+ * The application's code runs here (decode hooks, the listener). It may remove the listener, close the connection and
+ * drop every reference to them, so the caller owns all that is passed. */
 static int receive(PyObject *inbox, PyObject *decode, PyObject *listener, PyObject *payload) {
     PyObject *value = decoded(decode, payload);
     if (value == NULL) return tell(inbox, lane.undecodable);
@@ -682,11 +706,14 @@ static PyObject *handle(PyObject *self, PyObject *data) {
     if (!PyBytes_CheckExact(data) || !IS(connection, lane.connection_type)) goto other;
     PyObject *phase = SLOT(connection, lane.phase);
     if (phase != lane.open && phase != lane.admitting) goto other;
-    PyObject *inbox = SLOT(connection, lane.inbox), *policy = SLOT(connection, lane.policy), *parser = SLOT(self, lane.parser);
+    PyObject *inbox = SLOT(connection, lane.inbox), *policy = SLOT(connection, lane.policy),
+             *parser = SLOT(self, lane.parser);
     PyObject *outbox = SLOT(connection, lane.outbox);
-    if (!IS(inbox, lane.inbox_type) || !IS(policy, lane.policy_type) || !IS(parser, lane.parser_type) || !IS(outbox, lane.outbox_type))
+    if (!IS(inbox, lane.inbox_type) || !IS(policy, lane.policy_type) || !IS(parser, lane.parser_type) ||
+        !IS(outbox, lane.outbox_type))
         goto other;
-    PyObject *listener = SLOT(inbox, lane.sole_listener), *decode = SLOT(policy, lane.decode), *meter = SLOT(self, lane.meter);
+    PyObject *listener = SLOT(inbox, lane.sole_listener), *decode = SLOT(policy, lane.decode),
+             *meter = SLOT(self, lane.meter);
     PyObject *delivery = SLOT(outbox, lane.delivery);
     if (listener == NULL || listener == Py_None || decode == NULL || !IS(delivery, lane.delivery_type)) goto other;
     payload = whole_text_of(data, PyLong_AsLong(SLOT(parser, lane.whole_limit)));
@@ -710,7 +737,8 @@ static PyObject *handle(PyObject *self, PyObject *data) {
     Py_DECREF(decode);
     Py_DECREF(inbox);
     Py_DECREF(payload);
-    if (failed < 0) { /* an exception that concerns more than this connection: what was sent before it goes out all the same */
+    if (failed < 0) {
+        /* an exception that concerns more than this connection: what was sent before it goes out all the same */
         PyObject *type, *error, *trace;
         PyErr_Fetch(&type, &error, &trace);
         if (write_pending(self, outbox, delivery) < 0) PyErr_WriteUnraisable(self);
@@ -735,10 +763,12 @@ other:
 static PyObject *data_received(PyObject *self, PyObject *data) {
     PyObject *connection = SLOT(self, lane.connection), *outbox, *delivery, *context;
     if (!IS(connection, lane.connection_type) || !IS(outbox = SLOT(connection, lane.outbox), lane.outbox_type) ||
-        !IS(delivery = SLOT(outbox, lane.delivery), lane.delivery_type) || (context = SLOT(connection, lane.context)) == NULL)
+        !IS(delivery = SLOT(outbox, lane.delivery), lane.delivery_type) ||
+        (context = SLOT(connection, lane.context)) == NULL)
         return handle(self, data);
     int is_spare = context == Py_None;
-    if (is_spare && ((context = SLOT(delivery, lane.spare)) == NULL || !PyContext_CheckExact(context))) return handle(self, data);
+    if (is_spare && ((context = SLOT(delivery, lane.spare)) == NULL || !PyContext_CheckExact(context)))
+        return handle(self, data);
     Py_INCREF(context);
     if (PyContext_Enter(context) < 0) { /* it is entered already: code of this connection runs */
         PyErr_Clear();
@@ -768,14 +798,17 @@ static PyObject *data_received(PyObject *self, PyObject *data) {
     return result;
 }
 
-static PyMethodDef receive_method = {"data_received", data_received, METH_O, "See :meth:`asyncio.Protocol.data_received`."};
+static PyMethodDef receive_method = {"data_received", data_received, METH_O,
+    "See :meth:`asyncio.Protocol.data_received`."};
 
-/* Outbox.put(message): see odac/realtime/outbox.py; for an answer while the outbox is corked and there is no room message. */
+/* Outbox.put(message): see odac/realtime/outbox.py; for an answer while the outbox is corked and there is no room
+ * message. */
 static PyObject *put(PyObject *self, PyObject *message) {
     PyObject *delivery = SLOT(self, lane.delivery), *pending = SLOT(self, lane.pending), *log;
     if (lane.delivery_type == NULL || !IS(delivery, lane.delivery_type) || SLOT(delivery, lane.corked) != self ||
         SLOT(self, lane.backlog) != Py_None || !IS(message, (PyTypeObject *)codec.prepared) ||
-        (log = SLOT(delivery, lane.log)) == NULL || !PyList_CheckExact(log) || PyList_GET_SIZE(log) != 0 || pending == NULL)
+        (log = SLOT(delivery, lane.log)) == NULL || !PyList_CheckExact(log) || PyList_GET_SIZE(log) != 0 ||
+            pending == NULL)
         goto other;
     long size = (long)PyBytes_GET_SIZE(SLOT(message, codec.frame));
     if (pending == Py_None) {
@@ -796,7 +829,8 @@ other:
 
 static PyMethodDef put_method = {"put", put, METH_O, "Send a message of this connection's own."};
 
-/* bind_put(Outbox, reference, FLUSH_BYTES): the slots are known once bind_receive() was called; until then, put() calls the reference. */
+/* bind_put(Outbox, reference, FLUSH_BYTES): the slots are known once bind_receive() was called; until then, put()
+ * calls the reference. */
 static PyObject *bind_put(PyObject *module, PyObject *args) {
     PyObject *type, *reference;
     if (!PyArg_ParseTuple(args, "O!Ol", &PyType_Type, &type, &reference, &lane.flush_bytes)) return NULL;
@@ -826,13 +860,16 @@ static int start(PyObject *self) {
     int64_t here = PyInterpreterState_GetID(PyInterpreterState_Get());
     if (owner != -1 && owner != here) {
         PyErr_SetString(PyExc_ImportError,
-                        "odac's compiled accelerator serves one interpreter of a process, and another one has it: pure Python does its work "
-                        "in this one, with the same results (under mod_wsgi, WSGIApplicationGroup %{GLOBAL} has one interpreter for all)");
+                        "odac's compiled accelerator serves one interpreter of a process, and another one has it: pure "
+                        "Python does its work "
+                        "in this one, with the same results (under mod_wsgi, WSGIApplicationGroup %{GLOBAL} has one "
+                        "interpreter for all)");
         return -1;
     }
     if (kinds['0'] == 0) fill_kinds();
     const struct { PyObject **name; const char *text; } names[] = {
-        {&fd_name, "fd"}, {&lane.failed, "failed"}, {&lane.undecodable, "undecodable"}, {&lane.follow, "follow"}, {&lane.uncork, "uncork"}, {&lane.write_rest, "write_rest"},
+        {&fd_name, "fd"}, {&lane.failed, "failed"}, {&lane.undecodable, "undecodable"}, {&lane.follow, "follow"},
+        {&lane.uncork, "uncork"}, {&lane.write_rest, "write_rest"},
         {&lane.spend, "spend"},
     };
     for (size_t i = 0; i < sizeof names / sizeof *names; i++) {
@@ -856,9 +893,11 @@ static void stop(void *self) {
     if (owner != PyInterpreterState_GetID(PyInterpreterState_Get())) return; /* of an import that was refused */
     if (--modules > 0) return;
     PyObject **kept[] = {
-        &fd_name, &codec.prepared, &codec.encode_json, &codec.reference, &codec.text, &codec.binary, &lane.reference, &lane.put_reference, &lane.decode_text,
+        &fd_name, &codec.prepared, &codec.encode_json, &codec.reference, &codec.text, &codec.binary, &lane.reference,
+        &lane.put_reference, &lane.decode_text,
         &lane.decode_json, &lane.sent, &lane.raised, &lane.admitting, &lane.open, (PyObject **)&lane.connection_type,
-        (PyObject **)&lane.outbox_type, (PyObject **)&lane.delivery_type, (PyObject **)&lane.parser_type, (PyObject **)&lane.inbox_type,
+        (PyObject **)&lane.outbox_type, (PyObject **)&lane.delivery_type, (PyObject **)&lane.parser_type,
+        (PyObject **)&lane.inbox_type,
         (PyObject **)&lane.policy_type, (PyObject **)&lane.turn_type, (PyObject **)&meter_type,
         &rate_clock.monotonic, &lane.spend, &lane.failed, &lane.undecodable, &lane.follow,
         &lane.uncork, &lane.write_rest,
