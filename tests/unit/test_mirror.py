@@ -1,4 +1,4 @@
-"""The unit tests mirror the source, so that who changes a module finds its tests; what is tested elsewhere says where."""
+"""The unit tests mirror the source, so that the tests of a module are easy to find; ELSEWHERE lists the other places."""
 
 from __future__ import annotations
 
@@ -11,8 +11,7 @@ UNIT = ROOT / "tests" / "unit"
 
 ELSEWHERE = {
     # One half of a pair that makes sense together.
-    "tests/unit/client/test_session.py": ["client/clock.py", "client/reconnector.py"],
-    "tests/unit/client/test_reconnect.py": ["client/errors.py"],
+    "tests/unit/client/test_session.py": ["client/reconnector.py"],
     # What speaks to a socket or a process is tested over real ones.
     "tests/integration/test_client.py": ["client/interactive.py", "client/socket.py"],
     "tests/integration/test_bearers.py": ["routing/bearers.py"],
