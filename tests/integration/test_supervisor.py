@@ -310,7 +310,7 @@ def test_sighup_while_the_workers_start_leaves_no_more_than_there_should_be(star
         until(lambda: len(list(tmp_path.glob("importing-*"))) == 2, "both import the app")
         for _ in range(3):
             running.signal(signal.SIGHUP)
-        running.line("starting new workers")
+        running.line("rolling restart started")
         (tmp_path / "go").touch()
         running.line("all workers are new", times=1)
         running.signal(signal.SIGHUP)

@@ -50,6 +50,8 @@ def _remote(url: BrokerURL) -> HistoryStore:
         from odac.brokers.redis_cluster_history import RedisClusterHistory
 
         return RedisClusterHistory(url)
-    from odac.brokers.redis_history import RedisHistory
+    if url.scheme in {"redis", "rediss"}:
+        from odac.brokers.redis_history import RedisHistory
 
-    return RedisHistory(url)
+        return RedisHistory(url)
+    raise ConfigurationError(f"rooms with history do not work over {url.scheme}://: use redis:// or local://")

@@ -85,7 +85,7 @@ class Answering:
             # It was under way for so long that the client has given up, and may have told its user so.
             self.send(refusal(request.id, CallError("timeout", "the call arrived after its deadline")))
         elif request.origin is not None:
-            self._receive_again(request, request.origin, deadline)
+            self._receive_retryable(request, request.origin, deadline)
         elif request.id not in self._calls:
             self._admit(request, deadline)
 
@@ -98,7 +98,7 @@ class Answering:
             return None
         return self.loop.time() + request.left / 1000 - (self._under_way(request) or 0.0)
 
-    def _receive_again(self, request: Request, origin: str, deadline: float | None) -> None:
+    def _receive_retryable(self, request: Request, origin: str, deadline: float | None) -> None:
         """A call with ``retry``, sent for the first time or again."""
         record = self.remembered.find(origin, request.id)
         if record is not None:

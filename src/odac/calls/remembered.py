@@ -146,7 +146,7 @@ class Remembered:
                 self.size -= len(record.outcome)
 
     def _expire(self) -> None:
-        """Drop what is older than the window: whoever sends such a call again says its age, and is refused for that."""
+        """Drop what is older than the window: a later retry carries its age and is refused as too old."""
         before = self._time() - self._window - LONGER
         while self._records and (oldest := next(iter(self._records))).arrived < before:
             if oldest.outcome is None:

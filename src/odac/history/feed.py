@@ -170,7 +170,7 @@ class Feed:
             else:
                 self.counters.not_recovered += 1
         if connection.speaks_odac:
-            # What a ticket covers begins with what its first bearer was let see.
+            # A ticket covers the room from the first message that its client was allowed to see.
             lowest = cursor.at + 1 if position is None or status == 2 else self._tickets.lowest(position)
             self._tell_place(connection, client, lowest, cursor.at, status)
 
@@ -579,7 +579,7 @@ class Feed:
                     return await self._store.read(self.channel, self.history, after, limit)
             except (BrokerError, TimeoutError) as error:
                 if not isinstance(error, (StoreAway, TimeoutError)):
-                    warn("history", "the history of a room cannot be read; trying on: %s", error)
+                    warn("history", "the history of a room cannot be read; retrying: %s", error)
                 await asyncio.sleep(delay)
                 delay = min(2 * delay, RETRY_LONGEST)
 

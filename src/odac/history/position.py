@@ -89,7 +89,7 @@ class Position(NamedTuple):
         room: the name; None for its user's inbox.
         epoch: of the log; None where the room was empty.
         offset: the number of the last entry that it got.
-        ticket: proves that it was let see what it asks for.
+        ticket: proves that it was allowed to see what it asks for.
     """
 
     room: str | None

@@ -142,7 +142,8 @@ class Visits:
 
 
 def next_client(known: Client) -> Client:
-    """A client's next connection: by the clock, so that two that come of one name differ; and later than the one
-    before.
+    """A client's next connection.
+
+    Its generation is the time, so that two connections that claim one name differ, and greater than the previous one.
     """
     return Client(known.name, max(known.generation + 1, int(time.time() * 1000)))

@@ -51,8 +51,8 @@ class WrappedWebSockets:
             if not self._refused:
                 self._refused = True
                 logger.info(
-                    "the app behind http= raised at a WebSocket handshake: answered with 404, as further ones are,"
-                    " unseen",
+                    "the app given as http= does not accept WebSockets (it raised): answering 404, and logging"
+                    " this once",
                     exc_info=True,
                 )
             return False

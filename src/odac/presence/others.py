@@ -1,4 +1,4 @@
-"""Which other processes count as there, as far as the people in them are concerned."""
+"""Which other processes presence takes to be alive, and when the people of one that is not are dropped."""
 
 from __future__ import annotations
 
@@ -9,11 +9,12 @@ from typing import Final
 __all__ = ["GONE", "LATE", "UNSEEN", "Others"]
 
 GONE: Final = 19.5
-"""Seconds after which a process that is suspect counts as gone: 30 after its last sign of life."""
+"""Seconds after which a silent process counts as gone. The bus reports the silence after 10.5 s (``PATIENCE`` times
+``INTERVAL`` of :mod:`odac.cluster.bus`), so this is 30 s after its last heartbeat."""
 UNSEEN: Final = 30.0
-"""Seconds after which a process counts as gone that told of its people and never gave a sign of life."""
+"""Seconds after which a process counts as gone that has sent its people and never a heartbeat."""
 LATE: Final = 5.0
-"""Seconds. A timer that fires this late stood still with its process: the others' silence meanwhile does not count."""
+"""Seconds. A timer this late shows that this process was suspended, so the others' silence does not count."""
 
 
 class Others:
@@ -21,7 +22,7 @@ class Others:
 
     Args:
         loop: for timers.
-        drop: called with a process that is gone, and seconds: its people go from the rooms whose grace is no longer.
+        drop: called with a process and seconds: its people are removed from the rooms whose grace is at most that long.
     """
 
     __slots__ = ("_drop", "_leaving", "_loop", "_suspects")

@@ -27,8 +27,8 @@ def cost(message: Prepared) -> int:
 class Backlog:
     """The messages that wait for a slow reader. A connection has no backlog while the kernel takes everything.
 
-    Room messages and the connection's own stand in two lines, each with its number in the order of both: so the oldest
-    room message is always the first of a line, whatever waits in front of it.
+    Room messages and the connection's own are kept in two queues, each message with its number in the order of both. So
+    the oldest room message is always the first of its queue.
 
     Attributes:
         pending_close: code and reason of the close frame that follows the messages.

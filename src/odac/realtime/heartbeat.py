@@ -1,8 +1,8 @@
 """One timer that finds every peer that no longer answers.
 
-Each connection stands in two lines: those to be pinged, and those that were pinged and have yet to show a sign of life.
-All wait equally long, so a connection that joins a line is also the last in time; connections that join at nearly the
-same moment shares a place. So a beat touches only the connections whose turn it is.
+Each connection is in one of two queues: connections to be pinged, and pinged connections that have not answered yet.
+All wait equally long, so the connection that was added last is also due last; connections that are added at nearly the
+same moment share a slot. So a beat touches only the connections that are due.
 """
 
 from __future__ import annotations

@@ -12,7 +12,7 @@ from odac.notices import warn
 __all__ = ["CUTS", "IdleCuts"]
 
 CUTS: Final = 5
-"""So many ends in a row, all at the same age, are no chance."""
+"""So many ends in a row, all at the same age, are no coincidence."""
 
 _SAME: Final = 0.5
 """Seconds by which these ages may differ: clients and networks differ by more."""

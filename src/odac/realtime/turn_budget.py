@@ -22,9 +22,9 @@ FREE: Final = 4096
 class TurnBudget:
     """Lets reads wait for the next turn of the event loop once the bytes of this one are spent.
 
-    Timers, new connections and small messages have their turn in between, however much others send. Those that wait are
-    served in their order. The budget is renewed in the turn after the one that has spent it, which may be what several
-    turns have spent: so no turn is looked at that spends little.
+    Timers, new connections and small messages run in between, however much other peers send. Waiting reads are served
+    first in, first out. The budget is refilled one turn of the loop after it ran out; turns that
+    spend little cost nothing.
 
     Args:
         loop: the event loop of all connections.

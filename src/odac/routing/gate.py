@@ -157,7 +157,8 @@ class Gate:
         if key is None:
             limit_met(
                 "connections_per_ip",
-                "%s: a handshake of %s was refused with 503: %d connections of it are open (Limits.connections_per_ip)",
+                "%s: a handshake of %s was refused with 503: it already has %d open connections"
+                " (Limits.connections_per_ip)",
                 route.path,
                 ip or "a client without an address",
                 limits.connections_per_ip,

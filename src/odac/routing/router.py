@@ -176,7 +176,8 @@ class RouteBuilder:
                 or None, ``raw=False`` (True: text arrives unparsed), ``subprotocols=()``, ``origins`` (in place of the
                 app's), ``overflow="close"`` or ``"drop_oldest"``, ``message=SomeType`` (incoming JSON is decoded and
                 validated into it), ``sends=SomeType`` (what the route sends, for the contract), ``compression`` (in
-                place of the app's).
+                place of the app's), ``on_invalid="close"`` or ``"answer"`` (what follows a message that is no
+                ``message=``).
 
         Returns:
             the handler; without one a decorator for it, which can be kept to add further functions: see

@@ -19,7 +19,7 @@ __all__ = ["authenticated", "expiry", "identify", "says_authenticated"]
 def authenticated(user: Any) -> Any:
     """Return the user, or None where the value is no user.
 
-    No user are None, False and every other falsy value (an empty str, an empty mapping, 0), and an object or mapping
+    None, False and any other falsy value (an empty str, an empty mapping, 0) are no user, nor is an object or mapping
     whose ``is_authenticated`` is false, such as Django's and Starlette's anonymous users.
 
     Raises:

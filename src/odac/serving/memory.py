@@ -1,4 +1,4 @@
-"""What a process that serves tells its memory management.
+"""Settings of malloc and of the garbage collector for a process that serves.
 
 glibc gives every freed block from 128 KiB on back to the kernel, and the end of the heap likewise, to fetch fresh pages
 for the next message: at 1 MiB, three quarters of an echo's time. Other allocators have no such setting, or no such

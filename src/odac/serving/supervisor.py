@@ -25,7 +25,7 @@ __all__ = ["Supervisor"]
 logger = logging.getLogger("odac.server")
 
 _YOUNG: Final = 5.0
-"""Seconds that a worker must live for its end to count as one of its own, not as one more of the same."""
+"""Seconds. A worker that has lived this long resets the delay before the next restart."""
 _LONGEST_WAIT: Final = 30.0
 _RELOAD_GRACE: Final = 1.0
 
@@ -246,7 +246,7 @@ class Supervisor:
         self._restart_due = True  # by one that is under way, some workers may have read the code of before
         async with self._restarting:
             self._restart_due = False
-            logger.info("starting new workers, one after the other")
+            logger.info("rolling restart started: replacing the workers one by one")
             for slot in self._slots:
                 async with slot.lock:
                     if self._stopping.is_set():
@@ -259,7 +259,7 @@ class Supervisor:
                     return
                 if old is not None:
                     await old.stop()
-            logger.info("all workers are new")
+            logger.info("rolling restart complete: all workers are new")
 
     async def _renew(self, slot: Slot) -> str:
         """Put a new worker into a place, or return why that is not possible."""

@@ -130,7 +130,7 @@ def _send(channel: socket.socket, report: Report) -> None:
 
 
 def _beat(channel: socket.socket, interval: float) -> None:
-    with contextlib.suppress(OSError):  # what is not read lately, or not at all any more, needs no more of them
+    with contextlib.suppress(OSError):  # the supervisor reads slowly or has ended: skipping a heartbeat does no harm
         channel.send(b"\n")
     asyncio.get_running_loop().call_later(interval, _beat, channel, interval)
 

@@ -1,4 +1,4 @@
-"""The closing handshake (RFC 6455 sections 5.5.1 and 7): the close frames sent and received, and what follows."""
+"""The state of the closing handshake (RFC 6455 sections 5.5.1 and 7); the lanes do the reading and writing."""
 
 from __future__ import annotations
 

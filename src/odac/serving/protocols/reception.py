@@ -111,7 +111,8 @@ class Reception:
         if key is None:
             limit_met(
                 "connections_per_ip",
-                "a connection of %s was refused with 503: %d connections of it are open (Limits.connections_per_ip)",
+                "a connection of %s was refused with 503: it already has %d open connections"
+                " (Limits.connections_per_ip)",
                 ip or "a client without an address",
                 limits.connections_per_ip,
             )
