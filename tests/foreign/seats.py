@@ -178,7 +178,8 @@ class Session:
             response = refused.response
             if response.status_code == 403 and not response.body:
                 raise WebSocketDisconnect(code=1000, reason="") from None
-            raise WebSocketDenialResponse(
+            denial: Any = WebSocketDenialResponse  # its base class depends on which of two HTTP clients is installed
+            raise denial(
                 status_code=response.status_code,
                 headers=list(response.headers.raw_items()),
                 content=bytes(response.body or b""),
