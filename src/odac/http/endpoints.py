@@ -149,7 +149,7 @@ class Endpoints:
         except Exception as error:
             raised("@app.authenticate failed for a token request", error)
             unhandled(error)
-            return explain(503, "The server cannot tell who asks. Try again later.")
+            return explain(503, "The server cannot identify the user now. Try again later.")
         if user is None or user_id is not None:  # without an id, users cannot be distinguished
             content["session"] = session.fingerprint(user_id)
         response = json_answer(content, headers={"Cross-Origin-Resource-Policy": "same-origin"})

@@ -30,7 +30,7 @@ FILES: Final = {
 """All that is ever served, with content types."""
 
 _CACHE: Final = "public, max-age=300"
-"""Five minutes: pages do not wait for the script, and an upgrade reaches everybody soon. Then a 304 by ETag."""
+"""Five minutes: pages do not wait for the script, and an upgrade reaches all browsers soon. Then a 304 by ETag."""
 
 
 class _File(NamedTuple):

@@ -14,7 +14,7 @@ AsgiApp = Callable[..., Awaitable[Any]]
 
 
 class WrappedWebSockets:
-    """Hands handshakes to an app, and sees whether it takes them.
+    """Hands handshakes to an app, and notices whether it accepts WebSockets at all.
 
     Django, Flask behind an adapter and many a plain ASGI app raise when a scope is not HTTP's. To a client that means
     only that there is no such path.

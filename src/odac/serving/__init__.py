@@ -1,1 +1,1 @@
-"""What stands behind ``odac run``: loading an app, listening, serving it in one process or several, and stopping."""
+"""The parts of ``odac run``: loading an app, listening, serving it in one process or several, and stopping."""

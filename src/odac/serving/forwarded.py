@@ -91,7 +91,7 @@ class ForwardedHeader:
     """Takes the client and the scheme from the ``Forwarded`` header of trusted proxies.
 
     The last element was added by the proxy that is connected. While the side that it names is a trusted proxy as well,
-    the element before counts; the first that names anybody else tells the client.
+    the element before counts; the first that names another address gives the client.
 
     Args:
         app: any ASGI app.

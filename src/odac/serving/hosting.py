@@ -1,4 +1,4 @@
-"""The local broker's proxy, where the workers of a server, or what else runs on the machine, use it."""
+"""The local broker's proxy, which connects the workers of a server and other programs on the machine."""
 
 from __future__ import annotations
 

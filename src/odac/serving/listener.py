@@ -1,4 +1,4 @@
-"""Listening sockets, made before anything else starts, so that what is wrong with the address is said at once."""
+"""Listening sockets. They are made first, so that a wrong address is reported before anything else starts."""
 
 from __future__ import annotations
 

@@ -20,11 +20,11 @@ ACCEPTED: Final = 202
 
 
 def publish(url: str, room: str | None, text: str, *, key: str | None = None, timeout: float = 5.0) -> None:
-    """Send JSON to a room, or to everybody.
+    """Send JSON to a room, or to all clients.
 
     Args:
         url: of the broker, or of the endpoint ``POST {prefix}/publish``.
-        room: None for everybody.
+        room: None for all clients.
         text: JSON.
         key: a bearer key, for the endpoint.
         timeout: seconds to wait for either.

@@ -74,12 +74,12 @@ def _closing(sockets: Sequence[socket.socket], uds: str | None) -> Iterator[None
 def _run_supervised(app: str, options: ServeOptions) -> None:
     from odac.serving.supervisor import Supervisor
 
-    server_context(options)  # what is wrong with the certificate is said once, not by every worker
+    server_context(options)  # report a wrong certificate once, not once for each worker
     ports = Ports(options)
     environment = dict(os.environ)
     own_secret = not environment.get("ODAC_SECRET")
     if own_secret:
-        # One for all, so that a token from one worker is valid at another, and a session outlives a reload.
+        # All workers share it, so that a token from one is valid at another, and a session outlives a reload.
         environment["ODAC_SECRET"] = secrets.token_urlsafe(32)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_closing((), options.uds))

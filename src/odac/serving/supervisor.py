@@ -1,4 +1,4 @@
-"""Several processes that serve one app: started, watched, replaced and stopped."""
+"""The supervisor of several processes that serve one app: it starts, watches, replaces and stops them."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from odac.serving.listener import Ports
 from odac.serving.options import CannotStart, ServeOptions
 from odac.serving.reload import Watch
 from odac.serving.terminal import terminal_is_gone
-from odac.serving.worker import DRAIN, END, Job, Report
+from odac.serving.worker import DRAIN, END, Job, Report, warnings_of
 from odac.serving.worker_handle import Slot, Worker, how_it_ended
 
 __all__ = ["Supervisor"]
@@ -109,7 +109,7 @@ class Supervisor:
     # Starting
 
     async def _begin(self) -> None:
-        # From before the start, so that no change is missed that is made meanwhile.
+        # Before the workers start, so that a change made meanwhile is not missed.
         watch = Watch(self._options.reload_dirs or ("",)) if self._options.reload else None
         await self._start_all()
         if watch is not None:
@@ -172,20 +172,11 @@ class Supervisor:
         self._alive.discard(worker)
 
     def _introduce(self, report: Report) -> None:
-        if self._introduced:
-            return
-        self._introduced = True
-        click.echo(report["introduction"])
-        if report["needs_secret"] and self._own_secret:
-            logger.warning(
-                "No secret is set: sessions and tokens are signed with a random one that these workers share, and end"
-                " with this server. Set $ODAC_SECRET or Odac(secret=…)."
-            )
-        if report["alone"] and self._options.workers > 1:
-            logger.warning(
-                "The app's broker is memory://, so what one worker sends does not reach the others' clients: leave"
-                " broker= out, or name one such as local://"
-            )
+        if not self._introduced:
+            self._introduced = True
+            click.echo(report["introduction"])
+            for warning in warnings_of(report, self._options.workers, own_secret=self._own_secret):
+                logger.warning(warning)
 
     # Replacing
 
@@ -225,7 +216,7 @@ class Supervisor:
         turn = slot.turn
         if wait:
             logger.error("the next attempt is in %g s", wait)
-            # What would wait for this worker goes to the others meanwhile.
+            # New connections go to the other workers meanwhile.
             self._ports.close(slot.index)
             await asyncio.sleep(wait)
         if self._stopping.is_set():
@@ -243,7 +234,7 @@ class Supervisor:
         """Give each slot a new worker before its old one goes, so that the port is always answered."""
         if self._restart_due:
             return
-        self._restart_due = True  # by one that is under way, some workers may have read the code of before
+        self._restart_due = True  # in a restart under way, some workers may have imported the old code
         async with self._restarting:
             self._restart_due = False
             logger.info("rolling restart started: replacing the workers one by one")

@@ -1,4 +1,4 @@
-"""Whether SIGHUP means what it meant at first: the terminal has been closed."""
+"""Tell a closed terminal (stop) from ``kill -HUP`` (restart): both send SIGHUP."""
 
 from __future__ import annotations
 

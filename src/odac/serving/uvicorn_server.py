@@ -107,7 +107,7 @@ class Server(uvicorn.Server):
         self.should_exit = True
 
     def end_at_once(self, sig: int = signal.SIGTERM) -> None:
-        """End the process without a word to anybody."""
+        """End the process at once, without closing handshakes."""
         with contextlib.suppress(Exception):
             sys.stdout.flush()
             sys.stderr.flush()
@@ -183,14 +183,14 @@ class Server(uvicorn.Server):
         self._tell()
         if not await self._ends_within(self._grace, tell=True):
             await self._end_the_rest()
-        for connection in list(self.server_state.connections):  # idle ones: until now they could ask how the server is
+        for connection in list(self.server_state.connections):  # idle ones, which could ask for /odac/health until now
             _transport_of(connection).close()
         await self.lifespan.shutdown()
 
     def _tell(self) -> None:
-        """Tell every connection once that the server stops; a handshake under way comes to its end first.
+        """Tell every connection once that the server stops, but let a handshake under way finish first.
 
-        That keeps a restart from refusing anybody: who has connected already is let in, and told like the others.
+        A restart then refuses no client that has connected already: it is let in, and told like the others.
         """
         for connection in self.server_state.connections - self._told:
             if getattr(connection, "is_answered", True):
@@ -201,7 +201,7 @@ class Server(uvicorn.Server):
     async def _ends_within(self, seconds: float, *, tell: bool = False) -> bool:
         state, loop = self.server_state, asyncio.get_running_loop()
         begun = loop.time()
-        await asyncio.sleep(_LOOK)  # what the kernel had accepted becomes a connection meanwhile
+        await asyncio.sleep(_LOOK)  # connections that the kernel had accepted reach the event loop meanwhile
         while state.tasks or not all(getattr(connection, "is_idle", False) for connection in state.connections):
             waited = loop.time() - begun
             if waited >= seconds:

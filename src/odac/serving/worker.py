@@ -26,12 +26,12 @@ from odac.serving.process import serve
 from odac.serving.tls import server_context
 from odac.serving.uvicorn_server import Server, grace_of
 
-__all__ = ["DRAIN", "END", "GROUP_SIGNALS", "Job", "Report", "main"]
+__all__ = ["DRAIN", "END", "GROUP_SIGNALS", "Job", "Report", "main", "warnings_of"]
 
 DRAIN: Final = b"drain\n"
 END: Final = b"end\n"
 GROUP_SIGNALS: Final = (signal.SIGINT, signal.SIGHUP)
-"""Ctrl-C and a closed terminal reach every process of the group; what follows from them is the supervisor's to say."""
+"""Ctrl-C and a closed terminal reach every process of the group; the supervisor decides what follows from them."""
 
 logger = logging.getLogger("odac.server")
 
@@ -59,6 +59,28 @@ class Report(TypedDict, total=False):
     grace: float
     needs_secret: bool
     alone: bool
+
+
+def warnings_of(report: Report, workers: int, *, own_secret: bool) -> list[str]:
+    """What a user should know about an app that is served by workers.
+
+    Args:
+        report: of one worker.
+        workers: how many there are.
+        own_secret: whether ``$ODAC_SECRET`` was made for them.
+    """
+    warnings = []
+    if report["needs_secret"] and own_secret:
+        warnings.append(
+            "No secret is set: sessions and tokens are signed with a random one that these workers share, and end"
+            " with this server. Set $ODAC_SECRET or Odac(secret=…)."
+        )
+    if report["alone"] and workers > 1:
+        warnings.append(
+            "The app's broker is memory://, so what one worker sends does not reach the others' clients: leave"
+            " broker= out, or name one such as local://"
+        )
+    return warnings
 
 
 def main() -> None:
@@ -114,7 +136,7 @@ def _serve(channel: socket.socket, job: Job, options: ServeOptions) -> None:
 
 
 def _read_line(channel: socket.socket) -> bytes:
-    # Unbuffered, so that a word behind it stays where the event loop will find it.
+    # Unbuffered, so that a command behind the line stays in the socket, for the event loop.
     with channel.makefile("rb", buffering=0) as stream:
         line = stream.readline()
     if not line.endswith(b"\n"):
@@ -126,7 +148,7 @@ def _send(channel: socket.socket, report: Report) -> None:
     try:
         channel.sendall(json.dumps(report).encode() + b"\n")
     except OSError:
-        pass  # the supervisor is gone, of which reading tells
+        pass  # the supervisor is gone: the reader of the channel notices
 
 
 def _beat(channel: socket.socket, interval: float) -> None:

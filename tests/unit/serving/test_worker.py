@@ -87,3 +87,19 @@ def test_signs_of_life_go_on(pair: tuple[socket.socket, socket.socket]) -> None:
         assert set(received) == {ord("\n")}
 
     run(main())
+
+
+@pytest.mark.parametrize(
+    ("needs_secret", "alone", "workers", "own_secret", "said"),
+    [
+        (True, False, 2, True, ["No secret is set"]),
+        (True, False, 2, False, []),
+        (False, True, 2, True, ["The app's broker is memory://"]),
+        (False, True, 1, True, []),
+    ],
+)
+def test_what_does_not_work_over_workers_is_said(
+    needs_secret: bool, alone: bool, workers: int, own_secret: bool, said: list[str]
+) -> None:
+    warnings = worker.warnings_of({"needs_secret": needs_secret, "alone": alone}, workers, own_secret=own_secret)
+    assert [warning for warning, begin in zip(warnings, said, strict=True) if warning.startswith(begin)] == warnings

@@ -30,7 +30,7 @@ class AccessLog:
 
     @staticmethod
     def is_on(configured: bool) -> bool:
-        """Whether anybody reads these lines."""
+        """Whether these lines are written anywhere."""
         return configured and _logger.hasHandlers() and _logger.isEnabledFor(logging.INFO)
 
     def answered(self, status: int) -> None:

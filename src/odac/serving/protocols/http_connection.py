@@ -16,6 +16,7 @@ from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from odac.errors import HandshakeError
+from odac.serving.protocols.answer_watch import RATE, AnswerWatch
 from odac.serving.protocols.chunked import ChunkedBody
 from odac.serving.protocols.request_head import (
     Head,
@@ -34,8 +35,6 @@ __all__ = ["HttpConnection"]
 
 logger = logging.getLogger("odac.server")
 
-_RATE: Final = 500
-"""Bytes per second that a client at least sends of a body that the server would take, or takes of an answer."""
 _END: Final = b"\r\n\r\n"
 _EMPTY_LINES: Final = re.compile(rb"[\r\n]*")
 
@@ -48,46 +47,6 @@ class _Flow(FlowControl):
     def resume_reading(self) -> None:
         if not self.holds:
             super().resume_reading()
-
-
-class _Answer:
-    """An answer that the transport still holds, and how much of it: a client that takes nothing is cut off."""
-
-    __slots__ = ("_connection", "_left", "is_watched")
-
-    def __init__(self, connection: HttpConnection) -> None:
-        self._connection = connection
-        self._left = 0
-        self.is_watched = False
-
-    def watch(self) -> None:
-        """Begin, unless nothing is held or it is watched already."""
-        self._left = self._connection.transport.get_write_buffer_size()
-        if self._left and not self.is_watched:
-            self.is_watched = True
-            self._connection.reception.deadlines.add(self)
-
-    def forget(self) -> None:
-        """The connection is gone."""
-        self._connection.reception.deadlines.discard(self)
-
-    def expire(self) -> None:
-        """Look how much the client has taken since the last look."""
-        self.is_watched = False
-        connection = self._connection
-        seconds = connection.reception.limits.handshake_timeout
-        left = connection.transport.get_write_buffer_size()
-        if left and connection.taken == 0 and self._left - left < _RATE * seconds:
-            logger.debug(
-                "a connection was closed: less than %d bytes of an answer were taken in %g s"
-                " (Limits.handshake_timeout)",
-                _RATE * seconds,
-                seconds,
-            )
-            connection.transport.abort()
-        else:
-            connection.taken = 0
-            self.watch()
 
 
 class HttpConnection(HttpToolsProtocol):
@@ -115,7 +74,7 @@ class HttpConnection(HttpToolsProtocol):
         self._refusal: HandshakeError | None = None
         self._unseen_bytes = 0  # parsed since there was something for the app: chunk extensions, or trailers
         self._body_bytes = 0  # since the deadline was set
-        self._answer = _Answer(self)
+        self._answer = AnswerWatch(self)
 
     @property
     def is_idle(self) -> bool:
@@ -322,13 +281,13 @@ class HttpConnection(HttpToolsProtocol):
             return
         seconds = self.reception.limits.handshake_timeout
         waits_for_app = self.flow.read_paused or self.cycle.waiting_for_100_continue
-        if waits_for_app or self._body_bytes >= _RATE * seconds:
+        if waits_for_app or self._body_bytes >= RATE * seconds:
             self._body_bytes = 0
             self.reception.deadlines.add(self)
         else:
             logger.debug(
                 "a connection was closed: less than %d bytes of a request's body in %g s (Limits.handshake_timeout)",
-                _RATE * seconds,
+                RATE * seconds,
                 seconds,
             )
             self.transport.abort()
