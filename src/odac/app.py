@@ -26,7 +26,7 @@ from odac.http.endpoints import Endpoints, Health, Services
 from odac.http.proxy_hints import doubled_root_path, spoilt_handshake
 from odac.http.publish import Publication
 from odac.http.wrapped import WrappedWebSockets
-from odac.lanes.asgi import AsgiDoorway
+from odac.lanes.asgi import AsgiHandshake
 from odac.lanes.base import LANE_EXTENSION
 from odac.lifespan import Lifespan
 from odac.notices import limit_hits, warn
@@ -441,9 +441,9 @@ class Odac:
                 return
         if found is None:
             self._explain_doubled(scope)
-        doorway = (scope.get("extensions") or {}).get(LANE_EXTENSION) or AsgiDoorway(scope, receive, send)
+        pending_handshake = (scope.get("extensions") or {}).get(LANE_EXTENSION) or AsgiHandshake(scope, receive, send)
         route, parameters = found if found is not None else (None, {})
-        await self._gate.admit(route, parameters, scope, doorway)
+        await self._gate.admit(route, parameters, scope, pending_handshake)
 
     async def _request(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         if not self._runs_here():

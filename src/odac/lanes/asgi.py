@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from odac.realtime.hub import Hub
     from odac.realtime.policy import Policy
 
-__all__ = ["AsgiDoorway", "AsgiLane"]
+__all__ = ["AsgiHandshake", "AsgiLane"]
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -37,7 +37,7 @@ _HELD: Final = 64 * 1024
 """Bytes handed to the server at a time; messages past that stay in the outbox, by reference."""
 
 
-class AsgiDoorway:
+class AsgiHandshake:
     """A handshake in plain ASGI messages.
 
     Args:

@@ -10,7 +10,7 @@ if TYPE_CHECKING:
     from odac.realtime.hub import Hub
     from odac.realtime.policy import Policy
 
-__all__ = ["BEGINS_WITHOUT_TASK", "LANE_EXTENSION", "Doorway"]
+__all__ = ["BEGINS_WITHOUT_TASK", "LANE_EXTENSION", "PendingHandshake"]
 
 LANE_EXTENSION: Final = "odac.lane"
 """The key in ``scope["extensions"]`` under which the server hands over its direct lane."""
@@ -21,7 +21,7 @@ BEGINS_WITHOUT_TASK: Final = "begins_without_task"
 """
 
 
-class Doorway(Protocol):
+class PendingHandshake(Protocol):
     """A handshake that waits for its answer."""
 
     async def refuse(self, status: int, reason: str, headers: Sequence[tuple[str, str]] = ()) -> None:

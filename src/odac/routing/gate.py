@@ -14,7 +14,7 @@ from odac.calls.service import Calls
 from odac.close_codes import CloseCode
 from odac.config import Limits
 from odac.context import Context
-from odac.lanes.base import Doorway
+from odac.lanes.base import PendingHandshake
 from odac.notices import limit_met, raised, unhandled, warn
 from odac.realtime.audience import browser_room, session_room
 from odac.realtime.cancellation import RAISED, is_own
@@ -117,27 +117,27 @@ class Gate:
         return found
 
     async def admit(
-        self, route: Route | None, parameters: dict[str, Any], scope: dict[str, Any], doorway: Doorway
+        self, route: Route | None, parameters: dict[str, Any], scope: dict[str, Any], handshake: PendingHandshake
     ) -> None:
         """Take one handshake through all gates, and its connection through the handler."""
         foreign = self._hosts.refusal(scope)
         if foreign is not None:
             warn("host", "a handshake for %r was refused with 400: %s", scope["path"][:200], foreign)
-            await doorway.refuse(400, "This host is not served here.")
+            await handshake.refuse(400, "This host is not served here.")
             return
         refusal = ((route.origins if route is not None else None) or self._origins).refusal(scope)
         if refusal is not None:
             warn("origin", "a handshake for %r was refused with 403: %s", scope["path"][:200], refusal)
-            await doorway.refuse(403, "This origin may not connect.")
+            await handshake.refuse(403, "This origin may not connect.")
             return
         if route is None:
-            await doorway.refuse(404, "There is no WebSocket route at this path.")
+            await handshake.refuse(404, "There is no WebSocket route at this path.")
             return
         key = self._room_for_one_more(route, scope)
         if key is None:
-            await doorway.refuse(503, "Too many connections. Try again later.", (("Retry-After", "5"),))
+            await handshake.refuse(503, "Too many connections. Try again later.", (("Retry-After", "5"),))
             return
-        await self._open(route, parameters, scope, doorway, key)
+        await self._open(route, parameters, scope, handshake, key)
 
     def _room_for_one_more(self, route: Route, scope: dict[str, Any]) -> str | None:
         """Count the client's address; its key ("" where addresses are not counted), or None if it may not connect."""
@@ -166,7 +166,7 @@ class Gate:
         return key
 
     async def _open(
-        self, route: Route, parameters: dict[str, Any], scope: dict[str, Any], doorway: Doorway, key: str
+        self, route: Route, parameters: dict[str, Any], scope: dict[str, Any], handshake: PendingHandshake, key: str
     ) -> None:
         offered: list[str] = list(scope.get("subprotocols") or ())
         subprotocol = select_subprotocol(offered, route.subprotocols)
@@ -176,7 +176,7 @@ class Gate:
         connection: Connection | None = None
         try:
             compression = self._compression if route.compression is None else route.compression
-            connection = await doorway.open(
+            connection = await handshake.open(
                 self._hub, route.policy, subprotocol, speaks_odac=speaks_odac, compression=compression
             )
         finally:
@@ -222,7 +222,7 @@ class Gate:
                 connection.begin_close(CloseCode.INTERNAL_ERROR, "internal error")
                 raise
 
-        await doorway.serve(connection, handle)
+        await handshake.serve(connection, handle)
 
     def _releasing(self, key: str, further: Callable[[int], None] | None) -> Callable[[int], None]:
         def release(code: int) -> None:

@@ -37,7 +37,7 @@ class ClientGone(OSError):
 
 
 class Seat(Protocol):
-    """What a session asks of the protocol that shook hands."""
+    """The protocol class in uvicorn's ``ws=`` option that did the handshake, as far as a session needs it."""
 
     config: Config
     loop: asyncio.AbstractEventLoop

@@ -256,7 +256,7 @@ class WebSocketProtocol(asyncio.Protocol):
         else:
             self.respond(500, (), b"Internal Server Error")
 
-    # The direct lane: see odac.lanes.base.Doorway
+    # The direct lane: see odac.lanes.base.PendingHandshake
 
     async def refuse(self, status: int, reason: str, headers: Sequence[tuple[str, str]] = ()) -> None:
         """Answer with an HTTP status instead of the upgrade."""
