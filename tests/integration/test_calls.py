@@ -244,7 +244,7 @@ def test_sixteen_at_a_time_and_no_more(server: Server, probe: Probe) -> None:
 def test_the_deadline_is_the_callers(server: Server, probe: Probe) -> None:
     with caller(server, "/chess/7") as ws:
         at = 0
-        assert ws.call(1, "slow", 1, at, 300)[:3] == ["fail", 1, "timeout"]
+        assert ws.call(1, "slow", 1, at, 2000)[:3] == ["fail", 1, "timeout"]
         assert probe.get("cancelled") == 1
 
 
