@@ -56,18 +56,22 @@ static PyObject *apply_mask(PyObject *module, PyObject *const *args, Py_ssize_t 
     return result;
 }
 
-/* The payload of one whole text frame, or NULL: with an exception set, or without where the data is anything else. */
-static PyObject *whole_text_of(PyObject *bytes, long limit) {
+enum { WHOLE_TEXT = 0x81, WHOLE_BINARY = 0x82 }; /* the first byte of a message's only frame */
+
+/* The payload of one whole frame that begins with this byte, or NULL: with an exception set, or without where the data is
+ * anything else. */
+static PyObject *whole_of(PyObject *bytes, uint8_t first, long limit) {
     const uint8_t *data = (const uint8_t *)PyBytes_AS_STRING(bytes);
     Py_ssize_t size = PyBytes_GET_SIZE(bytes);
-    if (size < 6 || data[0] != 0x81) return NULL;
+    if (size < 6 || data[0] != first) return NULL;
     Py_ssize_t start = data[1] == 0xFE ? 8 : 6, length = size - start;
     if (length > limit) return NULL;
     if (start == 6 ? length > 125 || data[1] != 0x80 + length : length < 126 || (data[2] << 8 | data[3]) != length)
         return NULL;
     PyObject *payload = PyBytes_FromStringAndSize(NULL, length);
-    /* What is not ASCII is the parser's, who checks that it is UTF-8. */
-    if (payload != NULL && xor_mask((uint8_t *)PyBytes_AS_STRING(payload), data + start, length, data + start - 4))
+    /* Text that is not ASCII is the parser's, which checks that it is UTF-8. */
+    if (payload != NULL && xor_mask((uint8_t *)PyBytes_AS_STRING(payload), data + start, length, data + start - 4) &&
+        first == WHOLE_TEXT)
         Py_CLEAR(payload);
     return payload;
 }
@@ -80,7 +84,7 @@ static PyObject *whole_text(PyObject *module, PyObject *const *args, Py_ssize_t 
     }
     long limit = PyLong_AsLong(args[1]);
     if (limit == -1 && PyErr_Occurred()) return NULL;
-    PyObject *payload = whole_text_of(args[0], limit);
+    PyObject *payload = whole_of(args[0], WHOLE_TEXT, limit);
     if (payload == NULL && !PyErr_Occurred()) Py_RETURN_NONE;
     return payload;
 }
@@ -537,14 +541,14 @@ static struct {
     PyTypeObject *connection_type, *outbox_type, *delivery_type, *parser_type, *inbox_type, *policy_type, *turn_type;
     PyObject *failed, *undecodable, *follow, *uncork, *write_rest, *spend; /* names of methods */
     Py_ssize_t connection, parser, meter, lane_fd, whole_limit;
-    Py_ssize_t due, phase, speaks_odac, policy, inbox, outbox, decode, sole_listener;
+    Py_ssize_t due, phase, speaks_odac, policy, inbox, outbox, decode, takes_binary, sole_listener;
     Py_ssize_t pending, backlog, delivery, corked, turn, turn_left, context, spare, log, pending_size;
     long flush_bytes;
 } lane;
 
 /* bind_receive(reference, types, values): types and values by the names below; see odac/speedups.py.
  *
- * data_received() calls the reference for all but one whole text for one ready listener. */
+ * data_received() calls the reference for all but one whole message for one ready listener. */
 static PyObject *bind_receive(PyObject *module, PyObject *args) {
     PyObject *reference, *types, *values;
     if (!PyArg_ParseTuple(args, "OO!O!", &reference, &PyDict_Type, &types, &PyDict_Type, &values)) return NULL;
@@ -561,6 +565,7 @@ static PyObject *bind_receive(PyObject *module, PyObject *args) {
         {"DirectLane", "_connection", &lane.connection}, {"DirectLane", "_parser", &lane.parser},
         {"DirectLane", "_meter", &lane.meter}, {"DirectLane", "fd", &lane.lane_fd},
         {"Parser", "whole_limit", &lane.whole_limit}, {"Policy", "decode", &lane.decode},
+        {"Policy", "takes_binary", &lane.takes_binary},
         {"Connection", "due", &lane.due}, {"Connection", "phase", &lane.phase},
         {"Connection", "speaks_odac", &lane.speaks_odac}, {"Connection", "policy", &lane.policy},
         {"Connection", "inbox", &lane.inbox}, {"Connection", "outbox", &lane.outbox},
@@ -653,12 +658,12 @@ static PyObject *decoded(PyObject *decode, PyObject *payload) {
     return PyObject_CallOneArg(decode, payload);
 }
 
-/* Decode a message and call its only listener: 0, or -1 with an exception that concerns more than this connection.
+/* Decode a message (decode is NULL for a binary one) and call its only listener: 0, or -1 with an exception that concerns more than this connection.
  *
  * The application's code runs here (decode hooks, the listener). It may remove the listener, close the connection and
  * drop every reference to them, so the caller owns all that is passed. */
 static int receive(PyObject *inbox, PyObject *decode, PyObject *listener, PyObject *payload) {
-    PyObject *value = decoded(decode, payload);
+    PyObject *value = decode == NULL ? Py_NewRef(payload) : decoded(decode, payload);
     if (value == NULL) return tell(inbox, lane.undecodable);
     PyObject *result = PyObject_CallOneArg(listener, value);
     int failed = 0;
@@ -716,9 +721,14 @@ static PyObject *handle(PyObject *self, PyObject *data) {
              *meter = SLOT(self, lane.meter);
     PyObject *delivery = SLOT(outbox, lane.delivery);
     if (listener == NULL || listener == Py_None || decode == NULL || !IS(delivery, lane.delivery_type)) goto other;
-    payload = whole_text_of(data, PyLong_AsLong(SLOT(parser, lane.whole_limit)));
+    uint8_t first = (uint8_t)*PyBytes_AS_STRING(data) == WHOLE_BINARY ? WHOLE_BINARY : WHOLE_TEXT;
+    if (first == WHOLE_BINARY) {
+        if (SLOT(policy, lane.takes_binary) != Py_True) goto other;
+        decode = NULL;
+    }
+    payload = whole_of(data, first, PyLong_AsLong(SLOT(parser, lane.whole_limit)));
     if (payload == NULL) goto other;
-    if (*PyBytes_AS_STRING(payload) == 0x1E && SLOT(connection, lane.speaks_odac) == Py_True) goto other;
+    if (first == WHOLE_TEXT && *PyBytes_AS_STRING(payload) == 0x1E && SLOT(connection, lane.speaks_odac) == Py_True) goto other;
     Py_ssize_t size = PyBytes_GET_SIZE(payload);
     if (meter != Py_None && !IS(meter, meter_type)) goto other;
     if (size >= FREE && !has_left(delivery)) goto other;
@@ -728,13 +738,13 @@ static PyObject *handle(PyObject *self, PyObject *data) {
     Py_INCREF(inbox);
     Py_INCREF(outbox);
     Py_INCREF(delivery);
-    Py_INCREF(decode);
+    Py_XINCREF(decode);
     Py_INCREF(listener);
     put_slot(connection, lane.due, Py_None);
     put_slot(delivery, lane.corked, outbox);
     int failed = size >= FREE && spend(delivery, size) < 0 ? -1 : receive(inbox, decode, listener, payload);
     Py_DECREF(listener);
-    Py_DECREF(decode);
+    Py_XDECREF(decode);
     Py_DECREF(inbox);
     Py_DECREF(payload);
     if (failed < 0) {

@@ -1,4 +1,4 @@
-"""What one whole text for one listener does: the compiled method and its reference do the same."""
+"""What one whole message for one listener does: the compiled method and its reference do the same."""
 
 from __future__ import annotations
 
@@ -8,11 +8,12 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextvars import ContextVar
+from dataclasses import replace
 from typing import Any
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from odac.config import Limits, RateLimit
@@ -76,6 +77,44 @@ def test_what_the_listener_gets(site: Site, payload: bytes, value: object) -> No
     site.connection.on("message", got.append)
     site.arrives((TEXT, payload))
     assert got == [value]
+
+
+@pytest.mark.parametrize("v1", [False, True])
+@pytest.mark.parametrize("size", [0, 1, 125, 126, 4_095, 4_096, 65_535])
+def test_a_binary_message_is_handed_on_as_it_is(make: Callable[..., Site], v1: bool, size: int) -> None:
+    site = make(speaks_odac=v1)
+    payload = (b'\x1e["ping"]\xff\x00{' * 6_000)[:size]
+    got: list[object] = []
+
+    def listen(data: object) -> None:
+        got.append(data)
+        site.connection.send(data)
+
+    site.connection.on("message", listen)
+    site.arrives((BINARY, payload))
+    assert got == [payload]
+    assert type(got[0]) is bytes
+    assert site.read() == [(BINARY, payload)]
+
+
+def test_a_binary_message_to_a_route_that_takes_text_is_invalid(site: Site) -> None:
+    site.connection.policy = replace(site.connection.policy, takes_binary=False)
+    got: list[object] = []
+    site.connection.on("message", got.append)
+    site.arrives((BINARY, b"1"))
+    assert got == []
+    assert close_code(site.read()[-1]) == 1007
+
+
+@pytest.mark.skipif(not COMPILED, reason="not compiled here: no C compiler, or ODAC_SPEEDUPS=0")
+@pytest.mark.parametrize("opcode", [TEXT, BINARY])
+def test_the_compiled_method_calls_the_listener_itself(opcode: int) -> None:
+    site = Site(rate_limit=None)  # a connection's first message starts its meter, and is the reference's
+    callers: list[str] = []
+    site.connection.on("message", lambda data: callers.append(sys._getframe(1).f_code.co_name))
+    site.arrives((opcode, b"1"))
+    site.close()
+    assert callers == ["arrives"]
 
 
 def test_what_a_listener_raises_goes_to_the_error_listeners(site: Site) -> None:
@@ -237,6 +276,7 @@ CHUNKS = st.lists(
 
 
 @pytest.mark.skipif(not COMPILED, reason="not compiled here: no C compiler, or ODAC_SPEEDUPS=0")
+@settings(deadline=None)  # a busy machine is slower
 @given(CHUNKS, st.booleans(), st.booleans(), st.sampled_from(["echo", "fail", "two", "none", "to the room", "leave"]))
 def test_whatever_comes_both_do_the_same(
     chunks: list[tuple[int, bytes]], together: bool, v1: bool, listener: str
@@ -326,6 +366,7 @@ def test_nothing_is_kept_of_messages_that_have_gone() -> None:
     site.lane._fileno = site.lane._socket = site.lane.fd = site.connection.fd = null
     listeners: list[Callable[[object], object]] = [site.connection.send, lambda data: None, lambda data: [][1]]
     chunks = [encode_masked_frame(TEXT, each, b"mask") for each in (b'{"a":[1,"x"]}', b"[", b"text", "é".encode())]
+    chunks.append(encode_masked_frame(BINARY, b"bytes", b"mask"))
     site.connection.on("error", lambda: None)
     try:
         for listener in listeners:
@@ -341,7 +382,7 @@ def test_nothing_is_kept_of_messages_that_have_gone() -> None:
 
             many()
             before = many()
-            assert many() - before < 100  # of 8,000 messages
+            assert many() - before < 100  # of 10,000 messages
     finally:
         os.close(null)
         site.transport.far.close()
