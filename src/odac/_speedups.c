@@ -58,8 +58,8 @@ static PyObject *apply_mask(PyObject *module, PyObject *const *args, Py_ssize_t 
 
 enum { WHOLE_TEXT = 0x81, WHOLE_BINARY = 0x82 }; /* the first byte of a message's only frame */
 
-/* The payload of one whole frame that begins with this byte, or NULL: with an exception set, or without where the data is
- * anything else. */
+/* The payload of one whole frame that begins with this byte, or NULL: with an exception set, or without where the data
+ * is anything else. */
 static PyObject *whole_of(PyObject *bytes, uint8_t first, long limit) {
     const uint8_t *data = (const uint8_t *)PyBytes_AS_STRING(bytes);
     Py_ssize_t size = PyBytes_GET_SIZE(bytes);
@@ -658,7 +658,8 @@ static PyObject *decoded(PyObject *decode, PyObject *payload) {
     return PyObject_CallOneArg(decode, payload);
 }
 
-/* Decode a message (decode is NULL for a binary one) and call its only listener: 0, or -1 with an exception that concerns more than this connection.
+/* Decode a message (decode is NULL for a binary one) and call its only listener: 0, or -1 with an exception that
+ * concerns more than this connection.
  *
  * The application's code runs here (decode hooks, the listener). It may remove the listener, close the connection and
  * drop every reference to them, so the caller owns all that is passed. */
@@ -728,7 +729,8 @@ static PyObject *handle(PyObject *self, PyObject *data) {
     }
     payload = whole_of(data, first, PyLong_AsLong(SLOT(parser, lane.whole_limit)));
     if (payload == NULL) goto other;
-    if (first == WHOLE_TEXT && *PyBytes_AS_STRING(payload) == 0x1E && SLOT(connection, lane.speaks_odac) == Py_True) goto other;
+    if (first == WHOLE_TEXT && *PyBytes_AS_STRING(payload) == 0x1E && SLOT(connection, lane.speaks_odac) == Py_True)
+        goto other;
     Py_ssize_t size = PyBytes_GET_SIZE(payload);
     if (meter != Py_None && !IS(meter, meter_type)) goto other;
     if (size >= FREE && !has_left(delivery)) goto other;
