@@ -19,6 +19,7 @@ from odac.protocol.message import Prepared
 from odac.realtime.audience import EVERYONE, Audience, check_room, is_private
 from odac.realtime.cancellation import OVERDUE, RAISED, cancel_overdue, is_own
 from odac.realtime.events import Events
+from odac.realtime.extras import Extras
 from odac.realtime.generics import In, Out, Typed
 from odac.realtime.identity import new_id
 from odac.realtime.inbox import Inbox
@@ -64,12 +65,9 @@ class Connection(Typed[In, Out]):
     """
 
     __slots__ = (
-        "_data",
+        "_extras",
         "_handler",
         "_hub",
-        "_owned",
-        "_pings",
-        "calls",
         "context",
         "due",
         "ended",
@@ -105,12 +103,9 @@ class Connection(Typed[In, Out]):
         self.on_release: Callable[[int], None] | None = None
         self.session_id: str | None = None  # of the session whose token let it in
         self._hub = hub
-        self._owned: Owned | None = None
         self._handler: asyncio.Task[Any] | None = None
-        self._data: SimpleNamespace | None = None
-        self._pings: Pings | None = None
+        self._extras: Extras | None = None
         self.context: ContextOfVariables | None = None  # None as long as the application has set no variable in it
-        self.calls: CallsPort | None = None  # once the route answers calls, or the handler makes one
 
     # Sending
 
@@ -185,11 +180,12 @@ class Connection(Typed[In, Out]):
             ping = Ping(self.loop)
             ping.fail(*(self.ended or (CloseCode.NORMAL, "")))
             return ping
-        if self._pings is None:
-            self._pings = Pings(self.loop)
+        extras = self._extend()
+        if extras.pings is None:
+            extras.pings = Pings(self.loop)
         if not self.lane.pings and not self.speaks_odac:
-            return self._pings.add_unanswerable()
-        ping, payload = self._pings.add()
+            return extras.pings.add_unanswerable()
+        ping, payload = extras.pings.add()
         if payload is not None:
             self.put(Prepared(PING, payload) if self.lane.pings else control.PING)
         return ping
@@ -227,9 +223,10 @@ class Connection(Typed[In, Out]):
             raise Disconnected(*(self.ended or (CloseCode.NORMAL, "")))
         if not self.speaks_odac or self._hub.calls_of is None:
             raise CallError("unknown", "the client does not speak odac.v1, which calls are part of")
-        if self.calls is None:
-            self.calls = self._hub.calls_of(self)
-        return await self.calls.call(name, arguments, timeout, returns)
+        calls = self.calls
+        if calls is None:
+            calls = self.calls = self._hub.calls_of(self)
+        return await calls.call(name, arguments, timeout, returns)
 
     # Rooms
 
@@ -436,9 +433,24 @@ class Connection(Typed[In, Out]):
     @property
     def data(self) -> SimpleNamespace:
         """A namespace for the application: ``odac.ws.data.user_id = 7``."""
-        if self._data is None:
-            self._data = SimpleNamespace()
-        return self._data
+        extras = self._extend()
+        if extras.data is None:
+            extras.data = SimpleNamespace()
+        return extras.data
+
+    def _extend(self) -> Extras:
+        if self._extras is None:
+            self._extras = Extras()
+        return self._extras
+
+    @property
+    def calls(self) -> CallsPort | None:
+        """Its calls, once the route answers calls, or the handler makes one."""
+        return self._extras.calls if self._extras is not None else None
+
+    @calls.setter
+    def calls(self, calls: CallsPort | None) -> None:
+        self._extend().calls = calls
 
     @property
     def ready_state(self) -> ReadyState:
@@ -491,8 +503,9 @@ class Connection(Typed[In, Out]):
 
     def receive_pong(self, payload: bytes) -> None:
         """A pong has arrived (RFC 6455 section 5.5.3)."""
-        if self._pings is not None:
-            self._pings.receive(payload)
+        pings = self._extras.pings if self._extras is not None else None
+        if pings is not None:
+            pings.receive(payload)
         self.events.emit("pong")
 
     def receive_control(self, payload: bytes) -> None:
@@ -504,7 +517,8 @@ class Connection(Typed[In, Out]):
         if kind == "ping":
             self.put(control.PONG)
         elif kind == "pong":
-            self.receive_pong(self._pings.oldest if self._pings is not None else b"")
+            pings = self._extras.pings if self._extras is not None else None
+            self.receive_pong(pings.oldest if pings is not None else b"")
         else:
             handler = self._hub.control_handlers.get(kind)
             if handler is not None:
@@ -574,16 +588,18 @@ class Connection(Typed[In, Out]):
     @property
     def owned(self) -> Owned:
         """Timers and tasks of this connection."""
-        if self._owned is None:
-            self._owned = Owned(self.loop, self.run, self.events.failed, self.inbox.reconsider)
+        extras = self._extend()
+        if extras.owned is None:
+            extras.owned = Owned(self.loop, self.run, self.events.failed, self.inbox.reconsider)
             if self.phase >= CLOSED:
-                self._owned.cancel()
-        return self._owned
+                extras.owned.cancel()
+        return extras.owned
 
     @property
     def has_tasks(self) -> bool:
         """Whether a task of this connection runs that may take messages yet."""
-        return self._owned is not None and self._owned.has_tasks
+        owned = self._extras.owned if self._extras is not None else None
+        return owned is not None and owned.has_tasks
 
     def own(self, coroutine: Coroutine[Any, Any, object]) -> asyncio.Task[Any]:
         """Run a coroutine as a task that is cancelled when the connection ends."""
@@ -694,9 +710,9 @@ class Connection(Typed[In, Out]):
             self._hub.remove(self)
         self.outbox.renew_fd()
         self.outbox.discard()
-        if self._pings is not None:
-            self._pings.fail(code, reason)
-            self._pings = None
+        if self._extras is not None and self._extras.pings is not None:
+            self._extras.pings.fail(code, reason)
+            self._extras.pings = None
         self._hub.population -= 1
         if self.on_release is not None:
             self.on_release(code)
@@ -712,8 +728,8 @@ class Connection(Typed[In, Out]):
     def release(self) -> None:
         """The close listeners have run: cancel timers and tasks, and forget the rooms."""
         self.phase = Phase.RELEASED
-        if self._owned is not None:
-            self._owned.cancel()
+        if self._extras is not None and self._extras.owned is not None:
+            self._extras.owned.cancel()
         self.memberships = _NO_ROOMS
         if self._handler is None:
             self._drop()

@@ -30,6 +30,13 @@ _WHILE_ASKING: Final = 4
 them.
 """
 
+_HANDLER: Final = 1
+"""The route's handler has not returned, and may read messages."""
+_LISTENERS: Final = 2
+"""There are message listeners."""
+_FUNCTIONS: Final = 4
+"""The route has functions for its messages, which become a listener once the handler has returned."""
+
 
 class Inbox:
     """Takes messages from the lane and hands them to the application.
@@ -41,23 +48,23 @@ class Inbox:
     """
 
     __slots__ = (
-        "_handler_done",
-        "_is_heard",
         "_owner",
         "_pump",
         "_queue",
-        "reserved",
+        "_takers",
         "sole_listener",
     )
 
     def __init__(self, owner: InboxOwner) -> None:
         self._owner = owner
-        self._is_heard = False  # by a message listener
+        self._takers = _HANDLER  # and what else may take messages: bits in one number, because every connection has it
         self._queue: MessageQueue | None = None
         self._pump: asyncio.Task[None] | None = None  # awaits an asynchronous listener
-        self._handler_done = False
         self.sole_listener: Handler | None = None
-        self.reserved = False  # the route has functions for its messages, which take them once its handler has returned
+
+    def reserve(self) -> None:
+        """The route has functions for its messages, which take them once its handler has returned."""
+        self._takers |= _FUNCTIONS
 
     # Listeners
 
@@ -74,8 +81,11 @@ class Inbox:
 
     def listeners_changed(self) -> None:
         """A message listener was added or removed."""
-        self._is_heard = bool(self._owner.events.of("message"))
-        if self._is_heard and self._queue:
+        if self._owner.events.of("message"):
+            self._takers |= _LISTENERS
+        else:
+            self._takers &= ~_LISTENERS
+        if self._takers & _LISTENERS and self._queue:
             self._owner.loop.call_soon(self._owner.run, self._drain)
         self._choose_listener()
         self.reconsider()
@@ -160,7 +170,7 @@ class Inbox:
             owner.untaken()
             return
         queue.append((payload, decode))
-        if self._is_heard and self._pump is None:
+        if self._takers & _LISTENERS and self._pump is None:
             self._drain()
         if self._is_full(queue) and not queue.is_paused and self._has_consumer():
             queue.is_paused = True
@@ -185,7 +195,7 @@ class Inbox:
         queue = self._queue
         if queue:
             return not self._has_consumer()
-        return self._is_heard or self._handler_done or (queue is not None and queue.reader is not None)
+        return self._takers & (_LISTENERS | _HANDLER) != _HANDLER or (queue is not None and queue.reader is not None)
 
     def read_for_answer(self) -> None:
         """This side waits for a call's answer, which may arrive after messages that stay in the queue."""
@@ -202,8 +212,7 @@ class Inbox:
     def _has_consumer(self) -> bool:
         """Whether a listener, a reader or running code of the application may take the queued messages."""
         return (
-            not self._handler_done
-            or self._is_heard
+            self._takers & (_LISTENERS | _HANDLER) != 0
             or self._pump is not None  # its listener may yet add another
             or (self._queue is not None and self._queue.reader is not None)
             or self._owner.has_tasks
@@ -214,7 +223,7 @@ class Inbox:
         queue = self._queue
         if queue is None:
             return
-        if queue and self._handler_done:
+        if queue and not self._takers & _HANDLER:
             self._begin_turns(queue)
         if queue.is_paused and not self._has_consumer():
             self._resume_reading(queue)
@@ -239,7 +248,7 @@ class Inbox:
     def _drain(self) -> None:
         """Hand the queued messages to the listeners, until one of them has to be awaited."""
         queue = self._queue
-        while queue and self._pump is None and self._is_heard:
+        while queue and self._pump is None and self._takers & _LISTENERS:
             data = self._next(queue)
             if data is not NO_MESSAGE:
                 self._handle(data)
@@ -271,7 +280,7 @@ class Inbox:
             await events.awaited(first)
             await events.call(rest, data)
             queue = self._queue
-            while queue and self._is_heard:
+            while queue and self._takers & _LISTENERS:
                 data = self._next(queue)
                 if data is not NO_MESSAGE:
                     await events.call(events.of("message"), data)
@@ -293,7 +302,7 @@ class Inbox:
     async def receive(self) -> Any:
         """The next message, or :class:`Disconnected` after the last one."""
         ended = self._owner.ended
-        if self._is_heard:
+        if self._takers & _LISTENERS:
             if ended is not None:
                 raise Disconnected(*ended)
             raise RuntimeError("on('message', …) listeners take every message: use them or receive(), not both at once")
@@ -314,7 +323,7 @@ class Inbox:
 
     async def _wait(self, queue: MessageQueue) -> None:
         if queue.reader is None:
-            if self.reserved:
+            if self._takers & _FUNCTIONS:
                 raise RuntimeError(
                     "the route's functions take its messages, once its handler has returned: let the handler return,"
                     " and read no messages in it"
@@ -338,7 +347,7 @@ class Inbox:
 
     def handler_returned(self) -> None:
         """The route's handler is done; the connection stays."""
-        self._handler_done = True
+        self._takers &= ~_HANDLER
         self.reconsider()
 
     def finish(self) -> None:
@@ -354,5 +363,5 @@ class Inbox:
 
     def drop(self) -> None:
         """The listeners are forgotten: hand no message to them any more."""
-        self._is_heard = False
+        self._takers &= ~_LISTENERS
         self.sole_listener = None

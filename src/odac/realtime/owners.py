@@ -198,7 +198,10 @@ class Listeners(Protocol):
 class InboxOwner(EventsOwner, Protocol):
     """What an inbox asks of its connection."""
 
-    calls: CallsPort | None
+    @property
+    def calls(self) -> CallsPort | None:
+        """Its calls, where there are any."""
+        ...
 
     @property
     def events(self) -> Listeners:

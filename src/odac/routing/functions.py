@@ -145,7 +145,7 @@ class Functions:
         """Call the handler; when it is through, the functions take the messages."""
         if not self.by_class:
             return handler(context)
-        context.ws.inbox.reserved = True
+        context.ws.inbox.reserve()
         result = handler(context)
         if is_to_be_awaited(result):
             return self._listen_after(result, context)

@@ -1,0 +1,32 @@
+"""What only some connections need, in one object: a connection without any of it holds a None."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from odac.realtime.ownership import Owned
+    from odac.realtime.ping import Pings
+    from odac.realtime.ports import CallsPort
+
+__all__ = ["Extras"]
+
+
+class Extras:
+    """Parts of a connection that are made when they are first used.
+
+    Attributes:
+        calls: once the route answers calls, or the handler makes one.
+        data: the application's namespace.
+        owned: timers and tasks.
+        pings: those that the application has sent.
+    """
+
+    __slots__ = ("calls", "data", "owned", "pings")
+
+    def __init__(self) -> None:
+        self.calls: CallsPort | None = None
+        self.data: SimpleNamespace | None = None
+        self.owned: Owned | None = None
+        self.pings: Pings | None = None
