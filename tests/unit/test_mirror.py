@@ -10,8 +10,6 @@ SOURCE = ROOT / "src" / "odac"
 UNIT = ROOT / "tests" / "unit"
 
 ELSEWHERE = {
-    # One half of a pair that makes sense together.
-    "tests/unit/client/test_session.py": ["client/reconnector.py"],
     # What speaks to a socket or a process is tested over real ones.
     "tests/integration/test_client.py": ["client/interactive.py", "client/socket.py"],
     "tests/integration/test_bearers.py": ["routing/bearers.py"],

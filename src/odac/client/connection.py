@@ -19,7 +19,7 @@ from odac.client.options import check_subprotocols, checked_headers
 from odac.client.proxies import chosen_proxy
 from odac.client.reconnect import Reconnect
 from odac.client.sent import Closing, Sent
-from odac.client.session import Auth, Supervisor
+from odac.client.session import Auth, Session
 from odac.client.socket import Dial, dialer
 from odac.client.tokens import Get, Tokens
 from odac.close_codes import CloseCode
@@ -41,7 +41,7 @@ class ClientConnection:
     tests.
     """
 
-    __slots__ = ("__weakref__", "_address", "_events", "_supervisor")
+    __slots__ = ("__weakref__", "_address", "_events", "_session")
 
     def __init__(
         self,
@@ -71,7 +71,7 @@ class ClientConnection:
         via = chosen_proxy(address, proxy)
         get = get or partial(http_get, proxy=via)
         self._events = Events()
-        self._supervisor = Supervisor(
+        self._session = Session(
             address=address,
             subprotocols=subprotocols,
             headers=fields,
@@ -94,12 +94,12 @@ class ClientConnection:
     @property
     def state(self) -> ReadyState:
         """Where the connection stands; ``CLOSED`` also while it waits for the next attempt."""
-        return self._supervisor.state
+        return self._session.state
 
     @property
     def id(self) -> str | None:
         """The server's id of the current connection; None while there is none, or the server does not speak odac.v1."""
-        link = self._supervisor.link
+        link = self._session.link
         return link.id if link is not None else None
 
     @property
@@ -156,14 +156,14 @@ class ClientConnection:
         Raises:
             Disconnected: the connection has ended for good, and every message has been read.
         """
-        if not self._supervisor.begun:
+        if not self._session.begun:
             raise RuntimeError(
                 "not connected: use 'async with odac.connect(…) as ws:', or 'ws = await odac.connect(…)'"
             )
         return await self._events.receive()
 
     def __aiter__(self) -> AsyncIterator[Any]:
-        return Messages(self.receive) if self._supervisor.begun else self._connected()
+        return Messages(self.receive) if self._session.begun else self._connected()
 
     async def _connected(self) -> AsyncIterator[Any]:
         """``async for data in odac.connect(…)``: the connection lasts as long as the loop."""
@@ -188,11 +188,11 @@ class ClientConnection:
         Raises:
             TypeError: ``data`` cannot be sent.
         """
-        return Sent(*self._supervisor.send(codec.encode(data)))
+        return Sent(*self._session.send(codec.encode(data)))
 
     def send_binary(self, data: object) -> Sent:
         """Send any bytes-like object, whatever its item size, as a binary message; else as :meth:`send`."""
-        return Sent(*self._supervisor.send(codec.encode_binary(data)))
+        return Sent(*self._session.send(codec.encode_binary(data)))
 
     # Calls
 
@@ -224,13 +224,13 @@ class ClientConnection:
             ValueError: ``timeout`` is no number of seconds above 0.
         """
         check_call(name, timeout)
-        if not self._supervisor.begun:
+        if not self._session.begun:
             raise RuntimeError(
                 "not connected: use 'async with odac.connect(…) as ws:', or 'ws = await odac.connect(…)'"
             )
-        if self._supervisor.over:
+        if self._session.over:
             raise Disconnected(*(self._events.last_end or (CloseCode.NORMAL, "")))
-        return await self._supervisor.calls.call(name, arguments, timeout, retry, returns)
+        return await self._session.calls.call(name, arguments, timeout, retry, returns)
 
     def answer(self, name: str) -> Callable[[_H], _H]:
         """Let a function answer the server's ``odac.ws.call(name, arguments)``: ``@ws.answer("confirm")``.
@@ -248,7 +248,7 @@ class ClientConnection:
         names = names_at(1)
 
         def register(function: _H) -> _H:
-            self._supervisor.calls.add(name, function, names)
+            self._session.calls.add(name, function, names)
             return function
 
         return register
@@ -259,16 +259,16 @@ class ClientConnection:
         return self.__aenter__().__await__()
 
     async def __aenter__(self) -> Self:
-        if self._supervisor.begun:
+        if self._session.begun:
             raise RuntimeError("a connection is opened once: call odac.connect() again")
-        await self._supervisor.open()
+        await self._session.open()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._supervisor.close(CloseCode.NORMAL if kind is None else CloseCode.GOING_AWAY, "")
-        await self._supervisor.joined()
+        self._session.close(CloseCode.NORMAL if kind is None else CloseCode.GOING_AWAY, "")
+        await self._session.joined()
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> Awaitable[None]:
         """End the connection for good and drop what is queued. It may be called from anywhere, and again.
@@ -285,5 +285,5 @@ class ClientConnection:
             ValueError: a code that may not be sent, or a reason that is too long.
         """
         check_close(code, reason)
-        self._supervisor.close(int(code), reason)
-        return Closing(self._supervisor.joined)
+        self._session.close(int(code), reason)
+        return Closing(self._session.joined)

@@ -12,10 +12,10 @@ from odac.client.calls import Calls
 from odac.client.clock import Clock
 from odac.client.cookies import CookieJar
 from odac.client.events import Events
+from odac.client.link import PROTOCOL, Link
 from odac.client.pending import Pending
 from odac.client.presence import Rosters
 from odac.client.reconnect import Reconnect
-from odac.client.reconnector import PROTOCOL, Link
 from odac.client.recovery import RESUME, TOLD_WITHIN, Positions
 from odac.client.socket import CLOSE_TIMEOUT, Dial, Socket
 from odac.client.tokens import Tokens
@@ -24,7 +24,7 @@ from odac.errors import Disconnected
 from odac.protocol.message import Prepared
 from odac.realtime.connection import ReadyState
 
-__all__ = ["OPEN_TIMEOUT", "Auth", "Supervisor"]
+__all__ = ["OPEN_TIMEOUT", "Auth", "Session"]
 
 logger = logging.getLogger("odac.client")
 
@@ -35,7 +35,7 @@ OPEN_TIMEOUT: Final = 20.0
 """Seconds for one attempt as a whole: token, handshake, and the server's hello."""
 
 
-class Supervisor:
+class Session:
     """Owns the connection and its tasks: one that connects and reads, one that calls the listeners, and near the end
     one that does the close handshake.
 
@@ -141,7 +141,7 @@ class Supervisor:
         loop = asyncio.get_running_loop()
         self._first = loop.create_future()
         self._talker = loop.create_task(self._events.run(), name=f"odac client {self._address}: listeners")
-        self._reader = loop.create_task(self._supervise(), name=f"odac client {self._address}")
+        self._reader = loop.create_task(self._stay_connected(), name=f"odac client {self._address}")
         try:
             await asyncio.shield(self._first)
         except BaseException:
@@ -202,7 +202,7 @@ class Supervisor:
             )
             await _cancelled(late)
 
-    async def _supervise(self) -> None:
+    async def _stay_connected(self) -> None:
         code, reason = int(CloseCode.ABNORMAL), ""
         try:
             while True:

@@ -14,7 +14,7 @@ from starlette.responses import Response as StarletteResponse
 
 from odac.client.cookies import CookieJar
 from odac.client.errors import HandshakeRefused
-from odac.client.reconnector import PROTOCOL
+from odac.client.link import PROTOCOL
 from odac.client.recovery import RESUME, Positions
 from odac.testing.connection import AsyncTestConnection
 from odac.testing.exchange import AsgiApp, HttpClient, World, exchange

@@ -10,8 +10,8 @@ from typing import Any, Final, Self, TypeVar
 
 from odac.client.calls import Calls, check_call, names_at
 from odac.client.errors import HandshakeRefused, refused
+from odac.client.link import PROTOCOL
 from odac.client.presence import Person, PresenceChange, Rosters
-from odac.client.reconnector import PROTOCOL
 from odac.client.recovery import RESUME, Positions, Recover
 from odac.close_codes import CloseCode
 from odac.errors import CallError, Disconnected, InvalidMessage
