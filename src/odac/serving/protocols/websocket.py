@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, ClassVar, cast
@@ -14,7 +13,7 @@ from odac.config import Limits
 from odac.errors import HandshakeError
 from odac.lanes.base import BEGINS_WITHOUT_TASK, LANE_EXTENSION
 from odac.lanes.direct import DirectLane
-from odac.notices import warn
+from odac.notices import raised, warn
 from odac.protocol.message import Prepared
 from odac.realtime.connection import Connection
 from odac.realtime.taskless import begin
@@ -34,8 +33,6 @@ if TYPE_CHECKING:
     from odac.realtime.policy import Policy
 
 __all__ = ["WebSocketProtocol"]
-
-logger = logging.getLogger("uvicorn.error")
 
 _END_OF_HEAD = b"\r\n\r\n"
 _NO_OPCODE = 0xF
@@ -242,12 +239,13 @@ class WebSocketProtocol(asyncio.Protocol):
             await app(scope, self._receive, self._send)
         except ClientGone:
             self._end(CloseCode.NORMAL, "")
-        except BaseException:
-            logger.exception("Exception in ASGI application\n")
+        except BaseException as error:
+            raised("Exception in ASGI application", error)
             self._end(CloseCode.INTERNAL_ERROR, "internal error")
         else:
             if not self._answered and not self._gone:
-                logger.error("the ASGI app returned without answering the handshake for %r", scope["path"][:200])
+                path = scope["path"][:200]
+                warn("unanswered", "the ASGI app returned without answering the handshake for %r", path)
             self._end(CloseCode.NORMAL, "")
 
     def _end(self, code: CloseCode, reason: str) -> None:
