@@ -10,9 +10,19 @@
 
 from __future__ import annotations
 
+from typing import Any, TypedDict
+
 from fastapi import FastAPI, HTTPException
 
 from odac import Context, Odac
+
+
+class Highest(TypedDict):
+    """What everyone who looks on is sent."""
+
+    item: str
+    highest: int
+
 
 api = FastAPI()
 app = Odac(http=api)
@@ -33,16 +43,16 @@ def bid(item: str, amount: int) -> dict[str, int]:
     if amount <= highest[item]:
         raise HTTPException(409, f"Somebody bids {highest[item]} already.")
     highest[item] = amount
-    app.route.ws_server.to_room(f"auction:{item}", {"item": item, "highest": amount})
+    app.route.ws_server.to_room(f"auction:{item}", Highest(item=item, highest=amount))
     return {"highest": amount}
 
 
-@app.route.ws("/auction/{item}", token=False)
-async def look_on(odac: Context) -> None:
+@app.route.ws("/auction/{item}", token=False, sends=Highest)
+async def look_on(odac: Context[Any, Highest]) -> None:
     """Follow one item."""
     item = odac.request.data.url["item"]
     if item not in highest:
         odac.ws.close(4404, f"There is no {item} for sale.")
         return
     odac.ws.join(f"auction:{item}")
-    odac.ws.send({"item": item, "highest": highest[item]})
+    odac.ws.send(Highest(item=item, highest=highest[item]))

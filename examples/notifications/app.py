@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import itertools
 from pathlib import Path
+from typing import Any, TypedDict
 
 from starlette.applications import Starlette
 from starlette.requests import Request
@@ -24,6 +25,13 @@ HERE = Path(__file__).parent
 numbers = itertools.count(1)
 
 
+class Notification(TypedDict):
+    """What everybody is sent, and how many connections there are."""
+
+    number: int
+    connections: int
+
+
 async def page(request: Request) -> FileResponse:
     """The page."""
     return FileResponse(HERE / "page.html")
@@ -32,7 +40,7 @@ async def page(request: Request) -> FileResponse:
 async def notify(request: Request) -> JSONResponse:
     """Notify everybody."""
     hub = app.route.ws_server
-    hub.broadcast({"number": next(numbers), "connections": hub.client_count})
+    hub.broadcast(Notification(number=next(numbers), connections=hub.client_count))
     return JSONResponse({"told": hub.client_count})
 
 
@@ -47,6 +55,6 @@ app = Odac(
 )
 
 
-@app.route.ws("/notifications")
-def notifications(odac: Context) -> None:
+@app.route.ws("/notifications", sends=Notification)
+def notifications(odac: Context[Any, Notification]) -> None:
     """Nothing to do: who is connected gets what is broadcast."""
