@@ -8,9 +8,14 @@ import signal
 from collections.abc import Generator
 
 import pytest
+from hypothesis import settings
 
 from odac import notices
 from tests.durations import rank
+
+# No deadline of a property's example: under a sanitizer, or on a busy machine, one takes longer than it should.
+settings.register_profile("tests", deadline=None)
+settings.load_profile("tests")
 
 
 def pytest_configure() -> None:

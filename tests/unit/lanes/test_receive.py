@@ -13,7 +13,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from odac.config import Limits, RateLimit
@@ -276,7 +276,6 @@ CHUNKS = st.lists(
 
 
 @pytest.mark.skipif(not COMPILED, reason="not compiled here: no C compiler, or ODAC_SPEEDUPS=0")
-@settings(deadline=None)  # a busy machine is slower
 @given(CHUNKS, st.booleans(), st.booleans(), st.sampled_from(["echo", "fail", "two", "none", "to the room", "leave"]))
 def test_whatever_comes_both_do_the_same(
     chunks: list[tuple[int, bytes]], together: bool, v1: bool, listener: str
