@@ -30,16 +30,6 @@ ELSEWHERE = {
         "brokers/redis_scripts.py",
         "publishing/kept.py",
     ],
-    # What only a whole Django project shows.
-    "tests/integration/test_django.py": [
-        "contrib/django/application.py",
-        "contrib/django/apps.py",
-        "contrib/django/authentication.py",
-        "contrib/django/database.py",
-        "contrib/django/management/commands/runserver.py",
-        "contrib/django/publishing.py",
-        "contrib/django/signals.py",
-    ],
     "tests/integration/test_history.py": [
         "cluster/history.py",
         "history/appender.py",

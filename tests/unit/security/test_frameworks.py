@@ -14,6 +14,7 @@ from odac.request import Request
 from odac.security.authentication import AuthService, current_request
 from odac.security.secret import Secrets
 from odac.security.session import Sessions
+from tests.unit.django_settings import configure
 
 ADA = {"id": 7, "name": 'Ada; "ü"'}
 SESSIONS = Sessions(Secrets("a" * 32))
@@ -100,10 +101,7 @@ def litestar_app(auth: AuthService, pass_request: bool) -> Any:
 
 def django_app(auth: AuthService, pass_request: bool) -> Any:
     library("django")
-    settings = library("django.conf").settings
-    if not settings.configured:
-        settings.configure(ALLOWED_HOSTS=["*"], SECRET_KEY="a" * 50, MIDDLEWARE=[])
-    importlib.import_module("django").setup()
+    configure()
     names = ("django.core.handlers.asgi", "django.http", "django.test.utils", "django.urls")
     handlers, http, utils, urls = map(library, names)
 

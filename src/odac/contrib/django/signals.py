@@ -9,8 +9,8 @@ from django.contrib.auth.signals import user_logged_out
 from django.db.models.signals import post_delete, post_save
 
 from odac.close_codes import CloseCode
+from odac.contrib.django.application import broker_url, running
 from odac.contrib.django.publishing import publisher
-from odac.errors import BrokerNotConfigured
 
 __all__ = ["connect"]
 
@@ -47,7 +47,6 @@ def on_delete(sender: Any, instance: Any, **_: Any) -> None:
 
 
 def _close(close: Any) -> None:
-    try:
+    # In a management command of a project whose app runs in one process, there is no way to reach it.
+    if running() is not None or broker_url() is not None:
         close()
-    except BrokerNotConfigured:
-        pass  # a management command of a project whose app runs in one process: there is no way to reach it
