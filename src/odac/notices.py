@@ -16,7 +16,18 @@ from typing import Final
 
 from odac.config import Limits
 
-__all__ = ["LINES", "WINDOW", "harmless", "limit_hits", "limit_met", "raised", "unhandled", "warn", "witness"]
+__all__ = [
+    "LINES",
+    "WINDOW",
+    "harmless",
+    "limit_hits",
+    "limit_met",
+    "mistaken",
+    "raised",
+    "unhandled",
+    "warn",
+    "witness",
+]
 
 logger = logging.getLogger("odac")
 
@@ -59,6 +70,11 @@ def warn(kind: str, message: str, *arguments: object) -> None:
     _say(kind, message, arguments)
 
 
+def mistaken(kind: str, message: str, *arguments: object) -> None:
+    """Write an error of the application that raised nothing, as often as a warning of one kind; see :func:`warn`."""
+    _say(kind, message, arguments, level=logging.ERROR)
+
+
 def raised(message: str, error: BaseException, *arguments: object) -> None:
     """Write what the application raised to the logger ``odac``, with its traceback, as often as a warning of one kind.
 
@@ -74,7 +90,7 @@ def raised(message: str, error: BaseException, *arguments: object) -> None:
         place = place.tb_next
     where = "" if place is None else f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}"
     kind = f"raised {type(error).__qualname__} {where}"
-    _say(kind if kind in _kinds or len(_kinds) < _KINDS else "raised", message, arguments, error)
+    _say(kind if kind in _kinds or len(_kinds) < _KINDS else "raised", message, arguments, error, logging.ERROR)
 
 
 def unhandled(error: BaseException) -> None:
@@ -103,7 +119,13 @@ def limit_hits() -> dict[str, int]:
         return _hits.copy()
 
 
-def _say(kind: str, message: str, arguments: tuple[object, ...], error: BaseException | None = None) -> None:
+def _say(
+    kind: str,
+    message: str,
+    arguments: tuple[object, ...],
+    error: BaseException | None = None,
+    level: int = logging.WARNING,
+) -> None:
     now = monotonic()
     with _lock:
         known = _kinds.get(kind)
@@ -120,7 +142,7 @@ def _say(kind: str, message: str, arguments: tuple[object, ...], error: BaseExce
         message, arguments = message + " [%d more like this were not logged]", (*arguments, missing)
     elif known.lines == LINES:
         message, arguments = message + " [more like this within %g s are only counted]", (*arguments, WINDOW)
-    logger.log(logging.WARNING if error is None else logging.ERROR, message, *arguments, exc_info=error, stacklevel=3)
+    logger.log(level, message, *arguments, exc_info=error, stacklevel=3)
 
 
 def harmless(text: str) -> str:

@@ -8,7 +8,7 @@ import pytest
 
 from odac import notices
 from odac.config import Limits
-from odac.notices import LINES, WINDOW, harmless, limit_hits, limit_met, warn
+from odac.notices import LINES, WINDOW, harmless, limit_hits, limit_met, mistaken, warn
 
 
 @pytest.fixture
@@ -45,6 +45,13 @@ def test_the_next_line_says_how_many_were_held_back(clock: list[float], caplog: 
     warn("flood", "again")
     warn("flood", "and again")
     assert lines(caplog)[LINES:] == ["again [500 more like this were not logged]", "and again"]
+
+
+def test_a_mistake_of_the_app_is_an_error_as_seldom(caplog: pytest.LogCaptureFixture) -> None:
+    for _ in range(3 * LINES):
+        mistaken("kind", "%s is missing", "the answer")
+    assert lines(caplog)[0] == "the answer is missing"
+    assert [record.levelno for record in caplog.records] == [logging.ERROR] * LINES
 
 
 def test_one_kind_does_not_silence_another(clock: list[float], caplog: pytest.LogCaptureFixture) -> None:

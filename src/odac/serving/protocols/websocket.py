@@ -13,7 +13,7 @@ from odac.config import Limits
 from odac.errors import HandshakeError
 from odac.lanes.base import BEGINS_WITHOUT_TASK, LANE_EXTENSION
 from odac.lanes.direct import DirectLane
-from odac.notices import raised, warn
+from odac.notices import mistaken, raised, warn
 from odac.protocol.message import Prepared
 from odac.realtime.connection import Connection
 from odac.realtime.taskless import begin
@@ -245,7 +245,7 @@ class WebSocketProtocol(asyncio.Protocol):
         else:
             if not self._answered and not self._gone:
                 path = scope["path"][:200]
-                warn("unanswered", "the ASGI app returned without answering the handshake for %r", path)
+                mistaken("unanswered", "the ASGI app returned without answering the handshake for %r", path)
             self._end(CloseCode.NORMAL, "")
 
     def _end(self, code: CloseCode, reason: str) -> None:
