@@ -37,13 +37,13 @@ def test_after_a_crash_and_a_restart_it_is_back_and_the_queue_goes_out_in_order(
 def test_a_server_that_stops_in_an_orderly_way_says_when_to_come_back(site: Site, tab: Tab) -> None:
     tab.run("async () => { join('/echo', { reconnectDelay: 60000 }); await until(() => ws.connected) }")
     site.process.stop()
-    # Drained in 0.2 s at most, which the client uses instead of its own minute.
+    # A server that is alone tells a second, about what its restart takes, which the client uses instead of its own minute.
     code, delay = tab.run("""async () => {
         await until(() => names().includes('reconnecting'))
         return [log.find(([name]) => name === 'close')[1], log.find(([name]) => name === 'reconnecting')[2]]
     }""")
     assert code == 1001
-    assert 0 <= delay <= 200
+    assert 1000 <= delay <= 1500
     site.process.start()
 
 
