@@ -19,6 +19,7 @@ def test_routes_are_shown_and_tried(chromium: Browser, start_server: Callable[..
     page.on("console", lambda message: told.append(message.text))
     page.on("pageerror", lambda error: told.append(str(error)))
     page.goto(f"{server.url}/odac/docs")
+    expect(page.locator("details")).to_have_count(2)
     chess, root = page.locator("details").all()
     chess.locator("summary").click()
     expect(chess).to_contain_text('Say { type: "say", text: string }')
