@@ -226,7 +226,8 @@ class Server(uvicorn.Server):
             len(state.tasks),
             self._grace,
         )
-        logging.getLogger("uvicorn.error").addFilter(_is_no_cancellation)
+        for name in ("uvicorn.error", "odac"):  # uvicorn logs what an HTTP request raises, Odac what a WebSocket does
+            logging.getLogger(name).addFilter(_is_no_cancellation)
         for task in list(state.tasks):
             task.cancel("the server stops")
         for connection in list(state.connections):

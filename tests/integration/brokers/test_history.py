@@ -89,6 +89,13 @@ def store(request: pytest.FixtureRequest, servers: Callable[[str], Server]) -> S
     return servers(request.param)
 
 
+def own(store: Server) -> str:
+    """The store's URL with a namespace of these tests: the rules stay in the server, which other tests use as well."""
+    if store.url.startswith("memory"):
+        return store.url
+    return f"{store.url}{'&' if '?' in store.url else '?'}namespace=history"
+
+
 @pytest.fixture
 def room() -> str:
     """A room of this test alone: the servers live as long as all tests."""
@@ -99,7 +106,7 @@ def room() -> str:
 
 def test_both_processes_see_one_order(store: Server, run: Run, room: str) -> None:
     async def main() -> None:
-        async with processes(store.url) as (one, two):
+        async with processes(own(store)) as (one, two):
             a, b = await come(one, path=room), await come(two, path=room)
             for number in range(50):
                 await a.send(["a", number])
@@ -115,7 +122,7 @@ def test_both_processes_see_one_order(store: Server, run: Run, room: str) -> Non
 
 def test_a_client_comes_back_to_another_process(store: Server, run: Run, room: str) -> None:
     async def main() -> None:
-        async with processes(store.url) as (one, two):
+        async with processes(own(store)) as (one, two):
             a, b = await come(one, path=room), await come(one, path=room)
             await a.send("before")
             await until(lambda: b.received == ["before"])
@@ -134,7 +141,7 @@ def test_a_client_comes_back_to_another_process(store: Server, run: Run, room: s
 
 def test_coming_back_while_others_speak_loses_and_repeats_nothing(store: Server, run: Run, room: str) -> None:
     async def main() -> None:
-        async with processes(store.url) as (one, two):
+        async with processes(own(store)) as (one, two):
             a, b = await come(one, path=room), await come(two, path=room)
             got: list[int] = []
             done = asyncio.Event()
@@ -162,7 +169,7 @@ def test_coming_back_while_others_speak_loses_and_repeats_nothing(store: Server,
 
 def test_sends_are_confirmed(store: Server, run: Run, room: str) -> None:
     async def main() -> None:
-        async with processes(store.url) as (one, two):
+        async with processes(own(store)) as (one, two):
             b = await come(two, path=room)
             server = app_of(one).route.ws_server
             name = f"chat-{room[6:]}"
@@ -176,7 +183,7 @@ def test_sends_are_confirmed(store: Server, run: Run, room: str) -> None:
 
 def test_forgetting_reaches_every_process(store: Server, run: Run, room: str) -> None:
     async def main() -> None:
-        async with processes(store.url) as (one, two):
+        async with processes(own(store)) as (one, two):
             a, b = await come(one, path=room), await come(two, path=room)
             name = f"chat-{room[6:]}"
             await a.send("x")
@@ -196,7 +203,7 @@ def test_forgetting_reaches_every_process(store: Server, run: Run, room: str) ->
 
 def test_a_user_is_revoked_on_every_process(store: Server, run: Run) -> None:
     async def main() -> None:
-        async with processes(store.url) as (one, two):
+        async with processes(own(store)) as (one, two):
             page = await two.connect("/members", user={"id": 7})
             await until(lambda: "chat-m" in page.positions.rooms)
             server = app_of(one).route.ws_server
@@ -218,7 +225,7 @@ def test_an_inbox_is_one_over_all_processes(store: Server, run: Run) -> None:
     user = secrets.token_hex(6)
 
     async def main() -> None:
-        async with processes(store.url) as (one, two):
+        async with processes(own(store)) as (one, two):
             for number in range(7):
                 await app_of(one).route.ws_server.user(user).send(number)
             page = await two.connect("/members", user={"id": user})
@@ -229,7 +236,7 @@ def test_an_inbox_is_one_over_all_processes(store: Server, run: Run) -> None:
 
 def test_an_older_connection_elsewhere_ends(store: Server, run: Run, room: str) -> None:
     async def main() -> None:
-        async with processes(store.url) as (one, two):
+        async with processes(own(store)) as (one, two):
             a = await come(one, path=room)
             await a.send("x")
             await until(lambda: a.received)
@@ -243,8 +250,8 @@ def test_an_older_connection_elsewhere_ends(store: Server, run: Run, room: str) 
 
 def test_a_process_that_does_not_know_the_rules_is_noticed(store: Server, run: Run, room: str) -> None:
     async def main() -> None:
-        ignorant = Odac(SECRET, broker=store.url)
-        async with processes(store.url, 1) as (one,), AsyncTestClient(ignorant):
+        ignorant = Odac(SECRET, broker=own(store))
+        async with processes(own(store), 1) as (one,), AsyncTestClient(ignorant):
             a = await come(one, path=room)
             await a.send("kept")
             await until(lambda: a.received)
@@ -258,7 +265,7 @@ def test_a_process_that_does_not_know_the_rules_is_noticed(store: Server, run: R
 
 def test_unkept_messages_stand_behind_unconfirmed_sends(store: Server, run: Run, room: str) -> None:
     async def main() -> None:
-        async with processes(store.url, 1) as (one,):
+        async with processes(own(store), 1) as (one,):
             a = await come(one, path=room)
             send = app_of(one).route.ws_server.to(f"chat-{room[6:]}").send
             for number in range(20):
@@ -277,7 +284,7 @@ def test_leaving_stands_behind_unconfirmed_sends(store: Server, run: Run) -> Non
     name = f"chat-{secrets.token_hex(6)}"
 
     async def main() -> None:
-        app = chat(store.url)
+        app = chat(own(store))
 
         @app.route.ws("/doors", token=False)
         async def doors(odac: Context) -> None:
@@ -307,7 +314,7 @@ def test_a_publisher_knows_the_rules_without_the_app(store: Server, run: Run, ro
 
     async def main() -> None:
         name = f"chat-{room[6:]}"
-        async with processes(store.url, 1) as (one,), AsyncPublisher(store.url) as publisher:
+        async with processes(own(store), 1) as (one,), AsyncPublisher(own(store)) as publisher:
             a = await come(one, path=room)
             await publisher.to_room(name, "kept")
             await publisher.to_room(name, "typing", keep=False)
@@ -321,7 +328,7 @@ def test_a_publisher_knows_the_rules_without_the_app(store: Server, run: Run, ro
             await asyncio.gather(*(publisher.to_room(name, number) for number in range(20)))
             again = await come(one, again=a, path=room)
             await until(lambda: sorted(again.received) == list(range(20)), "recovery of what was published")
-            await asyncio.to_thread(_publish_from_a_thread, store.url, name)
+            await asyncio.to_thread(_publish_from_a_thread, own(store), name)
             await until(lambda: again.received[-1:] == ["from a thread"])
             entries = await app_of(one).route.ws_server.history(name)
             assert [entry.data for entry in entries] == ["kept", *again.received]
