@@ -11,6 +11,7 @@ import json
 import math
 import random
 import statistics
+import textwrap
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -443,12 +444,12 @@ def page(connections: int = 1_000_000, rooms: int = 10_000, rate: float = 0.1) -
         "<!-- Written by `python -m benchmarks.planning --write`; edit benchmarks/planning.py, not this page. -->",
         "",
         f"What {connections:,} connections in {rooms:,} rooms take, computed from what [was measured](measured-cluster.md) of two",
-        "processes. It is a computation, not a measurement: nobody has run it. Its use is to see what grows with what.",
+        "processes. It is a computation, not a measurement. Its use is to see what grows with what.",
         "",
         "## The constants",
         "",
-        f"Of {KIND.split(', ')[1]}, on {measured()['machine']}, on {measured()['day']}; each message of 64 bytes in a turn of the event loop of its",
-        "own, which is the dearest way: under load they share turns, wake-ups and writes. Yours differ:",
+        f"Of {KIND.split(', ')[1]}, on {measured()['machine']}, on {measured()['day']}; each message of 64 bytes in a turn of the event loop",
+        "separately, which is the most expensive way: under load they share turns, wake-ups and writes. Yours differ:",
         "`python -m benchmarks.cluster --write` measures them and writes this page anew.",
         *(
             [
@@ -536,7 +537,29 @@ def page(connections: int = 1_000_000, rooms: int = 10_000, rate: float = 0.1) -
         "  one turn.",
         "",
     ]
-    return "\n".join(text)
+    return _wrapped("\n".join(text))
+
+
+def _wrapped(text: str) -> str:
+    """The text with its paragraphs and list items at most 120 characters wide; tables and headings stay as they are."""
+    blocks: list[list[str]] = []
+    for line in text.split("\n"):
+        begins = not blocks or not _is_prose(line) or not _is_prose(blocks[-1][-1]) or line.startswith(("- ", "**"))
+        if begins:
+            blocks.append([])
+        blocks[-1].append(line.strip() if _is_prose(line) else line)
+    return "\n".join(map(_filled, blocks))
+
+
+def _is_prose(line: str) -> bool:
+    return bool(line) and not line.startswith(("|", "#", "<", "```"))
+
+
+def _filled(block: list[str]) -> str:
+    if not _is_prose(block[0]):
+        return block[0]
+    indent = "  " if block[0].startswith("- ") else ""
+    return textwrap.fill(" ".join(block), 120, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False)
 
 
 def write() -> None:

@@ -138,7 +138,7 @@ def test_all_are_closed_in_time_even_if_no_peer_answers(limit: float) -> None:
 
 def test_it_is_over_when_each_has_had_its_turn() -> None:
     async def main() -> None:
-        room = Room(Limits(drain_timeout=0.1), asyncio.get_running_loop())
+        room = Room(Limits(drain_timeout=1.0), asyncio.get_running_loop())
         connections = [room.connect() for _ in range(PER_SECOND)]
         with room.kernel.in_place():
             drain = room.hub.drain()
