@@ -98,13 +98,14 @@ class Relay:
     async def _stop(self) -> None:
         self._server.close()
         # All of the loop's tasks are the relay's. Those of connections that were accepted a moment ago have yet to
-        # begin.
-        await asyncio.sleep(0)
+        # begin, which takes some turns of the loop.
+        for _ in range(5):
+            await asyncio.sleep(0)
         while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
             for task in tasks:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await asyncio.sleep(0)
-        # An aborted transport is closed in the loop's next turn.
-        for _ in range(3):
+        # An aborted transport is closed in one of the loop's next turns.
+        for _ in range(10):
             await asyncio.sleep(0)
