@@ -42,14 +42,14 @@ export interface OdacPerson {
   readonly data: unknown
 }
 
-/** Who is in a room, and what has changed. */
+/** The people in a room, and what has changed. */
 export interface OdacPresence {
   readonly room: string
-  /** Everybody who is there; empty in a room over its limit, of which `total` alone is known. */
+  /** All people in the room; empty above its limit, where only `total` is sent. */
   readonly users: readonly OdacPerson[]
-  /** Who is new, or has other data than before. */
+  /** People who are new or whose data changed. */
   readonly joined: readonly OdacPerson[]
-  /** Who is there no longer, with the last data. */
+  /** People who have left, with their last data. */
   readonly left: readonly OdacPerson[]
   /** How many are there. */
   readonly total: number
@@ -73,7 +73,7 @@ export interface OdacEvents<Message = unknown> {
   state: [state: number]
   /** In a room with history: what was missed has come, or some may be missing. */
   recover: [recovery: OdacRecovery]
-  /** Who is in a room, at first and whenever it changes. */
+  /** Emits the people in a room, first on joining and then at each change. */
   presence: [presence: OdacPresence]
 }
 
