@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
+import os
 import signal
 import socket
 import sys
@@ -144,8 +145,7 @@ class Worker:
             self.say(DRAIN)
         else:
             # It may be importing the app, and hears nothing until that is done.
-            with contextlib.suppress(ProcessLookupError):
-                self.process.terminate()
+            self._signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(self.grace + self._patience):
                 await self.process.wait()
@@ -164,8 +164,15 @@ class Worker:
 
     def kill(self) -> None:
         """End it at once."""
-        with contextlib.suppress(ProcessLookupError):
-            self.process.kill()
+        self._signal(signal.SIGKILL)
+
+    def _signal(self, number: signal.Signals) -> None:
+        # Not Process.send_signal(): up to Python 3.12.7 and 3.13.0 it first asks the system whether the process ended
+        # (Popen.poll), and so takes the exit code from asyncio's child watcher, which then logs "Unknown child process"
+        # and reports 255.
+        if self.process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(self.pid, number)
 
 
 class Slot:
