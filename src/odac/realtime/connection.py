@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING, Any, Final, Literal, overload
 
 from odac.close_codes import CloseCode
 from odac.errors import CallError, Disconnected, ProtocolError
-from odac.notices import limit_met, warn
 from odac.protocol import control
 from odac.protocol.codec import encode, encode_binary
 from odac.protocol.message import Prepared
+from odac.realtime import client_faults, membership
 from odac.realtime.audience import EVERYONE, Audience, check_room, is_private
-from odac.realtime.cancellation import OVERDUE, RAISED, cancel_overdue, is_own
+from odac.realtime.cancellation import cancel_overdue
 from odac.realtime.events import Events
 from odac.realtime.extras import Extras
 from odac.realtime.generics import In, Out, Typed
@@ -29,27 +29,22 @@ from odac.realtime.outbox import Outbox
 from odac.realtime.ownership import Owned
 from odac.realtime.phase import CLOSED, CLOSING, OPEN, Phase, ReadyState
 from odac.realtime.ping import Ping, Pings
-from odac.realtime.receipts import JOINED, MAX_REPLAY, Joined
-from odac.realtime.sent import SENT, Sent, is_to_be_awaited
+from odac.realtime.receipts import Joined
+from odac.realtime.sent import SENT, Sent
 from odac.realtime.targets import Target
-from odac.realtime.taskless import in_task
 from odac.wire.frames import PING, check_close
 
 if TYPE_CHECKING:
     from odac.config import RateLimit
     from odac.realtime.delivery import Delivery
-    from odac.realtime.history import RoomHistory
     from odac.realtime.owners import Entry, HubOfConnection
     from odac.realtime.policy import Policy
-    from odac.realtime.ports import CallsPort, Lane, PresencePort
+    from odac.realtime.ports import CallsPort, Lane
 
 __all__ = ["Connection", "ReadyState"]
 
 _NO_ROOMS: Final[Mapping[str, None]] = {}
 """Shared by all connections that are in no room; a connection that joins one gets a dict of its own."""
-
-_DATA: Final = (dict, list, str, bytes)
-"""What a handler returns only where its author takes it for a view."""
 
 
 class Connection(Typed[In, Out]):
@@ -66,13 +61,13 @@ class Connection(Typed[In, Out]):
 
     __slots__ = (
         "_extras",
-        "_handler",
         "_hub",
         "context",
         "due",
         "ended",
         "events",
         "fd",
+        "handler",
         "id",
         "inbox",
         "memberships",
@@ -103,7 +98,7 @@ class Connection(Typed[In, Out]):
         self.on_release: Callable[[int], None] | None = None
         self.session_id: str | None = None  # of the session whose token let it in
         self._hub = hub
-        self._handler: asyncio.Task[Any] | None = None
+        self.handler: asyncio.Task[Any] | None = None
         self._extras: Extras | None = None
         self.context: ContextOfVariables | None = None  # None as long as the application has set no variable in it
 
@@ -252,79 +247,13 @@ class Connection(Typed[In, Out]):
         """
         check_room(room)
         self._belongs_here("join")
-        if presence is not None:
-            return self._join_seen(room, replay, presence)
-        history = self._hub.history
-        if history is not None and history.keeps(room):
-            return self._join_with_history(history, room, replay)
-        if replay:
-            raise ValueError(
-                f"replay={replay!r}: room {room!r} has no history; app.rooms(…, history=History(…)) gives it one"
-            )
-        self._enter(room)
-        return JOINED
-
-    def _join_seen(self, room: str, replay: int, data: Any) -> Joined:
-        port = self._hub.presence
-        if port is None:
-            raise ValueError(
-                f"no room has presence: say app.rooms({room!r}, presence=Presence()) before the app starts"
-            )
-        text = port.check(room, data)
-        joined = self.join(room, replay)
-        self._be_seen(port, room, text)
-        return joined
-
-    def _be_seen(self, port: PresencePort, room: str, text: bytes) -> None:
-        if self.delivery.is_writing:
-            self.delivery.later(self._be_seen, port, room, text)
-        elif room in self.memberships and self.phase < CLOSING:
-            port.join(self, room, text)
-
-    def _join_with_history(self, history: RoomHistory, room: str, replay: int) -> Joined:
-        if type(replay) is not int or not 0 <= replay <= MAX_REPLAY:
-            raise ValueError(f"replay={replay!r}: must be a whole number from 0 to {MAX_REPLAY}")
-        if self.delivery.is_writing:
-            self.delivery.later(self._join_with_history, history, room, replay)
-            return JOINED
-        leaving = history.is_leaving(self, room)
-        if self.phase >= CLOSING or (room in self.memberships and not leaving):
-            return JOINED
-        self._enter(room)
-        return history.join(self, room, replay)
-
-    def _enter(self, room: str) -> None:
-        if self.delivery.is_writing:
-            self.delivery.later(self._enter, room)
-        elif self.phase < CLOSING and room not in self.memberships:
-            limit = self.policy.limits.rooms_per_connection
-            if len(self.memberships) >= limit and len(self.rooms) >= limit:
-                limit_met(
-                    "rooms_per_connection",
-                    "%s: a connection was to join more than %d rooms (Limits.rooms_per_connection)",
-                    self.policy.name,
-                    limit,
-                )
-                raise ValueError(
-                    f"the connection is in {limit} rooms, which is the most: leave one, or raise"
-                    " Limits.rooms_per_connection"
-                )
-            self._hub.enter(self, room)
+        return membership.join(self, self._hub, room, replay, presence)
 
     def leave(self, room: str) -> None:
         """Leave a room; leaving one that was not joined is no error."""
         check_room(room)
         self._belongs_here("leave")
-        if self.delivery.is_writing:
-            self.delivery.later(self.leave, room)
-        elif room in self.memberships:
-            history = self._hub.history
-            if history is None or not history.keeps(room) or not history.leaves(self, room, lambda: self._depart(room)):
-                self._hub.depart(self, room)
-
-    def _depart(self, room: str) -> None:
-        if self.phase < CLOSING and room in self.memberships:
-            self._hub.depart(self, room)
+        membership.leave(self, self._hub, room)
 
     def to(self, *rooms: str) -> Target:
         """Everyone in any of the rooms, once each: ``odac.ws.to("a", "b").send(data)``.
@@ -528,7 +457,7 @@ class Connection(Typed[In, Out]):
         """The peer sends messages, and neither a listener nor a handler is left to take them."""
         self.delivery.untaken(self.policy)
 
-    # The handler, and what the connection owns
+    # Code of the application, and what the connection owns
 
     def run(self, function: Callable[..., object], *arguments: object) -> None:
         """Call what leads to code of the application in this connection's own context, whoever's timer or flush it is.
@@ -555,35 +484,6 @@ class Connection(Typed[In, Out]):
                 self.outbox.delivery.spare = ContextOfVariables()
                 if self.context is None:
                     self.context = context
-
-    async def run_handler(self, handler: Callable[[], Any]) -> None:
-        """Run the route's handler. It outlives the connection by ``Limits.close_timeout`` at most."""
-        try:
-            result = handler()
-            if is_to_be_awaited(result):
-                self._handler = await in_task()
-                result = await result
-            if isinstance(result, _DATA):
-                warn(
-                    "returned",
-                    "%s: its handler returned a %s, and what a handler returns is not sent: use odac.ws.send(…)",
-                    self.policy.name,
-                    type(result).__name__,
-                )
-        except RAISED as error:
-            if not is_own(error):
-                self.events.handler_failed(error)
-            elif error.args == (OVERDUE,) and self._handler is not None:
-                self._handler.uncancel()  # it was for the handler, and not for the server's task that it runs in
-            else:
-                raise
-        finally:
-            self._handler = None
-            if self.phase is Phase.RELEASED:
-                self._drop()
-            self.inbox.handler_returned()
-            if not self.context:
-                self.context = None  # nothing was set in it
 
     @property
     def owned(self) -> Owned:
@@ -663,22 +563,11 @@ class Connection(Typed[In, Out]):
         """The peer broke the protocol or a limit of it: close with the error's code (RFC 6455 section 7.1.7)."""
         if not self.begin_close(error.code, error.reason):
             return  # what else the peer sends while the connection closes is not logged
-        if error.limit is None:
-            warn("protocol", "%s: a client was closed with %s", self.policy.name, error)
-        else:
-            limit_met(error.limit, "%s: a client was closed with %s", self.policy.name, error)
+        client_faults.closed_with(self.policy, error)
 
     def exceed_rate(self, limit: RateLimit) -> None:
         """The peer sends faster than the route allows: close with 1008."""
-        limit_met(
-            "rate_limit",
-            "%s: a client sent more than %d messages%s in %g s and was closed with 1008 (Limits.rate_limit, or"
-            " rate_limit= of the route)",
-            self.policy.name,
-            limit.max,
-            f" or {limit.bytes} bytes" if limit.bytes is not None else "",
-            limit.window,
-        )
+        client_faults.too_fast(self.policy, limit)
         self.begin_close(CloseCode.POLICY_VIOLATION, "Rate limit exceeded")
 
     def drain(self) -> None:
@@ -687,12 +576,7 @@ class Connection(Typed[In, Out]):
 
     def unanswered(self) -> None:
         """The peer did not answer the close frame in time."""
-        limit_met(
-            "close_timeout",
-            "%s: a client did not close within %g s and was cut off (Limits.close_timeout)",
-            self.policy.name,
-            self.policy.limits.close_timeout,
-        )
+        client_faults.close_unanswered(self.policy)
 
     def lost(self, code: int, reason: str) -> None:
         """The transport is gone, or the closing handshake is complete: no more data goes in either direction.
@@ -731,11 +615,12 @@ class Connection(Typed[In, Out]):
         if self._extras is not None and self._extras.owned is not None:
             self._extras.owned.cancel()
         self.memberships = _NO_ROOMS
-        if self._handler is None:
-            self._drop()
+        if self.handler is None:
+            self.drop()
         else:
-            self.limit_overtime(self._handler, "a handler")
+            self.limit_overtime(self.handler, "a handler")
 
-    def _drop(self) -> None:
+    def drop(self) -> None:
+        """Forget the listeners and the messages: no code of the application runs for this connection any more."""
         self.events.drop()
         self.inbox.drop()

@@ -7,7 +7,7 @@ connection or an outbox, it is written as ``Any``.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from contextvars import Context
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
@@ -25,10 +25,12 @@ if TYPE_CHECKING:
 __all__ = [
     "Entry",
     "EventsOwner",
+    "HandlerOwner",
     "HubOfConnection",
     "InboxOwner",
     "Listeners",
     "OutboxOwner",
+    "RoomsOwner",
     "SharedLog",
 ]
 
@@ -108,6 +110,24 @@ class SharedLog(Protocol):
         ...
 
 
+class RoomsOwner(Protocol):
+    """What joining and leaving ask of the connection."""
+
+    phase: Phase
+    policy: Policy
+    memberships: Mapping[str, None]
+
+    @property
+    def delivery(self) -> Any:
+        """The delivery of its event loop."""
+        ...
+
+    @property
+    def rooms(self) -> list[str]:
+        """The application's rooms that it is in."""
+        ...
+
+
 class OutboxOwner(Protocol):
     """What an outbox asks of its connection."""
 
@@ -171,6 +191,27 @@ class EventsOwner(Protocol):
         ...
 
 
+class HandlerOwner(EventsOwner, Protocol):
+    """What running the route's handler asks of the connection."""
+
+    handler: asyncio.Task[Any] | None
+    context: Context | None
+
+    @property
+    def events(self) -> Listeners:
+        """Its listeners."""
+        ...
+
+    @property
+    def inbox(self) -> Any:
+        """Its messages on the way to the application."""
+        ...
+
+    def drop(self) -> None:
+        """Forget the listeners and the messages."""
+        ...
+
+
 class Listeners(Protocol):
     """What an inbox asks of the listeners; see :class:`odac.realtime.events.Events`."""
 
@@ -188,6 +229,10 @@ class Listeners(Protocol):
 
     def failed(self, error: BaseException) -> None:
         """A listener raised."""
+        ...
+
+    def handler_failed(self, error: BaseException) -> None:
+        """The route's handler raised."""
         ...
 
     def undecodable(self, error: BaseException) -> None:

@@ -20,6 +20,7 @@ from odac.realtime.audience import browser_room, session_room
 from odac.realtime.cancellation import RAISED, is_own
 from odac.realtime.connection import Connection
 from odac.realtime.deadlines import Deadlines
+from odac.realtime.handler import run_handler
 from odac.realtime.hub import Hub
 from odac.realtime.taskless import in_task
 from odac.request import BEARER, Request
@@ -40,7 +41,6 @@ __all__ = ["Gate"]
 MAX_RESUME: Final = 64 * 1024
 """Bytes of the message in which a client says where it was, whatever the route's messages may have."""
 
-_CLOSE_4001: Final = "Unauthorized"
 _OF_ANOTHER: Final = (
     "%s: a token was refused (4002) that is of another session or another secret. If it happens to many: a cache in"
     " between stores /odac/token against its Cache-Control: no-store, or the processes have different secrets"
@@ -49,7 +49,6 @@ _OF_ANOTHER: Final = (
 _NO_SESSION: Final = (
     "%s: a token was refused (4002) that came without its session cookie: let each proxy pass Cookie and Set-Cookie on"
 )
-_CLOSE_4002: Final = "Invalid or missing token"
 
 
 class Gate:
@@ -215,7 +214,7 @@ class Gate:
                             self._hub.history.refused(connection)
                         return  # it did not wait for the gates
                 if await self._pass(route, offered, context, admission):
-                    await connection.run_handler(lambda: route.run(context))
+                    await run_handler(connection, lambda: route.run(context))
             except BaseException:
                 # The server cancels it, or the application its own task: without an end the connection would stay open
                 # without a handler.
@@ -276,7 +275,7 @@ class Gate:
                 if self._auth.authenticator is None:
                     await auth.user()
             if route.needs_auth and not await auth.check():
-                connection.begin_close(CloseCode.UNAUTHORIZED, _CLOSE_4001)
+                connection.begin_close(CloseCode.UNAUTHORIZED, "Unauthorized")
                 return False
         except RAISED as error:
             if is_own(error):
@@ -291,7 +290,7 @@ class Gate:
             if not self._tokens.verify(token, session_id):
                 if self._tokens.is_current(token):
                     warn("token", _OF_ANOTHER if session_id is not None else _NO_SESSION, route.path)
-                connection.begin_close(CloseCode.INVALID_TOKEN, _CLOSE_4002)
+                connection.begin_close(CloseCode.INVALID_TOKEN, "Invalid or missing token")
                 return False
             connection.session_id = session_id
         for name, function in self._middleware_of(route):

@@ -3,12 +3,9 @@ from __future__ import annotations
 import asyncio
 import sys
 import threading
-from collections.abc import Callable
 
 import pytest
 
-from odac.config import Limits
-from odac.realtime.audience import session_room, user_room
 from odac.realtime.connection import ReadyState
 from tests.unit.realtime.realtime_fakes import DEADLINE, Room, idle, lane_of, run
 
@@ -30,22 +27,6 @@ def test_the_states() -> None:
     states.append(connection.ready_state)
     assert states == [ReadyState.OPEN, ReadyState.CLOSING, ReadyState.CLOSED]
     assert "/test CLOSED" in repr(connection)
-
-
-def test_private_rooms_are_out_of_sight_and_do_not_count() -> None:
-    room = Room(Limits(rooms_per_connection=2))
-    connection = room.connect()
-    room.hub.enter(connection, user_room("7"))
-    room.hub.enter(connection, session_room("s"))
-    connection.join("a")
-    connection.join("b")
-    connection.join("a")
-    assert connection.rooms == ["a", "b"]
-    with pytest.raises(ValueError, match="rooms_per_connection"):
-        connection.join("c")
-    connection.leave("a")
-    connection.join("c")
-    assert connection.rooms == ["b", "c"]
 
 
 def test_rooms_is_a_copy() -> None:
@@ -149,31 +130,7 @@ def test_control_messages_are_answered_while_the_connection_is_open() -> None:
     assert [payload for _, payload in lane_of(connection).frames] == [b'\x1e["pong"]', b"\x03\xe8"]
 
 
-# The handler
-
-
-def test_a_handler_that_is_cancelled_by_the_server_stays_cancelled() -> None:
-    async def test() -> None:
-        connection = Room(loop=asyncio.get_running_loop()).connect()
-        handler = asyncio.ensure_future(connection.run_handler(asyncio.Event().wait))
-        await idle()
-        handler.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await handler
-
-    run(test())
-
-
-def test_a_handler_that_outlives_its_connection_ends_without_harm_to_the_task_it_runs_in() -> None:
-    async def test() -> None:
-        connection = Room(Limits(close_timeout=0.001), asyncio.get_running_loop()).connect()
-        handler = asyncio.ensure_future(connection.run_handler(asyncio.Event().wait))
-        await idle()
-        lane_of(connection).lose()
-        await handler
-        assert handler.cancelling() == 0
-
-    run(test())
+# What it owns
 
 
 def test_nothing_begins_for_a_connection_that_has_ended() -> None:
@@ -192,22 +149,3 @@ def test_nothing_begins_for_a_connection_that_has_ended() -> None:
         assert began == []
 
     run(test())
-
-
-async def _as_a_view() -> dict[str, int]:
-    return {"hello": 1}
-
-
-@pytest.mark.parametrize("handler", [lambda: {"hello": 1}, _as_a_view], ids=["def", "async def"])
-def test_what_a_handler_returns_is_not_sent_and_the_log_says_so(
-    handler: Callable[[], object], caplog: pytest.LogCaptureFixture
-) -> None:
-    async def test() -> None:
-        connection = Room(loop=asyncio.get_running_loop()).connect()
-        await connection.run_handler(handler)
-        await idle()
-        assert lane_of(connection).frames == []
-
-    run(test())
-    assert "/test: its handler returned a dict" in caplog.text
-    assert "odac.ws.send" in caplog.text

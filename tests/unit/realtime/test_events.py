@@ -14,6 +14,7 @@ import pytest
 from odac.errors import Disconnected, InvalidMessage
 from odac.protocol.codec import make_decoder
 from odac.realtime.connection import Connection
+from odac.realtime.handler import run_handler
 from odac.wire.frames import TEXT
 from tests.unit.realtime.realtime_fakes import Room, close_code, idle, lane_of, run
 
@@ -227,7 +228,7 @@ def test_what_leaves_the_handler_is_told_first_then_logged_and_ends_the_connecti
 
         if listens:
             connection.on("error", lambda each: told.append((each, connection.is_open)))
-        await connection.run_handler(handler)
+        await run_handler(connection, handler)
         await traced(caplog, error)
         assert told == [(error, True)] * listens
         assert close_code(lane_of(connection).frames[-1]) == 1011
@@ -272,8 +273,8 @@ def test_the_tracebacks_of_one_place_are_bounded_and_hide_no_other(caplog: pytes
 
     async def main() -> None:
         for _ in range(600):
-            await connect().run_handler(fail)
-        await connect().run_handler(fail_elsewhere)
+            await run_handler(connect(), fail)
+        await run_handler(connect(), fail_elsewhere)
 
     run(main())
     assert [each.levelname for each in caplog.records] == ["ERROR"] * 11

@@ -10,6 +10,7 @@ import pytest
 from odac.config import Limits
 from odac.errors import Disconnected, InvalidMessage
 from odac.realtime.connection import Connection
+from odac.realtime.handler import run_handler
 from odac.realtime.listeners import Event
 from odac.realtime.phase import Phase
 from tests.unit.realtime.realtime_fakes import FakeLane, Room, close_code, idle, lane_of, run
@@ -196,13 +197,13 @@ def test_a_handler_that_returns_without_a_listener_does_not_stop_the_reading(cap
         connection, lane = room.person()
         arrive(connection, *"1234")
         states = [lane.reading]
-        await connection.run_handler(lambda: None)
+        await run_handler(connection, lambda: None)
         states.append(lane.reading)
         arrive(connection, *"5678")
         states.append(lane.reading)
         assert states == [False, True, True]
         other, _ = room.person()
-        await other.run_handler(lambda: None)
+        await run_handler(other, lambda: None)
         arrive(other, *"123456")
 
     run(test())
@@ -384,7 +385,7 @@ def test_listeners_are_forgotten_when_the_end_and_the_handler_are_through() -> N
     async def test() -> None:
         connection, lane = Live().person()
         go = asyncio.Event()
-        handler = asyncio.ensure_future(connection.run_handler(go.wait))
+        handler = asyncio.ensure_future(run_handler(connection, go.wait))
         await idle()
         connection.on("message", connection.send)
         connection.on("error", print)
@@ -488,7 +489,7 @@ def test_a_handler_that_awaits_what_was_cancelled_has_raised() -> None:
         told: list[object] = []
         connection, _ = Live().person()
         connection.on("error", lambda error: told.append(type(error)))
-        await connection.run_handler(cancelled)
+        await run_handler(connection, cancelled)
         connection.on("message", told.append)
         arrive(connection, "1")
         assert told == [asyncio.CancelledError, 1]
@@ -503,7 +504,7 @@ def test_off_while_reading_is_paused_reads_on_where_nothing_will_take_what_comes
     async def test() -> None:
         connection, lane = Live(incoming_queue=2).person()
         gate = asyncio.Event()
-        await connection.run_handler(lambda: connection.on("message", gate.wait))
+        await run_handler(connection, lambda: connection.on("message", gate.wait))
         arrive(connection, *"1234")
         assert [lane.reading] == [False]
         connection.off("message")
@@ -538,7 +539,7 @@ def test_off_while_the_handler_runs_holds_what_waits_for_the_next_listener() -> 
             assert [lane.reading] == [False]
             connection.on("message", lambda data: got.append(["second", data]))
 
-        running = asyncio.ensure_future(connection.run_handler(handler))
+        running = asyncio.ensure_future(run_handler(connection, handler))
         await idle()
         arrive(connection, *"1234")
         go.set()
@@ -560,7 +561,7 @@ def test_a_task_that_ends_without_having_taken_what_waits_does_not_stop_the_read
             await go.wait()
 
         connection.own(wait())
-        await connection.run_handler(lambda: None)
+        await run_handler(connection, lambda: None)
         arrive(connection, *"12")
         assert [lane.reading] == [False]
         go.set()
@@ -573,7 +574,7 @@ def test_a_task_that_ends_without_having_taken_what_waits_does_not_stop_the_read
 def test_a_reader_that_gives_up_does_not_stop_the_reading() -> None:
     async def test() -> None:
         connection, lane = Live(incoming_queue=2).person()
-        await connection.run_handler(lambda: None)
+        await run_handler(connection, lambda: None)
         reader = asyncio.ensure_future(connection.receive())
         await idle()
         arrive(connection, "1")
@@ -808,7 +809,7 @@ def test_an_asynchronous_error_listener_runs_to_its_end_after_the_connections() 
             raise ValueError("after the end")
 
         connection.on("error", tell)
-        running = asyncio.ensure_future(connection.run_handler(handler))
+        running = asyncio.ensure_future(run_handler(connection, handler))
         await idle()
         lane.lose()
         await running
@@ -845,7 +846,7 @@ def test_a_listener_at_work_may_leave_the_rest_to_another() -> None:
             await go.wait()
             connection.on("message", got.append)
 
-        await connection.run_handler(lambda: connection.on("message", first))
+        await run_handler(connection, lambda: connection.on("message", first))
         arrive(connection, *"12345")
         go.set()
         await idle()
@@ -866,7 +867,7 @@ def test_a_task_of_the_applications_own_that_reads_misses_nothing_while_it_is_bu
                 await go.wait()
 
         reader = asyncio.ensure_future(read())
-        await connection.run_handler(lambda: None)
+        await run_handler(connection, lambda: None)
         await idle()
         arrive(connection, "1")
         await idle()

@@ -20,7 +20,17 @@ def members(protocol: type) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    "name", ["HubOfConnection", "SharedLog", "OutboxOwner", "EventsOwner", "InboxOwner", "Listeners"]
+    "name",
+    [
+        "HubOfConnection",
+        "SharedLog",
+        "OutboxOwner",
+        "EventsOwner",
+        "InboxOwner",
+        "Listeners",
+        "RoomsOwner",
+        "HandlerOwner",
+    ],
 )
 def test_the_parts_find_what_they_ask_for(name: str) -> None:
     room = Room()

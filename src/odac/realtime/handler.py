@@ -1,0 +1,55 @@
+"""Running the route's handler: what it raises, what it returns, and how long it may outlive its connection."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, Final
+
+from odac.notices import warn
+from odac.realtime.cancellation import OVERDUE, RAISED, is_own
+from odac.realtime.phase import Phase
+from odac.realtime.sent import is_to_be_awaited
+from odac.realtime.taskless import in_task
+
+if TYPE_CHECKING:
+    from odac.realtime.owners import HandlerOwner
+
+__all__ = ["run_handler"]
+
+_DATA: Final = (dict, list, str, bytes)
+"""What a handler returns only where its author takes it for a view."""
+
+
+async def run_handler(connection: HandlerOwner, handler: Callable[[], Any]) -> None:
+    """Run the route's handler. It outlives the connection by ``Limits.close_timeout`` at most.
+
+    Args:
+        connection: the handler's.
+        handler: is called once; what it returns is awaited where it is to be.
+    """
+    try:
+        result = handler()
+        if is_to_be_awaited(result):
+            connection.handler = await in_task()
+            result = await result
+        if isinstance(result, _DATA):
+            warn(
+                "returned",
+                "%s: its handler returned a %s, and what a handler returns is not sent: use odac.ws.send(…)",
+                connection.policy.name,
+                type(result).__name__,
+            )
+    except RAISED as error:
+        if not is_own(error):
+            connection.events.handler_failed(error)
+        elif error.args == (OVERDUE,) and connection.handler is not None:
+            connection.handler.uncancel()  # it was for the handler, and not for the server's task that it runs in
+        else:
+            raise
+    finally:
+        connection.handler = None
+        if connection.phase is Phase.RELEASED:
+            connection.drop()
+        connection.inbox.handler_returned()
+        if not connection.context:
+            connection.context = None  # nothing was set in it

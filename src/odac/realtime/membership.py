@@ -1,0 +1,109 @@
+"""How a connection joins and leaves a room: with history, with presence, and up to ``Limits.rooms_per_connection``.
+
+While a delivery writes to the members of a room, joining and leaving wait until it is done.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from odac.notices import limit_met
+from odac.realtime.phase import CLOSING
+from odac.realtime.receipts import JOINED, MAX_REPLAY, Joined
+
+if TYPE_CHECKING:
+    from odac.realtime.history import RoomHistory
+    from odac.realtime.owners import HubOfConnection, RoomsOwner
+    from odac.realtime.ports import PresencePort
+
+__all__ = ["join", "leave"]
+
+
+def join(connection: RoomsOwner, hub: HubOfConnection, room: str, replay: int, presence: Any) -> Joined:
+    """Join a room; see :meth:`odac.realtime.connection.Connection.join`, which has checked the name."""
+    if presence is not None:
+        return _join_seen(connection, hub, room, replay, presence)
+    history = hub.history
+    if history is not None and history.keeps(room):
+        return _join_with_history(connection, hub, history, room, replay)
+    if replay:
+        raise ValueError(
+            f"replay={replay!r}: room {room!r} has no history; app.rooms(…, history=History(…)) gives it one"
+        )
+    _enter(connection, hub, room)
+    return JOINED
+
+
+def _join_seen(connection: RoomsOwner, hub: HubOfConnection, room: str, replay: int, data: Any) -> Joined:
+    port = hub.presence
+    if port is None:
+        raise ValueError(f"no room has presence: say app.rooms({room!r}, presence=Presence()) before the app starts")
+    text = port.check(room, data)
+    joined = join(connection, hub, room, replay, None)
+    _be_seen(connection, port, room, text)
+    return joined
+
+
+def _be_seen(connection: RoomsOwner, port: PresencePort, room: str, text: bytes) -> None:
+    if connection.delivery.is_writing:
+        connection.delivery.later(_be_seen, connection, port, room, text)
+    elif room in connection.memberships and connection.phase < CLOSING:
+        port.join(connection, room, text)
+
+
+def _join_with_history(
+    connection: RoomsOwner, hub: HubOfConnection, history: RoomHistory, room: str, replay: int
+) -> Joined:
+    if type(replay) is not int or not 0 <= replay <= MAX_REPLAY:
+        raise ValueError(f"replay={replay!r}: must be a whole number from 0 to {MAX_REPLAY}")
+    if connection.delivery.is_writing:
+        connection.delivery.later(_join_with_history, connection, hub, history, room, replay)
+        return JOINED
+    leaving = history.is_leaving(connection, room)
+    if connection.phase >= CLOSING or (room in connection.memberships and not leaving):
+        return JOINED
+    _enter(connection, hub, room)
+    return history.join(connection, room, replay)
+
+
+def _enter(connection: RoomsOwner, hub: HubOfConnection, room: str) -> None:
+    if connection.delivery.is_writing:
+        connection.delivery.later(_enter, connection, hub, room)
+    elif connection.phase < CLOSING and room not in connection.memberships:
+        _check_room_for_one_more(connection)
+        hub.enter(connection, room)
+
+
+def _check_room_for_one_more(connection: RoomsOwner) -> None:
+    """Raise ValueError for a connection that is in as many rooms as it may be."""
+    limit = connection.policy.limits.rooms_per_connection
+    # `rooms` leaves out Odac's own, and is counted only where the limit may be met.
+    if len(connection.memberships) >= limit and len(connection.rooms) >= limit:
+        limit_met(
+            "rooms_per_connection",
+            "%s: a connection was to join more than %d rooms (Limits.rooms_per_connection)",
+            connection.policy.name,
+            limit,
+        )
+        raise ValueError(
+            f"the connection is in {limit} rooms, which is the most: leave one, or raise Limits.rooms_per_connection"
+        )
+
+
+def leave(connection: RoomsOwner, hub: HubOfConnection, room: str) -> None:
+    """Leave a room, behind the messages of the connection that its history has not confirmed yet."""
+    if connection.delivery.is_writing:
+        connection.delivery.later(leave, connection, hub, room)
+    elif room in connection.memberships:
+        history = hub.history
+        if (
+            history is None
+            or not history.keeps(room)
+            or not history.leaves(connection, room, lambda: _depart(connection, hub, room))
+        ):
+            hub.depart(connection, room)
+
+
+def _depart(connection: RoomsOwner, hub: HubOfConnection, room: str) -> None:
+    if connection.phase < CLOSING and room in connection.memberships:
+        hub.depart(connection, room)

@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+import pytest
+
+from odac.config import Limits
+from odac.realtime.handler import run_handler
+from tests.unit.realtime.realtime_fakes import Room, idle, lane_of, run
+
+
+def test_a_handler_that_is_cancelled_by_the_server_stays_cancelled() -> None:
+    async def test() -> None:
+        connection = Room(loop=asyncio.get_running_loop()).connect()
+        handler = asyncio.ensure_future(run_handler(connection, asyncio.Event().wait))
+        await idle()
+        handler.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await handler
+
+    run(test())
+
+
+def test_a_handler_that_outlives_its_connection_ends_without_harm_to_the_task_it_runs_in() -> None:
+    async def test() -> None:
+        connection = Room(Limits(close_timeout=0.001), asyncio.get_running_loop()).connect()
+        handler = asyncio.ensure_future(run_handler(connection, asyncio.Event().wait))
+        await idle()
+        lane_of(connection).lose()
+        await handler
+        assert handler.cancelling() == 0
+
+    run(test())
+
+
+async def _as_a_view() -> dict[str, int]:
+    return {"hello": 1}
+
+
+@pytest.mark.parametrize("handler", [lambda: {"hello": 1}, _as_a_view], ids=["def", "async def"])
+def test_what_a_handler_returns_is_not_sent_and_the_log_says_so(
+    handler: Callable[[], object], caplog: pytest.LogCaptureFixture
+) -> None:
+    async def test() -> None:
+        connection = Room(loop=asyncio.get_running_loop()).connect()
+        await run_handler(connection, handler)
+        await idle()
+        assert lane_of(connection).frames == []
+
+    run(test())
+    assert "/test: its handler returned a dict" in caplog.text
+    assert "odac.ws.send" in caplog.text
