@@ -80,6 +80,14 @@ imports: $(VENV)/.test ## imports between the packages run one way
 .PHONY: check
 check: lint types imports ## everything that is not a test of behaviour
 
+$(VENV)/.docs: $(VENV)/.test
+	@echo "Installing what builds the documentation into $(VENV)"
+	@$(PIP) --editable '.[all,docs]' && touch $@
+
+.PHONY: docs
+docs: $(VENV)/.docs ## the documentation as a site, into build/docs; a warning is an error
+	$(PY) -m sphinx --quiet --fail-on-warning --keep-going -b html docs build/docs
+
 .PHONY: build
 build: $(VENV)/.check ## wheel and sdist, into dist/
 	$(PY) -m build --outdir dist .
