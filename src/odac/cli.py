@@ -223,16 +223,23 @@ def publish(url: str, room_and_data: tuple[str, ...], broadcast: bool, key: str 
 @click.option("--subprotocol", "subprotocols", multiple=True, metavar="NAME", help="A subprotocol to offer.")
 @click.option("--prefix", default="/odac", show_default=True, help="Where the server keeps its token endpoint.")
 @click.option(
+    "--proxy",
+    metavar="URL",
+    help="The forward proxy on the way, such as http://user:password@host:3128; none goes straight. Default: the"
+    " environment's, $https_proxy or $http_proxy.",
+)
+@click.option(
     "--wait",
     type=click.FloatRange(0.0),
     default=0.0,
     show_default=True,
     help="Seconds to listen after the end of the input.",
 )
-def connect(url: str, headers: tuple[str, ...], cookies: tuple[str, ...], **options: Any) -> None:
+def connect(url: str, headers: tuple[str, ...], cookies: tuple[str, ...], proxy: str | None, **options: Any) -> None:
     """Talk to a route: each line that is typed is sent, and what comes is printed."""
     from odac.client.interactive import main as talk
 
+    options["proxy"] = {None: True, "none": None}.get(proxy, proxy)
     sys.exit(talk(url, headers=_pairs(headers, ":", "--header"), cookies=_pairs(cookies, "=", "--cookie"), **options))
 
 

@@ -18,6 +18,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -774,6 +775,40 @@ def test_talking_line_by_line(server: Server, terminal: Terminal) -> None:
     assert lines[-1] == "· closed with 1000 (normal closure)"
     assert [line for line in lines if line[0] == "→"] == ['→ {"text": "hi"}', "→ plain", '→ "quoted"', "→ 7"]
     assert [line for line in lines if line[0] == "←"] == ['← {"text":"hi"}', "← plain", "← quoted", "← 7"]
+
+
+def test_it_goes_through_a_forward_proxy(server: Server, terminal: Terminal) -> None:
+    asked: list[str] = []
+
+    async def tunnel(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        head = (await reader.readuntil(b"\r\n\r\n")).decode()
+        asked.append(head.partition("\r\n")[0])
+        far_reader, far_writer = await asyncio.open_connection("127.0.0.1", server.port)
+        writer.write(b"HTTP/1.1 200 Connection established\r\n\r\n")
+
+        async def carry(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+            with contextlib.suppress(ConnectionError):
+                while data := await source.read(65_536):
+                    target.write(data)
+                target.close()
+
+        await asyncio.gather(carry(reader, far_writer), carry(far_reader, writer))
+
+    async def test() -> None:
+        async with await asyncio.start_server(tunnel, "127.0.0.1", 0) as listening:
+            proxy = f"http://127.0.0.1:{listening.sockets[0].getsockname()[1]}"
+            # A name that only the proxy knows, so that the straight way cannot be taken by mistake.
+            talk = partial(interactive, "ws://odac.invalid/echo", proxy=proxy)
+            assert await asyncio.to_thread(talk, stdin=terminal.input, stdout=terminal.output) == 0
+            wrong = partial(interactive, "ws://odac.invalid/echo", proxy="socks5://127.0.0.1:1")
+            assert await asyncio.to_thread(wrong, stdin=terminal.input, stdout=terminal.output) == 2
+
+    terminal.type("hello")
+    terminal.hang_up()
+    on_asyncio(test())
+    assert asked == ["CONNECT odac.invalid:80 HTTP/1.1"] * 2  # for the token, and for the connection
+    assert "← hello" in terminal.lines
+    assert terminal.lines[-1].startswith("! proxy=, or the environment's, must be http://")
 
 
 def test_a_file_as_input(server: Server, terminal: Terminal, tmp_path: Path) -> None:

@@ -403,8 +403,12 @@ def test_connect_is_given_what_was_typed(odac: Odac, monkeypatch: pytest.MonkeyP
         "cookies": {"s": "a=b"},
         "subprotocols": ("p",),
         "prefix": "/odac",
+        "proxy": True,
         "wait": 0.0,
     }
+    odac("connect", "ws://h/x", "--proxy", "http://proxy.example:3128")
+    odac("connect", "ws://h/x", "--proxy", "none")
+    assert [options["proxy"] for _, options in given[1:]] == ["http://proxy.example:3128", None]
     assert odac("connect", "ws://h/x", "-H", "nonsense").exit_code == 2
 
 

@@ -33,6 +33,7 @@ def main(
     subprotocols: Sequence[str] = (),
     prefix: str = "/odac",
     ssl: ssl_module.SSLContext | None = None,
+    proxy: str | bool | None = True,
     wait: float = 0.0,
     stdin: int | None = None,
     stdout: TextIO | None = None,
@@ -51,6 +52,7 @@ def main(
         subprotocols: what to offer besides Odac's own.
         prefix: where the server keeps its token endpoint.
         ssl: the TLS context for ``wss://``.
+        proxy: the forward proxy on the way: a URL, True for the environment's, None for none.
         wait: seconds to go on listening after the end of the input, for answers to what was piped in.
         stdin: the file descriptor to read lines from, the process's standard input by default.
         stdout: where to print.
@@ -79,6 +81,7 @@ def main(
             subprotocols=subprotocols,
             prefix=prefix,
             ssl=ssl,
+            proxy=proxy,
         )
     except ValueError as error:
         screen.line("!", str(error))
