@@ -70,6 +70,25 @@ def run(app: str, **options: Any) -> None:
 
 
 @main.command()
+@click.argument("name", metavar="NAME")
+def new(name: str) -> None:
+    """Make a folder NAME with a small typed app: its page, its test and a Dockerfile."""
+    from odac.errors import OdacError
+    from odac.starter.project import create_project
+
+    try:
+        files = create_project(name)
+    except OdacError as error:
+        _fail(error)
+    for file in files:
+        click.echo(os.path.relpath(file))
+    steps = ["odac run app:app --reload", "pip install -r requirements-test.txt", "python -m pytest"]
+    if name != ".":
+        steps.insert(0, f"cd {name}")
+    click.echo("\nNext:\n" + "\n".join(f"  {step}" for step in steps))
+
+
+@main.command()
 @click.argument("app", metavar="MODULE:APP")
 @click.option("--factory", is_flag=True, help="APP is a function that returns the app.")
 @click.option(

@@ -381,6 +381,20 @@ def test_publishing_what_or_where_it_cannot_be(odac: Odac, arguments: list[str],
     assert "Traceback" not in result.output
 
 
+# ---- new
+
+
+def test_a_new_project_and_what_to_do_next(odac: Odac, folder: Path) -> None:
+    made = odac("new", "tea")
+    assert made.exit_code == 0, made.output
+    assert "tea/test_app.py" in made.output
+    assert "  cd tea\n  odac run app:app --reload\n" in made.output
+    assert odac("routes", "app:app", "--app-dir", "tea").exit_code == 0
+    again = odac("new", "tea")
+    assert again.exit_code == 1
+    assert again.stderr.startswith("odac: there is something in ")
+
+
 # ---- connect
 
 

@@ -26,7 +26,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"routing", "security", "publishing", "lanes", "http", "request", "context"}),
     frozenset({"contract"}),
     frozenset({"app", "lifespan"}),
-    frozenset({"server", "serving", "cli", "client", "testing", "metrics"}),
+    frozenset({"server", "serving", "cli", "client", "testing", "metrics", "starter"}),
     frozenset({"contrib"}),
 )
 

@@ -1,0 +1,1 @@
+"""``odac new``: a project to begin with."""
