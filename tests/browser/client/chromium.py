@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from typing import Any
 
-from playwright.sync_api import Browser, BrowserContext, CDPSession, Page
+from playwright.sync_api import Browser, BrowserContext, Page
 
 
 class ChromiumTab:
-    """A page; what is particular to Chromium is on ``page`` and ``devtools``."""
+    """A page; what is particular to Chromium is on ``page``."""
 
     def __init__(self, page: Page) -> None:
         self.page = page
@@ -21,11 +21,6 @@ class ChromiumTab:
 
     def close(self) -> None:
         self.page.close()
-
-    @property
-    def devtools(self) -> CDPSession:
-        """A DevTools session of this page."""
-        return self.page.context.new_cdp_session(self.page)
 
 
 class ChromiumProfile:

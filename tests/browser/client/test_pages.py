@@ -12,7 +12,7 @@ from playwright.sync_api import Browser
 from tests.browser.client.chromium import Chromium
 from tests.browser.client.conftest import APP, Site
 from tests.browser.client.engines import Profile, Tab
-from tests.browser.client.test_shared import OPEN, hear
+from tests.browser.client.test_shared import OPEN, hear, wait_until_taken_over
 from tests.browser.conftest import ServerProcess
 
 # In front of the page's scripts: what the policy stopped, and whether a worker was made.
@@ -56,8 +56,7 @@ def test_where_workers_are_forbidden_a_tab_leads(site: Site, watched: Profile, p
     site.wait_for_clients(1)
     hear(site, tabs, "without a worker")
     tabs[0].close()
-    for page in tabs[1:]:
-        page.run("async () => { await until(() => names().at(-1) === 'open' && ws.connected) }")
+    wait_until_taken_over(tabs[1:], "leader")
     site.wait_for_clients(1)
     hear(site, tabs[1:], "with another leader")
 

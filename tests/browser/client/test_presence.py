@@ -8,7 +8,7 @@ import pytest
 
 from tests.browser.client.conftest import Site
 from tests.browser.client.engines import Engine, Profile, Tab
-from tests.browser.client.test_shared import RETRY, open_tabs
+from tests.browser.client.test_shared import RETRY, open_tabs, wait_until_taken_over
 
 
 @pytest.fixture
@@ -107,7 +107,9 @@ def test_coming_back_tells_only_what_changed(site: Site, name: str, engine: Engi
         other.close()
 
 
-def test_a_tab_that_comes_later_knows_at_once(site: Site, name: str, shared_profile: Profile, engine: Engine) -> None:
+def test_a_tab_that_comes_later_knows_at_once(
+    site: Site, name: str, shared_profile: Profile, engine: Engine, way: str
+) -> None:
     guest = engine.profile()
     try:
         first = visit(shared_profile, site, enter(f"/tea/{name}", shared=True))
@@ -127,7 +129,8 @@ def test_a_tab_that_comes_later_knows_at_once(site: Site, name: str, shared_prof
         # The first tab goes; the person stays, and the second hears of no change.
         count = second.run("seen.length")
         first.close()
-        second.run("async () => { await until(() => ws.connected); ws.send('sugar') }")
+        wait_until_taken_over([second], way)
+        second.run("ws.send('sugar')")
         until_all_say(second, "hello", "sugar")
         assert second.run(f"seen.slice({count}).flatMap(({{ left }}) => left)") == []
     finally:

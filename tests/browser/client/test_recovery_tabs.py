@@ -10,8 +10,8 @@ from playwright.sync_api import Browser
 from tests.browser.client.chromium import Chromium, ChromiumProfile
 from tests.browser.client.conftest import WAYS, Site
 from tests.browser.client.test_recovery import enter, until_messages
-from tests.browser.client.test_shared import wait_until_connected
-from tests.browser.client.test_tab_life import bring_back, chromium_tabs, crash, put_away
+from tests.browser.client.test_shared import wait_until_connected, wait_until_taken_over
+from tests.browser.client.test_tab_life import bring_back, chromium_tabs, crash, freeze, put_away, thaw
 
 
 @pytest.fixture
@@ -71,15 +71,14 @@ def test_a_frozen_first_tab(site: Site, name: str, shared_profile: ChromiumProfi
     for page in (first, *others):
         until_messages(page, [0])
         page.run("void (window.told = recovered.length)")
-    # What a browser tells a page that it freezes, and later thaws: DevTools do not freeze a page that can be seen.
-    first.run("void document.dispatchEvent(new Event('freeze'))")
+    freeze(first)
     wait_until_connected([*others])
     for number in range(1, 20):
         site.say(f"log-{name}", number)
     for page in others:
         until_messages(page, [*range(20)])
         assert page.run("recovered.slice(told).every(([, complete]) => complete)")
-    first.run("void document.dispatchEvent(new Event('resume'))")
+    thaw(first)
     first.run("async () => { await until(() => recovered.length > told) }")
     site.say(f"log-{name}", 20)
     first.run("async () => { await until(() => messages.at(-1) === 20) }")
@@ -107,9 +106,7 @@ def test_a_first_tab_whose_script_hangs(site: Site, name: str, shared_profile: C
         request.send()
     })""")
     site.wait_for_held()
-    if way == "leader":
-        for page in others:
-            page.run("async () => { await until(() => names().filter((name) => name === 'open').length > 1, 60000) }")
+    wait_until_taken_over([*others], way)
     for number in range(1, 20):
         site.say(f"log-{name}", number)
     for page in others:

@@ -8,7 +8,7 @@ from playwright.sync_api import Error as PlaywrightError
 
 from tests.browser.client.chromium import Chromium, ChromiumProfile, ChromiumTab
 from tests.browser.client.conftest import Site
-from tests.browser.client.test_shared import OPEN, hear, open_tabs, wait_until_connected
+from tests.browser.client.test_shared import OPEN, hear, open_tabs, wait_until_taken_over
 
 OWN = OPEN.replace("shared: true, ", "")
 
@@ -26,6 +26,16 @@ def crash(page: ChromiumTab) -> None:
     """End the page's process, as running out of memory does."""
     with page.page.expect_event("crash"), pytest.raises(PlaywrightError):
         page.page.goto("chrome://crash")
+
+
+def freeze(page: ChromiumTab) -> None:
+    """Tell the page what a browser tells one that it freezes: DevTools freeze none that can be seen."""
+    page.run("void document.dispatchEvent(new Event('freeze'))")
+
+
+def thaw(page: ChromiumTab) -> None:
+    """Tell the page what a browser tells one that it freezes no more."""
+    page.run("void document.dispatchEvent(new Event('resume'))")
 
 
 def test_a_crash_of_the_first_tab(site: Site, shared_profile: ChromiumProfile, way: str) -> None:
@@ -47,14 +57,15 @@ def test_a_crash_of_the_first_tab(site: Site, shared_profile: ChromiumProfile, w
 
 def test_a_frozen_first_tab(site: Site, shared_profile: ChromiumProfile, way: str) -> None:
     first, *others = chromium_tabs(shared_profile, site, 3)
-    first.devtools.send("Page.setWebLifecycleState", {"state": "frozen"})
-    wait_until_connected([*others])
+    freeze(first)
+    wait_until_taken_over([*others], way)
     site.wait_for_clients(1)
     hear(site, [*others], "while it sleeps")
-    first.devtools.send("Page.setWebLifecycleState", {"state": "active"})
-    wait_until_connected([first])
+    thaw(first)
+    wait_until_taken_over([first], "leader")
     site.wait_for_clients(1)
     hear(site, [first, *others], "awake again")
+    assert first.run("messages.includes('while it sleeps')") is False
 
 
 def test_a_first_tab_whose_script_hangs(site: Site, shared_profile: ChromiumProfile, way: str) -> None:
@@ -66,12 +77,10 @@ def test_a_first_tab_whose_script_hangs(site: Site, shared_profile: ChromiumProf
         request.send()
     })""")
     site.wait_for_held()
-    if way == "leader":
-        for page in others:
-            page.run("async () => { await until(() => names().filter((name) => name === 'open').length > 1, 60000) }")
+    wait_until_taken_over([*others], way)
     hear(site, [*others], "while it hangs")
     site.release()
-    wait_until_connected([first])
+    wait_until_taken_over([first], way)
     site.wait_for_clients(1)
     hear(site, [first, *others], "awake again")
 
@@ -123,12 +132,14 @@ def test_the_back_forward_cache(site: Site, shared_profile: ChromiumProfile, scr
 
 
 @pytest.mark.parametrize("which", [0, 1], ids=["first", "second"])
-def test_the_back_forward_cache_beside_another_tab(site: Site, shared_profile: ChromiumProfile, which: int) -> None:
+def test_the_back_forward_cache_beside_another_tab(
+    site: Site, shared_profile: ChromiumProfile, way: str, which: int
+) -> None:
     """Neither who holds the connection nor who waits to do so is kept out of the cache by a lock."""
     tabs = chromium_tabs(shared_profile, site, 2)
     page, other = tabs[which], tabs[1 - which]
     put_away(page, site)
-    wait_until_connected([other])
+    wait_until_taken_over([other], way if which == 0 else "")
     site.wait_for_clients(1)
     hear(site, [other], "meanwhile")
     bring_back(page)
