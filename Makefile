@@ -88,6 +88,10 @@ $(VENV)/.docs: $(VENV)/.test
 docs: $(VENV)/.docs ## the documentation as a site, into build/docs; a warning is an error
 	$(PY) -m sphinx --quiet --fail-on-warning --keep-going -b html docs build/docs
 
+.PHONY: pictures
+pictures: $(VENV)/.test ## the drawings of the documentation, into docs/pictures
+	$(PY) -m scripts.pictures
+
 .PHONY: build
 build: $(VENV)/.check ## wheel and sdist, into dist/
 	$(PY) -m build --outdir dist .

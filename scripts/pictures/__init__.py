@@ -1,0 +1,1 @@
+"""The drawings of the documentation: ``python -m scripts.pictures`` writes them into ``docs/pictures``."""
