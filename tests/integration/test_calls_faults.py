@@ -1,7 +1,7 @@
-"""Calls with ``retry`` through a network that cuts connections after any byte, and to a process that is killed.
+"""Calls with ``retry`` through a network that cuts connections after any byte, to processes that are killed.
 
-Whatever happens, none is executed twice, every caller is told, and what the caller is told is true. ``ODAC_TEST_CALLS`` says how
-many calls there are; ``make calls-faults`` makes a million.
+Whatever happens, none is executed twice, every caller is told, and what the caller is told is true. ``ODAC_TEST_CALLS``
+says how many calls there are; ``make calls-faults`` makes a million.
 """
 
 from __future__ import annotations
@@ -12,7 +12,9 @@ import random
 import signal
 import socket
 import sys
+import time
 from collections import Counter
+from collections.abc import Mapping
 from pathlib import Path
 
 import pytest
@@ -20,11 +22,14 @@ import pytest
 from odac import CallError, Disconnected
 from odac.client import ClientConnection
 from odac.client.clock import SystemClock
+from tests.integration.cutter import Cutter, anywhere
 
 ROOT = Path(__file__).parents[2]
 CALLS = int(os.environ.get("ODAC_TEST_CALLS", "1000"))
 CLIENTS = 8
-DEADLINE = 60.0 + CALLS / 500
+SHARE = CALLS // CLIENTS
+KILLS = max(2, CALLS // 20_000)
+DEADLINE = 60.0 + CALLS / 100
 
 
 def free_port() -> int:
@@ -35,19 +40,26 @@ def free_port() -> int:
 
 
 class Service:
-    """The app in a process of its own."""
+    """The app in processes of its own.
 
-    def __init__(self, journal: Path) -> None:
+    Args:
+        journal: the file that each execution of a call is a line of.
+        workers: how many processes answer.
+    """
+
+    def __init__(self, journal: Path, workers: int = 1) -> None:
         self.port = free_port()
-        self._journal = journal
+        self.journal = journal
+        self._workers = workers
         self._process: asyncio.subprocess.Process | None = None
 
     async def start(self) -> None:
         command = [sys.executable, "-m", "odac", "run", "tests.integration.calls_app:app", "--port", str(self.port)]
-        environment = {**os.environ, "ODAC_SECRET": "s" * 32, "CALLS_JOURNAL": str(self._journal)}
-        self._process = await asyncio.create_subprocess_exec(
-            *command, "--log-level", "error", cwd=ROOT, env=environment
-        )
+        environment = {**os.environ, "ODAC_SECRET": "s" * 32, "CALLS_JOURNAL": str(self.journal)}
+        command += ["--log-level", "error"]
+        if self._workers > 1:
+            command += ["--workers", str(self._workers)]
+        self._process = await asyncio.create_subprocess_exec(*command, cwd=ROOT, env=environment)
         while True:
             try:
                 _, writer = await asyncio.open_connection("127.0.0.1", self.port)
@@ -59,51 +71,10 @@ class Service:
                 return
 
     async def kill(self) -> None:
+        """End it as a crash does."""
         assert self._process is not None
         self._process.send_signal(signal.SIGKILL)
         await self._process.wait()
-
-
-class Cutter:
-    """A way to the app that cuts each connection after some number of bytes, in either direction.
-
-    Args:
-        port: of the app.
-        chance: gives the numbers.
-    """
-
-    def __init__(self, port: int, chance: random.Random) -> None:
-        self._port = port
-        self._chance = chance
-        self._tasks: set[asyncio.Task[None]] = set()
-        self.cuts = 0
-        self.cutting = True
-
-    async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        try:
-            to_app, from_app = await asyncio.open_connection("127.0.0.1", self._port)
-        except OSError:
-            writer.transport.abort()
-            return
-        # The handshake passes most of the time: what follows is looked for.
-        left = [self._chance.choice([self._chance.randint(0, 700), self._chance.randint(700, 6_000)]) for _ in range(2)]
-        ways = [(reader, from_app, 0), (to_app, writer, 1)]
-        pumps = [asyncio.ensure_future(self._pump(source, sink, left, way)) for source, sink, way in ways]
-        await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
-        for pump in pumps:
-            pump.cancel()
-        for sink in (writer, from_app):
-            sink.transport.abort()
-
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, left: list[int], way: int) -> None:
-        while data := await source.read(4096):
-            if self.cutting and len(data) >= left[way]:
-                sink.write(data[: left[way]])
-                self.cuts += 1
-                await sink.drain()
-                return
-            left[way] -= len(data)
-            sink.write(data)
 
 
 class Impatient(SystemClock):
@@ -125,7 +96,8 @@ async def ask(client: ClientConnection, name: str) -> str:
 
 
 async def run(service: Service, chance: random.Random, kills: int) -> tuple[Counter[str], int]:
-    cutter = Cutter(service.port, chance)
+    """Make all calls; return what their callers were told, and how many connections were cut."""
+    cutter = Cutter(service.port, anywhere(chance))
     server = await asyncio.start_server(cutter.serve, "127.0.0.1", 0)
     url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/pay"
     told: Counter[str] = Counter()
@@ -135,7 +107,7 @@ async def run(service: Service, chance: random.Random, kills: int) -> tuple[Coun
         client = ClientConnection(url, token=False, max_reconnect_attempts=None, clock=Impatient())
         client.on("error", lambda: None)  # each cut is one
         async with client:
-            names = iter(range(CALLS // CLIENTS))
+            names = iter(range(SHARE))
 
             async def one_after_the_other() -> None:
                 for each in names:
@@ -146,8 +118,8 @@ async def run(service: Service, chance: random.Random, kills: int) -> tuple[Coun
             await asyncio.gather(*[one_after_the_other() for _ in range(8)])
 
     async def kill_and_start() -> None:
-        for share in range(1, kills + 1):
-            while told.total() < CALLS * share / (kills + 1):
+        for part in range(1, kills + 1):
+            while told.total() < CALLS * part / (kills + 1):
                 await asyncio.sleep(0.01)
             await service.kill()
             await service.start()
@@ -155,33 +127,45 @@ async def run(service: Service, chance: random.Random, kills: int) -> tuple[Coun
     async with asyncio.timeout(DEADLINE):
         await asyncio.gather(*[caller(number) for number in range(CLIENTS)], kill_and_start())
     server.close()
-    executed = Counter(service._journal.read_text().split())
-    twice = {name: count for name, count in executed.items() if count > 1}
-    assert twice == {}, "executed twice"
-    assert told.total() == CALLS // CLIENTS * CLIENTS, "every caller is told"
+    check(service.journal, outcomes)
+    assert told.total() == SHARE * CLIENTS, "every caller is told"
+    return told, cutter.cuts
+
+
+def check(journal: Path, outcomes: Mapping[str, str]) -> None:
+    """Compare what was executed with what the callers were told."""
+    executed = Counter(journal.read_text().split())
+    assert {name: count for name, count in executed.items() if count > 1} == {}, "executed twice"
+    assert set(executed) <= set(outcomes), "executed, and never asked for"
     wrong = [name for name, outcome in outcomes.items() if outcome == "answered" and name not in executed]
     assert wrong == [], "an answer of what was never executed"
     refused = [name for name, outcome in outcomes.items() if outcome == "busy" and name in executed]
     assert refused == [], "refused, and executed all the same"
-    assert set(told) <= {"answered", "interrupted", "timeout", "busy"}
-    return told, cutter.cuts
+    assert set(outcomes.values()) <= {"answered", "interrupted", "timeout", "busy"}
 
 
-@pytest.mark.parametrize("kills", [0, 2], ids=["cut", "cut-and-killed"])
-def test_none_is_executed_twice_and_every_caller_is_told(kills: int, tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("kills", "workers"), [(0, 1), (KILLS, 1), (0, 2)], ids=["cut", "cut-and-killed", "cut-between-two-processes"]
+)
+def test_none_is_executed_twice_and_every_caller_is_told(kills: int, workers: int, tmp_path: Path) -> None:
     seed = int(os.environ.get("ODAC_TEST_SEED", "7"))
 
     async def test() -> None:
-        service = Service(tmp_path / "journal")
+        service = Service(tmp_path / "journal", workers)
         await service.start()
+        began = time.monotonic()
         try:
             told, cuts = await run(service, random.Random(seed), kills)
         finally:
             await service.kill()
-        print(f"{CALLS} calls, {cuts} cuts, {kills} kills: {dict(told)}")
+        took = time.monotonic() - began
+        print(f"{CALLS} calls, {cuts} cuts, {kills} kills, {workers} processes, {took:.0f} s: {dict(told)}")
         assert cuts > CALLS / 200, "the network was too good"
-        assert told["answered"] > CALLS / 2
-        if kills:
-            assert told["interrupted"] > 0, "a process that is gone has forgotten what it did"
+        if kills == 0 and workers == 1:
+            assert told["interrupted"] == 0, "the one process that there is knows what it did"
+            assert told["answered"] > CALLS / 2
+        else:
+            assert told["answered"] > 0
+            assert told["interrupted"] > 0, "another process does not know what was executed"
 
     asyncio.run(test())
