@@ -1,18 +1,26 @@
 // What the hook for React and the composable for Vue have in common.
-import { Odac, type OdacData, type OdacOptions, type OdacPresence, type OdacRecovery, type OdacSocket } from './package'
+import {
+  Odac,
+  type OdacData,
+  type OdacOptions,
+  type OdacPresence,
+  type OdacRecovery,
+  type OdacRooms,
+  type OdacSocket,
+} from './package'
 
 /** What `useOdac` takes: the options of `Odac.ws`, which are compared by value, and listeners. */
-export interface UseOdacOptions<Message = unknown> extends OdacOptions {
+export interface UseOdacOptions<Message = unknown, Rooms extends OdacRooms = OdacRooms> extends OdacOptions {
   /** Called with every message; `message` has only the last one. It may be another function each time. */
   onMessage?: ((data: Message) => void) | undefined
   /** Called with what the event `recover` comes with: where `recovered` is false, load the state anew. */
-  onRecover?: ((recovery: OdacRecovery) => void) | undefined
+  onRecover?: ((recovery: OdacRecovery<Rooms['history']>) => void) | undefined
 }
 
 /** What a component sees of its connection. */
-export interface OdacView<Message = unknown> {
+export interface OdacView<Message = unknown, Rooms extends OdacRooms = OdacRooms, Socket = OdacSocket<Message, Rooms>> {
   /** What `Odac.ws` returned. Undefined without a path, before the component is mounted, and where a server renders. */
-  readonly socket: OdacSocket<Message> | undefined
+  readonly socket: Socket | undefined
   /** A `WebSocket.readyState`: 0 connecting, 1 open, 2 closing, 3 closed or waiting for the next attempt. */
   readonly state: number
   /** Whether a message sent now goes out at once. */
@@ -20,9 +28,9 @@ export interface OdacView<Message = unknown> {
   /** The last message of this connection. */
   readonly message: Message | undefined
   /** What the last event `recover` of this connection came with. */
-  readonly recovery: OdacRecovery | undefined
+  readonly recovery: OdacRecovery<Rooms['history']> | undefined
   /** What the last event `presence` of each room came with. A new map at each change. */
-  readonly presence: ReadonlyMap<string, OdacPresence>
+  readonly presence: ReadonlyMap<Rooms['presence'], OdacPresence<Rooms['presence']>>
 }
 
 /** `socket.send` where there is a socket; false where there is none. */

@@ -15,9 +15,14 @@ export class Emitter {
     return this
   }
 
-  /** Call the listeners of `event` in the order of registration. One that throws is reported and stops nobody. */
-  protected emit(event: string, args: readonly unknown[]): void {
-    for (const listener of this.#listeners.get(event) ?? []) {
+  /**
+   * Call the listeners of `event` in the order of registration. One that throws is reported and stops nobody.
+   *
+   * @returns how many there are.
+   */
+  protected emit(event: string, args: readonly unknown[]): number {
+    const listeners = this.#listeners.get(event) ?? []
+    for (const listener of listeners) {
       try {
         listener(...(args as never[]))
       } catch (error) {
@@ -27,5 +32,6 @@ export class Emitter {
         })
       }
     }
+    return listeners.length
   }
 }

@@ -1,13 +1,18 @@
 // `odac-client/react`
 import { useCallback, useEffect, useRef, useState } from 'react'
 import { attach, IDLE, keyOf, type OdacView, type Send, type UseOdacOptions } from './binding'
+import type { OdacBaseSocket, OdacRooms, OdacSocket } from './package'
 
 export type { OdacView, Send, UseOdacOptions }
 
-/** What the hook `useOdac` returns. */
-export interface UseOdac<Message = unknown> extends OdacView<Message> {
+/** What the hook `useOdac` returns. `Socket` is the route's, where `odac types` has written it. */
+export interface UseOdac<
+  Message = unknown,
+  Rooms extends OdacRooms = OdacRooms,
+  Socket extends OdacBaseSocket & { send: unknown } = OdacSocket<Message, Rooms>,
+> extends OdacView<Message, Rooms, Socket> {
   /** `socket.send` where there is a socket, else false. The same function in every render. */
-  readonly send: Send
+  readonly send: Socket['send']
 }
 
 /**

@@ -32,6 +32,8 @@ export class Socket extends Emitter {
   readonly #rosters = new Rosters()
   #transport: Transport
   readonly #calls = new Calls((kind, ...values) => this.#transport.control(kind, ...values))
+  /** Whether the console has been told of a refused message. */
+  #warned = false
   /** The state that listeners know of. */
   #state = CONNECTING
 
@@ -116,6 +118,11 @@ export class Socket extends Emitter {
       return this.#calls.greeted(facts?.calls, age ?? 0)
     }
     if (/^(call|reply|fail|cancel)$/.test(kind)) return this.#calls.receive(kind, ...(values as [unknown]))
+    if (kind === 'invalid') {
+      if (this.emit(kind, values) || this.#warned) return
+      this.#warned = true
+      return console.warn("Odac: the server dropped a message, see ws.on('invalid', …)", ...values)
+    }
     this.#positions.receive(kind, ...(values as [number]))
     const presence = this.#rosters.receive(kind, ...(values as [number]))
     if (presence) this.emit('presence', [presence])

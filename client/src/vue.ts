@@ -2,15 +2,23 @@
 import { getCurrentInstance, onMounted, ref, shallowRef, toValue, watch } from 'vue'
 import type { MaybeRefOrGetter, ShallowRef } from 'vue'
 import { attach, IDLE, keyOf, type OdacView, type Send, type UseOdacOptions } from './binding'
+import type { OdacBaseSocket, OdacRooms, OdacSocket } from './package'
 
 export type { OdacView, Send, UseOdacOptions }
 
-/** What the composable `useOdac` returns: each field of an `OdacView` as a ref. */
-export type UseOdac<Message = unknown> = {
-  readonly [Field in keyof OdacView]: Readonly<ShallowRef<OdacView<Message>[Field]>>
+/**
+ * What the composable `useOdac` returns: each field of an `OdacView` as a ref. `Socket` is the route's, where
+ * `odac types` has written it.
+ */
+export type UseOdac<
+  Message = unknown,
+  Rooms extends OdacRooms = OdacRooms,
+  Socket extends OdacBaseSocket & { send: unknown } = OdacSocket<Message, Rooms>,
+> = {
+  readonly [Field in keyof OdacView]: Readonly<ShallowRef<OdacView<Message, Rooms, Socket>[Field]>>
 } & {
   /** `socket.send` where there is a socket, else false. */
-  readonly send: Send
+  readonly send: Socket['send']
 }
 
 /**

@@ -3,8 +3,8 @@ import { mock, test } from 'node:test'
 import { Emitter } from '../src/emitter'
 
 class Open extends Emitter {
-  fire(event: string, ...args: unknown[]): void {
-    this.emit(event, args)
+  fire(event: string, ...args: unknown[]): number {
+    return this.emit(event, args)
   }
 }
 
@@ -13,7 +13,8 @@ test('listeners are called in the order of registration, with all arguments', ()
   const calls: unknown[] = []
   emitter.on('close', (code: number, reason: string) => calls.push(['first', code, reason]))
   emitter.on('close', () => calls.push('second'))
-  emitter.fire('close', 1000, 'bye')
+  assert.equal(emitter.fire('close', 1000, 'bye'), 2)
+  assert.equal(emitter.fire('open'), 0)
   assert.deepEqual(calls, [['first', 1000, 'bye'], 'second'])
 })
 

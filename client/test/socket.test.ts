@@ -207,3 +207,23 @@ test('in a worker, which has no document, the network alone is heard of', () => 
   scope.dispatchEvent(new Event('online'))
   assert.deepEqual(transport.calls, ['probe', 'wake'])
 })
+
+test('a message that the server does not take is an event', (context) => {
+  const warn = context.mock.method(console, 'warn', () => {})
+  const { socket, transport } = make()
+  const heard: unknown[] = []
+  socket.on('invalid', (invalid: unknown) => heard.push(invalid))
+  transport.fire('control', 'invalid', { field: 'to', reason: 'not a square' })
+  assert.deepEqual(heard, [{ field: 'to', reason: 'not a square' }])
+  assert.equal(warn.mock.callCount(), 0)
+})
+
+test('without a listener the console is told, once', (context) => {
+  const warn = context.mock.method(console, 'warn', () => {})
+  const { transport } = make()
+  for (const reason of ['first', 'second']) transport.fire('control', 'invalid', { field: 'to', reason })
+  assert.equal(warn.mock.callCount(), 1)
+  const [text, invalid] = warn.mock.calls[0]?.arguments as [string, unknown]
+  assert.match(text, /ws\.on\('invalid'/)
+  assert.deepEqual(invalid, { field: 'to', reason: 'first' })
+})

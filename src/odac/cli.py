@@ -6,7 +6,7 @@ import os
 import sys
 from collections.abc import Callable
 from dataclasses import fields
-from typing import Any, NoReturn
+from typing import Any, Literal, NoReturn
 
 import click
 
@@ -173,14 +173,17 @@ def schema(
 @main.command()
 @_contract
 @click.option("--library", default="odac-client", show_default=True, help="Where the browser client is imported from.")
-def types(app: str, factory: bool, app_dir: str, check: str | None, library: str) -> None:
+@click.option("--hooks", type=click.Choice(["react", "vue"]), help="Type useOdac of odac-client/react or /vue as well.")
+def types(
+    app: str, factory: bool, app_dir: str, check: str | None, library: str, hooks: Literal["react", "vue"] | None
+) -> None:
     """Write a TypeScript module that types an app's routes: odac types chess:app > api.ts."""
     from odac.contract import typescript
 
-    command = f"odac types {app}"
+    command = f"odac types {app}" + (f" --hooks {hooks}" if hooks else "")
     _write(
         app,
-        lambda contract: typescript.module(contract, command=command, library=library),
+        lambda contract: typescript.module(contract, command=command, library=library, hooks=hooks),
         factory,
         app_dir,
         check,

@@ -126,8 +126,10 @@ class ClientConnection:
 
         Args:
             event: ``open()``, ``message(data)``, ``close(code, reason)``, ``error(exception)``,
-                ``reconnecting(attempt, seconds)``, ``presence(change)``, a :class:`~odac.client.PresenceChange`, or
-                ``recover(recovery)``, a :class:`~odac.client.Recover`: after a reconnect, for each room with history.
+                ``reconnecting(attempt, seconds)``, ``presence(change)``, a :class:`~odac.client.PresenceChange`,
+                ``recover(recovery)``, a :class:`~odac.client.Recover`: after a reconnect, for each room with history,
+                or ``invalid(refused)``, an :class:`~odac.client.Invalid`: the server has dropped a message that its
+                route does not take (on routes with ``on_invalid="answer"``; the first unheard one is logged).
             handler: takes the event's arguments or fewer, and may be ``async def``: the next event waits for it. What
                 it raises goes to the ``error`` listeners; with none it is logged.
 

@@ -18,7 +18,16 @@ __all__ = ["ERRORS", "EVENTS", "Events"]
 
 logger = logging.getLogger("odac.client")
 
-EVENTS: Final = {"open": 0, "message": 1, "close": 2, "error": 1, "reconnecting": 2, "presence": 1, "recover": 1}
+EVENTS: Final = {
+    "open": 0,
+    "message": 1,
+    "close": 2,
+    "error": 1,
+    "invalid": 1,
+    "reconnecting": 2,
+    "presence": 1,
+    "recover": 1,
+}
 """The events, with how many arguments each gives to its listeners."""
 
 WAITING: Final = 16
@@ -54,6 +63,7 @@ class Events:
         "_runner",
         "_said",
         "_some",
+        "_warned",
         "calls",
         "last_end",
     )
@@ -68,6 +78,7 @@ class Events:
         self._reading = False  # receive() has been called
         self._released = False  # bounds are lifted: the end must come through
         self._said = False
+        self._warned = False  # of a message that the server dropped
         self.last_end: tuple[int, str] | None = None
         self.calls: Calls | None = None  # whose answers come behind messages
         self._changed = asyncio.Event()  # for run()
@@ -189,10 +200,10 @@ class Events:
             return
         listeners = self._listeners.get(event)
         if event != "message":
-            if listeners or event != "error":
-                await self._call(event, arguments)
+            if not listeners:
+                self._unheard(event, *arguments)
             else:
-                logger.warning("%s", str(arguments[0]) or type(arguments[0]).__name__)
+                await self._call(event, arguments)
             return
         if listeners:
             await self._call(event, arguments)
@@ -200,6 +211,14 @@ class Events:
             self._inbox.append(arguments[0])
             self._some.set()
             await self._inbox_has_room()
+
+    def _unheard(self, event: str, told: object = None, *_: object) -> None:
+        """Log what should not go unnoticed, where no listener hears of it."""
+        if event == "error":
+            logger.warning("%s", str(told) or type(told).__name__)
+        elif event == "invalid" and not self._warned:
+            self._warned = True
+            logger.warning("the server dropped a message that its route does not take; see on('invalid', …): %s", told)
 
     async def _inbox_has_room(self) -> None:
         while len(self._inbox) >= WAITING and not self._released and not self._may_replay():

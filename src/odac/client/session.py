@@ -12,6 +12,7 @@ from odac.client.calls import Calls
 from odac.client.clock import Clock
 from odac.client.cookies import CookieJar
 from odac.client.events import Events
+from odac.client.invalid import read_invalid
 from odac.client.link import PROTOCOL, Link
 from odac.client.pending import Pending
 from odac.client.presence import Rosters
@@ -114,6 +115,10 @@ class Session:
         self.state = ReadyState.CONNECTING
 
     def _control(self, kind: str, values: list[Any]) -> None:
+        if kind == "invalid":
+            if (refused := read_invalid(values)) is not None:
+                self._events.post("invalid", refused)
+            return
         told = self.positions.control(kind, values)
         if told is not None:
             self._events.post("recover", told)

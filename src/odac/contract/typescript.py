@@ -5,30 +5,62 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping, Sequence
-from typing import Any, Final
+from typing import Any, Final, Literal, TypeAlias
 
 from odac.contract.model import Contract, MessageContract, RouteContract
 from odac.contract.schema import REFERENCE
 
-__all__ = ["module"]
+__all__ = ["Hooks", "module"]
+
+Hooks: TypeAlias = Literal["react", "vue"]
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
 
+_TAKEN: Final = frozenset(
+    {
+        *("Odac", "OdacBaseSocket", "OdacCallOptions", "OdacOptions", "UseOdac", "UseOdacOptions", "MaybeRefOrGetter"),
+        *("AppRooms", "Promise", "Record", "any", "bigint", "boolean", "never", "null", "number", "object", "string"),
+        *("symbol", "undefined", "unknown", "void"),
+    }
+)
+"""Names that the module uses itself, so that no definition may have them."""
 
-def module(contract: Contract, *, command: str, library: str) -> str:
+_ROOMS: Final = "AppRooms"
+
+_HOOKS: Final[Mapping[Hooks, tuple[str, str, str]]] = {
+    "react": ("hook `useOdac` of odac-client/react", "", "{path} | null | undefined"),
+    "vue": (
+        "composable `useOdac` of odac-client/vue",
+        "import type { MaybeRefOrGetter } from 'vue'\n",
+        "MaybeRefOrGetter<{path} | null | undefined>",
+    ),
+}
+"""What it is, what it needs, and the type of its path."""
+
+
+def module(contract: Contract, *, command: str, library: str, hooks: Hooks | None = None) -> str:
     """Return the source of the module.
 
     Args:
         contract: of the app.
         command: what made it, for its first line.
         library: where the browser client is imported from: ``odac-client``, or the address of ``odac.mjs``.
+        hooks: the framework whose ``useOdac`` is typed as well.
     """
+    imports = f"import {{ Odac, type OdacBaseSocket, type OdacCallOptions, type OdacOptions }} from {_text(library)}"
+    if hooks is not None:
+        imports += (
+            f"\nimport {{ useOdac as use, type UseOdac, type UseOdacOptions }} from 'odac-client/{hooks}'\n"
+            + _HOOKS[hooks][1].rstrip()
+        ).rstrip()
     blocks = [
         f"// Made by `{command}`: do not edit.",
-        "import { Odac, type OdacCallOptions, type OdacOptions, type OdacSocket } from " + _text(library),
+        imports,
         *(_definition(name, schema) for name, schema in contract.schemas.definitions.items()),
+        _rooms(contract.rooms),
         *(_socket(route) for route in contract.routes),
         _function(contract.routes),
+        *([_hook(contract.routes, hooks)] if hooks is not None else ()),
     ]
     return "\n\n".join(blocks) + "\n"
 
@@ -48,7 +80,7 @@ def _comment(text: object) -> str:
 def _name(name: str) -> str:
     """A definition's name as an identifier."""
     word = re.sub(r"[^A-Za-z0-9_$]", "_", name)
-    return word if not word[:1].isdigit() else f"_{word}"
+    return f"_{word}" if word[:1].isdigit() or word in _TAKEN else word
 
 
 def socket_name(route: RouteContract) -> str:
@@ -58,6 +90,23 @@ def socket_name(route: RouteContract) -> str:
 
 def _union(messages: Sequence[MessageContract], otherwise: str) -> str:
     return " | ".join(dict.fromkeys(_type(message.schema) for message in messages)) or otherwise
+
+
+def _rooms(rooms: Mapping[str, Mapping[str, Any]]) -> str:
+    """The names of the rooms that have rules; a rule's ``*`` stands for any text."""
+    lines = []
+    for rule in ("history", "presence"):
+        names = [_room(pattern) for pattern, rules in rooms.items() if rule in rules]
+        lines.append(f"  {rule}: {' | '.join(names) or 'never'}\n")
+    return f"/** The rooms with a history, and those that show who is in them. */\nexport interface {_ROOMS} {{\n" + (
+        "".join(lines) + "}"
+    )
+
+
+def _room(pattern: str) -> str:
+    if "*" not in pattern:
+        return _text(pattern)
+    return "`" + re.sub(r"([\\`$])", r"\\\1", pattern).replace("*", "${string}") + "`"
 
 
 def _socket(route: RouteContract) -> str:
@@ -73,7 +122,7 @@ def _socket(route: RouteContract) -> str:
     return (
         _comment(f"{route.path}\n{route.text}")
         + f"export interface {socket_name(route)}"
-        + f" extends Omit<OdacSocket<{_union(route.gives, 'unknown')}>, 'send' | 'call'> {{\n"
+        + f" extends OdacBaseSocket<{_union(route.gives, 'unknown')}, {_ROOMS}> {{\n"
         + (
             f"  send(data: {_union(route.takes, '')}): boolean\n"
             if route.takes
@@ -89,18 +138,43 @@ def _arguments(schema: Mapping[str, Any]) -> str:
     return "args?: null" if schema.get("type") == "null" else f"args: {_type(schema)}"
 
 
+def _most_exact_first(routes: Sequence[RouteContract]) -> list[RouteContract]:
+    """Of a function's overloads, the first that fits is taken."""
+    return sorted(routes, key=lambda each: (bool(each.parameters), -len(each.path), each.path))
+
+
 def _function(routes: Sequence[RouteContract]) -> str:
     lines = ["/** Open a connection to one of the app's routes; the path says which. */"]
-    # What is most exact comes first, because the first that fits is taken.
     lines += [
         f"export function ws(path: {_path(route)}, options?: OdacOptions): {socket_name(route)}"
-        for route in sorted(routes, key=lambda each: (bool(each.parameters), -len(each.path), each.path))
+        for route in _most_exact_first(routes)
     ]
     lines += [
         "export function ws(path: string, options?: OdacOptions): unknown {"
         if routes
         else "export function ws(path: never, options?: OdacOptions): unknown {",
         "  return Odac.ws(path, options)",
+        "}",
+    ]
+    return "\n".join(lines)
+
+
+def _hook(routes: Sequence[RouteContract], hooks: Hooks) -> str:
+    what, _, path = _HOOKS[hooks]
+    options = "UseOdacOptions" if hooks == "react" else "MaybeRefOrGetter<UseOdacOptions>"
+    lines = [f"/** The {what}, for one of the app's routes; the path says which. */"]
+    for route in _most_exact_first(routes):
+        given = f"{_union(route.gives, 'unknown')}, {_ROOMS}"
+        lines.append(
+            f"export function useOdac(path: {path.format(path=_path(route))},"
+            f" options?: {options.replace('UseOdacOptions', f'UseOdacOptions<{given}>')}):"
+            f" UseOdac<{given}, {socket_name(route)}>"
+        )
+    any_path = path.format(path="string" if routes else "never")
+    any_options = options.replace("UseOdacOptions", "UseOdacOptions<any, any>")
+    lines += [
+        f"export function useOdac(path: {any_path}, options?: {any_options}): unknown {{",
+        "  return use(path, options)",
         "}",
     ]
     return "\n".join(lines)

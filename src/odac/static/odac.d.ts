@@ -23,10 +23,17 @@ export interface OdacOptions {
      */
     prefix?: string | undefined;
 }
+/** Names of rooms; `odac types` writes those that the app has rules for. */
+export interface OdacRooms {
+    /** Rooms that keep a history. */
+    history: string;
+    /** Rooms that show who is in them. */
+    presence: string;
+}
 /** Whether what was missed while the connection was away has come. */
-export interface OdacRecovery {
+export interface OdacRecovery<Room extends string = string> {
     /** The room's name; null for the user's inbox. */
-    readonly room: string | null;
+    readonly room: Room | null;
     /** True: everything that was missed has come, once and in order. False: some may be missing; load the state anew. */
     readonly recovered: boolean;
     /** How many messages have come that were missed. */
@@ -40,8 +47,8 @@ export interface OdacPerson {
     readonly data: unknown;
 }
 /** The people in a room, and what has changed. */
-export interface OdacPresence {
-    readonly room: string;
+export interface OdacPresence<Room extends string = string> {
+    readonly room: Room;
     /** All people in the room; empty above its limit, where only `total` is sent. */
     readonly users: readonly OdacPerson[];
     /** People who are new or whose data changed. */
@@ -51,8 +58,15 @@ export interface OdacPresence {
     /** How many are there. */
     readonly total: number;
 }
+/** What is wrong with a message that the server's route does not take. */
+export interface OdacInvalid {
+    /** The field's place in the message, such as `moves[0].x`; empty for the message as a whole. */
+    readonly field: string;
+    /** What is wrong, for people. */
+    readonly reason: string;
+}
 /** Every event and what its listeners are called with. */
-export interface OdacEvents<Message = unknown> {
+export interface OdacEvents<Message = unknown, Rooms extends OdacRooms = OdacRooms> {
     /** The server has let this connection in. */
     open: [];
     /** A message: what JSON text says, other text as a string, binary as an `ArrayBuffer`. */
@@ -68,9 +82,14 @@ export interface OdacEvents<Message = unknown> {
     /** `state` has changed. Comes before the event that says why. */
     state: [state: number];
     /** In a room with history: what was missed has come, or some may be missing. */
-    recover: [recovery: OdacRecovery];
+    recover: [recovery: OdacRecovery<Rooms['history']>];
     /** Emits the people in a room, first on joining and then at each change. */
-    presence: [presence: OdacPresence];
+    presence: [presence: OdacPresence<Rooms['presence']>];
+    /**
+     * A message was not what the route takes, and was dropped: on routes with `on_invalid="answer"`. The first that no
+     * listener hears of is a warning in the console. On a shared connection every tab hears of it.
+     */
+    invalid: [invalid: OdacInvalid];
 }
 /** What `send` takes. Strings go as they are, buffers and blobs as binary, everything else as JSON. */
 export type OdacData = string | number | boolean | null | object;
@@ -95,12 +114,23 @@ export interface OdacCallError extends Error {
 export type OdacAnswer<Arguments = unknown> = (args: Arguments, context: {
     signal: AbortSignal;
 }) => unknown;
-/** A connection that outlives the WebSockets below it. */
-export interface OdacSocket<Message = unknown> {
+/** What every socket has, whatever may be sent and asked over it. */
+export interface OdacBaseSocket<Message = unknown, Rooms extends OdacRooms = OdacRooms> {
     /** Whether a message sent now goes out at once. */
     readonly connected: boolean;
     /** A `WebSocket.readyState`: 0 connecting, 1 open, 2 closing, 3 closed or waiting for the next attempt. */
     readonly state: number;
+    /** Answer the server's `odac.ws.call(name, …)`; a later function takes the place of an earlier one. */
+    answer<Arguments = unknown>(name: string, answer: OdacAnswer<Arguments>): this;
+    /** End the connection for good and drop what is queued. */
+    close(code?: number, reason?: string): void;
+    /** Call `listener` at each `event`, after those that are there already. */
+    on<Name extends keyof OdacEvents>(event: Name, listener: (...args: OdacEvents<Message, Rooms>[Name]) => void): this;
+    /** Remove `listener`, or every listener of `event`. */
+    off<Name extends keyof OdacEvents>(event: Name, listener?: (...args: OdacEvents<Message, Rooms>[Name]) => void): this;
+}
+/** A connection that outlives the WebSockets below it. */
+export interface OdacSocket<Message = unknown, Rooms extends OdacRooms = OdacRooms> extends OdacBaseSocket<Message, Rooms> {
     /**
      * Send a message, or keep it until the connection is open.
      *
@@ -114,14 +144,6 @@ export interface OdacSocket<Message = unknown> {
      * @param name of what the route answers with `@route.answer(name)`.
      */
     call<Answer = unknown>(name: string, args?: unknown, options?: OdacCallOptions): Promise<Answer>;
-    /** Answer the server's `odac.ws.call(name, …)`; a later function takes the place of an earlier one. */
-    answer<Arguments = unknown>(name: string, answer: OdacAnswer<Arguments>): this;
-    /** End the connection for good and drop what is queued. */
-    close(code?: number, reason?: string): void;
-    /** Call `listener` at each `event`, after those that are there already. */
-    on<Name extends keyof OdacEvents>(event: Name, listener: (...args: OdacEvents<Message>[Name]) => void): this;
-    /** Remove `listener`, or every listener of `event`. */
-    off<Name extends keyof OdacEvents>(event: Name, listener?: (...args: OdacEvents<Message>[Name]) => void): this;
 }
 /** The global `Odac`, and the export of that name. */
 export interface OdacNamespace {

@@ -6,6 +6,7 @@ from typing import Any
 import pytest
 
 from odac.client.events import WAITING, Events
+from odac.client.invalid import Invalid
 from odac.errors import Disconnected
 from tests.unit.client.client_fakes import idle, run
 
@@ -326,3 +327,23 @@ def test_the_listeners_own_task_can_be_cancelled() -> None:
             await running
 
     run(test())
+
+
+def test_the_log_says_once_that_the_server_dropped_a_message(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        events = Events()
+        heard: list[Any] = []
+        events.post("invalid", Invalid("to", "first"))
+        events.post("invalid", Invalid("to", "second"))
+        running = asyncio.create_task(events.run())
+        await idle()
+        events.on("invalid", heard.append)
+        events.post("invalid", Invalid("to", "third"))
+        events.finish(1000, "")
+        await running
+        assert heard == [Invalid("to", "third")]
+
+    run(test())
+    (record,) = caplog.records
+    assert "on('invalid', …)" in record.getMessage()
+    assert "'first'" in record.getMessage()

@@ -12,6 +12,7 @@ import pytest
 from odac.client.errors import HandshakeRefused
 from odac.client.events import ERRORS
 from odac.client.fetch import Answer
+from odac.client.invalid import Invalid
 from odac.client.pending import MAX_MESSAGES
 from odac.errors import Disconnected
 from odac.realtime.connection import ReadyState
@@ -749,5 +750,20 @@ def test_closing_before_the_opening_is_the_end() -> None:
             assert (caught.value.code, caught.value.reason) == (4000, "never mind")
         assert [data async for data in client] == []
         assert network.sockets == []
+
+    run(test())
+
+
+def test_a_message_that_the_server_does_not_take_is_an_event() -> None:
+    async def test() -> None:
+        network = FakeNetwork()
+        client = network.client()
+        heard: list[Invalid] = []
+        client.on("invalid", heard.append)
+        async with client:
+            network.socket.control("invalid", "malformed")
+            network.socket.control("invalid", {"field": "to", "reason": "no square"})
+            await until(lambda: heard)
+        assert heard == [Invalid("to", "no square")]
 
     run(test())
