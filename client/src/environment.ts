@@ -35,7 +35,11 @@ const ask = async (url: string): Promise<Credentials> => {
   const timer = setTimeout(() => controller.abort(new Error(`Odac: ${url} did not answer in time`)), FETCH_TIMEOUT)
   try {
     const { signal } = controller
-    const response = await fetch(url, { credentials: 'same-origin', cache: 'no-store', signal })
+    const response = await fetch(url, { credentials: 'same-origin', cache: 'no-store', signal }).catch((error) => {
+      // The browser's "Failed to fetch" names no address, and stands for each of these.
+      if (signal.aborted) throw error
+      throw new Error(`Odac: ${url} cannot be reached: is the server running, and of the page's origin? ${error}`)
+    })
     const { ok, status } = response
     // 404: an app without a token endpoint. Anything else is an outage, or a refusal that a retry may outlive.
     if (status === 404) return {}

@@ -66,7 +66,10 @@ test('questions are asked one after the other, so that a first visit makes one s
   await settle()
   assert.equal(asked.length, 1)
   asked[0]?.refuse(new TypeError('Failed to fetch'))
-  await assert.rejects(all[0] as Promise<unknown>, /Failed to fetch/)
+  await assert.rejects(
+    all[0] as Promise<unknown>,
+    /^Error: Odac: http:\/\/site\/odac\/token cannot be reached: is the server running.*TypeError: Failed to fetch$/,
+  )
   await settle()
   assert.equal(asked.length, 2)
   asked[1]?.answer(json({ token: '2' }))

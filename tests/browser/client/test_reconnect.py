@@ -34,6 +34,20 @@ def test_after_a_crash_and_a_restart_it_is_back_and_the_queue_goes_out_in_order(
     assert site.received == [*range(200), [200], "after"]
 
 
+def test_a_server_that_is_not_there_is_named_with_the_address(site: Site, tab: Tab) -> None:
+    site.process.kill()
+    name, message = tab.run("""async () => {
+        join('/echo', { reconnectDelay: 50, maxReconnectAttempts: 1000 })
+        await until(() => names().includes('error'))
+        const [name, error] = log.find(([name]) => name === 'error')
+        return [name, error.message ?? error]
+    }""")
+    assert name == "error"
+    assert f"Odac: {site.process.url}/odac/token cannot be reached: is the server running" in message
+    site.process.start()
+    tab.run("async () => { await until(() => ws.connected) }")
+
+
 def test_a_server_that_stops_in_an_orderly_way_says_when_to_come_back(site: Site, tab: Tab) -> None:
     tab.run("async () => { join('/echo', { reconnectDelay: 60000 }); await until(() => ws.connected) }")
     site.process.stop()
