@@ -29,8 +29,8 @@ from odac.history.store import (
     Message,
     decode_notice,
     encode_message,
-    encode_notice,
 )
+from odac.history.tops import TOP_AFTER, Tops
 from odac.history.visits import Visits, next_client
 from odac.notices import warn
 from odac.protocol.codec import decode_text
@@ -50,8 +50,6 @@ RING_BYTES: Final = 32 * 1024 * 1024
 READS_AT_ONCE: Final = 64
 SLICE: Final = 0.005
 """Seconds that catching up takes of the event loop before others have their turn."""
-TOP_AFTER: Final = 5.0
-"""Seconds after a room's last append at which its top is published once more."""
 FEED_LINGERS: Final = 5.0
 """Seconds that a feed without members is kept: a page that is reloaded returns before that."""
 TEND_EVERY: Final = 2.5
@@ -104,7 +102,7 @@ class HistoryRooms:
         self._turns: deque[Cursor] = deque()
         self._turning = False
         self._reading = asyncio.Semaphore(READS_AT_ONCE)
-        self._tops: dict[str, tuple[float, Appended]] = {}
+        self._tops = Tops()
         self._leaving: dict[tuple[Connection, str], None] = {}
         self._version = 0
         self._is_failing = False
@@ -182,7 +180,7 @@ class HistoryRooms:
                 if self._instant is not None:
                     self._instant.rings.expire()
                 else:
-                    await self._publish_tops(loop.time())
+                    await self._tops.publish(self._running(), loop.time() - TOP_AFTER)
                     if loop.time() >= rules_at:
                         rules_at = loop.time() + RULES_EVERY
                         await self._agree()
@@ -225,12 +223,6 @@ class HistoryRooms:
                 feed.close()
                 del self._feeds[room]
                 del self._by_channel[feed.channel]
-
-    async def _publish_tops(self, now: float) -> None:
-        due = [channel for channel, (then, _) in self._tops.items() if now - then >= TOP_AFTER]
-        for channel in due:
-            _, done = self._tops.pop(channel)
-            await self._running().publish(channel, encode_notice(done.epoch, done.top))
 
     def figures(self) -> dict[str, int]:
         """What this process counts."""
@@ -312,7 +304,7 @@ class HistoryRooms:
 
     async def _confirmed(self, channel: str, done: Appended) -> None:
         self._is_failing = False
-        self._tops[channel] = (asyncio.get_running_loop().time(), done)
+        self._tops.appended(channel, done, asyncio.get_running_loop().time())
         feed = self._by_channel.get(channel)
         if feed is not None and feed.is_ready and feed.epoch in (None, done.epoch):
             try:

@@ -144,6 +144,7 @@ class Visits:
 def next_client(known: Client) -> Client:
     """A client's next connection.
 
-    Its generation is the time, so that two connections that claim one name differ, and greater than the previous one.
+    Its generation is the time, so that two connections that claim one name differ, also where they come to two
+    processes at once (nanoseconds); and greater than the previous one.
     """
-    return Client(known.name, max(known.generation + 1, int(time.time() * 1000)))
+    return Client(known.name, max(known.generation + 1, time.time_ns()))

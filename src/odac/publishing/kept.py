@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import secrets
 import time
@@ -14,7 +15,8 @@ from odac.cluster.channels import Channels
 from odac.cluster.envelope import RoomMessage, Unkept
 from odac.errors import BrokerError, ConfigurationError
 from odac.history.rules import History, RuleBook
-from odac.history.store import EPOCH_BYTES, HistoryStore, Message, StoreAway, encode_message
+from odac.history.store import EPOCH_BYTES, Appended, HistoryStore, Message, StoreAway, encode_message
+from odac.history.tops import TOP_AFTER, Tops
 
 __all__ = ["KeptRooms"]
 
@@ -23,6 +25,8 @@ RULES_EVERY: Final = 10.0
 RETRY: Final = 0.05
 ROOMS: Final = 1024
 """Rooms whose sends are kept apart; those of further ones wait for each other."""
+LAST_TOPS: Final = 1.0
+"""Seconds, at most, that a publisher that ends takes to publish the tops of its rooms."""
 
 
 class KeptRooms:
@@ -49,12 +53,30 @@ class KeptRooms:
         self._reason = ""
         self._starting = asyncio.Lock()
         self._locks: dict[str, asyncio.Lock] = {}
+        self._tops = Tops()
+        self._telling: asyncio.Task[None] | None = None
 
     async def stop(self) -> None:
-        """Disconnect."""
+        """Publish the tops of the rooms that were sent to, and disconnect."""
+        if self._telling is not None:
+            self._telling.cancel()
+            await asyncio.gather(self._telling, return_exceptions=True)
+            self._telling = None
         if self._store is not None and self._is_started:
             self._is_started = False
+            try:
+                async with asyncio.timeout(LAST_TOPS):
+                    await self._tops.publish(self._store, asyncio.get_running_loop().time())
+            except (BrokerError, TimeoutError):
+                pass  # the processes of the app compare the tops once the broker is back
             await self._store.stop()
+
+    async def _tell_tops(self) -> None:
+        while self._tops:
+            await asyncio.sleep(TOP_AFTER)
+            if self._store is not None:
+                with contextlib.suppress(BrokerError):
+                    await self._tops.publish(self._store, asyncio.get_running_loop().time() - TOP_AFTER)
 
     async def takes(self, item: RoomMessage, keep: bool) -> RoomMessage | Unkept | None:
         """Send a message if it is for a room with history.
@@ -119,6 +141,12 @@ class KeptRooms:
             self._read_at = now
         return self._book
 
+    def _appended(self, channel: str, done: Appended) -> None:
+        loop = asyncio.get_running_loop()
+        self._tops.appended(channel, done, loop.time())
+        if self._telling is None or self._telling.done():
+            self._telling = loop.create_task(self._tell_tops(), name="odac: tops of rooms")
+
     async def _append(self, store: HistoryStore, channel: str, history: History, body: bytes) -> None:
         # One at a time for each room: a number below one that was stored counts as stored.
         if len(self._locks) >= ROOMS:
@@ -127,8 +155,11 @@ class KeptRooms:
             number, self._next = self._next, self._next + 1
             while True:
                 try:
-                    await store.append(channel, history, self._origin, number, [body], secrets.token_bytes(EPOCH_BYTES))
+                    done = await store.append(
+                        channel, history, self._origin, number, [body], secrets.token_bytes(EPOCH_BYTES)
+                    )
                     self._given_up = False
+                    self._appended(channel, done)
                     return
                 except StoreAway as error:
                     self._reason = str(error)

@@ -200,6 +200,22 @@ class ClusterNode(Redis):
     def node_id(self) -> str:
         return self.cluster("MYID").strip()
 
+    def migrate(self, slot: int, port: int) -> None:
+        """Move the keys of a slot to the node at a port."""
+        with socket.create_connection(("127.0.0.1", self.port), 5) as connection:
+            answer = connection.makefile("rb")
+            connection.sendall(f"CLUSTER GETKEYSINSLOT {slot} 1000\r\n".encode())
+            keys: list[str] = []
+            for _ in range(int(answer.readline()[1:])):
+                keys.append(answer.read(int(answer.readline()[1:])).decode())
+                answer.readline()
+            assert keys, f"slot {slot} holds no keys"
+            words = ["MIGRATE", "127.0.0.1", str(port), "", "0", "5000", "KEYS", *keys]
+            connection.sendall(
+                f"*{len(words)}\r\n".encode() + b"".join(f"${len(w)}\r\n{w}\r\n".encode() for w in words)
+            )
+            assert answer.readline() == b"+OK\r\n"
+
 
 class RedisCluster(Server):
     """Three primaries."""
@@ -250,13 +266,20 @@ class RedisCluster(Server):
         for node in self.nodes:
             node.thaw()
 
-    def move_slot(self, slot: int) -> None:
-        """Give a slot to the next node, as a reshard does."""
+    def move_slot(self, slot: int, with_keys: bool = False) -> None:
+        """Give a slot to the next node, as a reshard does.
+
+        Args:
+            slot: the slot.
+            with_keys: whether its keys are moved, as by redis-cli; without it they are left behind, and lost.
+        """
         ids = [node.node_id for node in self.nodes]
         index = ids.index(self.nodes[0].owner(slot) or "")
         old, new = self.nodes[index], self.nodes[(index + 1) % 3]
         new.cluster("SETSLOT", str(slot), "IMPORTING", old.node_id)
         old.cluster("SETSLOT", str(slot), "MIGRATING", new.node_id)
+        if with_keys:
+            old.migrate(slot, new.port)
         for node in (new, old):
             node.cluster("SETSLOT", str(slot), "NODE", new.node_id)
         until(lambda: {node.owner(slot) for node in self.nodes} == {new.node_id}, f"slot {slot} moves")

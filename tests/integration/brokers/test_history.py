@@ -559,7 +559,7 @@ def test_the_loss_of_a_rooms_last_message_shows_too(
     """Nothing comes behind it; but its sender publishes the room's top once more."""
     from odac.history import rooms
 
-    monkeypatch.setattr(rooms, "TOP_AFTER", 0.2)
+    monkeypatch.setattr(rooms, "TOP_AFTER", 0.2)  # as history/tops.py has it
     monkeypatch.setattr(rooms, "TEND_EVERY", 0.1)
 
     async def main() -> None:

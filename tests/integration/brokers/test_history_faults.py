@@ -80,7 +80,7 @@ def test_the_servers_connections_are_killed(fragile: Server, short_directory: Pa
     assert all(told(record) <= 1 for record in made.record.pages.values())
 
 
-@brokers("redis", "cluster", short="redis")  # over local:// one of the processes takes over; see test_history.py
+@brokers("redis", "cluster", short="redis")
 def test_the_broker_is_frozen_restarted_and_wiped(fragile: Server, short_directory: Path) -> None:
     async def work(made: World) -> None:
         for _ in range(max(1, TURNS // 8)):
@@ -95,6 +95,25 @@ def test_the_broker_is_frozen_restarted_and_wiped(fragile: Server, short_directo
 
     made = go(fragile, short_directory, work)
     # The log is gone: every page that was there has been told.
+    assert all(told(record) >= 1 for record in made.record.pages.values())
+
+
+@brokers("local", short="local")
+def test_the_process_that_holds_the_local_broker_is_killed(fragile: Server, short_directory: Path) -> None:
+    """Over local:// a process of the app takes over, with an empty log: its restart and its loss are one."""
+
+    async def work(made: World) -> None:
+        await asyncio.to_thread(fragile.kill)
+        for _ in range(max(1, TURNS // 8)):
+            await asyncio.sleep(2)
+            await made.process()
+            while len(made.processes) > 1:  # one of them holds the broker, unless the new one does already
+                made.processes.pop(0).process.kill()
+            await made.process()
+            await asyncio.sleep(1)
+            made.cut()
+
+    made = go(fragile, short_directory, work)
     assert all(told(record) >= 1 for record in made.record.pages.values())
 
 

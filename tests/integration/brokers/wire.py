@@ -19,6 +19,11 @@ class Wire:
         self._open.set()
         self._downstream = asyncio.Event()
         self._downstream.set()
+        self._flowing = asyncio.Event()
+        self._flowing.set()
+        self._answers_flow = asyncio.Event()
+        self._answers_flow.set()
+        self._held = asyncio.Event()
         self._writers: set[asyncio.StreamWriter] = set()
         self._tasks: set[asyncio.Task[None]] = set()
         self._servers: list[asyncio.Server] = []
@@ -50,6 +55,26 @@ class Wire:
 
     def restore(self) -> None:
         self._downstream.set()
+
+    def hold(self) -> None:
+        """From now on nothing passes in either direction, and nobody is told: a partition. New connections are taken."""
+        self._flowing.clear()
+
+    def release(self) -> None:
+        """Pass on what was held, in order: as TCP does when a partition heals."""
+        self._flowing.set()
+
+    def hold_answers(self) -> None:
+        """Hold what the broker says: it gets the next command, and whoever sent that does not learn it."""
+        self._held.clear()
+        self._answers_flow.clear()
+
+    async def until_an_answer_is_held(self) -> None:
+        """Wait until the broker has answered something that is held."""
+        await self._held.wait()
+
+    def release_answers(self) -> None:
+        self._answers_flow.set()
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connecting: object) -> None:
         self.connections += 1
@@ -88,6 +113,10 @@ class Wire:
     ) -> None:
         with contextlib.suppress(OSError):
             while data := await reader.read(65536):
+                await self._flowing.wait()
+                if gate is not None and not self._answers_flow.is_set():
+                    self._held.set()
+                    await self._answers_flow.wait()
                 if gate is None or gate.is_set():
                     writer.write(data)
                     await writer.drain()
