@@ -28,6 +28,7 @@ from odac.http.publish import Publication
 from odac.http.wrapped import WrappedWebSockets
 from odac.lanes.asgi import AsgiHandshake
 from odac.lanes.base import LANE_EXTENSION
+from odac.lanes.takeover import take_over
 from odac.lifespan import Lifespan
 from odac.notices import limit_hits, warn
 from odac.presence.rules import Presence
@@ -106,6 +107,8 @@ class Odac:
         docs: whether a request may read ``GET {prefix}/docs``, a page that shows and tries the routes: True, False, or
             a function that takes the request (sync or async). Default: everybody while the app signs with a random
             secret.
+        takeover: whether the app, as it starts, puts Odac's WebSocket class into a running uvicorn (also below
+            gunicorn) that was started without ``--ws``, so that its connections have the direct lane.
 
     Raises:
         ConfigurationError: an argument cannot work; the message names the fix.
@@ -126,6 +129,7 @@ class Odac:
         publish_keys: Sequence[str] | None = None,
         session: SessionOptions = SessionOptions(),  # noqa: B008 - a frozen value
         docs: bool | Callable[[Request], Any] | None = None,
+        takeover: bool = True,
     ) -> None:
         if not isinstance(limits, Limits):
             raise ConfigurationError(f"Odac(limits={limits!r}): must be Limits(…)")
@@ -135,6 +139,8 @@ class Odac:
             raise ConfigurationError(f"Odac(compression={compression!r}): must be True or False")
         if docs is not None and not isinstance(docs, bool) and not callable(docs):
             raise ConfigurationError(f"Odac(docs={docs!r}): must be True, False, or a function that takes a request")
+        if not isinstance(takeover, bool):
+            raise ConfigurationError(f"Odac(takeover={takeover!r}): must be True or False")
         if user_id is not None and not callable(user_id):
             raise ConfigurationError(f"Odac(user_id={user_id!r}): must be a function that takes a user")
         if broker is not None and not isinstance(broker, str):
@@ -185,6 +191,7 @@ class Odac:
             )
         )
         self._room_rules: list[tuple[str, History | None, Presence | None]] = []
+        self._takes_over = takeover
         self._started_on: asyncio.AbstractEventLoop | None = None
         self._starting: asyncio.Lock | None = None
 
@@ -336,6 +343,8 @@ class Odac:
                     self._hub.connect_bus(None)
                     await bus.stop()
                     raise
+            if self._takes_over:
+                take_over(self.limits)
             self._started_on = loop
 
     @property
@@ -393,6 +402,7 @@ class Odac:
         hub, bus = self._hub, self._bus
         figures = {
             "connections": len(hub.connections),
+            "direct_connections": sum(connection.lane.pings for connection in hub.connections.values()),
             "rooms": hub.room_count,
             "healthy": int(self.route.ws_server.healthy),
         }

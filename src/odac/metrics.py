@@ -17,6 +17,7 @@ __all__ = ["OdacCollector"]
 
 _HELP = {
     "connections": "open connections of this process",
+    "direct_connections": "open connections of this process on the direct lane",
     "rooms": "rooms with members in this process",
     "healthy": "1 while messages reach the other processes and the process takes connections",
     "processes": "processes known on the broker, this one included",
@@ -53,6 +54,7 @@ _LIMIT = "limit_"
 _GAUGES = frozenset(
     [
         "connections",
+        "direct_connections",
         "rooms",
         "healthy",
         "processes",

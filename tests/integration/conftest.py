@@ -20,15 +20,31 @@ LANES: list[tuple[Lane, Loop]] = [
 ]
 
 
-@pytest.fixture(scope="module", params=LANES, ids=lambda each: "-".join(each))
+PLAIN: tuple[str, Loop] = ("plain", "uvloop")
+"""uvicorn without options: the app puts the direct lane there by itself."""
+
+_PLAIN_TOO = {f"tests.integration.{name}" for name in ("test_control", "test_messages", "test_rooms")}
+"""Modules whose tests run there as well: messages both ways, rooms, control messages, drain."""
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    module = metafunc.module
+    if "server" in metafunc.fixturenames and hasattr(module, "build") and not hasattr(module, "server"):
+        lanes = [*LANES, PLAIN] if module.__name__ in _PLAIN_TOO else LANES
+        metafunc.parametrize("server", lanes, indirect=True, scope="module", ids=map("-".join, lanes))
+
+
+@pytest.fixture(scope="module")
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
     """The app that the test's module builds, over one lane and one event loop.
 
     The module has ``build(probe)``, which returns the app.
     """
     lane, loop = request.param
-    probe = Probe()
-    with Server(request.module.build(probe), lane=lane, loop=loop, probe=probe) as running:
+    probe, plain = Probe(), lane == PLAIN[0]
+    with Server(
+        request.module.build(probe), lane="direct" if plain else lane, loop=loop, probe=probe, plain=plain
+    ) as running:
         yield running
 
 

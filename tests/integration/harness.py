@@ -199,11 +199,19 @@ class Server(Client):
         lane: ``direct``: Odac's protocol in the ``ws=`` seat; ``asgi``: uvicorn's own.
         loop: the event loop.
         probe: what the app's handlers tell.
+        plain: the direct lane without being asked: no class in either seat, and uvicorn's own defaults.
         config: further options of ``uvicorn.Config``. Nothing is put around the app, as under ``odac run``.
     """
 
     def __init__(
-        self, app: Any, *, lane: Lane = "direct", loop: Loop = "asyncio", probe: Probe | None = None, **config: Any
+        self,
+        app: Any,
+        *,
+        lane: Lane = "direct",
+        loop: Loop = "asyncio",
+        probe: Probe | None = None,
+        plain: bool = False,
+        **config: Any,
     ) -> None:
         super().__init__(0)
         self.app = app
@@ -218,7 +226,9 @@ class Server(Client):
             "proxy_headers": False,
             "ws": seat,
         }
-        if lane == "direct":
+        if plain:
+            own = {"host": self.host, "port": 0, "log_config": None}
+        elif lane == "direct":
             own["http"] = HttpProtocol
         options = own | config
         self._server = _Uvicorn(uvicorn.Config(app, loop=loop, **options))
@@ -247,6 +257,11 @@ class Server(Client):
         """The server's event loop."""
         assert self._server.loop is not None
         return self._server.loop
+
+    @property
+    def seat(self) -> Any:
+        """The class that takes WebSockets now."""
+        return self._server.config.ws_protocol_class
 
     def call(self, function: Callable[[], T]) -> T:
         """Run a function in the server's thread, between two callbacks of its loop."""

@@ -1,0 +1,158 @@
+"""The direct lane under a uvicorn that was not told of it: Odac's class in the running server's configuration.
+
+Every HTTP class of uvicorn makes the class in ``Config.ws_protocol_class`` when a client asks for an upgrade. Setting
+it once the app starts is what ``uvicorn --ws odac.server:WebSocketProtocol`` does a moment earlier: connections that
+are accepted from then on have the direct lane, and other WebSocket routes of the same server find a complete ASGI
+WebSocket server in it. HTTP stays with uvicorn's own class.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import inspect
+import logging
+import sys
+from collections.abc import Iterator
+from importlib import import_module
+from types import CodeType, FrameType
+from typing import TYPE_CHECKING, Any, Final
+
+if TYPE_CHECKING:
+    from odac.config import Limits
+
+__all__ = ["take_over"]
+
+logger = logging.getLogger("odac.server")
+
+_CLASS: Final = ("odac.serving.protocols.websocket", "WebSocketProtocol")
+"""By its name, as uvicorn's own option takes it: an app is built below the servers that serve it."""
+
+_OWN: Final = "uvicorn.protocols.websockets."
+"""Where the classes are that uvicorn chooses by itself."""
+
+_ARGUMENTS: Final = {"config": None, "server_state": None, "app_state": None}
+"""What each of uvicorn's HTTP classes makes the WebSocket class with."""
+
+_FIRST, _LAST = (0, 34), (1, 0)
+"""uvicorn's versions, from the first one that is supported to the first one that may have another interface."""
+
+_ADVICE: Final = (
+    "so messages take the ASGI lane, which costs more of the CPU. For the direct lane, start with odac run, or with"
+    " uvicorn's option --ws odac.server:WebSocketProtocol; Odac(takeover=False) leaves this line out"
+)
+
+
+def take_over(limits: Limits) -> None:
+    """Put Odac's class into the uvicorn that calls the app, unless its user has chosen another one.
+
+    Where several run on this event loop and it cannot be told which one calls, all of them get it.
+
+    Args:
+        limits: bound the head of each handshake.
+    """
+    module = sys.modules.get("uvicorn.server")
+    if module is None:
+        return
+    servers = list({id(each): each for each in _servers(module.Server)}.values())
+    asking = _configurations()
+    for server in [each for each in servers if id(each.config) in asking] or servers:
+        if not _is_ours(server):
+            _take(server, limits)
+
+
+def _is_ours(server: Any) -> bool:
+    """Whether an Odac class is there already: ``odac run``, or another app of this server."""
+    seat = getattr(server.config, "ws_protocol_class", None)
+    return isinstance(seat, type) and any(each.__module__ == _CLASS[0] for each in seat.__mro__)
+
+
+def _take(server: Any, limits: Limits) -> None:
+    config = server.config
+    if (chosen := getattr(config, "ws", None)) == "none":
+        logger.warning("uvicorn was started with --ws none, so no WebSocket reaches the app: leave that option out")
+    elif chosen != "auto":
+        logger.info("uvicorn's option --ws was set to %s, %s", getattr(chosen, "__name__", chosen), _ADVICE)
+    elif reason := _obstacle(server):
+        logger.warning("uvicorn %s cannot hand over its WebSockets (%s), %s", _version(), reason, _ADVICE)
+    else:
+        _replace(server, limits)
+        logger.info("uvicorn's WebSockets are Odac's own from now on: the direct lane")
+
+
+def _obstacle(server: Any) -> str:
+    """Why this server cannot be taken over; empty where it can be."""
+    found = tuple(int(part) if part.isdigit() else 0 for part in _version().split(".")[:2])
+    if not _FIRST <= found < _LAST:
+        return f"known are the versions from {_FIRST[0]}.{_FIRST[1]} to before {_LAST[0]}.{_LAST[1]}"
+    config, state = server.config, getattr(server, "server_state", None)
+    seat = getattr(config, "ws_protocol_class", None)
+    if not getattr(config, "loaded", False) or not isinstance(seat, type) or not seat.__module__.startswith(_OWN):
+        return "its configuration names no WebSocket class of its own"
+    if not isinstance(getattr(state, "connections", None), set) or not isinstance(getattr(state, "tasks", None), set):
+        return "it does not keep its connections and tasks where Odac's class looks for them"
+    try:
+        inspect.signature(seat).bind(**_ARGUMENTS)
+    except TypeError:
+        return "it makes WebSocket classes with other arguments"
+    return ""
+
+
+def _version() -> str:
+    return str(getattr(sys.modules.get("uvicorn"), "__version__", "?"))
+
+
+def _replace(server: Any, limits: Limits) -> None:
+    base = getattr(import_module(_CLASS[0]), _CLASS[1])
+    before = server.config.ws_protocol_class
+    bounded = type(base.__name__, (base,), {"__slots__": (), "limits": limits, "__doc__": base.__doc__})
+    server.config.ws_protocol_class = bounded
+    for connection in server.server_state.connections:  # accepted already, and not yet upgraded
+        if getattr(connection, "ws_protocol_class", None) is before:
+            connection.ws_protocol_class = bounded
+
+
+# Finding the servers of this event loop: uvicorn tells an app nothing of itself
+
+
+def _servers(kind: type[Any]) -> Iterator[Any]:
+    """Every server whose coroutine is suspended in a task of this event loop, or called what runs now."""
+    for task in asyncio.all_tasks():
+        yield from _selves(_suspended(task.get_coro()), kind)
+    yield from _selves(_callers(sys._getframe()), kind)  # where tasks are eager
+
+
+def _configurations() -> set[int]:
+    """The ids of the configurations of those of uvicorn's objects that called the app. None may be: middleware of
+    Starlette calls it in a task of its own.
+    """
+    found = set()
+    for frame in _callers(sys._getframe()):
+        if frame.f_globals.get("__name__", "").startswith("uvicorn.") and _is_method(frame.f_code):
+            found.add(id(getattr(frame.f_locals.get("self"), "config", None)))
+    return found
+
+
+def _suspended(awaited: Any) -> Iterator[FrameType]:
+    """The frames of a coroutine, and of what it awaits."""
+    while awaited is not None:
+        frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "gi_frame", None)
+        if frame is None:
+            return
+        yield frame
+        awaited = getattr(awaited, "cr_await", None) or getattr(awaited, "gi_yieldfrom", None)
+
+
+def _callers(frame: FrameType | None) -> Iterator[FrameType]:
+    while frame is not None:
+        yield frame
+        frame = frame.f_back
+
+
+def _selves(frames: Iterator[FrameType], kind: type[Any]) -> Iterator[Any]:
+    for frame in frames:
+        if _is_method(frame.f_code) and isinstance(found := frame.f_locals.get("self"), kind):
+            yield found
+
+
+def _is_method(code: CodeType) -> bool:
+    return code.co_argcount > 0 and code.co_varnames[0] == "self"
