@@ -46,6 +46,27 @@ class _Sink(asyncio.Future[Msg]):
         self._arrived(result.subject, result.data)
 
 
+class _Client(Client):
+    """nats-py's client, whose end is told in any case.
+
+    It closes itself when the connection breaks, and calls ``closed_cb`` last. If it has unsent commands then, it tries
+    to send them first; that raises, and ``closed_cb`` is never called. Its flusher ends as well, and whoever waits for
+    room in the queue of flushes does so for good.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.ended = asyncio.Event()
+
+    async def _close(self, status: int, do_cbs: bool = True) -> None:
+        try:
+            await super()._close(status, do_cbs)
+        except (OSError, RuntimeError) as error:  # uvloop raises RuntimeError where asyncio raises ConnectionError
+            self._err = self._err or error
+        finally:
+            self.ended.set()
+
+
 class NatsBroker(EchoConfirmedBroker):
     """``nats://host:port,host:port``, and ``tls://`` for TLS. The URL's options are names of files, in PEM where they
     are of TLS:
@@ -90,20 +111,14 @@ class NatsBroker(EchoConfirmedBroker):
 
     async def _session(self) -> None:
         self._last_error = None
-        closed = asyncio.Event()
         sink = _Sink(self._received)
-        client = Client()
-
-        async def on_closed() -> None:
-            closed.set()
-
+        client = _Client()
         try:
             try:
                 async with asyncio.timeout(CONNECT_TIMEOUT):
                     await client.connect(
                         self._servers,
                         allow_reconnect=False,
-                        closed_cb=on_closed,
                         connect_timeout=2,
                         error_cb=self._on_error,
                         flush_timeout=CONFIRM_TIMEOUT,
@@ -122,20 +137,20 @@ class NatsBroker(EchoConfirmedBroker):
             except (Error, OSError, TimeoutError) as error:
                 raise BrokerError(str(self._last_error or error) or "no answer") from None
             self.max_message = min(MAX_PAYLOAD, client.max_payload)
-            self._subscriptions.clear()
-            self._changed.clear()
-            for channel in (*self._wanted, self._marker):
-                self._subscriptions[channel] = await client.subscribe(channel, future=sink)
-            await first_to_end(self._ended(closed, client), self._live(client, sink))
+            await first_to_end(self._ended(client), self._live(client, sink))
         finally:
             await _close(client)
             sink.cancel()
 
-    async def _ended(self, closed: asyncio.Event, client: Client) -> None:
-        await closed.wait()
+    async def _ended(self, client: _Client) -> None:
+        await client.ended.wait()
         raise BrokerError(str(client.last_error or self._last_error or "the connection ended"))
 
     async def _live(self, client: Client, sink: _Sink) -> None:
+        self._subscriptions.clear()
+        self._changed.clear()
+        for channel in (*self._wanted, self._marker):
+            self._subscriptions[channel] = await client.subscribe(channel, future=sink)
         await self._round_trip(client.publish)
         self._opened()
         await first_to_end(self._send(client.publish), self._confirm(client.publish), self._follow(client, sink))
@@ -195,7 +210,9 @@ async def _close(client: Client) -> None:
         async with asyncio.timeout(CLOSE_TIMEOUT):
             await client.close()
     except TimeoutError:
-        # nats-py cannot give up by itself. Without this, the socket would stay open until the server continues.
-        writer = getattr(getattr(client, "_transport", None), "_io_writer", None)
-        if writer is not None:
-            writer.transport.abort()
+        pass
+    # nats-py cannot give up by itself. Without this, the socket would stay open until the server continues, or, if
+    # closing failed, until the garbage collector finds it.
+    writer = getattr(getattr(client, "_transport", None), "_io_writer", None)
+    if writer is not None:
+        writer.transport.abort()

@@ -53,6 +53,30 @@ def test_a_cut_connection_is_built_again_with_its_subscriptions(
     run(main())
 
 
+def test_a_connection_that_breaks_while_it_subscribes_is_built_again(
+    remote: Server, run: Run, short_directory: Path
+) -> None:
+    """What the client library has yet to send, and whoever waits for room in its buffer, ends with the connection."""
+
+    async def main() -> None:
+        async with (
+            wire_to(remote, short_directory) as (wire, url),
+            peers(url, 1) as (one,),
+            peers(remote.url, 1) as (other,),
+        ):
+            for times, turns in enumerate((1, 3, 10, 30), start=2):
+                channels = [Channels().room(f"{times} {number}") for number in range(3000)]
+                for channel in channels:
+                    one.broker.subscribe(channel)
+                for _ in range(turns):
+                    await asyncio.sleep(0)
+                wire.cut()
+                await one.up(times)
+                await one.hears(other, channels[-1])
+
+    run(main())
+
+
 def test_who_is_cut_off_loses_messages_and_gets_none_twice_or_out_of_order(
     remote: Server, run: Run, short_directory: Path
 ) -> None:
