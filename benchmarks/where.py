@@ -19,9 +19,11 @@ from benchmarks.servers import SERVERS, Running, build
 from odac.config import Limits
 from odac.lanes.direct import DirectLane
 from odac.protocol.codec import decode_text, encode
+from odac.realtime.audience import Audience
 from odac.realtime.connection import Connection
 from odac.realtime.hub import Hub
 from odac.realtime.policy import Policy
+from odac.realtime.targets import Target
 from odac.realtime.writing import write
 from odac.speedups import COMPILED
 from odac.wire.frames import TEXT, encode_masked_frame
@@ -92,6 +94,10 @@ class Bench:
         self.hub = Hub(self._limits)
         self.hub.start(loop)
 
+    def to(self, *rooms: str) -> Target:
+        """The connections in any of these rooms."""
+        return Target(self.hub, Audience.of(*rooms))
+
     def connect(self) -> Connection:
         """One more connection, through all gates."""
         lane = DirectLane(_Transport(self._null), self._limits, None, set())  # type: ignore[arg-type]
@@ -127,7 +133,7 @@ async def steps() -> dict[str, float]:
     for _ in range(members):
         bench.connect().join("room")
     bench.hub.delivery.flush()
-    room = bench.hub.to("room")
+    room = bench.to("room")
 
     def deliver(messages: int) -> Callable[[], None]:
         def once() -> None:

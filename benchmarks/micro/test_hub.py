@@ -26,7 +26,7 @@ def bench() -> Iterator[Bench]:
 def test_message_to_a_room(benchmark: BenchmarkFixture, bench: Bench, members: int) -> None:
     for _ in range(members):
         bench.connect().join("room")
-    target = bench.hub.to("room")
+    target = bench.to("room")
     bench.hub.delivery.flush()
 
     def send() -> None:
@@ -41,7 +41,7 @@ def test_message_to_three_overlapping_rooms_of_1000(benchmark: BenchmarkFixture,
         connection = bench.connect()
         for room in ("a", "b", "c"):
             connection.join(room)
-    target = bench.hub.to("a", "b", "c")
+    target = bench.to("a", "b", "c")
     bench.hub.delivery.flush()
 
     def send() -> None:
@@ -56,7 +56,7 @@ def test_message_to_one_of_many_rooms(benchmark: BenchmarkFixture, bench: Bench,
     members = [bench.connect() for _ in range(1_000)]
     for number in range(rooms):
         members[number % 1_000].join(f"room-{number}")
-    target = bench.hub.to("room-7")
+    target = bench.to("room-7")
     bench.hub.delivery.flush()
 
     def send() -> None:

@@ -497,7 +497,7 @@ class Odac:
     def _close_session(self, session: Session) -> None:
         if self._started_on is not None:
             room = browser_room(session.id) if session.user is None else session_room(session.id)
-            self._hub.close(Audience((room,)), CloseCode.UNAUTHORIZED, "Logged out")
+            self._hub.orders.close(Audience((room,)), CloseCode.UNAUTHORIZED, "Logged out")
 
     def _revoke_sessions(self, audience: Audience) -> None:
         """After a logout, here or in another process: refuse copies of the session's cookie in this process too."""

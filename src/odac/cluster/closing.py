@@ -108,4 +108,4 @@ class Closing:
         if not kept.executed:
             kept.executed = True
             order = kept.order
-            self._hub.close_local(order.audience, order.code, order.reason, kept.given)
+            self._hub.orders.close_local(order.audience, order.code, order.reason, kept.given)

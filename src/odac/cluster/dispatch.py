@@ -104,7 +104,7 @@ class Dispatcher:
         if isinstance(item, Close):
             self._closing.heard(origin, item)
         elif isinstance(item, Move):
-            self._hub.move_local(item.audience, item.room, joins=item.joins)
+            self._hub.orders.move_local(item.audience, item.room, joins=item.joins)
         elif isinstance(item, Beat):
             self._heard(origin, item)
         elif isinstance(item, Bye):
@@ -112,7 +112,7 @@ class Dispatcher:
             self._closing.clocks.forget(origin)
             self._parts.left(origin)
         elif isinstance(item, Ask):
-            answer = Answer(item.question, self._hub.count_local(item.audience))
+            answer = Answer(item.question, self._hub.orders.count_local(item.audience))
             self._outgoing.now(self._channels.inbox(origin), answer)
         elif isinstance(item, Answer):
             self._questions.answered(origin, item)

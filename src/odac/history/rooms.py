@@ -648,7 +648,7 @@ class HistoryRooms:
             feed = self._feeds.get(room)
             if self._instant is not None and feed is not None:
                 feed.start_at(self._instant.read_now(feed.channel, feed.history, -feed.history.size, feed.history.size))
-            self._hub.move(Audience((user_room(user),)), room, joins=False)
+            self._hub.orders.move(Audience((user_room(user),)), room, joins=False)
 
         await self._on_loop(revoke)
 

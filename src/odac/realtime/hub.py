@@ -5,25 +5,21 @@ from __future__ import annotations
 import asyncio
 from _thread import get_ident
 from collections.abc import Callable, Iterable
-from contextlib import suppress
-from functools import partial
-from time import monotonic
 from typing import TYPE_CHECKING, Any, Final
 
 from odac.protocol.message import Prepared
-from odac.realtime.audience import Audience, is_private, user_room
+from odac.realtime.audience import Audience, is_private
 from odac.realtime.delivery import Delivery
 from odac.realtime.drain import Drain
 from odac.realtime.expiries import Expiries
 from odac.realtime.heartbeat import Heartbeat
-from odac.realtime.identity_orders import IdentityOrders
 from odac.realtime.idle_cuts import IdleCuts
+from odac.realtime.kept_sends import send_where_kept
 from odac.realtime.no_bus import NoBus
+from odac.realtime.orders import Orders
 from odac.realtime.owners import Entry
 from odac.realtime.phase import CLOSING, Phase
-from odac.realtime.ports import Count
 from odac.realtime.sent import SENT, Sent
-from odac.realtime.targets import Target
 
 if TYPE_CHECKING:
     from odac.config import Limits
@@ -46,6 +42,7 @@ class Hub:
 
     Attributes:
         connections: the admitted connections by their ids.
+        orders: closes, moves and counts the connections of an audience, in this process and all others.
         bus: the way to the other processes; :meth:`connect_bus` sets it.
         draining: whether this process stops.
         population: how many connections have a transport, admitted or not.
@@ -66,6 +63,7 @@ class Hub:
     ) -> None:
         self.limits = limits
         self.connections: dict[str, Connection] = {}
+        self.orders = Orders(self, on_close)
         self.bus: Bus = _NO_BUS
         self.draining = False
         self.population = 0
@@ -74,7 +72,6 @@ class Hub:
         self.history: RoomHistory | None = None
         self.calls_of: Callable[[Connection], CallsPort] | None = None
         self.presence: PresencePort | None = None
-        self._on_close = on_close
         self._issue_token = issue_token
         self._drain: Drain | None = None
         self._rooms: dict[str, set[Connection]] = {}
@@ -82,7 +79,6 @@ class Hub:
         self._delivery: Delivery[Connection] | None = None
         self._heartbeat: Heartbeat | None = None
         self._expiries: Expiries | None = None  # once a login says when it ends
-        self._identity_orders = IdentityOrders()
         self._kept: set[asyncio.Task[Any]] = set()
 
     # Life
@@ -184,7 +180,7 @@ class Hub:
             connection.memberships = {room: None}
         else:
             connection.memberships[room] = None  # type: ignore[index]
-        missed = self._identity_orders.missed(room, connection.id, connection.opened_at)
+        missed = self.orders.missed(room, connection.id, connection.opened_at)
         if missed is not None:
             connection.begin_close(*missed)
 
@@ -197,19 +193,6 @@ class Hub:
             self.history.departed(connection, room)
         if self.presence is not None:
             self.presence.left(connection, room)
-
-    def enter_inbox(self, connection: Connection, user_id: str) -> None:
-        """A connection's user is known: what is sent to the user reaches it."""
-        room = user_room(user_id)
-        history = self.history
-        if history is not None:
-            history.recognized(connection, user_id)
-            if room not in connection.memberships and history.keeps(room):
-                self.enter(connection, room)
-                history.join(connection, room, history.replay_of_users)
-        self.enter(connection, room)
-        if self.presence is not None:
-            self.presence.recognized(connection)
 
     def expire(self, connection: Connection, when: float) -> None:
         """Close a connection with 1012 when its login ends: at this time, in seconds since 1970."""
@@ -274,14 +257,6 @@ class Hub:
 
     # Sending
 
-    def to(self, *rooms: str) -> Target:
-        """The connections in any of these rooms.
-
-        Raises:
-            ValueError: no room is named, or a name is not allowed.
-        """
-        return Target(self, Audience.of(*rooms))
-
     def send(self, audience: Audience, message: Prepared, keep: bool = True) -> Sent:
         """Send to everyone in the audience, in this process and all others; from any thread.
 
@@ -294,33 +269,13 @@ class Hub:
             ValueError: it is to be kept, and is for more than one room.
         """
         if self.history is not None and self.history.concerns(audience):
-            return self._send_where_kept(self.history, audience, message, keep)
+            return send_where_kept(self, self.history, audience, message, keep)
         delivery = self._delivery
         if delivery is not None and get_ident() == delivery.thread:
             self.deliver(audience, message)
             self.bus.publish(audience, message)
         else:
             self.delivery.loop.call_soon_threadsafe(self.send, audience, message)
-        return SENT
-
-    def _send_where_kept(self, history: RoomHistory, audience: Audience, message: Prepared, keep: bool) -> Sent:
-        if keep:
-            history.check(audience)
-        delivery = self.delivery
-        here = get_ident() == delivery.thread
-        if keep:
-            if here:
-                return history.send(audience.rooms[0], audience.excluded, message)
-            receipt = history.receipt()
-            delivery.loop.call_soon_threadsafe(history.send, audience.rooms[0], audience.excluded, message, receipt)
-            return receipt
-        if not here:
-            delivery.loop.call_soon_threadsafe(self.send, audience, message, False)
-        elif not history.behind(
-            audience.rooms + audience.within, lambda: self._send_where_kept(history, audience, message, False)
-        ):
-            self.deliver(audience, message)
-            self.bus.publish(audience, message, unkept=True)
         return SENT
 
     def deliver(self, audience: Audience, message: Prepared) -> None:
@@ -343,78 +298,3 @@ class Hub:
             delivery.add(Entry(rooms, also_in, message), outboxes)
         else:
             delivery.add(Entry(rooms, also_in, message))
-
-    # What a bus asks of this process
-
-    def _matching(self, audience: Audience) -> list[Connection]:
-        found = self.delivery.members(audience.rooms, audience.within)
-        return [connection for connection in found if connection.id not in audience.excluded]
-
-    def move(self, audience: Audience, room: str, *, joins: bool) -> None:
-        """Have the audience's connections join or leave a room, in this process and all others; from any thread."""
-        delivery = self.delivery
-        if get_ident() == delivery.thread:
-            self.move_local(audience, room, joins=joins)
-            self.bus.move(audience, room, joins=joins)
-        else:
-            delivery.loop.call_soon_threadsafe(partial(self.move, audience, room, joins=joins))
-
-    def move_local(self, audience: Audience, room: str, *, joins: bool) -> None:
-        """Have this process's connections of the audience join or leave a room."""
-        if self.delivery.is_writing:
-            self.delivery.later(partial(self.move_local, audience, room, joins=joins))
-            return
-        for connection in self._matching(audience):
-            if joins:
-                with suppress(ValueError):  # it is in as many rooms as it may be, which is logged
-                    connection.join(room)
-            else:
-                connection.leave(room)
-
-    def close(self, audience: Audience, code: int, reason: str, given: float | None = None) -> None:
-        """Close the audience's connections, in this process and all others; from any thread.
-
-        Args:
-            audience: whose connections.
-            code: the close code.
-            reason: for the client.
-            given: when that was ordered, by :func:`time.monotonic`: now by default. Connections opened later stay.
-        """
-        delivery = self.delivery
-        if given is None:
-            given = monotonic()
-        if get_ident() == delivery.thread:
-            history = self.history
-            # Not behind sends to a user's inbox: a user who is locked out is closed at once.
-            named = [room for room in audience.rooms if not is_private(room)]
-            if history is not None and history.behind(tuple(named), lambda: self.close(audience, code, reason, given)):
-                return
-            self.close_local(audience, code, reason, given)
-            self.bus.close(audience, code, reason, given)
-        else:
-            delivery.loop.call_soon_threadsafe(self.close, audience, code, reason, given)
-
-    def close_local(self, audience: Audience, code: int, reason: str, given: float) -> None:
-        """Close this process's connections of the audience opened before ``given`` (:func:`time.monotonic`)."""
-        if self.delivery.is_writing:
-            self.delivery.later(self.close_local, audience, code, reason, given)
-            return
-        if self._on_close is not None:
-            self._on_close(audience)
-        self._identity_orders.note(audience, code, reason, given)
-        for connection in self._matching(audience):
-            if connection.opened_at <= given:
-                connection.begin_close(code, reason)
-
-    def count_local(self, audience: Audience) -> int:
-        """How many of this process's connections are in the audience."""
-        return len(self._matching(audience)) if self._delivery is not None else 0
-
-    async def count(self, audience: Audience, timeout: float) -> Count:  # noqa: ASYNC109 - the wait is part of the contract
-        """Ask all processes how many connections the audience has; from any event loop."""
-        delivery = self.delivery
-        if get_ident() != delivery.thread:
-            asked = asyncio.run_coroutine_threadsafe(self.count(audience, timeout), delivery.loop)
-            return await asyncio.wrap_future(asked)
-        others = await self.bus.count_others(audience, timeout)
-        return Count(self.count_local(audience) + others.total, others.answered + 1, others.expected + 1)

@@ -8,6 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from odac.notices import limit_met
+from odac.realtime.audience import user_room
 from odac.realtime.phase import CLOSING
 from odac.realtime.receipts import JOINED, MAX_REPLAY, Joined
 
@@ -16,7 +17,7 @@ if TYPE_CHECKING:
     from odac.realtime.owners import HubOfConnection, RoomsOwner
     from odac.realtime.ports import PresencePort
 
-__all__ = ["join", "leave"]
+__all__ = ["join", "join_inbox", "leave"]
 
 
 def join(connection: RoomsOwner, hub: HubOfConnection, room: str, replay: int, presence: Any) -> Joined:
@@ -88,6 +89,20 @@ def _check_room_for_one_more(connection: RoomsOwner) -> None:
         raise ValueError(
             f"the connection is in {limit} rooms, which is the most: leave one, or raise Limits.rooms_per_connection"
         )
+
+
+def join_inbox(connection: RoomsOwner, hub: HubOfConnection, user_id: str) -> None:
+    """A connection's user is known: what is sent to the user reaches it from now on."""
+    room = user_room(user_id)
+    history = hub.history
+    if history is not None:
+        history.recognized(connection, user_id)
+        if room not in connection.memberships and history.keeps(room):
+            hub.enter(connection, room)
+            history.join(connection, room, history.replay_of_users)
+    hub.enter(connection, room)
+    if hub.presence is not None:
+        hub.presence.recognized(connection)
 
 
 def leave(connection: RoomsOwner, hub: HubOfConnection, room: str) -> None:

@@ -13,9 +13,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
 from odac.protocol.message import Prepared
 from odac.realtime.phase import Phase
-from odac.realtime.ports import CallsPort, ControlHandler, Lane, Observer, PresencePort, Sender
+from odac.realtime.ports import Bus, CallsPort, ControlHandler, Lane, Observer, PresencePort, Sender
 
 if TYPE_CHECKING:
+    from odac.realtime.audience import Audience
     from odac.realtime.backlog import Backlog
     from odac.realtime.history import RoomHistory
     from odac.realtime.policy import Policy
@@ -27,6 +28,8 @@ __all__ = [
     "EventsOwner",
     "HandlerOwner",
     "HubOfConnection",
+    "HubOfKeptSends",
+    "HubOfOrders",
     "InboxOwner",
     "Listeners",
     "OutboxOwner",
@@ -68,6 +71,27 @@ class HubOfConnection(Sender, Protocol):
 
     def keep(self, task: asyncio.Task[Any]) -> None:
         """Hold a reference to a task until it ends."""
+        ...
+
+
+class HubOfOrders(Protocol):
+    """What orders to an audience ask of the hub."""
+
+    bus: Bus
+    history: RoomHistory | None
+    population: int
+
+    @property
+    def delivery(self) -> Any:
+        """See :attr:`odac.realtime.hub.Hub.delivery`."""
+        ...
+
+
+class HubOfKeptSends(HubOfOrders, Sender, Protocol):
+    """What a send to rooms with history asks of the hub."""
+
+    def deliver(self, audience: Audience, message: Prepared) -> None:
+        """Send to this process's connections of the audience."""
         ...
 
 

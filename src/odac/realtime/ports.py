@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from odac.realtime.sent import Sent
 
 __all__ = [
+    "AudienceOrders",
     "Bus",
     "CallsPort",
     "ControlHandler",
     "Count",
     "Lane",
     "LocalHub",
+    "LocalOrders",
     "LogListener",
     "Member",
     "Members",
@@ -269,6 +271,15 @@ class LocalHub(Protocol):
         """Deliver to this process's connections of the audience, and to no other process."""
         ...
 
+    @property
+    def orders(self) -> LocalOrders:
+        """Carries out orders in this process."""
+        ...
+
+
+class LocalOrders(Protocol):
+    """What a bus does with an order of another process, always on the event loop's thread."""
+
     def close_local(self, audience: Audience, code: int, reason: str, given: float) -> None:
         """Close this process's connections of the audience opened before ``given`` (:func:`time.monotonic`)."""
         ...
@@ -344,6 +355,15 @@ class Sender(Protocol):
     def send(self, audience: Audience, message: Prepared, keep: bool = True) -> Sent:
         """Send to everyone in the audience, in this process and all others; from any thread."""
         ...
+
+    @property
+    def orders(self) -> AudienceOrders:
+        """Closes, moves and counts the connections of an audience."""
+        ...
+
+
+class AudienceOrders(Protocol):
+    """What a target asks of the orders."""
 
     def close(self, audience: Audience, code: int, reason: str, given: float | None = None) -> None:
         """Close the audience's connections, in this process and all others; from any thread."""

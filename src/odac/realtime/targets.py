@@ -81,7 +81,7 @@ class Target:
             ValueError: the code may not be sent, or the reason is over 123 UTF-8 bytes (RFC 6455, 7.4 and 5.5).
         """
         check_close(code, reason)
-        self._hub.close(self._audience, code, reason)
+        self._hub.orders.close(self._audience, code, reason)
 
     def join(self, room: str) -> None:
         """Have them join a room. A connection that is in ``Limits.rooms_per_connection`` rooms does not, which is
@@ -90,7 +90,7 @@ class Target:
         Raises:
             ValueError: the name is not allowed.
         """
-        self._hub.move(self._audience, check_room(room), joins=True)
+        self._hub.orders.move(self._audience, check_room(room), joins=True)
 
     def leave(self, room: str) -> None:
         """Have them leave a room; those that are not in it are left as they are.
@@ -98,8 +98,8 @@ class Target:
         Raises:
             ValueError: the name is not allowed.
         """
-        self._hub.move(self._audience, check_room(room), joins=False)
+        self._hub.orders.move(self._audience, check_room(room), joins=False)
 
     async def count(self, *, timeout: float = 1.0) -> Count:  # noqa: ASYNC109 - the wait is part of the contract
         """How many connections they are; see :meth:`odac.realtime.ws_server.WsServer.count`."""
-        return await self._hub.count(self._audience, timeout)
+        return await self._hub.orders.count(self._audience, timeout)

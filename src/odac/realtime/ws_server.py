@@ -69,7 +69,7 @@ class WsServer:
         """Everyone in any of the rooms, once each: ``.send(data)``, ``.excluding(…)``, ``.within(…)``, ``.join(room)``
         and so on.
         """
-        return self._hub.to(*rooms)
+        return Target(self._hub, Audience.of(*rooms))
 
     async def history(self, room: str, last: int | None = None, *, since: str | None = None) -> list[HistoryEntry]:
         """The messages that a room keeps, oldest first; from any event loop.
@@ -140,7 +140,7 @@ class WsServer:
         Returns:
             ``Count(total, answered, expected)``: fewer answered than expected where a process did not in time.
         """
-        return await self._hub.count(EVERYONE if room is None else Audience.of(room), timeout)
+        return await self._hub.orders.count(EVERYONE if room is None else Audience.of(room), timeout)
 
     async def presence(self, room: str, *, timeout: float = 1.0) -> Members:  # noqa: ASYNC109 - part of the contract
         """Who is in a room, on all processes; from any event loop.

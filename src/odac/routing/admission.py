@@ -12,6 +12,7 @@ from odac.realtime.audience import browser_room
 from odac.realtime.connection import Connection
 from odac.realtime.deadlines import Deadlines
 from odac.realtime.hub import Hub
+from odac.realtime.membership import join_inbox
 from odac.realtime.taskless import in_task
 
 __all__ = ["Admission"]
@@ -83,7 +84,7 @@ class Admission:
         """Let the connection join its user's room, at once or on admission."""
         self._user_id = user_id
         if self._admitted:
-            self._hub.enter_inbox(self._connection, str(user_id))
+            join_inbox(self._connection, self._hub, str(user_id))
 
     def expires(self, when: float) -> None:
         """Close the connection with 1012 at this time, in seconds since 1970."""

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Callable
+from typing import Self
 
 from odac.brokers.registry import make_broker
 from odac.cluster.bus import BrokerBus
@@ -140,6 +141,10 @@ class BusPeer(Changes):
         self.given: list[float] = []
         self.moved: list[tuple[Audience, str, bool]] = []
         self.members = 0
+
+    @property
+    def orders(self) -> Self:
+        return self
 
     def deliver(self, audience: Audience, message: Prepared) -> None:
         if message.payload.startswith(TEST):

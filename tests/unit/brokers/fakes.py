@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Coroutine
-from typing import Any, TypeVar
+from typing import Any, Self, TypeVar
 
 from odac.brokers.base import Broker, Receiver
 from odac.protocol.message import Prepared
@@ -78,6 +78,10 @@ class FakeHub:
         self.closed: list[tuple[Audience, int, str]] = []
         self.moved: list[tuple[Audience, str, bool]] = []
         self.fails = False
+
+    @property
+    def orders(self) -> Self:
+        return self
 
     def deliver(self, audience: Audience, message: Prepared) -> None:
         if self.fails:

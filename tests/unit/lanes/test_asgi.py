@@ -146,9 +146,9 @@ def test_what_a_close_listener_sends_in_the_middle_of_a_delivery_is_not_lost(
         joined = [site.connect(each) for each in others]
         for connection in (gone, *(each for each, _ in joined)):
             connection.join("r")
-        gone.on("close", lambda: site.room.hub.to("r").send("left"))
+        gone.on("close", lambda: site.room.to("r").send("left"))
         server.failure = failure
-        site.room.hub.to("r").send("hello")
+        site.room.to("r").send("hello")
         await idle()
         for each in others:
             assert [message["text"] for message in each.sent] == ["hello", "left"]

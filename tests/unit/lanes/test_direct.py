@@ -259,7 +259,7 @@ def test_over_tls_nothing_passes_the_transport() -> None:
         with patch.object(direct, "write", side_effect=AssertionError("past the transport")):
             site.connection.join("r")
             site.connection.send("direct")
-            site.room.hub.to("r").send("room")
+            site.room.to("r").send("room")
             site.room.loop.run()
         assert site.read() == [(TEXT, b"direct"), (TEXT, b"room")]
     finally:
@@ -313,7 +313,7 @@ def test_nothing_is_written_behind_an_abort(site: Site) -> None:
     site.connection.join("r")
     site.lane.abort()
     site.connection.send("direct")
-    site.room.hub.to("r").send("room")
+    site.room.to("r").send("room")
     site.room.loop.run()
     assert site.read() == []
 
@@ -417,7 +417,7 @@ def test_the_close_frame_is_sent_though_what_is_in_front_of_it_waits(
     if first:
         site.connection.close(4000)
     else:
-        site.room.hub.to("room").send("in the same turn")
+        site.room.to("room").send("in the same turn")
     site.lane.data_received(comes)
     frames = site.read()
     assert [opcode for opcode, _ in frames] == [BINARY, CLOSE]

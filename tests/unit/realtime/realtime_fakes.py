@@ -16,9 +16,13 @@ from odac.close_codes import CloseCode
 from odac.config import Limits
 from odac.protocol.message import Prepared
 from odac.realtime import delivery, heartbeat, outbox, writing
+from odac.realtime.audience import Audience
 from odac.realtime.connection import Connection
 from odac.realtime.hub import Hub
+from odac.realtime.no_bus import NoBus
 from odac.realtime.policy import Policy
+from odac.realtime.ports import Count
+from odac.realtime.targets import Target
 from odac.wire.frames import CLOSE, EMPTY_CLOSE, encode_close, fit_reason
 
 T = TypeVar("T")
@@ -247,6 +251,36 @@ def close_code(frame: Frame) -> int:
     return int.from_bytes(frame[1][:2], "big")
 
 
+class FakeBus:
+    """Writes down what it is told."""
+
+    healthy = True
+
+    def __init__(self) -> None:
+        self.told: list[tuple[Any, ...]] = []
+        self.unkept: list[bool] = []
+        self.parts = NoBus.parts
+
+    def publish(self, audience: Audience, message: Prepared, *, unkept: bool = False) -> None:
+        self.told.append(("publish", audience, message.payload))
+        self.unkept.append(unkept)
+
+    def close(self, audience: Audience, code: int, reason: str, given: float) -> None:
+        self.told.append(("close", audience, code, reason))
+
+    def move(self, audience: Audience, room: str, *, joins: bool) -> None:
+        self.told.append(("move", audience, room, joins))
+
+    async def count_others(self, audience: Audience, timeout: float) -> Count:
+        return Count(6, 1, 2)
+
+    def room_opened(self, room: str) -> None:
+        self.told.append(("opened", room))
+
+    def room_closed(self, room: str) -> None:
+        self.told.append(("closed", room))
+
+
 class Room:
     """A hub, and whoever connects to it.
 
@@ -264,6 +298,9 @@ class Room:
         self.limits = limits or Limits()
         self.hub = Hub(self.limits, **callbacks)
         self.hub.start(loop or cast(Any, self.loop))
+
+    def to(self, *rooms: str) -> Target:
+        return Target(self.hub, Audience.of(*rooms))
 
     def connect(
         self, *, speaks_odac: bool = False, bare: bool = True, admitted: bool = True, **policy: Any

@@ -65,18 +65,18 @@ def test_what_is_sent_in_the_middle_of_a_delivery_comes_behind_it(bare: bool, mi
         people, (slow,) = crowd(room, bare=bare)
 
         def act() -> None:
-            room.hub.to("room").send("nested")
+            room.to("room").send("nested")
             for each in people:
                 each.send("direct")
-            room.hub.to("room").send("nested again")
+            room.to("room").send("nested again")
 
         with when_something_is_logged(act):
-            room.hub.to("room").send("a" * 300)
+            room.to("room").send("a" * 300)
             if mixed:
                 people[0].send("own")
-            room.hub.to("room").send("b" * 300)
+            room.to("room").send("b" * 300)
             room.loop.run()
-        room.hub.to("room").send("later")
+        room.to("room").send("later")
         room.loop.run()
         assert not slow.is_open
         for each in people:
@@ -98,11 +98,11 @@ def test_whoever_joins_leaves_or_closes_in_the_middle_of_a_delivery_has_had_it_o
                 leaves.leave("room")
                 closes.close(4000)
                 joins.join("room")
-                room.hub.to("room").send("nested")
+                room.to("room").send("nested")
 
         with when_something_is_logged(act):
-            room.hub.to("room").send("a" * 300)
-            room.hub.to("room").send("b" * 300)
+            room.to("room").send("a" * 300)
+            room.to("room").send("b" * 300)
             room.loop.run()
         room.loop.run()
         assert not any(each.is_open for each in slow)
@@ -140,9 +140,9 @@ def test_a_close_listener_that_publishes_to_the_room(bare: bool) -> None:
     room = Room(Limits(outgoing_buffer=1500))
     with room.kernel.in_place():
         people, (slow,) = crowd(room, bare=bare)
-        slow.on("close", lambda code: room.hub.to("room").send(f"gone {code}"))
+        slow.on("close", lambda code: room.to("room").send(f"gone {code}"))
         for number in range(3):
-            room.hub.to("room").send(f"{number}" * 300)
+            room.to("room").send(f"{number}" * 300)
             if number == 1:
                 lane_of(slow).lose()
         room.loop.run()
@@ -160,11 +160,11 @@ def test_a_lane_that_raises_does_not_leave_the_others_to_a_delivery_that_never_e
             raise ZeroDivisionError
 
         lane_of(bad).write = fail  # type: ignore[method-assign]
-        room.hub.to("room").send("1")
+        room.to("room").send("1")
         with pytest.raises(ZeroDivisionError):
             room.loop.run()
         room.hub.remove(bad)
-        room.hub.to("room").send("2")
+        room.to("room").send("2")
         room.loop.run()
         assert texts(good)[-1] == "2"
         assert texts(good).count("2") == 1
@@ -179,7 +179,7 @@ def test_messages_dropped_for_a_slow_reader_are_counted_at_once_and_told_once() 
         slow.send("x" * 100)
         room.loop.run()
         for number in range(20):
-            room.hub.to("room").send(f"{number:0>100}")
+            room.to("room").send(f"{number:0>100}")
             room.loop.run()
         assert room.hub.delivery.dropped_messages == 20 - 3
         assert limit_hits()["outgoing_buffer"] == 1
@@ -225,7 +225,7 @@ def test_messages_to_one_room_with_and_without_within_are_not_one_run(names: tup
             for name in rooms:
                 each.join(name)
         for within in names:
-            room.hub.to("a").within(*within).send("narrow" if within else "wide")
+            room.to("a").within(*within).send("narrow" if within else "wide")
         room.loop.run()
         assert texts(one) == ["wide"]
         assert sorted(texts(both)) == ["narrow", "wide"]
@@ -239,10 +239,10 @@ def test_a_reader_that_catches_up_within_a_tick_gets_the_rest_of_it_once() -> No
         lane_of(connection).room = 0
         connection.send("before")
         room.loop.run()
-        room.hub.to("room").send("a")
+        room.to("room").send("a")
         connection.send("b")
         lane_of(connection).grant(None)
-        room.hub.to("room").send("c")
+        room.to("room").send("c")
         room.loop.run()
         assert texts(connection) == ["before", "a", "b", "c"]
 
@@ -256,8 +256,8 @@ def test_no_bare_write_is_promised_past_what_a_chunk_has_yet_to_write() -> None:
         connection.send("own")
         connection.outbox.renew_fd()  # as a lane has it done that reads again
         with patch.object(delivery, "LOG_ENTRIES", 2):
-            room.hub.to("room").send("a")
-            room.hub.to("room").send("b")  # the log is full: it is written now, before the chunk is
+            room.to("room").send("a")
+            room.to("room").send("b")  # the log is full: it is written now, before the chunk is
         assert texts(connection) == ["own", "a", "b"]
         connection.send("c")
         connection.outbox.uncork()

@@ -18,6 +18,7 @@ from odac.protocol.codec import encode
 from odac.realtime import delivery, outbox
 from odac.realtime.audience import Audience
 from odac.realtime.backlog import cost
+from odac.realtime.targets import Target
 from odac.wire.frames import BINARY, CLOSE, TEXT
 from tests.unit.realtime.realtime_fakes import Frame, Room, close_code, lane_of
 
@@ -151,7 +152,9 @@ class Run:
 
     def to(self, names: Sequence[str], within: Sequence[str], excluded: frozenset[int], body: str) -> None:
         data, opcode, payload = self.data(body)
-        self.room.hub.to(*names).within(*within).excluding(*(self.connections[index] for index in excluded)).send(data)
+        Target(self.room.hub, Audience.of(*names)).within(*within).excluding(
+            *(self.connections[index] for index in excluded)
+        ).send(data)
         for index, each in enumerate(self.model):
             if index not in excluded and each.rooms & set(names) and each.rooms >= set(within):
                 each.is_sent(opcode, payload, direct=False)

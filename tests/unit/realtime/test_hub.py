@@ -1,51 +1,18 @@
 from __future__ import annotations
 
-import asyncio
 import threading
 from collections.abc import Callable
 from functools import partial
-from time import monotonic
 from typing import Any, cast
 
 import pytest
 
 from odac.config import Limits
 from odac.protocol.codec import encode
-from odac.protocol.message import Prepared
 from odac.realtime.audience import EVERYONE, Audience
 from odac.realtime.connection import Connection
 from odac.realtime.hub import Hub
-from odac.realtime.no_bus import NoBus
-from odac.realtime.ports import Count
-from tests.unit.realtime.realtime_fakes import ManualLoop, Room, close_code, lane_of, run
-
-
-class FakeBus:
-    """Writes down what it is told."""
-
-    healthy = True
-
-    def __init__(self) -> None:
-        self.told: list[tuple[Any, ...]] = []
-        self.parts = NoBus.parts
-
-    def publish(self, audience: Audience, message: Prepared, *, unkept: bool = False) -> None:
-        self.told.append(("publish", audience, message.payload))
-
-    def close(self, audience: Audience, code: int, reason: str, given: float) -> None:
-        self.told.append(("close", audience, code, reason))
-
-    def move(self, audience: Audience, room: str, *, joins: bool) -> None:
-        self.told.append(("move", audience, room, joins))
-
-    async def count_others(self, audience: Audience, timeout: float) -> Count:
-        return Count(6, 1, 2)
-
-    def room_opened(self, room: str) -> None:
-        self.told.append(("opened", room))
-
-    def room_closed(self, room: str) -> None:
-        self.told.append(("closed", room))
+from tests.unit.realtime.realtime_fakes import FakeBus, ManualLoop, Room, close_code, lane_of
 
 
 def test_a_bus_hears_of_the_first_and_the_last_member_of_a_room() -> None:
@@ -72,7 +39,7 @@ def test_a_send_is_delivered_here_and_handed_to_the_bus_in_the_same_tick() -> No
     one.join("r")
     bus.told.clear()
     with room.kernel.in_place():
-        room.hub.to("r").within("s").excluding("x", one).send("hi")
+        room.to("r").within("s").excluding("x", one).send("hi")
         room.hub.send(EVERYONE, encode("all"))
         assert bus.told == [
             ("publish", Audience(("r",), ("s",), frozenset({"x", one.id})), b"hi"),
@@ -94,67 +61,13 @@ def test_deliver_reaches_this_process_only() -> None:
     assert lane_of(one).frames == [(1, b"from elsewhere")]
 
 
-@pytest.mark.parametrize(
-    ("audience", "expected"),
-    [
-        (EVERYONE, {"a", "b", "c"}),
-        (Audience(("r",)), {"a", "b"}),
-        (Audience(("r", "s")), {"a", "b", "c"}),
-        (Audience(("r",), ("s",)), {"b"}),
-        (Audience(("r",), ("s", "missing")), set()),
-        (Audience((), ("s",)), {"b", "c"}),
-        (Audience(("missing",)), set()),
-        (Audience(("r",), (), frozenset({"id of a"})), {"b"}),
-        (Audience((), (), frozenset({"id of a", "id of nobody"})), {"b", "c"}),
-    ],
-)
-def test_every_way_to_name_an_audience_means_the_same_people(audience: Audience, expected: set[str]) -> None:
-    room = Room()
-    people = {name: room.connect() for name in "abc"}
-    for name, home in {"a": "r", "b": "rs", "c": "s"}.items():
-        for letter in home:
-            people[name].join(letter)
-    ids = {f"id of {name}": each.id for name, each in people.items()}
-    rooms, within, excluded = audience
-    audience = Audience(rooms, within, frozenset(ids.get(each, each) for each in excluded))
-    assert room.hub.count_local(audience) == len(expected)
-    with room.kernel.in_place():
-        room.hub.deliver(audience, encode("x"))
-        room.loop.run()
-        assert {name for name, each in people.items() if lane_of(each).frames} == expected
-        room.hub.close_local(audience, 4000, "", monotonic())
-    assert {name for name, each in people.items() if not each.is_open} == expected
-
-
-def test_close_reaches_the_bus_as_well() -> None:
-    room = Room()
-    bus = FakeBus()
-    room.hub.connect_bus(bus)
-    one = room.connect()
-    with room.kernel.in_place():
-        room.hub.close(EVERYONE, 4001, "out")
-    assert bus.told == [("close", EVERYONE, 4001, "out")]
-    assert close_code(lane_of(one).frames[0]) == 4001
-
-
-def test_count_asks_the_bus_where_there_is_one() -> None:
-    async def test() -> None:
-        room = Room(loop=asyncio.get_running_loop())
-        room.connect()
-        assert await room.hub.count(EVERYONE, 1.0) == Count(1, 1, 1)
-        room.hub.connect_bus(FakeBus())
-        assert await room.hub.count(EVERYONE, 1.0) == Count(7, 2, 3)
-
-    run(test())
-
-
 def test_from_another_thread_sends_and_closes_are_handed_to_the_loop() -> None:
     room = Room()
     one = room.connect()
     with room.kernel.in_place():
         calls: list[Callable[[], object]] = [
             partial(room.hub.send, EVERYONE, encode("x")),
-            partial(room.hub.close, EVERYONE, 4000, ""),
+            partial(room.hub.orders.close, EVERYONE, 4000, ""),
         ]
         for call in calls:
             thread = threading.Thread(target=call)
@@ -169,7 +82,7 @@ def test_before_the_start_the_error_says_why() -> None:
     hub = Hub(Limits())
     with pytest.raises(RuntimeError, match=r"event loop starts it.*odac\.Publisher"):
         hub.send(EVERYONE, encode("x"))
-    assert hub.count_local(EVERYONE) == 0
+    assert hub.orders.count_local(EVERYONE) == 0
 
 
 def test_on_another_loop_it_starts_afresh() -> None:

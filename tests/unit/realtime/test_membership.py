@@ -4,8 +4,10 @@ import pytest
 
 from odac.config import Limits
 from odac.protocol.message import Prepared
-from odac.realtime.audience import session_room, user_room
+from odac.realtime.audience import Audience, session_room, user_room
+from odac.realtime.membership import join_inbox
 from odac.realtime.receipts import JOINED
+from odac.realtime.targets import Target
 from tests.unit.realtime.realtime_fakes import Room, lane_of
 
 
@@ -52,6 +54,17 @@ def test_a_closing_connection_joins_nothing() -> None:
     connection.join("after")
     assert not room.hub.is_open("before")
     assert not room.hub.is_open("after")
+
+
+def test_a_known_user_is_reached_in_a_room_of_its_own() -> None:
+    room = Room()
+    connection = room.connect()
+    join_inbox(connection, room.hub, "7")
+    with room.kernel.in_place():
+        Target(room.hub, Audience.of_user("7")).send("to you")
+        room.loop.run()
+    assert [payload for _, payload in lane_of(connection).frames] == [b"to you"]
+    assert connection.rooms == []
 
 
 @pytest.mark.parametrize("verb", ["join", "leave"])

@@ -18,7 +18,7 @@ def test_a_hub_without_other_processes_counts_and_sends_to_itself_alone() -> Non
         room.loop.run()
         assert lane_of(one).frames == [(1, b"hi")]
         one.leave("r")
-        room.hub.close(EVERYONE, 4000, "")
+        room.hub.orders.close(EVERYONE, 4000, "")
     assert not one.is_open
 
 

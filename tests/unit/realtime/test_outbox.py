@@ -138,7 +138,7 @@ def test_a_room_message_that_does_not_fit_is_dropped_and_never_closes_with_drop_
         room.loop.run()
         connection.send("b" * 40)
         room.loop.run()
-        room.hub.to("r").send("c" * 60)
+        room.to("r").send("c" * 60)
         room.loop.run()
         assert connection.is_open
         lane.grant(None)
@@ -204,7 +204,7 @@ def test_nothing_is_sent_behind_a_close() -> None:
         connection.send(2)
         connection.send_binary(b"3")
         connection.ping()
-        room.hub.to("r").send(4)
+        room.to("r").send(4)
         connection.broadcast(5)
         connection.close(4000)
         room.loop.run()
@@ -219,7 +219,7 @@ def test_what_the_kernel_does_not_take_stays_here_where_it_can_be_dropped() -> N
     with room.kernel.in_place(), patch.object(backlog, "FLUSH_BYTES", 100):
         lane.room = 0
         for _ in range(20):
-            room.hub.to("r").send("x" * 50)
+            room.to("r").send("x" * 50)
             room.loop.run()
         lane.grant(150)
         assert len(lane.held) <= 2 * 100
@@ -239,7 +239,7 @@ def test_a_reader_that_is_too_slow_gets_nothing_more_from_the_rooms() -> None:
         room.loop.run()
         connection.outbox.cork()
         connection.send("y" * 1000)
-        room.hub.to("r").send("behind the gap")
+        room.to("r").send("behind the gap")
         connection.outbox.uncork()
         room.loop.run()
         assert not connection.is_open

@@ -29,6 +29,7 @@ def members(protocol: type) -> set[str]:
         "InboxOwner",
         "Listeners",
         "RoomsOwner",
+        "HubOfOrders",
         "HandlerOwner",
     ],
 )
@@ -37,6 +38,8 @@ def test_the_parts_find_what_they_ask_for(name: str) -> None:
     connection = room.connect()
     found: dict[str, Any] = {
         "HubOfConnection": room.hub,
+        "HubOfOrders": room.hub,
+        "HubOfKeptSends": room.hub,
         "SharedLog": room.hub.delivery,
         "Listeners": connection.events,
     }

@@ -13,6 +13,7 @@ from odac.lanes.direct import DirectLane
 from odac.realtime import ports
 from odac.realtime.hub import Hub
 from odac.realtime.no_bus import NoBus
+from odac.realtime.orders import Orders
 from tests.unit.realtime.realtime_fakes import FakeLane, Room
 
 
@@ -35,10 +36,12 @@ def members(protocol: type) -> set[str]:
         (ports.Bus, BrokerBus),
         (ports.LocalHub, Hub),
         (ports.Sender, Hub),
+        (ports.LocalOrders, Orders),
+        (ports.AudienceOrders, Orders),
     ],
 )
 def test_a_class_has_what_its_port_asks_for(protocol: type, implementation: type) -> None:
-    made_by_init = {"parts"}
+    made_by_init = {"parts", "orders"}
     assert members(protocol)
     assert sorted(name for name in members(protocol) - made_by_init if not hasattr(implementation, name)) == []
 

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from typing import cast
 
 import pytest
 
@@ -10,8 +11,7 @@ from odac.realtime.connection import Connection
 from odac.realtime.ports import Count
 from odac.realtime.targets import Target
 from odac.realtime.ws_server import WsServer
-from tests.unit.realtime.realtime_fakes import Room, close_code, lane_of, run
-from tests.unit.realtime.test_hub import FakeBus
+from tests.unit.realtime.realtime_fakes import FakeBus, Room, close_code, lane_of, run
 
 
 def of_user(room: Room, name: str) -> Connection:
@@ -121,19 +121,19 @@ def test_an_order_reaches_a_connection_whose_user_is_recognised_only_afterwards(
 
 
 def test_targets_are_checked_when_they_are_made() -> None:
-    hub = Room().hub
+    room = Room()
     with pytest.raises(ValueError, match="broadcast"):
-        hub.to()
+        room.to()
     with pytest.raises(ValueError, match="control character"):
-        hub.to("r", "a\n")
+        room.to("r", "a\n")
     with pytest.raises(ValueError, match="empty"):
-        hub.to("r").within("")
+        room.to("r").within("")
     with pytest.raises(TypeError, match="str"):
-        hub.to("r", 7)  # type: ignore[arg-type]
+        room.to("r", cast(str, 7))
     with pytest.raises(TypeError, match="cannot send"):
-        hub.to("r").send(object())
+        room.to("r").send(object())
     with pytest.raises(TypeError, match="send_binary"):
-        hub.to("r").send_binary("text")
+        room.to("r").send_binary("text")
 
 
 def test_a_target_is_not_changed_by_narrowing_it() -> None:
@@ -142,7 +142,7 @@ def test_a_target_is_not_changed_by_narrowing_it() -> None:
     for each in (one, two):
         each.join("r")
     with room.kernel.in_place():
-        everyone = room.hub.to("r")
+        everyone = room.to("r")
         everyone.excluding(one).send(1)
         everyone.send(2)
         room.loop.run()

@@ -101,7 +101,7 @@ class DjangoPublisher:
         if app is None:
             self._from_outside()._publish(item)
         elif isinstance(item, Close):
-            app._hub.close(item.audience, item.code, item.reason)
+            app._hub.orders.close(item.audience, item.code, item.reason)
         else:
             app._hub.send(item.audience, Prepared(item.opcode, item.payload))
 

@@ -1,0 +1,114 @@
+"""Orders to all connections of an audience, in this process and the others: close, join or leave a room, be counted."""
+
+from __future__ import annotations
+
+import asyncio
+from _thread import get_ident
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from time import monotonic
+from typing import TYPE_CHECKING
+
+from odac.realtime.audience import Audience, is_private
+from odac.realtime.identity_orders import IdentityOrders
+from odac.realtime.ports import Count
+
+if TYPE_CHECKING:
+    from odac.realtime.connection import Connection
+    from odac.realtime.owners import HubOfOrders
+
+__all__ = ["Orders"]
+
+
+class Orders:
+    """Carries out an order in this process and hands it to the others.
+
+    The methods that end in ``_local`` are what the bus calls for an order of another process.
+
+    Args:
+        hub: of this process.
+        on_close: called with every audience that is closed, before its connections are.
+    """
+
+    def __init__(self, hub: HubOfOrders, on_close: Callable[[Audience], None] | None) -> None:
+        self._hub = hub
+        self._on_close = on_close
+        self._identity_orders = IdentityOrders()
+
+    def _matching(self, audience: Audience) -> list[Connection]:
+        found = self._hub.delivery.members(audience.rooms, audience.within)
+        return [connection for connection in found if connection.id not in audience.excluded]
+
+    def missed(self, room: str, connection_id: str, opened_at: float) -> tuple[int, str] | None:
+        """Code and reason of an order to close that a connection would have got, had it been in the room by then."""
+        return self._identity_orders.missed(room, connection_id, opened_at)
+
+    def move(self, audience: Audience, room: str, *, joins: bool) -> None:
+        """Have the audience's connections join or leave a room, in this process and all others; from any thread."""
+        delivery = self._hub.delivery
+        if get_ident() == delivery.thread:
+            self.move_local(audience, room, joins=joins)
+            self._hub.bus.move(audience, room, joins=joins)
+        else:
+            delivery.loop.call_soon_threadsafe(partial(self.move, audience, room, joins=joins))
+
+    def move_local(self, audience: Audience, room: str, *, joins: bool) -> None:
+        """Have this process's connections of the audience join or leave a room."""
+        if self._hub.delivery.is_writing:
+            self._hub.delivery.later(partial(self.move_local, audience, room, joins=joins))
+            return
+        for connection in self._matching(audience):
+            if joins:
+                with suppress(ValueError):  # it is in as many rooms as it may be, which is logged
+                    connection.join(room)
+            else:
+                connection.leave(room)
+
+    def close(self, audience: Audience, code: int, reason: str, given: float | None = None) -> None:
+        """Close the audience's connections, in this process and all others; from any thread.
+
+        Args:
+            audience: whose connections.
+            code: the close code.
+            reason: for the client.
+            given: when that was ordered, by :func:`time.monotonic`: now by default. Connections opened later stay.
+        """
+        delivery = self._hub.delivery
+        if given is None:
+            given = monotonic()
+        if get_ident() == delivery.thread:
+            history = self._hub.history
+            # Not behind sends to a user's inbox: a user who is locked out is closed at once.
+            named = [room for room in audience.rooms if not is_private(room)]
+            if history is not None and history.behind(tuple(named), lambda: self.close(audience, code, reason, given)):
+                return
+            self.close_local(audience, code, reason, given)
+            self._hub.bus.close(audience, code, reason, given)
+        else:
+            delivery.loop.call_soon_threadsafe(self.close, audience, code, reason, given)
+
+    def close_local(self, audience: Audience, code: int, reason: str, given: float) -> None:
+        """Close this process's connections of the audience opened before ``given`` (:func:`time.monotonic`)."""
+        if self._hub.delivery.is_writing:
+            self._hub.delivery.later(self.close_local, audience, code, reason, given)
+            return
+        if self._on_close is not None:
+            self._on_close(audience)
+        self._identity_orders.note(audience, code, reason, given)
+        for connection in self._matching(audience):
+            if connection.opened_at <= given:
+                connection.begin_close(code, reason)
+
+    def count_local(self, audience: Audience) -> int:
+        """How many of this process's connections are in the audience."""
+        return len(self._matching(audience)) if self._hub.population else 0
+
+    async def count(self, audience: Audience, timeout: float) -> Count:  # noqa: ASYNC109 - the wait is part of the contract
+        """Ask all processes how many connections the audience has; from any event loop."""
+        delivery = self._hub.delivery
+        if get_ident() != delivery.thread:
+            asked = asyncio.run_coroutine_threadsafe(self.count(audience, timeout), delivery.loop)
+            return await asyncio.wrap_future(asked)
+        others = await self._hub.bus.count_others(audience, timeout)
+        return Count(self.count_local(audience) + others.total, others.answered + 1, others.expected + 1)
