@@ -69,7 +69,7 @@ def _credentials() -> tuple[str, ...]:
     sessions = Sessions(secrets)
     session = sessions.create()
     token = Tokens(secrets).issue(session.id)
-    cookie = f"{sessions.cookie_name(secure=False)}={sessions.encode(session)}"
+    cookie = f"{sessions.find({}, False).name}={sessions.encode(session)}"
     return ("--path", "/guarded", "--proto", f"odac.v1, odac-token-{token}", "--cookie", cookie)
 
 

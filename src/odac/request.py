@@ -94,7 +94,8 @@ class Request:
     def cookies(self) -> Mapping[str, str]:
         """The cookies by name."""
         if self._cookies is None:
-            self._cookies = parse_cookies(value for key, value in self.scope["headers"] if key == b"cookie")
+            lines = [value for key, value in self.scope["headers"] if key == b"cookie"]
+            self._cookies = parse_cookies(lines) if lines else {}
         return self._cookies
 
     @overload

@@ -333,8 +333,7 @@ class DirectLane(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See :meth:`asyncio.Protocol.connection_lost`."""
-        self._fileno = -1
-        self._renew_fd()
+        self._fileno = self._socket = self.fd = -1  # and the connection's own is, once that knows
         self._reading = None
         self._peers.discard(self)
         if self._close_timer is not None:

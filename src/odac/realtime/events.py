@@ -39,7 +39,8 @@ class Events:
 
     def on(self, event: str, handler: Handler) -> None:
         """Add a listener."""
-        _check(event)
+        if event not in EVENTS:
+            _check(event)
         called = fit(handler, EVENTS[event])
         self._listeners += ((event, handler, called),)
         if event == "close" and self._is_told:
@@ -56,7 +57,11 @@ class Events:
 
     def of(self, event: str) -> list[Handler]:
         """The listeners of an event, as they are to be called."""
-        return [called for name, _, called in self._listeners if name == event]
+        found = []
+        for name, _, called in self._listeners:
+            if name == event:
+                found.append(called)  # not a comprehension: that is a call of its own before Python 3.12
+        return found
 
     async def call(self, listeners: list[Handler], *arguments: object) -> None:
         """Call listeners one after another, awaiting the asynchronous ones."""

@@ -41,7 +41,9 @@ class IdleCuts:
         """See :class:`odac.realtime.ports.Observer`."""
         if code == CloseCode.ABNORMAL:
             now = monotonic()
-            self.note(now, now - connection.opened_at, connection.policy.limits.ping_interval)
+            age = now - connection.opened_at
+            if age >= _APART:
+                self.note(now, age, connection.policy.limits.ping_interval)
 
     def note(self, now: float, age: float, ping_interval: float) -> None:
         """A connection has ended without a close frame.

@@ -81,11 +81,16 @@ class Inbox:
 
     def listeners_changed(self) -> None:
         """A message listener was added or removed."""
-        if self._owner.events.of("message"):
+        listeners = self._owner.events.of("message")
+        if listeners:
             self._takers |= _LISTENERS
         else:
             self._takers &= ~_LISTENERS
-        if self._takers & _LISTENERS and self._queue:
+        queue = self._queue
+        if queue is None:
+            self.sole_listener = listeners[0] if len(listeners) == 1 and self._pump is None else None
+            return
+        if listeners and queue:
             self._owner.loop.call_soon(self._owner.run, self._drain)
         self._choose_listener()
         self.reconsider()
@@ -348,14 +353,15 @@ class Inbox:
     def handler_returned(self) -> None:
         """The route's handler is done; the connection stays."""
         self._takers &= ~_HANDLER
-        self.reconsider()
+        if self._queue is not None:
+            self.reconsider()
 
     def finish(self) -> None:
         """The connection has ended: hand on the messages that came before, then tell its end."""
         if self._queue is not None:
             self._queue.wake()
-        if self._pump is None:
-            self._drain()
+            if self._pump is None:
+                self._drain()
         if self._pump is None:
             self._owner.closed()
         else:

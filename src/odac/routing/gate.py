@@ -189,7 +189,7 @@ class Gate:
             connection.on_release = self._releasing(key, connection.on_release)
         outer = scope.get("path_params")  # of the mount point
         scope["path_params"] = {**outer, **parameters} if outer else parameters
-        admission = Admission(self._hub, connection, self._deadlines(connection.delivery.loop))
+        admission = Admission(self._hub, connection, self._deadlines(self._hub.delivery.loop))
         request = Request(scope)
         context = Context(connection, request, self._auth.connection(request, admission))
         brings_token = speaks_odac and AUTH in offered
@@ -214,7 +214,7 @@ class Gate:
                             self._hub.history.refused(connection)
                         return  # it did not wait for the gates
                 if await self._pass(route, offered, context, admission):
-                    await run_handler(connection, lambda: route.run(context))
+                    await run_handler(connection, route.handling(context))
             except BaseException:
                 # The server cancels it, or the application its own task: without an end the connection would stay open
                 # without a handler.
@@ -293,7 +293,7 @@ class Gate:
                 connection.begin_close(CloseCode.INVALID_TOKEN, "Invalid or missing token")
                 return False
             connection.session_id = session_id
-        for name, function in self._middleware_of(route):
+        for name, function in self._middleware_of(route) if route.middleware else ():
             if not await passes(name, function, context, admission):
                 return False
         return True

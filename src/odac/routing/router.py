@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any, TypeVar, Unpack, overload
 
 from odac.config import Limits
@@ -41,9 +42,10 @@ class Route:
     functions: Functions = field(repr=False)
     pattern: Pattern = field(repr=False)
 
-    def run(self, context: Context[Any, Any]) -> Any:
-        """Call the handler, and what follows it."""
-        return self.functions.run(self.handler, context)
+    def handling(self, context: Context[Any, Any]) -> Callable[[], Any]:
+        """What calls the handler, and what follows it."""
+        functions = self.functions
+        return partial(functions.run, self.handler, context) if functions.by_class else partial(self.handler, context)
 
 
 class Router:

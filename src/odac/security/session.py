@@ -118,7 +118,8 @@ class Sessions:
 
     def load(self, request: Request) -> Session | None:
         """The request's session, or None where it has no cookie, or one that is forged, expired or revoked."""
-        return self.find(request.cookies, request.secure).session
+        cookies = request.cookies
+        return self.find(cookies, request.secure).session if cookies else None
 
     def find(self, cookies: Mapping[str, str], secure: bool) -> Found:
         """The session among a request's cookies, and the name of the cookie to write a session into.

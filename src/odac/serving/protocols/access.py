@@ -31,7 +31,7 @@ class AccessLog:
     @staticmethod
     def is_on(configured: bool) -> bool:
         """Whether these lines are written anywhere."""
-        return configured and _logger.hasHandlers() and _logger.isEnabledFor(logging.INFO)
+        return configured and _logger.isEnabledFor(logging.INFO) and _logger.hasHandlers()
 
     def answered(self, status: int) -> None:
         """The handshake has been answered."""

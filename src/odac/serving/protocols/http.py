@@ -15,6 +15,8 @@ from odac.errors import HandshakeError
 from odac.serving.protocols.http_connection import HttpConnection
 from odac.serving.protocols.reception import FULL, Reception
 from odac.serving.protocols.request_head import Head, read_head
+from odac.wire.headers import MAX_LIST
+from odac.wire.request import usual_request
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -26,6 +28,9 @@ logger = logging.getLogger("odac.server")
 
 _PROMPT: Final = 0.5
 """Seconds within which a client that has connected sends its request, if it was connecting for one."""
+
+
+_WEBSOCKET: Final = b": websocket\r\n"
 
 
 class HttpProtocol(asyncio.Protocol):
@@ -78,8 +83,16 @@ class HttpProtocol(asyncio.Protocol):
         if not data:
             return  # empty lines are no request: the deadline goes on
         reception = self.reception
+        limits = reception.limits
+        if not known and _WEBSOCKET in data and reception.config.ws_protocol_class is not None:
+            # A usual handshake is checked and taken apart in one look.
+            usual = usual_request(data, limits.max_headers, limits.max_header_bytes, MAX_LIST)
+            if usual is not None:
+                self._leave()
+                reception.upgrade(self, self.transport, self.app_state, data, usual)
+                return
         try:
-            head = read_head(data, known, reception.limits)
+            head = read_head(data, known, limits)
         except HandshakeError as error:
             self._leave()
             reception.refuse(self, self.transport, error)

@@ -14,6 +14,7 @@ from odac.serving.forwarded import Trusted
 from odac.serving.protocols.request_head import with_lower_names
 from odac.serving.protocols.websocket import WebSocketProtocol
 from odac.wire.handshake import response_error
+from odac.wire.request import UsualRequest
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -129,7 +130,14 @@ class Reception:
 
     # Where a connection goes
 
-    def upgrade(self, protocol: asyncio.Protocol, transport: asyncio.Transport, app_state: Any, data: bytes) -> None:
+    def upgrade(
+        self,
+        protocol: asyncio.Protocol,
+        transport: asyncio.Transport,
+        app_state: Any,
+        data: bytes,
+        usual: UsualRequest | None = None,
+    ) -> None:
         """Hand a connection to the class in the ``ws=`` seat.
 
         Args:
@@ -137,12 +145,14 @@ class Reception:
             transport: of the connection.
             app_state: of the lifespan.
             data: the handshake, and whatever has come behind it.
+            usual: what the handshake was taken apart to, if it was.
         """
         if self.is_full:
             self.turn_away(protocol, transport, FULL)
             return
         make = cast("type[Any]", self.config.ws_protocol_class)
-        if not issubclass(make, WebSocketProtocol):
+        is_own = issubclass(make, WebSocketProtocol)
+        if not is_own:
             data = with_lower_names(data)
         successor = make(config=self.config, server_state=self.state, app_state=app_state, _loop=self.loop)
         self.deadlines.discard(protocol)  # type: ignore[arg-type]
@@ -151,7 +161,10 @@ class Reception:
         successor.connection_made(transport)
         if self.proxies is not None and (client := getattr(protocol, "client", None)) is not None:
             successor.client = client
-        successor.data_received(data)
+        if is_own and usual is not None:
+            successor.begin(data, usual)
+        else:
+            successor.data_received(data)
 
     def refuse(self, protocol: asyncio.Protocol, transport: asyncio.Transport, error: HandshakeError) -> None:
         """Answer what cannot be served, and end the connection."""

@@ -23,7 +23,7 @@ from odac.serving.protocols.request_head import origin_form
 from odac.wire import deflate
 from odac.wire.handshake import accept_value, offered_subprotocols, response_101, response_error, upgrade_key
 from odac.wire.headers import MAX_LIST
-from odac.wire.request import Headers, parse_request, usual_request
+from odac.wire.request import Headers, UsualRequest, parse_request, usual_request
 
 if TYPE_CHECKING:
     from uvicorn.config import Config
@@ -159,10 +159,21 @@ class WebSocketProtocol(asyncio.Protocol):
 
     # Handshake
 
-    def _read_head(self) -> None:
+    def begin(self, data: bytes, usual: UsualRequest) -> None:
+        """Take a handshake whose head has been taken apart already.
+
+        Args:
+            data: all that was received.
+            usual: what :func:`odac.wire.request.usual_request` has made of it.
+        """
+        self._received = data
+        self._read_head(usual)
+
+    def _read_head(self, usual: UsualRequest | None = None) -> None:
         limits = self.limits
         try:
-            usual = usual_request(self._received, limits.max_headers, limits.max_header_bytes, MAX_LIST)
+            if usual is None:
+                usual = usual_request(self._received, limits.max_headers, limits.max_header_bytes, MAX_LIST)
             if usual is not None:
                 target, self._headers, self._key, end = usual
             else:
@@ -233,7 +244,7 @@ class WebSocketProtocol(asyncio.Protocol):
         }
 
     async def _run(self, app: Callable[..., Awaitable[object]], scope: dict[str, Any]) -> None:
-        if self.transport.get_protocol() is not self:
+        if not self._at_once and self.transport.get_protocol() is not self:
             await asyncio.sleep(0)  # an eager task factory runs this before uvicorn has given the transport over
         try:
             await app(scope, self._receive, self._send)
@@ -246,7 +257,8 @@ class WebSocketProtocol(asyncio.Protocol):
             if not self._answered and not self._gone:
                 path = scope["path"][:200]
                 mistaken("unanswered", "the ASGI app returned without answering the handshake for %r", path)
-            self._end(CloseCode.NORMAL, "")
+            if self._session is not None or not self._answered:
+                self._end(CloseCode.NORMAL, "")
 
     def _end(self, code: CloseCode, reason: str) -> None:
         if self._session is not None:
@@ -386,6 +398,8 @@ def _take_early(transport: asyncio.Transport, lane: DirectLane, data: bytes) -> 
 
 def _address(transport: asyncio.Transport, name: str) -> tuple[str, int | None] | None:
     address = transport.get_extra_info(name)
+    if type(address) is tuple and len(address) == 2 and type(address[0]) is str:
+        return address  # of IPv4, as it is to be
     if isinstance(address, (tuple, list)):
         return str(address[0]), int(address[1])
     return (address, None) if isinstance(address, str) and address else None
