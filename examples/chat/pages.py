@@ -2,21 +2,20 @@
 
 from __future__ import annotations
 
+import json
 from html import escape
 from pathlib import Path
 from string import Template
 
 from starlette.responses import HTMLResponse
 
+from .core import KEEPS
+from .messages import LONGEST_MESSAGE, REACTIONS
 from .people import LONGEST_NAME, Person
 
 _PAGES = Path(__file__).parent / "pages"
 
 _HEADERS = {
-    "Content-Security-Policy": (
-        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
-        "form-action 'self'; base-uri 'none'; frame-ancestors 'none'"
-    ),
     "Cache-Control": "no-store",
     "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
@@ -28,9 +27,53 @@ def sign_in(*, name: str = "", next_room: str = "lobby", problem: str = "", stat
     return _page("sign_in", status, name=name, room=next_room, longest=str(LONGEST_NAME), problem=problem)
 
 
-def room(name: str, person: Person) -> HTMLResponse:
-    """One room, as this person sees it."""
-    return _page("room", 200, room=name, id=person.id, name=person.name)
+def room(
+    name: str,
+    person: Person,
+    *,
+    base: str = "",
+    token: str = "",
+    text: str = "",
+    problem: str = "",
+    status: int = 200,
+) -> HTMLResponse:
+    """One room, as this person sees it.
+
+    Args:
+        name: the room's.
+        person: whose page it is.
+        base: what comes before the addresses of rooms: the frame's path, in the page /two.
+        token: the bearer token of the frame's guest.
+        text: what the person was about to say.
+        problem: why it was not taken.
+        status: of the answer.
+    """
+    settings = {
+        "room": name,
+        "id": person.id,
+        "name": person.name,
+        "base": base,
+        "token": token,
+        "longest": LONGEST_MESSAGE,
+        "reactions": REACTIONS,
+        "keeps": KEEPS,
+    }
+    return _page(
+        "room",
+        status,
+        frame="'self'" if base else "'none'",
+        room=name,
+        name=person.name,
+        base=base,
+        text=text,
+        problem=problem,
+        settings=json.dumps(settings),
+    )
+
+
+def two(room_name: str) -> HTMLResponse:
+    """Two people side by side."""
+    return _page("two", 200, room=room_name)
 
 
 def problem(text: str, *, status: int) -> HTMLResponse:
@@ -38,7 +81,11 @@ def problem(text: str, *, status: int) -> HTMLResponse:
     return _page("problem", status, problem=text)
 
 
-def _page(template: str, status: int, **values: str) -> HTMLResponse:
+def _page(template: str, status: int, frame: str = "'none'", **values: str) -> HTMLResponse:
     text = (_PAGES / f"{template}.html").read_text(encoding="utf-8")
     html = Template(text).substitute({key: escape(value) for key, value in values.items()})
-    return HTMLResponse(html, status_code=status, headers=_HEADERS)
+    policy = (
+        "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; connect-src 'self'; "
+        f"worker-src 'self'; frame-src 'self'; form-action 'self'; base-uri 'none'; frame-ancestors {frame}"
+    )
+    return HTMLResponse(html, status_code=status, headers={**_HEADERS, "Content-Security-Policy": policy})

@@ -1,20 +1,17 @@
-"""The rooms' names. Pure state of this process; what was said, and who is here, is Odac's: see ``app.rooms`` in app.py."""
+"""The rooms' names. Pure state of this process; what was said, and who is here, is Odac's: see ``app.rooms`` in core.py."""
 
 from __future__ import annotations
 
-import secrets
-import time
 from typing import Any
 
-from .people import NotAllowed, Person
+from .people import NotAllowed
 
 LONGEST_ROOM_NAME = 40
 REMEMBERED = 50
 """Messages shown to a person who enters a room."""
 MOST_ROOMS = 1_000
-ALWAYS_THERE = ("lobby", "kitchen", "music")
-
-_START = secrets.token_urlsafe(6)
+LOBBY = "lobby"
+ALWAYS_THERE = (LOBBY, "kitchen", "music")
 
 
 def clean_room_name(text: str) -> str:
@@ -31,22 +28,6 @@ def clean_room_name(text: str) -> str:
     if not all(character.isalnum() or character == "-" for character in name) or name.startswith("-"):
         raise NotAllowed("That room name is not allowed: use letters, digits and hyphens.")
     return name
-
-
-def now_ms() -> int:
-    """Milliseconds since 1970, as browsers count them."""
-    return int(time.time() * 1000)
-
-
-def said(person: Person, text: str) -> dict[str, Any]:
-    """A message from this person."""
-    return {
-        "type": "message",
-        "id": f"{_START}-{secrets.token_urlsafe(6)}",
-        "from": person.as_json(),
-        "text": text,
-        "at": now_ms(),
-    }
 
 
 class Room:
@@ -99,7 +80,7 @@ class Rooms:
             (name for name, count in people.items() if name not in ALWAYS_THERE and count),
             key=lambda name: (-people[name], name),
         )
-        return [{"name": name, "people": people.get(name, 0)} for name in (*ALWAYS_THERE, *others[:30])]
+        return [{"name": name, "people": people.get(name, 0)} for name in (*ALWAYS_THERE, *others)]
 
     def _forget_empty_rooms(self) -> None:
         self._rooms = {name: room for name, room in self._rooms.items() if room.tabs or name in ALWAYS_THERE}

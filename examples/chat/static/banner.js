@@ -1,11 +1,15 @@
 // What the connection is doing, in words, and only when there is something to do or to wait for.
 const PATIENCE = 700 // a reconnect faster than this is nobody's business
+const SHOWN = 4_000
+
+const counted = (count, what) => (count ? [`${count} ${what}`] : [])
 
 export class Banner {
   #root
   #text
   #action
   #timer = 0
+  #hadOne = false
 
   constructor(root, text, action) {
     this.#root = root
@@ -19,17 +23,24 @@ export class Banner {
 
   trying(offline) {
     const text = offline
-      ? 'You are offline. What you write is sent when you are back.'
-      : 'The connection was lost. Trying to get it back; what you write is kept.'
+      ? 'You are offline. What you write is kept, and sent when you are back.'
+      : this.#hadOne
+        ? 'The connection was lost. Trying to get it back; what you write is kept.'
+        : 'There is no connection yet. Trying to get one; what you write is kept.'
     this.#later(offline ? 0 : PATIENCE, () => this.#show('trying', text))
   }
 
   open() {
-    const returned = this.state !== 'none'
-    clearTimeout(this.#timer)
-    if (!returned) return
-    this.#show('back', 'You are back.')
-    this.#later(2500, () => this.#show('none', ''))
+    this.#hadOne = true
+    if (this.state === 'trying') this.back(0, 0)
+    else clearTimeout(this.#timer)
+  }
+
+  /** What the return has brought: messages of one's own that were sent, and of others that were missed. */
+  back(sent, missed) {
+    const news = [...counted(sent, 'sent'), ...counted(missed, 'caught up')].join(', ')
+    this.#show('back', news ? `You are back: ${news}.` : 'You are back.')
+    this.#later(SHOWN, () => this.#show('none', ''))
   }
 
   /** The connection stays closed until the person does something: `label` leads to `href`. */

@@ -1,36 +1,209 @@
 // One room: the connection, and what its messages do to the page.
+import { Actions } from './actions.js'
 import { Banner } from './banner.js'
+import { Composer } from './composer.js'
 import { drawers } from './drawers.js'
 import { Log } from './log.js'
+import { Messages } from './messages.js'
+import { News, Notifications } from './news.js'
+import { Outbox } from './outbox.js'
+import { byId, identity, kept, me, pathOf, room, settings } from './page.js'
 import { People } from './people.js'
 import { dress, make } from './person.js'
+import { Rooms } from './rooms.js'
+import { Search } from './search.js'
+import { Status } from './status.js'
 
-const byId = (id) => document.getElementById(id)
-const { room, id, name } = document.body.dataset
-const me = { id, name }
 const title = document.title
+const opened = Date.now()
+
+const ws = Odac.ws(`/ws/room/${encodeURIComponent(room)}`, {
+  ...identity,
+  reconnectDelay: 1000,
+  maxReconnectAttempts: null,
+})
+
+// ---- the parts of the page
 
 const banner = new Banner(byId('banner'), byId('banner-text'), byId('banner-action'))
-const people = new People(id, {
+const status = new Status(ws, {
+  button: byId('status'),
+  word: byId('status-word'),
+  detail: byId('status-detail'),
+  panel: byId('status-panel'),
+  state: byId('status-state'),
+  trip: byId('status-trip'),
+  worker: byId('status-worker'),
+  cut: byId('cut'),
+  kill: byId('kill'),
+})
+const people = new People(me.id, {
   list: byId('people-list'),
   faces: byId('faces'),
   count: byId('here-count'),
   typing: byId('typing'),
 })
-const log = new Log({
-  root: byId('log'),
-  empty: byId('empty'),
-  pill: byId('latest'),
-  me: id,
-  onUnread: (count) => (document.title = count ? `(${count}) ${title}` : title),
-})
+const messages = new Messages()
+const log = new Log(
+  messages,
+  me,
+  { root: byId('log'), said: byId('said'), empty: byId('empty'), pill: byId('latest') },
+  {
+    onUnread: (count) => countUnread({ here: count }),
+    onSeen: (at) => seenSoon(at),
+    older: (id, count) => ws.call('older', { id, count }),
+  },
+)
 drawers(byId('scrim'))
-dress(byId('my-avatar'), name)
-byId('address').replaceChildren(location.origin, make('wbr'), location.pathname)
+dress(byId('my-avatar'), me.name)
+byId('address').replaceChildren(location.origin, make('wbr'), `/room/${encodeURIComponent(room)}`)
 
-const ws = Odac.ws(`/ws/room/${encodeURIComponent(room)}`, { reconnectDelay: 1000, maxReconnectAttempts: 1000 })
+// ---- the other rooms
 
-const opened = Date.now()
+const rooms = new Rooms({ list: byId('rooms'), find: byId('find-room'), none: byId('no-room') }, room, pathOf)
+const notifications = new Notifications(byId('notify'))
+const news = new News({
+  rooms: (list) => rooms.show(list),
+  unread(byRoom, total) {
+    rooms.mark(byRoom)
+    byId('elsewhere').hidden = total === 0
+    countUnread({ elsewhere: total })
+  },
+  called: (call) => notifications.show(call),
+})
+
+const unread = { here: 0, elsewhere: 0 }
+
+function countUnread(change) {
+  const before = unread.here + unread.elsewhere
+  Object.assign(unread, change)
+  const count = unread.here + unread.elsewhere
+  if (count === before) return
+  document.title = count ? `(${count}) ${title}` : title
+  if (count) navigator.setAppBadge?.(count).catch(() => {})
+  else navigator.clearAppBadge?.().catch(() => {})
+}
+
+// How far this person has read, told to the others once a second at most.
+let seen = 0
+let telling = 0
+
+function seenSoon(at) {
+  if (at <= seen) return
+  seen = at
+  news.seen(at)
+  telling ||= setTimeout(() => {
+    telling = 0
+    if (ws.connected) ws.send({ type: 'read', at: seen })
+  }, 1000)
+}
+
+// ---- writing
+
+const keyOf = (id) => (id.startsWith(`${me.id}.`) ? id.slice(me.id.length + 1) : null)
+const unsentPrefix = kept(sessionStorage, 'outbox:', null).key
+
+const outbox = new Outbox(
+  ws,
+  kept(sessionStorage, `outbox:${room}`, []),
+  { list: byId('unsent'), bar: byId('not-sent'), barText: byId('not-sent-text'), sendAll: byId('send-all') },
+  {
+    taken(key, { at, stored }, text) {
+      const id = `${me.id}.${key}`
+      log.message({ id, from: me, text, at }) // where the answer is faster than the room
+      if (stored) log.stored(id)
+      back.sent()
+    },
+    added: () => log.wrote(),
+    changed() {
+      log.stayAtEnd()
+      const keys = Object.keys(sessionStorage).filter((key) => key.startsWith(unsentPrefix))
+      rooms.markUnsent(keys.map((key) => key.slice(unsentPrefix.length)))
+    },
+    focus: () => composer.focus(),
+  },
+)
+
+const composer = new Composer(
+  {
+    form: byId('composer'),
+    text: byId('text'),
+    send: document.querySelector('.send'),
+    left: byId('left'),
+    editing: byId('editing'),
+    stopEditing: byId('stop-editing'),
+  },
+  kept(sessionStorage, `draft:${room}`, ''),
+  settings.longest,
+  {
+    say: (text) => outbox.add(text),
+    change: (id, text) => ask('edit', { id, text }),
+    typing: (on) => ws.connected && ws.send({ type: 'typing', on }),
+    lastOwn: () => messages.items.findLast((item) => item.from?.id === me.id && !item.deleted),
+  },
+)
+
+new Actions(byId('log'), byId('actions'), settings.reactions, {
+  find: (id) => messages.get(id),
+  isOwn: (message) => message?.from.id === me.id,
+  react: ({ id, reactions }, emoji) => ask('react', { id, emoji, on: !Object.hasOwn(reactions?.[emoji] ?? {}, me.id) }),
+  edit: (message) => composer.edit(message),
+  remove: ({ id }) => ask('delete', id),
+  leave: () => composer.focus(),
+})
+
+new Search(
+  {
+    form: byId('search'),
+    input: byId('search-text'),
+    open: byId('search-open'),
+    close: byId('search-close'),
+    count: byId('search-count'),
+    found: byId('found'),
+  },
+  { find: (text) => ws.call('search', text), goTo: (id) => log.goTo(id) },
+)
+
+// A change of a message that is there: the room tells of it, and only a refusal is told here.
+async function ask(name, args) {
+  try {
+    await ws.call(name, args, { retry: true })
+  } catch ({ code, message }) {
+    log.note(code === 'slow' || code === 'refused' ? message : 'That did not reach the server. Please try it again.')
+  }
+}
+
+// ---- coming back: what it has brought
+
+const back = {
+  from: 0, // when the connection was lost
+  own: 0,
+  missed: 0,
+  told: true,
+  lost() {
+    if (!this.from) Object.assign(this, { from: Date.now(), own: 0, missed: 0 })
+    this.told = false
+    log.markNext('You stopped reading here')
+  },
+  sent() {
+    if (!this.from) return
+    this.own += 1
+    this.tell()
+  },
+  received() {
+    if (this.from && !this.told) this.missed += 1
+  },
+  caughtUp() {
+    if (!this.from) return
+    this.told = true
+    log.unmarkNext()
+    this.tell()
+  },
+  tell() {
+    banner.back(this.own, this.missed)
+    if (outbox.waiting === 0 && this.told) this.from = 0
+  },
+}
 
 // ---- what arrives
 
@@ -38,29 +211,34 @@ const opened = Date.now()
 // back one by one, after a restart of the server: no news to anybody.
 let first = true
 let returning = new Set()
+let visited = false
 
 const receive = {
-  welcome() {
+  welcome({ worker, canKill }) {
+    status.welcome(worker, canKill)
     log.settle()
+    if (visited) return
+    visited = true
+    log.mayHaveOlder()
   },
   message(message) {
+    const mine = message.from.id === me.id
     people.stopped(message.from.id)
+    if (!mine && !messages.has(message.id)) back.received()
+    const ours = mine && outbox.arrived(keyOf(message.id))
     // What was said before this page was opened is no news; what was said while it was away is.
     log.message(message, { old: message.at < opened })
+    if (mine && !ours && settings.keeps) log.stored(message.id) // said in another tab, or before: no answer is to come
   },
+  edit: (event) => log.change(event),
+  delete: (event) => log.change(event),
+  react: (event) => log.change(event),
   typing({ id, on }) {
     if (on) people.typing(id)
     else people.stopped(id)
   },
-  announcement({ text, at = Date.now() }) {
-    log.announcement(text, at)
-  },
-  refused({ key, reason }) {
-    if (!log.refused(key, reason, say)) log.system(reason, Date.now())
-  },
-  rooms({ rooms }) {
-    drawRooms(rooms)
-  },
+  announcement: ({ text, at = Date.now() }) => log.announcement(text, at),
+  notice: ({ text }) => log.note(text),
 }
 
 ws.on('message', (message) => {
@@ -68,17 +246,30 @@ ws.on('message', (message) => {
 })
 
 ws.on('presence', ({ users, joined, left, total }) => {
-  people.replace(users.map(({ data }) => data), total)
   const now = Date.now()
   for (const { data } of joined) {
-    if (!first && !returning.delete(data.id) && data.id !== id) log.system(`${data.name} came in`, now)
+    const isNew = !people.has(data.id) && !first && !returning.delete(data.id) && data.id !== me.id
+    if (isNew) log.arrival('came', data.name, now)
+    log.read(data)
   }
-  for (const { data } of left) if (!first) log.system(`${data.name} left`, now)
+  for (const { data } of left) if (!first) log.arrival('left', data.name, now)
+  people.replace(users.map(({ data }) => data), total)
   first = false
 })
 
-ws.on('recover', ({ room: which, recovered }) => {
-  if (which === room && !recovered) log.system('Some messages from while you were away may be missing', Date.now())
+ws.on('recover', async ({ room: which, recovered }) => {
+  if (which !== room) return
+  if (!recovered) {
+    try {
+      const latest = await ws.call('older', { id: null, count: 300 })
+      if (!log.reloaded(latest.messages, latest.more)) {
+        log.note('Some messages from while you were away may be missing')
+      }
+    } catch {
+      return // the connection is gone again
+    }
+  }
+  back.caughtUp()
 })
 
 // ---- the connection itself
@@ -89,6 +280,9 @@ ws.on('open', () => {
   clearTimeout(gone)
   banner.open()
   setTimeout(() => returning.clear(), 30_000)
+  // A room without history tells nothing of recovery.
+  setTimeout(() => ws.connected && !back.told && back.caughtUp(), 3_000)
+  if (seen) ws.send({ type: 'read', at: seen })
 })
 
 // The network has gone. The connection may outlive it: then its return is all that there is to tell.
@@ -103,101 +297,23 @@ ws.on('reconnecting', () => {
 })
 
 ws.on('close', (code, reason) => {
-  for (const person of people.ids) returning.add(person)
+  if (!first) {
+    returning = new Set([...returning, ...people.ids])
+    back.lost()
+  }
   first = true
   people.nobodyTypes()
   // Unless a retry is announced in the same breath, this was the end.
   clearTimeout(gone)
   gone = setTimeout(() => {
-    if (code === 4001) banner.closed('You are signed out.', 'Sign in again', `/?room=${encodeURIComponent(room)}`)
-    else if (code === 4003) banner.closed(reason || 'You may not enter this room.', 'Go to the lobby', '/room/lobby')
-    else if (code === 1008) banner.closed('You were disconnected for sending far too fast.', 'Connect again', location.pathname)
-    else banner.closed(reason || 'The connection is closed.', 'Connect again', location.pathname)
+    const ends = {
+      4001: ['You are signed out.', 'Sign in again', `/?room=${encodeURIComponent(room)}`],
+      4003: [reason || 'You may not enter this room.', 'Go to the lobby', pathOf('lobby')],
+      1008: ['You were disconnected for sending far too fast.', 'Connect again', location.pathname],
+    }
+    const [text, label, href] = ends[code] ?? [reason || 'The connection is closed.', 'Connect again', location.pathname]
+    banner.closed(text, label, href)
+    status.closed(code === 4001 ? 'Signed out' : 'Closed')
+    composer.close(text)
   })
 })
-
-// ---- writing
-
-const text = byId('text')
-const send = document.querySelector('.send')
-const left = byId('left')
-const LONGEST = Number(text.getAttribute('maxlength'))
-let typingSince = 0
-let quiet = 0
-let lastKey = 0
-
-const say = (what) => {
-  const key = `${Date.now().toString(36)}-${(lastKey += 1)}`
-  log.pending(key, me, what)
-  if (!ws.send({ type: 'say', text: what, key })) {
-    log.refused(key, 'Too much is waiting for the connection.', say)
-  }
-}
-
-const notTyping = () => {
-  clearTimeout(quiet)
-  if (typingSince && ws.connected) ws.send({ type: 'typing', on: false })
-  typingSince = 0
-}
-
-const fit = () => {
-  text.style.height = 'auto'
-  text.style.height = `${text.scrollHeight}px`
-  send.disabled = text.value.trim() === ''
-  const rest = LONGEST - text.value.length
-  left.textContent = rest < 200 ? `${rest} characters left` : ''
-}
-
-text.addEventListener('input', () => {
-  fit()
-  if (text.value.trim() === '') return notTyping()
-  // Said again every 3 seconds, forgotten by the others after 5: a lost message leaves nobody typing for ever.
-  if (ws.connected && Date.now() - typingSince > 3000) {
-    typingSince = Date.now()
-    ws.send({ type: 'typing', on: true })
-  }
-  clearTimeout(quiet)
-  quiet = setTimeout(notTyping, 4000)
-})
-
-text.addEventListener('keydown', (event) => {
-  if (event.key === 'Enter' && !event.shiftKey && !event.isComposing) {
-    event.preventDefault()
-    byId('composer').requestSubmit()
-  }
-})
-
-byId('composer').addEventListener('submit', (event) => {
-  event.preventDefault()
-  const what = text.value.trim()
-  if (!what) return
-  clearTimeout(quiet)
-  typingSince = 0 // the message itself tells the others that the typing is over
-  say(what)
-  text.value = ''
-  fit()
-  text.focus()
-})
-
-fit()
-
-// ---- the list of rooms
-
-function drawRooms(rooms) {
-  const shown = rooms.some((other) => other.name === room) ? rooms : [...rooms, { name: room, people: people.total }]
-  byId('rooms').replaceChildren(
-    ...shown.map(({ name, people: count }) => {
-      const link = make('a')
-      link.href = `/room/${encodeURIComponent(name)}`
-      if (name === room) link.setAttribute('aria-current', 'page')
-      const hash = make('span', 'hash', '#')
-      hash.setAttribute('aria-hidden', 'true')
-      const number = make('span', 'count', count || '')
-      number.title = count === 1 ? '1 person' : `${count} people`
-      link.append(hash, make('span', '', name), number)
-      const row = make('li')
-      row.append(link)
-      return row
-    }),
-  )
-}

@@ -1,4 +1,5 @@
 // On a narrow screen the rooms and the people are drawers: opened by a button, closed by Escape, the scrim or the cross.
+// While one is open, everything else is inert: neither the focus nor a screen reader gets behind the scrim.
 const narrow = matchMedia('(max-width: 759px)')
 const medium = matchMedia('(max-width: 1099px)')
 
@@ -9,6 +10,7 @@ export const drawers = (scrim) => {
   const close = () => {
     for (const id of Object.keys(all)) document.getElementById(id).classList.remove('open')
     for (const button of document.querySelectorAll('[data-open]')) button.setAttribute('aria-expanded', 'false')
+    for (const part of document.body.children) part.inert = false
     scrim.hidden = true
     opener?.focus()
     opener = null
@@ -20,6 +22,7 @@ export const drawers = (scrim) => {
     const drawer = document.getElementById(id)
     drawer.classList.add('open')
     button.setAttribute('aria-expanded', 'true')
+    for (const part of document.body.children) part.inert = part !== drawer && part !== scrim
     scrim.hidden = false
     opener = button
     // After the transition has made it visible, which focus needs.

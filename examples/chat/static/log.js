@@ -1,205 +1,397 @@
-// The conversation: groups what one person says, draws the days, keeps the reader's place and counts what is new.
-import { avatar, make } from './person.js'
+// The conversation on the screen: about 500 entries of it, the others on demand. It keeps the reader's place, counts what
+// is new, and shows how far one's own messages have come.
+import { drawAnnouncement, drawArrivals, drawDay, drawMessage, drawNote, drawTick } from './bubble.js'
+import { make } from './person.js'
+import { dayName, dayOf, eachMidnight } from './time.js'
 
 const TOGETHER = 5 * 60_000 // messages of one person within this time stand as one group
 const NEAR = 60 // pixels from the end that still count as reading along
-
-const clock = new Intl.DateTimeFormat([], { hour: '2-digit', minute: '2-digit' })
-const longDay = new Intl.DateTimeFormat([], { weekday: 'long', day: 'numeric', month: 'long' })
-const dayOf = (at) => new Date(at).toDateString()
-
-const dayName = (at) => {
-  const now = new Date()
-  if (dayOf(at) === dayOf(now)) return 'Today'
-  now.setDate(now.getDate() - 1)
-  return dayOf(at) === dayOf(now) ? 'Yesterday' : longDay.format(at)
-}
-
-const time = (at) => {
-  const element = make('time', '', clock.format(at))
-  element.dateTime = new Date(at).toISOString()
-  element.title = new Date(at).toLocaleString()
-  return element
-}
-
-// Text with its web addresses as links. Everything else stays text: nothing of it is ever read as HTML.
-const linked = (text) => {
-  const fragment = document.createDocumentFragment()
-  let end = 0
-  for (const match of text.matchAll(/https?:\/\/[^\s<>"']*[^\s<>"'.,;:!?)\]]/g)) {
-    const link = make('a', '', match[0])
-    link.href = match[0]
-    link.target = '_blank'
-    link.rel = 'noopener noreferrer nofollow'
-    fragment.append(text.slice(end, match.index), link)
-    end = match.index + match[0].length
-  }
-  fragment.append(text.slice(end))
-  return fragment
-}
+const SHOWN = 500 // entries in the page, and as many more while somebody reads further up
+const STEP = 100 // entries that are shown or asked for at once
+const KNOWN = 5_000 // entries that the page remembers
+const EARLY = 600 // pixels from an edge at which the next entries are fetched
 
 export class Log {
-  #root
-  #empty
-  #pill
+  #parts
+  #messages
   #me
-  #onUnread
-  #pending = new Map()
-  #shown = new Set()
-  #last = null // {person, at, day}: what the next message may be grouped with
+  #hooks
+  #first = 0 // shown: the items from this one
+  #end = 0 // to the one before this one
+  #nodes = new Map() // of each shown item: separators, then its element
+  #readers = new Map() // how far the others have read: {name, at} by id
+  #mark = null // {item, text}: a line before this item
   #unread = 0
   #follow = true
   #height = 0
+  #more = false
+  #loading = false
+  #scrolling = 0
 
-  constructor({ root, empty, pill, me, onUnread }) {
-    this.#root = root
-    this.#empty = empty
-    this.#pill = pill
+  /**
+   * @param parts elements: root, said, empty, pill
+   * @param hooks onUnread(count), onSeen(at), older(id) which asks the server
+   */
+  constructor(messages, me, parts, hooks) {
+    this.#messages = messages
     this.#me = me
-    this.#onUnread = onUnread
+    this.#parts = parts
+    this.#hooks = hooks
+    const { root, pill } = parts
     root.addEventListener('scroll', () => this.#looked(), { passive: true })
-    pill.addEventListener('click', () => this.toEnd('smooth'))
+    pill.addEventListener('click', () => this.showEnd())
     document.addEventListener('visibilitychange', () => this.#looked())
     // A keyboard that slides up, or a composer that grows, must not hide the last message.
     new ResizeObserver(() => {
       this.#height = root.clientHeight
       if (this.#follow) this.toEnd()
     }).observe(root)
-  }
-
-  toEnd(behavior = 'auto') {
-    this.#root.scrollTo({ top: this.#root.scrollHeight, behavior })
-  }
-
-  /** A message from the server, of somebody else or of this person; one that is shown already is left alone. */
-  message({ id, from, text, at, key }, { old = false } = {}) {
-    const mine = from.id === this.#me
-    if (mine) {
-      this.#pending.get(key)?.element.remove()
-      this.#pending.delete(key)
-    }
-    if (this.#shown.has(id)) return
-    this.#shown.add(id)
-    const element = this.#bubble(from, text, at, mine)
-    this.#add(element, { mine, unread: !mine && !old })
-  }
-
-  /** This person's message, shown at once and marked until the server has it. */
-  pending(key, person, text) {
-    const before = this.#last
-    const element = this.#bubble(person, text, Date.now(), true)
-    this.#last = before // what is not said yet starts no group
-    element.classList.add('pending')
-    if (this.#pending.size) element.classList.add('follows')
-    // Read out once, when the server has it.
-    element.setAttribute('aria-hidden', 'true')
-    element.append(make('p', 'state', 'Sending…'))
-    this.#pending.set(key, { element, text })
-    this.#add(element, { mine: true, end: true })
-  }
-
-  /** The server did not take a message: keep it, say why, and offer to send it again. */
-  refused(key, reason, sendAgain) {
-    const waiting = this.#pending.get(key)
-    if (!waiting) return false
-    waiting.element.classList.replace('pending', 'refused')
-    waiting.element.removeAttribute('aria-hidden')
-    const again = make('button', '', 'Send again')
-    again.type = 'button'
-    again.addEventListener('click', () => {
-      this.#pending.delete(key)
-      waiting.element.remove()
-      sendAgain(waiting.text)
+    eachMidnight(() => {
+      for (const line of root.querySelectorAll('.day')) line.textContent = dayName(Number(line.dataset.at))
     })
-    waiting.element.querySelector('.state').replaceChildren(make('span', '', `Not sent. ${reason}`), again)
-    if (this.#follow) this.toEnd()
+  }
+
+  get #items() {
+    return this.#messages.items
+  }
+
+  // ---- what comes
+
+  /** A message of the room; one that is known already is left alone. */
+  message(message, { old = false } = {}) {
+    if (this.#messages.has(message.id)) return false
+    const mine = message.from.id === this.#me.id
+    this.#append({ reactions: {}, ...message, kind: 'message' }, { mine, unread: !mine && !old })
     return true
   }
 
-  system(text, at) {
-    this.#day(at)
-    this.#last = null
-    const line = make('p', 'system', `${text} · `)
-    line.append(time(at))
-    this.#add(line, {})
+  /** What happened to a message later. */
+  change(event) {
+    const item = this.#messages.change(event)
+    if (item) this.#keepPlace(() => this.#redraw(item))
+  }
+
+  /** Somebody came in or left: such lines that follow one another are one. */
+  arrival(kind, name, at) {
+    const last = this.#items.at(-1)
+    if (last?.kind !== 'arrivals' || dayOf(last.at) !== dayOf(at)) {
+      return this.#append({ kind: 'arrivals', came: [], left: [], at, [kind]: [name] }, {})
+    }
+    last[kind] = [...last[kind].filter((other) => other !== name), name]
+    last.at = at
+    this.#keepPlace(() => this.#redraw(last))
+  }
+
+  note(text) {
+    this.#append({ kind: 'note', text, at: Date.now() }, {})
   }
 
   announcement(text, at) {
-    this.#day(at)
-    this.#last = null
-    const card = make('div', 'announcement')
-    card.append(make('b', '', 'Announcement'), linked(text))
-    this.#add(card, { unread: true })
+    this.#append({ kind: 'announcement', text, at }, { unread: true })
+  }
+
+  /** The newest messages, of a server that could not tell what was missed. Returns whether they continue what is here. */
+  reloaded(messages, more) {
+    const known = messages.some(({ id }) => this.#messages.has(id))
+    if (!known && more) {
+      this.#messages.forgetAll()
+      this.#show(0, 0)
+      this.#more = true
+    }
+    for (const message of messages) {
+      if (this.message(message)) continue
+      Object.assign(this.#messages.get(message.id), message)
+      this.#redraw(this.#messages.get(message.id))
+    }
+    return known || messages.length === 0
+  }
+
+  /** A line before the next message of somebody else: here the reader was cut off. */
+  markNext(text) {
+    this.#mark = { item: null, text }
+  }
+
+  unmarkNext() {
+    if (this.#mark?.item === null) this.#mark = null
   }
 
   /** With nothing said yet, say what this place is. */
   settle() {
-    this.#empty.hidden = this.#root.querySelector('.message, .announcement') !== null
+    this.#parts.empty.hidden = this.#items.some(({ kind }) => kind === 'message' || kind === 'announcement')
   }
 
-  #bubble(person, text, at, mine) {
-    this.#day(at)
-    const follows = this.#last?.person === person.id && at - this.#last.at < TOGETHER
-    this.#last = { person: person.id, at }
-    const element = make('article', 'message')
-    element.classList.toggle('mine', mine)
-    element.classList.toggle('follows', follows)
-    const meta = make('div', 'meta')
-    const author = make('span', 'author', mine ? 'You' : person.name)
-    meta.append(author, time(at))
-    const bubble = make('div', 'bubble')
-    bubble.dir = 'auto'
-    bubble.append(linked(text))
-    element.append(avatar(person.name), meta, bubble)
-    return element
+  /** There may be older messages: the server is asked when the reader comes to the beginning. */
+  mayHaveOlder() {
+    this.#more = true
+    this.#looked()
   }
 
-  #lastDay = ''
-  #day(at) {
-    if (this.#lastDay === dayOf(at)) return
-    this.#lastDay = dayOf(at)
-    this.#last = null
-    this.#insert(make('p', 'day', dayName(at)))
+  // ---- how far one's own messages have come
+
+  stored(id) {
+    const item = this.#messages.get(id)
+    if (!item) return
+    item.stored = true
+    this.#tick(item)
   }
 
-  #insert(element) {
-    // What is still on its way stays at the end.
-    this.#root.insertBefore(element, this.#root.querySelector('.pending'))
-  }
-
-  #add(element, { mine = false, unread = false, end = false }) {
-    this.#empty.hidden = true
-    const follow = this.#follow || mine
-    if (unread && (document.hidden || !follow)) {
-      if (this.#unread === 0) {
-        this.#root.querySelector('.new')?.remove()
-        this.#insert(make('p', 'new', 'New'))
-        element.classList.remove('follows')
-      }
-      this.#unread += 1
-    } else if (mine) {
-      this.#root.querySelector('.new')?.remove()
+  read({ id, name, read = 0 }) {
+    const before = this.#readers.get(id)?.at ?? 0
+    if (id === this.#me.id || read <= before) return
+    this.#readers.set(id, { name, at: read })
+    for (let index = this.#end - 1; index >= this.#first && this.#items[index].at > before; index -= 1) {
+      if (this.#items[index].at <= read) this.#tick(this.#items[index])
     }
-    if (end) this.#root.append(element)
-    else this.#insert(element)
-    if (follow) this.toEnd()
+  }
+
+  #tick(item) {
+    const tick = this.#nodes.get(item)?.at(-1).querySelector(':scope > .tick')
+    if (!tick) return
+    const names = [...this.#readers.values()].filter(({ at }) => at >= item.at).map(({ name }) => name)
+    drawTick(tick, names.length || (item.stored ? 'stored' : 'sent'), names)
+  }
+
+  // ---- where the reader is
+
+  toEnd() {
+    this.#parts.root.scrollTop = this.#parts.root.scrollHeight
+  }
+
+  /** The person has written something: they have read what is above it. */
+  wrote() {
+    if (this.#mark?.item) this.#remark(null)
+    this.showEnd()
+  }
+
+  /** Something at the end has another height. */
+  stayAtEnd() {
+    if (this.#follow) this.#endSoon()
+  }
+
+  showEnd() {
+    if (this.#end < this.#items.length) this.#show(Math.max(0, this.#items.length - STEP), this.#items.length)
+    this.#follow = true
+    this.toEnd()
+    this.#looked()
+  }
+
+  /** Show a message that may be further up than the page knows; returns whether there is one. */
+  async goTo(id) {
+    while (!this.#messages.has(id) && this.#more) if (!(await this.#ask())) break
+    const item = this.#messages.get(id)
+    if (!item) return false
+    const index = this.#items.indexOf(item)
+    if (!this.#nodes.has(item)) {
+      this.#show(Math.max(0, index - STEP / 2), Math.min(this.#items.length, index + STEP / 2))
+    }
+    const element = this.#nodes.get(item).at(-1)
+    element.scrollIntoView({ block: 'center' })
+    element.focus({ preventScroll: true })
+    return true
+  }
+
+  // ---- drawing
+
+  #append(item, { mine = false, unread = false }) {
+    this.#parts.empty.hidden = true
+    const reads = this.#follow && !document.hidden
+    if (unread && this.#mark?.item === null) this.#mark.item = item
+    else if (unread && !reads && this.#unread === 0) this.#remark(item, 'New')
+    if (unread && !reads) this.#unread += 1
+    const atEnd = this.#end === this.#items.length
+    this.#messages.add(item)
+    if (mine && !atEnd) return this.showEnd()
+    if (atEnd && (this.#follow || this.#end - this.#first < 2 * SHOWN)) {
+      this.#parts.said.append(...this.#draw(this.#end++))
+    }
+    if (this.#follow || mine) {
+      this.#follow = true
+      this.#dropFirst()
+      this.#endSoon()
+    }
     this.#tell()
   }
 
+  #remark(item, text = '') {
+    const before = this.#mark?.item
+    this.#mark = item && { item, text }
+    if (before) this.#redraw(before)
+  }
+
+  /** Make the nodes of an item: what separates it from the one before, and itself. */
+  #draw(index) {
+    const item = this.#items[index]
+    const before = this.#items[index - 1]
+    const nodes = []
+    if (!before || dayOf(before.at) !== dayOf(item.at)) nodes.push(drawDay(item.at))
+    if (this.#mark?.item === item) nodes.push(make('p', 'new', this.#mark.text))
+    const follows =
+      nodes.length === 0 && before?.from !== undefined && before.from.id === item.from?.id && item.at - before.at < TOGETHER
+    if (item.kind === 'message') nodes.push(drawMessage(item, { me: this.#me, follows }))
+    else if (item.kind === 'arrivals') nodes.push(drawArrivals(item))
+    else nodes.push(item.kind === 'note' ? drawNote(item) : drawAnnouncement(item))
+    this.#nodes.set(item, nodes)
+    this.#tick(item)
+    return nodes
+  }
+
+  #redraw(item) {
+    const old = this.#nodes.get(item)
+    if (!old) return
+    const focused = old.at(-1).contains(document.activeElement)
+    const fresh = this.#draw(this.#items.lastIndexOf(item))
+    old[0].before(...fresh)
+    for (const node of old) node.remove()
+    if (focused) fresh.at(-1).focus({ preventScroll: true })
+  }
+
+  #remove(from, to) {
+    for (const item of this.#items.slice(from, to)) {
+      for (const node of this.#nodes.get(item)) node.remove()
+      this.#nodes.delete(item)
+    }
+  }
+
+  /** Show these items and no others. */
+  #show(first, end) {
+    this.#quietly(() => {
+      this.#parts.said.replaceChildren()
+      this.#nodes.clear()
+      this.#first = first
+      this.#end = first
+      const all = []
+      while (this.#end < end) all.push(...this.#draw(this.#end++))
+      this.#parts.said.append(...all)
+    })
+  }
+
+  #showEarlier() {
+    this.#quietly(() =>
+      this.#keepPlace(() => {
+        const from = Math.max(0, this.#first - STEP)
+        const nodes = []
+        for (let index = from; index < this.#first; index += 1) nodes.push(...this.#draw(index))
+        const border = this.#items[this.#first]
+        this.#parts.said.prepend(...nodes)
+        this.#first = from
+        if (border) this.#redraw(border) // its day, and whether it goes on with the message before
+        if (this.#end - this.#first > SHOWN + 2 * STEP) {
+          this.#remove(this.#first + SHOWN, this.#end)
+          this.#end = this.#first + SHOWN
+        }
+      }),
+    )
+  }
+
+  #showLater() {
+    this.#quietly(() =>
+      this.#keepPlace(() => {
+        const end = Math.min(this.#items.length, this.#end + STEP)
+        const nodes = []
+        while (this.#end < end) nodes.push(...this.#draw(this.#end++))
+        this.#parts.said.append(...nodes)
+        this.#dropFirst()
+      }),
+    )
+  }
+
+  #dropFirst() {
+    if (this.#end - this.#first > SHOWN + STEP) {
+      this.#remove(this.#first, this.#end - SHOWN)
+      this.#first = this.#end - SHOWN
+    }
+    if (this.#follow && this.#items.length > KNOWN + 10 * STEP) {
+      const count = Math.min(this.#first, this.#items.length - KNOWN)
+      this.#messages.forget(count)
+      this.#first -= count
+      this.#end -= count
+      this.#more = true
+    }
+  }
+
+  async #ask() {
+    this.#loading = true
+    try {
+      const { messages, more } = await this.#hooks.older(this.#messages.oldest, STEP)
+      const count = this.#messages.addOlder(messages)
+      this.#first += count
+      this.#end += count
+      this.#more = more
+      return true
+    } catch {
+      return false // the reader scrolls again
+    } finally {
+      this.#loading = false
+    }
+  }
+
+  async #earlier() {
+    if (this.#loading) return
+    if (this.#first === 0 && !(this.#more && (await this.#ask()))) return
+    if (this.#first > 0) this.#showEarlier()
+  }
+
+  /** Change what stands in the log without reading it out: it is not new. */
+  #quietly(change) {
+    this.#parts.root.setAttribute('aria-live', 'off')
+    change()
+    setTimeout(() => this.#parts.root.removeAttribute('aria-live'), 500)
+  }
+
+  /** Change what stands in the log, and leave what the reader looks at where it is, to the pixel. */
+  #keepPlace(change) {
+    if (this.#follow) {
+      change()
+      return this.#endSoon()
+    }
+    const item = this.#topmost()
+    const topOf = () => this.#nodes.get(item).at(-1).getBoundingClientRect().top
+    const top = item && topOf()
+    change()
+    if (item && this.#nodes.has(item)) this.#parts.root.scrollTop += topOf() - top
+  }
+
+  #topmost() {
+    const top = this.#parts.root.getBoundingClientRect().top
+    let [low, high] = [this.#first, this.#end]
+    while (low < high) {
+      const middle = (low + high) >> 1
+      if (this.#nodes.get(this.#items[middle]).at(-1).getBoundingClientRect().bottom > top) high = middle
+      else low = middle + 1
+    }
+    return this.#items[Math.min(low, this.#end - 1)]
+  }
+
+  #endSoon() {
+    this.#scrolling ||= requestAnimationFrame(() => {
+      this.#scrolling = 0
+      if (this.#follow) this.toEnd()
+    })
+  }
+
   #looked() {
-    const { scrollHeight, scrollTop, clientHeight } = this.#root
+    const { scrollHeight, scrollTop, clientHeight } = this.#parts.root
+    const below = scrollHeight - scrollTop - clientHeight
     // A frame of another height scrolled by itself, not because the reader did: the observer above puts that right.
-    if (clientHeight === this.#height) this.#follow = scrollHeight - scrollTop - clientHeight < NEAR
+    if (clientHeight === this.#height && !this.#scrolling) {
+      this.#follow = below < NEAR && this.#end === this.#items.length
+    }
     this.#height = clientHeight
+    if (scrollTop < EARLY && !this.#scrolling) void this.#earlier()
+    if (below < EARLY && this.#end < this.#items.length) this.#showLater()
     if (this.#follow && !document.hidden) this.#unread = 0
     this.#tell()
   }
 
   #tell() {
-    this.#pill.hidden = this.#follow
-    this.#pill.textContent = this.#unread
+    const { pill } = this.#parts
+    const text = this.#unread
       ? `${this.#unread} new ${this.#unread === 1 ? 'message' : 'messages'} ↓`
       : 'Latest messages ↓'
-    this.#onUnread(this.#unread)
+    if (pill.hidden !== this.#follow) pill.hidden = this.#follow
+    if (pill.textContent !== text) pill.textContent = text
+    this.#hooks.onUnread(this.#unread)
+    const last = this.#items.at(-1)
+    if (this.#follow && !document.hidden && last) this.#hooks.onSeen(last.at)
   }
 }

@@ -24,12 +24,18 @@ export class People {
     return this.#total
   }
 
+  has(id) {
+    return this.#here.has(id)
+  }
+
   /** @param total how many there are; more than `people` in a room that is too full to be listed */
   replace(people, total) {
+    const before = JSON.stringify([this.ids, this.#total])
     this.#here = new Map(people.map((person) => [person.id, person]))
     this.#total = total
     for (const id of [...this.#typing.keys()]) if (!this.#here.has(id)) this.stopped(id)
-    this.#draw()
+    // How far somebody has read changes often, and is shown elsewhere.
+    if (JSON.stringify([this.ids, total]) !== before) this.#draw()
   }
 
   nobodyTypes() {
@@ -54,7 +60,7 @@ export class People {
     this.#parts.list.replaceChildren(
       ...people.map((person) => {
         const row = make('li')
-        const name = make('span', 'who', person.name)
+        const name = make('bdi', 'who', person.name)
         row.append(avatar(person.name), name)
         if (person.id === this.#me) row.append(make('span', 'you', 'you'))
         return row

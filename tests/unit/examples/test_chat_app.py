@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
+import html
+import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
-from examples.chat import app as chat
-from examples.chat.people import Names, Paces
+from examples.chat import core, demo, guests, news, web
+from examples.chat.app import app
+from examples.chat.people import Names, Paces, Person
 from examples.chat.rooms import Rooms
+from odac import CallError
+from odac.request import Request
 from odac.testing import TestClient, TestConnection
 
 ADA, BOB = {"id": "1", "name": "Ada"}, {"id": "2", "name": "Bob"}
@@ -17,18 +23,18 @@ ADA, BOB = {"id": "1", "name": "Ada"}, {"id": "2", "name": "Bob"}
 
 @pytest.fixture
 def client(monkeypatch: pytest.MonkeyPatch) -> Iterator[TestClient]:
-    monkeypatch.setattr(chat, "names", Names())
-    monkeypatch.setattr(chat, "rooms", Rooms())
-    monkeypatch.setattr(chat, "messages", Paces(burst=2, seconds=60.0))
-    monkeypatch.setattr(chat, "entries", Paces(burst=3, seconds=60.0))
-    monkeypatch.setattr(chat, "sign_ins", Paces(burst=3, seconds=600.0))
-    with TestClient(chat.app) as client:
+    monkeypatch.setattr(core.state, "names", Names())
+    monkeypatch.setattr(core.state, "rooms", Rooms())
+    monkeypatch.setattr(core.state, "messages", Paces(burst=2, seconds=60.0))
+    monkeypatch.setattr(core.state, "entries", Paces(burst=4, seconds=60.0))
+    monkeypatch.setattr(core.state, "sign_ins", Paces(burst=3, seconds=600.0))
+    with TestClient(app) as client:
         yield client
 
 
-def enter(client: TestClient, user: dict[str, str], room: str = "lobby") -> TestConnection:
+def enter(client: TestClient, user: dict[str, str], room: str = "tea") -> TestConnection:
     ws = client.connect(f"/ws/room/{room}", user=user)
-    assert ws.receive()["type"] == "welcome"
+    assert of_type(ws, "welcome")
     return ws
 
 
@@ -38,8 +44,26 @@ def of_type(ws: TestConnection, kind: str) -> list[Any]:
     return [message for message in ws.unread if message["type"] == kind]
 
 
+def settings_of(page: str) -> dict[str, Any]:
+    """What the page's scripts are told."""
+    found = re.search(r'data-settings="([^"]*)"', page)
+    assert found
+    settings: dict[str, Any] = json.loads(html.unescape(found[1]))
+    return settings
+
+
+def say(ws: TestConnection, text: str, key: str = "k", *, again: bool = False) -> Any:
+    return ws.call("say", {"text": text, "key": key, "again": again})
+
+
+def refused(ws: TestConnection, name: str, arguments: object) -> CallError:
+    with pytest.raises(CallError) as caught:
+        ws.call(name, arguments)
+    return caught.value
+
+
 def test_a_stranger_may_not_enter(client: TestClient) -> None:
-    assert client.connect("/ws/room/lobby").wait_closed()[0] == 4001
+    assert client.connect("/ws/room/tea").wait_closed()[0] == 4001
     assert client.http.get("/room/lobby").status == 401
     assert 'action="/sign-in"' in client.http.get("/room/lobby").text
 
@@ -50,8 +74,8 @@ def test_signing_in_leads_to_the_room(client: TestClient) -> None:
     )
     assert (answer.status, dict(answer.headers)["location"]) == (303, "/room/tea-time")
     page = client.http.get("/room/tea-time")
-    assert 'data-room="tea-time"' in page.text
-    assert 'data-name="Ada"' in page.text
+    assert settings_of(page.text)["room"] == "tea-time"
+    assert settings_of(page.text)["name"] == "Ada"
     policy = dict(page.headers)["content-security-policy"]
     assert "script-src 'self'" in policy
     assert "unsafe" not in policy
@@ -71,7 +95,7 @@ def test_a_form_of_another_site_signs_nobody_out(client: TestClient, site: str) 
     answer = client.http.post("/sign-out", headers={"sec-fetch-site": site})
     assert answer.status == 403
     assert "set-cookie" not in dict(answer.headers)
-    assert 'data-name="Ada"' in client.http.get("/room/lobby").text
+    assert settings_of(client.http.get("/room/lobby").text)["name"] == "Ada"
     assert client.http.post("/sign-out", headers={"sec-fetch-site": "same-origin"}).status == 303
     assert client.http.get("/room/lobby").status == 401
 
@@ -102,14 +126,15 @@ def test_who_comes_and_goes(client: TestClient) -> None:
     bob = enter(client, BOB)
     client.advance(0.2)
     assert names_of(ada.presence[-1].joined) == ["Bob"]
-    assert names_of(bob.people("lobby")) == ["Ada", "Bob"]
+    assert names_of(bob.people("tea")) == ["Ada", "Bob"]
     bob.drop()
-    client.advance(chat.GRACE / 2)
-    assert names_of(ada.people("lobby")) == ["Ada", "Bob"]
-    client.advance(chat.GRACE)
+    client.advance(core.GRACE / 2)
+    assert names_of(ada.people("tea")) == ["Ada", "Bob"]
+    client.advance(core.GRACE)
     assert names_of(ada.presence[-1].left) == ["Bob"]
-    client.advance(chat.ROOMS_EVERY + 1)
-    assert of_type(ada, "rooms")[-1]["rooms"][0] == {"name": "lobby", "people": 1}
+    client.advance(news.ROOMS_EVERY + 1)
+    bob_again = client.connect("/ws/news", user=BOB)
+    assert bob_again.call("rooms")[-1] == {"name": "tea", "people": 1}
 
 
 def test_a_page_that_is_loaded_again_is_no_news(client: TestClient) -> None:
@@ -118,31 +143,32 @@ def test_a_page_that_is_loaded_again_is_no_news(client: TestClient) -> None:
     client.advance(0.2)
     count = len(ada.presence)
     enter(client, BOB)
-    client.advance(chat.GRACE * 2)
+    client.advance(core.GRACE * 2)
     assert len(ada.presence) == count
-    assert names_of(ada.people("lobby")) == ["Ada", "Bob"]
+    assert names_of(ada.people("tea")) == ["Ada", "Bob"]
 
 
 def test_who_signs_out_has_left_at_once(client: TestClient) -> None:
     ada = enter(client, ADA)
     client.login(BOB)
-    client.connect("/ws/room/lobby")
+    client.connect("/ws/room/tea")
     client.advance(0.2)
-    assert names_of(ada.people("lobby")) == ["Ada", "Bob"]
+    assert names_of(ada.people("tea")) == ["Ada", "Bob"]
     client.http.post("/sign-out")
     client.advance(0.2)
-    assert names_of(ada.people("lobby")) == ["Ada"]
+    assert names_of(ada.people("tea")) == ["Ada"]
 
 
 def test_a_message_reaches_the_room_and_those_who_come_later(client: TestClient) -> None:
     ada = enter(client, ADA)
     other = enter(client, BOB, "kitchen")
-    ada.send({"type": "say", "text": "  hello ", "key": "k"})
+    answer = say(ada, "  hello ")
     message = of_type(ada, "message")[0]
-    assert (message["from"], message["text"], message["key"]) == (ADA, "hello", "k")
+    assert (message["from"], message["text"], message["id"]) == (ADA, "hello", "1.k")
+    assert answer == {"at": message["at"], "stored": True}
     assert not of_type(other, "message")
     ada.send({"type": "typing", "on": True})
-    later = client.connect("/ws/room/lobby", user=BOB)
+    later = client.connect("/ws/room/tea", user=BOB)
     assert [each["text"] for each in of_type(later, "message")] == ["hello"]
     assert not of_type(later, "typing"), "nobody types who came before"
 
@@ -150,40 +176,62 @@ def test_a_message_reaches_the_room_and_those_who_come_later(client: TestClient)
 def test_a_page_that_was_away_misses_no_line(client: TestClient) -> None:
     ada, bob = enter(client, ADA), enter(client, BOB)
     bob.drop()
-    ada.send({"type": "say", "text": "Milk?", "key": "k"})
-    back = client.connect("/ws/room/lobby", user=BOB, again=bob)
+    say(ada, "Milk?")
+    back = client.connect("/ws/room/tea", user=BOB, again=bob)
     assert [each["text"] for each in of_type(back, "message")] == ["Milk?"]
+
+
+def test_a_message_that_is_sent_again_is_said_once(client: TestClient) -> None:
+    """The page lost its connection before the answer, and cannot know whether the first try had arrived."""
+    ada = enter(client, ADA)
+    first = say(ada, "Milk?")
+    ada.drop()
+    back = client.connect("/ws/room/tea", user=ADA, again=ada)
+    assert say(back, "Milk?", again=True) == first
+    assert say(back, "Bread?", "other", again=True)["stored"], "one that had not arrived is said now"
+    assert say(enter(client, BOB), "Mine!", again=True)["at"] >= first["at"], "another person's key is another message"
+    assert [each["text"] for each in of_type(enter(client, BOB), "message")] == ["Milk?", "Bread?", "Mine!"]
 
 
 def test_one_person_has_one_pace_in_all_tabs(client: TestClient) -> None:
     tabs = [enter(client, ADA), enter(client, ADA)]
-    for number, ws in enumerate([*tabs, *tabs]):
-        ws.send({"type": "say", "text": "hello", "key": str(number)})
-    assert [message["key"] for message in of_type(tabs[0], "message")] == ["0", "1"]
-    for ws, key in zip(tabs, "23", strict=True):
-        (refused,) = of_type(ws, "refused")
-        assert refused["key"] == key
-        assert refused["reason"].startswith("You are sending too fast. Wait ")
+    for number, ws in enumerate(tabs):
+        say(ws, "hello", str(number))
+    assert [message["id"] for message in of_type(tabs[0], "message")] == ["1.0", "1.1"]
+    for ws in tabs:
+        error = refused(ws, "say", {"text": "more", "key": "m"})
+        assert error.code == "slow"
+        assert error.text.startswith("You are sending too fast. Wait ")
 
 
 @pytest.mark.parametrize(("text", "why"), [(" \n ", "empty"), ("x" * 2001, "2001 characters")])
 def test_a_message_that_is_none(client: TestClient, text: str, why: str) -> None:
     ada = enter(client, ADA)
-    ada.send({"type": "say", "text": text, "key": "k"})
-    assert why in of_type(ada, "refused")[0]["reason"]
+    error = refused(ada, "say", {"text": text, "key": "k"})
+    assert error.code == "refused"
+    assert why in error.text
     assert not of_type(ada, "message")
 
 
-@pytest.mark.parametrize(
-    "junk",
-    [7, None, [], "hello", {"type": "say"}, {"type": "say", "text": 7, "key": "k"}, {"type": "typing", "on": "yes"}],
-)
+@pytest.mark.parametrize("key", ["", "a key", "x" * 41, "1.k"])
+def test_a_key_that_is_none(client: TestClient, key: str) -> None:
+    assert refused(enter(client, ADA), "say", {"text": "hello", "key": key}).code == "refused"
+
+
+@pytest.mark.parametrize("junk", [7, None, [], "hello", {"type": "say"}, {"type": "typing", "on": "yes"}])
 def test_junk_is_answered_and_harms_nobody(client: TestClient, junk: object) -> None:
     ada = enter(client, ADA)
     ada.send(junk)
-    assert of_type(ada, "refused")
-    ada.send({"type": "say", "text": "still here", "key": "k"})
-    assert of_type(ada, "message")
+    assert of_type(ada, "notice")
+    assert say(ada, "still here")["stored"]
+
+
+@pytest.mark.parametrize("name", ["say", "edit", "delete", "react", "older", "search"])
+@pytest.mark.parametrize("junk", [7, [], {"text": 7, "id": 7}])
+def test_a_call_with_junk_is_refused(client: TestClient, name: str, junk: object) -> None:
+    ada = enter(client, ADA)
+    assert refused(ada, name, junk).code in ("invalid", "refused")
+    assert say(ada, "still here")["stored"]
 
 
 def test_typing_is_shown_to_the_others(client: TestClient) -> None:
@@ -193,10 +241,188 @@ def test_typing_is_shown_to_the_others(client: TestClient) -> None:
     assert not of_type(ada, "typing")
 
 
+def test_how_far_somebody_has_read_is_seen(client: TestClient) -> None:
+    ada, bob = enter(client, ADA), enter(client, BOB)
+    client.advance(0.2)
+    bob.send({"type": "read", "at": 7})
+    client.advance(0.2)
+    assert [person.data for person in ada.people("tea")] == [ADA, {**BOB, "read": 7}]
+
+
+def test_only_its_author_changes_a_message(client: TestClient) -> None:
+    ada, bob = enter(client, ADA), enter(client, BOB)
+    say(ada, "Milk")
+    for name, arguments in (("edit", {"id": "1.k", "text": "mine"}), ("delete", "1.k")):
+        assert refused(bob, name, arguments).code == "refused"
+    ada.call("edit", {"id": "1.k", "text": "Oat milk"})
+    assert of_type(bob, "edit") == [{"type": "edit", "id": "1.k", "text": "Oat milk"}]
+    assert refused(ada, "edit", {"id": "1.k", "text": " "}).code == "refused"
+
+
+def test_reactions(client: TestClient) -> None:
+    ada, bob = enter(client, ADA), enter(client, BOB)
+    say(ada, "Milk")
+    bob.call("react", {"id": "1.k", "emoji": "👍", "on": True})
+    assert of_type(ada, "react") == [{"type": "react", "id": "1.k", "by": BOB, "emoji": "👍", "on": True}]
+    assert refused(bob, "react", {"id": "1.k", "emoji": "<b>", "on": True}).code == "refused"
+
+
+def test_older_messages_come_as_they_are_now(client: TestClient, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(core.state, "messages", Paces(burst=1000, seconds=1.0))
+    ada, bob = enter(client, ADA), enter(client, BOB)
+    for number in range(120):
+        say(ada, f"line {number}", str(number))
+        client.advance(0.05)
+    ada.call("edit", {"id": "1.3", "text": "changed"})
+    ada.call("delete", "1.4")
+    bob.call("react", {"id": "1.5", "emoji": "🎉", "on": True})
+    newest = bob.call("older", {"id": None, "count": 100})
+    assert [each["id"] for each in newest["messages"]] == [f"1.{number}" for number in range(20, 120)]
+    assert newest["more"]
+    first = bob.call("older", {"id": "1.20", "count": 100})
+    assert [each["id"] for each in first["messages"]] == [f"1.{number}" for number in range(20)]
+    assert not first["more"]
+    (three, four, five) = first["messages"][3:6]
+    assert (three["text"], three["edited"]) == ("changed", True)
+    assert (four["text"], four["deleted"]) == ("", True)
+    assert five["reactions"] == {"🎉": {"2": "Bob"}}
+    assert bob.call("older", {"id": "unknown"}) == {"messages": [], "more": False}
+
+
+def test_search_finds_what_is_there_now(client: TestClient) -> None:
+    ada = enter(client, ADA)
+    say(ada, "Oat milk", "a")
+    say(ada, "MILK", "b")
+    assert [each["text"] for each in ada.call("search", "milk")] == ["MILK", "Oat milk"]
+    assert ada.call("search", "tea") == ada.call("search", "  ") == []
+
+
+def test_unread_messages_of_other_rooms_are_counted(client: TestClient) -> None:
+    bob = enter(client, BOB)
+    news_of_ada = client.connect("/ws/news", user=ADA)
+    at = say(bob, "Hello @ada, and @Adam", "a")["at"]
+    (told,) = of_type(news_of_ada, "said")
+    assert (told["room"], told["message"]["text"]) == ("tea", "Hello @ada, and @Adam")
+    client.advance(1)
+    say(bob, "Where is @Adam?", "b")
+    assert news_of_ada.call("unread", {"tea": at - 1, "kitchen": 0}) == {"tea": {"count": 2, "mentions": 1}}
+    assert client.connect("/ws/news", user=BOB).call("unread", {"tea": 0}) == {}
+    assert news_of_ada.call("rooms")[-1] == {"name": "tea", "people": 1}
+
+
+def test_the_list_of_rooms_is_sent_when_it_has_changed(client: TestClient) -> None:
+    ada = client.connect("/ws/news", user=ADA)
+    enter(client, BOB, "chess")
+    client.advance(1)
+    assert [each["rooms"][-1] for each in of_type(ada, "rooms")] == [{"name": "chess", "people": 1}]
+    client.advance(news.ROOMS_EVERY * 3)
+    assert len(of_type(ada, "rooms")) == 1
+
+
+def test_the_lobby_is_not_empty_at_the_first_visit(client: TestClient) -> None:
+    first = [each["text"] for each in of_type(client.connect("/ws/room/lobby", user=ADA), "message")]
+    assert first
+    assert [each["text"] for each in of_type(client.connect("/ws/room/lobby", user=BOB), "message")] == first
+
+
+def test_a_connection_that_is_cut_on_request_stays_away_for_a_while(client: TestClient) -> None:
+    ada, bob = enter(client, ADA), enter(client, BOB)
+    assert refused(ada, "cut", None).code == "interrupted"
+    assert ada.wait_closed()[0] == 1012
+    assert ada.close_code == 1012
+    started = client.connect("/ws/room/tea", user=BOB)
+    assert started.receive()["type"] == "welcome", "nobody else waits"
+    assert bob.close_code is None
+    back = client.connect("/ws/room/tea", user=ADA, again=ada)
+    client.advance(demo.CUT_FOR + 0.1)
+    assert back.receive()["type"] == "welcome"
+    client.advance(1)
+    assert sum(person.data["name"] == "Ada" for person in bob.people("tea")) == 1
+    assert not bob.presence[-1].left, "who was cut has not left"
+
+
+LOCAL = {"host": "127.0.0.1:8000"}
+
+
+@pytest.mark.parametrize(
+    ("flag", "ip", "headers", "may"),
+    [
+        ("1", "127.0.0.1", LOCAL, True),
+        ("1", "::1", {"host": "[::1]:8000"}, True),
+        ("1", "127.0.0.1", {"host": "localhost"}, True),
+        ("", "127.0.0.1", LOCAL, False),
+        ("1", "192.0.2.1", LOCAL, False),
+        ("1", "127.0.0.1", {"host": "chat.example:8000"}, False),
+        ("1", "127.0.0.1", {**LOCAL, "x-forwarded-for": "192.0.2.1"}, False),
+        ("1", "127.0.0.1", {**LOCAL, "via": "1.1 proxy"}, False),
+        ("1", "127.0.0.1", {}, False),
+    ],
+)
+def test_who_may_kill_a_worker(
+    monkeypatch: pytest.MonkeyPatch, flag: str, ip: str, headers: dict[str, str], may: bool
+) -> None:
+    monkeypatch.setenv("CHAT_DEMO", flag)
+    raw = [(name.encode(), value.encode()) for name, value in headers.items()]
+    assert demo.can_kill(Request({"headers": raw, "client": (ip, 5), "path": "/"})) is may
+
+
+def test_nobody_kills_a_worker_without_the_flag(client: TestClient) -> None:
+    assert refused(enter(client, ADA), "kill", None).code == "refused"
+
+
+def test_a_message_by_http_for_pages_whose_scripts_are_late(client: TestClient) -> None:
+    form = {"content-type": "application/x-www-form-urlencoded"}
+    assert client.http.post("/room/tea/say", content=b"text=hello").status == 401
+    client.login(ADA)
+    bob = enter(client, BOB)
+    client.login(ADA)
+    answer = client.http.post("/room/tea/say", headers=form, content="text=Grüße%0D%0Aaus".encode())
+    assert (answer.status, dict(answer.headers)["location"]) == (303, "/room/tea")
+    assert [each["text"] for each in of_type(bob, "message")] == ["Grüße\naus"]
+    assert (
+        client.http.post("/room/tea/say", headers={**form, "sec-fetch-site": "cross-site"}, content=b"text=x").status
+        == 403
+    )
+    long = client.http.post("/room/tea/say", headers=form, content=b"text=" + b"x" * 2001)
+    assert long.status == 409
+    assert "x" * 2001 in long.text, "what was written is not lost"
+    assert "At most 2000 fit" in long.text
+
+
+def test_two_people_in_one_browser(client: TestClient) -> None:
+    assert "frame-src 'self'" in dict(client.http.get("/two").headers)["content-security-policy"]
+    left, right = (settings_of(client.http.get(f"/two/{side}/room/tea").text) for side in guests.SIDES)
+    assert left["name"] != right["name"]
+    page = client.http.get("/two/left/room/kitchen")
+    assert settings_of(page.text)["id"] == left["id"], "the frame is the same person in every room"
+    assert "frame-ancestors 'self'" in dict(page.headers)["content-security-policy"]
+    assert client.http.get("/two/middle/room/tea").status == 404
+    person = guests.read(left["token"])
+    assert person == Person(left["id"], left["name"])
+
+
+@pytest.mark.parametrize("forged", ["", ".", "abc", "e30=.abc", "\u00e9.\u00e9"])
+def test_a_guest_is_nobody_without_the_servers_signature(forged: str) -> None:
+    assert guests.read(forged) is None
+
+
+def test_a_page_that_does_not_exist(client: TestClient) -> None:
+    page = client.http.get("/nonexistent")
+    assert page.status == 404
+    assert "There is nothing at this address." in page.text
+    assert "Go to the lobby" in page.text
+
+
+def test_pages_that_are_no_frame_let_nobody_frame_them(client: TestClient) -> None:
+    client.login(ADA)
+    for path in ("/room/tea", "/two", "/nonexistent"):
+        assert "frame-ancestors 'none'" in dict(client.http.get(path).headers)["content-security-policy"]
+
+
 def test_entering_too_often_is_forbidden(client: TestClient) -> None:
-    for _ in range(3):
+    for _ in range(4):
         enter(client, ADA).close()
-    assert client.connect("/ws/room/lobby", user=ADA).wait_closed()[0] == 4003
+    assert client.connect("/ws/room/tea", user=ADA).wait_closed()[0] == 4003
     enter(client, BOB)
 
 
@@ -210,17 +436,17 @@ def test_a_room_name_that_is_not_allowed(client: TestClient) -> None:
 
 
 def test_a_name_that_has_become_somebody_elses(client: TestClient) -> None:
-    chat.names.sign_in("Ada")
-    code, reason = client.connect("/ws/room/lobby", user=ADA).wait_closed()
+    core.state.names.sign_in("Ada")
+    code, reason = client.connect("/ws/room/tea", user=ADA).wait_closed()
     assert code == 4003
     assert "took your name" in reason
 
 
 def test_an_announcement_wants_the_key(client: TestClient) -> None:
     ada, bob = enter(client, ADA), enter(client, BOB, "kitchen")
-    for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": f"Basic {chat.ADMIN_KEY}"}):
+    for headers in ({}, {"authorization": "Bearer wrong"}, {"authorization": f"Basic {web.ADMIN_KEY}"}):
         assert client.http.post("/announce", headers=headers, content=b"no").status == 401
-    key = {"authorization": f"Bearer {chat.ADMIN_KEY}"}
+    key = {"authorization": f"Bearer {web.ADMIN_KEY}"}
     assert client.http.post("/announce", headers=key, content=b" ").status == 400
     assert client.http.post("/announce", headers=key, content="Tea é".encode()).status == 200
     for ws in (ada, bob):

@@ -1,14 +1,12 @@
-"""The chat's rooms: their names, and what was said last."""
+"""The chat's rooms: their names, and which are listed."""
 
 from __future__ import annotations
 
 import pytest
 
 from examples.chat import rooms as module
-from examples.chat.people import NotAllowed, Person
-from examples.chat.rooms import ALWAYS_THERE, Rooms, clean_room_name, said
-
-ADA = Person("1", "Ada")
+from examples.chat.people import NotAllowed
+from examples.chat.rooms import ALWAYS_THERE, Rooms, clean_room_name
 
 
 @pytest.mark.parametrize(
@@ -33,13 +31,6 @@ def test_a_room_name_is_tidied(written: str, name: str) -> None:
 def test_a_room_name_that_is_none_is_refused_in_words(written: str, why: str) -> None:
     with pytest.raises(NotAllowed, match=why):
         clean_room_name(written)
-
-
-def test_each_message_has_its_own_id() -> None:
-    messages = [said(ADA, str(number)) for number in range(50)]
-    assert len({message["id"] for message in messages}) == 50
-    assert messages[7]["text"] == "7"
-    assert messages[0]["from"] == {"id": "1", "name": "Ada"}
 
 
 def test_the_listing_shows_the_standing_rooms_and_those_with_people() -> None:

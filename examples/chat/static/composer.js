@@ -1,0 +1,129 @@
+// The box to write in: its draft, its limit, Enter, and what it tells the others about typing.
+const QUIET = 4_000 // without a key, typing is over
+const REPEAT = 3_000 // said again this often, forgotten by the others after 5 s: a lost message leaves nobody typing for ever
+
+export class Composer {
+  #parts
+  #draft
+  #longest
+  #hooks
+  #typingSince = 0
+  #quiet = 0
+  #editing = null // the message that is being changed
+  #closed = ''
+
+  /**
+   * @param parts elements: form, text, send, left, editing, stopEditing
+   * @param draft keeps what is not finished
+   * @param hooks say(text), change(id, text), typing(on), lastOwn(): a message to change
+   */
+  constructor(parts, draft, longest, hooks) {
+    this.#parts = parts
+    this.#draft = draft
+    this.#longest = longest
+    this.#hooks = hooks
+    const { form, text, stopEditing } = parts
+    // What was written before the scripts came wins over what was written before the reload.
+    text.value ||= draft.load()
+    text.addEventListener('input', () => this.#written())
+    text.addEventListener('keydown', (event) => this.#key(event))
+    form.addEventListener('submit', (event) => {
+      event.preventDefault()
+      this.#submit()
+    })
+    stopEditing.addEventListener('click', () => this.#stopEditing())
+    this.#fit()
+  }
+
+  focus() {
+    this.#parts.text.focus()
+  }
+
+  /** Write one's own message anew. */
+  edit(message) {
+    if (!this.#editing) this.#draft.save(this.#parts.text.value)
+    this.#editing = message
+    this.#parts.editing.hidden = false
+    this.#parts.text.value = message.text
+    this.#fit()
+    this.focus()
+  }
+
+  /** Nothing can be sent any more. What stands in the box is kept. */
+  close(reason) {
+    this.#closed = reason
+    this.#parts.text.readOnly = true
+    this.#fit()
+  }
+
+  #stopEditing() {
+    this.#editing = null
+    this.#parts.editing.hidden = true
+    this.#parts.text.value = this.#draft.load()
+    this.#fit()
+    this.focus()
+  }
+
+  #submit() {
+    const { text } = this.#parts
+    const what = text.value.trim()
+    if (!what || what.length > this.#longest || this.#closed) return
+    clearTimeout(this.#quiet)
+    this.#typingSince = 0 // the message itself tells the others that the typing is over
+    if (this.#editing) {
+      if (what !== this.#editing.text) this.#hooks.change(this.#editing.id, what)
+      return this.#stopEditing()
+    }
+    this.#hooks.say(what)
+    text.value = ''
+    this.#draft.save('')
+    this.#fit()
+    text.focus()
+  }
+
+  #key(event) {
+    // 229: the Enter that ends a composition, in browsers that have left composing when they tell of it.
+    if (event.isComposing || event.keyCode === 229) return
+    if (event.key === 'Enter' && !event.shiftKey) {
+      event.preventDefault()
+      this.#parts.form.requestSubmit()
+    } else if (event.key === 'Escape' && this.#editing) {
+      this.#stopEditing()
+    } else if (event.key === 'ArrowUp' && !this.#parts.text.value && this.#hooks.lastOwn()) {
+      event.preventDefault()
+      this.edit(this.#hooks.lastOwn())
+    }
+  }
+
+  #written() {
+    this.#fit()
+    if (this.#editing) return
+    const { value } = this.#parts.text
+    this.#draft.save(value)
+    if (value.trim() === '') return this.#notTyping()
+    if (Date.now() - this.#typingSince > REPEAT) {
+      this.#typingSince = Date.now()
+      this.#hooks.typing(true)
+    }
+    clearTimeout(this.#quiet)
+    this.#quiet = setTimeout(() => this.#notTyping(), QUIET)
+  }
+
+  #notTyping() {
+    clearTimeout(this.#quiet)
+    if (this.#typingSince) this.#hooks.typing(false)
+    this.#typingSince = 0
+  }
+
+  #fit() {
+    const { text, send, left } = this.#parts
+    text.style.height = 'auto'
+    text.style.height = `${text.scrollHeight}px`
+    const rest = this.#longest - text.value.trim().length
+    send.disabled = text.value.trim() === '' || rest < 0 || this.#closed !== ''
+    text.setAttribute('aria-invalid', rest < 0)
+    left.classList.toggle('over', rest < 0)
+    const words = rest < 0 ? `${-rest} characters too many; at most ${this.#longest} fit` : `${rest} characters left`
+    left.textContent = this.#closed || (rest < 200 ? words : '')
+  }
+}

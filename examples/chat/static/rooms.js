@@ -1,0 +1,78 @@
+// The list of rooms: how many people are in each, what is unread there, and a box to find one.
+import { make } from './person.js'
+
+export class Rooms {
+  #parts
+  #room
+  #pathOf
+  #rooms = []
+  #unread = {}
+  #unsent = new Set()
+
+  /** @param parts elements: list, find, none */
+  constructor(parts, room, pathOf) {
+    this.#parts = parts
+    this.#room = room
+    this.#pathOf = pathOf
+    parts.find.addEventListener('input', () => this.#draw())
+    parts.find.addEventListener('keydown', (event) => {
+      const first = parts.list.querySelector('a')
+      if (event.key === 'Enter' && first) first.click()
+    })
+    this.#draw()
+  }
+
+  show(rooms) {
+    this.#rooms = rooms
+    this.#draw()
+  }
+
+  /** @param unread {count, mentions} by room */
+  mark(unread) {
+    this.#unread = unread
+    this.#draw()
+  }
+
+  /** @param rooms those in which something of this person is not sent yet */
+  markUnsent(rooms) {
+    this.#unsent = new Set(rooms)
+    this.#draw()
+  }
+
+  #draw() {
+    const { list, find, none } = this.#parts
+    const names = new Set(this.#rooms.map(({ name }) => name))
+    const missing = [this.#room, ...Object.keys(this.#unread), ...this.#unsent].filter((name) => !names.has(name))
+    const all = [...this.#rooms, ...[...new Set(missing)].map((name) => ({ name, people: 0 }))]
+    const wanted = find.value.trim().toLowerCase()
+    const shown = all.filter(({ name }) => name.includes(wanted))
+    find.hidden = all.length < 8 && !wanted
+    none.hidden = shown.length > 0
+    const focused = list.contains(document.activeElement) ? document.activeElement.getAttribute('href') : null
+    list.replaceChildren(...shown.map((room) => this.#row(room)))
+    if (focused) list.querySelector(`a[href="${CSS.escape(focused)}"]`)?.focus()
+  }
+
+  #row({ name, people }) {
+    const link = make('a')
+    link.href = this.#pathOf(name)
+    if (name === this.#room) link.setAttribute('aria-current', 'page')
+    const hash = make('span', 'hash', '#')
+    hash.setAttribute('aria-hidden', 'true')
+    link.append(hash, make('span', 'name', name))
+    const { count = 0, mentions = 0 } = this.#unread[name] ?? {}
+    if (this.#unsent.has(name) && name !== this.#room) link.append(make('span', 'unsent-mark', 'not sent'))
+    if (count) {
+      const mark = make('span', mentions ? 'unread mention' : 'unread', mentions ? `@ ${count}` : count)
+      mark.setAttribute('aria-label', `${count} unread${mentions ? ', somebody calls you' : ''}`)
+      mark.setAttribute('role', 'img')
+      link.append(mark)
+    }
+    const number = make('span', 'count', people || '')
+    number.title = people === 1 ? '1 person' : `${people} people`
+    link.append(number)
+    const row = make('li')
+    row.append(link)
+    return row
+  }
+}
