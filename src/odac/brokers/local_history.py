@@ -42,6 +42,7 @@ class LocalHistory:
 
     def __init__(self, url: BrokerURL) -> None:
         self._directory = directory_of(url)
+        self._namespace = url.namespace
         self._asker: _Asker | None = None
         self._up = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
@@ -85,14 +86,14 @@ class LocalHistory:
         """See :class:`odac.history.store.HistoryStore`."""
         await self._ask("publish", channel, payload)
 
-    async def rules(self) -> tuple[int, bytes]:
+    async def rules(self, keep: float = 0.0) -> tuple[int, bytes]:
         """See :class:`odac.history.store.HistoryStore`."""
-        version, text = await self._ask("rules")
+        version, text = await self._ask("rules", self._namespace, keep)
         return version, text
 
-    async def write_rules(self, version: int, text: bytes) -> bool:
+    async def write_rules(self, version: int, text: bytes, keep: float) -> bool:
         """See :class:`odac.history.store.HistoryStore`."""
-        return bool(await self._ask("write_rules", version, text))
+        return bool(await self._ask("write_rules", self._namespace, version, text, keep))
 
     async def _ask(self, what: str, *arguments: Any) -> Any:
         asker = self._asker

@@ -11,7 +11,7 @@ import msgspec
 import zmq
 
 from odac.errors import ConfigurationError
-from odac.history.rings import Rings
+from odac.history.rings import Rings, RulesText
 from odac.history.rules import History
 from odac.history.store import encode_entries, encode_notice
 
@@ -23,6 +23,8 @@ HELLO: Final = "hello"
 EXPIRE_EVERY: Final = 10_000
 """Milliseconds between two looks at what has expired."""
 TAKE: Final = 256
+NAMESPACES: Final = 256
+"""Apps, apart by the namespace in the URL, whose rules one proxy keeps."""
 
 
 class Request(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
@@ -65,7 +67,7 @@ class LocalLog:
         self._router = router
         self._publisher = publisher
         self._rings = Rings(time.time)
-        self._rules: tuple[int, bytes] = (0, b"")
+        self._rules: dict[str, RulesText] = {}
         self._decode = msgspec.msgpack.Decoder(Request).decode
         self._encode = msgspec.msgpack.Encoder().encode
         self._methods: dict[str, Callable[..., Any]] = {
@@ -154,13 +156,19 @@ class LocalLog:
         """See :class:`odac.history.store.HistoryStore`."""
         self._publisher.send_multipart((channel.encode() + b"\0", payload), zmq.NOBLOCK)
 
-    def rules(self) -> list[Any]:
+    def rules(self, namespace: str, keep: float) -> list[Any]:
         """See :class:`odac.history.store.HistoryStore`."""
-        return list(self._rules)
+        return list(self._rules_of(namespace).read(keep))
 
-    def write_rules(self, version: int, text: bytes) -> bool:
+    def write_rules(self, namespace: str, version: int, text: bytes, keep: float) -> bool:
         """See :class:`odac.history.store.HistoryStore`."""
-        if version <= self._rules[0]:
-            return False
-        self._rules = (version, text)
-        return True
+        return self._rules_of(namespace).write(version, text, keep)
+
+    def _rules_of(self, namespace: str) -> RulesText:
+        found = self._rules.get(namespace)
+        if found is None:
+            self._rules = {name: rules for name, rules in self._rules.items() if rules.read()[0]}
+            if len(self._rules) >= NAMESPACES:
+                raise ValueError(f"there are {NAMESPACES} namespaces with rules for rooms with history already")
+            found = self._rules[namespace] = RulesText(self._rings.now)
+        return found

@@ -76,14 +76,16 @@ class ScriptedHistory:
         """See :class:`odac.history.store.HistoryStore`."""
         await self._command(channel, self._publish, channel, payload)
 
-    async def rules(self) -> tuple[int, bytes]:
+    async def rules(self, keep: float = 0.0) -> tuple[int, bytes]:
         """See :class:`odac.history.store.HistoryStore`."""
+        if keep:
+            await self._command(self._rules_key, "PEXPIRE", self._rules_key, int(keep * 1000))
         version, text = await self._command(self._rules_key, "HMGET", self._rules_key, "version", "rules")
         return (int(version), text) if version else (0, b"")
 
-    async def write_rules(self, version: int, text: bytes) -> bool:
+    async def write_rules(self, version: int, text: bytes, keep: float) -> bool:
         """See :class:`odac.history.store.HistoryStore`."""
-        return bool(await self._run(WRITE_RULES, (self._rules_key,), version, text, guarded=False))
+        return bool(await self._run(WRITE_RULES, (self._rules_key,), version, text, int(keep * 1000), guarded=False))
 
 
 class RedisHistory(ScriptedHistory):

@@ -136,5 +136,6 @@ WRITE_RULES: Final = Script("""
 local version = tonumber(redis.call('HGET', KEYS[1], 'version') or '0')
 if tonumber(ARGV[1]) <= version then return 0 end
 redis.call('HSET', KEYS[1], 'version', ARGV[1], 'rules', ARGV[2])
+redis.call('PEXPIRE', KEYS[1], ARGV[3])
 return 1
 """)

@@ -33,7 +33,8 @@ from odac.cluster.peers import Peers
 from odac.cluster.probe import Probe
 from odac.cluster.reporter import Reporter
 from odac.cluster.tails import tails_of
-from odac.history.store import MAGIC
+from odac.history.store import MAGIC, decode_notice
+from odac.history.store import GarbageError as KeptGarbage
 from odac.protocol.message import Prepared
 from odac.realtime.audience import Audience
 from odac.realtime.ports import Count, LocalHub, LogListener
@@ -279,13 +280,22 @@ class BrokerBus:
         if payload.startswith(self._mark):
             self._own(channel, payload)
             return
-        if self._log is not None and payload.startswith(MAGIC):
-            if not self._log.arrived(channel, payload):
-                self._reporter.garbage(channel, "no store publishes this")
+        if payload.startswith(MAGIC):
+            self._kept(channel, payload)
             return
         envelope = self._incoming.receive(channel, payload)
         if envelope is not None:
             self._dispatcher.handle(envelope)
+
+    def _kept(self, channel: str, payload: bytes) -> None:
+        """Take what a history store has published. Members of a room without a rule here get the messages all the
+        same: a publisher still knows a rule that this app has no longer.
+        """
+        try:
+            if self._log is None or not self._log.arrived(channel, payload):
+                self._dispatcher.deliver_kept(channel, decode_notice(payload))
+        except KeptGarbage:
+            self._reporter.garbage(channel, "no store publishes this")
 
     def _own(self, channel: str, payload: bytes) -> None:
         now = self._clock()

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from functools import lru_cache
 from typing import Final
-from urllib.parse import quote
+from urllib.parse import quote, unquote
 
 from odac.brokers.url import DEFAULT_NAMESPACE
 from odac.errors import ConfigurationError
@@ -45,6 +45,10 @@ class Channels:
     def room(self, name: str) -> str:
         """The channel of a room."""
         return self._room_prefix + _encode(name)
+
+    def room_of(self, channel: str) -> str:
+        """The room of a channel that :meth:`room` has named."""
+        return unquote(channel.removeprefix(self._room_prefix), errors="surrogatepass")
 
     def inbox(self, origin: bytes) -> str:
         """The channel that only one process listens to, for what is sent to it alone."""

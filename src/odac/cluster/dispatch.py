@@ -28,7 +28,9 @@ from odac.cluster.parts import Parts
 from odac.cluster.peers import Peers
 from odac.cluster.reporter import Reporter
 from odac.cluster.tails import tails_of
+from odac.history.store import Notice, decode_message
 from odac.protocol.message import Prepared
+from odac.realtime.audience import Audience
 from odac.realtime.ports import LocalHub, LogListener
 
 __all__ = ["Dispatcher"]
@@ -99,6 +101,18 @@ class Dispatcher:
                     self._control(envelope.origin, item)
             except Exception:
                 _log.exception("a message from another process could not be handled; the next one is")
+
+    def deliver_kept(self, channel: str, notice: Notice) -> None:
+        """Deliver entries of a room of which this process keeps no place, as messages of any room.
+
+        Raises:
+            GarbageError: an entry holds no message.
+        """
+        room = Audience((self._channels.room_of(channel),))
+        for entry in notice.entries:
+            message = decode_message(entry.body)
+            self._reporter.counters.received += 1
+            self._hub.deliver(room.without(*message.excluded), Prepared(message.opcode, message.payload))
 
     def _control(self, origin: bytes, item: Item) -> None:
         if isinstance(item, Close):

@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable
 from typing import Final
 
-from odac.history.rings import Rings
+from odac.history.rings import Rings, RulesText
 from odac.history.rules import History
 from odac.history.store import Appended, Entry, Slice, encode_entries, encode_notice
 
@@ -22,7 +22,7 @@ class Shared:
     def __init__(self, clock: Callable[[], float]) -> None:
         self.rings = Rings(clock)
         self.lock = threading.Lock()
-        self.rules: tuple[int, bytes] = (0, b"")
+        self.rules = RulesText(clock)
 
 
 _shared: Final[dict[str, Shared]] = {}
@@ -108,14 +108,12 @@ class MemoryStore:
             with self._shared.lock:
                 self._publish(channel, payload)
 
-    async def rules(self) -> tuple[int, bytes]:
-        """See :class:`odac.history.store.HistoryStore`."""
-        return self._shared.rules
-
-    async def write_rules(self, version: int, text: bytes) -> bool:
+    async def rules(self, keep: float = 0.0) -> tuple[int, bytes]:
         """See :class:`odac.history.store.HistoryStore`."""
         with self._shared.lock:
-            if version <= self._shared.rules[0]:
-                return False
-            self._shared.rules = (version, text)
-            return True
+            return self._shared.rules.read(keep)
+
+    async def write_rules(self, version: int, text: bytes, keep: float) -> bool:
+        """See :class:`odac.history.store.HistoryStore`."""
+        with self._shared.lock:
+            return self._shared.rules.write(version, text, keep)

@@ -10,7 +10,7 @@ from typing import Final
 from odac.history.rules import History
 from odac.history.store import KEPT_LONGER, ORIGIN_AGE, ORIGINS, Appended, Entry, Slice
 
-__all__ = ["MAX_BYTES", "Rings"]
+__all__ = ["MAX_BYTES", "Rings", "RulesText"]
 
 MAX_BYTES: Final = 64 * 1024 * 1024
 """Of all logs together. Past it the log appended to longest ago goes, and with it its epoch."""
@@ -152,6 +152,38 @@ class Rings:
         log = self._logs.pop(channel, None)
         if log is not None:
             self.size -= log.size
+
+
+class RulesText:
+    """The rules of an app, which expire as in a broker.
+
+    Args:
+        clock: seconds since 1970.
+    """
+
+    __slots__ = ("_clock", "_kept_until", "_text", "_version")
+
+    def __init__(self, clock: Callable[[], float]) -> None:
+        self._clock = clock
+        self._version = 0
+        self._text = b""
+        self._kept_until = 0.0
+
+    def read(self, keep: float = 0.0) -> tuple[int, bytes]:
+        """See :meth:`HistoryStore.rules`."""
+        now = self._clock()
+        if self._version and now >= self._kept_until:
+            self._version, self._text = 0, b""
+        if keep:
+            self._kept_until = now + keep
+        return self._version, self._text
+
+    def write(self, version: int, text: bytes, keep: float) -> bool:
+        """See :meth:`HistoryStore.write_rules`."""
+        if version <= self.read()[0]:
+            return False
+        self._version, self._text, self._kept_until = version, text, self._clock() + keep
+        return True
 
 
 def _forget_origins(log: _Log, now: float) -> None:

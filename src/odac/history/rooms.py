@@ -14,6 +14,7 @@ import msgspec
 
 from odac.close_codes import SUPERSEDED, CloseCode
 from odac.errors import BrokerError
+from odac.history.agreement import Agreement
 from odac.history.appender import Appender
 from odac.history.cursor import Counters, Cursor
 from odac.history.entries import Kept, prepare
@@ -24,7 +25,6 @@ from odac.history.rules import History, RuleBook
 from odac.history.store import (
     EPOCH_BYTES,
     Appended,
-    GarbageError,
     HistoryStore,
     Message,
     decode_notice,
@@ -104,7 +104,7 @@ class HistoryRooms:
         self._reading = asyncio.Semaphore(READS_AT_ONCE)
         self._tops = Tops()
         self._leaving: dict[tuple[Connection, str], None] = {}
-        self._version = 0
+        self._agreement = Agreement()
         self._is_failing = False
         self._tender: asyncio.Task[None] | None = None
         self._came_back: list[tuple[str, int]] = []
@@ -191,26 +191,7 @@ class HistoryRooms:
 
     async def _agree(self) -> None:
         """Write the rules into the broker, or take those that a newer process has written."""
-        store = self._running()
-        try:
-            version, text = await store.rules()
-            mine = self.book.encode()
-            if self._version == 0:
-                # At start this process's own are the newest.
-                while text != mine and not await store.write_rules(version + 1, mine):
-                    version, text = await store.rules()
-                self._version = version + (text != mine)
-            elif version > self._version:
-                self._version = version
-                self.book = RuleBook.decode(text)
-            elif version < self._version:
-                await store.write_rules(self._version, mine)  # the broker has lost them
-        except ValueError:
-            warn(
-                "history", "the rules in the broker were written by another version of Odac; this process keeps its own"
-            )
-        except BrokerError:
-            pass
+        self.book = await self._agreement.agree(self._running(), self.book)
 
     def _close_unused(self, now: float) -> None:
         for room, feed in tuple(self._feeds.items()):
@@ -492,12 +473,8 @@ class HistoryRooms:
         """See :class:`odac.realtime.ports.LogListener`."""
         feed = self._by_channel.get(channel)
         if feed is None:
-            return True
-        try:
-            notice = decode_notice(payload)
-        except GarbageError:
             return False
-        feed.take(notice)
+        feed.take(decode_notice(payload))
         return True
 
     def unflagged(self, rooms: tuple[str, ...]) -> None:

@@ -201,12 +201,16 @@ class HistoryStore(Protocol):
         """Publish on a channel by the way that entries take: what comes back proves that those will come, too."""
         ...
 
-    async def rules(self) -> tuple[int, bytes]:
-        """The version and the text of the rules; version 0 where there are none."""
+    async def rules(self, keep: float = 0.0) -> tuple[int, bytes]:
+        """The version and the text of the rules; version 0 where there are none, or they have expired.
+
+        Args:
+            keep: seconds that they are kept from now on; 0 changes nothing.
+        """
         ...
 
-    async def write_rules(self, version: int, text: bytes) -> bool:
-        """Write the rules; return False where a version as high is there already."""
+    async def write_rules(self, version: int, text: bytes, keep: float) -> bool:
+        """Write the rules, to be kept for so many seconds; return False where a version as high is there already."""
         ...
 
 

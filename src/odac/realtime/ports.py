@@ -297,7 +297,11 @@ class LogListener(Protocol):
     """Takes what the stores of rooms with history publish. Called on the event loop's thread; must not raise."""
 
     def arrived(self, channel: str, payload: bytes) -> bool:
-        """A store's payload has arrived on a room's channel; return whether it was one."""
+        """A store's payload has arrived on a room's channel; return whether this process follows the room's log.
+
+        Raises:
+            ValueError: no store publishes such a payload.
+        """
         ...
 
     def unflagged(self, rooms: tuple[str, ...]) -> None:

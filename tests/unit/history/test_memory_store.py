@@ -35,8 +35,8 @@ def test_stores_of_one_name_share_their_logs_and_others_do_not() -> None:
         await one.append("c", HISTORY, b"o" * 16, 1, [b"a"], b"e" * 16)
         assert (await two.read("c", HISTORY, 0, 10)).top == 1
         assert (await alone.read("c", HISTORY, 0, 10)).top == 0
-        assert await one.write_rules(1, b"text")
-        assert not await two.write_rules(1, b"other")
+        assert await one.write_rules(1, b"text", 60.0)
+        assert not await two.write_rules(1, b"other", 60.0)
         assert await two.rules() == (1, b"text")
 
     asyncio.run(main())

@@ -1,0 +1,153 @@
+"""The rules in the broker: how long they stay there, and what an app that has none any more does with kept messages."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from odac import AsyncPublisher, Context, History, Odac
+from odac.brokers.history_registry import make_history
+from odac.history import agreement
+from odac.publishing import kept
+from odac.testing import AsyncTestClient
+from tests.integration.brokers.servers import Server
+from tests.integration.brokers.test_history import SECRET, Run, until
+
+TEXT = b"the rules"
+
+
+@pytest.fixture(params=["memory", "local", "redis", "cluster"])
+def store(request: pytest.FixtureRequest, servers: Callable[[str], Server]) -> Server:
+    return servers(request.param)
+
+
+def own(store: Server) -> str:
+    """A namespace for one test."""
+    if store.url.startswith("memory"):
+        return f"memory://{secrets.token_hex(6)}"
+    return f"{store.url}?namespace={secrets.token_hex(6)}"
+
+
+def app_of(url: str, **rooms: History) -> Odac:
+    app = Odac(SECRET, broker=url)
+    for name, history in rooms.items():
+        app.rooms(name, history=history)
+
+    @app.route.ws("/chat", token=False)
+    async def chat(odac: Context) -> None:
+        await odac.ws.join("chat")
+        odac.ws.join("other")
+
+    return app
+
+
+def test_rules_expire_unless_a_process_looks_at_them(store: Server, run: Run) -> None:
+    async def main() -> None:
+        rules = make_history(own(store), time.time)
+        await rules.start()
+        try:
+            assert await rules.write_rules(5, TEXT, 60.0)
+            assert await rules.rules() == (5, TEXT)
+            assert await rules.rules(120.0) == (5, TEXT)
+            await rules.rules(0.05)
+            async with asyncio.timeout(30):
+                while await rules.rules() != (0, b""):
+                    await asyncio.sleep(0.01)
+            # Version numbers begin anew; what is written then is kept as long as it says.
+            assert await rules.write_rules(1, TEXT, 60.0)
+            assert await rules.rules() == (1, TEXT)
+        finally:
+            await rules.stop()
+
+    run(main())
+
+
+def test_a_process_keeps_its_rules_there(store: Server, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Those that expired while it was stopped are written again, and it goes on to look at them."""
+    from odac.history import rooms
+
+    monkeypatch.setattr(rooms, "RULES_EVERY", 0.05)
+    monkeypatch.setattr(rooms, "TEND_EVERY", 0.02)
+    if store.url.startswith("memory"):
+        pytest.skip("not for this one: memory:// has no other process")
+
+    async def main() -> None:
+        url = own(store)
+        rules = make_history(url, time.time)
+        await rules.start()
+        try:
+            async with AsyncTestClient(app_of(url, chat=History(ttl=60.0))):
+                version, text = await rules.rules()
+                assert version == 1
+                await rules.rules(0.001)  # as if no process had looked at them for a day
+                async with asyncio.timeout(30):
+                    while await rules.rules() != (version, text):
+                        await asyncio.sleep(0.01)
+        finally:
+            await rules.stop()
+
+    run(main())
+
+
+def test_they_are_kept_a_day_longer_than_any_message(monkeypatch: pytest.MonkeyPatch) -> None:
+    from odac.history.rules import RuleBook
+
+    book = RuleBook().with_rooms("a", History(ttl=5.0)).with_rooms("b*", History(ttl=7.0))
+    assert agreement.kept_for(book) == 86_407.0
+    assert agreement.kept_for(book.with_users(History(ttl=100.0))) == 86_500.0
+
+
+def test_an_app_without_its_rules_misses_nothing_of_a_publisher(
+    store: Server, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The publisher goes by the rules in the broker, until they expire; then it sends as to any room."""
+    if store.url.startswith("memory"):
+        pytest.skip("not for this one: memory:// has no publishers")
+    monkeypatch.setattr(kept, "RULES_EVERY", 0.0)
+
+    async def main() -> None:
+        url = own(store)
+        async with AsyncTestClient(app_of(url, chat=History(), other=History())):
+            pass
+        rules = make_history(url, time.time)
+        await rules.start()
+        # One app has no rules any more, and one has another than before.
+        try:
+            async with (
+                AsyncTestClient(app_of(url)) as none,
+                AsyncPublisher(url) as publisher,
+            ):
+                page = await none.connect("/chat")
+                await publisher.to_room("chat", "kept still")
+                await publisher.to("other").excluding(page.id).send("for others")
+                await publisher.to("other").send(["all", 1])
+                await until(lambda: page.received[-1:] == [["all", 1]])
+                assert page.received == ["kept still", ["all", 1]]
+                before = await top(rules, url)
+                await rules.rules(0.001)
+                async with asyncio.timeout(30):
+                    while await rules.rules() != (0, b""):
+                        await asyncio.sleep(0.01)
+                await publisher.to_room("chat", "not kept")
+                await until(lambda: page.received[-1:] == ["not kept"])
+                assert before == 1 == await top(rules, url)
+            async with AsyncTestClient(app_of(url, other=History())) as one, AsyncPublisher(url) as publisher:
+                page = await one.connect("/chat")
+                await publisher.to_room("chat", "plain")
+                await publisher.to_room("other", "kept")
+                await until(lambda: sorted(page.received) == ["kept", "plain"])
+        finally:
+            await rules.stop()
+
+    run(main())
+
+
+async def top(store: Any, url: str) -> int:
+    namespace = url.partition("namespace=")[2]
+    found = await store.read(f"{namespace}.room.chat", History(), 0, 100)
+    return int(found.top)
