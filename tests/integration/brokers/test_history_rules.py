@@ -12,7 +12,6 @@ import pytest
 
 from odac import AsyncPublisher, Context, History, Odac
 from odac.brokers.history_registry import make_history
-from odac.history import agreement
 from odac.publishing import kept
 from odac.testing import AsyncTestClient
 from tests.integration.brokers.servers import Server
@@ -92,14 +91,6 @@ def test_a_process_keeps_its_rules_there(store: Server, run: Run, monkeypatch: p
             await rules.stop()
 
     run(main())
-
-
-def test_they_are_kept_a_day_longer_than_any_message(monkeypatch: pytest.MonkeyPatch) -> None:
-    from odac.history.rules import RuleBook
-
-    book = RuleBook().with_rooms("a", History(ttl=5.0)).with_rooms("b*", History(ttl=7.0))
-    assert agreement.kept_for(book) == 86_407.0
-    assert agreement.kept_for(book.with_users(History(ttl=100.0))) == 86_500.0
 
 
 def test_an_app_without_its_rules_misses_nothing_of_a_publisher(
