@@ -128,7 +128,7 @@ def test_python_runs(page: Path, tmp_path: Path) -> None:
         env={**environment, "ODAC_SECRET": "a secret for the documentation's own tests"},
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=180,  # some pages run pytest themselves, and a busy machine takes its time
         check=False,
     )
     assert done.returncode == 0, f"{name(page)}:\n{done.stdout}{done.stderr}"
