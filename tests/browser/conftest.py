@@ -16,6 +16,8 @@ from pathlib import Path
 import pytest
 from playwright.sync_api import Browser, expect, sync_playwright
 
+from tests.integration.brokers.servers import free_port
+
 ROOT = Path(__file__).parents[2]
 FLAGS = [
     "--no-sandbox",
@@ -42,7 +44,7 @@ def find_chromium() -> str:
 def chromium() -> Iterator[Browser]:
     """One browser a module: while it is open, Playwright's event loop counts as running in this thread."""
     path = find_chromium()
-    expect.set_options(timeout=15_000)  # a busy machine's browser takes its time
+    expect.set_options(timeout=30_000)  # a busy machine's browser takes its time
     with sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=path,
@@ -64,10 +66,7 @@ class ServerProcess:
     """
 
     def __init__(self, app: str, environment: Mapping[str, str] | None = None, arguments: Sequence[str] = ()) -> None:
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            probe.bind(("127.0.0.1", 0))
-            self.port: int = probe.getsockname()[1]
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._command = [sys.executable, "-m", "odac", "run", app, "--port", str(self.port)]
         self._command += ["--log-level", "warning", *arguments]
@@ -78,7 +77,7 @@ class ServerProcess:
         }
         self._process: subprocess.Popen[bytes] | None = None
 
-    def start(self, deadline: float = 20) -> None:
+    def start(self, deadline: float = 60) -> None:
         """Start it, and return when it accepts connections."""
         self._process = subprocess.Popen(self._command, cwd=ROOT, env=self._environment)
         end = time.monotonic() + deadline

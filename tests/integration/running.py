@@ -10,13 +10,13 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
-from signal import SIGTERM, Signals
+from signal import SIGKILL, SIGTERM, Signals
 from types import TracebackType
 from typing import IO, Any, Self
 
 from websockets.sync.client import ClientConnection, connect
 
-DEADLINE = 30.0
+DEADLINE = 60.0
 """Seconds after which a test gives up; nothing waits that long unless it has failed."""
 
 SECRET = "a secret of the tests that is long enough to be one"
@@ -42,7 +42,8 @@ class Running:
         target: the app's name.
         ready: wait until it serves.
         command: what Python runs instead of ``odac run``.
-        group: run it in a process group of its own, as a shell with a terminal does.
+        group: run it in a process group of its own, as a shell with a terminal does. All of it is killed in the end:
+            for programs whose processes outlive the one that started them.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class Running:
         if source:
             (folder / "app.py").write_text(source)
         self.folder = folder
+        self._group = group
         self.output: list[str] = []
         self._news = threading.Condition()
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("ODAC_")}
@@ -150,8 +152,11 @@ class Running:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         if self.process.poll() is None:
-            # Ends the workers as well: they stop when the process that started them is gone.
-            self.process.kill()
+            if self._group:
+                os.killpg(self.pid, SIGKILL)
+            else:
+                # Ends the workers as well: they stop when the process that started them is gone.
+                self.process.kill()
         self.wait()
         if error is not None:
             sys.stderr.write(self.text + "\n")

@@ -378,6 +378,7 @@ def test_under_wsgi_beside_the_other(redis: Redis, tmp_path: Path) -> None:
         environment={**project.environment, "ODAC_SECRET": "", "ODAC_BROKER": redis.url},
         command=("-m", "gunicorn"),
         ready=False,
+        group=True,
     )
     with project.served(ODAC_BROKER=redis.url) as server, gunicorn:
         gunicorn.line("Booting worker")
@@ -406,7 +407,8 @@ def test_under_wsgi_beside_the_other(redis: Redis, tmp_path: Path) -> None:
 def test_other_servers(command: tuple[str, ...], tmp_path: Path) -> None:
     project = Project(tmp_path, sqlite(tmp_path))
     project.person("ada@example.com")
-    server = Running(tmp_path, "", environment={**project.environment, "ODAC_SECRET": ""}, command=command, ready=False)
+    environment = {**project.environment, "ODAC_SECRET": ""}
+    server = Running(tmp_path, "", environment=environment, command=command, ready=False, group=True)
     with server:
         server.url = "http://127.0.0.1:" + server.line(r"(?:127\.0\.0\.1:|port )(\d{2,})")[1]
         with Browser(server, "ada@example.com").connect() as ws:
@@ -419,7 +421,7 @@ def test_runserver_serves_pages_static_files_and_websockets(reload: bool, tmp_pa
     project.person("ada@example.com")
     arguments = ("runserver", "127.0.0.1:0", *([] if reload else ["--noreload"]))
     server: AbstractContextManager[Running] = Running(
-        tmp_path, "", *arguments, environment=project.environment, command=("-m", f"{SITE}.manage")
+        tmp_path, "", *arguments, environment=project.environment, command=("-m", f"{SITE}.manage"), group=True
     )
     with server as running:
         ada = Browser(running, "ada@example.com")

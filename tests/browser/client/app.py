@@ -50,7 +50,7 @@ PAGE_JS = """
 const { setTimeout: native } = window
 window.setTimeout = (callback, milliseconds) =>
   native(callback, window.hurry && milliseconds === 10000 ? 1000 : milliseconds)
-window.until = (condition, milliseconds = 15000) => new Promise((resolve, reject) => {
+window.until = (condition, milliseconds = 30000) => new Promise((resolve, reject) => {
   const end = Date.now() + milliseconds
   const look = () => {
     let value

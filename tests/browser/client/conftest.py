@@ -28,7 +28,7 @@ WAYS = {
 }
 
 
-def wait_for(look: Callable[[], T], enough: Callable[[T], bool], deadline: float = 20) -> T:
+def wait_for(look: Callable[[], T], enough: Callable[[T], bool], deadline: float = 60) -> T:
     """Look again and again, until it is enough."""
     end = time.monotonic() + deadline
     while not enough(found := look()):

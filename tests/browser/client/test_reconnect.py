@@ -68,7 +68,7 @@ def test_each_attempt_takes_a_fresh_token(site: Site, tab: Tab) -> None:
         window.WebSocket = class extends Native {
             constructor(url, protocols) { super(url, protocols); offered.push(protocols) }
         }
-        join('/echo', { reconnectDelay: 50 })
+        join('/echo', { reconnectDelay: 50, maxReconnectAttempts: 1000 })
         await until(() => ws.connected)
         window.offered = offered
     }""")

@@ -15,7 +15,7 @@ import uvloop
 from tests.integration.brokers.servers import SERVERS, Redis, RedisCluster, Server
 
 Run = Callable[[Coroutine[Any, Any, None]], None]
-LIMIT = 60.0
+LIMIT = 120.0
 Kind = TypeVar("Kind", bound=Server)
 
 

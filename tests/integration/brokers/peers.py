@@ -14,7 +14,7 @@ from odac.cluster.channels import Channels
 from odac.protocol.message import Prepared
 from odac.realtime.audience import Audience
 
-DEADLINE = 30.0
+DEADLINE = 60.0
 TEST = b"is anybody there? "
 """What such a payload says is of no interest to a test, only that it arrives."""
 
