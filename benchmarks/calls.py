@@ -1,7 +1,8 @@
 """What a call costs beside an echo, and a typed route beside ``json.loads`` and pydantic: ``python -m benchmarks.calls``.
 
-Server CPU for one operation, in microseconds, by interleaved rounds, so that a machine that drifts drifts for all of them. With
-``--socketio`` beside an ``emit`` with acknowledgement of python-socketio, where it is installed.
+Server CPU for one operation, in microseconds, by interleaved rounds, so that a machine that drifts drifts for all of
+them. With ``--node`` beside acknowledged events of Socket.IO in Node, whose packages are installed below ``.build``; with
+``--socketio`` beside those of python-socketio, where it is installed.
 """
 
 from __future__ import annotations
@@ -10,6 +11,7 @@ import argparse
 import base64
 import json
 import os
+import re
 import socket
 import statistics
 import subprocess
@@ -17,12 +19,14 @@ import sys
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from pathlib import Path
 
+from benchmarks.servers import HERE, NODE, build_node
 from odac.wire.frames import encode_masked_frame
 
 MOVE = {"to": "e4", "piece": "knight"}
-TICKS = os.sysconf("SC_CLK_TCK")
 Message = Callable[[int], str]
+Reply = Callable[[bytes], str | None]
 
 
 @dataclass(frozen=True)
@@ -34,12 +38,14 @@ class Case:
         path: of the route.
         message: the text of the n-th operation.
         greeting: texts to send first, and how many messages come before the first answer.
+        reply: makes the answer to a question of the server's; None for what is no question.
     """
 
     name: str
     path: str
     message: Message
     greeting: tuple[tuple[str, ...], int] = ((), 0)
+    reply: Reply = lambda _: None
 
 
 def call(name: str) -> Message:
@@ -49,6 +55,18 @@ def call(name: str) -> Message:
 def retried(number: int) -> str:
     at = int((time.monotonic() - HELLO[1]) * 1000)
     return "\x1e" + json.dumps(["call", number, "typed", MOVE, at, 60_000, [HELLO[0], 0]])
+
+
+def odac_reply(message: bytes) -> str | None:
+    if not message.startswith(b'\x1e["call"'):
+        return None
+    _, number, _, arguments, *_ = json.loads(message[1:])
+    return "\x1e" + json.dumps(["reply", number, arguments])
+
+
+def socketio_reply(message: bytes) -> str | None:
+    asked = re.fullmatch(rb'42(\d+)\["confirm",(.*)\]', message)
+    return None if asked is None else f"43{asked[1].decode()}[{asked[2].decode()}]"
 
 
 HELLO: tuple[str, float] = ("", 0.0)
@@ -64,12 +82,22 @@ CASES = (
     Case("call, typed", "/calls", call("typed"), ((), 1)),
     Case("call, typed and async", "/calls", call("async"), ((), 1)),
     Case("call, typed, with retry", "/calls", retried, ((), 1)),
+    Case("the server's call, asked for by a message", "/asks", lambda _: ECHO, ((), 1), odac_reply),
 )
-SOCKETIO = Case(
-    "python-socketio, acknowledged",
-    "/socket.io/?EIO=4&transport=websocket",
-    lambda number: f'42{number}["move",{ECHO}]',
-    (("40",), 2),
+_SOCKETIO = "/socket.io/?EIO=4&transport=websocket"
+_CONNECT = (("40",), 2)
+SOCKETIO_PYTHON = (
+    Case("python-socketio: call, acknowledged", _SOCKETIO, lambda number: f'42{number}["move",{ECHO}]', _CONNECT),
+)
+SOCKETIO_NODE = (
+    Case("Socket.IO: emitWithAck of the client", _SOCKETIO, lambda number: f'42{number}["move",{ECHO}]', _CONNECT),
+    Case(
+        "Socket.IO: emitWithAck of the server, asked for by an event",
+        _SOCKETIO,
+        lambda _: f'42["ask",{ECHO}]',
+        _CONNECT,
+        socketio_reply,
+    ),
 )
 
 
@@ -122,10 +150,9 @@ class Client:
 
 
 def cpu(pid: int) -> float:
-    """Seconds of CPU that a process has taken."""
-    with open(f"/proc/{pid}/stat") as file:  # noqa: PTH123 - what is read there is no file
-        fields = file.read().rpartition(")")[2].split()
-    return (int(fields[11]) + int(fields[12])) / TICKS
+    """Seconds of CPU that the threads of a process have taken, to the nanosecond."""
+    threads = Path(f"/proc/{pid}/task").iterdir()
+    return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
 
 def measure(port: int, pid: int, case: Case, operations: int, window: int) -> float:
@@ -134,24 +161,56 @@ def measure(port: int, pid: int, case: Case, operations: int, window: int) -> fl
     before = cpu(pid)
     for start in range(1, operations + 1, window):
         client.send([case.message(number) for number in range(start, start + window)])
-        for _ in range(window):
+        answered = 0
+        while answered < window:
             answer = client.receive()
             assert not answer.startswith(b'\x1e["fail"'), (case.name, answer)
+            reply = case.reply(answer)
+            if reply is not None:
+                client.send([reply])
+            else:
+                answered += 1
     took = cpu(pid) - before
     client.close()
     return took / operations * 1e6
 
 
-def serve(arguments: list[str], port: int) -> subprocess.Popen[bytes]:
-    process = subprocess.Popen([sys.executable, "-m", *arguments], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-    for _ in range(500):
+class Peer:
+    """A server in a process of its own, on a port that was free a moment ago.
+
+    Args:
+        command: with ``{port}`` to fill in.
+        cases: what it is measured with.
+    """
+
+    def __init__(self, command: list[str], cases: tuple[Case, ...]) -> None:
+        with socket.socket() as probe:
+            probe.bind(("127.0.0.1", 0))
+            self.port: int = probe.getsockname()[1]
+        self.cases = cases
+        environment = {**os.environ, "NODE_PATH": str(NODE / "node_modules")}
+        filled = [part.format(port=self.port) for part in command]
+        self.process = subprocess.Popen(filled, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
+
+    def wait(self) -> None:
+        """Return once it takes connections."""
+        for _ in range(1_500):
+            if self.process.poll() is not None:
+                raise SystemExit(f"{self.process.args!r} has ended")
+            try:
+                socket.create_connection(("127.0.0.1", self.port)).close()
+            except OSError:
+                time.sleep(0.02)
+            else:
+                return
+        raise SystemExit(f"{self.process.args!r} takes no connections")
+
+    def end(self) -> None:
+        self.process.terminate()
         try:
-            socket.create_connection(("127.0.0.1", port)).close()
-        except OSError:
-            time.sleep(0.02)
-        else:
-            return process
-    raise SystemExit("the server did not start")
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
 
 
 def main() -> None:
@@ -159,30 +218,40 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--operations", type=int, default=20_000)
     parser.add_argument("--window", type=int, default=8, help="operations in flight; at most 16")
-    parser.add_argument("--socketio", action="store_true")
+    parser.add_argument("--socketio", action="store_true", help="beside python-socketio")
+    parser.add_argument("--node", action="store_true", help="beside Socket.IO in Node")
     options = parser.parse_args()
-    odac = ["odac", "run", "benchmarks.calls_app:app", "--port", "8790", "--log-level", "error"]
-    servers = {8790: serve(odac, 8790)}
-    cases = [(8790, case) for case in CASES]
+    python = [sys.executable, "-m"]
+    run = [*python, "odac", "run", "benchmarks.calls_app:app", "--port", "{port}", "--log-level", "error"]
+    wanted = [(run, CASES)]
     if options.socketio:
-        servers[8791] = serve(["uvicorn", "benchmarks.calls_socketio:app", "--port", "8791"], 8791)
-        cases.append((8791, SOCKETIO))
+        wanted.append(([*python, "uvicorn", "benchmarks.calls_socketio:app", "--port", "{port}"], SOCKETIO_PYTHON))
+    if options.node:
+        build_node()
+        wanted.append((["node", str(HERE / "peers" / "calls_socketio.js"), "{port}"], SOCKETIO_NODE))
+    peers: list[Peer] = []
+    figures: dict[str, list[float]] = {case.name: [] for _, cases in wanted for case in cases}
     try:
-        figures: dict[str, list[float]] = {case.name: [] for _, case in cases}
+        for command, cases in wanted:
+            peers.append(Peer(command, cases))
+            peers[-1].wait()
         for round_ in range(options.rounds + 1):
-            for port, case in cases:
-                cost = measure(port, servers[port].pid, case, options.operations, options.window)
-                if round_:  # the first round warms up
-                    figures[case.name].append(cost)
+            for peer in peers:
+                for case in peer.cases:
+                    cost = measure(peer.port, peer.process.pid, case, options.operations, options.window)
+                    if round_:  # the first round warms up
+                        figures[case.name].append(cost)
     finally:
-        for process in servers.values():
-            process.terminate()
-            process.wait(20)
-    echo = statistics.median(figures["echo"])
-    print(f"{'':32}  µs of CPU   of an echo   spread")
+        for peer in peers:
+            peer.end()
+    print("| operation | µs of CPU, median | lowest to highest | ratio to the echo, median of rounds |")
+    print("|---|---:|---:|---:|")
     for name, costs in figures.items():
-        median = statistics.median(costs)
-        print(f"{name:32}  {median:9.2f}  {median / echo:10.2f}  {min(costs):.2f} to {max(costs):.2f}")
+        ratios = [cost / echo for cost, echo in zip(costs, figures["echo"], strict=True)]
+        print(
+            f"| {name} | {statistics.median(costs):.1f} | {min(costs):.1f} to {max(costs):.1f} |"
+            f" {statistics.median(ratios):.1f} |"
+        )
 
 
 if __name__ == "__main__":

@@ -50,6 +50,17 @@ async def asynchronous(odac: Context, move: Move) -> Move:
     return move
 
 
+@app.route.ws("/asks", token=False)
+def asks(odac: Context) -> None:
+    async def ask(move: object) -> None:
+        odac.ws.send(await odac.ws.call("confirm", move))
+
+    def asked(move: object) -> None:
+        odac.create_task(ask(move))
+
+    odac.ws.on("message", asked)
+
+
 struct = app.route.ws("/struct", token=False, message=Move)
 
 

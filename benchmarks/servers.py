@@ -140,8 +140,13 @@ def build() -> None:
         subprocess.run([sys.executable, "-m", "venv", BUILD / "venv"], check=True)
     packages = "picows websockets uvicorn uvloop httptools granian aiohttp python-socketio channels channels_redis starlette orjson"
     subprocess.run([PYTHON / "pip", "install", "--quiet", *packages.split()], check=True)
+    build_node()
+
+
+def build_node() -> None:
+    """Install the packages of the peers in Node, where npm is there and they are not."""
     if shutil.which("npm") and not (NODE / "node_modules" / "@socket.io" / "redis-adapter").exists():
-        NODE.mkdir(exist_ok=True)
+        NODE.mkdir(parents=True, exist_ok=True)
         (NODE / "package.json").write_text('{"private": true}')
         names = ["ws", "socket.io", "@socket.io/redis-adapter", "redis"]
         subprocess.run(["npm", "install", "--silent", "--no-package-lock", *names], cwd=NODE, check=True)
