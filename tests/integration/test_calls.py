@@ -94,6 +94,22 @@ def build(probe: Probe) -> Odac:
     def order(odac: Context, arguments: Any) -> Any:
         return ["answered", arguments]
 
+    prepared = asyncio.Event()
+
+    @chess.answer("prepared")
+    def say_prepared(odac: Context) -> None:
+        prepared.set()
+
+    preparing = app.route.ws("/preparing", token=False)
+
+    @preparing
+    async def prepare(odac: Context) -> None:
+        await prepared.wait()
+
+    @preparing.answer("sync")
+    def prepared_sync(odac: Context, arguments: Any) -> Any:
+        return arguments
+
     @app.route.ws("/asks", token=False)
     async def asks(odac: Context) -> None:
         async for message in odac.ws:
@@ -254,6 +270,20 @@ def test_a_call_that_was_under_way_for_too_long_is_not_begun(server: Server, pro
         assert ws.call(1, "slow", 1, 0, 50) == ["fail", 1, "timeout", "the call arrived after its deadline"]
         assert ws.call(2, "sync", 1, 0, 60_000) == ["reply", 2, 1]
     assert probe.so_far("slow") == []
+
+
+def test_calls_that_are_over_before_their_turn_make_room_for_others(server: Server) -> None:
+    with caller(server, "/preparing") as ws, caller(server, "/chess/7") as other:
+        for number in range(4):  # incoming_queue: nothing more is read
+            ws.send("call", number, "sync", number, 0, 300)
+        over = [ws.control() for _ in range(4)]
+        assert [answer[:3] for answer in over] == [["fail", number, "timeout"] for number in range(4)]
+        ws.send("call", 4, "sync", 4, 0, 60_000)
+        ws.send("cancel", 4)
+        assert ws.control()[:3] == ["fail", 4, "cancelled"]
+        ws.send("call", 5, "sync", 5)
+        other.call(1, "prepared")
+        assert ws.control() == ["reply", 5, 5]
 
 
 # Order

@@ -158,8 +158,9 @@ class Answering:
             call.begin(request.arguments)
         else:
             # As bytes, like the messages that wait: parsed they may take many times the memory.
-            call.wait()
-            inbox.hold(encode_json(request.arguments), Turn(partial(_begin_late, call)))
+            turn = Turn(partial(_begin_late, call))
+            call.wait(turn)
+            inbox.hold(encode_json(request.arguments), turn)
 
     def send(self, message: Verbatim) -> None:
         """Send an answer, if the connection is still there."""
@@ -168,6 +169,10 @@ class Answering:
     def keep(self, task: asyncio.Task[None]) -> None:
         """Own the task of an answer until it is through."""
         self._connection.keep(task)
+
+    def withdraw(self, turn: Turn) -> None:
+        """A call that waits behind messages was settled: its turn need not come."""
+        self._connection.inbox.withdraw(turn)
 
     def settled(self, id_: int, call: Call) -> None:
         """A call has its answer, or is answered over another connection."""

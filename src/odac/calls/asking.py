@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 from odac.calls.messages import encode
 from odac.errors import CallError, Disconnected
+from odac.protocol.message import Verbatim
 from odac.protocol.types import make_converter
 
 if TYPE_CHECKING:
@@ -16,6 +17,8 @@ __all__ = ["MOST_WAITING", "Asking"]
 
 MOST_WAITING: Final = 1024
 """Calls of one connection that wait for their answers; the other side answers 16 at a time."""
+
+_GIVEN_UP: Final = (None, None)
 
 
 class Asking:
@@ -32,7 +35,7 @@ class Asking:
         self._connection = connection
         self._number = 0
         self._since = since
-        self._waiting: dict[int, asyncio.Future[Any]] = {}
+        self._waiting: dict[int, tuple[Verbatim, asyncio.Future[Any]]] = {}
 
     @property
     def is_waiting(self) -> bool:
@@ -49,7 +52,8 @@ class Asking:
         number = self._number
         at = None if self._since is None else int((loop.time() - self._since) * 1000)
         message = encode("call", number, name, arguments, at, int(timeout * 1000))
-        answer = self._waiting[number] = loop.create_future()
+        answer: asyncio.Future[Any] = loop.create_future()
+        self._waiting[number] = message, answer
         try:
             connection.inbox.read_for_answer()
             connection.put(message)
@@ -57,22 +61,24 @@ class Asking:
                 async with asyncio.timeout(timeout):
                     value = await answer
             except TimeoutError:
-                self._cancel(number)
+                self._cancel(number, message)
                 raise CallError("timeout", f"no answer to {name!r} within {timeout:g} s") from None
             except asyncio.CancelledError:
-                self._cancel(number)
+                self._cancel(number, message)
                 raise
         finally:
             del self._waiting[number]
         return value if returns is None else make_converter(returns)(value)
 
-    def _cancel(self, number: int) -> None:
-        """Tell the other side that nobody wants the answer any more."""
-        self._connection.send_prepared(encode("cancel", number))
+    def _cancel(self, number: int, message: Verbatim) -> None:
+        """Tell the other side that nobody wants the answer any more; or do not ask, where the question still waits."""
+        backlog = self._connection.outbox.backlog
+        if backlog is None or not backlog.withdraw(message):
+            self._connection.send_prepared(encode("cancel", number))
 
     def answered(self, number: int, value: object, error: CallError | None) -> None:
         """An answer has arrived; one to a call that has been given up is ignored."""
-        answer = self._waiting.get(number)
+        _, answer = self._waiting.get(number, _GIVEN_UP)
         if answer is None or answer.done():
             return
         if error is None:
@@ -82,13 +88,13 @@ class Asking:
 
     def fail_all(self, code: str, text: str) -> None:
         """Refuse every call that waits."""
-        for number, answer in list(self._waiting.items()):
+        for number, (message, answer) in list(self._waiting.items()):
             if not answer.done():
-                self._cancel(number)
+                self._cancel(number, message)
                 answer.set_exception(CallError(code, text))
 
     def ended(self, code: int, reason: str) -> None:
         """The connection is gone."""
-        for answer in self._waiting.values():
+        for _, answer in self._waiting.values():
             if not answer.done():
                 answer.set_exception(Disconnected(code, reason))

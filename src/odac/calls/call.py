@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
     from odac.calls.remembered import Record, Remembered
+    from odac.realtime.turn import Turn
 
 __all__ = ["Answer", "Answerer", "Call"]
 
@@ -66,6 +67,10 @@ class Answerer(Protocol):
         """Own the task of an answer until it is through."""
         ...
 
+    def withdraw(self, turn: Turn) -> None:
+        """A call that waits behind messages was settled: its turn need not come."""
+        ...
+
     def settled(self, id_: int, call: Call) -> None:
         """A call has its answer, or is answered over another connection."""
         ...
@@ -84,7 +89,7 @@ class Call:
             stores it in the transaction of the call itself makes the call's effect happen exactly once.
     """
 
-    __slots__ = ("_answering", "_deadline", "_id", "_record", "_state", "_task", "_timer", "key", "name")
+    __slots__ = ("_answering", "_deadline", "_id", "_record", "_state", "_task", "_timer", "_turn", "key", "name")
 
     def __init__(self, answering: Answerer, id_: int, name: str, deadline: float | None, origin: str) -> None:
         self.name = name
@@ -95,6 +100,7 @@ class Call:
         self._record: Record | None = None
         self._task: asyncio.Task[None] | None = None
         self._timer: asyncio.TimerHandle | None = None
+        self._turn: Turn | None = None
         self._state = _WAITING
 
     def __repr__(self) -> str:
@@ -102,8 +108,9 @@ class Call:
 
     # What happens to it
 
-    def wait(self) -> None:
-        """Messages that came before have not been taken yet."""
+    def wait(self, turn: Turn) -> None:
+        """Messages that came before have not been taken yet; ``turn`` stands behind them."""
+        self._turn = turn
         loop = self._answering.loop
         due = self._deadline if self._deadline is not None else loop.time() + _PATIENCE
         self._timer = loop.call_at(due, self._overdue)
@@ -122,6 +129,7 @@ class Call:
         """Its turn has come."""
         if self._state is not _WAITING:
             return  # it was cancelled, or its deadline is over
+        self._turn = None
         self._stop_timer()
         answer = self._answering.answers.get(self.name)
         if answer is None:
@@ -192,6 +200,8 @@ class Call:
         self._stop_timer()
         answering, record = self._answering, self._record
         answering.settled(self._id, self)
+        if self._turn is not None:
+            answering.withdraw(self._turn)
         if record is not None:
             # One that was refused before it began may be sent again, and is executed then.
             answering.remembered.finish(record, message.payload) if begun else answering.remembered.forget(record)

@@ -69,6 +69,15 @@ class Backlog:
         self.size -= size + MESSAGE_COST * len(batch)
         return batch
 
+    def withdraw(self, message: Prepared) -> bool:
+        """Take one of this connection's own messages out; False where it does not wait here."""
+        for place, (_, waiting) in enumerate(self._own):
+            if waiting is message:
+                del self._own[place]
+                self.size -= cost(message)
+                return True
+        return False
+
     def drop_oldest(self, excess: int) -> int:
         """Drop the oldest room messages until ``excess`` bytes are free; what was sent to this connection alone stays.
 

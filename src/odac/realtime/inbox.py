@@ -16,7 +16,7 @@ from odac.realtime.listeners import Handler
 from odac.realtime.phase import CLOSED
 from odac.realtime.queue import MessageQueue
 from odac.realtime.sent import SENT, is_to_be_awaited
-from odac.realtime.turn import NO_MESSAGE
+from odac.realtime.turn import NO_MESSAGE, Turn
 
 if TYPE_CHECKING:
     from odac.realtime.owners import InboxOwner
@@ -189,6 +189,12 @@ class Inbox:
             )
             if owner.calls is not None:
                 owner.calls.overrun()
+
+    def withdraw(self, turn: Turn) -> None:
+        """Take out what was queued with :meth:`hold` and is not to happen any more; read on if that makes room."""
+        queue = self._queue
+        if queue is not None and queue.withdraw(turn) and queue.is_paused and queue.is_half_empty(self._owner.policy):
+            self._resume_reading(queue)
 
     def _is_full(self, queue: MessageQueue) -> bool:
         calls = self._owner.calls

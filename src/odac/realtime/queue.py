@@ -62,6 +62,15 @@ class MessageQueue:
         limits = policy.limits
         return len(self._messages) >= times * limits.incoming_queue or self._size >= times * policy.incoming_bytes
 
+    def withdraw(self, turn: Turn) -> bool:
+        """Take a turn out before it comes; False where it does not wait here."""
+        for place, (payload, begin) in enumerate(self._messages):
+            if begin is turn:
+                del self._messages[place]
+                self._size -= len(payload)
+                return True
+        return False
+
     def take_turns(self, all_of_them: bool) -> list[Waiting]:
         """Take what is no message but a :class:`Turn`: those before the first message, or all."""
         turns = []

@@ -56,3 +56,16 @@ def test_small_messages_are_counted_with_what_they_take() -> None:
         finally:
             tracemalloc.stop()
     assert limit / 2 < most - before < 1.25 * limit
+
+
+def test_one_of_the_connections_own_messages_is_withdrawn_while_it_waits() -> None:
+    backlog = Backlog()
+    first, second, room = (Prepared(TEXT, text) for text in (b"first", b"second", b"room"))
+    for message in (first, room, second):
+        backlog.append(message, to_room=message is room)
+    assert backlog.withdraw(second)
+    assert not backlog.withdraw(second)
+    assert not backlog.withdraw(Prepared(TEXT, b"first")), "another message with the same text"
+    assert backlog.size == cost(first) + cost(room)
+    assert backlog.take() == [first, room]
+    assert not backlog.withdraw(first)

@@ -5,6 +5,7 @@ import asyncio
 from odac.config import Limits
 from odac.realtime.policy import INCOMING_BYTES, Policy
 from odac.realtime.queue import MessageQueue
+from odac.realtime.turn import Turn
 from tests.unit.realtime.realtime_fakes import run
 
 
@@ -40,6 +41,17 @@ def test_bytes_count_as_well() -> None:
     assert not queue.is_half_empty(policy(100))
     queue.take()
     assert queue.is_half_empty(policy(100))
+
+
+def test_a_turn_is_withdrawn_before_it_comes() -> None:
+    queue = MessageQueue()
+    first, second = Turn(lambda _: None), Turn(lambda _: None)
+    queue.append((b"x" * INCOMING_BYTES, first))
+    queue.append((b"y", second))
+    assert queue.withdraw(first)
+    assert not queue.withdraw(first)
+    assert queue.is_half_empty(policy())
+    assert (queue.take(), len(queue)) == ((b"y", second), 0)
 
 
 def test_a_message_wakes_the_reader_once() -> None:
