@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
 import tarfile
@@ -133,6 +134,39 @@ def test_a_component_in_development(
     assert tab.run("performance.getEntriesByType('navigation').length") == 1
     profile.close()
     site.wait_for_clients(0)
+
+
+def test_the_pages_own_configuration_of_vite(
+    project: Path, tmp_path: Path, start_server: Callable[..., ServerProcess], chromium: Browser
+) -> None:
+    """docs/client/vite.md: its app, its configuration and its main.js, in one page with the token and a WebSocket."""
+    page = (ROOT / "docs" / "client" / "vite.md").read_text(encoding="utf-8")
+    files = dict(re.findall(r"```(?:js|python)\n(?://|#) (\S+)\n(.*?)```", page, re.DOTALL))
+    (tmp_path / "shop.py").write_text(files["shop.py"])
+    app = start_server("shop:app", arguments=["--app-dir", str(tmp_path)])
+    folder = project / "vite-page"
+    folder.mkdir()
+    for name in ("vite.config.js", "main.js"):
+        (folder / name).write_text(files[name])
+    (folder / "index.html").write_text('<!doctype html><script type="module" src="/main.js"></script>')
+    start = (
+        "import { createServer } from 'vite'; const server = await createServer({ logLevel: 'error', server: { host:"
+        " '127.0.0.1', port: 0 } }); await server.listen(); console.log(server.resolvedUrls.local[0])"
+    )
+    command = ["node", "--input-type=module", "-e", start]
+    environment = {**os.environ, "APP_URL": app.url}
+    with subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        context = chromium.new_context()
+        try:
+            url = process.stdout.readline().strip()
+            tab = context.new_page()
+            with tab.expect_console_message(lambda message: "being packed" in message.text, timeout=60_000):
+                tab.goto(url)
+            assert tab.evaluate("async () => await (await fetch('/api/stock')).json()") == {"tea": 3}
+        finally:
+            context.close()
+            process.terminate()
 
 
 def test_jest_in_a_project_of_common_js_modules(project: Path) -> None:
