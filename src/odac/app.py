@@ -26,7 +26,7 @@ from odac.http.endpoints import Endpoints, Health, Services
 from odac.http.proxy_hints import doubled_root_path, spoilt_handshake
 from odac.http.publish import Publication
 from odac.http.wrapped import WrappedWebSockets
-from odac.lanes.asgi import AsgiHandshake
+from odac.lanes.asgi_handshake import AsgiHandshake
 from odac.lanes.base import LANE_EXTENSION
 from odac.lanes.takeover import take_over
 from odac.lifespan import Lifespan

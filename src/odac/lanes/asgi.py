@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import Awaitable, Callable, Coroutine, Generator, Sequence
-from contextvars import copy_context
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final, cast
 
 from odac.close_codes import CloseCode, is_retryable
+from odac.lanes.begun import Resumed
 from odac.protocol.message import Prepared
 from odac.realtime.backlog import cost
 from odac.realtime.connection import Connection
@@ -20,10 +20,8 @@ from odac.wire.parser import message_too_big
 
 if TYPE_CHECKING:
     from odac.config import Limits
-    from odac.realtime.hub import Hub
-    from odac.realtime.policy import Policy
 
-__all__ = ["AsgiHandshake", "AsgiLane"]
+__all__ = ["AsgiLane"]
 
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
@@ -35,67 +33,6 @@ _STEPPING: Final = frozenset(
 
 _HELD: Final = 64 * 1024
 """Bytes handed to the server at a time; messages past that stay in the outbox, by reference."""
-
-
-class AsgiHandshake:
-    """A handshake in plain ASGI messages.
-
-    Args:
-        scope: of the connection.
-        receive: the server's.
-        send: the server's.
-    """
-
-    def __init__(self, scope: dict[str, Any], receive: Receive, send: Send) -> None:
-        self._scope = scope
-        self._receive = receive
-        self._send = send
-
-    async def refuse(self, status: int, reason: str, headers: Sequence[tuple[str, str]] = ()) -> None:
-        """Answer with an HTTP status; with 403 where the server cannot send any other."""
-        if (await self._receive())["type"] != "websocket.connect":
-            return
-        try:
-            if "websocket.http.response" in (self._scope.get("extensions") or {}):
-                raw = [
-                    (b"content-type", b"text/plain; charset=utf-8"),
-                    *((name.lower().encode(), value.encode()) for name, value in headers),
-                ]
-                await self._send({"type": "websocket.http.response.start", "status": status, "headers": raw})
-                await self._send({"type": "websocket.http.response.body", "body": reason.encode()})
-            else:
-                await self._send({"type": "websocket.close", "code": CloseCode.POLICY_VIOLATION, "reason": reason})
-        except OSError:
-            pass  # the client did not wait for the answer
-
-    async def open(
-        self, hub: Hub, policy: Policy, subprotocol: str | None, *, speaks_odac: bool, compression: bool
-    ) -> Connection | None:
-        """Accept; compression is the server's own matter here."""
-        if (await self._receive())["type"] != "websocket.connect":
-            return None
-        lane = AsgiLane(self._receive, self._send, policy.limits)
-        connection = Connection(hub, lane, policy, speaks_odac=speaks_odac)
-        lane.attach(connection)
-        connection.context = copy_context()
-        try:
-            await self._send({"type": "websocket.accept", "subprotocol": subprotocol, "headers": []})
-        except OSError:
-            return None
-        return connection
-
-    async def serve(self, connection: Connection, handle: Callable[[], Awaitable[None]]) -> None:
-        """Run the handler beside the loop that receives."""
-        handler = connection.loop.create_task(_handler(handle), context=connection.context)
-        lane = cast("AsgiLane", connection.lane)
-        try:
-            await lane.serve()
-            await handler
-        except asyncio.CancelledError:
-            handler.cancel()
-            raise
-        if lane.refusal is not None:
-            raise lane.refusal
 
 
 class AsgiLane:
@@ -286,7 +223,7 @@ class AsgiLane:
 
     async def _resume(self, writing: Coroutine[Any, Any, None], waiting: object) -> None:
         try:
-            await _Resumed(writing, waiting)
+            await Resumed(writing, waiting)
         finally:
             self._writer = None
 
@@ -392,30 +329,3 @@ class AsgiLane:
         self._queue.clear()
         self.resume_reading()
         self._connection.run(self._connection.lost, *(self._ending or (code, reason)))
-
-
-async def _handler(handle: Callable[[], Awaitable[None]]) -> None:
-    await handle()
-
-
-class _Resumed:
-    """Goes on with a coroutine that was begun outside a task and has come to wait for something."""
-
-    __slots__ = ("_coroutine", "_waiting")
-
-    def __init__(self, coroutine: Coroutine[Any, Any, None], waiting: object) -> None:
-        self._coroutine = coroutine
-        self._waiting = waiting
-
-    def __await__(self) -> Generator[object, Any, None]:
-        waiting = self._waiting
-        try:
-            while True:
-                try:
-                    value = yield waiting
-                except BaseException as error:
-                    waiting = self._coroutine.throw(error)
-                else:
-                    waiting = self._coroutine.send(value)
-        except StopIteration:
-            return

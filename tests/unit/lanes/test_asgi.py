@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from odac.config import Limits, RateLimit
-from odac.lanes.asgi import AsgiHandshake, AsgiLane
+from odac.lanes.asgi import AsgiLane
 from odac.realtime.connection import Connection
 from odac.realtime.policy import Policy
 from tests.rate_clock import rate_clock
@@ -325,34 +325,6 @@ def test_reading_pauses_for_a_slow_handler(live: Callable[..., None]) -> None:
 
 
 # The door
-
-
-def test_a_client_that_leaves_at_the_door_is_no_connection() -> None:
-    async def test() -> None:
-        site, server = Site(), Server()
-        server.leaves()
-        door = AsgiHandshake({}, server.receive, server.send)
-        opened = await door.open(site.room.hub, Policy("/", site.limits), None, speaks_odac=False, compression=False)
-        assert opened is None
-        server.leaves()
-        await door.refuse(404, "no")
-        assert server.sent == []
-
-    run(test())
-
-
-def test_a_server_that_has_lost_the_client_meanwhile() -> None:
-    async def test() -> None:
-        site, server = Site(), Server()
-        server.failure = OSError("gone")
-        for _ in range(2):
-            server.incoming.put_nowait({"type": "websocket.connect"})
-        door = AsgiHandshake({}, server.receive, server.send)
-        opened = await door.open(site.room.hub, Policy("/", site.limits), None, speaks_odac=False, compression=False)
-        assert opened is None
-        await door.refuse(404, "no")
-
-    run(test())
 
 
 @pytest.mark.parametrize("live", [Server], indirect=True)

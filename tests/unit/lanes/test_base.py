@@ -5,7 +5,7 @@ import inspect
 import pytest
 
 from odac import Odac
-from odac.lanes.asgi import AsgiHandshake
+from odac.lanes.asgi_handshake import AsgiHandshake
 from odac.lanes.base import BEGINS_WITHOUT_TASK, LANE_EXTENSION, PendingHandshake
 from odac.serving.protocols.websocket import WebSocketProtocol
 
