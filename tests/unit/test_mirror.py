@@ -28,7 +28,6 @@ ELSEWHERE = {
         "brokers/redis_commands.py",
         "brokers/redis_history.py",
         "brokers/redis_scripts.py",
-        "publishing/kept.py",
     ],
     "tests/integration/test_history.py": [
         "cluster/history.py",

@@ -2,23 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Coroutine
 from typing import Any, Final, Self
 
 from odac.brokers.registry import make_broker
-from odac.close_codes import CloseCode
 from odac.cluster.envelope import Close, Move, RoomMessage, Unkept
+from odac.publishing.addressing import Addressing
 from odac.publishing.connection import PublisherConnection
 from odac.publishing.kept import KeptRooms
-from odac.publishing.publication import binary_message, checked_url, closing, message, moving
-from odac.realtime.audience import EVERYONE, Audience, check_user_id
+from odac.publishing.publication import checked_url
 
-__all__ = ["DEFAULT_TIMEOUT", "AsyncPublisher", "AsyncTarget"]
+__all__ = ["DEFAULT_TIMEOUT", "AsyncPublisher"]
 
 
 DEFAULT_TIMEOUT: Final = 5.0
 
 
-class AsyncPublisher:
+class AsyncPublisher(Addressing[Coroutine[Any, Any, None]]):
     """Sends to an app's clients from outside of its processes, for asyncio.
 
     ::
@@ -53,34 +53,6 @@ class AsyncPublisher:
     async def __aexit__(self, *exc_info: object) -> None:
         await self.close()
 
-    def to(self, *rooms: str) -> AsyncTarget:
-        """Everyone in any of these rooms, once each.
-
-        Raises:
-            ValueError: no room is named, or a name is not allowed.
-        """
-        return AsyncTarget(self, Audience.of(*rooms))
-
-    def user(self, user_id: object) -> AsyncTarget:
-        """Every connection that authenticated as this user.
-
-        Args:
-            user_id: what identifies the user in the app, such as ``user.pk``: a str, an int or a UUID.
-
-        Raises:
-            TypeError: it is a user, None, or something else that is no id.
-            ValueError: it is empty.
-        """
-        return AsyncTarget(self, Audience.of_user(check_user_id(user_id)))
-
-    async def to_room(self, room: str, data: object, keep: bool = True) -> None:
-        """Send to a room; see :meth:`AsyncTarget.send`."""
-        await self.to(room).send(data, keep)
-
-    async def broadcast(self, data: object) -> None:
-        """Send to all clients; see :meth:`AsyncTarget.send`."""
-        await AsyncTarget(self, EVERYONE).send(data)
-
     async def connect(self) -> None:
         """Connect now rather than with the first message.
 
@@ -112,76 +84,3 @@ class AsyncPublisher:
 
     async def _publish(self, item: RoomMessage | Unkept | Close | Move) -> None:
         await self._connected().publish(item)
-
-
-class AsyncTarget:
-    """The connections of some rooms or of a user, made fewer by :meth:`excluding` and :meth:`within`."""
-
-    __slots__ = ("_audience", "_publisher")
-
-    def __init__(self, publisher: AsyncPublisher, audience: Audience) -> None:
-        self._publisher = publisher
-        self._audience = audience
-
-    def excluding(self, *ids: str) -> AsyncTarget:
-        """Leave out the connections with these ids."""
-        return AsyncTarget(self._publisher, self._audience.without(*ids))
-
-    def within(self, *rooms: str) -> AsyncTarget:
-        """Keep only the connections that are members of these rooms as well.
-
-        Raises:
-            ValueError: a name is not allowed.
-        """
-        return AsyncTarget(self._publisher, self._audience.narrowed(*rooms))
-
-    async def send(self, data: object, keep: bool = True) -> None:
-        """Send to them what ``odac.ws.send`` would send to one; return when the broker has it.
-
-        Args:
-            data: what to send.
-            keep: whether it goes into the room's history, if the room has one: the app has written its rules into the
-                broker.
-
-        Raises:
-            TypeError: ``data`` cannot be encoded.
-            ValueError: it is to be kept, and is for several rooms of which one has history.
-            BrokerError: the broker did not take it in time.
-        """
-        await self._publisher._send(message(self._audience, data), keep)
-
-    async def send_binary(self, data: Any, keep: bool = True) -> None:
-        """Send to them any bytes-like object as a binary message; see :meth:`send`.
-
-        Raises:
-            TypeError: ``data`` has no buffer.
-            BrokerError: the broker did not take it in time.
-        """
-        await self._publisher._send(binary_message(self._audience, data), keep)
-
-    async def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
-        """Close their connections.
-
-        Raises:
-            ValueError: the code may not be sent, or the reason is over 123 UTF-8 bytes.
-            BrokerError: the broker did not take it in time.
-        """
-        await self._publisher._publish(closing(self._audience, code, reason))
-
-    async def join(self, room: str) -> None:
-        """Have them join a room; see :meth:`odac.realtime.targets.Target.join`.
-
-        Raises:
-            ValueError: the name is not allowed.
-            BrokerError: the broker did not take it in time.
-        """
-        await self._publisher._publish(moving(self._audience, room, joins=True))
-
-    async def leave(self, room: str) -> None:
-        """Have them leave a room.
-
-        Raises:
-            ValueError: the name is not allowed.
-            BrokerError: the broker did not take it in time.
-        """
-        await self._publisher._publish(moving(self._audience, room, joins=False))

@@ -11,16 +11,15 @@ from collections.abc import Coroutine
 from typing import Any, Final, Self
 
 from odac.brokers.registry import make_broker
-from odac.close_codes import CloseCode
 from odac.cluster.envelope import Close, Move, RoomMessage
-from odac.publishing.async_publisher import DEFAULT_TIMEOUT, AsyncPublisher, AsyncTarget
-from odac.publishing.publication import binary_message, checked_url, closing, message, moving
-from odac.realtime.audience import EVERYONE, Audience, check_user_id
+from odac.publishing.addressing import Addressing
+from odac.publishing.async_publisher import DEFAULT_TIMEOUT, AsyncPublisher
+from odac.publishing.publication import checked_url
 
-__all__ = ["AsyncPublisher", "AsyncTarget", "Publisher", "Target"]
+__all__ = ["AsyncPublisher", "Publisher"]
 
 
-class Publisher:
+class Publisher(Addressing[None]):
     """Sends to an app's clients from outside of its processes: from threads, and from processes that fork.
 
     ::
@@ -57,34 +56,6 @@ class Publisher:
     def __exit__(self, *exc_info: object) -> None:
         self.close()
 
-    def to(self, *rooms: str) -> Target:
-        """Everyone in any of these rooms, once each.
-
-        Raises:
-            ValueError: no room is named, or a name is not allowed.
-        """
-        return Target(self, Audience.of(*rooms))
-
-    def user(self, user_id: object) -> Target:
-        """Every connection that authenticated as this user.
-
-        Args:
-            user_id: what identifies the user in the app, such as ``user.pk``: a str, an int or a UUID.
-
-        Raises:
-            TypeError: it is a user, None, or something else that is no id.
-            ValueError: it is empty.
-        """
-        return Target(self, Audience.of_user(check_user_id(user_id)))
-
-    def to_room(self, room: str, data: object, keep: bool = True) -> None:
-        """Send to a room; see :meth:`Target.send`."""
-        self.to(room).send(data, keep)
-
-    def broadcast(self, data: object) -> None:
-        """Send to all clients; see :meth:`Target.send`."""
-        Target(self, EVERYONE).send(data)
-
     def close(self) -> None:
         """Disconnect. What was sent is with the broker already; a message sent later connects again."""
         with self._lock:
@@ -96,7 +67,7 @@ class Publisher:
         engine = self._running()
         engine.run(engine.publisher._send(item, keep))
 
-    def _publish(self, item: RoomMessage | Close | Move) -> None:
+    def _publish(self, item: Close | Move) -> None:
         engine = self._running()
         engine.run(engine.publisher._publish(item))
 
@@ -108,79 +79,6 @@ class Publisher:
                 # A publisher that was not closed is closed when it is collected, or when the program ends.
                 self._end = weakref.finalize(self, self._engine.stop)
             return self._engine
-
-
-class Target:
-    """The connections of some rooms or of a user, made fewer by :meth:`excluding` and :meth:`within`."""
-
-    __slots__ = ("_audience", "_publisher")
-
-    def __init__(self, publisher: Publisher, audience: Audience) -> None:
-        self._publisher = publisher
-        self._audience = audience
-
-    def excluding(self, *ids: str) -> Target:
-        """Leave out the connections with these ids."""
-        return Target(self._publisher, self._audience.without(*ids))
-
-    def within(self, *rooms: str) -> Target:
-        """Keep only the connections that are members of these rooms as well.
-
-        Raises:
-            ValueError: a name is not allowed.
-        """
-        return Target(self._publisher, self._audience.narrowed(*rooms))
-
-    def send(self, data: object, keep: bool = True) -> None:
-        """Send to them what ``odac.ws.send`` would send to one; return when the broker has it.
-
-        Args:
-            data: what to send.
-            keep: whether it goes into the room's history, if the room has one: the app has written its rules into the
-                broker.
-
-        Raises:
-            TypeError: ``data`` cannot be encoded.
-            ValueError: it is to be kept, and is for several rooms of which one has history.
-            BrokerError: the broker did not take it in time.
-        """
-        self._publisher._send(message(self._audience, data), keep)
-
-    def send_binary(self, data: Any, keep: bool = True) -> None:
-        """Send to them any bytes-like object as a binary message; see :meth:`send`.
-
-        Raises:
-            TypeError: ``data`` has no buffer.
-            BrokerError: the broker did not take it in time.
-        """
-        self._publisher._send(binary_message(self._audience, data), keep)
-
-    def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
-        """Close their connections.
-
-        Raises:
-            ValueError: the code may not be sent, or the reason is over 123 UTF-8 bytes.
-            BrokerError: the broker did not take it in time.
-        """
-        self._publisher._publish(closing(self._audience, code, reason))
-
-    def join(self, room: str) -> None:
-        """Have them join a room; see :meth:`odac.realtime.targets.Target.join`.
-
-        Raises:
-            ValueError: the name is not allowed.
-            BrokerError: the broker did not take it in time.
-        """
-        self._publisher._publish(moving(self._audience, room, joins=True))
-
-    def leave(self, room: str) -> None:
-        """Have them leave a room.
-
-        Raises:
-            ValueError: the name is not allowed.
-            BrokerError: the broker did not take it in time.
-        """
-        self._publisher._publish(moving(self._audience, room, joins=False))
 
 
 class _Loop(asyncio.SelectorEventLoop):
