@@ -272,6 +272,7 @@ class Odac:
 
             self._presence = self._hub.presence = HubPresence(Mac(self._secrets.keys("presence")[0]).sign)
             self._hub.observers.append(self._presence)
+            self._hub.arrivals.append(self._presence.admitted)
         return self._presence
 
     def _check_not_running(self) -> None:

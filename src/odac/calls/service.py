@@ -137,9 +137,6 @@ class Calls:
 
     # What the hub tells
 
-    def admitted(self, connection: Connection) -> None:
-        """See :class:`odac.realtime.ports.Observer`."""
-
     def ended(self, connection: Connection, code: int, reason: str) -> None:
         """See :class:`odac.realtime.ports.Observer`."""
         calls = connection.calls

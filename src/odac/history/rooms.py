@@ -452,9 +452,6 @@ class HistoryRooms:
 
     # Observer
 
-    def admitted(self, connection: Connection) -> None:
-        """Nothing is to be done before it joins something."""
-
     def ended(self, connection: Connection, code: int, reason: str) -> None:
         """See :class:`odac.realtime.ports.Observer`."""
         self._visits.leave(connection)

@@ -7,7 +7,7 @@ import os
 import socket as sockets
 from collections.abc import Callable
 from socket import AF_INET, AF_INET6, IPPROTO_TCP
-from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from odac.close_codes import CloseCode
 from odac.errors import ProtocolError
@@ -103,7 +103,7 @@ class DirectLane(asyncio.Protocol):
         self._reading: PacedReading | None = None  # once reading was paused
         self._closing: ClosingHandshake | None = None  # once a close frame was sent or has arrived
         self._close_timer: asyncio.TimerHandle | None = None
-        self._connection: Connection = cast("Connection", None)  # attach() follows at once
+        self._connection: Connection = None  # type: ignore[assignment]  # attach() follows at once
         # Never past TLS, and only where the socket is one that the transport writes to as it is, and a descriptor.
         tls = transport.get_extra_info("sslcontext") is not None
         socket = transport.get_extra_info("socket") if _DESCRIPTORS and not tls else None

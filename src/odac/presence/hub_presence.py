@@ -101,7 +101,7 @@ class HubPresence:
             self._service.identified(connection, person_of(connection))
 
     def admitted(self, connection: Connection) -> None:
-        """See :class:`odac.realtime.ports.Observer`."""
+        """One of :attr:`odac.realtime.hub.Hub.arrivals`."""
         for room, data in self._early.pop(connection, {}).items():
             self.join(connection, room, data)
 

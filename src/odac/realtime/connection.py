@@ -320,7 +320,8 @@ class Connection(Typed[In, Out]):
                 return function
 
             return register
-        self._belongs_here("on")
+        if get_ident() != self.outbox.delivery.thread:
+            self._belongs_here("on")
         if event == "message":
             self.inbox.check_no_reader()
         self.events.on(event, handler)

@@ -164,7 +164,7 @@ class Events:
         """Call the close listeners, once; then the owner is released."""
         if not self._is_told:
             self._is_told = True
-            self._tell_end(self.of("close"))
+            self._tell_end(self.of("close") if self._listeners else [])
 
     def _tell_end(self, listeners: list[Handler]) -> None:
         arguments = self._owner.ended

@@ -55,9 +55,10 @@ class Heartbeat:
 
     def watch(self, connection: Connection) -> None:
         """Watch a connection until it is closed."""
-        self._line_up(self._loop.time() + self._interval, connection)
+        due = self._loop.time() + self._interval
+        self._line_up(due, connection)
         if self._timer is None:
-            self._beat_at(self._loop.time() + self._interval)
+            self._beat_at(due)
 
     def _beat_at(self, due: float) -> None:
         self._due = due

@@ -49,7 +49,8 @@ class Hub:
         control_handlers: called with the control messages of ``odac.v1`` peers, by their kind; the connection itself
             answers ``ping`` and ``pong``, and a kind without a handler is ignored.
         calls_of: makes what a connection calls its client with.
-        observers: told of every connection that was admitted and that has ended.
+        observers: told of every connection that has ended after it was admitted or had joined a room.
+        arrivals: called with every connection that was admitted, before its handler is.
         presence: knows who is in which room; None where no room of the app has presence.
         history: the rooms that keep their messages; None where no room does.
     """
@@ -69,6 +70,7 @@ class Hub:
         self.population = 0
         self.control_handlers: dict[str, ControlHandler] = {}
         self.observers: list[Observer] = [IdleCuts()]
+        self.arrivals: list[Callable[[Connection], None]] = []
         self.history: RoomHistory | None = None
         self.calls_of: Callable[[Connection], CallsPort] | None = None
         self.presence: PresencePort | None = None
@@ -133,10 +135,10 @@ class Hub:
         connection.was_admitted = True
         self._entering.pop(connection.id, None)
         self.connections[connection.id] = connection
-        if self._heartbeat is not None and (connection.lane.pings or connection.speaks_odac):
+        if self._heartbeat is not None and (connection.outbox.lane.pings or connection.speaks_odac):
             self._heartbeat.watch(connection)
-        for observer in self.observers:
-            observer.admitted(connection)
+        for arrived in self.arrivals:
+            arrived(connection)
 
     def remove(self, connection: Connection) -> None:
         """A connection closes: it is in no room any more, though it still knows in which it was."""
@@ -149,7 +151,7 @@ class Hub:
         if (
             self._heartbeat is not None
             and connection.was_admitted
-            and (connection.lane.pings or connection.speaks_odac)
+            and (connection.outbox.lane.pings or connection.speaks_odac)
         ):
             self._heartbeat.ended()
 

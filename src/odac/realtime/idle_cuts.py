@@ -34,9 +34,6 @@ class IdleCuts:
         self._ages: deque[float] = deque(maxlen=CUTS)
         self._last = 0.0
 
-    def admitted(self, connection: Any) -> None:
-        """See :class:`odac.realtime.ports.Observer`."""
-
     def ended(self, connection: Any, code: int, reason: str) -> None:
         """See :class:`odac.realtime.ports.Observer`."""
         if code == CloseCode.ABNORMAL:

@@ -341,10 +341,6 @@ Called within the connection's ``data_received``, with nothing checked about the
 class Observer(Protocol):
     """A part of the library that follows connections. Called on the event loop's thread; must not raise."""
 
-    def admitted(self, connection: Any) -> None:
-        """A connection has passed all gates: broadcasts reach it from now on. Its handler has not been called yet."""
-        ...
-
     def ended(self, connection: Any, code: int, reason: str) -> None:
         """A connection has ended that was admitted or had joined a room, before its close listeners are told.
 

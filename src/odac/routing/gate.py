@@ -119,7 +119,7 @@ class Gate:
         self, route: Route | None, parameters: dict[str, Any], scope: dict[str, Any], handshake: PendingHandshake
     ) -> None:
         """Take one handshake through all gates, and its connection through the handler."""
-        foreign = self._hosts.refusal(scope)
+        foreign = None if self._hosts.any else self._hosts.refusal(scope)
         if foreign is not None:
             warn("host", "a handshake for %r was refused with 400: %s", scope["path"][:200], foreign)
             await handshake.refuse(400, "This host is not served here.")
@@ -168,7 +168,7 @@ class Gate:
         self, route: Route, parameters: dict[str, Any], scope: dict[str, Any], handshake: PendingHandshake, key: str
     ) -> None:
         offered: list[str] = list(scope.get("subprotocols") or ())
-        subprotocol = select_subprotocol(offered, route.subprotocols)
+        subprotocol = select_subprotocol(offered, route.subprotocols) if offered else None
         speaks_odac = subprotocol == SUBPROTOCOL
         # Counted from here until the transport is gone, so that what is refused behind the upgrade counts as well.
         self._hub.population += 1

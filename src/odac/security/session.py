@@ -119,7 +119,12 @@ class Sessions:
     def load(self, request: Request) -> Session | None:
         """The request's session, or None where it has no cookie, or one that is forged, expired or revoked."""
         cookies = request.cookies
-        return self.find(cookies, request.secure).session if cookies else None
+        if cookies:
+            for name in self._secure_names if request.secure else self._names:
+                value = cookies.get(name)
+                if value and (session := self.read(value)) is not None:
+                    return session
+        return None
 
     def find(self, cookies: Mapping[str, str], secure: bool) -> Found:
         """The session among a request's cookies, and the name of the cookie to write a session into.

@@ -168,6 +168,7 @@ def test_observers_are_told_of_each_admission_and_each_end() -> None:
     room = Room()
     log = Log()
     room.hub.observers.append(log)
+    room.hub.arrivals.append(log.admitted)
     refused = room.connect(admitted=False)
     one = room.connect()
     assert log.told == [("admitted", one.id, True)]

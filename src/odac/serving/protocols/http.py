@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING, Any, ClassVar, Final, cast
+from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from odac.config import Limits
 from odac.errors import HandshakeError
@@ -55,7 +55,7 @@ class HttpProtocol(asyncio.Protocol):
             config.load()
         self.reception = Reception.of(config, server_state, _loop or asyncio.get_running_loop(), self.limits)
         self.app_state = app_state
-        self.transport = cast("asyncio.Transport", None)
+        self.transport: asyncio.Transport = None  # type: ignore[assignment]  # connection_made() follows at once
         self.client: tuple[str, int] | None = None  # where a proxy has named it by the PROXY protocol
         self._received = b""
         self._since = 0.0
@@ -68,7 +68,7 @@ class HttpProtocol(asyncio.Protocol):
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """See :meth:`asyncio.BaseProtocol.connection_made`."""
-        self.transport = cast("asyncio.Transport", transport)
+        self.transport = transport  # type: ignore[assignment]
         reception = self.reception
         self._since = reception.loop.time()
         reception.connections.add(self)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Any, Final
 
 from odac.config import Limits
 from odac.errors import HandshakeError
@@ -150,7 +150,7 @@ class Reception:
         if self.is_full:
             self.turn_away(protocol, transport, FULL)
             return
-        make = cast("type[Any]", self.config.ws_protocol_class)
+        make: type[Any] = self.config.ws_protocol_class  # type: ignore[assignment]  # its callers have looked
         is_own = issubclass(make, WebSocketProtocol)
         if not is_own:
             data = with_lower_names(data)

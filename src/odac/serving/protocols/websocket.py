@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context, copy_context
-from typing import TYPE_CHECKING, Any, ClassVar, cast
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import unquote
 
 from odac.close_codes import CloseCode
@@ -197,7 +197,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._received = self._received[end:]
         if AccessLog.is_on(self.config.access_log):
             self._access = AccessLog(scope)
-        app = cast("Callable[..., Awaitable[object]]", self.config.loaded_app)
+        app: Callable[..., Awaitable[object]] = self.config.loaded_app
         # uvloop's callbacks share one context among all connections.
         self._context = copy_context()
         # uvicorn's own HTTP protocols put this one in their place only afterwards: then a lane must not do so before.
