@@ -38,7 +38,7 @@ from odac.realtime.hub import Hub
 from odac.realtime.sent import Sent
 from odac.realtime.taskless import in_task
 from odac.realtime.ws_server import WsServer
-from odac.request import Request, route_path, with_lower_names
+from odac.request import Request, route_path, with_lower_names, with_whole_path
 from odac.routing.addresses import Addresses
 from odac.routing.gate import Gate
 from odac.routing.middleware import MiddlewareRegistry
@@ -433,9 +433,9 @@ class Odac:
         if kind == "websocket":
             if LANE_EXTENSION not in (scope.get("extensions") or ()):
                 scope = with_lower_names(scope)
-            await self._websocket(scope, receive, send)
+            await self._websocket(with_whole_path(scope), receive, send)
         elif kind == "http":
-            await self._request(with_lower_names(scope), receive, send)
+            await self._request(with_whole_path(with_lower_names(scope)), receive, send)
         elif kind == "lifespan":
             await Lifespan(self, self.http)(scope, receive, send)
         else:

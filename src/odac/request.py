@@ -5,10 +5,11 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping
 from typing import Any, Final, TypeVar, overload
+from urllib.parse import unquote
 
 from starlette.datastructures import Headers, QueryParams
 
-__all__ = ["BEARER", "Data", "Request", "parse_cookies", "route_path", "with_lower_names"]
+__all__ = ["BEARER", "Data", "Request", "parse_cookies", "route_path", "with_lower_names", "with_whole_path"]
 
 BEARER: Final = "odac.bearer"
 """The key of the scope under which a token stands that was sent over the connection itself."""
@@ -174,6 +175,24 @@ def with_lower_names(scope: dict[str, Any]) -> dict[str, Any]:
         if name != name.lower():
             return {**scope, "headers": [(bytes(name).lower(), value) for name, value in headers]}
     return scope
+
+
+def with_whole_path(scope: dict[str, Any]) -> dict[str, Any]:
+    """The scope with the path that the client sent, below a framework that takes the mount point off and adds a slash.
+
+    Litestar hands a mounted application ``/chat/`` for ``/live/chat``, and no ``root_path``. ASGI has the whole path in
+    ``path`` and the mount point in ``root_path`` (HTTP connection scope), which is what ``raw_path`` still tells.
+    """
+    path: str = scope["path"]
+    raw: bytes | None = scope.get("raw_path")
+    if path[-1:] != "/" or not raw:
+        return scope
+    sent = unquote(raw.partition(b"?")[0].decode("latin-1"))
+    below = path[:-1]
+    if sent[-1:] == "/" or not sent.endswith(below):
+        return scope
+    mount = sent.removesuffix(below) or scope.get("root_path") or ""
+    return {**scope, "path": sent if below else f"{sent}/", "root_path": mount}
 
 
 def route_path(scope: Mapping[str, Any]) -> str:

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odac.request import Request, parse_cookies, with_lower_names
+from odac.request import Request, parse_cookies, route_path, with_lower_names, with_whole_path
 
 
 def request(*headers: tuple[bytes, bytes], **scope: Any) -> Request:
@@ -129,3 +129,39 @@ def test_names_become_lower_case_and_a_proper_scope_stays_the_same_object() -> N
     given = {"type": "http", "headers": ((b"Origin", b"Http://X"), (b"COOKIE", b"A=B"))}
     assert with_lower_names(given)["headers"] == [(b"origin", b"Http://X"), (b"cookie", b"A=B")]
     assert given["headers"][0][0] == b"Origin"
+
+
+@pytest.mark.parametrize(
+    ("path", "raw", "root", "whole", "mount", "below"),
+    [
+        ("/chat/", b"/live/chat", "", "/live/chat", "/live", "/chat"),  # as Litestar has it
+        ("/caf\u00e9 1/", b"/live/caf%C3%A9%201?a=/", "", "/live/caf\u00e9 1", "/live", "/caf\u00e9 1"),
+        ("/", b"/live", "", "/live/", "/live", "/"),
+        ("/chat/", b"/app/live/chat", "/app", "/app/live/chat", "/app/live", "/chat"),
+        ("/chat/", b"/chat", "", "/chat", "", "/chat"),
+        ("/app/chat/", b"/app/chat", "/app", "/app/chat", "/app", "/chat"),
+    ],
+)
+def test_a_mount_point_that_was_taken_off_is_found(
+    path: str, raw: bytes, root: str, whole: str, mount: str, below: str
+) -> None:
+    scope = {"type": "http", "path": path, "raw_path": raw, "root_path": root}
+    mended = with_whole_path(scope)
+    assert (mended["path"], mended["root_path"], route_path(mended)) == (whole, mount, below)
+    assert scope["path"] == path  # a framework may need its own
+
+
+@pytest.mark.parametrize(
+    ("path", "raw"),
+    [
+        ("/", b"/"),
+        ("/chat", b"/live/chat"),
+        ("/chat/", b"/live/chat/"),
+        ("/chat/", None),
+        ("/a/", b"/b"),
+        ("", b"/live"),
+    ],
+)
+def test_any_other_path_stays(path: str, raw: bytes | None) -> None:
+    scope = {"type": "http", "path": path, "raw_path": raw, "root_path": ""}
+    assert with_whole_path(scope) is scope
