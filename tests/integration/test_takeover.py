@@ -16,7 +16,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import pytest
 import trustme
@@ -350,7 +350,7 @@ def test_an_eager_task_finds_its_server() -> None:
         serving = asyncio.create_task(server.serve())
         while not server.started:
             await asyncio.sleep(0.01)
-        assert issubclass(server.config.ws_protocol_class, WebSocketProtocol)
+        assert issubclass(cast(type, server.config.ws_protocol_class), WebSocketProtocol)
         server.should_exit = True
         await serving
 

@@ -115,7 +115,7 @@ def test_an_app_without_its_rules_misses_nothing_of_a_publisher(
             ):
                 page = await none.connect("/chat")
                 await publisher.to_room("chat", "kept still")
-                await publisher.to("other").excluding(page.id).send("for others")
+                await publisher.to("other").excluding(str(page.id)).send("for others")
                 await publisher.to("other").send(["all", 1])
                 await until(lambda: page.received[-1:] == [["all", 1]])
                 assert page.received == ["kept still", ["all", 1]]

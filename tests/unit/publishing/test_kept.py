@@ -26,7 +26,7 @@ class Store(MemoryStore):
 
     def __init__(self) -> None:
         self.shared = Shared(lambda: 1000.0)
-        self.shared.rules = (1, RuleBook((Rule("kept-*", HISTORY),)).encode())
+        self.shared.rules.write(1, RuleBook((Rule("kept-*", HISTORY),)).encode(), 60.0)
         self.published: list[tuple[str, bytes]] = []
         super().__init__(self.shared, lambda channel, payload: self.published.append((channel, payload)))
         self.failures: list[BrokerError] = []
@@ -174,7 +174,7 @@ def test_the_last_message_of_a_room_is_told_once_more_when_the_publisher_ends(st
 @pytest.mark.parametrize("text", [b"", b"\xff"])
 def test_rules_that_another_version_has_written_are_an_error(store: Store, text: bytes) -> None:
     async def main() -> None:
-        store.shared.rules = (2, text)
+        store.shared.rules.write(2, text, 60.0)
         sender = rooms()
         with pytest.raises(BrokerError, match="another version of Odac"):
             await sender.takes(ROOM, True)

@@ -61,7 +61,7 @@ def test_rooms_are_joined_and_left_when_the_transaction_is_committed(client: Tes
 def test_outside_of_the_app_the_history_of_a_room_has_what_is_sent(monkeypatch: pytest.MonkeyPatch) -> None:
     made = confirming(monkeypatch)
     shared = Shared(lambda: 1000.0)
-    shared.rules = (1, RuleBook((Rule("kept", History()),)).encode())
+    shared.rules.write(1, RuleBook((Rule("kept", History()),)).encode(), 60.0)
     monkeypatch.setattr(kept, "make_history", lambda url, clock: MemoryStore(shared))
     monkeypatch.setenv("ODAC_BROKER", "redis://h")
     outside = DjangoPublisher()
