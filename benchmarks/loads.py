@@ -33,7 +33,7 @@ class Load:
 
 _GROWTH = ("odac", "C loop", "picows")
 _LARGE = ("odac", "picows", "websockets", "aiohttp", "ws (Node)")  # the C loop has a buffer of 8 KiB
-_GUARDED = ("odac", "odac (plain ASGI)", "C loop")
+_GUARDED = ("odac", "odac (plain uvicorn)", "odac (plain ASGI)", "C loop")
 _ALL = (
     Load("echo", "echo", ("--conns", "100"), "echo", "message in and out, 100 connections, 64-byte JSON"),
     Load("echo10k", "echo", ("--conns", "9000"), "echo", "message in and out, 9,000 connections", _GROWTH),

@@ -86,10 +86,16 @@ _ALL = (
         note="defaults; the routes lift the rate limit",
     ),
     Server(
-        "odac (plain ASGI)",
+        "odac (plain uvicorn)",
         UVICORN.replace("{python}", "{own}") + " odac_:app",
         guarded=_credentials,
-        note="the same app under uvicorn without Odac's protocol class",
+        note="the same app under uvicorn, which was not told of Odac's protocol class",
+    ),
+    Server(
+        "odac (plain ASGI)",
+        UVICORN.replace("{python}", "{own}") + " --ws websockets-sansio odac_:app",
+        guarded=_credentials,
+        note="the same app under uvicorn with uvicorn's own protocol class",
     ),
     Server(
         "C loop",
