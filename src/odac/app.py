@@ -8,17 +8,15 @@ import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from odac.brokers.registry import default_url
 from odac.calls.service import Calls
 from odac.close_codes import CloseCode
 from odac.cluster.factory import RunningBus, make_bus
-from odac.cluster.history import make_rooms
 from odac.config import Limits, SessionOptions
 from odac.errors import BrokerError, ConfigurationError
-from odac.history.position import Tickets
-from odac.history.rooms import HistoryRooms
 from odac.history.rules import History
 from odac.http.answers import explain, not_found, upgrade_required, upgrade_where_missing
 from odac.http.docs import DocsPage
@@ -52,6 +50,7 @@ from odac.security.session import Session, Sessions
 from odac.security.token import Tokens
 
 if TYPE_CHECKING:
+    from odac.history.rooms import HistoryRooms
     from odac.presence.hub_presence import HubPresence
 
 __all__ = ["Odac"]
@@ -282,6 +281,9 @@ class Odac:
     def _rooms_with_history(self) -> HistoryRooms:
         self._check_not_running()
         if self._history is None:
+            from odac.cluster.history import make_rooms  # an app without history starts without it
+            from odac.history.position import Tickets
+
             clients, tickets = self._secrets.keys("client v1"), self._secrets.keys("ticket v1")
             signer = Tickets([Mac(key) for key in clients], [Mac(key) for key in tickets])
             self._history = self._hub.history = make_rooms(self.broker_url, self._hub, signer)
@@ -346,6 +348,7 @@ class Odac:
                     raise
             if self._takes_over:
                 take_over(self.limits)
+            import_module("starlette.responses")  # now, rather than while the first request waits
             self._started_on = loop
 
     @property

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
-from typing import Any, Final, TypeVar, overload
+from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 from urllib.parse import unquote
 
-from starlette.datastructures import Headers, QueryParams
+if TYPE_CHECKING:
+    from starlette.datastructures import Headers, QueryParams
 
 __all__ = ["BEARER", "Data", "Request", "parse_cookies", "route_path", "with_lower_names", "with_whole_path"]
 
@@ -63,6 +64,8 @@ class Request:
     def headers(self) -> Headers:
         """All headers; names in any case, ``getlist`` for those that came more than once."""
         if self._headers is None:
+            from starlette.datastructures import Headers
+
             self._headers = Headers(raw=list(self.scope["headers"]))
         return self._headers
 
@@ -111,6 +114,8 @@ class Request:
     def query(self) -> QueryParams:
         """The query string's parameters: ``query["page"]``, ``query.get("page")``, ``query.getlist("tag")``."""
         if self._query is None:
+            from starlette.datastructures import QueryParams
+
             self._query = QueryParams(self.scope.get("query_string", b"").decode("latin-1"))
         return self._query
 

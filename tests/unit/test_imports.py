@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import subprocess
 import sys
 from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+
+from odac.speedups import COMPILED
 
 SOURCE = Path(__file__).parents[2] / "src" / "odac"
 
@@ -186,6 +189,38 @@ def test_optional_packages_are_imported_only_when_they_are_used() -> None:
         if at_import and name.split(".")[0] in OPTIONAL
     ]
     assert not wrong, "\n".join(wrong)
+
+
+UNUSED_AT_IMPORT = {
+    "what is used with the first request": {"starlette.responses", "starlette.requests", "starlette.routing", "anyio"},
+    "servers and clients": {"uvicorn", "httptools", "uvloop", "click", "websockets", "http.client", "odac.serving"},
+    "what few apps use": {
+        *("odac.history.rooms", "odac.history.memory_store", "odac.presence.service", "odac.cluster.bus"),
+        *("odac.publishing", "odac.client", "odac.testing", "odac.contract", "odac.contrib", "odac.metrics"),
+        *("odac.brokers.local_paths", "odac.brokers.memory", "pydantic"),
+    },
+    "what only these would need": {
+        *("tempfile", "shutil", "email", "importlib.metadata", "importlib.resources", "multipart", "zipfile"),
+    },
+}
+"""Modules that importing Odac must not import. Each of them, or what it imports in turn, takes milliseconds."""
+MOST_MODULES = 185
+"""Modules that come with ``import odac`` beyond those of asyncio; 170 on Python 3.11."""
+
+
+def test_import_odac_imports_what_every_app_uses_and_no_more() -> None:
+    program = (
+        "import sys, asyncio; before = set(sys.modules); import odac, json;"
+        "print(json.dumps(sorted(set(sys.modules) - before)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, timeout=60, check=False)
+    assert done.returncode == 0, done.stderr
+    imported = set(json.loads(done.stdout))
+    unused = set().union(*UNUSED_AT_IMPORT.values())
+    if os.environ.get("ODAC_SPEEDUPS") == "0" or not COMPILED:
+        unused -= {"websockets", "email", "importlib.metadata", "importlib.resources", "zipfile", "shutil", "tempfile"}
+    assert imported & unused == set()
+    assert len(imported) <= MOST_MODULES, sorted(imported)
 
 
 def test_import_odac_needs_nothing_optional(record_property: Callable[[str, object], None]) -> None:

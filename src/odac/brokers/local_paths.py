@@ -5,18 +5,14 @@ from __future__ import annotations
 import os
 import re
 import stat
-import tempfile
 from pathlib import Path
 from typing import Final
 
-from odac.brokers.url import BrokerURL
+from odac.brokers.url import DIRECTORY_VARIABLE, BrokerURL
 from odac.errors import ConfigurationError
 
-__all__ = ["DIRECTORY_VARIABLE", "base", "check_path", "directory_of", "distrusted", "may_create", "only_ours"]
+__all__ = ["base", "check_path", "directory_of", "distrusted", "may_create", "only_ours"]
 
-DIRECTORY_VARIABLE: Final = "ODAC_LOCAL_DIRECTORY"
-"""The environment variable in which a supervisor tells its workers the proxy's directory: ``local://`` without a name.
-"""
 PATH_LIMIT: Final = 100
 """Bytes of a Unix socket's path: the system's limit is 104 to 108."""
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
@@ -28,6 +24,8 @@ def base() -> Path:
 
     Not ``$XDG_RUNTIME_DIR``, which a service of the same user does not have.
     """
+    import tempfile  # with its own imports, a twentieth of what importing Odac takes
+
     return Path(tempfile.gettempdir()) / f"odac-{os.getuid()}"
 
 

@@ -8,8 +8,7 @@ from importlib import import_module
 from typing import Final
 
 from odac.brokers.base import Broker
-from odac.brokers.local_paths import DIRECTORY_VARIABLE
-from odac.brokers.url import parse_url
+from odac.brokers.url import DIRECTORY_VARIABLE, parse_url
 from odac.errors import ConfigurationError
 
 __all__ = ["default_url", "make_broker"]

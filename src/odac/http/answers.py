@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
-from starlette.responses import JSONResponse, PlainTextResponse, Response
-from starlette.types import Message, Receive, Scope, Send
+if TYPE_CHECKING:  # Starlette's responses take longer to import than all of Odac: with the first answer
+    from starlette.responses import Response
+    from starlette.types import Message, Receive, Scope, Send
 
 __all__ = ["explain", "json_answer", "not_found", "upgrade_required", "upgrade_where_missing"]
 
@@ -15,11 +16,15 @@ _PLAIN: Final = {"X-Content-Type-Options": "nosniff"}
 
 def explain(status: int, sentence: str, headers: Mapping[str, str] | None = None) -> Response:
     """An answer of one sentence, as plain text."""
+    from starlette.responses import PlainTextResponse
+
     return PlainTextResponse(sentence + "\n", status, {**_PLAIN, **(headers or {})})
 
 
 def json_answer(content: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     """A JSON answer that no cache keeps."""
+    from starlette.responses import JSONResponse
+
     return JSONResponse(content, status, {"Cache-Control": "no-store", **_PLAIN, **(headers or {})})
 
 

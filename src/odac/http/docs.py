@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable
-from importlib import resources
-from typing import Any, Final
-
-from starlette.responses import Response
+from typing import TYPE_CHECKING, Any, Final
 
 from odac.http.answers import explain, json_answer
-from odac.request import Request
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+
+    from odac.request import Request
 
 __all__ = ["DOCS", "DocsPage"]
 
@@ -56,6 +57,10 @@ class DocsPage:
             return None
         if name == "docs.json":
             return json_answer(self._facts())
+        from importlib import resources
+
+        from starlette.responses import Response
+
         file, kind = DOCS[name]
         try:
             body = (resources.files("odac") / "contract" / "static" / file).read_bytes()

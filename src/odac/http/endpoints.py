@@ -5,12 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 from urllib.parse import quote
-
-from starlette.requests import Request as StarletteRequest
-from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 
 from odac.errors import ConfigurationError
 from odac.http.answers import explain, json_answer
@@ -21,6 +17,10 @@ from odac.notices import raised, unhandled
 from odac.request import Request, route_path
 from odac.security.authentication import AuthService
 from odac.security.token import Tokens
+
+if TYPE_CHECKING:
+    from starlette.responses import Response
+    from starlette.types import Receive, Scope, Send
 
 __all__ = ["Endpoints", "Health", "Services"]
 
@@ -118,6 +118,8 @@ class Endpoints:
         if name == "publish" and self._publisher is not None:
             if method != "POST":
                 return _wrong_method("POST")
+            from starlette.requests import Request as StarletteRequest
+
             return await self._publisher.answer(StarletteRequest(scope, receive))
         if name == "token":
             return await self._token(Request(scope)) if method == "GET" else _wrong_method("GET")

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import hashlib
-from importlib import resources
-from typing import Final, NamedTuple
-
-from starlette.datastructures import Headers
-from starlette.responses import Response
+from typing import TYPE_CHECKING, Final, NamedTuple
 
 from odac.http.answers import explain
+
+if TYPE_CHECKING:
+    from starlette.datastructures import Headers
+    from starlette.responses import Response
 
 __all__ = ["FILES", "ClientFiles"]
 
@@ -56,12 +56,16 @@ class ClientFiles:
         file = self._read.get(name) or self._load(name)
         if file is None:
             return explain(404, f"{name} is not part of this installation: `make build` builds the browser client.")
+        from starlette.responses import Response
+
         kept = {"ETag": file.etag, "Cache-Control": _CACHE, "X-Content-Type-Options": "nosniff"}
         if _matches(headers.get("if-none-match", ""), file.etag):
             return Response(status_code=304, headers=kept)
         return Response(file.body, headers=kept, media_type=FILES[name])
 
     def _load(self, name: str) -> _File | None:
+        from importlib import resources
+
         try:
             body = (resources.files("odac") / "static" / name).read_bytes()
         except FileNotFoundError:

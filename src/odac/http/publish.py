@@ -7,16 +7,18 @@ import hmac
 import inspect
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final
 
 import msgspec
-from starlette.datastructures import Headers
-from starlette.requests import ClientDisconnect, Request
-from starlette.responses import Response
 
 from odac.errors import BrokerError, ConfigurationError
 from odac.http.answers import explain, json_answer
 from odac.realtime.audience import check_room
+
+if TYPE_CHECKING:
+    from starlette.datastructures import Headers
+    from starlette.requests import Request
+    from starlette.responses import Response
 
 __all__ = ["Publication", "PublishEndpoint"]
 
@@ -74,6 +76,8 @@ class PublishEndpoint:
             return explain(
                 401, "A valid key is needed: send the header Authorization: Bearer KEY.", {"WWW-Authenticate": "Bearer"}
             )
+        from starlette.requests import ClientDisconnect
+
         try:
             body = await self._body(request)
         except ClientDisconnect:

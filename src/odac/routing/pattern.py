@@ -11,8 +11,7 @@ import re
 from collections.abc import Callable, Mapping
 from typing import Any, Final
 
-from starlette.convertors import Convertor
-from starlette.routing import compile_path
+from starlette.convertors import CONVERTOR_TYPES, Convertor
 
 from odac.errors import ConfigurationError
 
@@ -57,8 +56,8 @@ class Pattern:
             if found is not None:
                 raise ConfigurationError(f"the path {path!r} holds {found[0]!r}: {why}")
         try:
-            self._regex, _, convertors = compile_path(path)
-        except (AssertionError, ValueError) as error:
+            self._regex, convertors = _compile(path)
+        except ValueError as error:
             raise ConfigurationError(f"the path {path!r} cannot be read: {error}") from None
         self.convertors: Mapping[str, Convertor[Any]] = convertors
         self.shape: str = _parameters.sub(lambda found: f"{{{found[2] or 'str'}}}", path)
@@ -98,6 +97,25 @@ class Pattern:
             if not segment.divide(text, values):
                 return None
         return values
+
+
+def _compile(path: str) -> tuple[re.Pattern[str], dict[str, Convertor[Any]]]:
+    """What Starlette's own ``compile_path`` makes of a path, without the half of Starlette that comes with it.
+
+    Raises:
+        ValueError: there is no such convertor, or a name comes twice.
+    """
+    regex, convertors, end = "^", dict[str, "Convertor[Any]"](), 0
+    for found in _parameters.finditer(path):
+        name, kind = found[1], found[2] or "str"
+        if kind not in CONVERTOR_TYPES:
+            raise ValueError(f"Unknown path convertor {kind!r}")
+        if name in convertors:
+            raise ValueError(f"Duplicated param name {name} at path {path}")
+        convertors[name] = CONVERTOR_TYPES[kind]
+        regex += f"{re.escape(path[end : found.start()])}(?P<{name}>{convertors[name].regex})"
+        end = found.end()
+    return re.compile(f"{regex}{re.escape(path[end:])}$"), convertors
 
 
 class _Segment:

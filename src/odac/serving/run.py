@@ -14,8 +14,7 @@ from typing import Any
 
 import click
 
-from odac.brokers.local_paths import DIRECTORY_VARIABLE
-from odac.brokers.url import parse_url
+from odac.brokers.url import DIRECTORY_VARIABLE, parse_url
 from odac.serving.describe import introduction
 from odac.serving.hosting import hosting, private_directory
 from odac.serving.listener import Ports, bind, listening_address

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
-from odac.brokers.local_paths import DIRECTORY_VARIABLE, base, directory_of, distrusted, may_create, only_ours
-from odac.brokers.url import parse_url
+from odac.brokers.local_paths import base, directory_of, distrusted, may_create, only_ours
+from odac.brokers.url import DIRECTORY_VARIABLE, parse_url
 from odac.errors import ConfigurationError
 
 

@@ -16,7 +16,7 @@ def package(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     (tmp_path / "static" / "odac.js").write_bytes(b"var Odac = 1")
     (tmp_path / "static" / "odac.js.map").write_bytes(b"{}")
     (tmp_path / "static" / "odac.d.ts").write_bytes(b"export {}")
-    monkeypatch.setattr("odac.http.files.resources.files", lambda name: {"odac": tmp_path}[name])
+    monkeypatch.setattr("importlib.resources.files", lambda name: {"odac": tmp_path}[name])
     return tmp_path
 
 

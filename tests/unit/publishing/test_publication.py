@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from odac.brokers.local_paths import DIRECTORY_VARIABLE
+from odac.brokers.url import DIRECTORY_VARIABLE
 from odac.errors import BrokerNotConfigured, ConfigurationError
 from odac.publishing.publication import binary_message, checked_url, closing, message, moving
 from odac.realtime.audience import Audience
