@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Any, Final
 
 from odac.close_codes import CloseCode
 from odac.errors import Disconnected, InvalidMessage
@@ -33,8 +33,9 @@ class Events:
 
     def __init__(self, owner: EventsOwner) -> None:
         self._owner = owner
-        # (event, as registered, as called); one flat tuple, because most connections have one listener or two
-        self._listeners: tuple[tuple[str, Handler, Handler], ...] = ()
+        # Of each its event, the function as registered, and as called: one flat tuple, because each connection has it,
+        # and most have one listener or two.
+        self._listeners: tuple[Any, ...] = ()
         self._is_told = False  # of the connection's end
 
     def on(self, event: str, handler: Handler) -> None:
@@ -42,7 +43,7 @@ class Events:
         if event not in EVENTS:
             _check(event)
         called = fit(handler, EVENTS[event])
-        self._listeners += ((event, handler, called),)
+        self._listeners += (event, handler, called)
         if event == "close" and self._is_told:
             # The connection ended before its handler came to this line; a listener that cleans up is called all the
             # same.
@@ -51,16 +52,20 @@ class Events:
     def off(self, event: str, handler: Handler | None) -> None:
         """Remove a listener, or all of an event."""
         _check(event)
-        self._listeners = tuple(
-            [each for each in self._listeners if each[0] != event or (handler is not None and each[1] != handler)]
-        )
+        listeners = self._listeners
+        kept: list[Any] = []
+        for at in range(0, len(listeners), 3):
+            if listeners[at] != event or (handler is not None and listeners[at + 1] != handler):
+                kept += listeners[at : at + 3]
+        self._listeners = tuple(kept)
 
     def of(self, event: str) -> list[Handler]:
         """The listeners of an event, as they are to be called."""
         found = []
-        for name, _, called in self._listeners:
-            if name == event:
-                found.append(called)  # not a comprehension: that is a call of its own before Python 3.12
+        listeners = self._listeners
+        for at in range(0, len(listeners), 3):
+            if listeners[at] == event:
+                found.append(listeners[at + 2])  # noqa: PERF401 - a comprehension is a call before Python 3.12
         return found
 
     async def call(self, listeners: list[Handler], *arguments: object) -> None:

@@ -148,11 +148,8 @@ class Hub:
             self._expiries.discard(connection)
         for room in connection.memberships:
             self._discard(connection, room)
-        if (
-            self._heartbeat is not None
-            and connection.was_admitted
-            and (connection.outbox.lane.pings or connection.speaks_odac)
-        ):
+        was_watched = connection.was_admitted and (connection.outbox.lane.pings or connection.speaks_odac)
+        if was_watched and self._heartbeat is not None:
             self._heartbeat.ended()
 
     def drain(self, connections: Iterable[Connection] | None = None) -> Drain:
