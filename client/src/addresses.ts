@@ -2,19 +2,19 @@
 export const prefixOf = (script: string | undefined): string =>
   /^(https?:.*)\/odac\.m?js([?#].*)?$/.exec(script ?? '')?.[1] ?? '/odac'
 
-/** What relative addresses are relative to: for a page `document.baseURI`, for a worker its script's address. */
+/** The base of relative addresses: `document.baseURI` in a page, the script's address in a worker. */
 export const pageBase = (): string => (globalThis.document as Document | undefined)?.baseURI ?? location.href
 
-/** Without a name and a password: neither `fetch` nor every `WebSocket` takes them, and the browser sends its own. */
+/** `url` without user name and password, which `fetch` and some browsers' `WebSocket` refuse. */
 const anonymous = (url: URL): URL => Object.assign(url, { username: '', password: '' })
 
-/** `base` as one that has folders: a blob's is the site that made it. */
+/** `base` as a URL with folders: for a blob, the origin of the page that made it. */
 const folder = (base: string): URL => {
   const url = new URL(base)
   return anonymous(url.protocol === 'blob:' ? new URL(url.origin) : url)
 }
 
-/** `path`, relative to `base`, or any full URL, as one that a WebSocket takes. */
+/** `path`, relative to `base`, or a full URL, with the scheme that a WebSocket takes. */
 export const resolve = (path: string, base: string): URL => {
   const url = new URL(path, folder(base))
   url.protocol = url.protocol.replace('http', 'ws')

@@ -1,4 +1,4 @@
-// What the hook for React and the composable for Vue have in common.
+// Shared by the hook for React and the composable for Vue.
 import {
   Odac,
   type OdacData,
@@ -33,10 +33,10 @@ export interface OdacView<Message = unknown, Rooms extends OdacRooms = OdacRooms
   readonly presence: ReadonlyMap<Rooms['presence'], OdacPresence<Rooms['presence']>>
 }
 
-/** `socket.send` where there is a socket; false where there is none. */
+/** Sends with `socket.send`; returns false while there is no socket. */
 export type Send = (data: OdacData) => boolean
 
-/** A view of no connection. */
+/** The view while there is no connection. */
 export const IDLE: OdacView<never> = {
   socket: undefined,
   state: 3,
@@ -46,11 +46,11 @@ export const IDLE: OdacView<never> = {
   presence: /* @__PURE__ */ new Map(),
 }
 
-/** What makes another connection necessary. Functions are left out: they are looked up when they are called. */
+/** Equal keys need no other connection. Functions are left out: the current ones are called. */
 export const keyOf = (path: string | null | undefined, options: OdacOptions): string | undefined =>
   path == null ? undefined : JSON.stringify([path, options])
 
-/** Connect, keep `show` informed, and return what ends it. Nothing is shown or heard after that. */
+/** Connect, call `show` with each change, and return a function that ends both. */
 export const attach = <Message>(
   path: string,
   options: () => UseOdacOptions<Message>,

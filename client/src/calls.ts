@@ -1,6 +1,6 @@
 import type { OdacAnswer, OdacCallOptions } from './api'
 
-/** How many calls of the server are answered at a time. */
+/** How many calls from the server are answered at the same time. */
 const AT_A_TIME = 16
 
 /** A call that waits for its answer. */
@@ -8,9 +8,9 @@ interface Asked {
   readonly call: readonly [name: string, args: unknown]
   readonly due: number
   readonly retry: boolean | undefined
-  /** Over the connection that is open now. */
+  /** Whether it was sent over the connection that is open now. */
   sent?: boolean
-  /** When and over which connection it was first sent. */
+  /** When it was first sent, and the origin in the hello of that connection. */
   first?: number
   origin?: string | undefined
   readonly settle: (error: unknown, value?: unknown) => void
@@ -19,7 +19,7 @@ interface Asked {
 const callError = (code: string, text?: string): Error =>
   Object.assign(new Error(text || code), { name: 'OdacCallError', code })
 
-/** The calls of one socket of the page: its own, over all connections, and its answers to the server's. */
+/** The calls of one socket, over all its connections, and the answers to the server's calls. */
 export class Calls {
   readonly #control: (kind: string, ...values: unknown[]) => boolean
   readonly #asked = new Map<number, Asked>()
@@ -31,10 +31,10 @@ export class Calls {
   #greeted = false
   #ended = false
   #origin: string | undefined
-  /** When the hello came: the time from which both sides count. */
+  /** When the hello arrived: both sides count time from there. */
   #since = 0
 
-  /** `control` sends a control message, if that can be done now. */
+  /** `control` sends a control message, and returns false where that is impossible now. */
   constructor(control: (kind: string, ...values: unknown[]) => boolean) {
     this.#control = control
   }
@@ -43,7 +43,7 @@ export class Calls {
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted()
       if (this.#ended) throw callError('cancelled')
-      // As it is now, and throwing now for what has no JSON form.
+      // Copied now, so that later changes have no effect; throws now for what has no JSON form.
       const copy: unknown = JSON.parse(JSON.stringify(args ?? null))
       const id = ++this.#id
       const giveUp = (error: unknown): void => {
@@ -73,13 +73,13 @@ export class Calls {
     this.#answers.set(name, answer)
   }
 
-  /** The connection is open, and what waited to be sent has been sent. */
+  /** The connection is open, and the queued messages have been sent. */
   opened(): void {
     this.#open = true
     this.#flush()
   }
 
-  /** The connection is gone; if `ended`, there will be no other. */
+  /** The connection is closed; if `ended`, for good. */
   lost(ended: boolean): void {
     this.#open = this.#greeted = false
     this.#ended = ended
@@ -94,7 +94,7 @@ export class Calls {
     this.#running.clear()
   }
 
-  /** The server's hello came `age` milliseconds ago. `origin` is missing where the route answers no calls. */
+  /** The server's hello arrived `age` milliseconds ago. `origin` is undefined where the route answers no calls. */
   greeted(origin: string | undefined, age: number): void {
     this.#greeted = true
     this.#origin = origin
@@ -102,7 +102,7 @@ export class Calls {
     this.#flush()
   }
 
-  /** A control message of the server. */
+  /** Take a control message from the server. */
   receive(kind: string, id: unknown, ...values: unknown[]): void {
     const [first, second] = values
     if (kind === 'call') {
@@ -134,7 +134,7 @@ export class Calls {
       const answer = this.#answers.get(name)
       if (!answer) throw callError('unknown')
       if (this.#running.size >= AT_A_TIME) throw callError('busy')
-      // It was under way for longer than the server waits.
+      // It arrived after the deadline of the server.
       if (at != null && left != null && Date.now() - this.#since - at >= left) throw callError('timeout')
       this.#running.set(id, controller)
       const value = await answer(args, { signal: controller.signal })
@@ -144,7 +144,7 @@ export class Calls {
       const { code, message } = (error ?? {}) as { code?: unknown; message?: string }
       const own = typeof code === 'string'
       if (!controller.signal.aborted) this.#control('fail', id, own ? code : 'internal', own ? message : '')
-      // For the console: the server is told nothing of it.
+      // Reported in the console: the server does not get the reason.
       if (!own) setTimeout(() => { throw error })
     }
     this.#running.delete(id)

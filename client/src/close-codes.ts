@@ -3,17 +3,17 @@ export const GOING_AWAY = 1001
 export const ABNORMAL = 1006
 export const INVALID_TOKEN = 4002
 
-// No status (1005) is what a proxy's bare close frame looks like.
+// 1005, no status: some proxies close with an empty close frame.
 const RETRYABLE = [GOING_AWAY, 1002, 1005, ABNORMAL, 1011, 1012, 1013]
 
-/** Whether a client that was closed with `code` may connect again by itself. 4002 has a rule of its own. */
+/** Whether a client reconnects by itself after a close with `code`. 4002 has a rule of its own. */
 export const isRetryable = (code: number): boolean => RETRYABLE.includes(code)
 
-/** Whether `code` says that the user, or what the user may do, is another than before. */
+/** Whether `code` means that the user, or the user's rights, have changed. */
 export const isRefusal = (code: number | undefined): boolean => code === 4001 || code === 4003
 
 /**
- * Refuse what a page may not close with, whatever the state, as `WebSocket.close` does.
+ * Throw for a code or a reason that a page may not close with, in any state, as `WebSocket.close` does.
  *
  * @see https://websockets.spec.whatwg.org/#dom-websocket-close
  */

@@ -14,14 +14,14 @@ const toJson = (data: unknown): string | undefined =>
     (_, backslash?: string) => backslash ?? '\ufffd',
   )
 
-/** What `data` is, whichever window's or frame's class it was made by. */
+/** The name of the class of `data`, also where it comes from another window or frame. */
 const tag = (data: unknown): string => Object.prototype.toString.call(data).slice(8, -1)
 
-/** The payload for `data`. Buffers are copied, so that what is changed after `send` does not change the message. */
+/** The payload for `data`. Buffers are copied, so that later changes do not change the message. */
 export const encode = (data: unknown): Payload => {
   if (typeof data === 'string') return data
   if (/^(Blob|File)$/.test(tag(data))) return data as Blob
-  // A view's own bytes, not its numbers and not the rest of its buffer.
+  // Only the bytes of the view, not its whole buffer.
   if (ArrayBuffer.isView(data)) return new Uint8Array(data.buffer, data.byteOffset, data.byteLength).slice().buffer
   if (/ArrayBuffer$/.test(tag(data))) return new Uint8Array(data as ArrayBuffer).slice().buffer
   const text = toJson(data)
@@ -48,7 +48,7 @@ export const fromWire = (payload: unknown): unknown => {
   const rest = payload.slice(1)
   if (rest[0] === MARK) return rest
   const control = decode(rest)
-  // Garbage behind the mark is a control message of no kind: ignored, never the application's.
+  // Invalid JSON behind the mark is an unknown control message, never a message of the application.
   return Array.isArray(control) ? control : []
 }
 

@@ -8,12 +8,12 @@ import { CLOSED, CLOSING, CONNECTING, OPEN, type Sink, Transport } from './trans
 
 const PROTOCOL = 'odac.v1'
 
-/** A connection that stayed open for this long was a good one: the count of retries begins anew. */
+/** Milliseconds that a connection has to stay open before the count of retries starts again at 0. */
 const STABLE = 5_000
-/** From the start of an attempt until the server's hello, and from `close()` until the peer's. */
+/** Milliseconds from the start of an attempt until the server's hello, and from `close()` until its close frame. */
 const PATIENCE = 20_000
 
-/** The kinds of control messages of which a page hears nothing. */
+/** The kinds of control messages that are not passed on to the page. */
 const INNER = /^(ping|pong|token|drain)$/
 
 /** Every option, filled in. */
@@ -22,11 +22,11 @@ export interface Settings {
   readonly reconnectDelay: number
   readonly maxReconnectAttempts: number
   readonly token: boolean
-  /** Gives the bearer token that is sent first. */
+  /** Returns the bearer token, which is sent before anything else. */
   readonly auth?: (() => string | Promise<string>) | undefined
 }
 
-/** One connection to the server: a WebSocket at a time, its token, its retries and what waits to be sent. */
+/** One connection to the server: one WebSocket at a time, its token, its retries and its queue. */
 export class Connection extends Transport implements Wire {
   readonly #env: Environment
   readonly #url: string
@@ -35,15 +35,15 @@ export class Connection extends Transport implements Wire {
   readonly #extensions: readonly Extension[]
 
   #socket: WebSocket | undefined
-  /** Counts the attempts, so that the answer to an abandoned one is recognised. */
+  /** Counts the attempts, so that a response to an abandoned one is ignored. */
   #turn = 0
   #timer = 0
   #retries = 0
-  /** A token has been refused since the last good connection. */
+  /** Whether a token has been refused since a connection last stayed open. */
   #refused = false
   /** The last token that the server sent over a connection. */
   #spare: string | undefined
-  /** What a draining server asked to wait. */
+  /** The delay that a draining server asked for, in milliseconds. */
   #drain: number | undefined
 
   /** The control messages that every connection needs. */
@@ -68,9 +68,9 @@ export class Connection extends Transport implements Wire {
     this.#liveness = new Liveness(
       env,
       () => this.control('ping'),
-      () => this.#lost(ABNORMAL, 'no sign of life from the server'),
+      () => this.#lost(ABNORMAL, 'the server did not answer a ping'),
     )
-    // The connection's own kinds come last: before it opens, all extensions have heard the hello.
+    // The connection's own handlers come last, so that all extensions get the hello before the connection opens.
     this.#extensions = [...extensions.map((make) => make(this)), { handlers: this.#handlers }]
     void this.#connect()
   }
@@ -99,8 +99,8 @@ export class Connection extends Transport implements Wire {
   }
 
   override suspend(persisted: boolean | undefined): void {
-    // A page that goes for good is closed by the browser, with a better code than a script may use. What comes for a
-    // frozen page waits for it.
+    // When a page is unloaded, the browser closes its WebSockets, with a code that scripts may not use. While a page is
+    // frozen, the browser keeps its events until it resumes.
     if (this.ended || !persisted) return
     const { state } = this
     this.#drop()
@@ -115,7 +115,7 @@ export class Connection extends Transport implements Wire {
     return true
   }
 
-  /** Tell a tab that has come to this open connection, through `emit`, what the others know. It knows `memory`. */
+  /** A tab has joined this open connection with the positions `memory`: bring it up to date through `emit`. */
   joined(emit: Sink, memory?: unknown): void {
     emit('open')
     this.#each((extension) => extension.onTab?.(emit, memory))
@@ -123,7 +123,7 @@ export class Connection extends Transport implements Wire {
 
   protected override transmit(payload: Payload): boolean {
     const socket = this.#socket as WebSocket
-    // After the peer's close frame a WebSocket swallows silently what it gets.
+    // After the peer's close frame, `WebSocket.send` drops the data without an error.
     if (socket.readyState !== OPEN) return false
     socket.send(socket.protocol === PROTOCOL ? toWire(payload) : payload)
     return true
@@ -135,14 +135,14 @@ export class Connection extends Transport implements Wire {
     this.setState(CONNECTING)
     this.#after(PATIENCE, () => this.#lost(ABNORMAL, 'the server did not answer in time'))
     try {
-      // Whoever creates a connection has yet to attach the listeners, or closes it in the same breath, as React does.
+      // The caller has not attached its listeners yet, or closes the connection at once, as React does in strict mode.
       await undefined
       const token = turn === this.#turn ? await this.#token() : undefined
       const bearer = turn === this.#turn ? await this.#settings.auth?.() : undefined
       if (turn === this.#turn) this.#dial(token, bearer)
     } catch (error) {
       if (turn === this.#turn) this.emit('error', error)
-      // A listener may have closed it.
+      // A listener may have closed this.
       if (turn === this.#turn) this.#lost(ABNORMAL, '')
     }
   }
@@ -171,7 +171,7 @@ export class Connection extends Transport implements Wire {
     const socket = this.#env.socket(this.#url, offers)
     this.#socket = socket
     socket.binaryType = 'arraybuffer'
-    // Only odac.v1 servers say hello, and they say it when the handshake's gates have let the connection in.
+    // Only odac.v1 servers send a hello, once the connection has passed all gates.
     socket.onopen = () => {
       if (socket.protocol === PROTOCOL) {
         if (bearer) this.control('auth', bearer)
@@ -192,8 +192,8 @@ export class Connection extends Transport implements Wire {
   }
 
   /**
-   * Give a control message to whatever takes its kind, and what is not this connection's alone to the page. Unknown
-   * kinds are a newer server's.
+   * Pass a control message to the handlers of its kind, and to the page unless the kind is the connection's alone.
+   * Unknown kinds come from a newer server, and are ignored.
    */
   #dispatch([kind, ...values]: [kind: unknown, ...values: never[]]): void {
     if (typeof kind !== 'string') return
@@ -218,42 +218,42 @@ export class Connection extends Transport implements Wire {
     this.opened()
   }
 
-  /** The connection, or the attempt at one, is over: say so, and see whether there is a next one. */
+  /** The connection, or the attempt at one, has ended: emit `close`, and schedule a retry if there is to be one. */
   #lost(code: number, reason: string): void {
     const { autoReconnect, reconnectDelay, maxReconnectAttempts, token } = this.#settings
     const wait = this.#drain
     this.#drop()
-    // The event tells it.
+    // Without `setState`: the event `close` implies it.
     this.state = CLOSED
-    // A refused token is not a lost connection: one more attempt with a fresh one, whatever autoReconnect says.
+    // A refused token is not a lost connection: try once more with a new one, even without autoReconnect.
     const refused = code === INVALID_TOKEN && token
     const refetch = refused && !this.#refused
     this.#refused ||= refused
-    // It may have been this one. An attempt that nobody answered says nothing against it.
+    // The spare token may have been the refused one. An attempt without a response leaves it as it is.
     if (refetch) this.#spare = undefined
     this.ended ||= !refetch && !(autoReconnect && isRetryable(code))
     if (this.ended) this.queue.take()
     const turn = this.#turn
-    if (refused && !refetch) this.fail('two tokens refused: do the browser and each proxy keep the session cookie?')
+    if (refused && !refetch) this.fail('two tokens refused: do browser and proxies keep the session cookie?')
     this.#each((extension) => extension.onClosed?.(code, this.ended))
     this.emit('close', code, reason)
-    // A listener may have closed, or have woken, the connection.
+    // A listener may have closed this, or have begun the next attempt.
     if (this.ended || turn !== this.#turn) return
-    // No attempt counts without a network, else an hour in a tunnel would use them all up.
+    // Attempts without a network are not counted, else an hour without one would use up all of them.
     const online = this.#env.online()
     if (!refetch && online && this.#retries >= maxReconnectAttempts) {
       this.fail(`gave up after ${this.#retries} attempts`)
       return
     }
     this.#retries += +online
-    // Without a network the `online` event says when; the slow retry is for a server on this very machine.
+    // Without a network, the event `online` starts the next attempt; the slow retry is for a server on this machine.
     const [attempt, first] = online ? [this.#retries, reconnectDelay] : [1, LONGEST]
     const delay = refetch ? 0 : (wait ?? backoff(attempt, first, this.#env.random()))
     this.#after(delay, () => void this.#connect())
     this.emit('reconnecting', this.#retries || 1, delay)
   }
 
-  /** Forget the WebSocket and everything that was to follow from it. */
+  /** Abandon the WebSocket, the timer and the attempt. */
   #drop(): void {
     this.#turn++
     this.#env.clearTimeout(this.#timer)

@@ -1,6 +1,6 @@
 type Listener = (...args: never[]) => void
 
-/** Listeners by event name. Names are data: a Map has no `__proto__` to fall over. */
+/** Listeners by event name. A Map, because any string may be a name, `__proto__` too. */
 export class Emitter {
   readonly #listeners = new Map<string, Listener[]>()
 
@@ -16,9 +16,9 @@ export class Emitter {
   }
 
   /**
-   * Call the listeners of `event` in the order of registration. One that throws is reported and stops nobody.
+   * Call the listeners of `event` in the order of registration. An error in one is reported, and the others still run.
    *
-   * @returns how many there are.
+   * @returns the number of listeners.
    */
   protected emit(event: string, args: readonly unknown[]): number {
     const listeners = this.#listeners.get(event) ?? []
@@ -26,7 +26,7 @@ export class Emitter {
       try {
         listener(...(args as never[]))
       } catch (error) {
-        // What the browser does for its own event targets, without needing a recent one.
+        // As `reportError` does, which older browsers do not have.
         setTimeout(() => {
           throw error
         })

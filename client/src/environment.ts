@@ -1,49 +1,49 @@
-/** What the token endpoint answers. */
+/** The response of the token endpoint. */
 export interface Credentials {
-  /** Goes into the handshake. */
+  /** The token to send with the handshake. */
   readonly token?: string
-  /** Says whose session the browser is in, without giving it away: equal for equal session and user. */
+  /** A digest of the session and its user: equal if both are. */
   readonly session?: string
 }
 
 /** The part of the browser that a connection needs, so that tests can bring their own. */
 export interface Environment {
-  /** Ask for credentials even where no token is to be sent: somebody wants to know whose session it is. */
+  /** Fetch credentials even if no token is to be sent, for their `session`. */
   readonly identified?: boolean
   /** @throws SyntaxError or SecurityError as the WebSocket constructor does. */
   socket(url: string, protocols: string[]): WebSocket
-  /** Ask the token endpoint. Rejects when there is no answer to work with. */
+  /** Ask the token endpoint. Rejects if it has no usable response. */
   fetchCredentials(): Promise<Credentials>
-  /** The token that came with the page, once. */
+  /** The token in the page, on the first call only. */
   takePageToken(): string | undefined
   setTimeout(callback: () => void, milliseconds: number): number
   clearTimeout(timer: number): void
-  /** Milliseconds on a clock that goes on while the machine sleeps. */
+  /** Milliseconds on a clock that continues while the machine sleeps. */
   now(): number
-  /** From 0 up to 1. */
+  /** A number from 0 up to, but not including, 1. */
   random(): number
-  /** Whether the browser believes to have a network. */
+  /** Whether the browser reports a network. */
   online(): boolean
 }
 
-/** How long an answer of the token endpoint may take. */
+/** Milliseconds that the token endpoint may take. */
 const FETCH_TIMEOUT = 10_000
 
 const ask = async (url: string): Promise<Credentials> => {
-  // Not AbortSignal.timeout, which the oldest of our browsers lack.
+  // Not AbortSignal.timeout: the oldest supported browsers do not have it.
   const controller = new AbortController()
   const timer = setTimeout(() => controller.abort(new Error(`Odac: ${url} did not answer in time`)), FETCH_TIMEOUT)
   try {
     const { signal } = controller
     const response = await fetch(url, { credentials: 'same-origin', cache: 'no-store', signal }).catch((error) => {
-      // The browser's "Failed to fetch" names no address, and stands for each of these.
+      // The browser's own message, "Failed to fetch", gives neither the address nor a cause.
       if (signal.aborted) throw error
-      throw new Error(`Odac: ${url} cannot be reached: is the server running, and of the page's origin? ${error}`)
+      throw new Error(`Odac: ${url} cannot be reached: is the server running? ${error}`)
     })
     const { ok, status } = response
-    // 404: an app without a token endpoint. Anything else is an outage, or a refusal that a retry may outlive.
+    // 404: the app has no token endpoint. Any other error may be gone at the next attempt.
     if (status === 404) return {}
-    // A page where JSON is due, as from a single-page app's fallback or a login, is no answer either.
+    // An HTML page instead of JSON, such as a login page or the fallback of a single-page app, is an error too.
     const answer = ok && (await response.json().catch(() => null))
     if (!answer) throw new Error(`Odac: ${url} answered ${status}${ok ? ' without JSON' : ''}`)
     return answer as Credentials
@@ -52,13 +52,13 @@ const ask = async (url: string): Promise<Credentials> => {
   }
 }
 
-/** The last question, and by address the one that has yet to be asked: its answer is for all who come until then. */
+/** The last request; and by address the one not sent yet, whose response serves every caller until then. */
 let asked: Promise<unknown> = Promise.resolve()
 const planned = new Map<string, Promise<Credentials>>()
 
 /**
- * Ask one question at a time: two without a session cookie would make two sessions, and one token useless; and whose
- * session it is must be learnt in the order in which it changed.
+ * Send one request at a time. Two requests without a session cookie would begin two sessions, and one of the tokens
+ * would be refused; and changes of the session have to be noticed in their order.
  */
 const askInTurn = (url: string): Promise<Credentials> => {
   let answer = planned.get(url)
@@ -73,14 +73,14 @@ const askInTurn = (url: string): Promise<Credentials> => {
   return answer
 }
 
-/** The real thing, in a page or a worker. `prefix` is where the app serves its token endpoint. */
+/** The environment of a page or a worker. `prefix` is the folder of the app's endpoints. */
 export const browserEnvironment = (prefix: string): Environment => ({
   socket: (url, protocols) => new WebSocket(url, protocols),
   fetchCredentials: () => askInTurn(prefix + '/token'),
   takePageToken: () => {
     const { document } = globalThis as { document?: Document }
     const meta = document?.querySelector<HTMLMetaElement>('meta[name="odac-token"]')
-    // Removed, because a second connection must not use it again.
+    // Removed: a token is for one connection.
     meta?.remove()
     return meta?.content || undefined
   },

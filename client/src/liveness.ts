@@ -3,10 +3,10 @@ import type { Environment } from './environment'
 const GRACE = 10_000
 
 /**
- * Notices a connection that is dead without anybody having said so.
+ * Notices a dead connection that was not closed, such as after the network has changed.
  *
- * After a silence as long as the server promised never to be silent it asks, and after ten more seconds it gives up.
- * Asking first also keeps a page that slept, and finds its messages still waiting, from dropping a good connection.
+ * After a silence longer than the server's ping interval it sends a ping, and gives up after ten more seconds. The ping
+ * also keeps a page that was asleep, and has messages to read, from dropping a good connection.
  */
 export class Liveness {
   readonly #env: Environment
@@ -22,21 +22,21 @@ export class Liveness {
     this.#dead = dead
   }
 
-  /** Watch from now on, for silences of `interval` milliseconds. */
+  /** Start to watch for a silence of `interval` milliseconds. */
   start(interval: number): void {
     this.#interval = interval
     this.heard()
     this.#look()
   }
 
-  /** Something came in. Only a note: no timer is touched per message. */
+  /** Note that data has arrived. No timer is set for each message. */
   heard(): void {
     this.#heard = this.#env.now()
   }
 
-  /** Ask now: the network or the page has just come back. */
+  /** Send a ping now: the network or the page has just come back. */
   probe(): void {
-    // While an answer is due, another question would only put off the end.
+    // A second ping while the first is unanswered would only delay the end.
     if (!this.#interval || !this.#heard) return
     this.#heard = 0
     this.#ask()
@@ -48,10 +48,10 @@ export class Liveness {
     this.#env.clearTimeout(this.#timer)
   }
 
-  /** Ask if the silence has lasted for an interval, else look again when it would have. */
+  /** Send a ping if the silence has lasted for an interval, else look again when it would have. */
   #look(): void {
     const left = this.#heard + this.#interval - this.#env.now()
-    // More than an interval is left where the clock was set back.
+    // If more than an interval is left, the clock was set back.
     left > 0 && left <= this.#interval ? this.#set(left, () => this.#look()) : this.probe()
   }
 

@@ -10,14 +10,14 @@ import { type Sink, Transport } from './transport'
 /** The package's version, put in by the build. */
 declare const VERSION: string
 
-/** Loads what only shared connections need. `base` is the folder of the app's endpoints. */
+/** Loads the code for shared connections. `base` is the folder of the app's endpoints. */
 export type LoadShared = (base: string) => Promise<typeof Shared>
 
-/** `value`, or `otherwise` where it is no number from 0. */
+/** `value` if it is a number from 0 up, else `otherwise`. */
 const notNegative = (value: number | undefined, otherwise: number): number =>
   Number.isFinite(value) && (value as number) >= 0 ? (value as number) : otherwise
 
-/** The `Odac` object of a script that came from `script`. */
+/** Make the `Odac` object; `script` is the URL of this script. */
 export const createOdac = (script: string | undefined, loadShared: LoadShared): OdacNamespace => ({
   ws: (path: string, options: OdacOptions = {}) => {
     const { autoReconnect, reconnectDelay, maxReconnectAttempts: most, shared, token, prefix, auth } = options
@@ -29,7 +29,7 @@ export const createOdac = (script: string | undefined, loadShared: LoadShared): 
       autoReconnect: autoReconnect ?? true,
       reconnectDelay: notNegative(reconnectDelay, 3000),
       maxReconnectAttempts: most === null || most === Infinity ? Infinity : notNegative(most, 10),
-      // It belongs to a cookie, which goes to any port of this host, and to no other host.
+      // A token belongs to a cookie, which is sent to every port of this host and to no other host.
       token: (token ?? true) && hostname === own.hostname,
       auth,
     }
@@ -40,8 +40,8 @@ export const createOdac = (script: string | undefined, loadShared: LoadShared): 
 
     return new Socket(globalThis as unknown as Page, (sink, replace, positions) => {
       const connect = connection(positions)
-      // Of another host's session nothing can be known, so that it cannot be shared.
-      // Nor does a function of this page reach another's thread.
+      // The session at another host cannot be known, so that its connection cannot be shared.
+      // Neither can the function `auth` be passed to another thread.
       if (!shared || auth || host !== own.host) return connect(sink)
       const loading = new Transport(sink)
       const start = (next: (sink: Sink) => Transport): unknown => loading.ended || replace(next, loading.queue.take())
@@ -50,7 +50,7 @@ export const createOdac = (script: string | undefined, loadShared: LoadShared): 
           start(
             version === VERSION
               ? (to) => share(env, base, [href, settings], to, positions, (queued) => replace(connect, queued))
-              : // Served by another version: a deployment is under way.
+              : // The module has another version: a deployment is under way.
                 connect,
           ),
         (error) => {

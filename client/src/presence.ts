@@ -5,20 +5,20 @@ type Pair = [key: string, data: unknown]
 const persons = (pairs: Iterable<Pair>): OdacPerson[] => [...pairs].map(([key, data]) => ({ key, data }))
 
 /**
- * The people of each room, as the server's control messages tell it. They are kept while the connection is away, so
- * that coming back tells only what has changed.
+ * The people in each room, from the server's control messages. They are kept while there is no connection, so that the
+ * event after a reconnect has only what has changed.
  */
 export class Rosters {
   readonly #rooms = new Map<unknown, Map<string, unknown>>()
   /** The server's numbers of the rooms, on this connection. */
   readonly #numbers = new Map<number, unknown>()
 
-  /** The connection is gone; the next one has other numbers. */
+  /** The connection is closed; the next one has other numbers. */
   lost(): void {
     this.#numbers.clear()
   }
 
-  /** Take a control message; return what there is to tell, or undefined where it is no news of people. */
+  /** Take a control message; return the event `presence`, or undefined if the message is not about people. */
   receive(kind: string, number: number, people?: unknown, ...values: unknown[]): OdacPresence | undefined {
     const here = kind === 'here'
     if (!(here || kind === 'diff') || !(people === null || Array.isArray(people))) return undefined
@@ -26,7 +26,7 @@ export class Rosters {
     if (typeof room !== 'string') return undefined
     this.#numbers.set(number, room)
     const before = this.#rooms.get(room) ?? new Map<string, unknown>()
-    // Without a list there are too many in the room, and the total alone is told.
+    // No list: the room has too many people, and the message has the total alone.
     const pairs = (people ?? []) as Pair[]
     const now = new Map(here || !people ? pairs : [...before, ...pairs])
     for (const key of (left ?? []) as string[]) now.delete(key)

@@ -10,7 +10,7 @@ export const byteLength = (payload: Payload): number =>
       ? payload.size
       : payload.byteLength
 
-/** Messages that wait for an open connection: in order, and bounded so that a long outage cannot fill the memory. */
+/** Messages to send when the connection opens, in order; bounded, so that a long outage cannot fill the memory. */
 export class SendQueue {
   #payloads: Payload[] = []
   #bytes = 0
@@ -19,7 +19,7 @@ export class SendQueue {
     return this.#payloads.length
   }
 
-  /** Whether `payload` found room. */
+  /** Append `payload`. False if the queue is full. */
   add(payload: Payload): boolean {
     const bytes = this.#bytes + byteLength(payload)
     if (this.#payloads.length >= MAX_MESSAGES || bytes > MAX_BYTES) return false
@@ -28,7 +28,7 @@ export class SendQueue {
     return true
   }
 
-  /** Take everything out. */
+  /** Remove and return all messages. */
   take(): Payload[] {
     const payloads = this.#payloads
     this.#payloads = []

@@ -11,7 +11,7 @@ export interface UseOdac<
   Rooms extends OdacRooms = OdacRooms,
   Socket extends OdacBaseSocket & { send: unknown } = OdacSocket<Message, Rooms>,
 > extends OdacView<Message, Rooms, Socket> {
-  /** `socket.send` where there is a socket, else false. The same function in every render. */
+  /** Sends with `socket.send`; returns false while there is no socket. The same function in every render. */
   readonly send: Socket['send']
 }
 
@@ -48,6 +48,6 @@ export function useOdac<Message = unknown>(
   }, [key])
 
   const send: Send = useCallback((data) => current.current.socket?.send(data) ?? false, [])
-  // Until the effect has run, what is shown belongs to the path before.
+  // Until the effect has run, the view belongs to the previous path.
   return { ...(shown[0] === key ? shown[1] : IDLE), send }
 }

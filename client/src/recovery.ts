@@ -7,35 +7,35 @@ import { byteLength } from './queue'
 /** A room's name, or null for the user's own inbox. */
 type Room = string | null
 
-/** Where the client is in a room's log: after the message `offset`. */
+/** A position in a room's log: after the message with this `offset`. */
 export type Place = [epoch: string | null, offset: number, ticket: string]
 
-/** What a `resume` says. */
+/** The values of a `resume` message. */
 export type Resumption = readonly [client: string, rooms: (readonly [room: Room, ...place: Place])[]]
 
-/** Of one `resume`; what is more is not recovered, and `recover` says so. */
+/** Limits of one `resume`; further rooms are not recovered, and `recover` says so. */
 const MAX_ROOMS = 128
 const MAX_BYTES = 64 * 1024
-/** How long after the hello a room may be joined again; after that it counts as not recovered. */
+/** Milliseconds after the hello in which the server has to name a room again; else it is not recovered. */
 const TOLD_WITHIN = 10_000
 
 /**
- * Where one client is in the rooms with history, over all its connections: what the server's control messages say, and
- * which messages have come.
+ * The positions of one client in rooms with history, over all its connections, from the server's control messages and
+ * the messages that have arrived.
  */
 export class Positions {
-  /** The name that the server has signed. */
+  /** The client id, signed by the server. */
   client: string | undefined
   readonly places = new Map<Room, Place>()
   /** The server's numbers of the rooms, on this connection. */
   readonly numbers = new Map<number, Room>()
-  /** Rooms in which what was missed follows, and how many of these messages this page has had before. */
+  /** Rooms whose missed messages are arriving, with the number of them that this page has had before. */
   readonly recovering = new Map<number, number>()
-  /** The rooms and offsets of the next messages. */
+  /** The room and the offset of each of the next messages. */
   expected: [number: number, offset: number][] = []
 
   readonly #tell: (recovery: OdacRecovery) => void
-  /** Rooms of an earlier connection that the server has not yet named on this one. */
+  /** Rooms of an earlier connection that the server has not named on this one yet. */
   #held = new Set<Room>()
   #timer: ReturnType<typeof setTimeout> | undefined
 
@@ -43,7 +43,7 @@ export class Positions {
     this.#tell = tell
   }
 
-  /** What to send first on the next connection; undefined: there is nothing to come back to. */
+  /** The values of the next `resume`; undefined if there is no room to resume. */
   resumption(): Resumption | undefined {
     const { client } = this
     if (!client) return undefined
@@ -52,7 +52,7 @@ export class Positions {
     return rooms[0] && [client, rooms]
   }
 
-  /** The server's hello, with the name that it has signed for this client. */
+  /** Take the server's hello, with the client id that it has signed. */
   greeted(client: string | undefined): void {
     this.lost()
     this.client = client
@@ -60,7 +60,7 @@ export class Positions {
     if (this.#held.size) this.#timer = setTimeout(() => this.#overdue(), TOLD_WITHIN)
   }
 
-  /** The connection is gone. The numbers, and offsets that no message has used up, go with it. */
+  /** The connection is closed: drop the numbers, and the offsets of messages that have not arrived. */
   lost(code?: number): void {
     clearTimeout(this.#timer)
     this.numbers.clear()
@@ -72,7 +72,7 @@ export class Positions {
     }
   }
 
-  /** A message has come: move on, before anybody hears of it. False if this page has had it before. */
+  /** A message has arrived: advance the position of its room. False if this page has had the message before. */
   arrived(): boolean {
     const next = this.expected.shift()
     return !next || this.#move(...next)
@@ -110,7 +110,7 @@ export class Positions {
     let recovered = status !== 2
     if (this.#held.delete(room) && !status) recovered = false
     if (status === 1) {
-      // In shared mode a tab may have had less than the others, or more, when another hub took over.
+      // In shared mode, another hub may have taken over, and the tabs may have different positions.
       recovered = own?.[0] === epoch && own[1] >= offset
       if (recovered) {
         this.recovering.set(number, 0)
@@ -118,7 +118,7 @@ export class Positions {
       }
     }
     this.numbers.set(number, room)
-    // The newest last.
+    // Inserted again, so that the newest room is the last.
     this.places.delete(room)
     this.places.set(room, [epoch, offset, ticket])
     if (!recovered) this.#say(room, false)
@@ -148,7 +148,7 @@ export class Positions {
   }
 }
 
-/** Comes back to the rooms with history by `positions`. */
+/** Sends `resume` with the positions, to resume the rooms with history. */
 export const resuming =
   (positions: Pick<Positions, 'resumption'>): MakeExtension =>
   (wire) => ({

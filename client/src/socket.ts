@@ -7,16 +7,16 @@ import { Rosters } from './presence'
 import { Positions } from './recovery'
 import { CONNECTING, OPEN, type Sink, type Transport } from './transport'
 
-/** What a socket sees of the page, or of the worker, that it lives in. */
+/** The part of the page, or of the worker, that a socket uses. */
 export interface Page extends Pick<EventTarget, 'addEventListener' | 'removeEventListener'> {
   readonly document?: { readonly visibilityState: string }
 }
 
 const EVENTS = ['online', 'offline', 'visibilitychange', 'pagehide', 'pageshow', 'freeze', 'resume']
-// Some of these are the document's, and do not bubble.
+// Some of these are dispatched at the document and do not bubble.
 const CAPTURE = { capture: true }
 
-/** What is the page's in the server's hello. */
+/** The part of the server's hello that the page uses. */
 interface Hello {
   client?: string
   calls?: string
@@ -24,7 +24,7 @@ interface Hello {
 
 type Connect = (sink: Sink) => Transport
 
-/** What the page's author holds: listeners, encoding, and the page's comings and goings, over any transport. */
+/** What `Odac.ws` returns: listeners, encoding, and the lifecycle events of the page, over any transport. */
 export class Socket extends Emitter {
   readonly #page: Page
   readonly #onPageEvent: (event: Event) => void
@@ -32,14 +32,14 @@ export class Socket extends Emitter {
   readonly #rosters = new Rosters()
   #transport: Transport
   readonly #calls = new Calls((kind, ...values) => this.#transport.control(kind, ...values))
-  /** Whether the console has been told of a refused message. */
+  /** Whether a refused message has been reported in the console. */
   #warned = false
-  /** The state that listeners know of. */
+  /** The state in the last event. */
   #state = CONNECTING
 
   /**
-   * `connect` makes the transport, which comes back to where `positions` are, and may `replace` it later, handing over
-   * what waits to be sent.
+   * `connect` makes the transport, which resumes rooms at `positions`, and may `replace` it later, with the queued
+   * messages.
    */
   constructor(
     page: Page,
@@ -75,7 +75,7 @@ export class Socket extends Emitter {
         this.emit('offline', [])
         this.#transport.probe()
       } else if (type === 'pagehide' || type === 'freeze') this.#transport.suspend(persisted)
-      // A page that was just loaded, rather than taken from the cache, needs no waking up.
+      // `pageshow` with `persisted` false: the page was just loaded, and not restored from the cache.
       else if (persisted !== false && (type !== 'visibilitychange' || page.document?.visibilityState === 'visible')) {
         this.#transport.wake()
       }
@@ -110,7 +110,7 @@ export class Socket extends Emitter {
     this.#leavePage()
   }
 
-  /** A control message that is the page's matter. */
+  /** Take a control message for the page. */
   #control(kind: string, ...values: unknown[]): void {
     if (kind === 'hello') {
       const [facts, age] = values as [facts?: Hello, age?: number]
@@ -121,14 +121,14 @@ export class Socket extends Emitter {
     if (kind === 'invalid') {
       if (this.emit(kind, values) || this.#warned) return
       this.#warned = true
-      return console.warn("Odac: the server dropped a message, see ws.on('invalid', …)", ...values)
+      return console.warn('Odac: message refused:', ...values)
     }
     this.#positions.receive(kind, ...(values as [number]))
     const presence = this.#rosters.receive(kind, ...(values as [number]))
     if (presence) this.emit('presence', [presence])
   }
 
-  /** There is nothing left that the page could do for it: let go of each other. */
+  /** Remove the listeners from the page, so that both can be collected. */
   #leavePage(): void {
     for (const type of EVENTS) this.#page.removeEventListener(type, this.#onPageEvent, CAPTURE)
   }

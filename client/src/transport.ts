@@ -9,18 +9,18 @@ export const CLOSING = 2
 export const CLOSED = 3
 
 /**
- * Where events go. A message is still the payload; without a name, only the state has changed; `control` is a control
- * message that is the page's matter, and no event of its.
+ * Takes the events of a transport. A message is not decoded yet. An event without a name means that only the state has
+ * changed; `control` is a control message for the page, and no event of the page's listeners.
  */
 export type Sink = (event: keyof OdacEvents | 'control' | '', ...args: unknown[]) => void
 
 /**
- * What a socket for the page stands on: a connection of its own, or its share of one. This class itself only queues: it
- * stands in while the code of the other is loaded.
+ * What a socket sends through: its own connection, or a shared one. This base class only queues messages, and is used
+ * while the code for shared connections is loaded.
  */
 export class Transport {
   state = CONNECTING
-  /** Closed for good. */
+  /** Whether it is closed for good. */
   ended = false
 
   readonly queue = new SendQueue()
@@ -30,7 +30,7 @@ export class Transport {
     this.emit = emit
   }
 
-  /** Send now, or keep for later. False if neither is possible, which is an `error` event too. */
+  /** Send now, or queue. False if neither is possible, in which case `error` is emitted. */
   send(payload: Payload): boolean {
     const sent = this.state === OPEN && this.transmit(payload)
     if (sent || (!this.ended && this.queue.add(payload))) return true
@@ -38,12 +38,12 @@ export class Transport {
     return false
   }
 
-  /** Send a control message now. False, and nothing is kept, where no odac.v1 server would get it. */
+  /** Send a control message now. False, without queueing it, where no odac.v1 server is connected. */
   control(_kind: string, ..._values: unknown[]): boolean {
     return false
   }
 
-  /** End it for good and drop what is queued. */
+  /** Close for good, and drop the queue. */
   close(code = NORMAL, reason = ''): void {
     if (this.ended) return
     this.ended = true
@@ -52,26 +52,26 @@ export class Transport {
     this.emit('close', code, reason)
   }
 
-  /** Try now what would be tried later: the network is back, or the page is looked at again. */
+  /** Retry or check the connection now: the network is back, or the page has become visible. */
   wake(): void {}
 
-  /** Find out now whether the connection is still good: the network has gone. */
+  /** Check the connection now: the network is lost. */
   probe(): void {}
 
   /**
-   * Let go of everything until `wake`: the page goes away, into the back/forward cache if `persisted`. Undefined: it
-   * stays, but is frozen.
+   * Disconnect until `wake`: the page is being unloaded, into the back/forward cache if `persisted`, or is being frozen
+   * if `persisted` is undefined.
    */
   suspend(_persisted: boolean | undefined): void {}
 
-  /** Whether the payload could be handed over. */
+  /** Pass the payload on. False if that failed. */
   protected transmit(_payload: Payload): boolean {
     return false
   }
 
-  /** Open: what has waited goes first. */
+  /** The connection is open: send the queue, then emit `open`. */
   protected opened(): void {
-    // The event tells it: nobody may send before what has waited.
+    // Without `setState`: a listener of `state` must not send before the queue.
     this.state = OPEN
     for (const payload of this.queue.take()) this.transmit(payload) || this.queue.add(payload)
     this.emit('open')

@@ -17,7 +17,7 @@ export type UseOdac<
 > = {
   readonly [Field in keyof OdacView]: Readonly<ShallowRef<OdacView<Message, Rooms, Socket>[Field]>>
 } & {
-  /** `socket.send` where there is a socket, else false. */
+  /** Sends with `socket.send`; returns false while there is no socket. */
   readonly send: Socket['send']
 }
 
@@ -43,7 +43,7 @@ export function useOdac<Message = unknown>(
   const show = (changes: Partial<OdacView<Message>>): void => {
     for (const [field, value] of Object.entries(changes)) view[field as keyof OdacView].value = value as never
   }
-  // Not while a server renders: it mounts nothing.
+  // Not while a server renders, which mounts no component.
   const mounted = ref(!getCurrentInstance() && typeof location === 'object')
   if (getCurrentInstance()) onMounted(() => (mounted.value = true))
   watch(

@@ -15,7 +15,7 @@ test('after the silence of a ping interval it asks, and 10 s later the connectio
   await clock.advance(9999)
   assert.deepEqual(log.names, ['open'])
   await clock.advance(1)
-  assert.deepEqual(log.take().slice(1), [['close', 1006, 'no sign of life from the server'], ['reconnecting', 1, 3000]])
+  assert.deepEqual(log.take().slice(1), [['close', 1006, 'the server did not answer a ping'], ['reconnecting', 1, 3000]])
   assert.equal(socket.alive, false)
   // Whatever the dead one still says is not heard.
   socket.receive('ghost').end(1000)
@@ -56,7 +56,7 @@ test('a silence that begins right after an answer is noticed as soon as any othe
   await clock.advance(34_999)
   assert.deepEqual(log.names, ['open'])
   await clock.advance(1)
-  assert.deepEqual(log.of('close'), [[1006, 'no sign of life from the server']])
+  assert.deepEqual(log.of('close'), [[1006, 'the server did not answer a ping']])
 })
 
 test("the interval is the hello's", async () => {
@@ -163,7 +163,7 @@ test('being looked at again and again does not put off the end of a dead connect
     connection.wake()
     await clock.advance(4_000)
   }
-  assert.deepEqual(log.of('close'), [[1006, 'no sign of life from the server']])
+  assert.deepEqual(log.of('close'), [[1006, 'the server did not answer a ping']])
   assert.deepEqual(socket.sent, [PING])
 })
 
@@ -172,7 +172,7 @@ test('a network that is lost is noticed in 10 s, and nothing is tried while ther
   connection.probe()
   env.isOnline = false
   await clock.advance(10_000)
-  assert.deepEqual(log.of('close'), [[1006, 'no sign of life from the server']])
+  assert.deepEqual(log.of('close'), [[1006, 'the server did not answer a ping']])
   connection.probe()
   await clock.advance(29_000)
   assert.equal(env.sockets.length, 1)

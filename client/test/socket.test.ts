@@ -224,6 +224,6 @@ test('without a listener the console is told, once', (context) => {
   for (const reason of ['first', 'second']) transport.fire('control', 'invalid', { field: 'to', reason })
   assert.equal(warn.mock.callCount(), 1)
   const [text, invalid] = warn.mock.calls[0]?.arguments as [string, unknown]
-  assert.match(text, /ws\.on\('invalid'/)
+  assert.match(text, /message refused/)
   assert.deepEqual(invalid, { field: 'to', reason: 'first' })
 })

@@ -127,7 +127,7 @@ test('4002 fetches one fresh token at once, and a second 4002 ends it', async ()
   env.last.accept().end(4002)
   await env.clock.advance(600_000)
   const [[, error], ...rest] = log.take() as [[string, Error], ...unknown[]]
-  assert.match(error.message, /two tokens refused: do the browser and each proxy keep the session cookie\?/)
+  assert.match(error.message, /two tokens refused: do browser and proxies keep the session cookie\?/)
   assert.deepEqual(rest, [['close', 4002, '']])
   assert.deepEqual([env.sockets.length, connection.ended], [2, true])
 })

@@ -1,13 +1,13 @@
 import type { Dial, Line } from './link'
 import type { Port } from './protocol'
 
-/** The part of a `SharedWorker` that is used. */
+/** The part of `SharedWorker` that is used. */
 export interface Worker {
   readonly port: Port
   onerror: ((event: never) => void) | null
 }
 
-/** A way to the hub in a SharedWorker, or, where there is none or it cannot be loaded, the `next` way. */
+/** Dials the hub in a SharedWorker; where that cannot be had or loaded, dials `next`. */
 export const dialWorker =
   (start: () => Worker, next: Dial | undefined): Dial =>
   (attach, lost, fail) => {
@@ -25,7 +25,7 @@ export const dialWorker =
       worker.onerror = fallBack
       attach(worker.port)
     } catch {
-      // Not supported, or forbidden. Later, as an event would be: the caller has yet to get its line.
+      // Not supported, or not allowed. In a microtask, because the caller has not got its line yet.
       queueMicrotask(fallBack)
     }
     return {

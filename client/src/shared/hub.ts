@@ -6,36 +6,37 @@ import { CLOSED, OPEN, type Sink } from '../transport'
 import { type Locks, type Memory, type Port, type Subject, type ToHub, type ToTab, version } from './protocol'
 import { remembering } from './remembering'
 
-/** How often silent tabs are looked for. */
+/** Milliseconds between two sweeps, which look for silent tabs. */
 const SWEEP = 30_000
 /**
- * In how many sweeps in a row a tab may have said nothing. Hidden ones are woken once a minute; a longer silence is a
- * frozen tab. Not a time: after the machine has slept for an hour, all of them have been silent for an hour.
+ * The number of sweeps in a row that a tab may be silent. Browsers run the timers of hidden tabs once a minute; a tab
+ * that is silent for longer is frozen. A count and not a time: after the machine has slept for an hour, every tab has
+ * been silent for an hour.
  */
 const SILENT_SWEEPS = 5
-/** How soon a failed question about the session is asked again. */
+/** Milliseconds until a request for the current session is repeated after it failed. */
 const ASK_AGAIN = 3_000
-/** How often in a row the session may change without any connection that opens. */
+/** How many times in a row the session may change without a connection opening. */
 const CHANGES = 10
 
 interface Tab {
   readonly port: Port
-  /** In how many sweeps it had said nothing. */
+  /** The number of sweeps since its last message. */
   silent: number
   lock?: string | undefined
-  /** What it brought of an earlier hub. */
+  /** Its positions in rooms, from an earlier hub. */
   memory: Memory
   group?: Group | undefined
 }
 
 const say = (port: Port, message: ToTab): void => port.postMessage(message)
 
-/** The tabs of one subject, and their connection. */
+/** The tabs that share one connection. */
 interface Group {
   readonly key: string
-  /** Those that may hear the connection. */
+  /** Tabs that get the events of the connection. */
   readonly members: Set<Tab>
-  /** Those that came when it was there already, and whose session has yet to be compared with its. */
+  /** Tabs that joined later, until their session has been compared with the connection's. */
   readonly waiting: Set<Tab>
   connection: Connection
 }
@@ -43,9 +44,9 @@ interface Group {
 /**
  * Holds the connections that tabs share: in a SharedWorker, or in the tab that leads.
  *
- * All tabs have one cookie jar, so that there is one current session, and the connections here are always that
- * session's. The hub asks the token endpoint whose session it is when it connects, when a tab comes, goes or is looked
- * at again. If the answer is another one than before, every connection is closed and the tabs have to join anew.
+ * All tabs share their cookies, so that there is one current session, and each connection here belongs to it. The hub
+ * asks the token endpoint for the session when it connects, and when a tab joins, leaves or becomes visible. If the
+ * session has changed, the hub closes every connection and the tabs have to join again.
  */
 export class Hub {
   readonly #env: Environment
@@ -54,18 +55,18 @@ export class Hub {
   readonly #extensions: readonly MakeExtension[]
   readonly #groups = new Map<string, Group>()
   readonly #tabs = new Set<Tab>()
-  /** Ends the waiting for tabs to go. */
+  /** Aborts the requests for the tabs' locks. */
   readonly #over = new AbortController()
   #session: string | undefined
-  /** The questions about the session, one after the other, and whether the last of them is still to be asked. */
+  /** The requests for the current session, one after the other; `#planned` until the last of them is sent. */
   #asked: Promise<void> = Promise.resolve()
   #planned = false
-  /** How often the session has changed since a connection has opened. */
+  /** How many times the session has changed since a connection last opened. */
   #changes = 0
   #sweep = 0
   #again = 0
 
-  /** `life` is the name of a Web Lock, held for as long as this hub's thread lives, for tabs to watch. */
+  /** `life` names a Web Lock that this hub holds until its thread ends, so that tabs notice that it has ended. */
   constructor(
     env: Environment,
     locks: Locks | undefined,
@@ -81,7 +82,7 @@ export class Hub {
     this.#env = {
       ...env,
       identified: true,
-      // It would tell nothing about the session.
+      // The page's token says nothing about the current session.
       takePageToken: () => undefined,
       fetchCredentials: async () => {
         const credentials = await env.fetchCredentials()
@@ -109,7 +110,7 @@ export class Hub {
         if (kind === 'probe') tab.group.connection.probe()
         if (kind === 'wake') {
           const { connection, members } = tab.group
-          // The last is the one that was looked at last.
+          // The last member is the tab that was visible last.
           if (members.delete(tab)) members.add(tab)
           connection.wake()
           this.#check()
@@ -119,7 +120,7 @@ export class Hub {
     say(port, ['ready', this.#life, version])
   }
 
-  /** Close every connection, and hear nobody any more: another hub takes over. */
+  /** Close every connection and every port: another hub takes over. */
   stop(): void {
     for (const { port } of this.#tabs) port.close()
     this.#over.abort()
@@ -133,7 +134,7 @@ export class Hub {
     tab.memory = memory
     if (lock && !tab.lock) {
       tab.lock = lock
-      // Granted when the tab lets go of it, which a crashed one does too.
+      // Granted when the tab releases it or crashes.
       this.#locks
         ?.request(lock, { signal: this.#over.signal }, () => this.#forget(tab))
         .catch(() => {})
@@ -145,7 +146,7 @@ export class Hub {
       group.waiting.add(tab)
       this.#check()
     } else {
-      // Nothing to compare with: the connection asks for itself before it connects.
+      // There is no session to compare with: the connection asks for it before it connects.
       const made = { key, members: new Set([tab]), waiting: new Set() } as unknown as Group
       tab.group = group = made
       this.#groups.set(key, group)
@@ -154,7 +155,7 @@ export class Hub {
     }
   }
 
-  /** What the tabs of a group know of rooms, as far as it is of this session. */
+  /** The positions of a group's tabs in rooms, without those from another session. */
   #memories({ members, waiting }: Group): Resumption[] {
     return [...members, ...waiting].flatMap((tab) => {
       const memory = this.#memory(tab)
@@ -166,16 +167,16 @@ export class Hub {
     return session === this.#session ? resumption : undefined
   }
 
-  /** Where the events of a group's connection go. */
+  /** Sends the events of a group's connection to its tabs. */
   #relay(group: Group): Sink {
     return (event, ...args) => {
       const { connection, members, waiting, key } = group
       if (this.#groups.get(key) !== group) return
       if (event === 'open') this.#changes = 0
-      // A call of the server is for one tab: the one that was looked at last.
+      // One tab answers a call from the server: the one that was visible last.
       const told = event === 'control' && args[0] === 'call' ? [...members].slice(-1) : members
       for (const tab of told) this.#tell(tab, event, ...args)
-      // The next to join gets a new one. So do those who wait: they may be of another session.
+      // The next tab to join gets a new connection, and so do the waiting ones: their session may be another.
       if (connection.ended && event === 'close') {
         this.#dissolve(({ port }) => say(port, ['gone', false]), group, waiting)
       }
@@ -200,32 +201,32 @@ export class Hub {
     group.members.delete(tab)
     group.waiting.delete(tab)
     if (!group.members.size && !group.waiting.size) this.#dissolve(() => {}, group)
-    // Who leaves may do so by logging out.
+    // The tab may be leaving because its user logged out.
     this.#check()
   }
 
-  /** Close the connection of `group`, forget its tabs, and call `tell` with those of them that are in `told`. */
+  /** Close the connection of `group`, remove its tabs, and call `tell` with each tab in `told`. */
   #dissolve(tell: (tab: Tab) => void, group: Group, told: Iterable<Tab> = [...group.members, ...group.waiting]): void {
-    // First, so that what the closing connection says reaches nobody.
+    // Removed first, so that no tab gets the events of the closing connection.
     this.#groups.delete(group.key)
     group.connection.close()
     for (const tab of [...group.members, ...group.waiting]) tab.group = undefined
     for (const tab of told) tell(tab)
   }
 
-  /** The current session is `session`. */
+  /** Note that `session` is the current one; if it has changed, close every connection. */
   #identify(session: string | undefined): void {
     const before = this.#session
     this.#session = session
     if (session && (!before || before === session)) return
-    // A browser or a proxy that drops the cookie makes each answer another session's.
+    // Where a browser or a proxy drops the cookie, each request begins a new session.
     const message: ToTab = session && ++this.#changes < CHANGES ? ['gone', false] : ['alone']
     for (const group of [...this.#groups.values()]) this.#dissolve(({ port }) => say(port, message), group)
   }
 
-  /** Ask whose session it is, and let in those who wait for the answer. */
+  /** Ask for the current session, then admit the waiting tabs. */
   #check(): void {
-    // A question that has not been asked yet is the question of all who come until then.
+    // A request that has not been sent yet serves every tab that joins before it.
     if (this.#planned || !this.#groups.size) return
     this.#planned = true
     this.#asked = this.#asked.then(async () => {
@@ -243,7 +244,7 @@ export class Hub {
     const { group } = tab
     if (!group?.waiting.has(tab)) return
     const { connection, members, waiting } = group
-    // A connection that is down asks for itself before it comes up; with one that is up, nobody is let in unseen.
+    // A closed connection asks for the session before it opens. An open one admits no tab without a comparison.
     if (!compared && connection.state !== CLOSED) {
       this.#env.clearTimeout(this.#again)
       this.#again = this.#env.setTimeout(() => this.#check(), ASK_AGAIN)
@@ -260,7 +261,7 @@ export class Hub {
   #sweepLater(): void {
     this.#sweep = this.#env.setTimeout(() => {
       for (const tab of [...this.#tabs]) {
-        // Where a lock tells of its end, a silent tab is frozen and may come back. Else it must look for the hub again.
+        // A tab that holds a lock is frozen, and may come back over this port; any other has to dial again.
         if (++tab.silent > SILENT_SWEEPS) tab.lock ? this.#leave(tab) : this.#forget(tab)
       }
       this.#sweepLater()

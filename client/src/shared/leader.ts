@@ -7,11 +7,11 @@ import type { Locks, Port } from './protocol'
 export type OpenChannel = (name: string) => Port
 
 /**
- * A tab that is ready to hold the hub for all: whoever holds the Web Lock `name` leads.
+ * A tab that can hold the hub for all: the one that holds the Web Lock `name` leads.
  *
- * In the lobby, a channel of that name, leaders announce themselves with their term, a number that grows; tabs ask for
- * the leader with 0, and for a line to it with the term and the name of a channel made for this line alone. A leader
- * that was frozen, and wakes up after it has been replaced, is thus heard by nobody.
+ * On a channel of that name, the lobby, a leader announces its term, a number that grows. A tab posts 0 to ask for the
+ * term, and the term with the name of a new channel to be attached over that channel. Tabs ignore a lower term, and so
+ * a leader that was frozen and has been replaced.
  */
 class Candidate implements Line {
   readonly #env: Environment
@@ -23,9 +23,9 @@ class Candidate implements Line {
   readonly #lobby: Port
   #port: Port | undefined
   #term = 0
-  /** Aborted when this tab does not want to lead any more: no request for the lock may outlive it. */
+  /** Aborted when this tab stops being a candidate, to cancel its request for the lock. */
   readonly #quit = new AbortController()
-  /** Gives the lead back. */
+  /** Stops leading and releases the lock. */
   #resign: (() => void) | undefined
 
   constructor(
@@ -67,18 +67,18 @@ class Candidate implements Line {
     this.#lobby.postMessage([term, name])
   }
 
-  /** Lead as soon as nobody else does; at once if `steal`, because the leader does not answer. */
+  /** Lead as soon as no other tab does; at once if `steal`, which is for a leader that does not answer. */
   #run(steal: boolean): void {
     let stolen = false
     const { signal } = this.#quit
     this.#locks
-      // Who steals does not wait, and must not bring a signal.
+      // The Web Locks API allows no signal together with `steal`.
       .request(this.#name, steal ? { steal } : { signal }, () => (stolen ? undefined : this.#lead()))
       .catch(({ name }: Error) => {
         stolen = true
         this.#resign?.()
         if (signal.aborted) return
-        // Taken from this tab, which seems to have slept; else locks are forbidden here.
+        // AbortError: another tab stole the lock while this one was frozen. Any other: locks are not allowed here.
         if (name === 'AbortError') this.#run(false)
         else this.#fail()
       })
@@ -88,7 +88,7 @@ class Candidate implements Line {
     if (this.#quit.signal.aborted) return undefined
     const hub = new Hub(this.#env, this.#locks)
     const lobby = this.#channel(this.#name)
-    // Two that steal in the same millisecond are told apart by the fraction.
+    // The random fraction tells apart two tabs that steal in the same millisecond.
     const term = Math.max(this.#env.now(), this.#term + 1) + this.#env.random()
     lobby.onmessage = ({ data }: MessageEvent) => {
       if (data === 0) lobby.postMessage(term)
@@ -105,7 +105,7 @@ class Candidate implements Line {
   }
 }
 
-/** A way to the hub of the tab that leads. */
+/** Dials the hub of the leading tab, or becomes that tab. */
 export const dialLeader =
   (env: Environment, locks: Locks, channel: OpenChannel, name: string): Dial =>
   (attach, lost, fail) =>

@@ -5,22 +5,22 @@ import type { Positions } from '../recovery'
 import { CLOSED, CONNECTING, OPEN, type Sink, Transport } from '../transport'
 import { type Locks, type Port, type Subject, type ToHub, type ToTab, version } from './protocol'
 
-/** How often a tab asks whether it is still in, and how many answers may be missing before it looks for another hub. */
+/** Milliseconds between two beats of a tab, and how many may go unanswered before it dials another hub. */
 const BEAT = 10_000
 const MISSES = 3
 
-/** A way to a hub. */
+/** A connection to a hub, or an attempt at one. */
 export interface Line {
   close(): void
 }
 
 /**
- * Finds a hub, and calls `attach` with a port to it: now, later, and again when another hub has taken over. `lost`
- * says that the one before does not answer. Without any way it calls `fail`.
+ * Finds a hub and calls `attach` with a port to it, at once or later, and again when another hub takes over. `lost`
+ * says that the previous hub does not answer. Calls `fail` if no hub can be had.
  */
 export type Dial = (attach: (port: Port) => void, lost: boolean, fail: () => void) => Line
 
-/** A tab's share of a connection that a hub holds. */
+/** A tab's end of a connection that a hub holds. */
 export class SharedLink extends Transport {
   readonly #env: Environment
   readonly #locks: Locks | undefined
@@ -31,18 +31,18 @@ export class SharedLink extends Transport {
 
   #line: Line | undefined
   #port: Port | undefined
-  /** The Web Lock that says that this tab lives, and what lets go of it. */
+  /** The name of the Web Lock that this tab holds while it exists, and the function that releases it. */
   #lock: string | undefined
   #release: (() => void) | undefined
-  /** Counts the beginnings, so that a lock that comes too late is let go. */
+  /** Counts the attempts, so that a lock granted to an earlier one is released. */
   #turn = 0
   #watch: AbortController | undefined
   #timer = 0
   #misses = 0
-  /** Whose connection this has been. */
+  /** The session of the last connection. */
   session: string | undefined
 
-  /** `alone` is called, with what waits to be sent, where nothing can be shared; this link is of no use then. */
+  /** `alone` is called with the queued messages where no connection can be shared; this link has ended then. */
   constructor(
     env: Environment,
     locks: Locks | undefined,
@@ -104,7 +104,7 @@ export class SharedLink extends Transport {
     this.setState(CONNECTING)
     if (this.#locks) {
       this.#lock = 'odac tab ' + this.#env.random()
-      // Without a lock, as on an insecure page, only the silence of a tab that crashed gives it away.
+      // Without a lock, as on an insecure page, the hub notices a crashed tab only by its silence.
       this.#locks.request(this.#lock, live).catch(() => {
         this.#lock = undefined
         if (!this.#line) void live()
@@ -133,7 +133,7 @@ export class SharedLink extends Transport {
     const [kind] = message
     this.#misses = 0
     if (kind === 'event') this.#event(message)
-    // Another version's hub: a deployment is under way, and this page or the worker is from before.
+    // The hub has another version: a deployment is under way, and this page or the worker is older.
     else if (kind === 'alone' || (kind === 'ready' && message[2] !== version)) this.#fallBack()
     else if (kind !== 'beat') {
       if (!this.#down(CONNECTING, GOING_AWAY)) return
@@ -143,7 +143,7 @@ export class SharedLink extends Transport {
     }
   }
 
-  /** Look for another hub as soon as this one is dead: then its lock is free. */
+  /** Dial another hub as soon as this one has ended: then its lock is granted. */
   #watchOver(life: string): void {
     this.#watch = new AbortController()
     this.#locks?.request(life, { signal: this.#watch.signal }, () => this.#lost()).catch(() => {})
@@ -156,13 +156,13 @@ export class SharedLink extends Transport {
   #event([, state, ended, session, event, ...args]: Extract<ToTab, readonly ['event', ...unknown[]]>): void {
     if (event === 'open') {
       if (this.session && this.session !== session) {
-        // No log is the one that it was: what this tab had may not be what this user would have had.
+        // Invalidate the positions: this tab's messages were another user's.
         for (const place of this.#positions?.places.values() ?? []) place[0] = ''
-        // What was written as one user must not be sent as another.
+        // Messages that were queued for one user must not be sent as another.
         if (this.queue.take().length) this.fail('messages dropped: the session has changed')
       }
       this.session = session
-      // A listener may have closed it.
+      // A listener may have closed this.
       if (!this.ended) this.opened()
     } else {
       if (ended) this.#end()
@@ -171,7 +171,7 @@ export class SharedLink extends Transport {
     }
   }
 
-  /** There is no connection for now. False if a listener, told so, has closed this for good. */
+  /** Set the state, and emit `close` if this was open. False if a listener has closed this for good. */
   #down(state: number, code: number): boolean {
     const before = this.state
     this.setState(state)

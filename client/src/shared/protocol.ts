@@ -1,10 +1,10 @@
-// What a tab and the hub that holds its connection say to each other. Arrays, because they survive minifying.
+// The messages between a tab and its hub. Arrays, because a minifier shortens the names of an object's fields.
 import type { OdacEvents } from '../api'
 import type { Payload } from '../codec'
 import type { Settings } from '../connection'
 import type { Resumption } from '../recovery'
 
-/** One end of a line between a tab and the hub: a `MessagePort`, or a `BroadcastChannel` for the two of them. */
+/** One end between a tab and the hub: a `MessagePort`, or a `BroadcastChannel` that only these two use. */
 export interface Port {
   onmessage: ((event: MessageEvent) => void) | null
   postMessage(message: unknown): void
@@ -14,38 +14,38 @@ export interface Port {
 /** The package's version, put in by the build. */
 declare const VERSION: string
 
-/** Tabs and hubs of other versions may speak otherwise. */
+/** The messages may differ between versions. */
 export const version = VERSION
 
-/** What connections are shared by, apart from the session, which only the hub gets to know. */
+/** Tabs with the same subject share a connection, if they have the same session, which only the hub knows. */
 export type Subject = readonly [url: string, settings: Settings]
 
-/** Where a tab is in the rooms with history, and in whose session it got there. */
+/** A tab's positions in rooms with history, and the session that they belong to. */
 export type Memory = readonly [session: string | undefined, resumption: Resumption | undefined]
 
 export type ToHub =
-  /** Let me in. `lock` is a Web Lock that the tab holds for as long as it lives. `memory`: where it is in the rooms. */
+  /** Join. `lock` names a Web Lock that the tab holds until it ends; `memory` has its positions in rooms. */
   | readonly ['join', subject: Subject, lock: string | undefined, memory: Memory]
   | readonly ['send', payload: Payload]
   | readonly ['control', message: [kind: string, ...values: unknown[]]]
-  /** I have just come back: is everything as it was? */
+  /** The tab became visible: check the session and the connection. */
   | readonly ['wake']
-  /** The network has gone: is the connection still good? */
+  /** The tab lost its network: check the connection. */
   | readonly ['probe']
-  /** Am I still in? */
+  /** Ask for a beat in return. */
   | readonly ['beat']
   | readonly ['leave']
 
 export type ToTab =
-  /** The hub listens now. `life` is a Web Lock that it holds for as long as it lives. */
+  /** The hub is ready. `life` names a Web Lock that it holds until it ends. */
   | readonly ['ready', life: string | undefined, version: string]
-  /** You are in. */
+  /** The tab is a member. */
   | readonly ['beat']
-  /** You are not in, or no longer; what you sent since is lost. */
+  /** The tab is no member (any more). `lost`: a message that it sent has been dropped. */
   | readonly ['gone', lost: boolean]
-  /** There is no way to tell whose session this is, so that nothing can be shared. */
+  /** The session cannot be known, so that no connection can be shared. */
   | readonly ['alone']
-  /** Something has happened to the connection, or, without a name, its state has changed. `session` is whose it is. */
+  /** An event of the connection; without a name, only its state has changed. `session` is the connection's. */
   | readonly [
       kind: 'event',
       state: number,

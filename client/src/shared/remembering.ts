@@ -4,16 +4,16 @@ import { Rosters } from '../presence'
 import { type Place, Positions, type Resumption, resuming } from '../recovery'
 import type { Sink } from '../transport'
 
-/** How long, and for how many messages, what has come is kept for tabs that the hub before has left behind. */
+/** How long, in milliseconds, and how many events are kept for tabs that come over from the previous hub. */
 const KEPT_FOR = 10_000
 const KEPT = 1_000
 
-/** The control messages of rooms. */
+/** The kinds of control messages about rooms. */
 const KINDS = ['room', 'at', 'past', 'live', 'gap', 'left', 'here', 'diff']
 
 /**
- * The place of each room from which every tab gets all that it has yet to have: the lowest that any knows of. A tab
- * that was further on drops what it has had; one whose place is of another client or another log notices it by itself.
+ * Resume each room at the lowest position of any tab, so that no tab misses a message. A tab that is further on drops
+ * the messages that it has had; a tab whose position belongs to another client or log notices that by itself.
  */
 const seed = (positions: Positions, resumptions: readonly Resumption[]): void => {
   const { places } = positions
@@ -28,21 +28,21 @@ const seed = (positions: Positions, resumptions: readonly Resumption[]): void =>
 }
 
 /**
- * What the hub's connection knows of rooms, for tabs that come later; and where it came back to after the end of the
- * hub before: `resumptions` are what the tabs have brought of it.
+ * Keeps what the hub's connection has heard about rooms, for tabs that join later, and resumes the rooms that the
+ * previous hub was in: `resumptions` returns the positions that its tabs have brought.
  */
 export const remembering =
   (resumptions: () => readonly Resumption[]): MakeExtension =>
   (wire) => {
     const positions = new Positions(() => {})
     const rosters = new Rosters()
-    /** The last news of each room, by its number. */
+    /** The last presence event of each room, by the room's number. */
     const news = new Map<number, OdacPresence>()
-    /** The hello of the connection, and when it came. */
+    /** The hello of the connection, and when it arrived. */
     let hello: { client?: string } | undefined
     let since = 0
 
-    /** The client that the hub before was, and all that has come since this one has come back as that. */
+    /** The previous hub's client id, and every event since this hub has resumed as that client. */
     let client: string | undefined
     let recent: Parameters<Sink>[] | undefined
 
@@ -88,12 +88,12 @@ export const remembering =
         const age = Date.now() - since
         emit('control', 'hello', hello, age)
         if (recent && age <= KEPT_FOR && (memory as Resumption | undefined)?.[0] === client) {
-          // It is as if it had been there, and drops what it has had.
+          // Replay every event since; the tab drops the messages that it has had.
           for (const event of recent) emit(...event)
           return
         }
         for (const [number, room] of positions.numbers) {
-          // All that came before this place: a tab that is not there has missed some.
+          // A tab with a lower position than this has missed messages.
           emit('control', 'room', number, room, ...(positions.places.get(room) as Place), 1)
           if (!positions.recovering.has(number)) emit('control', 'live', number, 0)
         }

@@ -1,4 +1,4 @@
-// What only shared connections need: a module of its own, which is loaded when a page asks for the first of them.
+// The code for shared connections: a module of its own, which is loaded when a page asks for the first of them.
 import type { Payload } from '../codec'
 import type { Environment } from '../environment'
 import type { Positions } from '../recovery'
@@ -11,8 +11,8 @@ import { type Port, type Subject, version } from './protocol'
 export { version }
 
 /**
- * A share of the connection for this subject. `base` is the folder of the app's endpoints; `positions` are where the
- * page is in the rooms; `alone` is called, with what is queued, where nothing can be shared.
+ * Return this tab's end of the shared connection for `subject`. `base` is the folder of the app's endpoints,
+ * `positions` has the page's positions in rooms. `alone` is called with the queued messages if nothing can be shared.
  */
 export const share = (
   env: Environment,
@@ -23,7 +23,7 @@ export const share = (
   alone: (queued: Payload[]) => void,
 ): Transport => {
   const { locks } = navigator
-  // Tabs with different versions of this script do not talk to each other.
+  // Tabs with different versions of this script have different workers and leaders.
   const worker = `${base}/odac-worker.js?${version}`
   const lead =
     locks && globalThis.BroadcastChannel

@@ -1,4 +1,4 @@
-/** What `Odac.ws` takes. Every field has a default. */
+/** The options of `Odac.ws`. Every field has a default. */
 export interface OdacOptions {
     /** Connect again when the connection is lost. Default: true. */
     autoReconnect?: boolean | undefined;
@@ -13,7 +13,7 @@ export interface OdacOptions {
     /** Send a token with the handshake. Turn it off for routes that are declared with `token=False`. Default: true. */
     token?: boolean | undefined;
     /**
-     * Gives the bearer token that the app reads as `request.bearer`; asked anew for each attempt to connect. It is sent
+     * Returns the bearer token that the app reads as `request.bearer`; asked anew for each attempt to connect. It is sent
      * over the connection, never in the URL. A connection with it is not shared.
      */
     auth?: (() => string | Promise<string>) | undefined;
@@ -30,20 +30,20 @@ export interface OdacRooms {
     /** Rooms that show who is in them. */
     presence: string;
 }
-/** Whether what was missed while the connection was away has come. */
+/** Whether the messages that were missed without a connection have arrived. */
 export interface OdacRecovery<Room extends string = string> {
     /** The room's name; null for the user's inbox. */
     readonly room: Room | null;
-    /** True: everything that was missed has come, once and in order. False: some may be missing; load the state anew. */
+    /** True: every missed message has arrived, once and in order. False: some may be missing; load the state again. */
     readonly recovered: boolean;
-    /** How many messages have come that were missed. */
+    /** The number of missed messages that have arrived. */
     readonly count: number;
 }
-/** Somebody in a room. */
+/** A person in a room. */
 export interface OdacPerson {
     /** The same for this person in this room, on every server. */
     readonly key: string;
-    /** What the person's newest connection joined with. */
+    /** The data that the person's newest connection joined with. */
     readonly data: unknown;
 }
 /** The people in a room, and what has changed. */
@@ -55,10 +55,10 @@ export interface OdacPresence<Room extends string = string> {
     readonly joined: readonly OdacPerson[];
     /** People who have left, with their last data. */
     readonly left: readonly OdacPerson[];
-    /** How many are there. */
+    /** The number of people in the room. */
     readonly total: number;
 }
-/** What is wrong with a message that the server's route does not take. */
+/** The error in a message that the server's route has refused. */
 export interface OdacInvalid {
     /** The field's place in the message, such as `moves[0].x`; empty for the message as a whole. */
     readonly field: string;
@@ -77,54 +77,54 @@ export interface OdacEvents<Message = unknown, Rooms extends OdacRooms = OdacRoo
     error: [error: Error];
     /** A retry is scheduled: its number, and the delay in milliseconds. */
     reconnecting: [attempt: number, delay: number];
-    /** The browser has lost its network. An open connection that gives no sign of life within 10 s is given up. */
+    /** The browser has lost its network. An open connection that is silent for 10 s is dropped. */
     offline: [];
     /** `state` has changed. Comes before the event that says why. */
     state: [state: number];
-    /** In a room with history: what was missed has come, or some may be missing. */
+    /** In a room with history: the missed messages have arrived, or some may be missing. */
     recover: [recovery: OdacRecovery<Rooms['history']>];
     /** Emits the people in a room, first on joining and then at each change. */
     presence: [presence: OdacPresence<Rooms['presence']>];
     /**
-     * A message was not what the route takes, and was dropped: on routes with `on_invalid="answer"`. The first that no
-     * listener hears of is a warning in the console. On a shared connection every tab hears of it.
+     * On routes with `on_invalid="answer"`: the server has dropped a message that does not fit the route's types. Without
+     * a listener, the first one is a warning in the console. On a shared connection every tab gets the event.
      */
     invalid: [invalid: OdacInvalid];
 }
-/** What `send` takes. Strings go as they are, buffers and blobs as binary, everything else as JSON. */
+/** What `send` takes. Strings are sent as they are, buffers and blobs as binary, everything else as JSON. */
 export type OdacData = string | number | boolean | null | object;
-/** What `call` takes. */
+/** The options of `call`. */
 export interface OdacCallOptions {
-    /** Milliseconds until the call is given up; waiting for a connection is part of it. Default: 10000. */
+    /** Milliseconds until the call fails with `timeout`, including the time without a connection. Default: 10000. */
     timeout?: number | undefined;
-    /** Send the call again if the connection is lost before the answer comes. It is executed once at most. */
+    /** Send the call again if the connection is lost before the answer arrives. It is executed at most once. */
     retry?: boolean | undefined;
     /** Aborting it cancels the call. */
     signal?: AbortSignal | undefined;
 }
 /**
- * Why there is no answer: a `code` of the application's own, or `unknown`, `invalid`, `busy`, `timeout`, `cancelled`,
+ * A call has failed: with a `code` from the app, or `unknown`, `invalid`, `busy`, `timeout`, `cancelled`,
  * `interrupted` (it is not known whether the call was executed) or `internal`.
  */
 export interface OdacCallError extends Error {
     readonly name: 'OdacCallError';
     readonly code: string;
 }
-/** Answers a call of the server; an Error with a string `code` refuses it. `signal` aborts when the caller gave up. */
+/** Answers a call from the server; an Error with a string `code` refuses it. `signal` aborts if it is cancelled. */
 export type OdacAnswer<Arguments = unknown> = (args: Arguments, context: {
     signal: AbortSignal;
 }) => unknown;
-/** What every socket has, whatever may be sent and asked over it. */
+/** The methods of a socket that do not depend on the types of messages and calls. */
 export interface OdacBaseSocket<Message = unknown, Rooms extends OdacRooms = OdacRooms> {
     /** Whether a message sent now goes out at once. */
     readonly connected: boolean;
     /** A `WebSocket.readyState`: 0 connecting, 1 open, 2 closing, 3 closed or waiting for the next attempt. */
     readonly state: number;
-    /** Answer the server's `odac.ws.call(name, …)`; a later function takes the place of an earlier one. */
+    /** Answer the server's `odac.ws.call(name, …)`; a later function replaces an earlier one. */
     answer<Arguments = unknown>(name: string, answer: OdacAnswer<Arguments>): this;
-    /** End the connection for good and drop what is queued. */
+    /** Close the connection for good and drop the queue. */
     close(code?: number, reason?: string): void;
-    /** Call `listener` at each `event`, after those that are there already. */
+    /** Call `listener` at each `event`, after the listeners that were added before. */
     on<Name extends keyof OdacEvents>(event: Name, listener: (...args: OdacEvents<Message, Rooms>[Name]) => void): this;
     /** Remove `listener`, or every listener of `event`. */
     off<Name extends keyof OdacEvents>(event: Name, listener?: (...args: OdacEvents<Message, Rooms>[Name]) => void): this;

@@ -135,7 +135,7 @@ def test_a_token_that_stays_refused_ends_it(site: Site, tab: Tab) -> None:
         [
             ["close", 4002, "Invalid or missing token"],
             ["reconnecting", 1, 0],
-            ["error", "Odac: two tokens refused: do the browser and each proxy keep the session cookie?"],
+            ["error", "Odac: two tokens refused: do browser and proxies keep the session cookie?"],
             ["close", 4002, "Invalid or missing token"],
             ["error", "Odac: message refused: the connection is closed"],
         ],
@@ -272,6 +272,6 @@ def test_a_network_that_falls_silent_is_noticed_and_a_quiet_one_is_not(profile: 
         window.hurry = true
         await until(() => names().includes('close'), 30000)
         return log.find(([name]) => name === 'close')
-    }""") == ["close", 1006, "no sign of life from the server"]
+    }""") == ["close", 1006, "the server did not answer a ping"]
     relay.speak()
     page.run("async () => { await until(() => ws.connected, 30000); ws.send('x'); await until(() => messages.length) }")
