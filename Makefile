@@ -118,8 +118,10 @@ history-mutants: $(VENV)/.test ## break rooms with history on purpose, rule by r
 	$(PY) -m tests.integration.brokers.mutants
 
 .PHONY: calls-faults
-calls-faults: $(VENV)/.test ## a million calls with retry while connections are cut and processes killed: none executed twice (an hour)
-	ODAC_TEST_CALLS=1000000 $(PY) -m pytest -q -s tests/integration/test_calls_faults.py $(ARGS)
+calls-faults: $(VENV)/.test ## a million calls with retry while connections are cut and processes killed: none executed twice (15 minutes; half an hour on a busy machine)
+	ODAC_TEST_CALLS=1000000 $(PY) -m pytest -q -s tests/integration/test_calls_faults.py -k and-killed $(ARGS)
+	ODAC_TEST_CALLS=100000 $(PY) -m pytest -q -s tests/integration/test_calls_faults.py -k "not and-killed" $(ARGS)
+	ODAC_TEST_BROWSER_CALLS=20000 $(PY) -m pytest -q -s tests/browser/test_calls_faults.py $(ARGS)
 
 .PHONY: foreign
 foreign: $(VENV)/.test ## uvicorn's, Starlette's and FastAPI's own tests, with Odac's classes in uvicorn's seats (ARGS="uvicorn", …)

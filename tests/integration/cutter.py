@@ -28,12 +28,14 @@ class Cutter:
 
     Attributes:
         cuts: how many connections were cut.
+        passed: the bytes of the last connection, to the app and from it.
     """
 
     def __init__(self, port: int, left: Left) -> None:
         self._port = port
         self._left = left
         self.cuts = 0
+        self.passed = [0, 0]
 
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Pass one connection on; for :func:`asyncio.start_server`."""
@@ -42,7 +44,8 @@ class Cutter:
         except OSError:
             writer.transport.abort()
             return
-        ways = zip((reader, to_app), (from_app, writer), self._left(), strict=True)
+        self.passed = [0, 0]
+        ways = zip((reader, to_app), (from_app, writer), self._left(), (0, 1), strict=True)
         pumps = [asyncio.ensure_future(self._pump(*way)) for way in ways]
         await asyncio.wait(pumps, return_when=asyncio.FIRST_COMPLETED)
         for pump in pumps:
@@ -51,8 +54,9 @@ class Cutter:
         for sink in (writer, from_app):
             sink.transport.abort()
 
-    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, left: int | None) -> None:
+    async def _pump(self, source: asyncio.StreamReader, sink: asyncio.StreamWriter, left: int | None, way: int) -> None:
         while data := await source.read(4096):
+            self.passed[way] += len(data)
             if left is not None:
                 if len(data) >= left:
                     sink.write(data[:left])

@@ -169,3 +169,41 @@ def test_none_is_executed_twice_and_every_caller_is_told(kills: int, workers: in
             assert told["interrupted"] > 0, "another process does not know what was executed"
 
     asyncio.run(test())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("way", [0, 1], ids=["to-the-app", "from-the-app"])
+def test_a_connection_that_is_cut_after_each_byte_of_a_call(way: int, tmp_path: Path) -> None:
+    """Wherever it breaks off, the next connection gets the answer, and the call was executed once."""
+
+    async def test() -> None:
+        service = Service(tmp_path / "journal")
+        await service.start()
+        plan: list[tuple[int | None, int | None]] = []
+        cutter = Cutter(service.port, lambda: plan.pop(0) if plan else (None, None))
+        server = await asyncio.start_server(cutter.serve, "127.0.0.1", 0)
+        url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/pay"
+
+        async def call(name: str) -> None:
+            client = ClientConnection(url, token=False, max_reconnect_attempts=None, clock=Impatient())
+            client.on("error", lambda: None)
+            async with client:
+                assert await ask(client, name) == "answered", name
+
+        try:
+            async with asyncio.timeout(300):
+                await call("whole")
+                total = cutter.passed[way]
+                # What is in front of the call, the handshake and the hello, breaks off here and there.
+                places = sorted({*range(0, total, 40), *range(total - 150, total + 1)})
+                for place in places:
+                    plan[:] = [(place, None) if way == 0 else (None, place)]
+                    await call(f"{place}")
+        finally:
+            server.close()
+            await service.kill()
+        assert cutter.cuts > 150
+        executed = Counter((tmp_path / "journal").read_text().split())
+        assert executed == Counter(["whole", *map(str, places)])
+
+    asyncio.run(test())
