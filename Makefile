@@ -113,6 +113,10 @@ presence-faults: $(VENV)/.test ## who is in a room after each fault, over every 
 history-faults: $(VENV)/.test ## the promises about rooms with history, over every broker and for longer (15 minutes)
 	ODAC_LONG=1 $(PY) -m pytest -q tests/integration/brokers/test_history_faults.py $(ARGS)
 
+.PHONY: supervisor
+supervisor: $(VENV)/.test ## the processes of odac run, over every broker and in a terminal (5 minutes)
+	ODAC_LONG=1 $(PY) -m pytest -q tests/integration/test_supervisor.py $(ARGS)
+
 .PHONY: history-mutants
 history-mutants: $(VENV)/.test ## break rooms with history on purpose, rule by rule, and see that the tests notice (5 minutes)
 	$(PY) -m tests.integration.brokers.mutants

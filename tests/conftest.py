@@ -49,6 +49,23 @@ def pytest_collection_finish() -> None:
     gc.freeze()
 
 
+_seconds: dict[str, float] = {}
+"""What the tests of each file took, counted in the process that writes the summary."""
+
+
+def pytest_runtest_logreport(report: pytest.TestReport) -> None:
+    file = report.nodeid.partition("::")[0]
+    _seconds[file] = _seconds.get(file, 0.0) + report.duration
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter, config: pytest.Config) -> None:
+    """Say which files took longest, where several processes shared them: tests/durations.py should know."""
+    if config.getoption("numprocesses", None):
+        terminalreporter.section("slowest files")
+        for file in sorted(_seconds, key=lambda file: -_seconds[file])[:12]:
+            terminalreporter.write_line(f"{_seconds[file]:.0f} s  {file}")
+
+
 OTHER_LANE = "not for this one: "
 """How the reason of a skip begins that holds on every machine: what the test is about does not exist in this case."""
 

@@ -71,9 +71,17 @@ class Postgres(TCPServer):
 
 
 class Project:
-    """The project with one database, one session engine and one cache."""
+    """The project with one database, one session engine, one cache, and some users."""
 
-    def __init__(self, folder: Path, database: dict[str, Any], sessions: str = "db", cache: str = "") -> None:
+    def __init__(
+        self,
+        folder: Path,
+        database: dict[str, Any],
+        sessions: str = "db",
+        cache: str = "",
+        *,
+        people: tuple[str, ...] = ("ada",),
+    ) -> None:
         self.folder = folder
         self.environment = {
             "DJANGO_SETTINGS_MODULE": f"{SITE}.settings",
@@ -82,7 +90,13 @@ class Project:
             "SITE_CACHE": cache,
             "PYTHONPATH": str(ROOT),
         }
-        self.manage("migrate", "--run-syncdb", "-v", "0")
+        # In one process: starting Django takes longer than what it is started for.
+        self.shell(
+            "from django.core.management import call_command\n"
+            "call_command('migrate', run_syncdb=True, verbosity=0)\n"
+            f"for name in {people!r}:\n"
+            f"    p = Person(email=name + '@example.com'); p.set_password({PASSWORD!r}); p.save()"
+        )
 
     def manage(self, *arguments: str, **environment: str) -> str:
         inherited = {key: value for key, value in os.environ.items() if not key.startswith("ODAC_")}
@@ -101,9 +115,6 @@ class Project:
     def shell(self, source: str, **environment: str) -> str:
         prologue = f"from {SITE}.models import Person\n"
         return self.manage("shell", "-v", "0", "-c", prologue + source, **environment).strip()
-
-    def person(self, email: str) -> None:
-        self.shell(f"p = Person(email={email!r}); p.set_password({PASSWORD!r}); p.save()")
 
     def served(self, *arguments: str, **environment: str) -> Running:
         environment = {**self.environment, "ODAC_SECRET": "", **environment}
@@ -190,22 +201,21 @@ def postgres(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Postgres]:
 
 @pytest.fixture(scope="module", params=["sqlite-db", "sqlite-signed", "sqlite-redis-cache", "postgres-cached_db"])
 def project(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Project:
+    people = ("ada", "bob", "carol", "dan")
     folder = tmp_path_factory.mktemp("site")
     if request.param == "sqlite-db":
-        made = Project(folder, sqlite(folder))
+        made = Project(folder, sqlite(folder), people=people)
     elif request.param == "sqlite-signed":
-        made = Project(folder, sqlite(folder), "signed_cookies")
+        made = Project(folder, sqlite(folder), "signed_cookies", people=people)
     else:
         url = request.getfixturevalue("redis").url
         cache = json.dumps(
             {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": url + f"?db={len(folder.name)}"}
         )
         if request.param == "sqlite-redis-cache":
-            made = Project(folder, sqlite(folder), "cache", cache)
+            made = Project(folder, sqlite(folder), "cache", cache, people=people)
         else:
-            made = Project(folder, request.getfixturevalue("postgres").database(), "cached_db", cache)
-    for name in ("ada", "bob", "carol", "dan"):
-        made.person(f"{name}@example.com")
+            made = Project(folder, request.getfixturevalue("postgres").database(), "cached_db", cache, people=people)
     return made
 
 
@@ -302,9 +312,7 @@ def ask(ws: ClientConnection, way: str) -> Any:
 
 
 def test_postgresql_may_be_restarted(postgres: Postgres, tmp_path: Path) -> None:
-    project = Project(tmp_path, postgres.database())
-    if project.shell("print(Person.objects.filter(email='eve@example.com').count())") == "0":
-        project.person("eve@example.com")
+    project = Project(tmp_path, postgres.database(), people=("eve",))
     with project.served() as server:
         eve = Browser(server, "eve@example.com")
         with eve.connect("/count") as counting:
@@ -324,7 +332,6 @@ def test_postgresql_may_be_restarted(postgres: Postgres, tmp_path: Path) -> None
 
 def test_a_secret_key_that_is_replaced_logs_nobody_out(tmp_path: Path) -> None:
     project = Project(tmp_path, sqlite(tmp_path))
-    project.person("ada@example.com")
     with project.served(SITE_SECRET_KEY="the old key of the tests, long enough") as server:
         cookies = Browser(server, "ada@example.com").http.cookies
     new = {
@@ -357,7 +364,6 @@ OTHERS: dict[str, Callable[[Project, str], object]] = {
 @pytest.mark.parametrize("how", OTHERS)
 def test_other_processes_send_through_the_broker(how: str, redis: Redis, tmp_path: Path) -> None:
     project = Project(tmp_path, sqlite(tmp_path))
-    project.person("ada@example.com")
     with project.served(ODAC_BROKER=redis.url) as server, Browser(server, "ada@example.com").connect() as ws:
         received(ws)
         OTHERS[how](project, redis.url)
@@ -367,7 +373,6 @@ def test_other_processes_send_through_the_broker(how: str, redis: Redis, tmp_pat
 def test_under_wsgi_beside_the_other(redis: Redis, tmp_path: Path) -> None:
     """gunicorn answers the pages, Odac the WebSockets: one database, one secret, one broker."""
     project = Project(tmp_path, sqlite(tmp_path))
-    project.person("ada@example.com")
     socket = tmp_path / "pages.sock"
     gunicorn = Running(
         tmp_path,
@@ -406,7 +411,6 @@ def test_under_wsgi_beside_the_other(redis: Redis, tmp_path: Path) -> None:
 )
 def test_other_servers(command: tuple[str, ...], tmp_path: Path) -> None:
     project = Project(tmp_path, sqlite(tmp_path))
-    project.person("ada@example.com")
     environment = {**project.environment, "ODAC_SECRET": ""}
     server = Running(tmp_path, "", environment=environment, command=command, ready=False, group=True)
     with server:
@@ -418,7 +422,6 @@ def test_other_servers(command: tuple[str, ...], tmp_path: Path) -> None:
 @pytest.mark.parametrize("reload", [False, True], ids=["noreload", "reload"])
 def test_runserver_serves_pages_static_files_and_websockets(reload: bool, tmp_path: Path) -> None:
     project = Project(tmp_path, sqlite(tmp_path))
-    project.person("ada@example.com")
     arguments = ("runserver", "127.0.0.1:0", *([] if reload else ["--noreload"]))
     server: AbstractContextManager[Running] = Running(
         tmp_path, "", *arguments, environment=project.environment, command=("-m", f"{SITE}.manage"), group=True

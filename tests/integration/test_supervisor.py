@@ -98,10 +98,14 @@ class Terminal:
         os.close(nothing)
 
 
-BROKERS = ["local", "redis", "cluster", "nats"]
+ALL = ["local", "redis", "cluster", "nats", "local in a terminal", "redis in a terminal"]
+# To the supervisor the brokers differ in one thing: for local:// it runs the proxy itself. What a signal to all workers
+# does is tried over each of them in any case, the rest too by `make supervisor`.
+SOME = ALL if os.environ.get("ODAC_LONG") else ["local", "redis", "local in a terminal"]
+over_every_broker = pytest.mark.parametrize("start", ALL, indirect=True)
 
 
-@pytest.fixture(params=[*BROKERS, "local in a terminal", "redis in a terminal"])
+@pytest.fixture(params=SOME)
 def start(
     request: pytest.FixtureRequest,
     tmp_path: Path,
@@ -137,6 +141,7 @@ def start(
     return start
 
 
+@over_every_broker
 def test_ctrl_c_reaches_everybody_and_the_workers_drain_all_the_same(
     start: Start, tmp_path: Path, stack: contextlib.ExitStack
 ) -> None:
@@ -149,7 +154,7 @@ def test_ctrl_c_reaches_everybody_and_the_workers_drain_all_the_same(
 
 
 @pytest.mark.parametrize("how", ["Ctrl-C", "closed", "Ctrl-Z"])
-@pytest.mark.parametrize("start", [f"{name} in a terminal" for name in BROKERS], indirect=True)
+@pytest.mark.parametrize("start", [f"{name} in a terminal" for name in SOME if " " not in name], indirect=True)
 def test_what_a_terminal_does(start: Start, stack: contextlib.ExitStack, how: str) -> None:
     terminal = Terminal(stack)
     with start(APP, terminal=terminal) as running:
@@ -182,6 +187,7 @@ def test_a_signal_to_the_first_process_alone_stops_all(
         assert "Traceback" not in running.text
 
 
+@over_every_broker
 def test_sighup_to_the_first_process_gives_every_place_a_new_worker(start: Start, stack: contextlib.ExitStack) -> None:
     with start(APP) as running:
         clients = one_of_each(running, stack)
