@@ -14,12 +14,9 @@ import pytest
 from playwright.sync_api import Browser, Page, expect
 
 from odac import Publisher
+from tests.browser.chat_visitors import DESK, KEY, PHONE, Visitor, visitors
 from tests.browser.conftest import ServerProcess
 from tests.integration.brokers.servers import SERVERS
-
-KEY = "the administrator's key"
-DESK = {"width": 1280, "height": 800}
-PHONE = {"width": 360, "height": 640}
 
 
 @pytest.fixture(scope="module")
@@ -27,57 +24,9 @@ def server(start_server: Callable[..., ServerProcess]) -> ServerProcess:
     return start_server("examples.chat.app:app", {"CHAT_ADMIN_KEY": KEY})
 
 
-class Visitor:
-    """One person with a browser of their own (cookies included)."""
-
-    def __init__(self, page: Page, url: str) -> None:
-        self.page = page
-        self.url = url
-        self.log = page.get_by_role("log")
-        self.box = page.get_by_role("textbox", name=re.compile("^Message to"))
-        self.banner = page.locator("#banner")
-        self.people = page.locator("#people-list")
-
-    def sign_in(self, name: str, room: str) -> None:
-        self.page.goto(f"{self.url}/room/{room}")
-        self.page.get_by_label("Your name").fill(name)
-        self.page.get_by_role("button", name="Come in").click()
-
-    def enter(self, name: str, room: str) -> None:
-        self.sign_in(name, room)
-        expect(self.people.get_by_text(name, exact=True)).to_be_attached()
-
-    def say(self, text: str) -> None:
-        self.box.fill(text)
-        self.box.press("Enter")
-
-    def sees(self, text: str) -> None:
-        taken = self.log.locator(".message:not(.pending):not(.refused) .bubble")
-        expect(taken.get_by_text(text, exact=True)).to_be_visible()
-
-
 @pytest.fixture
 def visitor(chromium: Browser, server: ServerProcess) -> Iterator[Callable[..., Visitor]]:
-    """Makes visitors. What their pages throw or print as an error fails the test."""
-    contexts = []
-    problems: list[str] = []
-
-    def make(*, lost_server: bool = False, **options: object) -> Visitor:
-        context = chromium.new_context(**{"viewport": DESK, **options})  # type: ignore[arg-type]
-        context.set_default_timeout(10_000)
-        contexts.append(context)
-        page = context.new_page()
-        page.on("pageerror", lambda error: problems.append(str(error)))
-        if not lost_server:  # Chromium reports every failed connection as an error
-            page.on("console", lambda message: problems.append(message.text) if message.type == "error" else None)
-        return Visitor(page, server.url)
-
-    yield make
-    for context in contexts:
-        context.close()
-    assert not [
-        problem for problem in problems if "401 (Unauthorized)" not in problem and "409 (Conflict)" not in problem
-    ]
+    yield from visitors(chromium, server.url)
 
 
 def test_two_people_talk(visitor: Callable[..., Visitor]) -> None:

@@ -25,8 +25,7 @@ export const drawers = (scrim) => {
     for (const part of document.body.children) part.inert = part !== drawer && part !== scrim
     scrim.hidden = false
     opener = button
-    // After the transition has made it visible, which focus needs.
-    requestAnimationFrame(() => drawer.querySelector('[data-close]').focus())
+    drawer.querySelector('[data-close]').focus()
   }
 
   for (const button of document.querySelectorAll('[data-open]')) button.addEventListener('click', () => open(button))
