@@ -11,6 +11,7 @@ VENV := .venv
 PY := $(VENV)/bin/python
 HOST ?= 127.0.0.1
 PORT ?= 8000
+WORKERS ?= 1
 # Passed to pytest: make test ARGS="tests/unit -k room"
 ARGS ?=
 
@@ -44,9 +45,13 @@ help: ## list these targets
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: run
-run: $(VENV)/.run $(VENV)/.secret ## start the chat demo (HOST=… PORT=…)
+run: $(VENV)/.run $(VENV)/.secret ## start the chat demo (HOST=… PORT=… WORKERS=…)
 	@export ODAC_SECRET="$${ODAC_SECRET:-$$(cat $(VENV)/.secret)}" CHAT_URL=http://$(HOST):$(PORT); \
-	exec $(VENV)/bin/odac run examples.chat.app:app --host $(HOST) --port $(PORT)
+	if [ $(WORKERS) -gt 1 ]; then \
+		$(PY) -c 'import zmq' 2>/dev/null || $(PIP) --editable '.[local]'; \
+		export CHAT_DEMO="$${CHAT_DEMO:-1}"; \
+	fi; \
+	exec $(VENV)/bin/odac run examples.chat.app:app --host $(HOST) --port $(PORT) --workers $(WORKERS)
 
 .PHONY: test test-all
 test: $(VENV)/.test ## run the tests that every change needs, or with ARGS="…" what pytest makes of them

@@ -46,7 +46,7 @@ web.router.routes.insert(0, Route("/test/say", say, methods=["POST"]))
 
 def fill(url: str, room: str, count: int, first: int = 0) -> None:
     """Have a room say ``count`` messages."""
-    query = {"room": room, "first": first, "count": count}
+    query: dict[str, str | int] = {"room": room, "first": first, "count": count}
     httpx.post(f"{url}/test/say", params=query, timeout=60).raise_for_status()
 
 

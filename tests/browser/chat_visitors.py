@@ -69,7 +69,8 @@ def visitors(chromium: Browser, url: str) -> Iterator[Callable[..., Visitor]]:
     yield make
     for context in contexts:
         context.close()
-    assert [problem for problem in problems if not any(each in problem for each in EXPECTED)] == []
+    unexpected = [problem for problem in problems if not any(each in problem for each in EXPECTED)]
+    assert not unexpected, unexpected
 
 
 class Line:
@@ -81,12 +82,12 @@ class Line:
         on_answer: sees each message of the server first; False keeps it from the page.
     """
 
-    def __init__(self, page: Page) -> None:
+    def __init__(self, page: Page, path: str = "/ws/room/") -> None:
         self.is_cut = False
         self.on_message: Callable[[str], bool] = lambda _: True
         self.on_answer: Callable[[str], bool] = lambda _: True
         self._open: list[WebSocketRoute] = []
-        page.route_web_socket(re.compile("/ws/room/"), self._connect)
+        page.route_web_socket(re.compile(path), self._connect)
 
     def cut(self) -> None:
         """Lose the connection; nothing that is under way arrives."""

@@ -26,6 +26,7 @@ export class Actions {
     const sure = button('Delete', '', (message) => {
       if (this.#sure.textContent === 'Delete') this.#sure.textContent = 'Really delete?'
       else {
+        this.#current.focus()
         this.#hide()
         hooks.remove(message)
       }
@@ -42,7 +43,7 @@ export class Actions {
       return element && root.contains(element) ? element : null
     }
     const show = (element) => {
-      if (!element || element === this.#current) return
+      if (!element || element === this.#current || bar.contains(document.activeElement)) return
       this.#current = element
       sure.textContent = 'Delete'
       const own = hooks.isOwn(hooks.find(element.dataset.id))
@@ -53,7 +54,7 @@ export class Actions {
     root.addEventListener('pointerover', ({ target, pointerType }) => pointerType === 'mouse' && show(messageAt(target)))
     root.addEventListener('pointerleave', () => !bar.contains(document.activeElement) && this.#hide())
     root.addEventListener('focusin', ({ target }) => show(messageAt(target)))
-    root.addEventListener('focusout', ({ relatedTarget }) => !root.contains(relatedTarget) && this.#hide())
+    root.addEventListener('focusout', ({ relatedTarget }) => relatedTarget && !root.contains(relatedTarget) && this.#hide())
     root.addEventListener('click', ({ target }) => {
       show(messageAt(target))
       const emoji = target.closest('.reactions button')?.dataset.emoji
@@ -65,6 +66,7 @@ export class Actions {
 
   #hide() {
     this.#current = null
+    if (this.#bar.hidden) return
     this.#bar.hidden = true
     this.#root.parentElement.append(this.#bar) // a message may go without it
   }

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from examples import echo, fastapi_app
 from examples.cursors import app as cursors
-from examples.notifications import app as notifications
 from odac.testing import TestClient
 
 
@@ -24,19 +23,6 @@ def test_bids_by_http_reach_everyone_who_looks_on() -> None:
         assert client.http.post("/auction/moon/bid?amount=20").status == 404
         assert ws.received_nothing()
         assert client.connect("/auction/moon", token=False).wait_closed() == (4404, "There is no moon for sale.")
-
-
-def test_a_notification_reaches_everyone() -> None:
-    with (
-        TestClient(notifications.app) as client,
-        client.connect("/notifications") as one,
-        client.connect("/notifications") as two,
-    ):
-        assert client.http.post("/notify").json() == {"told": 2}
-        assert one.receive() == two.receive() == {"number": 1, "connections": 2}
-        page = client.http.get("/").text
-        assert "/static/page.js" in page
-        assert client.http.get("/static/page.js").status == client.http.get("/static/page.css").status == 200
 
 
 def test_cursors_are_shown_to_everyone() -> None:

@@ -1,1 +1,0 @@
-"""One connection for all tabs: notifications."""
