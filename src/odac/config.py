@@ -19,6 +19,7 @@ OnInvalidMessage = Literal["close", "answer"]
 
 _LEAST: Final = {
     "max_payload": (16, "what odac.v1 clients answer pings with must fit"),
+    "resume_bytes": (64 * 1024, "clients send as much"),
     "max_headers": (5, "a handshake has that many (RFC 6455 section 4.1)"),
     "max_header_bytes": (128, "a handshake takes that many (RFC 6455 section 4.1)"),
 }
@@ -102,6 +103,32 @@ class Limits:
         recovery_entries: messages of rooms with history that one connection may recover after coming back, over all its
             rooms. Past it: it is told that some are missing, and loads the state, which costs less. 1,000.
         recovery_bytes: the same in bytes, for each room. 4 MiB.
+        recovery_rooms: rooms of which one client may say where it was; of further ones, those that it joined first are
+            not recovered, and it is told. 128, as ``rooms_per_connection``.
+        recovery_burst: messages that one session may recover at once, over all its connections. Past it: as
+            ``recovery_entries``. 20,000 are twenty full recoveries, as of many tabs after a deployment.
+        recovery_rate: messages a second by which that fills up again: 200, so that a client that reconnects in a loop
+            costs no more.
+        recovery_sessions: sessions whose bursts are remembered; the one that recovered longest ago is forgotten.
+        resume_bytes: bytes of a client's ``resume``. Past it: close 1009. 64 KiB, which Odac's clients keep to.
+        resume_timeout: seconds to wait for the ``resume`` of a client that has offered one. Past it, it is a new
+            client. 5 is a slow phone; only the client itself waits.
+        catch_up_entries: messages of a room's history that are written to one member in one turn of the event loop.
+        catch_up_bytes: their bytes. 64 KiB are about what a socket's buffer takes.
+        history_bytes: of the histories of all rooms that this process keeps (``memory://``), or that the holder of
+            ``local://`` keeps. Past it: the room quiet for longest loses its history. 64 MiB.
+        history_cache_bytes: of messages that this process keeps for members that come back, over all rooms. Past it:
+            they are read from the broker when needed. 32 MiB.
+        history_queue_bytes: of messages to rooms with history that wait for the broker. Past it: ``BrokerError``.
+            16 MiB.
+        history_queue_time: seconds that such a message waits for a broker that is away. Past it: ``BrokerError``. 10 is
+            a restart or a failover.
+        history_batch: messages of one room that are stored in one step.
+        history_batch_bytes: their bytes. 256 KiB hold up a Redis server for less than a millisecond.
+        history_notices: publications that are held while this process reads a room's history. Past it: it is read once
+            more.
+        history_reads: reads of histories that are under way at a time; the next ones wait.
+        history_page: messages of one read.
         max_connections: connections of this process, HTTP connections included where the server counts them. Past it:
             503 with ``Retry-After``. 65,536, as NATS.
         connections_per_ip: connections of one client address, or None for no limit (many people share one address
@@ -136,6 +163,23 @@ class Limits:
     rooms_per_connection: int = 128
     recovery_entries: int = 1000
     recovery_bytes: int = 4 * 1024 * 1024
+    recovery_rooms: int = 128
+    recovery_burst: int = 20_000
+    recovery_rate: int = 200
+    recovery_sessions: int = 10_000
+    resume_bytes: int = 64 * 1024
+    resume_timeout: float = 5.0
+    catch_up_entries: int = 256
+    catch_up_bytes: int = 64 * 1024
+    history_bytes: int = 64 * 1024 * 1024
+    history_cache_bytes: int = 32 * 1024 * 1024
+    history_queue_bytes: int = 16 * 1024 * 1024
+    history_queue_time: float = 10.0
+    history_batch: int = 128
+    history_batch_bytes: int = 256 * 1024
+    history_notices: int = 1024
+    history_reads: int = 64
+    history_page: int = 1000
     max_connections: int = 65_536
     connections_per_ip: int | None = None
     calls_per_connection: int = 16

@@ -29,6 +29,23 @@ def test_the_defaults() -> None:
         "rooms_per_connection": 128,
         "recovery_entries": 1000,
         "recovery_bytes": 4 * 1024 * 1024,
+        "recovery_rooms": 128,
+        "recovery_burst": 20_000,
+        "recovery_rate": 200,
+        "recovery_sessions": 10_000,
+        "resume_bytes": 64 * 1024,
+        "resume_timeout": 5.0,
+        "catch_up_entries": 256,
+        "catch_up_bytes": 64 * 1024,
+        "history_bytes": 64 * 1024 * 1024,
+        "history_cache_bytes": 32 * 1024 * 1024,
+        "history_queue_bytes": 16 * 1024 * 1024,
+        "history_queue_time": 10.0,
+        "history_batch": 128,
+        "history_batch_bytes": 256 * 1024,
+        "history_notices": 1024,
+        "history_reads": 64,
+        "history_page": 1000,
         "max_connections": 65_536,
         "connections_per_ip": None,
         "calls_per_connection": 16,
@@ -60,12 +77,35 @@ COUNTS = [
     "max_headers",
     "max_header_bytes",
     "rooms_per_connection",
+    "recovery_rooms",
+    "recovery_burst",
+    "recovery_rate",
+    "recovery_sessions",
+    "resume_bytes",
+    "catch_up_entries",
+    "catch_up_bytes",
+    "history_bytes",
+    "history_cache_bytes",
+    "history_queue_bytes",
+    "history_batch",
+    "history_batch_bytes",
+    "history_notices",
+    "history_reads",
+    "history_page",
     "max_connections",
 ]
-TIMES = ["handshake_timeout", "ping_interval", "pong_timeout", "close_timeout", "drain_timeout"]
+TIMES = [
+    "handshake_timeout",
+    "ping_interval",
+    "pong_timeout",
+    "close_timeout",
+    "drain_timeout",
+    "resume_timeout",
+    "history_queue_time",
+]
 
 
-LEAST = {"max_payload": 16, "max_headers": 5, "max_header_bytes": 128}
+LEAST = {"max_payload": 16, "resume_bytes": 64 * 1024, "max_headers": 5, "max_header_bytes": 128}
 
 
 @pytest.mark.parametrize("field", COUNTS)

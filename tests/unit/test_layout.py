@@ -24,8 +24,6 @@ LARGER: dict[str, str] = {
     "src/odac/app.py": "the public class: its arguments, its start and its stop",
     "src/odac/client/session.py": "one state machine: attempts, the open connection, the end",
     "src/odac/cluster/bus.py": "hands over between the parts that the other modules hold",
-    "src/odac/history/feed.py": "one order of entries for members that are live, behind and returning",
-    "src/odac/history/rooms.py": "the public methods of rooms with history, and the hand-over between store and feeds",
     "src/odac/lanes/asgi.py": "one lane: its calls share the state of the ASGI connection",
     "src/odac/lanes/direct.py": "one lane: its calls share the state of the transport",
     "src/odac/realtime/connection.py": "the public methods of a connection, a third of it docstrings, and its phases",

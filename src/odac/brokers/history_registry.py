@@ -6,6 +6,7 @@ from collections.abc import Callable
 
 from odac.brokers.memory import publish_to_exchange
 from odac.brokers.url import BrokerURL, parse_url
+from odac.config import Limits
 from odac.errors import ConfigurationError
 from odac.history.memory_store import MemoryStore, Shared, shared_rings
 from odac.history.store import HistoryStore
@@ -19,12 +20,13 @@ NO_JETSTREAM = (
 )
 
 
-def make_history(url: str, clock: Callable[[], float]) -> HistoryStore:
+def make_history(url: str, clock: Callable[[], float], limits: Limits | None = None) -> HistoryStore:
     """Return the store for a broker's URL, not yet started.
 
     Args:
         url: the broker's.
         clock: seconds since 1970, for what stays within this process.
+        limits: of the app: where the logs are on this machine, ``history_bytes`` bounds them; None: what another says.
 
     Raises:
         ConfigurationError: this broker has no history, or the URL is wrong.
@@ -32,20 +34,23 @@ def make_history(url: str, clock: Callable[[], float]) -> HistoryStore:
     parsed = parse_url(url)
     if parsed.scheme == "memory":
         name = parsed.address.removeprefix("memory://")
+        shared = shared_rings(name) if name else Shared(clock)
+        if limits is not None:
+            shared.rings.max_bytes = limits.history_bytes
         if not name:
-            return MemoryStore(Shared(clock))
-        return MemoryStore(shared_rings(name), lambda channel, payload: publish_to_exchange(name, channel, payload))
+            return MemoryStore(shared)
+        return MemoryStore(shared, lambda channel, payload: publish_to_exchange(name, channel, payload))
     if parsed.scheme in {"nats", "tls"}:
         raise ConfigurationError(NO_JETSTREAM)
-    return _remote(parsed)
+    return _remote(parsed, limits)
 
 
-def _remote(url: BrokerURL) -> HistoryStore:
+def _remote(url: BrokerURL, limits: Limits | None) -> HistoryStore:
     # Imported here: the client libraries are optional, and the broker has said already which one is missing.
     if url.scheme == "local":
         from odac.brokers.local_history import LocalHistory
 
-        return LocalHistory(url)
+        return LocalHistory(url, None if limits is None else limits.history_bytes)
     if url.scheme.endswith("+cluster"):
         from odac.brokers.redis_cluster_history import RedisClusterHistory
 

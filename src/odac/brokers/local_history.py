@@ -35,12 +35,14 @@ class LocalHistory:
 
     Args:
         url: see :func:`odac.brokers.local_paths.directory_of`.
+        max_bytes: of all logs of the proxy together, which the process that says so last decides; None says nothing.
 
     Raises:
         ConfigurationError: the proxy's directory is not set, or its path is too long.
     """
 
-    def __init__(self, url: BrokerURL) -> None:
+    def __init__(self, url: BrokerURL, max_bytes: int | None = None) -> None:
+        self._max_bytes = max_bytes
         self._directory = directory_of(url)
         self._namespace = url.namespace
         self._asker: _Asker | None = None
@@ -128,14 +130,14 @@ class LocalHistory:
     async def _live(self, asker: _Asker) -> None:
         try:
             async with asyncio.timeout(HELLO_TIMEOUT):
-                await asker.ask(HELLO, ())
+                await asker.ask(HELLO, (self._max_bytes,))
             self._asker = asker
             self._up.set()
             while True:
                 await asyncio.sleep(LOOK_EVERY)
                 # A frozen process keeps its connections open; do not wait for its answer.
                 async with asyncio.timeout(ANSWER_TIMEOUT):
-                    await asker.ask(HELLO, ())
+                    await asker.ask(HELLO, (self._max_bytes,))
         except TimeoutError:
             raise BrokerError(
                 f"no proxy answers in {self._directory}; does a server with this broker run there, as this user?"

@@ -124,8 +124,10 @@ class LocalLog:
 
     # What may be asked
 
-    def hello(self) -> bool:
-        """Answer that the process is running."""
+    def hello(self, max_bytes: int | None) -> bool:
+        """Answer that the process is running; take what an app lets all logs together have."""
+        if max_bytes is not None:
+            self._rings.max_bytes = max_bytes
         return True
 
     def append(

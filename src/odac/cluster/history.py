@@ -32,7 +32,7 @@ def make_rooms(url: str, hub: Hub, tickets: Tickets) -> HistoryRooms:
         # The loop's own clock: a test moves it.
         loop = asyncio.get_running_loop()
         began = time.time() - loop.time()
-        return make_history(url, lambda: began + loop.time())
+        return make_history(url, lambda: began + loop.time(), hub.limits)
 
     make_history(url, time.time)  # so that a broker without history is found now
     return HistoryRooms(hub, tickets, make, Channels(parse_url(url).namespace).room)

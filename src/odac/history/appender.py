@@ -10,6 +10,7 @@ from collections import deque
 from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
+from odac.config import Limits
 from odac.errors import BrokerError
 from odac.history.rules import History
 from odac.history.store import EPOCH_BYTES, Appended, HistoryStore, StoreAway
@@ -17,18 +18,13 @@ from odac.realtime.receipts import KeptSend
 
 _log = logging.getLogger("odac")
 
-__all__ = ["LONGEST_WAIT", "MAX_WAITING", "Appender"]
+__all__ = ["Appender"]
 
-MAX_WAITING: Final = 16 * 1024 * 1024
-"""Bytes of all rooms together that wait for the store."""
-LONGEST_WAIT: Final = 10.0
-"""Seconds that a message waits for a store that is away."""
-BATCH: Final = 128
-BATCH_BYTES: Final = 256 * 1024
 ANSWER_TIMEOUT: Final = 5.0
 FIRST_DELAY: Final = 0.05
 LONGEST_DELAY: Final = 1.0
 COST: Final = 256
+"""Bytes that a waiting message takes besides its own."""
 
 
 class _Waiting:
@@ -58,6 +54,7 @@ class Appender:
     Args:
         store: keeps the logs.
         origin: this process's random id.
+        limits: how much waits, and for how long.
         confirmed: called with the room's channel, and where a batch ended up; awaited before what waits behind it goes
             on.
         failed: called with what went wrong, and how many messages of it nobody waits for.
@@ -67,11 +64,13 @@ class Appender:
         self,
         store: HistoryStore,
         origin: bytes,
+        limits: Limits,
         confirmed: Callable[[str, Appended], Awaitable[None]],
         failed: Callable[[BrokerError, int], None],
     ) -> None:
         self._store = store
         self._origin = origin
+        self._limits = limits
         self._confirmed = confirmed
         self._failed = failed
         self._lines: dict[str, _Line] = {}
@@ -90,10 +89,13 @@ class Appender:
         """Append a message; its receipt gets the result."""
         loop = asyncio.get_running_loop()
         size = len(body) + COST
-        if self._bytes + size > MAX_WAITING:
+        if self._bytes + size > self._limits.history_queue_bytes:
             self._fail(
                 [_Waiting(body, receipt, 0.0)],
-                BrokerError(f"over {MAX_WAITING} bytes wait for the broker, which does not keep up or is away"),
+                BrokerError(
+                    f"{self._bytes} bytes wait for the broker, which does not keep up or is away"
+                    " (Limits.history_queue_bytes)"
+                ),
             )
             return
         line = self._lines.get(channel)
@@ -151,9 +153,9 @@ class Appender:
     def _take(self, line: _Line) -> list[_Waiting]:
         batch: list[_Waiting] = []
         size = 0
-        while line.items and len(batch) < BATCH:
+        while line.items and len(batch) < self._limits.history_batch:
             first = line.items[0]
-            if not isinstance(first, _Waiting) or (batch and size + len(first.body) > BATCH_BYTES):
+            if not isinstance(first, _Waiting) or (batch and size + len(first.body) > self._limits.history_batch_bytes):
                 break
             size += len(first.body)
             batch.append(first)
@@ -176,7 +178,7 @@ class Appender:
                     )
                 break
             except (StoreAway, TimeoutError) as error:
-                if loop.time() - batch[0].since > LONGEST_WAIT:
+                if loop.time() - batch[0].since > self._limits.history_queue_time:
                     reason = str(error) or "no answer"
                     self._fail(batch, BrokerError(f"{reason}; the message may have been stored or not"))
                     return

@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
+from odac.config import Limits
 from odac.history.entries import Kept
 from odac.history.position import Position
 from odac.protocol import control
@@ -19,20 +20,27 @@ from odac.realtime.receipts import Joining, Recovery
 if TYPE_CHECKING:
     from odac.realtime.connection import Connection
 
-__all__ = ["CHUNK_BYTES", "CHUNK_ENTRIES", "Counters", "Cursor"]
-
-CHUNK_ENTRIES: Final = 256
-CHUNK_BYTES: Final = 64 * 1024
-"""What one turn writes to one member: a socket buffer takes about that much."""
+__all__ = ["Counters", "Cursor"]
 
 
 class Counters:
     """What happened to the rooms with history of this process since its start."""
 
-    __slots__ = ("failed", "gaps", "not_recovered", "reads", "recovered", "replayed", "sent")
+    __slots__ = (
+        "failed",
+        "gaps",
+        "not_recovered",
+        "over_budget",
+        "reads",
+        "recovered",
+        "replayed",
+        "rereads",
+        "sent",
+    )
 
     def __init__(self) -> None:
-        self.sent = self.failed = self.reads = self.replayed = self.recovered = self.not_recovered = self.gaps = 0
+        self.sent = self.failed = self.reads = self.rereads = self.replayed = 0
+        self.recovered = self.not_recovered = self.over_budget = self.gaps = 0
 
     def as_dict(self) -> dict[str, int]:
         """By name."""
@@ -48,8 +56,8 @@ class Log(Protocol):
     cursors: dict[Connection, Cursor]
 
     @property
-    def recovery_bytes(self) -> int:
-        """What one connection may recover of one room."""
+    def limits(self) -> Limits:
+        """Of the app."""
         ...
 
     def cached(self, after: int, limit: int, size: int) -> Sequence[Kept] | None:
@@ -146,7 +154,8 @@ class Cursor:
             self.abandon()
             return False
         if self.at < self.feed.top and connection.outbox.backlog is None:
-            entries = self.feed.cached(self.at, CHUNK_ENTRIES, CHUNK_BYTES)
+            limits = self.feed.limits
+            entries = self.feed.cached(self.at, limits.catch_up_entries, limits.catch_up_bytes)
             if entries is None:
                 self.feed.fetch(self)
                 return False
@@ -185,7 +194,8 @@ class Cursor:
             connection.put(control.encode_control("past", feed.number, self.at))
         if self.joining is not None and self.recovered:
             self._bytes += sum([len(entry.message.payload) for entry in mine])
-            if self._bytes > feed.recovery_bytes:
+            if self._bytes > feed.limits.recovery_bytes:
+                feed.counters.over_budget += 1
                 self.give_up()
 
     def give_up(self) -> None:

@@ -16,7 +16,6 @@ from typing import Any, Final, NamedTuple, Protocol
 from odac.history.store import EPOCH_BYTES
 
 __all__ = [
-    "MAX_POSITIONS",
     "Client",
     "Identity",
     "Position",
@@ -28,8 +27,6 @@ __all__ = [
     "user_hash",
 ]
 
-MAX_POSITIONS: Final = 128
-"""Rooms in one ``resume``: as many as a connection may be in by default."""
 NAME_BYTES: Final = 16
 _MAC_BYTES: Final = 16
 """Half of an HMAC-SHA256 (RFC 2104 section 5): what is forged online only, a try a connection, needs no more."""
@@ -169,12 +166,17 @@ class Tickets:
         return position.offset + 1 if raw is None else int.from_bytes(raw[:8], "big")
 
 
-def parse_resume(values: list[Any]) -> tuple[object, list[Position]] | None:
-    """What a ``resume`` says: the signed name, and the positions that have the right form; None where nothing has."""
-    if len(values) != 2 or not isinstance(values[1], list) or len(values[1]) > MAX_POSITIONS:
+def parse_resume(values: list[Any], most: int) -> tuple[object, list[Position]] | None:
+    """What a ``resume`` says: the signed name, and the positions; None where one of them has not the right form.
+
+    Args:
+        values: of the control message.
+        most: rooms that are looked at: the last ones, since clients name the newest last.
+    """
+    if len(values) != 2 or not isinstance(values[1], list):
         return None
     positions: list[Position] = []
-    for each in values[1]:
+    for each in values[1][-most:]:
         if not isinstance(each, list) or len(each) != 4:
             return None
         room, epoch, offset, ticket = each

@@ -7,13 +7,14 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Final
 
+from odac.config import Limits
 from odac.history.rules import History
 from odac.history.store import KEPT_LONGER, ORIGIN_AGE, ORIGINS, Appended, Entry, Slice
 
-__all__ = ["MAX_BYTES", "Rings", "RulesText"]
+__all__ = ["Rings", "RulesText"]
 
-MAX_BYTES: Final = 64 * 1024 * 1024
-"""Of all logs together. Past it the log appended to longest ago goes, and with it its epoch."""
+MAX_BYTES: Final = Limits().history_bytes
+"""Of all logs together, unless an app says otherwise."""
 ENTRY_COST: Final = 200
 LOG_COST: Final = 1024
 """Bytes besides the bodies, generously."""
@@ -39,16 +40,17 @@ class Rings:
 
     Args:
         clock: seconds since 1970.
-        max_bytes: of all logs together.
+        max_bytes: of all logs together. Past it the log appended to longest ago goes, and with it its epoch.
 
     Attributes:
+        max_bytes: as above; may be changed.
         size: bytes of all logs together.
         evicted: how many logs had to go because others needed the room.
     """
 
     def __init__(self, clock: Callable[[], float], max_bytes: int = MAX_BYTES) -> None:
         self._clock = clock
-        self._max_bytes = max_bytes
+        self.max_bytes = max_bytes
         self._logs: OrderedDict[str, _Log] = OrderedDict()
         self.size = 0
         self.evicted = 0
@@ -141,7 +143,7 @@ class Rings:
             self._grow(log, -len(entries.popleft().body) - ENTRY_COST)
 
     def _make_room(self, channel: str) -> None:
-        while self.size > self._max_bytes:
+        while self.size > self.max_bytes:
             oldest = next(iter(self._logs))
             if oldest == channel and len(self._logs) == 1:
                 break  # History.max_bytes bounds it

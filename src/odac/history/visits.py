@@ -5,22 +5,15 @@ from __future__ import annotations
 import asyncio
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any
 
+from odac.config import Limits
 from odac.history.position import Client, Identity, Position, Tickets, parse_resume
 
 if TYPE_CHECKING:
     from odac.realtime.connection import Connection
 
-__all__ = ["RESUME_TIMEOUT", "Budgets", "Visit", "Visits", "next_client"]
-
-RESUME_TIMEOUT: Final = 5.0
-"""Seconds to wait for what a client that offered ``odac.resume`` says."""
-SESSION_ENTRIES: Final = 20_000
-"""Entries that one session may recover in a burst, over all its connections."""
-SESSION_RATE: Final = 200.0
-"""Entries a second by which that fills up again."""
-MAX_SESSIONS: Final = 10_000
+__all__ = ["Budgets", "Visit", "Visits", "next_client"]
 
 
 class Visit:
@@ -43,20 +36,29 @@ class Visit:
 
 
 class Budgets:
-    """What each session may still recover: so that a client that reconnects in a loop costs no more than that."""
+    """What each session may still recover: so that a client that reconnects in a loop costs no more than that.
 
-    __slots__ = ("_left",)
+    Args:
+        limits: the burst, the rate and the number of sessions.
+    """
 
-    def __init__(self) -> None:
+    __slots__ = ("_left", "_limits")
+
+    def __init__(self, limits: Limits) -> None:
+        self._limits = limits
         self._left: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def __len__(self) -> int:
+        return len(self._left)
 
     def take(self, session: str, entries: int, now: float) -> bool:
         """Use up so many entries; return False where there are not as many."""
-        left, then = self._left.pop(session, (float(SESSION_ENTRIES), now))
-        left = min(float(SESSION_ENTRIES), left + (now - then) * SESSION_RATE)
+        burst = float(self._limits.recovery_burst)
+        left, then = self._left.pop(session, (burst, now))
+        left = min(burst, left + (now - then) * self._limits.recovery_rate)
         enough = entries <= left
         self._left[session] = (left - entries if enough else left, now)
-        if len(self._left) > MAX_SESSIONS:
+        if len(self._left) > self._limits.recovery_sessions:
             self._left.popitem(last=False)
         return enough
 
@@ -66,16 +68,16 @@ class Visits:
 
     Args:
         tickets: signs and checks names.
-        entries: that one connection may recover.
+        limits: what a connection and a session may recover, and how long a ``resume`` is waited for.
     """
 
-    def __init__(self, tickets: Tickets, entries: int) -> None:
+    def __init__(self, tickets: Tickets, limits: Limits) -> None:
         self._tickets = tickets
-        self._entries = entries
+        self._limits = limits
         self._by_connection: dict[Connection, Visit] = {}
         self._by_name: dict[str, Connection] = {}
         self._expected: dict[Connection, asyncio.Future[list[Any]]] = {}
-        self.budgets = Budgets()
+        self.budgets = Budgets(limits)
 
     def __len__(self) -> int:
         return len(self._by_connection)
@@ -110,13 +112,13 @@ class Visits:
         if future is None:
             return None, []
         try:
-            async with asyncio.timeout(RESUME_TIMEOUT):
+            async with asyncio.timeout(self._limits.resume_timeout):
                 values = await future
         except TimeoutError:
             return None, []
         finally:
             del self._expected[connection]
-        parsed = parse_resume(values)
+        parsed = parse_resume(values, self._limits.recovery_rooms)
         if parsed is None:
             return None, []
         known = self._tickets.read_client(parsed[0], identity)
@@ -126,7 +128,7 @@ class Visits:
         self, connection: Connection, client: Client, identity: Identity, positions: list[Position]
     ) -> Connection | None:
         """A client is here; return its older connection, if it has one to this process."""
-        visit = Visit(client, identity, self._entries)
+        visit = Visit(client, identity, self._limits.recovery_entries)
         visit.positions = {position.room: position for position in positions}
         self._by_connection[connection] = visit
         older = self._by_name.get(client.name)

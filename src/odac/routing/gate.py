@@ -38,9 +38,6 @@ from odac.wire.handshake import AUTH, RESUME, SUBPROTOCOL, offered_token, select
 
 __all__ = ["Gate"]
 
-MAX_RESUME: Final = 64 * 1024
-"""Bytes of the message in which a client says where it was, whatever the route's messages may have."""
-
 _OF_ANOTHER: Final = (
     "%s: a token was refused (4002) that is of another session or another secret. If it happens to many: a cache in"
     " between stores /odac/token against its Cache-Control: no-store, or the processes have different secrets"
@@ -200,7 +197,7 @@ class Gate:
             connection.id += ".0"  # a client's name, and the first of its connections
             if RESUME in offered:
                 history.expect(connection)
-                connection.lane.limit_messages(max(route.policy.limits.max_payload, MAX_RESUME))
+                connection.lane.limit_messages(max(route.policy.limits.max_payload, route.policy.limits.resume_bytes))
             session = context.auth.session
             admission.session_id = None if session is None else session.id
 

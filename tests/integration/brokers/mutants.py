@@ -34,12 +34,14 @@ class Mutant(NamedTuple):
 MODEL = "tests/integration/brokers/test_history_model.py"
 BROKERS = "tests/integration/brokers/test_history.py"
 MEMORY = "tests/integration/test_history.py"
+BREAKS = "tests/integration/brokers/test_history_breaks.py"
+RULES = "tests/integration/brokers/test_history_rules.py"
 CUTS = "tests/integration/test_history_client.py"
 
 MUTANTS = [
     Mutant(
         "the header stands behind its message",
-        "history/feed.py",
+        "history/fanout.py",
         """        for entry in run:
             add(LogEntry(rooms, (), entry.message, True))
 """,
@@ -81,21 +83,21 @@ MUTANTS = [
     ),
     Mutant(
         "a number that is missing is passed over",
-        "history/feed.py",
-        "        if notice.first > self.top + 1:\n            self.sync(prove=False)",
-        "        if notice.first > self.top + 1 and notice.first < 0:\n            self.sync(prove=False)",
+        "history/follower.py",
+        "        if notice.first > feed.top + 1:\n            self.sync(prove=False)",
+        "        if notice.first > feed.top + 1 and notice.first < 0:\n            self.sync(prove=False)",
         f"{BROKERS} -k publication",
     ),
     Mutant(
         "what has arrived already is handed out again",
-        "history/feed.py",
-        "        new = notice.entries[self.top + 1 - notice.first :]",
+        "history/follower.py",
+        "        new = notice.entries[feed.top + 1 - notice.first :]",
         "        new = notice.entries",
         f"{BROKERS} -k 'killed or another_process'",
     ),
     Mutant(
         "the feed reads before its subscription works",
-        "history/feed.py",
+        "history/follower.py",
         "        while not back.is_set():\n            self._unproven = False",
         "        while False and not back.is_set():\n            self._unproven = False",
         "tests/unit/history/test_feed.py",
@@ -109,7 +111,7 @@ MUTANTS = [
     ),
     Mutant(
         "a slow reader stays in the fan-out",
-        "history/rooms.py",
+        "history/members.py",
         "            self._hub.delivery.loop.call_soon(self._fall_back, connection)",
         "            pass",
         f"{CUTS} -k 'direct-asyncio and stands_still'",
@@ -117,8 +119,8 @@ MUTANTS = [
     Mutant(
         "a page joins the fan-out before it has caught up",
         "history/cursor.py",
-        "        if self.at < self.feed.top and connection.outbox.backlog is None:\n            entries",
-        "        if self.at < 0 and connection.outbox.backlog is None:\n            entries",
+        "        if self.at < self.feed.top and connection.outbox.backlog is None:\n            limits",
+        "        if self.at < 0 and connection.outbox.backlog is None:\n            limits",
         MEMORY,
     ),
     Mutant(
@@ -127,6 +129,27 @@ MUTANTS = [
         "        line.items.append(call)\n        return True",
         "        return False",
         f"{BROKERS} -k unkept",
+    ),
+    Mutant(
+        "two connections of one client may have one generation",
+        "history/visits.py",
+        "max(known.generation + 1, time.time_ns())",
+        "known.generation + 1",
+        f"{BREAKS} -k 'used_twice and another and once'",
+    ),
+    Mutant(
+        "the top of a publisher's last message is not told",
+        "publishing/kept.py",
+        "                    self._appended(channel, done)",
+        "                    pass",
+        f"{BREAKS} -k 'last_message_of_a_publisher and asyncio'",
+    ),
+    Mutant(
+        "rules stay in the broker",
+        "brokers/redis_scripts.py",
+        "redis.call('PEXPIRE', KEYS[1], ARGV[3])",
+        "",
+        f"{RULES} -k 'asyncio and redis'",
     ),
 ]
 

@@ -160,7 +160,12 @@ def test_coming_back_while_others_speak_loses_and_repeats_nothing(store: Server,
                 got += connection.received
                 connection = await come(one if len(got) % 2 else two, again=connection, path=room)
             await speaker
-            await until(lambda: len(got) + len(connection.received) >= 400, "the end")
+            try:
+                await until(lambda: len(got) + len(connection.received) >= 400, "the end")
+            except AssertionError as error:
+                raise AssertionError(
+                    f"{error}: {len(got)} and {len(connection.received)}, {connection.closed}, {connection.recoveries}"
+                ) from None
             await asyncio.sleep(0.1)
             assert got + connection.received == list(range(400))
 
@@ -538,7 +543,7 @@ def test_a_publication_that_got_lost_is_read(own_redis: Redis, run: Run) -> None
             a, b = await come(one), await come(two)
             await a.send("x")
             await until(lambda: b.received == ["x"])
-            store: Any = app_of(one)._history._store  # type: ignore[union-attr]
+            store: Any = app_of(one)._history.store  # type: ignore[union-attr]
             assert store is not None
             original, store._publish = store._publish, "ECHO"
             body = encode_message(Message((), 1, b'"hidden"'))
@@ -567,7 +572,7 @@ def test_the_loss_of_a_rooms_last_message_shows_too(
             a, b = await come(one), await come(two)
             await a.send("x")
             await until(lambda: b.received == ["x"])
-            store: Any = app_of(one)._history._store  # type: ignore[union-attr]
+            store: Any = app_of(one)._history.store  # type: ignore[union-attr]
             original, store._publish = store._publish, "SET"  # takes the same arguments, and publishes nothing
             await app_of(one).route.ws_server.to_room("chat-7", "last")
             store._publish = original

@@ -54,7 +54,7 @@ class FakeStore:
 
 class Owner:
     origin = b"o" * 16
-    recovery_bytes = 1 << 20
+    limits = Limits()
 
     def __init__(self) -> None:
         self.semaphore = asyncio.Semaphore(4)
@@ -202,10 +202,10 @@ def test_a_ring_gives_back_what_it_held() -> None:
         await ready(feed, store)
         feed.take(Notice(EPOCH, 1, tuple(store.append(10))))
         owner = cast("Owner", feed.owner)
-        assert owner.ring == feed.ring_bytes > 0
+        assert owner.ring == feed.ring.size > 0
         assert feed.cached(0, 100, 1 << 20) is not None
-        feed.shrink()
-        assert owner.ring == feed.ring_bytes
+        feed.ring.shrink()
+        assert owner.ring == feed.ring.size
         assert feed.cached(0, 100, 1 << 20) is None
         assert [kept.offset for kept in feed.cached(5, 3, 1 << 20) or ()] == [6, 7, 8]
         feed.close()

@@ -1,0 +1,198 @@
+"""Keeps one feed in step with its room's log.
+
+It waits until its own probe comes back, reads, and drops what arrives and is not above the feed's top. A number that is
+missing, or an outage, is closed by reading once what came between; where that cannot be done the members are told.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from odac.errors import BrokerError
+from odac.history.entries import prepare
+from odac.history.feed_port import FeedPort
+from odac.history.owner import Owner
+from odac.history.pages import Pages
+from odac.history.recovery import Recoveries
+from odac.history.store import EVERYTHING, Notice, Slice
+from odac.realtime.hub import Hub
+
+__all__ = ["Follower"]
+
+PROBE_FIRST: Final = 0.02
+PROBE_LONGEST: Final = 1.0
+REPLAY_UNKNOWN: Final = 256
+"""Entries that the first read asks for where a member says where it was: most have missed fewer."""
+
+
+class Follower:
+    """Takes what the store publishes for one feed.
+
+    Args:
+        feed: of the room.
+        owner: of all feeds.
+        hub: owns the task.
+        recoveries: of the room.
+        pages: of the room.
+    """
+
+    __slots__ = (
+        "_again",
+        "_early",
+        "_feed",
+        "_has_begun",
+        "_hub",
+        "_owner",
+        "_pages",
+        "_probe",
+        "_probe_back",
+        "_recoveries",
+        "_task",
+        "_unproven",
+    )
+
+    def __init__(self, feed: FeedPort, owner: Owner, hub: Hub, recoveries: Recoveries, pages: Pages) -> None:
+        self._feed = feed
+        self._owner = owner
+        self._hub = hub
+        self._recoveries = recoveries
+        self._pages = pages
+        self._early: list[Notice] | None = None
+        self._has_begun = False
+        self._unproven = True
+        self._again = False
+        self._task: asyncio.Task[None] | None = None
+        self._probe = 0
+        self._probe_back: asyncio.Event | None = None
+
+    def take(self, notice: Notice) -> None:
+        """A store has published something on the room's channel."""
+        feed = self._feed
+        if notice.probe:
+            if notice.epoch == self._owner.origin and notice.first == self._probe and self._probe_back is not None:
+                self._probe_back.set()
+            return
+        if self._early is not None:
+            if len(self._early) < self._owner.limits.history_notices:
+                self._early.append(notice)
+            else:
+                feed.counters.rereads += not self._again
+                self._again = True
+            return
+        if notice.changed:
+            self.sync(prove=False)
+        elif not notice.entries:
+            if (notice.epoch, notice.first) != (feed.epoch or bytes(16), feed.top) and not (
+                notice.epoch == feed.epoch and notice.first < feed.top
+            ):
+                self.sync(prove=False)
+        elif notice.epoch == feed.epoch or (feed.epoch is None and notice.first == 1):
+            self._take_entries(notice)
+        else:
+            self.sync(prove=False)
+
+    def _take_entries(self, notice: Notice) -> None:
+        feed = self._feed
+        if notice.first > feed.top + 1:
+            self.sync(prove=False)
+            # What has arrived is read again with what came before it.
+            return
+        new = notice.entries[feed.top + 1 - notice.first :]
+        if new:
+            feed.begin(notice.epoch)
+            feed.emit([prepare(entry) for entry in new])
+
+    def start_at(self, found: Slice) -> None:
+        """Begin with what a store in this process says."""
+        feed = self._feed
+        feed.ring.clear()
+        feed.epoch, feed.top, self._recoveries.revoked = found.epoch, found.top, dict(found.revoked)
+        feed.ring.add([prepare(entry) for entry in found.entries])
+        feed.is_ready = self._has_begun = True
+
+    def sync(self, *, prove: bool) -> None:
+        """Bring the feed up to the store's top; with ``prove``, wait first until its subscription is known to work."""
+        self._unproven = self._unproven or prove
+        if prove:
+            self._feed.is_ready = False
+        if self._task is not None:
+            self._again = True
+            return
+        self._early = []
+        self._task = asyncio.get_running_loop().create_task(self._sync(), name="odac: history feed")
+        self._hub.keep(self._task)
+
+    def close(self) -> None:
+        """The feed has no members any more."""
+        if self._task is not None:
+            self._task.cancel()
+
+    async def _sync(self) -> None:
+        feed = self._feed
+        try:
+            while True:
+                self._again = False
+                if self._unproven:
+                    await self._prove()
+                found = await self._catch_up()
+                if self._again:
+                    continue
+                feed.is_ready = True
+                early, self._early = self._early or [], None
+                self._recoveries.revoked = dict(found.revoked)
+                for notice in early:
+                    self.take(notice)
+                break
+        finally:
+            self._task = None
+            if self._early is not None:
+                self._early = None
+        self._pages.run_waiting()
+
+    async def _prove(self) -> None:
+        """Publish probes until one comes back: what is published from then on comes, too."""
+        back = self._probe_back = asyncio.Event()
+        delay = PROBE_FIRST
+        while not back.is_set():
+            self._unproven = False
+            self._probe += 1
+            try:
+                await self._feed.store.publish_probe(self._probe)
+                async with asyncio.timeout(delay):
+                    await back.wait()
+            except TimeoutError:
+                pass
+            except BrokerError:
+                await asyncio.sleep(delay)
+            delay = min(2 * delay, PROBE_LONGEST)
+        self._probe_back = None
+
+    async def _catch_up(self) -> Slice:
+        feed = self._feed
+        first = not self._has_begun
+        page = self._owner.limits.history_page
+        while True:
+            # The first read fills the ring for the waiting members; later reads continue it.
+            after = -min(feed.history.size, self._wanted()) if first else feed.top
+            found = await feed.store.read(after, EVERYTHING if first else page)
+            if first:
+                self._has_begun = True
+                feed.epoch, feed.top = found.epoch, found.top
+                feed.ring.add([prepare(entry) for entry in found.entries])
+                return found
+            if found.epoch == feed.epoch and found.base <= feed.top <= found.top:
+                if not found.entries:
+                    return found
+                feed.emit([prepare(entry) for entry in found.entries])
+                if feed.top >= found.top:
+                    return found
+                continue
+            feed.ring.clear()
+            feed.epoch, feed.top = found.epoch, found.top
+            feed.tell_gap_to_all()
+            return found
+
+    def _wanted(self) -> int:
+        waiting = self._pages.waiting
+        return max([REPLAY_UNKNOWN if each.position is not None else each.replay for each in waiting], default=0) or 1

@@ -1,0 +1,62 @@
+"""The store as one feed uses it: read again and again until it answers, a bounded number of reads at a time."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+from odac.errors import BrokerError
+from odac.history.cursor import Counters
+from odac.history.owner import Owner
+from odac.history.rules import History
+from odac.history.store import HistoryStore, Slice, StoreAway, encode_probe
+from odac.notices import warn
+
+__all__ = ["LogReader"]
+
+READ_TIMEOUT: Final = 10.0
+RETRY_FIRST: Final = 0.05
+RETRY_LONGEST: Final = 2.0
+
+
+class LogReader:
+    """One room's log.
+
+    Args:
+        owner: of all feeds.
+        store: keeps it.
+        channel: what the store calls it.
+        history: what it keeps.
+        counters: of all feeds.
+    """
+
+    __slots__ = ("_channel", "_counters", "_history", "_owner", "_store")
+
+    def __init__(self, owner: Owner, store: HistoryStore, channel: str, history: History, counters: Counters) -> None:
+        self._owner = owner
+        self._store = store
+        self._channel = channel
+        self._history = history
+        self._counters = counters
+
+    async def read(self, after: int, limit: int) -> Slice:
+        """Read entries; see :meth:`odac.history.store.HistoryStore.read`. It waits for a store that is away."""
+        delay = RETRY_FIRST
+        while True:
+            try:
+                async with self._owner.reading(), asyncio.timeout(READ_TIMEOUT):
+                    self._counters.reads += 1
+                    return await self._store.read(self._channel, self._history, after, limit)
+            except (BrokerError, TimeoutError) as error:
+                if not isinstance(error, (StoreAway, TimeoutError)):
+                    warn("history", "the history of a room cannot be read; retrying: %s", error)
+                await asyncio.sleep(delay)
+                delay = min(2 * delay, RETRY_LONGEST)
+
+    async def publish_probe(self, number: int) -> None:
+        """Publish a probe on the room's channel.
+
+        Raises:
+            BrokerError: the store does not take it.
+        """
+        await self._store.publish(self._channel, encode_probe(self._owner.origin, number))

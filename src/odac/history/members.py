@@ -1,0 +1,110 @@
+"""Joining and leaving a room with history."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Protocol
+
+from odac.history.cursor import Cursor
+from odac.history.feeds import Feeds
+from odac.history.returning import Returning
+from odac.history.rules import RuleBook
+from odac.history.store import HistoryStore
+from odac.realtime.audience import is_follower_room
+from odac.realtime.receipts import Joined, Joining, Recovery
+
+if TYPE_CHECKING:
+    from odac.realtime.connection import Connection
+    from odac.realtime.hub import Hub
+
+__all__ = ["Members"]
+
+
+class Rooms(Protocol):
+    """What is asked of :class:`odac.history.rooms.HistoryRooms`."""
+
+    book: RuleBook
+    feeds: Feeds
+
+    @property
+    def store(self) -> HistoryStore:
+        """Keeps the logs; RuntimeError where the app does not run."""
+        ...
+
+    def behind(self, rooms: tuple[str, ...], call: Callable[[], object]) -> bool:
+        """Make a call after this process's unconfirmed sends to any of these rooms."""
+        ...
+
+
+class Members:
+    """Lets connections into rooms with history and out of them, in order with this process's own sends.
+
+    Args:
+        hub: this process's connections.
+        rooms: knows the rules and the feeds.
+        returning: knows the clients.
+    """
+
+    def __init__(self, hub: Hub, rooms: Rooms, returning: Returning) -> None:
+        self._hub = hub
+        self._rooms = rooms
+        self._returning = returning
+        self._leaving: dict[tuple[Connection, str], None] = {}
+
+    def join(self, connection: Connection, room: str, replay: int) -> Joined:
+        """A connection has entered a room with history: it gets what it missed, and then what comes."""
+        joining = Joining(self._hub.delivery.loop)
+        if (connection, room) in self._leaving:
+            self._rooms.behind((room,), lambda: self._join_again(connection, room, replay, joining))
+            return joining
+        self._begin(connection, room, replay, joining)
+        return joining
+
+    def _join_again(self, connection: Connection, room: str, replay: int, joining: Joining) -> None:
+        if not connection.is_open:
+            joining.arrived(Recovery(None, 0))
+            return
+        self._hub.enter(connection, room)
+        self._begin(connection, room, replay, joining)
+
+    def _begin(self, connection: Connection, room: str, replay: int, joining: Joining) -> None:
+        history = self._rooms.book.of(room)
+        assert history is not None
+        _ = self._rooms.store  # raises where the app does not run
+        feed = self._rooms.feeds.follow(room, history)
+        client, position = self._returning.place_of(connection, room)
+        cursor = Cursor(connection, feed, joining, replay, client, position)
+        feed.cursors[connection] = cursor
+        feed.run(cursor)
+
+    def is_leaving(self, connection: Connection, room: str) -> bool:
+        """See :class:`odac.realtime.ports.RoomHistory`."""
+        return (connection, room) in self._leaving
+
+    def leaves(self, connection: Connection, room: str, leave: Callable[[], None]) -> bool:
+        """A connection leaves a room with history: behind this process's unconfirmed sends to it.
+
+        Returns:
+            whether it leaves later.
+        """
+        if (connection, room) in self._leaving:
+            return True
+
+        def leave_now() -> None:
+            self._leaving.pop((connection, room), None)
+            leave()
+
+        if self._rooms.behind((room,), leave_now):
+            self._leaving[connection, room] = None
+            return True
+        return False
+
+    def congested(self, connection: Connection) -> None:
+        """A connection's reader does not keep up: it gets what its rooms keep at its own pace."""
+        if any(map(is_follower_room, connection.memberships)):
+            self._hub.delivery.loop.call_soon(self._fall_back, connection)
+
+    def _fall_back(self, connection: Connection) -> None:
+        if connection.is_open and connection.outbox.backlog is not None:
+            connection.outbox.take_share()
+            self._rooms.feeds.fall_back(connection)

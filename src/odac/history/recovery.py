@@ -1,0 +1,106 @@
+"""What a member of a room recovers, and what it is told of where it stands."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import TYPE_CHECKING
+
+from odac.history.cursor import Cursor
+from odac.history.feed_port import FeedPort
+from odac.history.owner import Owner
+from odac.history.position import Tickets, epoch_text, user_hash
+from odac.protocol import control
+from odac.realtime.audience import is_private
+
+if TYPE_CHECKING:
+    from odac.realtime.connection import Connection
+
+__all__ = ["FIRST_TIME", "NAMED", "NOT_RECOVERABLE", "RECOVERING", "Recoveries"]
+
+FIRST_TIME, RECOVERING, NOT_RECOVERABLE, NAMED = 0, 1, 2, 3
+"""The status of the control message ``room``; NAMED: the log of a room that was empty has got its name."""
+
+
+class Recoveries:
+    """Decides for the members of one room, and tells them.
+
+    Args:
+        feed: of the room.
+        owner: of all feeds.
+        tickets: signs what members may recover.
+
+    Attributes:
+        revoked: how often users were revoked in the room, by a hash of their id.
+    """
+
+    __slots__ = ("_feed", "_owner", "_tickets", "revoked")
+
+    def __init__(self, feed: FeedPort, owner: Owner, tickets: Tickets) -> None:
+        self._feed = feed
+        self._owner = owner
+        self._tickets = tickets
+        self.revoked: Mapping[str, int] = {}
+
+    def decide_recovery(self, cursor: Cursor) -> bool | None:
+        """Whether a member gets all that it missed; None: it says nothing of an earlier place, so it missed nothing.
+
+        It does where its position is in the log of now, where a ticket proves that it may see what follows, and where
+        its budgets allow that much, which is used up then.
+        """
+        feed, position = self._feed, cursor.position
+        if position is None or cursor.client is None:
+            return None
+        return (
+            position.epoch == feed.epoch
+            and position.offset <= feed.top
+            and self._tickets.check(cursor.client, feed.room, position, self._revocations(cursor.connection))
+            and self._owner.may_recover(cursor.connection, feed.top - position.offset)
+        )
+
+    def admit(self, cursor: Cursor) -> None:
+        """Decide what a member gets, put its cursor there, and tell it."""
+        feed, connection, position = self._feed, cursor.connection, cursor.position
+        cursor.admitted = True
+        cursor.at = max(0, feed.top - cursor.replay)
+        cursor.recovered = self.decide_recovery(cursor)
+        status = FIRST_TIME
+        if cursor.recovered and position is not None:
+            status = RECOVERING
+            cursor.at = position.offset
+        elif cursor.recovered is False:
+            status = NOT_RECOVERABLE
+            feed.counters.not_recovered += 1
+        if connection.speaks_odac:
+            # A ticket covers the room from the first message that its client was allowed to see.
+            keeps = position is not None and status != NOT_RECOVERABLE
+            lowest = self._tickets.lowest(position) if keeps and position is not None else cursor.at + 1
+            self.tell_place(connection, cursor.client, lowest, cursor.at, status)
+
+    def tell_place(self, connection: Connection, client: str | None, lowest: int, offset: int, status: int) -> None:
+        """Tell a member where it stands: the control message ``room``."""
+        feed = self._feed
+        name = None if is_private(feed.room) else feed.room
+        ticket = self._ticket(connection, client, lowest)
+        connection.put(
+            control.encode_control("room", feed.number, name, epoch_text(feed.epoch), offset, ticket, status)
+        )
+
+    def tell_gap(self, connection: Connection, offset: int) -> None:
+        """Tell a member that some messages are missing, and behind which entry it stands now."""
+        if connection.speaks_odac:
+            feed = self._feed
+            ticket = self._ticket(connection, self._owner.client_of(connection), offset + 1)
+            connection.put(control.encode_control("gap", feed.number, epoch_text(feed.epoch), offset, ticket))
+
+    def _ticket(self, connection: Connection, client: str | None, lowest: int) -> str:
+        if client is None:
+            return ""
+        feed = self._feed
+        return self._tickets.ticket(client, feed.room, feed.epoch, lowest, self._revocations(connection))
+
+    def _revocations(self, connection: Connection) -> int:
+        """How often the connection's user was revoked here."""
+        if not self.revoked:
+            return 0
+        user = self._owner.user_of(connection)
+        return 0 if user is None else self.revoked.get(user_hash(user), 0)

@@ -1,0 +1,142 @@
+"""Clients that come back: who they are, what they may recover, and the end of their older connections."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, Final
+
+import msgspec
+
+from odac.close_codes import SUPERSEDED, CloseCode
+from odac.history.cursor import Counters
+from odac.history.position import Client, Identity, Position, Tickets
+from odac.history.visits import Visits, next_client
+from odac.realtime.audience import is_user_room
+
+if TYPE_CHECKING:
+    from odac.realtime.connection import Connection
+    from odac.realtime.hub import Hub
+
+__all__ = ["PART", "Returning"]
+
+PART: Final = "history"
+TOLD_AT_ONCE: Final = 1000
+
+_encode: Final = msgspec.msgpack.Encoder().encode
+_decode: Final = msgspec.msgpack.Decoder(list[tuple[str, int]]).decode
+
+
+class Returning:
+    """The clients of this process. Fulfils :class:`odac.realtime.ports.Part`, but for what concerns the feeds.
+
+    Args:
+        hub: this process's connections.
+        tickets: signs names and tickets.
+        counters: of all feeds.
+    """
+
+    def __init__(self, hub: Hub, tickets: Tickets, counters: Counters) -> None:
+        self._hub = hub
+        self._tickets = tickets
+        self._counters = counters
+        self.visits = Visits(tickets, hub.limits)
+        self._came_back: list[tuple[str, int]] = []
+
+    def expect(self, connection: Connection) -> None:
+        """A client has offered ``odac.resume``."""
+        self.visits.expect(connection, self._hub.delivery.loop)
+
+    def said(self, connection: Connection, values: list[Any]) -> None:
+        """The control message ``resume``."""
+        self.visits.said(connection, values)
+
+    async def resume(self, connection: Connection, session_id: str | None, user_id: str | None) -> None:
+        """Wait for what a client says that has offered ``odac.resume``; it is that client from then on."""
+        identity = Identity(session_id, user_id)
+        known, positions = await self.visits.resumed(connection, identity)
+        if known is None or not connection.is_open:
+            return
+        client = next_client(known)
+        self._hub.rename(connection, client.id)
+        older = self.visits.enter(connection, client, identity, positions)
+        if older is not None:
+            self._supersede(older)
+        if not self._came_back:
+            self._hub.delivery.loop.call_soon(self._tell_who_came_back)
+        self._came_back.append((client.name, client.generation))
+
+    def greet(self, connection: Connection, session_id: str | None, user_id: str | None) -> str:
+        """The signed name that a client's ``hello`` carries."""
+        identity = Identity(session_id, user_id)
+        visit = self.visits.of(connection)
+        if visit is None:
+            self.visits.enter(connection, Client(connection.id.partition(".")[0]), identity, [])
+            visit = self.visits.of(connection)
+            assert visit is not None
+        visit.identity = identity
+        return self._tickets.sign_client(visit.client, identity)
+
+    def recognized(self, connection: Connection, user_id: str) -> None:
+        """A connection's user is known now."""
+        visit = self.visits.of(connection)
+        if visit is not None:
+            known = visit.identity.user_id
+            if known is not None and known != user_id:
+                visit.positions.clear()
+            visit.identity = visit.identity._replace(user_id=user_id)
+
+    def ended(self, connection: Connection) -> None:
+        """A connection has ended, or was refused at a gate."""
+        self.visits.leave(connection)
+
+    # What the feeds ask
+
+    def place_of(self, connection: Connection, room: str) -> tuple[str | None, Position | None]:
+        """The name of the client behind a connection, and where it says that it was in a room: good for one join."""
+        visit = self.visits.of(connection)
+        if visit is None:
+            return None, None
+        return visit.client.name, visit.positions.pop(None if is_user_room(room) else room, None)
+
+    def client_of(self, connection: Connection) -> str | None:
+        """See :class:`odac.history.owner.Owner`."""
+        visit = self.visits.of(connection)
+        return None if visit is None else visit.client.name
+
+    def user_of(self, connection: Connection) -> str | None:
+        """See :class:`odac.history.owner.Owner`."""
+        visit = self.visits.of(connection)
+        return None if visit is None else visit.identity.user_id
+
+    def may_recover(self, connection: Connection, entries: int) -> bool:
+        """See :class:`odac.history.owner.Owner`."""
+        visit = self.visits.of(connection)
+        if visit is None:
+            return False
+        session = visit.identity.session_id or visit.client.name
+        if entries > visit.left or not self.visits.budgets.take(session, entries, self._hub.delivery.loop.time()):
+            self._counters.over_budget += 1
+            return False
+        visit.left -= entries
+        return True
+
+    # What processes tell each other: the clients that came back, so that their older connections end
+
+    def _tell_who_came_back(self) -> None:
+        while self._came_back:
+            self._hub.bus.parts.tell_all(PART, _encode(self._came_back[:TOLD_AT_ONCE]))
+            del self._came_back[:TOLD_AT_ONCE]
+
+    def received(self, body: bytes) -> None:
+        """Clients have come back to another process."""
+        try:
+            came_back = _decode(body)
+        except msgspec.DecodeError:
+            return  # another version's
+        for name, generation in came_back:
+            connection = self.visits.connection_of(name)
+            visit = None if connection is None else self.visits.of(connection)
+            if connection is not None and visit is not None and visit.client.generation < generation:
+                self._supersede(connection)
+
+    def _supersede(self, connection: Connection) -> None:
+        connection.begin_close(CloseCode.NORMAL, SUPERSEDED)

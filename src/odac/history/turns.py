@@ -1,0 +1,51 @@
+"""The members of a process that catch up take turns, so that they hold up nobody else."""
+
+from __future__ import annotations
+
+from collections import deque
+from typing import Final
+
+from odac.history.cursor import Cursor
+from odac.realtime.hub import Hub
+
+__all__ = ["Turns"]
+
+SLICE: Final = 0.005
+"""Seconds that catching up takes of the event loop before others have their turn."""
+
+
+class Turns:
+    """The cursors that have more to write at once.
+
+    Args:
+        hub: of the members.
+    """
+
+    __slots__ = ("_hub", "_is_scheduled", "_waiting")
+
+    def __init__(self, hub: Hub) -> None:
+        self._hub = hub
+        self._waiting: deque[Cursor] = deque()
+        self._is_scheduled = False
+
+    def add(self, cursor: Cursor) -> None:
+        """Let a member go on in its turn."""
+        self._waiting.append(cursor)
+        if not self._is_scheduled:
+            self._is_scheduled = True
+            self._hub.delivery.loop.call_soon(self._take)
+
+    def _take(self) -> None:
+        loop = self._hub.delivery.loop
+        end = loop.time() + SLICE
+        waiting = self._waiting
+        while waiting:
+            cursor = waiting.popleft()
+            if cursor.feed.cursors.get(cursor.connection) is cursor:
+                cursor.feed.run(cursor)
+            if loop.time() >= end:
+                break
+        if waiting:
+            loop.call_soon(self._take)
+        else:
+            self._is_scheduled = False
