@@ -10,16 +10,6 @@ SOURCE = ROOT / "src" / "odac"
 UNIT = ROOT / "tests" / "unit"
 
 ELSEWHERE = {
-    # What speaks to a socket or a process is tested over real ones.
-    "tests/integration/test_client.py": ["client/interactive.py", "client/socket.py"],
-    "tests/integration/test_bearers.py": ["routing/bearers.py"],
-    "tests/integration/test_calls.py": [
-        "calls/answering.py",
-        "calls/asking.py",
-        "calls/call.py",
-        "calls/service.py",
-        "realtime/turn.py",
-    ],
     "tests/integration/brokers/test_history_model.py": [
         "brokers/history_registry.py",
         "brokers/local_history.py",
@@ -30,7 +20,6 @@ ELSEWHERE = {
         "brokers/redis_scripts.py",
     ],
     "tests/integration/test_history.py": [
-        "cluster/history.py",
         "history/appender.py",
         "history/fanout.py",
         "history/feeds.py",
@@ -48,16 +37,6 @@ ELSEWHERE = {
         "history/entries.py",
         "history/rooms.py",
         "history/visits.py",
-        "realtime/history.py",
-        "realtime/receipts.py",
-    ],
-    # The test client tests itself by testing apps.
-    "tests/integration/test_testing.py": [
-        "testing/client.py",
-        "testing/exchange.py",
-        "testing/life.py",
-        "testing/connection.py",
-        "testing/sync.py",
     ],
 }
 

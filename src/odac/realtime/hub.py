@@ -147,7 +147,7 @@ class Hub:
         if self._expiries is not None:
             self._expiries.discard(connection)
         for room in connection.memberships:
-            self._discard(connection, room)
+            self._take_out(connection, room)
         was_watched = connection.was_admitted and (connection.outbox.lane.pings or connection.speaks_odac)
         if was_watched and self._heartbeat is not None:
             self._heartbeat.ended()
@@ -186,7 +186,7 @@ class Hub:
     def depart(self, connection: Connection, room: str) -> None:
         """A connection leaves a room."""
         connection.outbox.take_share()
-        self._discard(connection, room)
+        self._take_out(connection, room)
         del connection.memberships[room]  # type: ignore[attr-defined]
         if self.history is not None and self.history.keeps(room):
             self.history.departed(connection, room)
@@ -214,11 +214,7 @@ class Hub:
     def unfollow(self, connection: Connection, room: str) -> None:
         """The contrary of :meth:`follow`."""
         connection.outbox.take_share()
-        members = self._rooms.get(room)
-        if members is not None:
-            members.discard(connection)
-            if not members:
-                del self._rooms[room]
+        self._take_out(connection, room, is_told=False)
         del connection.memberships[room]  # type: ignore[attr-defined]
 
     def is_open(self, room: str) -> bool:
@@ -236,13 +232,14 @@ class Hub:
                 known[new_id] = connection
         connection.id = new_id
 
-    def _discard(self, connection: Connection, room: str) -> None:
+    def _take_out(self, connection: Connection, room: str, *, is_told: bool = True) -> None:
         members = self._rooms.get(room)
         if members is not None:
             members.discard(connection)
             if not members:
                 del self._rooms[room]
-                self.bus.room_closed(room)
+                if is_told:
+                    self.bus.room_closed(room)
 
     @property
     def room_count(self) -> int:
