@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
+import http.client
 import json
+import logging
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
 from websockets.exceptions import InvalidStatus
 
+import odac
 from tests.integration.further_proxies import FURTHER
 from tests.integration.proxies import Certificate, Proxy, replaced
 from tests.integration.running import DEADLINE, Running, until
@@ -125,6 +129,63 @@ def test_the_log_names_what_is_wrong_in_it(
     with pytest.raises(InvalidStatus):
         clients.enter(origin=f"https://127.0.0.1:{clients.proxy.port}")
     until(lambda: server.text.count(hint) > before, f"the log says {hint!r}")
+
+
+def test_a_cache_that_stores_tokens_is_named_on_both_sides(
+    behind: Behind, servers: Callable[..., Running], caplog: pytest.LogCaptureFixture
+) -> None:
+    """Varnish with a line that stores everything, as many files have it: one visitor's token goes to all others."""
+    server = servers(*HEADERS)
+    passing = """    if (req.url ~ "^/odac/(token|health)") {
+        return (pass);
+    }
+}
+"""
+    storing = """    return (hash);
+}
+
+sub vcl_backend_response {
+    set beresp.ttl = 120s;
+    unset beresp.http.Set-Cookie;
+    return (deliver);
+}
+"""
+    clients = behind("varnish", server, passing, storing)
+    port = clients.proxy.port
+
+    def visit(cookies: dict[str, str]) -> odac.client.ClientConnection:
+        return odac.connect(
+            f"wss://127.0.0.1:{port}/talk",
+            ssl=clients.proxy.certificate.trust,
+            cookies=cookies,
+            headers={"Origin": f"https://127.0.0.1:{port}"},
+            auto_reconnect=False,
+        )
+
+    async def two_visitors() -> None:
+        first, second = ({"__Host-odac": new_session(server)} for _ in range(2))
+        async with visit(first):
+            pass
+        with caplog.at_level(logging.WARNING, "odac.client"), pytest.raises(odac.Disconnected) as end:
+            ws = await visit(second)
+            await ws.receive()
+        assert end.value.code == 4002
+
+    before = server.text.count("a token was refused (4002)")
+    asyncio.run(asyncio.wait_for(two_visitors(), 2 * DEADLINE))
+    assert "/odac/token gave the same token twice: a cache in between stores it" in caplog.text
+    until(lambda: server.text.count("a token was refused (4002)") > before, "the server's log says so as well")
+    assert "a cache in between stores /odac/token" in server.text
+
+
+def new_session(server: Running) -> str:
+    """The cookie of a new visitor, asked for without the cache."""
+    with contextlib.closing(http.client.HTTPConnection("127.0.0.1", server.port, timeout=DEADLINE)) as connection:
+        connection.request("GET", "/odac/token", headers={"X-Forwarded-Proto": "https", "X-Forwarded-For": "127.0.0.1"})
+        answer = connection.getresponse()
+        answer.read()
+        cookie = answer.headers["Set-Cookie"].partition(";")[0]
+    return cookie.removeprefix("__Host-odac=")
 
 
 @pytest.mark.parametrize(
