@@ -166,9 +166,10 @@ sub vcl_backend_response {
         first, second = ({"__Host-odac": new_session(server)} for _ in range(2))
         async with visit(first):
             pass
-        with caplog.at_level(logging.WARNING, "odac.client"), pytest.raises(odac.Disconnected) as end:
+        with caplog.at_level(logging.WARNING, "odac.client"):
             ws = await visit(second)
-            await ws.receive()
+            with pytest.raises(odac.Disconnected) as end:
+                await ws.receive()
         assert end.value.code == 4002
 
     before = server.text.count("a token was refused (4002)")

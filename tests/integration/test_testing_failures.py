@@ -12,6 +12,7 @@ from typing import Any
 
 import pytest
 import time_machine
+from fastapi import FastAPI, Request
 from freezegun import freeze_time
 
 from odac import CloseCode, Context, Limits, Odac, RateLimit
@@ -203,6 +204,38 @@ def test_any_object_can_be_the_user(authenticator: bool) -> None:
         assert ws.receive() == "hello"
         assert client.connect("/mine", user=Member("", is_authenticated=False)).close_code == CloseCode.UNAUTHORIZED
         assert client.connect("/mine").close_code == CloseCode.UNAUTHORIZED
+
+
+def test_a_client_logs_in_as_any_object() -> None:
+    api = FastAPI()
+    app = Odac(SECRET, http=api)
+    app.authenticate(lambda request: None)  # the users of a database, which a test does not need to ask
+
+    @api.get("/me")
+    async def me(request: Request) -> dict[str, Any]:
+        user = await app.auth.user(request)
+        return {"is": type(user).__name__}
+
+    @app.route.auth.ws("/mine")
+    async def mine(odac: Context) -> None:
+        odac.ws.send(await odac.auth.user_id())
+
+    with TestClient(app) as client:
+        assert client.http.get("/me").json() == {"is": "NoneType"}
+        client.login(Member("ada"))
+        assert client.http.get("/me").json() == {"is": "Member"}
+        ada = client.connect("/mine")
+        assert ada.receive() == "ada"
+        assert client.connect("/mine", user={"id": 8}).receive() == 8
+        assert client.connect("/mine", user=Row()).receive() == 7
+        client.logout()
+        assert ada.close_code == CloseCode.UNAUTHORIZED
+        assert client.http.get("/me").json() == {"is": "NoneType"}
+        assert client.connect("/mine").close_code == CloseCode.UNAUTHORIZED
+        client.login(Member("bob"))
+        client.login({"id": 9})  # the last one counts
+        assert client.http.get("/me").json() == {"is": "dict"}
+        assert client.connect("/mine").receive() == 9
 
 
 # The end

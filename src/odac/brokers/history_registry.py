@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from odac.brokers.memory import publish_to_exchange
+from odac.brokers.memory import is_away, publish_to_exchange
 from odac.brokers.url import BrokerURL, parse_url
 from odac.config import Limits
 from odac.errors import ConfigurationError
@@ -39,7 +39,11 @@ def make_history(url: str, clock: Callable[[], float], limits: Limits | None = N
             shared.rings.max_bytes = limits.history_bytes
         if not name:
             return MemoryStore(shared)
-        return MemoryStore(shared, lambda channel, payload: publish_to_exchange(name, channel, payload))
+        return MemoryStore(
+            shared,
+            lambda channel, payload: publish_to_exchange(name, channel, payload),
+            lambda: is_away(name),
+        )
     if parsed.scheme in {"nats", "tls"}:
         raise ConfigurationError(NO_JETSTREAM)
     return _remote(parsed, limits)

@@ -6,14 +6,38 @@ import asyncio
 from typing import Final
 
 from odac.brokers.base import MAX_PAYLOAD, Broker, Receiver
+from odac.errors import BrokerError
 
-__all__ = ["MemoryBroker", "publish_to_exchange"]
+__all__ = ["MemoryBroker", "is_away", "publish_to_exchange", "set_away"]
 
 _exchanges: Final[dict[str, list[MemoryBroker]]] = {}
+_away: Final[set[str]] = set()
+
+AWAY: Final = "the test has lost the broker"
+
+
+def set_away(name: str, away: bool) -> None:
+    """Lose the broker of one name for all apps that use it, or let it be back; from any thread.
+
+    For the test client. What is published meanwhile is dropped, as by a broker whose server is gone.
+    """
+    if (name in _away) is away:
+        return
+    (_away.add if away else _away.discard)(name)
+    for broker in _exchanges.get(name, ()):
+        if broker._loop is not None:
+            broker._loop.call_soon_threadsafe(broker._away_changed, away)
+
+
+def is_away(name: str) -> bool:
+    """Whether the broker of this name is lost."""
+    return name in _away
 
 
 def publish_to_exchange(name: str, channel: str, payload: bytes) -> None:
     """Hand a payload to the brokers of one name that listen to a channel; from any thread."""
+    if name in _away:
+        return
     for broker in _exchanges.get(name, ()):
         if channel in broker._channels and broker._loop is not None:
             try:
@@ -41,7 +65,7 @@ class MemoryBroker(Broker):
     @property
     def connected(self) -> bool:
         """See :class:`odac.brokers.base.Broker`."""
-        return self._receiver is not None
+        return self._receiver is not None and self._name not in _away
 
     async def start(self, receiver: Receiver) -> None:
         """See :class:`odac.brokers.base.Broker`."""
@@ -49,7 +73,8 @@ class MemoryBroker(Broker):
         self._receiver = receiver
         # A list is replaced and never changed, because publishers on other threads iterate over it.
         _exchanges[self._name] = [*_exchanges.get(self._name, ()), self]
-        receiver.on_up()
+        if self._name not in _away:
+            receiver.on_up()
 
     async def stop(self) -> None:
         """See :class:`odac.brokers.base.Broker`."""
@@ -62,6 +87,8 @@ class MemoryBroker(Broker):
 
     def publish(self, channel: str, payload: bytes, messages: int = 1) -> None:
         """See :class:`odac.brokers.base.Broker`."""
+        if self._name in _away and self._receiver is not None:
+            self._receiver.on_dropped(messages, AWAY)
         publish_to_exchange(self._name, channel, payload)
 
     def subscribe(self, channel: str) -> None:
@@ -74,16 +101,27 @@ class MemoryBroker(Broker):
 
     def reconnect(self, reason: str) -> None:
         """See :class:`odac.brokers.base.Broker`."""
-        if self._receiver is not None:
+        if self.connected and self._receiver is not None:
             self._receiver.on_down(reason)
             self._receiver.on_up()
 
     async def flush(self) -> None:
         """See :class:`odac.brokers.base.Confirming`. What was published is with the others already."""
+        if self._name in _away:
+            raise BrokerError(f"{self.address}: {AWAY}")
 
     async def deliver(self, channel: str, payload: bytes) -> None:
         """See :class:`odac.brokers.base.Confirming`."""
         self.publish(channel, payload)
+        await self.flush()
+
+    def _away_changed(self, away: bool) -> None:
+        if self._receiver is None:
+            return
+        if away:
+            self._receiver.on_down(AWAY)
+        else:
+            self._receiver.on_up()
 
     def _arrived(self, channel: str, payload: bytes) -> None:
         if self._receiver is not None and channel in self._channels:

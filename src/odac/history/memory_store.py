@@ -9,7 +9,7 @@ from typing import Final
 
 from odac.history.rings import Rings, RulesText
 from odac.history.rules import History
-from odac.history.store import Appended, Entry, Slice, encode_entries, encode_notice
+from odac.history.store import Appended, Entry, Slice, StoreAway, encode_entries, encode_notice
 
 __all__ = ["MemoryStore", "Shared", "shared_rings"]
 
@@ -39,11 +39,15 @@ class MemoryStore:
     Args:
         shared: the logs.
         publish: passes a payload to the listeners of a channel; None without other processes.
+        away: whether a test has lost the broker.
     """
 
-    def __init__(self, shared: Shared, publish: Publish | None = None) -> None:
+    def __init__(
+        self, shared: Shared, publish: Publish | None = None, away: Callable[[], bool] = lambda: False
+    ) -> None:
         self._shared = shared
         self._publish = publish
+        self._away = away
 
     @property
     def rings(self) -> Rings:
@@ -82,14 +86,17 @@ class MemoryStore:
         self, channel: str, history: History, origin: bytes, first: int, bodies: list[bytes], epoch: bytes
     ) -> Appended:
         """See :class:`odac.history.store.HistoryStore`."""
+        self._reach()
         return self.append_now(channel, history, origin, first, bodies, epoch)[0]
 
     async def read(self, channel: str, history: History, after: int, limit: int) -> Slice:
         """See :class:`odac.history.store.HistoryStore`."""
+        self._reach()
         return self.read_now(channel, history, after, limit)
 
     async def erase(self, channel: str) -> None:
         """See :class:`odac.history.store.HistoryStore`."""
+        self._reach()
         with self._shared.lock:
             self._shared.rings.erase(channel)
             if self._publish is not None:
@@ -97,6 +104,7 @@ class MemoryStore:
 
     async def revoke(self, channel: str, user: str) -> None:
         """See :class:`odac.history.store.HistoryStore`."""
+        self._reach()
         with self._shared.lock:
             found = self._shared.rings.revoke(channel, user)
             if self._publish is not None and found.epoch is not None:
@@ -104,16 +112,23 @@ class MemoryStore:
 
     async def publish(self, channel: str, payload: bytes) -> None:
         """See :class:`odac.history.store.HistoryStore`."""
+        self._reach()
         if self._publish is not None:
             with self._shared.lock:
                 self._publish(channel, payload)
 
     async def rules(self, keep: float = 0.0) -> tuple[int, bytes]:
         """See :class:`odac.history.store.HistoryStore`."""
+        self._reach()
         with self._shared.lock:
             return self._shared.rules.read(keep)
 
     async def write_rules(self, version: int, text: bytes, keep: float) -> bool:
         """See :class:`odac.history.store.HistoryStore`."""
+        self._reach()
         with self._shared.lock:
             return self._shared.rules.write(version, text, keep)
+
+    def _reach(self) -> None:
+        if self._away():
+            raise StoreAway("the test has lost the broker")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import base64
 import os
-from collections.abc import Awaitable, Callable, Generator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -16,8 +16,10 @@ from odac.client.cookies import CookieJar
 from odac.client.errors import HandshakeRefused
 from odac.client.link import PROTOCOL
 from odac.client.recovery import RESUME, Positions
+from odac.testing.connecting import Connecting
 from odac.testing.connection import AsyncTestConnection
 from odac.testing.exchange import AsgiApp, HttpClient, World, exchange
+from odac.testing.faults import BrokerFault
 from odac.testing.life import AppLife
 from odac.testing.loop import TestLoop, end_tasks, settle
 
@@ -72,6 +74,7 @@ class AsyncTestClient:
         self._jar = CookieJar(cookies)
         self._connections: list[AsyncTestConnection] = []
         self._lifespan: AppLife | None = None
+        self._broker = BrokerFault(self._odac)
         self.http = HttpClient(self._world, self._jar)
         """HTTP requests to the app: ``await client.http.get("/path")``."""
 
@@ -91,6 +94,7 @@ class AsyncTestClient:
             # As on a server, a handler goes on after its client has gone, and is cancelled when it takes too long.
             await end_tasks([connection.task for connection in self._connections], self._grace())
         finally:
+            self._broker.restore()  # not for the next test
             if self._lifespan is not None:
                 await self._lifespan.stop()
         if kind is None:
@@ -156,11 +160,11 @@ class AsyncTestClient:
         raises: bool,
     ) -> AsyncTestConnection:
         jar = self._jar
-        given = None if user is None or isinstance(user, (dict, str, int)) else user
+        given = self._world.user if user is None else None if _is_cookie(user) else user
         if user is not None or cookies:
             jar = jar.copy()
             jar.store([f"{name}={value}; Path=/" for name, value in CookieJar(cookies).for_path("/").items()])
-        if user is not None and given is None:
+        if user is not None and given is not user:
             self._log_in(jar, user, fresh=True)
         offered = [PROTOCOL] if v1 else []
         if token is True:
@@ -206,12 +210,18 @@ class AsyncTestClient:
         """Log in: every later request and connection of this client is this user's, but for those with ``user=``.
 
         Args:
-            user: a dict, str or int, as for ``app.auth.login``.
+            user: as for :meth:`connect`: a dict, str or int by a session cookie, any other object by being what
+                ``await odac.auth.user()`` and ``await app.auth.user(request)`` return.
         """
-        self._log_in(self._jar, user, fresh=False)
+        if _is_cookie(user):
+            self._log_in(self._jar, user, fresh=False)
+            self._world.user = None
+        else:
+            self._world.user = user
 
     def logout(self) -> None:
         """Log out; the app closes the session's connections."""
+        self._world.user = None
         auth = self._auth()
         response = StarletteResponse()
         auth.logout(response, self._request(self._jar))
@@ -234,6 +244,21 @@ class AsyncTestClient:
                 f"logging in needs the Odac app, and {type(self._odac).__name__} has no auth.login: give it as odac="
             )
         return auth
+
+    async def lose_broker(self) -> None:
+        """Lose the broker, as when its server is down: health answers 503, what is sent reaches no other process, and
+        sends to rooms with history wait, and then raise :exc:`odac.BrokerError`.
+
+        Raises:
+            RuntimeError: the app has no broker that a test can lose, which is ``memory://`` with a name.
+        """
+        self._broker.lose()
+        await self.settle()
+
+    async def restore_broker(self) -> None:
+        """Let the broker be back, without what was sent meanwhile, as a real one is."""
+        self._broker.restore()
+        await self.settle()
 
     async def settle(self) -> None:
         """Wait until the app is idle: nothing in it is ready to run. Code that waits for a timer or a socket does not
@@ -263,24 +288,6 @@ class AsyncTestClient:
         self._world.raise_failure()
 
 
-class Connecting:
-    """What :meth:`AsyncTestClient.connect` returns: await it, or enter it."""
-
-    __slots__ = ("_connection", "_open")
-
-    def __init__(self, open: Callable[[], Awaitable[AsyncTestConnection]]) -> None:  # noqa: A002 - it is what it does
-        self._open = open
-        self._connection: AsyncTestConnection | None = None
-
-    def __await__(self) -> Generator[Any, None, AsyncTestConnection]:
-        return self._open().__await__()
-
-    async def __aenter__(self) -> AsyncTestConnection:
-        self._connection = await self._open()
-        return self._connection
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
-    ) -> None:
-        assert self._connection is not None
-        await self._connection.__aexit__(kind, error, traceback)
+def _is_cookie(user: Any) -> bool:
+    """Whether a session cookie can hold the user."""
+    return isinstance(user, (dict, str, int))

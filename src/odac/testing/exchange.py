@@ -74,6 +74,7 @@ class World:
             )
         self.app = app
         self.raises = raises
+        self.user: Any = None  # whom the client is logged in as, where no cookie holds it
         self.secure = parts.scheme == "https"
         self.authority = parts.netloc
         self.server = (parts.hostname, parts.port or (443 if self.secure else 80))
@@ -165,7 +166,7 @@ class HttpClient:
             fields.setdefault("content-type", "application/x-www-form-urlencoded")
         if body or method not in ("GET", "HEAD"):
             fields.setdefault("content-length", str(len(body)))
-        answer = await exchange(self._world, self._jar, method, url, fields, body)
+        answer = await exchange(self._world, self._jar, method, url, fields, body, self._world.user)
         self._world.raise_failure()
         return answer
 

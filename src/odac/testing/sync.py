@@ -174,6 +174,14 @@ class TestClient:
 
         self._turn(logged_out())
 
+    def lose_broker(self) -> None:
+        """See :meth:`AsyncTestClient.lose_broker`."""
+        self._turn(self._client.lose_broker())
+
+    def restore_broker(self) -> None:
+        """See :meth:`AsyncTestClient.restore_broker`."""
+        self._turn(self._client.restore_broker())
+
     def settle(self) -> None:
         """Run the app until it is idle, after something was done to it from outside."""
         self._turn(self._client.settle())
