@@ -40,6 +40,19 @@ def compare(names: list[str], load_name: str, rounds: int, seconds: float) -> re
     )
 
 
+def alone(names: list[str], load_name: str, rounds: int, seconds: float) -> report.Comparison:
+    """As :func:`compare`, but with one server running at a time: each is started for its load and stopped behind it."""
+    load = LOADS[load_name]
+    names = [name for name in names if not load.servers or name in load.servers]
+    costs: dict[str, list[float]] = {name: [] for name in names}
+    for _ in range(rounds):
+        for i, name in enumerate(names):
+            with Running(SERVERS[name], FIRST_PORT + i) as running:
+                run(running, load, 0.3)  # warms up
+                costs[name].append(run(running, load, seconds)[0])
+    return report.Comparison(f"{load_name}, alone", load.unit, costs)
+
+
 def latencies(names: list[str], rate: float, seconds: float) -> dict[str, dict[str, float]]:
     """Echo latency at a fixed rate that none of the servers is near its end with, in an open loop."""
     found: dict[str, dict[str, float]] = {}
@@ -70,6 +83,7 @@ def main() -> None:
     parser.add_argument(
         "--write", action="store_true", help="write the results into docs/, beside those of loads not run"
     )
+    parser.add_argument("--alone", action="store_true", help="run each load a second time, with one server at a time")
     options = parser.parse_args()
     build()
     names = [name.strip() for name in options.servers.split(",") if name.strip()] or available()
@@ -77,6 +91,8 @@ def main() -> None:
     for load_name in filter(None, options.loads.split(",")):
         results.comparisons.append(compare(names, load_name, options.rounds, options.seconds))
         print(report.table(results.comparisons[-1]), flush=True)
+        if options.alone:
+            print(report.table(alone(names, load_name, options.rounds, options.seconds)), flush=True)
     if options.idle:
         for i, name in enumerate(names):
             with Running(SERVERS[name], FIRST_PORT + i) as running:

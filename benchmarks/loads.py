@@ -31,9 +31,9 @@ class Load:
     servers: tuple[str, ...] = ()
 
 
-_GROWTH = ("odac", "C loop", "picows")
-_LARGE = ("odac", "picows", "websockets", "aiohttp", "ws (Node)")  # the C loop has a buffer of 8 KiB
-_GUARDED = ("odac", "odac (plain uvicorn)", "odac (plain ASGI)", "C loop")
+_GROWTH = ("odac", "C loop", "picows", "uWebSockets")
+_LARGE = ("odac", "picows", "websockets", "aiohttp", "ws (Node)", "uWebSockets")  # the C loop has a buffer of 8 KiB
+_GUARDED = ("odac", "odac (plain uvicorn)", "odac (plain ASGI)", "C loop", "picows", "uWebSockets")
 _ALL = (
     Load("echo", "echo", ("--conns", "100"), "echo", "message in and out, 100 connections, 64-byte JSON"),
     Load("echo10k", "echo", ("--conns", "9000"), "echo", "message in and out, 9,000 connections", _GROWTH),
@@ -52,7 +52,7 @@ _ALL = (
         "connect",
         ("--conns", "64"),
         "guarded",
-        "handshake with session cookie, token and one middleware (the C loop looks at none of them)",
+        "handshake with session cookie, token and one middleware (only odac looks at them)",
         _GUARDED,
     ),
 )

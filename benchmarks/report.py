@@ -9,12 +9,32 @@ import statistics
 from dataclasses import asdict, dataclass, field
 from html import escape
 from pathlib import Path
+from textwrap import fill
 
 from benchmarks.loads import LOADS
 from benchmarks.servers import HERE, SERVERS
 
 DOCS = HERE.parent / "docs" / "explanation"
 REFERENCE = "C loop"
+REFERENCES = (REFERENCE, "picows", "uWebSockets")
+"""What each server is divided by: the limit of what a process can do, and the fastest in two other languages."""
+
+WHY = """\
+Which ratio to go by: machines differ by a factor of four in how fast they run Python, and hardly in their kernels. The C
+loop's time is nearly all the kernel's, so the ratio to it says as much about the machine as about the server: a
+handshake with all gates took 3.95 times the C loop's on one machine and 12.4 times on another, plain ASGI 2.7 times the
+direct lane's echo on one and 7.4 times on another. picows runs the same interpreter under the same event loop, and
+uWebSockets is compiled like the C loop but does a WebSocket server's work; the ratios to these two move less.
+
+uWebSockets is measured where its source is at hand: `UWEBSOCKETS=… make bench` takes a checkout of it with its Git
+submodule uSockets, and builds `benchmarks/peers/uws.cpp` with it (C++20, OpenSSL). It has no package to install.
+
+`make bench ARGS="--alone …"` runs each load a second time with one server at a time, instead of all at once on one
+core: that shows whether the others, which hold memory and sleep meanwhile, disturb each other through the processor's
+caches. On 2026-12-01, on a machine that was busy with other work, five rounds each, Odac's ratio to picows was with all at
+once and one at a time: echo 0.84 and 0.94, room of 1,000 0.83 and 0.80, handshake 0.90 and 0.95; to the C loop 1.24 and
+1.37, 0.97 and 1.04, 4.67 and 4.10. The rounds of either way lie further apart than the two ways do, so being measured
+together favours nobody."""
 
 
 @dataclass
@@ -33,9 +53,9 @@ class Comparison:
     costs: dict[str, list[float]]
     failed: dict[str, str] = field(default_factory=dict)
 
-    def ratios(self, name: str) -> list[float]:
-        """Round by round: this server's cost over the C loop's of the same round."""
-        reference = self.costs.get(REFERENCE, [])
+    def ratios(self, name: str, to: str = REFERENCE) -> list[float]:
+        """Round by round: this server's cost over another's of the same round."""
+        reference = self.costs.get(to, [])
         return [own / other for own, other in zip(self.costs[name], reference, strict=False)]
 
 
@@ -53,19 +73,25 @@ class Results:
 
 
 def table(comparison: Comparison) -> str:
-    """Server CPU per operation: the median, the spread of the rounds, and the median ratio to the C loop."""
+    """Server CPU per operation: the median, the spread of the rounds, and the median ratios to :data:`REFERENCES`."""
+    present = [name for name in REFERENCES if name in comparison.costs]
+    heads = "".join(f" to {'the ' * (name == REFERENCE)}{name} | lowest to highest |" for name in present)
     rows = [
-        f"**{comparison.load}**: server CPU per {comparison.unit}",
+        wrapped(f"**{comparison.load}**: server CPU per {comparison.unit}, and its ratios"),
         "",
-        "| server | µs, median | lowest to highest | ratio to the C loop, median | lowest to highest |",
-        "|---|---:|---:|---:|---:|",
+        f"| server | µs, median | lowest to highest |{heads}",
+        "|---|---:|---:|" + "---:|---:|" * len(present),
     ]
     for name, costs in sorted(comparison.costs.items(), key=lambda item: statistics.median(item[1])):
         micro = [cost * 1e6 for cost in costs]
-        ratios = comparison.ratios(name)
-        ratio = f"{statistics.median(ratios):.2f} | {min(ratios):.2f} to {max(ratios):.2f}" if ratios else "– | –"
-        rows.append(f"| {name} | {statistics.median(micro):.2f} | {min(micro):.2f} to {max(micro):.2f} | {ratio} |")
-    rows += [f"| {name} | {escape(why)} | | | |" for name, why in comparison.failed.items()]
+        row = f"| {name} | {statistics.median(micro):.2f} | {min(micro):.2f} to {max(micro):.2f} |"
+        for other in present:
+            ratios = comparison.ratios(name, other)
+            row += (
+                f" {statistics.median(ratios):.2f} | {min(ratios):.2f} to {max(ratios):.2f} |" if ratios else " – | – |"
+            )
+        rows.append(row)
+    rows += [f"| {name} | {escape(why)} | |{' | |' * len(present)}" for name, why in comparison.failed.items()]
     return "\n".join(rows) + "\n"
 
 
@@ -139,6 +165,11 @@ def machine() -> str:
     return f"{os.cpu_count()} cores ({model}), Linux {platform.release().split('-')[0]}, CPython {platform.python_version()}"
 
 
+def wrapped(text: str) -> str:
+    """The text's paragraphs in lines of at most 120 columns."""
+    return "\n\n".join(fill(each, 120, break_on_hyphens=False) for each in text.split("\n\n"))
+
+
 def earlier() -> Results | None:
     """What stands in ``docs/explanation`` now."""
     file = DOCS / "measured" / "results.json"
@@ -172,7 +203,7 @@ def write(results: Results) -> None:
         "them. What can be compared is the ratio within one run; the microseconds are of this machine at that hour."
     )
     warning = "<!-- Written by `make bench`; edit benchmarks/report.py, not this page. -->"
-    page = ["# Measured", "", warning, "", how, ""]
+    page = ["# Measured", "", warning, "", wrapped(how), "", wrapped(WHY), ""]
     for comparison in results.comparisons:
         (DOCS / "measured" / f"{comparison.load}.svg").write_text(plot(comparison))
         page += [
