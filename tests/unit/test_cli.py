@@ -516,6 +516,8 @@ def test_the_contract_is_written_in_every_form(odac: Odac, folder: Path) -> None
         ("schema",): 'asyncapi: "3.0.0"',
         ("schema", "--format", "json", "--title", "Chess"): '"title": "Chess"',
         ("types", "--library", "/odac/odac.mjs"): "call(name: 'move', args: Move",
+        ("types", "--hooks", "react"): "// Made by `odac types app:app --hooks react`",
+        ("types", "--hooks", "vue"): "from 'odac-client/vue'",
         ("client",): "async def move(self, arguments: MoveData",
     }
     for arguments, part in forms.items():
