@@ -12,7 +12,7 @@ import msgspec
 from pydantic import BaseModel
 
 from odac import Connection, Context, Odac
-from odac.routing.decorator import WebSocketRoute
+from odac.routing.websocket_route import WebSocketRoute
 
 
 class Say(msgspec.Struct, tag=True):

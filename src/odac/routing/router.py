@@ -12,11 +12,11 @@ from odac.context import Context
 from odac.errors import ConfigurationError
 from odac.realtime.listeners import fit
 from odac.realtime.policy import Policy
-from odac.routing.decorator import WebSocketRoute
 from odac.routing.functions import Functions
 from odac.routing.middleware import AUTH, Middleware
 from odac.routing.options import OPTIONS, CheckedOptions, RouteOptions
 from odac.routing.pattern import Pattern
+from odac.routing.websocket_route import WebSocketRoute
 from odac.security.origin import OriginPolicy
 
 __all__ = ["RouteBuilder", "Route", "Router"]

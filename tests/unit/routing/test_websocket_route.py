@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from odac import ConfigurationError, Odac
-from odac.routing.decorator import WebSocketRoute
+from odac.routing.websocket_route import WebSocketRoute
 
 
 def handler(odac: object) -> None: ...
