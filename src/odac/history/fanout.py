@@ -10,7 +10,7 @@ from odac.protocol import control
 from odac.protocol.message import SEPARATOR, Verbatim
 from odac.realtime.audience import follower_room
 from odac.realtime.hub import Hub
-from odac.realtime.owners import Entry as LogEntry
+from odac.realtime.internal_ports import Entry as LogEntry
 
 __all__ = ["FanOut"]
 

@@ -37,7 +37,7 @@ from odac.wire.frames import PING, check_close
 if TYPE_CHECKING:
     from odac.config import RateLimit
     from odac.realtime.delivery import Delivery
-    from odac.realtime.owners import Entry, HubOfConnection
+    from odac.realtime.internal_ports import Entry, HubOfConnection
     from odac.realtime.policy import Policy
     from odac.realtime.ports import CallsPort, Lane
 

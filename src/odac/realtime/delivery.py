@@ -16,7 +16,7 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from odac.notices import limit_met
-from odac.realtime.owners import Entry
+from odac.realtime.internal_ports import Entry
 from odac.realtime.phase import CLOSING, OPEN, Phase
 from odac.realtime.turn_budget import TurnBudget, turn_of
 from odac.realtime.writing import write_to_all

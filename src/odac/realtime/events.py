@@ -16,7 +16,7 @@ from odac.realtime.phase import CLOSED
 from odac.realtime.sent import is_to_be_awaited
 
 if TYPE_CHECKING:
-    from odac.realtime.owners import EventsOwner
+    from odac.realtime.internal_ports import EventsOwner
 
 __all__ = ["Events"]
 

@@ -12,7 +12,7 @@ from odac.realtime.sent import is_to_be_awaited
 from odac.realtime.taskless import in_task
 
 if TYPE_CHECKING:
-    from odac.realtime.owners import HandlerOwner
+    from odac.realtime.internal_ports import HandlerOwner
 
 __all__ = ["run_handler"]
 

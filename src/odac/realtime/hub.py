@@ -14,10 +14,10 @@ from odac.realtime.drain import Drain
 from odac.realtime.expiries import Expiries
 from odac.realtime.heartbeat import Heartbeat
 from odac.realtime.idle_cuts import IdleCuts
+from odac.realtime.internal_ports import Entry
 from odac.realtime.kept_sends import send_where_kept
 from odac.realtime.no_bus import NoBus
 from odac.realtime.orders import Orders
-from odac.realtime.owners import Entry
 from odac.realtime.phase import CLOSING, Phase
 from odac.realtime.sent import SENT, Sent
 

@@ -19,7 +19,7 @@ from odac.realtime.sent import SENT, is_to_be_awaited
 from odac.realtime.turn import NO_MESSAGE, Turn
 
 if TYPE_CHECKING:
-    from odac.realtime.owners import InboxOwner
+    from odac.realtime.internal_ports import InboxOwner
 
 __all__ = ["Inbox"]
 

@@ -11,7 +11,7 @@ from odac.realtime.sent import SENT, Sent
 if TYPE_CHECKING:
     from odac.protocol.message import Prepared
     from odac.realtime.history import RoomHistory
-    from odac.realtime.owners import HubOfKeptSends
+    from odac.realtime.internal_ports import HubOfKeptSends
 
 __all__ = ["send_where_kept"]
 

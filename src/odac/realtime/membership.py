@@ -14,7 +14,7 @@ from odac.realtime.receipts import JOINED, MAX_REPLAY, Joined
 
 if TYPE_CHECKING:
     from odac.realtime.history import RoomHistory
-    from odac.realtime.owners import HubOfConnection, RoomsOwner
+    from odac.realtime.internal_ports import HubOfConnection, RoomsOwner
     from odac.realtime.ports import PresencePort
 
 __all__ = ["join", "join_inbox", "leave"]

@@ -16,7 +16,7 @@ from odac.realtime.ports import Count
 
 if TYPE_CHECKING:
     from odac.realtime.connection import Connection
-    from odac.realtime.owners import HubOfOrders
+    from odac.realtime.internal_ports import HubOfOrders
 
 __all__ = ["Orders"]
 

@@ -14,7 +14,7 @@ from odac.realtime.writing import write
 from odac.speedups import compiled_put
 
 if TYPE_CHECKING:
-    from odac.realtime.owners import OutboxOwner, SharedLog
+    from odac.realtime.internal_ports import OutboxOwner, SharedLog
     from odac.realtime.policy import Policy
     from odac.realtime.ports import Lane
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from odac.realtime import owners
+from odac.realtime import internal_ports
 from tests.unit.realtime.realtime_fakes import Room
 
 
 def members(protocol: type) -> set[str]:
     found: set[str] = set()
     for each in protocol.__mro__:
-        if each.__module__ == owners.__name__:
+        if each.__module__ == internal_ports.__name__:
             found.update(each.__annotations__)
             found.update(name for name in vars(each) if not name.startswith("_"))
     return found
@@ -43,6 +43,6 @@ def test_the_parts_find_what_they_ask_for(name: str) -> None:
         "SharedLog": room.hub.delivery,
         "Listeners": connection.events,
     }
-    asked = members(getattr(owners, name))
+    asked = members(getattr(internal_ports, name))
     assert asked
     assert sorted(each for each in asked if not hasattr(found.get(name, connection), each)) == []
