@@ -31,7 +31,7 @@ READ_AT_ONCE: Final = 256
 
 
 class LocalHistory:
-    """Fulfils :class:`odac.history.store.HistoryStore` over a socket to the thread that keeps the logs.
+    """Implements :class:`odac.history.store.HistoryStore` over a socket to the thread that keeps the logs.
 
     Args:
         url: see :func:`odac.brokers.local_paths.directory_of`.

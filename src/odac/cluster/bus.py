@@ -56,7 +56,7 @@ HEAD_BYTES: Final = 8192
 
 
 class BrokerBus:
-    """Fulfils :class:`odac.realtime.ports.Bus`. All methods are called on the event loop's thread.
+    """Implements :class:`odac.realtime.ports.Bus`. All methods are called on the event loop's thread.
 
     The process listens to the rooms that it has members of, to a channel of everyone, a control channel and an inbox of
     its own. What it publishes is sent at the end of the tick, in order; what comes back of it is ignored, except

@@ -14,7 +14,7 @@ __all__ = ["Parts"]
 
 
 class Parts:
-    """Fulfils :class:`odac.realtime.ports.PartLine`, and hands each part what it is told.
+    """Implements :class:`odac.realtime.ports.PartLine`, and hands each part what it is told.
 
     What is told is not counted: a part finds out by itself what it missed.
 

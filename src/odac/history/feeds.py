@@ -29,7 +29,7 @@ SHRUNK_AT_ONCE: Final = 8
 
 
 class Feeds:
-    """Makes feeds, finds them and closes them. Fulfils :class:`odac.history.owner.Owner`.
+    """Makes feeds, finds them and closes them. Implements :class:`odac.history.owner.Owner`.
 
     Args:
         hub: this process's connections.

@@ -34,7 +34,7 @@ def shared_rings(name: str) -> Shared:
 
 
 class MemoryStore:
-    """Fulfils :class:`odac.history.store.HistoryStore`, and does the same at once, without waiting.
+    """Implements :class:`odac.history.store.HistoryStore`, and does the same at once, without waiting.
 
     Args:
         shared: the logs.

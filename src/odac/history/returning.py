@@ -26,7 +26,7 @@ _decode: Final = msgspec.msgpack.Decoder(list[tuple[str, int]]).decode
 
 
 class Returning:
-    """The clients of this process. Fulfils :class:`odac.realtime.ports.Part`, but for what concerns the feeds.
+    """The clients of this process. Implements :class:`odac.realtime.ports.Part`, but for what concerns the feeds.
 
     Args:
         hub: this process's connections.

@@ -24,7 +24,7 @@ _NAMES: Final = {"u": "", "s": "session:", "c": "connection:"}
 
 
 class HubPresence:
-    """Fulfils :class:`odac.realtime.ports.PresencePort`, and observes connections.
+    """Implements :class:`odac.realtime.ports.PresencePort`, and observes connections.
 
     Args:
         sign: 32 bytes for any bytes, under a secret that all processes share.

@@ -10,7 +10,7 @@ __all__ = ["NoBus"]
 
 
 class _NoParts:
-    """Fulfils :class:`odac.realtime.ports.PartLine`: there is no other process to reach."""
+    """Implements :class:`odac.realtime.ports.PartLine`: there is no other process to reach."""
 
     healthy = True
     origins: frozenset[bytes] = frozenset()
@@ -29,7 +29,7 @@ class _NoParts:
 
 
 class NoBus:
-    """Fulfils :class:`odac.realtime.ports.Bus`: there is no other process to reach."""
+    """Implements :class:`odac.realtime.ports.Bus`: there is no other process to reach."""
 
     healthy = True
     parts: PartLine = _NoParts()
