@@ -16,9 +16,9 @@ import click
 
 from odac.brokers.url import DIRECTORY_VARIABLE, parse_url
 from odac.serving.describe import introduction
-from odac.serving.hosting import hosting, private_directory
 from odac.serving.listener import Ports, bind, listening_address
 from odac.serving.loading import load_and_check
+from odac.serving.local_broker import local_brokers, private_directory
 from odac.serving.log import configure_logging
 from odac.serving.options import CannotStart, ServeOptions
 from odac.serving.process import serve
@@ -55,7 +55,7 @@ def _run_here(app: str | Any, options: ServeOptions, exiting: bool) -> None:
     sockets = bind(options)
     target = app if isinstance(app, str) else type(app).__name__
     text = introduction(target, listening_address(sockets, options), found)
-    with _closing(sockets, options.uds), hosting(each.app.broker_url for each in found):
+    with _closing(sockets, options.uds), local_brokers(each.app.broker_url for each in found):
         serve(loaded, options, sockets, tls=tls, apps=found, started=lambda: click.echo(text), exiting=exiting)
 
 
@@ -105,5 +105,5 @@ def _broker(options: ServeOptions, environment: dict[str, str]) -> Iterator[None
         if parse_url(url).address == "local://":
             environment[DIRECTORY_VARIABLE] = stack.enter_context(private_directory())
             url = f"local://{environment[DIRECTORY_VARIABLE]}"
-        stack.enter_context(hosting([url]))
+        stack.enter_context(local_brokers([url]))
         yield

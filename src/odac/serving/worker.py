@@ -18,8 +18,8 @@ from typing import Any, Final, TypedDict
 
 from odac.errors import OdacError
 from odac.serving.describe import introduction
-from odac.serving.hosting import hosting
 from odac.serving.loading import load_and_check
+from odac.serving.local_broker import local_brokers
 from odac.serving.log import configure_logging
 from odac.serving.options import ServeOptions
 from odac.serving.process import serve
@@ -120,7 +120,7 @@ def _serve(channel: socket.socket, job: Job, options: ServeOptions) -> None:
 
     sockets = [socket.socket(fileno=each) for each in job["sockets"]]
     # Behind the supervisor, if it runs the proxy as well.
-    with hosting(each.app.broker_url for each in found):
+    with local_brokers(each.app.broker_url for each in found):
         serve(
             app,
             options,

@@ -9,7 +9,7 @@ import pytest
 from odac.brokers.local_paths import base
 from odac.brokers.local_proxy import LocalProxy
 from odac.errors import ConfigurationError
-from odac.serving.hosting import hosting, private_directory
+from odac.serving.local_broker import local_brokers, private_directory
 
 
 @pytest.fixture
@@ -26,7 +26,7 @@ def content(directory: Path) -> list[str]:
 
 def test_the_proxy_of_each_local_url_runs(folder: Path) -> None:
     urls = [f"local://{folder}/a", "local://b", "local://b?namespace=shop", "memory://", "redis://h"]
-    with hosting(urls):
+    with local_brokers(urls):
         assert content(folder / "a") == content(base() / "b") == ["in", "log", "out"]
     assert content(folder / "a") == content(base() / "b") == []
 
@@ -35,7 +35,7 @@ def test_what_runs_already_is_left_alone(folder: Path) -> None:
     proxy = LocalProxy(folder / "a")
     proxy.start()
     try:
-        with hosting([f"local://{folder}/a"]):
+        with local_brokers([f"local://{folder}/a"]):
             assert proxy._context is not None
         assert content(folder / "a") == ["in", "log", "out"]
     finally:
@@ -46,7 +46,7 @@ def test_one_that_cannot_run_ends_those_that_do(folder: Path) -> None:
     (folder / "file").touch()
     with (
         pytest.raises(ConfigurationError, match="cannot be made"),
-        hosting([f"local://{folder}/a", f"local://{folder}/file"]),
+        local_brokers([f"local://{folder}/a", f"local://{folder}/file"]),
     ):
         pass
     assert content(folder / "a") == []
@@ -59,7 +59,7 @@ def test_a_servers_own_directory_goes_with_it_and_a_killed_ones_goes_later(folde
     (left / "in").touch()
     with private_directory() as directory:
         assert not left.exists()
-        with hosting([f"local://{directory}"]):
+        with local_brokers([f"local://{directory}"]):
             assert content(Path(directory)) == ["in", "log", "out"]
             with private_directory():
                 assert content(Path(directory)) == ["in", "log", "out"], "it is in use"
@@ -67,5 +67,5 @@ def test_a_servers_own_directory_goes_with_it_and_a_killed_ones_goes_later(folde
 
 
 def test_the_directory_of_a_server_that_is_just_starting_may_go_and_comes_again(folder: Path) -> None:
-    with private_directory() as directory, private_directory(), hosting([f"local://{directory}"]):
+    with private_directory() as directory, private_directory(), local_brokers([f"local://{directory}"]):
         assert content(Path(directory)) == ["in", "log", "out"]

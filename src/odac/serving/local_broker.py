@@ -12,13 +12,13 @@ from odac.brokers.local_paths import base, directory_of, only_ours
 from odac.brokers.url import parse_url
 from odac.errors import ConfigurationError
 
-__all__ = ["hosting", "private_directory"]
+__all__ = ["local_brokers", "private_directory"]
 
 _PRIVATE = "private-"
 
 
 @contextlib.contextmanager
-def hosting(urls: Iterable[str]) -> Iterator[None]:
+def local_brokers(urls: Iterable[str]) -> Iterator[None]:
     """Run the proxy of every ``local://`` URL among these, or stand by while another process runs it.
 
     Raises:
