@@ -90,7 +90,7 @@ class Plan:
         broker: the share of a core that the broker uses.
         broker_in: messages per second into it.
         broker_out: messages per second out of it.
-        beats: signs of life per second out of it, which come on top of those.
+        beats: heartbeats per second out of it, which come on top of those.
         traffic: bytes per second out of it, of both.
         memory: bytes of all connections.
     """
@@ -124,7 +124,7 @@ def plan(
         processes: the connections are spread over them by chance.
         cost: the constants.
         size: bytes of a message.
-        interval: seconds between a process's signs of life: one to every process, and one through one of its rooms.
+        interval: seconds between a process's heartbeats: one to every process, and one through one of its rooms.
     """
     members = connections / rooms
     messages = rooms * rate
@@ -133,7 +133,7 @@ def plan(
     out = messages * reached * shared
     beating = processes * 2 / interval * shared
     beats = processes * (processes + reached) / interval * shared
-    # A sign of life is taken for as dear as a message that is received, though nobody gets it.
+    # A heartbeat is taken for as dear as a message that is received, though nobody gets it.
     cpu = (
         messages * (cost.send + cost.receive * (reached - 1) + cost.deliver * members)
         + (beating + beats) * cost.receive
@@ -213,7 +213,7 @@ def simulate(
         messages: how many to play.
         seed: of chance.
         evenly: members are dealt out in turn rather than by chance.
-        interval: seconds between a process's signs of life.
+        interval: seconds between a process's heartbeats.
     """
     dice = random.Random(seed)
     rooms: list[Counter[int]] = [
@@ -373,7 +373,7 @@ def _load(connections: int, rooms: int, rate: float) -> list[str]:
         "processes a message reaches",
         "CPU of each, of a core",
         "messages out of the broker, a second",
-        "signs of life out of it",
+        "heartbeats out of it",
         "its traffic, a second",
         "its CPU, of a core",
         "connections each",
@@ -475,9 +475,9 @@ def page(connections: int = 1_000_000, rooms: int = 10_000, rate: float = 0.1) -
         "*k* × *out*. What matters is how *k* compares with *m*: with far more processes than members, each member costs a *receive*, and a",
         "further process saves the others nothing.",
         "",
-        f"Each process gives a sign of life every {INTERVAL:g} s, to every process and through one of its rooms. That is 2 × *N* / {INTERVAL:g} messages a",
+        f"Each process sends a heartbeat every {INTERVAL:g} s, to every process and through one of its rooms. That is 2 × *N* / {INTERVAL:g} messages a",
         f"second into the broker and *N* × (*N* + *k*) / {INTERVAL:g} out of it: it grows with the square of *N*, whatever is sent. All figures",
-        "below include it, as if a sign of life cost what a message costs that is received.",
+        "below include it, as if a heartbeat cost what a message costs that is received.",
         "",
         f"## {connections:,} connections, {rooms:,} rooms of {members}",
         "",
@@ -531,7 +531,7 @@ def page(connections: int = 1_000_000, rooms: int = 10_000, rate: float = 0.1) -
         f"- If all members of a room were in one process, the broker would carry nothing, and {least} processes would do for the connections. No",
         "  balancer does that by itself; a path or a host name a room (`/room/7`, `balance uri`) can, and is worth it where rooms are large and",
         "  busy. It is an optimization: nothing becomes wrong if a member lands elsewhere.",
-        "- Few large processes are better than many small ones, as long as each has a core: also because of the signs of life, which are",
+        "- Few large processes are better than many small ones, as long as each has a core: also because of the heartbeats, which are",
         f"  {_beats(200):,.0f} a second with 200 processes and {_beats(1000):,.0f} with 1,000.",
         "- Under load, messages that are sent in one turn of the event loop travel and are written together, so send what belongs together in",
         "  one turn.",

@@ -96,7 +96,7 @@ class Limits:
         max_header_bytes: bytes of all header lines together. Past it: 431. 16 KiB holds four full cookies.
         ping_interval: seconds between two pings to one connection. 25 is below the 30 s after which the most impatient
             mobile networks and proxies forget an idle connection.
-        pong_timeout: seconds to wait for any sign of life after a ping. Past it the peer is sent 1011, where
+        pong_timeout: seconds to wait for anything from the peer after a ping. Past it the peer is sent 1011, where
             nothing waits in front of that, and ``close`` listeners hear 1006. 20, as Socket.IO.
         close_timeout: seconds to wait for the peer's close frame. Past it, the transport is aborted.
         rooms_per_connection: rooms one connection may be in. Past it: ``ValueError`` at ``join``. 128, as Centrifugo.

@@ -114,7 +114,7 @@ export class Bench {
     return members
   }
 
-  /** Let time pass, with a server that gives signs of life. */
+  /** Let time pass, with a server that sends heartbeats. */
   async pass(milliseconds: number): Promise<void> {
     for (let left = milliseconds; left > 0; left -= 10_000) {
       for (const socket of this.browser.open) if (socket.readyState === 1) socket.control('later')

@@ -67,7 +67,7 @@ class BrokerBus:
         hub: this process's connections.
         channels: the channel names of this application.
         log: takes what the stores of rooms with history publish.
-        interval: seconds between two probes, which are also this process's sign of life.
+        interval: seconds between two probes, which are also this process's heartbeat.
         clock: seconds that only ever grow. The others translate it, see :class:`odac.cluster.clocks.Clocks`.
     """
 

@@ -15,7 +15,7 @@ JUMP: Final = 30.0
 class Clocks:
     """How far the clocks of the other processes are from this one's.
 
-    Every process has a clock of its own that only ever grows and that starts anywhere. A sign of life carries the
+    Every process has a clock of its own that only ever grows and that starts anywhere. A heartbeat carries the
     sender's clock, so that ``arrival - sent`` is the distance of the two clocks plus the time that the message
     travelled. The smallest of these samples is the distance plus the shortest travel, which is well under a
     millisecond on one network. A translated time is therefore never too early, and too late by no more than that.
@@ -44,7 +44,7 @@ class Clocks:
             origin: the process that sent it.
             then: the time, on its clock.
             sent: when it sent it, by its own clock.
-            now: when that arrived here. Of a process that gave no sign of life, it is the only sample.
+            now: when that arrived here. Of a process that sent no heartbeat, it is the only sample.
         """
         _, smallest, before = self._samples.get(origin, (0.0, now - sent, now - sent))
         return then + min(smallest, before, now - sent)

@@ -52,7 +52,7 @@ class Dispatcher:
         incoming: notes how far the others have counted.
         reporter: counts.
         log: told of messages of rooms that may have a history; None without one.
-        interval: seconds between two signs of life.
+        interval: seconds between two heartbeats.
         clock: seconds that only grow.
     """
 

@@ -41,7 +41,7 @@ class Parts:
 
     @property
     def origins(self) -> frozenset[bytes]:
-        """The other processes that give signs of life."""
+        """The other processes that send heartbeats."""
         return self._peers.origins
 
     def add(self, name: str, part: Part) -> None:
@@ -67,12 +67,12 @@ class Parts:
             part.received(origin, message.body)
 
     def seen(self, origin: bytes) -> None:
-        """A process gave a sign of life, the first one or the first after a silence."""
+        """A process sent a heartbeat, the first one or the first after a silence."""
         for part in self._parts.values():
             part.seen(origin)
 
     def silent(self, origin: bytes) -> None:
-        """A process gave no sign of life for some time."""
+        """A process sent no heartbeat for some time."""
         for part in self._parts.values():
             part.silent(origin)
 

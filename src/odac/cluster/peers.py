@@ -1,4 +1,4 @@
-"""Which other processes run, judged by their signs of life and by this process's clock alone."""
+"""Which other processes run, judged by their heartbeats and by this process's clock alone."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ REMEMBERED: Final = 600.0
 
 
 class Peers:
-    """The processes that gave a sign of life lately.
+    """The processes that sent a heartbeat lately.
 
     Args:
         patience: seconds of silence after which a process counts as gone.
@@ -36,7 +36,7 @@ class Peers:
         return frozenset(self._heard)
 
     def heard(self, origin: bytes, now: float) -> float:
-        """A process gave a sign of life; return for how many seconds it had counted as gone, for want of one, or 0."""
+        """A process sent a heartbeat; return for how many seconds it had counted as gone, for want of one, or 0."""
         self._heard[origin] = now
         return now - self._silent.pop(origin, now)
 

@@ -35,7 +35,7 @@ class Others:
 
     @property
     def any_suspect(self) -> bool:
-        """Whether a process gives no sign of life that is not gone yet."""
+        """Whether a process sends no heartbeat that is not gone yet."""
         return bool(self._suspects)
 
     def __contains__(self, origin: object) -> bool:
@@ -43,17 +43,17 @@ class Others:
         return origin in self._leaving
 
     def seen(self, origin: bytes) -> None:
-        """A process gives signs of life."""
+        """A process sends heartbeats."""
         self._suspects.discard(origin)
         self._cancel(origin)
 
     def silent(self, origin: bytes) -> None:
-        """A process gives no sign of life: it is suspect, and gone when that goes on."""
+        """A process sends no heartbeat: it is suspect, and gone when that goes on."""
         self._suspects.add(origin)
         self._later(origin, [(GONE, GONE)])
 
     def unseen(self, origin: bytes) -> None:
-        """A process tells of its people and has given no sign of life yet: it may have ended before its first."""
+        """A process tells of its people and has sent no heartbeat yet: it may have ended before its first."""
         self._later(origin, [(UNSEEN, UNSEEN)])
 
     def left(self, origin: bytes, graces: list[float]) -> None:

@@ -241,12 +241,12 @@ class PresenceService:
     # What the bus says of other processes
 
     def seen(self, origin: bytes) -> None:
-        """A process gives signs of life, for the first time or again: what it says of watched rooms may be new."""
+        """A process sends heartbeats, for the first time or again: what it says of watched rooms may be new."""
         self._others.seen(origin)
         self._line.tell(origin, PART, encode(Compare(new_question())))
 
     def silent(self, origin: bytes) -> None:
-        """A process gives no sign of life: it is suspect, and gone when that goes on."""
+        """A process sends no heartbeat: it is suspect, and gone when that goes on."""
         self._others.silent(origin)
         self._check_answers()
 

@@ -48,7 +48,7 @@ def binary_message(audience: Audience, data: object) -> RoomMessage:
 
 
 def closing(audience: Audience, code: int, reason: str) -> Close:
-    """The item that ``close`` publishes. Publishers send no signs of life, so its own time is the only sample of their
+    """The item that ``close`` publishes. Publishers send no heartbeats, so its own time is the only sample of their
     clock.
     """
     check_close(code, reason)

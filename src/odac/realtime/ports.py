@@ -127,7 +127,7 @@ class Members(NamedTuple):
     Args:
         users: by the user's id as text; a person without a user by ``"session:…"`` or ``"connection:…"``.
         total: how many people.
-        complete: False where a process did not answer, gives no sign of life, or the broker is away.
+        complete: False where a process did not answer, sends no heartbeat, or the broker is away.
     """
 
     users: dict[str, Member]
@@ -220,7 +220,7 @@ class PartLine(Protocol):
 
     @property
     def origins(self) -> frozenset[bytes]:
-        """The random ids of the other processes that give signs of life."""
+        """The random ids of the other processes that send heartbeats."""
         ...
 
     def add(self, name: str, part: Part) -> None:
@@ -248,11 +248,11 @@ class Part(Protocol):
         ...
 
     def seen(self, origin: bytes) -> None:
-        """A process gave a sign of life, the first one or the first after a silence."""
+        """A process sent a heartbeat, the first one or the first after a silence."""
         ...
 
     def silent(self, origin: bytes) -> None:
-        """A process gave no sign of life for some time."""
+        """A process sent no heartbeat for some time."""
         ...
 
     def left(self, origin: bytes) -> None:

@@ -1,7 +1,7 @@
 """One worker of several, in a process of its own that the supervisor starts.
 
 The supervisor speaks through a socket, line by line: first a job, later ``drain`` or ``end``. The worker answers with
-one line of JSON, once it serves or cannot, and from then on now and then with an empty one, as a sign of life. When the
+one line of JSON, once it serves or cannot, and from then on now and then with an empty one, as a heartbeat. When the
 other end is gone, so is the supervisor, and the worker stops as well.
 """
 

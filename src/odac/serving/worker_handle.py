@@ -29,9 +29,9 @@ PATIENCE: Final = 20.0
 """Seconds beyond a worker's own limits after which one that does not end is killed: what an app's shutdown may take."""
 _RELOAD_PATIENCE: Final = 2.0
 BEAT: Final = 5.0
-"""Seconds between two signs of life of a worker."""
+"""Seconds between two heartbeats of a worker."""
 MISSED: Final = 6
-"""Signs of life that do not come from one that is frozen, or whose event loop is held up."""
+"""Heartbeats that do not come from one that is frozen, or whose event loop is held up."""
 
 
 _starting = 0
@@ -116,7 +116,7 @@ class Worker:
         return {"failed": f"a worker {how_it_ended(code)} before it served"}
 
     async def stands_still(self) -> bool:
-        """Wait until it has given no sign of life for long, and return True; False once it has ended.
+        """Wait until it has sent no heartbeat for long, and return True; False once it has ended.
 
         The signs that did not come are counted, and not the time: Ctrl-Z stops this process as well.
         """

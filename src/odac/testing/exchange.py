@@ -82,7 +82,7 @@ class World:
         self.client = client
         self.state: dict[str, Any] = {}
         self.activity = 0
-        """Grows with every ASGI message: a sign of life."""
+        """Grows with every ASGI message: a heartbeat."""
         self.failures: list[BaseException] = []
         """What the app's code raised and the test has not been told yet, oldest first."""
 

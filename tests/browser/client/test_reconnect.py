@@ -244,7 +244,7 @@ def test_past_its_bounds_the_queue_refuses(tab: Tab) -> None:
 
 @pytest.fixture
 def relay(start_server: Callable[..., ServerProcess]) -> Iterator[Relay]:
-    """A network, in front of a server that promises a sign of life every second, that a test can let fall silent."""
+    """A network, in front of a server that promises a heartbeat every second, that a test can let fall silent."""
     process = start_server(APP, {"PING_INTERVAL": "1"})
     with Relay(process.port) as made:
         yield made

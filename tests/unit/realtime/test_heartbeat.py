@@ -20,7 +20,7 @@ def room() -> Iterator[Room]:
 
 
 def asked(connection: Connection) -> int:
-    """How often it was asked for a sign of life."""
+    """How often it was asked for an answer."""
     return sum(1 for opcode, payload in lane_of(connection).frames if opcode == PING or payload == b'\x1e["ping"]')
 
 
