@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from typing import Any, Final, TypedDict
 
-from odac import Context, RateLimit
+from odac import BrokerError, Context, RateLimit
 
 from .archive import archive_of
-from .core import app, me, state
+from .core import KEEPS, app, me, state
 from .messages import Event, is_mention
+from .people import NotAllowed
 
-__all__ = ["ROOMS_EVERY", "listing", "tell", "tell_rooms", "tell_rooms_forever"]
+__all__ = ["ROOMS_EVERY", "listing", "opened", "tell", "tell_rooms", "tell_rooms_forever"]
 
 NEWS: Final = "@news"
 """The room that all pages are in. No room of the chat can have this name."""
+OPENED: Final = "@opened"
+"""A room whose history tells all workers which rooms are in use."""
 ROOMS_EVERY: Final = 3.0
 """Seconds after which the list of rooms is looked at again, because other workers' people come and go too."""
 MOST_ASKED: Final = 30
@@ -59,9 +63,34 @@ async def rooms(odac: Context[Any, Any]) -> list[dict[str, Any]]:
     return await listing()
 
 
+def opened(room: str) -> None:
+    """Tell the other workers that this one has somebody in a room."""
+    if KEEPS:
+        app.route.ws_server.to_room(OPENED, room)
+
+
+_position: list[str] = []
+
+
+async def learn() -> None:
+    """Read which rooms other workers have opened since the last time."""
+    if not KEEPS:
+        return
+    history = app.route.ws_server.history
+    try:
+        entries = await history(OPENED, since=_position[0] if _position else None)
+    except LookupError:
+        entries = await history(OPENED)
+    for entry in entries:
+        _position[:] = [entry.position]
+        with contextlib.suppress(NotAllowed):  # there are too many
+            state.rooms.room(entry.data)
+
+
 async def listing() -> list[dict[str, Any]]:
-    """The rooms that this worker knows, and how many people are in them."""
+    """The rooms in use, and how many people are in them."""
     server = app.route.ws_server
+    await learn()
     names = state.rooms.names
     members = await asyncio.gather(*(server.presence(name) for name in names))
     return state.rooms.listing({name: there.total for name, there in zip(names, members, strict=True)})
@@ -77,7 +106,10 @@ def tell_rooms() -> None:
     async def tell() -> None:
         await asyncio.sleep(0.3)
         _telling.clear()
-        rooms = await listing()
+        try:
+            rooms = await listing()
+        except BrokerError:
+            return  # the next time
         if _told != [rooms]:
             _told[:] = [rooms]
             for client in app.route.ws_server.clients.values():
@@ -92,6 +124,7 @@ async def tell_rooms_forever() -> None:
     """Tell of people who come and go on other workers, and of those whose grace is over."""
     _telling.clear()
     _told.clear()
+    _position.clear()
     while True:
         await asyncio.sleep(ROOMS_EVERY)
         tell_rooms()

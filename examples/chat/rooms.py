@@ -67,8 +67,8 @@ class Rooms:
 
     @property
     def names(self) -> list[str]:
-        """The rooms that there is something to say about: those always there, and those with tabs of this process."""
-        return [name for name, room in self._rooms.items() if room.tabs or name in ALWAYS_THERE]
+        """All that are known: there may be people in them, on this process or another."""
+        return list(self._rooms)
 
     def listing(self, people: dict[str, int]) -> list[dict[str, Any]]:
         """The rooms worth showing: those always there, then the others with people in them, fullest first.

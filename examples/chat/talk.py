@@ -52,6 +52,8 @@ async def enter(odac: Context[Typing | Read, Any]) -> None:
         return
     ws.data.here = here
     here.tabs += 1
+    if here.tabs == 1:
+        news.opened(here.name)
     odac.set_interval(60, lambda: state.names.seen(person))
 
     @ws.on("close")

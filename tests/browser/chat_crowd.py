@@ -87,4 +87,5 @@ class Crowd:
             cookies = dict(http.cookies)
         address = self._url.replace("http", "ws", 1)
         connection = odac.connect(f"{address}/ws/room/{room}", cookies=cookies)
+        connection.on("message", lambda _: None)
         await self._connections.enter_async_context(connection)

@@ -4,6 +4,7 @@ import { clock, dayName } from './time.js'
 
 const timeOf = (at) => {
   const element = make('time', '', clock.format(at))
+  element.dir = 'auto'
   element.dateTime = new Date(at).toISOString()
   element.title = new Date(at).toLocaleString()
   return element

@@ -254,6 +254,7 @@ ws.on('presence', ({ users, joined, left, total }) => {
   }
   for (const { data } of left) if (!first) log.arrival('left', data.name, now)
   people.replace(users.map(({ data }) => data), total)
+  rooms.showHere(total)
   first = false
 })
 

@@ -33,6 +33,11 @@ export class Composer {
     })
     stopEditing.addEventListener('click', () => this.#stopEditing())
     this.#fit()
+    let width = 0
+    new ResizeObserver(([{ contentRect }]) => {
+      if (contentRect.width !== width) this.#fit()
+      width = contentRect.width
+    }).observe(text)
   }
 
   focus() {

@@ -6,6 +6,7 @@ export class Rooms {
   #room
   #pathOf
   #rooms = []
+  #here = 0
   #unread = {}
   #unsent = new Set()
 
@@ -24,6 +25,13 @@ export class Rooms {
 
   show(rooms) {
     this.#rooms = rooms
+    this.#draw()
+  }
+
+  /** How many people are in this room, which the page knows best. */
+  showHere(people) {
+    if (people === this.#here) return
+    this.#here = people
     this.#draw()
   }
 
@@ -68,8 +76,9 @@ export class Rooms {
       mark.setAttribute('role', 'img')
       link.append(mark)
     }
-    const number = make('span', 'count', people || '')
-    number.title = people === 1 ? '1 person' : `${people} people`
+    const there = name === this.#room ? this.#here : people
+    const number = make('span', 'count', there || '')
+    number.title = there === 1 ? '1 person' : `${there} people`
     link.append(number)
     const row = make('li')
     row.append(link)

@@ -37,7 +37,7 @@ def test_the_listing_shows_the_standing_rooms_and_those_with_people() -> None:
     rooms = Rooms()
     rooms.room("empty")
     rooms.room("book-club").tabs += 1
-    assert rooms.names == [*ALWAYS_THERE, "book-club"]
+    assert rooms.names == [*ALWAYS_THERE, "empty", "book-club"]
     people = {"music": 1, "book-club": 1, "left": 0}
     listing = {entry["name"]: entry["people"] for entry in rooms.listing(people)}
     assert listing == {"lobby": 0, "kitchen": 0, "music": 1, "book-club": 1}
