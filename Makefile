@@ -97,6 +97,10 @@ docs: $(VENV)/.docs ## the documentation as a site, into build/docs; a warning i
 pictures: $(VENV)/.test ## the drawings of the documentation, into docs/pictures
 	$(PY) -m scripts.pictures
 
+.PHONY: animation
+animation: $(VENV)/.test ## the README's animation: the chat in Chromium, and its server killed (needs Chromium)
+	$(PY) -m scripts.pictures.animation
+
 .PHONY: build
 build: $(VENV)/.check ## wheel and sdist, into dist/
 	$(PY) -m build --outdir dist .
