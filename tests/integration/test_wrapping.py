@@ -336,6 +336,23 @@ def test_an_error_of_an_app_that_takes_websockets_is_an_error(lane: Any) -> None
         assert handshake_status(server, "/broken") == 500
 
 
+@pytest.mark.parametrize("around", [False, True], ids=["alone", "within Odac"])
+def test_what_a_view_raises_is_the_servers_to_log_as_without_odac(
+    around: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Each with its traceback, at uvicorn's own logger, where error trackers look for it."""
+    requests = 12  # more than Odac writes of one kind in a minute
+
+    def broken(request: Request) -> Response:
+        raise ValueError("of the view")
+
+    views = Starlette(routes=[Route("/broken", broken)])
+    with Server(realtime(Probe(), http=views) if around else views) as server, caplog.at_level("ERROR"):
+        assert [server.http("GET", "/broken").status for _ in range(requests)] == [500] * requests
+    logged = [record for record in caplog.records if record.exc_info and isinstance(record.exc_info[1], ValueError)]
+    assert [record.name for record in logged] == ["uvicorn.error"] * requests
+
+
 def test_several_apps_in_one_process_do_not_see_each_other() -> None:
     one, two = realtime(Probe()), realtime(Probe())
     web = Starlette(routes=[Mount("/one", one), Mount("/two", two)])
