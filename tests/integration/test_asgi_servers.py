@@ -4,6 +4,7 @@ through.
 
 from __future__ import annotations
 
+import contextlib
 import os
 import signal
 import socket
@@ -14,8 +15,9 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
-from websockets.exceptions import InvalidStatus
+from websockets.exceptions import ConnectionClosed, InvalidStatus
 
+from odac.close_codes import CloseCode, is_retryable
 from tests.integration.harness import DEADLINE, Client, closing, everybody, receive, receive_all
 
 pytestmark = pytest.mark.slow
@@ -54,10 +56,12 @@ _WRONG = ("Exception in ASGI application", "closing handshake failed", "never re
 """What uvicorn and asyncio log where the lane asks for something that may not be."""
 
 
-@pytest.fixture(scope="module", params=["hypercorn", "granian", "daphne", "websockets", "wsproto"])
-def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
-    kind = request.param
-    log = tmp_path_factory.mktemp(kind) / "log"
+KINDS = ["hypercorn", "granian", "daphne", "websockets", "wsproto"]
+
+
+@contextlib.contextmanager
+def running(kind: str, folder: Path) -> Iterator[tuple[Client, subprocess.Popen[bytes]]]:
+    log = folder / "log"
     if kind != "daphne" and os.name == "nt":
         pytest.skip("no sockets to hand over")
     with socket.create_server(("127.0.0.1", 0)) as listener:
@@ -72,7 +76,7 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
     try:
         client = Client(port)
         wait_for(process, client)
-        yield client
+        yield client, process
     finally:
         process.send_signal(signal.SIGTERM)
         try:
@@ -81,6 +85,12 @@ def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFact
             process.kill()
             process.wait()
     assert not [line for line in log.read_text().splitlines() if any(each in line for each in _WRONG)]
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def server(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Client]:
+    with running(request.param, tmp_path_factory.mktemp(request.param)) as (client, _):
+        yield client
 
 
 def wait_for(process: subprocess.Popen[bytes], client: Client) -> None:
@@ -185,3 +195,16 @@ def test_a_peer_that_leaves(server: Client, how: str) -> None:
         assert kind == "left"
         # What a server makes of an end without a close frame differs, and Hypercorn never tells the code of one.
         assert code in ((0x1001, 1006) if how == "close frame" else (1005, 1006))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_server_that_stops_ends_connections_with_what_clients_come_back_after(kind: str, tmp_path: Path) -> None:
+    """docs/how-to/deployment.md says which code it is. A server's own way of stopping is no final word to a client."""
+    with running(kind, tmp_path) as (server, process), server.connect("/watch") as client:
+        assert receive(client) == "ready"
+        process.send_signal(signal.SIGTERM)
+        with pytest.raises(ConnectionClosed) as end:
+            client.recv(DEADLINE)
+        code = CloseCode.ABNORMAL if end.value.rcvd is None else end.value.rcvd.code
+        assert is_retryable(code)
+        process.wait(DEADLINE)
