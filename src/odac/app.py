@@ -16,32 +16,28 @@ from odac.calls.service import Calls
 from odac.close_codes import CloseCode
 from odac.cluster.factory import RunningBus, make_bus
 from odac.config import Limits, SessionOptions
+from odac.dispatch import Dispatch
 from odac.errors import BrokerError, ConfigurationError
 from odac.history.rules import History
-from odac.http.answers import explain, not_found, upgrade_required, upgrade_where_missing
 from odac.http.docs import DocsPage
 from odac.http.endpoints import Endpoints, Health, Services
-from odac.http.proxy_hints import doubled_root_path, spoilt_handshake
 from odac.http.publish import Publication
-from odac.http.wrapped import WrappedWebSockets
-from odac.lanes.asgi_handshake import AsgiHandshake
 from odac.lanes.base import LANE_EXTENSION
 from odac.lanes.takeover import take_over
 from odac.lifespan import Lifespan
-from odac.notices import limit_hits, warn
+from odac.notices import limit_hits
 from odac.presence.rules import Presence
 from odac.protocol.codec import encode
 from odac.realtime.audience import Audience, browser_room, session_of, session_room
 from odac.realtime.hub import Hub
 from odac.realtime.sent import Sent
-from odac.realtime.taskless import in_task
 from odac.realtime.ws_server import WsServer
-from odac.request import Request, route_path, with_lower_names, with_whole_path
+from odac.request import Request, with_lower_names, with_whole_path
 from odac.routing.addresses import Addresses
 from odac.routing.gate import Gate
 from odac.routing.middleware import MiddlewareRegistry
 from odac.routing.router import Route, RouteBuilder, Router
-from odac.security.authentication import AuthService, current_request
+from odac.security.authentication import AuthService
 from odac.security.hosts import HostPolicy
 from odac.security.mac import Mac
 from odac.security.origin import OriginPolicy
@@ -152,7 +148,6 @@ class Odac:
         self.prefix = prefix
         self.broker_url = broker or default_url()
         self.http = http
-        self._wrapped = None if http is None else WrappedWebSockets(http)
         secrets = self._secrets = Secrets(secret)
         self._history: HistoryRooms | None = None
         self._presence: HubPresence | None = None
@@ -165,12 +160,12 @@ class Odac:
         self._router = Router(limits)
         self._middlewares = MiddlewareRegistry()
         self.route = Routes(self._router, WsServer(self._hub, self.auth.address))
-        self._hosts = HostPolicy(hosts)
+        host_policy = HostPolicy(hosts)
         self._gate = Gate(
             router=self._router,
             middlewares=self._middlewares,
             origins=OriginPolicy(origins),
-            hosts=self._hosts,
+            hosts=host_policy,
             auth=self.auth,
             tokens=tokens,
             hub=self._hub,
@@ -178,7 +173,7 @@ class Odac:
             compression=compression,
             calls=Calls(self._hub),
         )
-        self._endpoints = Endpoints(
+        endpoints = Endpoints(
             Services(
                 auth=self.auth,
                 tokens=tokens,
@@ -188,6 +183,16 @@ class Odac:
                 prefix=prefix,
                 docs=DocsPage(self._docs, secrets.is_random if docs is None else docs),
             )
+        )
+        self._dispatch = Dispatch(
+            runs_here=self._runs_here,
+            start=self.startup,
+            router=self._router,
+            gate=self._gate,
+            endpoints=endpoints,
+            hosts=host_policy,
+            http=http,
+            prefix=prefix,
         )
         self._room_rules: list[tuple[str, History | None, Presence | None]] = []
         self._takes_over = takeover
@@ -436,65 +441,13 @@ class Odac:
         if kind == "websocket":
             if LANE_EXTENSION not in (scope.get("extensions") or ()):
                 scope = with_lower_names(scope)
-            await self._websocket(with_whole_path(scope), receive, send)
+            await self._dispatch.websocket(with_whole_path(scope), receive, send)
         elif kind == "http":
-            await self._request(with_whole_path(with_lower_names(scope)), receive, send)
+            await self._dispatch.request(with_whole_path(with_lower_names(scope)), receive, send)
         elif kind == "lifespan":
             await Lifespan(self, self.http)(scope, receive, send)
         else:
             raise RuntimeError(f"unknown ASGI scope type {kind!r}")
-
-    async def _websocket(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        if not self._runs_here():
-            await in_task()
-            await self.startup()
-        found = self._router.match(route_path(scope))
-        if found is None and self._wrapped is not None:
-            await in_task()
-            if await self._wrapped.takes(scope, receive, send):
-                return
-        if found is None:
-            self._explain_doubled(scope)
-        pending_handshake = (scope.get("extensions") or {}).get(LANE_EXTENSION) or AsgiHandshake(scope, receive, send)
-        route, parameters = found if found is not None else (None, {})
-        await self._gate.admit(route, parameters, scope, pending_handshake)
-
-    async def _request(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        if not self._runs_here():
-            await self.startup()
-        if self._endpoints.answers(scope):
-            await self._answer_own(scope, receive, send)
-        elif self.http is not None:
-            if self._router.match(route_path(scope)) is not None:  # a page may have the path of a WebSocket route
-                self._explain_spoilt(scope)
-                send = upgrade_where_missing(scope, receive, send)
-            current = current_request.set(Request(scope))
-            try:
-                await self.http(scope, receive, send)
-            finally:
-                current_request.reset(current)
-        elif self._router.match(route_path(scope)) is not None:
-            self._explain_spoilt(scope)
-            await upgrade_required(scope, receive, send)
-        else:
-            self._explain_doubled(scope)
-            await not_found(scope, receive, send)
-
-    async def _answer_own(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        foreign = self._hosts.refusal(scope)
-        if foreign is None or route_path(scope) == f"{self.prefix}/health":  # probes ask by an address
-            await self._endpoints(scope, receive, send)
-        else:
-            warn("host", "a request for %r was refused with 400: %s", scope["path"][:200], foreign)
-            await explain(400, "This host is not served here.")(scope, receive, send)
-
-    def _explain_spoilt(self, scope: dict[str, Any]) -> None:
-        if (why := spoilt_handshake(scope)) is not None:
-            warn("proxy", "%r: %s", scope["path"][:200], why)
-
-    def _explain_doubled(self, scope: dict[str, Any]) -> None:
-        if (why := doubled_root_path(scope)) is not None:
-            warn("proxy", "%r: %s", scope["path"][:200], why)
 
     # Callbacks of the parts
 

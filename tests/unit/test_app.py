@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from types import SimpleNamespace
 from typing import Any
@@ -218,40 +217,6 @@ def test_a_wrapped_app_that_fails_to_start_stops_the_outer_one() -> None:
 # Requests
 
 
-@pytest.mark.parametrize(
-    ("path", "status", "words"),
-    [
-        ("/chat", 426, b"WebSocket"),
-        ("/room/7", 426, b"WebSocket"),
-        ("/nothing", 404, b"Nothing is here"),
-        ("/", 404, b"Nothing is here"),
-        ("/odac/nothing", 404, b"Nothing is here"),
-        ("/odac/health", 200, b'"ok"'),
-    ],
-)
-def test_http_without_a_wrapped_app(path: str, status: int, words: bytes) -> None:
-    app = Odac(SECRET)
-    app.route.ws("/chat", print)
-    app.route.ws("/room/{id}", print)
-    got, body = get(app, path)
-    assert got == status
-    assert words in body
-
-
-def test_the_prefix_can_be_another() -> None:
-    app = Odac(SECRET, prefix="/rt/live")
-    assert get(app, "/rt/live/health")[0] == 200
-    assert get(app, "/odac/health")[0] == 404
-
-
-def test_below_a_mount_point() -> None:
-    app = Odac(SECRET)
-    app.route.ws("/chat", print)
-    assert get(app, "/mnt/odac/health", root_path="/mnt")[0] == 200
-    assert get(app, "/mnt/chat", root_path="/mnt")[0] == 426
-    assert get(app, "/odac/health", root_path="/mnt")[0] in (200, 404)
-
-
 def test_health_is_503_while_it_drains() -> None:
     async def test() -> tuple[int, int]:
         app = Odac(SECRET)
@@ -298,31 +263,6 @@ def handshake(app: Odac, path: str, **more: Any) -> Messages:
     return server.sent
 
 
-def test_refusals_use_the_response_extension_where_the_server_has_it() -> None:
-    app = Odac(SECRET)
-    start, body = handshake(app, "/nothing", extensions={"websocket.http.response": {}})
-    assert (start["type"], start["status"]) == ("websocket.http.response.start", 404)
-    assert b"no WebSocket route" in body["body"]
-    [close] = handshake(app, "/nothing")
-    assert close["type"] == "websocket.close"
-    assert handshake(app, "/nothing", extensions=None)[0]["type"] == "websocket.close"
-
-
-def test_a_route_takes_an_ordinary_asgi_connection() -> None:
-    app = Odac(SECRET)
-    seen: list[Any] = []
-
-    @app.route.ws("/room/{id:int}", token=False)
-    def room(odac: Any) -> None:
-        seen.append((odac.request.data.url, odac.request.ip, odac.request.path))
-        odac.ws.send("hello")
-
-    sent = handshake(app, "/mnt/room/7", root_path="/mnt", path_params={"tenant": "acme"})
-    assert sent[0] == {"type": "websocket.accept", "subprotocol": None, "headers": []}
-    assert {"type": "websocket.send", "text": "hello"} in sent
-    assert seen == [({"tenant": "acme", "id": 7}, "10.0.0.1", "/mnt/room/7")]
-
-
 def test_a_route_added_while_the_app_runs_has_its_middleware() -> None:
     app = Odac(SECRET)
     ran: list[str] = []
@@ -340,14 +280,6 @@ def test_a_route_added_while_the_app_runs_has_its_middleware() -> None:
 
     run(test())
     assert ran == ["middleware", "handler"]
-
-
-def test_the_first_handshake_starts_an_app_that_has_no_lifespan(caplog: pytest.LogCaptureFixture) -> None:
-    app = Odac(SECRET, limits=Limits(max_connections=1))
-    app.route.ws("/a", lambda odac: None, token=False)
-    with caplog.at_level(logging.ERROR):
-        assert handshake(app, "/a")[0]["type"] == "websocket.accept"
-    assert caplog.text == ""
 
 
 def test_registering_twice_is_a_mistake() -> None:
@@ -393,23 +325,6 @@ def test_a_logout_cannot_be_flushed_by_others() -> None:
     for _ in range(66_000):
         logged_out({"odac": app.auth.sessions.encode(app.auth.sessions.create())})
     assert app.auth.session(SimpleNamespace(is_secure=False, cookies=ada)) is None
-
-
-def test_hosts_protect_what_is_odacs_own() -> None:
-    async def page(scope: Any, receive: Any, send: Any) -> None:
-        await send({"type": "http.response.start", "status": 200, "headers": []})
-        await send({"type": "http.response.body", "body": b"page"})
-
-    app = Odac(SECRET, http=page, hosts=["example.com"])
-    own, foreign = [(b"host", b"example.com:8000")], [(b"host", b"evil.example")]
-    assert get(app, "/odac/token", headers=own)[0] == 200
-    assert get(app, "/odac/token", headers=foreign)[0] == 400
-    assert get(app, "/odac/odac.js", headers=foreign)[0] == 400
-    assert get(app, "/", headers=[*foreign, (b"x-odac", b"token")])[0] == 400
-    assert get(app, "/odac/health", headers=foreign)[0] == 200
-    assert get(app, "/", headers=foreign) == (200, b"page")
-    with pytest.raises(ConfigurationError, match="hosts="):
-        Odac(SECRET, hosts=["https://example.com"])
 
 
 @pytest.mark.parametrize(("broker", "warned"), [("memory://", False), ("memory://limits", True)])

@@ -28,7 +28,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"calls"}),
     frozenset({"routing", "security", "publishing", "lanes", "http", "request", "context"}),
     frozenset({"contract"}),
-    frozenset({"app", "lifespan"}),
+    frozenset({"app", "dispatch", "lifespan"}),
     frozenset({"server", "serving", "cli", "client", "testing", "metrics", "starter"}),
     frozenset({"contrib"}),
 )

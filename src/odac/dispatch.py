@@ -1,0 +1,117 @@
+"""What answers an ASGI scope: a route, an endpoint of Odac's own, the wrapped app, or an error that says why none."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from typing import TYPE_CHECKING, Any
+
+from odac.http.answers import explain, not_found, upgrade_required, upgrade_where_missing
+from odac.http.proxy_hints import doubled_root_path, spoilt_handshake
+from odac.http.wrapped import WrappedWebSockets
+from odac.lanes.asgi_handshake import AsgiHandshake
+from odac.lanes.base import LANE_EXTENSION
+from odac.notices import warn
+from odac.realtime.taskless import in_task
+from odac.request import Request, route_path
+from odac.security.authentication import current_request
+
+if TYPE_CHECKING:
+    from odac.http.endpoints import Endpoints
+    from odac.routing.gate import Gate
+    from odac.routing.router import Router
+    from odac.security.hosts import HostPolicy
+
+__all__ = ["Dispatch"]
+
+
+class Dispatch:
+    """Looks up what a scope is for. A mounted app, which gets no lifespan, is started by its first scope.
+
+    Args:
+        runs_here: whether the app was started on the running event loop.
+        start: starts it.
+        router: the routes.
+        gate: lets connections in.
+        endpoints: Odac's own.
+        hosts: the host names of the site.
+        http: the wrapped ASGI app, or None.
+        prefix: the path below which the endpoints are.
+    """
+
+    __slots__ = ("_endpoints", "_gate", "_hosts", "_http", "_prefix", "_router", "_runs_here", "_start", "_wrapped")
+
+    def __init__(
+        self,
+        *,
+        runs_here: Callable[[], bool],
+        start: Callable[[], Awaitable[None]],
+        router: Router,
+        gate: Gate,
+        endpoints: Endpoints,
+        hosts: HostPolicy,
+        http: Callable[..., Awaitable[Any]] | None,
+        prefix: str,
+    ) -> None:
+        self._runs_here = runs_here
+        self._start = start
+        self._router = router
+        self._gate = gate
+        self._endpoints = endpoints
+        self._hosts = hosts
+        self._http = http
+        self._wrapped = None if http is None else WrappedWebSockets(http)
+        self._prefix = prefix
+
+    async def websocket(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """A handshake: to the gate, or to a WebSocket of the wrapped app."""
+        if not self._runs_here():
+            await in_task()
+            await self._start()
+        found = self._router.match(route_path(scope))
+        if found is None and self._wrapped is not None:
+            await in_task()
+            if await self._wrapped.takes(scope, receive, send):
+                return
+        if found is None:
+            self._explain_doubled(scope)
+        pending_handshake = (scope.get("extensions") or {}).get(LANE_EXTENSION) or AsgiHandshake(scope, receive, send)
+        route, parameters = found if found is not None else (None, {})
+        await self._gate.admit(route, parameters, scope, pending_handshake)
+
+    async def request(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        """An HTTP request: to an endpoint, to the wrapped app, or answered with why neither takes it."""
+        if not self._runs_here():
+            await self._start()
+        if self._endpoints.answers(scope):
+            await self._answer_own(scope, receive, send)
+        elif self._http is not None:
+            if self._router.match(route_path(scope)) is not None:  # a page may have the path of a WebSocket route
+                self._explain_spoilt(scope)
+                send = upgrade_where_missing(scope, receive, send)
+            current = current_request.set(Request(scope))
+            try:
+                await self._http(scope, receive, send)
+            finally:
+                current_request.reset(current)
+        elif self._router.match(route_path(scope)) is not None:
+            self._explain_spoilt(scope)
+            await upgrade_required(scope, receive, send)
+        else:
+            self._explain_doubled(scope)
+            await not_found(scope, receive, send)
+
+    async def _answer_own(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
+        foreign = self._hosts.refusal(scope)
+        if foreign is None or route_path(scope) == f"{self._prefix}/health":  # probes ask by an address
+            await self._endpoints(scope, receive, send)
+        else:
+            warn("host", "a request for %r was refused with 400: %s", scope["path"][:200], foreign)
+            await explain(400, "This host is not served here.")(scope, receive, send)
+
+    def _explain_spoilt(self, scope: dict[str, Any]) -> None:
+        if (why := spoilt_handshake(scope)) is not None:
+            warn("proxy", "%r: %s", scope["path"][:200], why)
+
+    def _explain_doubled(self, scope: dict[str, Any]) -> None:
+        if (why := doubled_root_path(scope)) is not None:
+            warn("proxy", "%r: %s", scope["path"][:200], why)
