@@ -1,7 +1,7 @@
-/* The optional accelerator: the steps that remain Python's own when the path of a message is as short as it can be.
+/* The optional accelerator: the functions of the hot path that take longest in Python.
  *
- * Each has a reference that does the same and is used where this file was not compiled. odac/speedups.py lists them and
- * puts everything in its place. The same tests run over both.
+ * Each has a reference in Python that does the same, and is used where this file was not compiled. odac/speedups.py
+ * lists them and installs them. The same tests run over both.
  */
 #define PY_SSIZE_T_CLEAN
 #include <Python.h>
@@ -18,7 +18,7 @@
 
 static PyObject *fd_name;
 
-/* out = data ^ mask, repeated; returns whether a byte of it is not ASCII */
+/* out = data ^ mask, with the mask repeated; returns whether a byte of the result is not ASCII */
 static int xor_mask(uint8_t *out, const uint8_t *data, Py_ssize_t size, const uint8_t *mask) {
     uint64_t wide, part, high = 0;
     Py_ssize_t i = 0;
@@ -58,8 +58,8 @@ static PyObject *apply_mask(PyObject *module, PyObject *const *args, Py_ssize_t 
 
 enum { WHOLE_TEXT = 0x81, WHOLE_BINARY = 0x82 }; /* the first byte of a message's only frame */
 
-/* The payload of one whole frame that begins with this byte, or NULL: with an exception set, or without where the data
- * is anything else. */
+/* The payload if the data is exactly one frame that begins with this byte. Else NULL, without an exception; NULL with
+ * an exception for an error. */
 static PyObject *whole_of(PyObject *bytes, uint8_t first, long limit) {
     const uint8_t *data = (const uint8_t *)PyBytes_AS_STRING(bytes);
     Py_ssize_t size = PyBytes_GET_SIZE(bytes);
@@ -69,7 +69,7 @@ static PyObject *whole_of(PyObject *bytes, uint8_t first, long limit) {
     if (start == 6 ? length > 125 || data[1] != 0x80 + length : length < 126 || (data[2] << 8 | data[3]) != length)
         return NULL;
     PyObject *payload = PyBytes_FromStringAndSize(NULL, length);
-    /* Text that is not ASCII is the parser's, which checks that it is UTF-8. */
+    /* not ASCII: the parser has to check that it is UTF-8 */
     if (payload != NULL && xor_mask((uint8_t *)PyBytes_AS_STRING(payload), data + start, length, data + start - 4) &&
         first == WHOLE_TEXT)
         Py_CLEAR(payload);
@@ -89,7 +89,8 @@ static PyObject *whole_text(PyObject *module, PyObject *const *args, Py_ssize_t 
     return payload;
 }
 
-/* The bytes that send() took: 0 if the socket is full, all if the peer is gone (the transport notices that itself). */
+/* The number of bytes that send() took: 0 if the socket is full. All if the peer is gone, which the transport notices
+ * by itself. */
 static Py_ssize_t taken(int fd, const char *data, Py_ssize_t size) {
     ssize_t sent;
     do sent = send(fd, data, (size_t)size, MSG_NOSIGNAL | MSG_DONTWAIT);
@@ -117,7 +118,7 @@ static PyObject *write_to_all(PyObject *module, PyObject *const *args, Py_ssize_
     PyObject *members = PySequence_List(args[0]), *rest = PyList_New(0);
     const char *data = PyBytes_AS_STRING(args[1]);
     Py_ssize_t size = PyBytes_GET_SIZE(args[1]), number = members == NULL ? 0 : PyList_GET_SIZE(members);
-    Py_ssize_t *state = PyMem_Malloc((size_t)(number + 1) * sizeof *state); /* the fd, then what was taken; -1: no fd */
+    Py_ssize_t *state = PyMem_Malloc((size_t)(number + 1) * sizeof *state); /* the fd, later the number of bytes taken; -1: no fd */
     if (members == NULL || rest == NULL || state == NULL) goto failed;
     for (Py_ssize_t i = 0; i < number; i++) {
         PyObject *fd = PyObject_GetAttr(PyList_GET_ITEM(members, i), fd_name);
@@ -194,7 +195,7 @@ static int is_one(const uint8_t *at, Py_ssize_t size, const char *text) {
 
 enum { NEEDED = 5, MOST_USUAL = 32 };
 
-/* Whether a field may stand in a usual handshake; *found counts those that must. */
+/* Whether a header field is allowed in a usual handshake; *found counts the required ones. */
 static int is_usual(const uint8_t *name, Py_ssize_t length, const uint8_t *value, Py_ssize_t size, int *found,
         Py_ssize_t most) {
     if (is_one(name, length, "host")) return ++*found, is_host(value, size);
@@ -270,7 +271,7 @@ other:
     Py_RETURN_NONE;
 }
 
-/* The two steps below read and write the slots of Odac's own classes where they lie; bind_…() is told the classes. */
+/* The functions below read and write the slots of Odac's classes directly; bind_…() gets the classes. */
 
 static int find_slot(PyObject *type, const char *name, Py_ssize_t *offset) {
     PyObject *descriptor = PyObject_GetAttrString(type, name);
@@ -286,7 +287,7 @@ static int find_slot(PyObject *type, const char *name, Py_ssize_t *offset) {
 }
 
 #define SLOT(object, offset) (*(PyObject **)((char *)(object) + (offset)))
-/* Check the type before reading a slot: a subclass has the slots in the same places, other types may have none. */
+/* Check the type before reading a slot: a subclass has the slots at the same offsets, another type may not. */
 #define IS(object, type) ((object) != NULL && PyObject_TypeCheck((object), (type)))
 
 static void put_slot(PyObject *object, Py_ssize_t offset, PyObject *value) {
@@ -361,7 +362,7 @@ static PyObject *encode(PyObject *module, PyObject *data) {
     SLOT(message, codec.frames) = Py_NewRef(Py_None);
     SLOT(message, codec.as_text) = Py_NewRef(Py_None);
     return message;
-other: /* the reference says what is wrong with it, and knows all else */
+other: /* the reference raises the error, and handles every other type */
     Py_XDECREF(payload);
     if (PyErr_Occurred()) {
         if (!PyErr_ExceptionMatches(PyExc_Exception)) return NULL;
@@ -372,11 +373,11 @@ other: /* the reference says what is wrong with it, and knows all else */
 
 /* RateMeter(limit): see odac/realtime/rate.py */
 
-/* No message comes after the time that is noted for it, nor before the time that it is compared by: so what the
- * kernel's coarse clock leaves open is never to the sender's advantage. */
+/* The kernel's coarse clock is up to one tick behind. A message is recorded with the latest time at which it can have
+ * arrived, and compared by the earliest, so that the difference never lets a sender exceed the limit. */
 static struct {
     PyObject *monotonic;
-    double tick; /* of the coarse clock; 0 where monotonic is to be called */
+    double tick; /* length of a tick of the coarse clock; 0: call monotonic instead */
 } rate_clock;
 
 enum { FEW = 8, ENTRIES = 512 }; /* see odac/realtime/rate.py */
@@ -408,7 +409,7 @@ static PyObject *bind_clock(PyObject *module, PyObject *monotonic) {
     Py_RETURN_NONE;
 }
 
-/* The time by the clock that was bound; below 0 with an exception set. */
+/* The time by the bound clock; negative with an exception set. */
 static double exact_time(void) {
     PyObject *now = PyObject_CallNoArgs(rate_clock.monotonic);
     double value = now == NULL ? -1 : PyFloat_AsDouble(now);
@@ -449,8 +450,7 @@ static void meter_dealloc(PyObject *self) {
     Py_DECREF(type);
 }
 
-/* The ring is full of times within the window: make room for as many again, as far as the limit goes. 1 if there
- * is no room. */
+/* The ring is full of times within the window: double it, up to the limit. 1 if it cannot grow. */
 static int meter_grow(Meter *meter) {
     Py_ssize_t more = Py_MIN(meter->entries, meter->blocks - meter->entries), behind = meter->entries - meter->position;
     if (more <= 0) return 1;
@@ -466,7 +466,7 @@ static int meter_grow(Meter *meter) {
     return 0;
 }
 
-/* Whether a message is one too many: 1, else 0, when it is counted; -1 with an exception set. */
+/* 1 if a message exceeds the limit; 0 if not, and then it is counted; -1 with an exception set. */
 static int meter_exceeds(Meter *meter, Py_ssize_t size) {
     double now, noted;
     int exact = 1;
@@ -501,7 +501,7 @@ static int meter_exceeds(Meter *meter, Py_ssize_t size) {
     if (meter->position == meter->entries) {
         Py_ssize_t half = meter->entries / 2;
         meter->position = 0;
-        if (meter->entries > FEW && now - meter->times[half - 1] >= meter->window) { /* a burst is long past */
+        if (meter->entries > FEW && now - meter->times[half - 1] >= meter->window) { /* the last burst is over */
             meter->entries -= half;
             memmove(meter->times, meter->times + half, (size_t)meter->entries * sizeof *meter->times);
             double *times = PyMem_Realloc(meter->times, (size_t)meter->entries * sizeof *times);
@@ -603,7 +603,7 @@ static int call(PyObject *object, PyObject *name, PyObject *first, PyObject *sec
     return result == NULL ? -1 : 0;
 }
 
-/* What the application raised goes to a method of the inbox, with its traceback. */
+/* Pass the exception of the application, with its traceback, to a method of the inbox. */
 static int tell(PyObject *inbox, PyObject *method) {
     PyObject *type, *error, *trace;
     if (!PyErr_ExceptionMatches(lane.raised)) return -1;
@@ -617,7 +617,7 @@ static int tell(PyObject *inbox, PyObject *method) {
     return result;
 }
 
-/* Outbox.uncork(), for one message that the socket takes whole */
+/* Outbox.uncork(), for one message that the socket takes in one write */
 static int write_pending(PyObject *self, PyObject *outbox, PyObject *delivery) {
     PyObject *pending = SLOT(outbox, lane.pending), *number = SLOT(self, lane.lane_fd);
     if (pending == NULL || number == NULL) return call(outbox, lane.uncork, NULL, NULL);
@@ -653,16 +653,16 @@ static PyObject *decoded(PyObject *decode, PyObject *payload) {
     if (decode == lane.decode_text && *text != 0 && strchr("{[\"-0123456789", *text) != NULL) {
         PyObject *value = PyObject_CallOneArg(lane.decode_json, payload);
         if (value != NULL || !PyErr_ExceptionMatches(PyExc_Exception)) return value;
-        PyErr_Clear(); /* not JSON: what it is, decode_text knows */
+        PyErr_Clear(); /* not JSON: decode_text decides */
     }
     return PyObject_CallOneArg(decode, payload);
 }
 
-/* Decode a message (decode is NULL for a binary one) and call its only listener: 0, or -1 with an exception that
- * concerns more than this connection.
+/* Decode a message (decode is NULL for a binary one) and call its only listener: 0, or -1 with an exception such as
+ * KeyboardInterrupt, which is not handled here.
  *
- * The application's code runs here (decode hooks, the listener). It may remove the listener, close the connection and
- * drop every reference to them, so the caller owns all that is passed. */
+ * This runs code of the application (decode hooks, the listener), which may remove the listener, close the connection
+ * and drop every reference to both. So the caller owns a reference to each argument. */
 static int receive(PyObject *inbox, PyObject *decode, PyObject *listener, PyObject *payload) {
     PyObject *value = decode == NULL ? Py_NewRef(payload) : decoded(decode, payload);
     if (value == NULL) return tell(inbox, lane.undecodable);
@@ -680,20 +680,20 @@ static int receive(PyObject *inbox, PyObject *decode, PyObject *listener, PyObje
 static void put_number(PyObject *object, Py_ssize_t offset, long value) {
     PyObject *number = PyLong_FromLong(value), *before = SLOT(object, offset);
     if (number == NULL) {
-        PyErr_Clear(); /* out of memory: the number stays as it was */
+        PyErr_Clear(); /* out of memory: leave the number unchanged */
         return;
     }
     SLOT(object, offset) = number;
     Py_XDECREF(before);
 }
 
-/* Whether this turn of the event loop has bytes left for a message that counts in them. */
+/* Whether the budget of this turn of the event loop has bytes left for the message. */
 static int has_left(PyObject *delivery) {
     PyObject *turn = SLOT(delivery, lane.turn);
     return IS(turn, lane.turn_type) && PyLong_AsLong(SLOT(turn, lane.turn_left)) > 0;
 }
 
-/* TurnBudget.spend(size), of a turn that has bytes left */
+/* TurnBudget.spend(size), while bytes are left */
 static int spend(PyObject *delivery, Py_ssize_t size) {
     PyObject *turn = SLOT(delivery, lane.turn), *number;
     long left = PyLong_AsLong(SLOT(turn, lane.turn_left)) - (long)size;
@@ -734,8 +734,8 @@ static PyObject *handle(PyObject *self, PyObject *data) {
     Py_ssize_t size = PyBytes_GET_SIZE(payload);
     if (meter != Py_None && !IS(meter, meter_type)) goto other;
     if (size >= FREE && !has_left(delivery)) goto other;
-    if (meter != Py_None && meter_exceeds((Meter *)meter, size) != 0) goto other; /* and is not counted */
-    /* From here on the message is taken: the reference must not see it a second time. */
+    if (meter != Py_None && meter_exceeds((Meter *)meter, size) != 0) goto other; /* not counted in this case */
+    /* From here on the message is handled here: the reference must not handle it again. */
     Py_INCREF(self);
     Py_INCREF(inbox);
     Py_INCREF(outbox);
@@ -750,7 +750,7 @@ static PyObject *handle(PyObject *self, PyObject *data) {
     Py_DECREF(inbox);
     Py_DECREF(payload);
     if (failed < 0) {
-        /* an exception that concerns more than this connection: what was sent before it goes out all the same */
+        /* an exception that is not handled here: send first what the listener has sent before it */
         PyObject *type, *error, *trace;
         PyErr_Fetch(&type, &error, &trace);
         if (write_pending(self, outbox, delivery) < 0) PyErr_WriteUnraisable(self);
@@ -771,7 +771,7 @@ other:
     return PyObject_CallFunctionObjArgs(lane.reference, self, data, NULL);
 }
 
-/* Connection.run(), for the receiving of a message */
+/* Connection.run(), to receive a message */
 static PyObject *data_received(PyObject *self, PyObject *data) {
     PyObject *connection = SLOT(self, lane.connection), *outbox, *delivery, *context;
     if (!IS(connection, lane.connection_type) || !IS(outbox = SLOT(connection, lane.outbox), lane.outbox_type) ||
@@ -782,7 +782,7 @@ static PyObject *data_received(PyObject *self, PyObject *data) {
     if (is_spare && ((context = SLOT(delivery, lane.spare)) == NULL || !PyContext_CheckExact(context)))
         return handle(self, data);
     Py_INCREF(context);
-    if (PyContext_Enter(context) < 0) { /* it is entered already: code of this connection runs */
+    if (PyContext_Enter(context) < 0) { /* it is entered already: this is called by code of the same connection */
         PyErr_Clear();
         Py_DECREF(context);
         return handle(self, data);
@@ -792,7 +792,7 @@ static PyObject *data_received(PyObject *self, PyObject *data) {
     PyObject *result = handle(self, data), *type, *error, *trace;
     if (result == NULL) PyErr_Fetch(&type, &error, &trace);
     int failed = PyContext_Exit(context);
-    if (is_spare && PyObject_Size(context) != 0) { /* something was set in it: it is this connection's now */
+    if (is_spare && PyObject_Size(context) != 0) { /* a variable was set in it: keep it for this connection */
         PyObject *fresh = PyContext_New();
         if (fresh == NULL)
             failed = -1;
@@ -813,8 +813,8 @@ static PyObject *data_received(PyObject *self, PyObject *data) {
 static PyMethodDef receive_method = {"data_received", data_received, METH_O,
     "See :meth:`asyncio.Protocol.data_received`."};
 
-/* Outbox.put(message): see odac/realtime/outbox.py; for an answer while the outbox is corked and there is no room
- * message. */
+/* Outbox.put(message): see odac/realtime/outbox.py; handles a message while the outbox is corked and no room message
+ * is pending. */
 static PyObject *put(PyObject *self, PyObject *message) {
     PyObject *delivery = SLOT(self, lane.delivery), *pending = SLOT(self, lane.pending), *log;
     if (lane.delivery_type == NULL || !IS(delivery, lane.delivery_type) || SLOT(delivery, lane.corked) != self ||
@@ -841,8 +841,8 @@ other:
 
 static PyMethodDef put_method = {"put", put, METH_O, "Send a message of this connection's own."};
 
-/* bind_put(Outbox, reference, FLUSH_BYTES): the slots are known once bind_receive() was called; until then, put()
- * calls the reference. */
+/* bind_put(Outbox, reference, FLUSH_BYTES). bind_receive() gets the offsets of the slots; before that, put() calls the
+ * reference. */
 static PyObject *bind_put(PyObject *module, PyObject *args) {
     PyObject *type, *reference;
     if (!PyArg_ParseTuple(args, "O!Ol", &PyType_Type, &type, &reference, &lane.flush_bytes)) return NULL;
@@ -864,9 +864,9 @@ static PyMethodDef methods[] = {
     {"write_to_all", (PyCFunction)(void (*)(void))write_to_all, METH_FASTCALL, NULL},
     {NULL, NULL, 0, NULL},
 };
-/* What bind_…() was given belongs to one interpreter, and the classes of another must never come in its place. */
+/* The objects that bind_…() was given belong to one interpreter, and must not be replaced by those of another. */
 static int64_t owner = -1;
-static int modules; /* of it: an import anew makes another */
+static int modules; /* how many modules it has: each new import makes another */
 
 static int start(PyObject *self) {
     int64_t here = PyInterpreterState_GetID(PyInterpreterState_Get());
@@ -900,9 +900,9 @@ static int start(PyObject *self) {
     return 0;
 }
 
-/* The interpreter ends: another may have the module. */
+/* The interpreter ends: release the module for another one. */
 static void stop(void *self) {
-    if (owner != PyInterpreterState_GetID(PyInterpreterState_Get())) return; /* of an import that was refused */
+    if (owner != PyInterpreterState_GetID(PyInterpreterState_Get())) return; /* this import was refused */
     if (--modules > 0) return;
     PyObject **kept[] = {
         &fd_name, &codec.prepared, &codec.encode_json, &codec.reference, &codec.text, &codec.binary, &lane.reference,
