@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
 
+import aiofastnet
 import pytest
 import trustme
 
@@ -17,8 +19,16 @@ from tests.integration.visitors import Visitor, Visitors
 BIG = 300_000
 
 
-def build() -> Odac:
-    app = Odac()
+class OverAiofastnet(Odac):
+    """Has what its server opens next carried by aiofastnet, as ``odac run`` does where that is installed."""
+
+    async def startup(self) -> None:
+        aiofastnet.patch_loop(asyncio.get_running_loop())
+        await super().startup()
+
+
+def build(kind: type[Odac] = Odac) -> Odac:
+    app = kind()
     ws = OpenRoutes(app)
 
     @ws("/echo")
@@ -33,14 +43,18 @@ def authority() -> trustme.CA:
     return trustme.CA()
 
 
-@pytest.fixture(scope="module", params=LANES, ids=lambda each: "-".join(each))
+@pytest.fixture(
+    scope="module",
+    params=[*((each, Odac) for each in LANES), *((each, OverAiofastnet) for each in LANES)],
+    ids=lambda each: "-".join((*each[0], each[1].__name__)),
+)
 def server(
     request: pytest.FixtureRequest, authority: trustme.CA, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Server]:
-    lane, loop = request.param
+    (lane, loop), kind = request.param
     pem: Path = tmp_path_factory.mktemp("tls") / "both.pem"
     authority.issue_cert("127.0.0.1").private_key_and_cert_chain_pem.write_to_path(str(pem))
-    with Server(build(), lane=lane, loop=loop, ssl_certfile=str(pem), ssl_keyfile=str(pem)) as running:
+    with Server(build(kind), lane=lane, loop=loop, ssl_certfile=str(pem), ssl_keyfile=str(pem)) as running:
         yield running
 
 

@@ -1,13 +1,17 @@
-"""Certificates, read before anything starts."""
+"""Certificates, read before anything starts, and what carries TLS."""
 
 from __future__ import annotations
 
+import asyncio
 import ssl
+from collections.abc import Callable, Coroutine
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from odac.serving.options import CannotStart, ServeOptions
 
-__all__ = ["server_context"]
+__all__ = ["listening", "server_context"]
 
 
 def server_context(options: ServeOptions) -> ssl.SSLContext | None:
@@ -31,6 +35,23 @@ def server_context(options: ServeOptions) -> ssl.SSLContext | None:
     except ssl.SSLError as error:
         raise CannotStart(_why(error, options)) from None
     return context
+
+
+def listening(
+    loop: asyncio.AbstractEventLoop, tls: ssl.SSLContext | None
+) -> Callable[..., Coroutine[Any, Any, asyncio.Server]]:
+    """What takes the arguments of ``loop.create_server``: with TLS, aiofastnet's, where it is installed.
+
+    Its transports call OpenSSL without copies in between, on any event loop. Without TLS, the loop's own are kept:
+    Odac writes past them.
+    """
+    if tls is None:
+        return loop.create_server
+    try:
+        import aiofastnet
+    except ImportError:
+        return loop.create_server
+    return partial(aiofastnet.create_server, loop)
 
 
 def _why(error: ssl.SSLError, options: ServeOptions) -> str:

@@ -25,6 +25,7 @@ from odac.serving.loading import Found
 from odac.serving.memory import spare_what_stays
 from odac.serving.options import CannotStart
 from odac.serving.protocols.reception import Reception
+from odac.serving.tls import listening
 
 if TYPE_CHECKING:
     from odac.serving.uvicorn_config import UvicornConfig
@@ -158,7 +159,7 @@ class Server(uvicorn.Server):
         timeout = None if self._tls is None else self._limits.handshake_timeout
         for each in self._sockets:
             self.servers.append(
-                await loop.create_server(
+                await listening(loop, self._tls)(
                     make_protocol,
                     sock=each,
                     ssl=self._tls,

@@ -1,13 +1,17 @@
 from __future__ import annotations
 
+import asyncio
 import ssl
+import sys
+from functools import partial
 from pathlib import Path
 
+import aiofastnet
 import pytest
 import trustme
 
 from odac.serving.options import CannotStart, ServeOptions
-from odac.serving.tls import server_context
+from odac.serving.tls import listening, server_context
 
 
 @pytest.fixture
@@ -26,6 +30,20 @@ def context(certificate: Path, key: Path | None = None) -> ssl.SSLContext | None
 
 def test_without_a_certificate_there_is_no_context() -> None:
     assert server_context(ServeOptions()) is None
+
+
+def test_aiofastnet_carries_tls_where_it_is_installed(monkeypatch: pytest.MonkeyPatch) -> None:
+    loop = asyncio.new_event_loop()
+    try:
+        tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        assert listening(loop, None) == loop.create_server
+        fast = listening(loop, tls)
+        assert isinstance(fast, partial)
+        assert (fast.func, fast.args) == (aiofastnet.create_server, (loop,))
+        monkeypatch.setitem(sys.modules, "aiofastnet", None)  # an import raises ImportError then
+        assert listening(loop, tls) == loop.create_server
+    finally:
+        loop.close()
 
 
 def test_two_files_or_one(folder: Path) -> None:
