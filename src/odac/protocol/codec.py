@@ -21,6 +21,7 @@ __all__ = [
     "encode",
     "encode_binary",
     "knows_only_some",
+    "json_decoder",
     "make_decoder",
     "reference_encode",
 ]
@@ -177,6 +178,18 @@ def _is_json(payload: bytes) -> bool:
     return True
 
 
+def json_decoder(type_: Any) -> msgspec.json.Decoder[Any]:
+    """Return msgspec's decoder of a type.
+
+    Raises:
+        TypeError: msgspec knows no such type, or an annotation names something that cannot be found.
+    """
+    try:
+        return msgspec.json.Decoder(type_)
+    except NameError as error:  # msgspec looks annotations up in their module
+        raise TypeError(f"{error}: define the types of a message at the top of a module, not in a function") from None
+
+
 def make_decoder(type_: Any) -> Callable[[bytes], object]:
     """Return a function that parses a JSON message and checks that it is a ``type_``.
 
@@ -192,7 +205,7 @@ def make_decoder(type_: Any) -> Callable[[bytes], object]:
         TypeError: neither can decode such a type.
     """
     try:
-        decode = msgspec.json.Decoder(type_).decode
+        decode = json_decoder(type_).decode
         if knows_only_some(type_):  # a decoder is made all the same, and refuses every message
             raise TypeError("use a TypedDict, dataclass, msgspec Struct or pydantic model")
     except TypeError:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Optional, TypedDict, Union
@@ -9,6 +10,7 @@ import pytest
 from pydantic import BaseModel
 
 from odac.errors import InvalidMessage
+from odac.protocol.codec import make_decoder
 from odac.protocol.types import class_of, make_converter, name_of, union_members
 
 
@@ -83,3 +85,15 @@ def test_what_neither_library_knows() -> None:
     for type_ in (Unknown, list[Unknown], lambda: None):
         with pytest.raises(TypeError):
             make_converter(type_)
+
+
+@pytest.mark.parametrize("make", [make_converter, make_decoder])
+def test_a_type_within_a_function_that_names_another_one_there(make: Callable[[Any], object]) -> None:
+    class Corner(msgspec.Struct):
+        x: int
+
+    class Shape(msgspec.Struct):
+        corners: list[Corner]
+
+    with pytest.raises(TypeError, match=r"'Corner' is not defined: define the types .* at the top of a module"):
+        make(Shape)
