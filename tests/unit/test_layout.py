@@ -34,7 +34,6 @@ LARGER: dict[str, str] = {
     "src/odac/serving/protocols/websocket.py": "overrides of one protocol class: handshake, then lane or plain ASGI",
     "src/odac/testing/connection.py": "a client and the server's side of ASGI, which share the state of one connection",
     "src/odac/testing/loop.py": "one event loop whose time a test moves",
-    "src/odac/testing/sync.py": "the synchronous twin of three classes, method by method",
     "src/odac/wire/parser.py": "one state machine; a split would cost a call per frame",
 }
 """Files of more than 300 lines, and why dividing each would make it harder to read."""

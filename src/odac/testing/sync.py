@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Callable, Coroutine, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Any, Self, TypeVar, cast
+from typing import Any, Self, TypeVar
 
 from odac.client.calls import names_at
 from odac.client.presence import Person, PresenceChange
@@ -13,57 +12,14 @@ from odac.client.recovery import Recover
 from odac.close_codes import CloseCode
 from odac.testing.client import AsyncTestClient
 from odac.testing.connection import TIMEOUT, AsyncTestConnection
-from odac.testing.exchange import AsgiApp, HttpClient, Response
-from odac.testing.loop import TestLoop
+from odac.testing.exchange import AsgiApp
+from odac.testing.sync_http import SyncHttpClient
+from odac.testing.turner import Turner
 
 __all__ = ["TestClient", "TestConnection"]
 
 T = TypeVar("T")
 H = TypeVar("H", bound=Callable[..., Any])
-
-
-def _a_loop_runs() -> bool:
-    try:
-        asyncio.get_running_loop()
-    except RuntimeError:
-        return False
-    return True
-
-
-class _Turner:
-    """An event loop that turns while it is asked something, and stands still between."""
-
-    def __init__(self) -> None:
-        self._runner = asyncio.Runner(loop_factory=TestLoop)
-        self._loop: TestLoop | None = None
-        self._closed = False
-
-    def __call__(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        if self._closed:
-            coroutine.close()
-            raise RuntimeError(
-                "the app has stopped: use its client and connections within 'with TestClient(app) as client:'"
-            )
-        if _a_loop_runs():
-            coroutine.close()
-            raise RuntimeError(
-                "TestClient turns an event loop of its own, and here one runs already: use AsyncTestClient in"
-                " asynchronous tests"
-            )
-        if self._loop is None:
-            self._loop = cast("TestLoop", self._runner.get_loop())
-        return self._runner.run(coroutine)
-
-    def close(self) -> None:
-        """End the loop, and with it what the app has started and not ended."""
-        if self._closed:
-            return
-        self._closed = True
-        if self._loop is not None:
-            try:
-                self._runner.run(self._loop.end_all())
-            finally:
-                self._runner.close()
 
 
 class TestClient:
@@ -103,7 +59,7 @@ class TestClient:
             client=client,
             raise_exceptions=raise_exceptions,
         )
-        self._turn = _Turner()
+        self._turn = Turner()
         self.http = SyncHttpClient(self._client.http, self._turn)
         """HTTP requests to the app: ``client.http.get("/path")``."""
 
@@ -199,7 +155,7 @@ class TestConnection:
 
     __test__ = False  # pytest: not a test class
 
-    def __init__(self, connection: AsyncTestConnection, turn: _Turner) -> None:
+    def __init__(self, connection: AsyncTestConnection, turn: Turner) -> None:
         self._connection = connection
         self._turn = turn
 
@@ -322,40 +278,3 @@ class TestConnection:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._turn(self._connection.__aexit__(kind, error, traceback))
-
-
-class SyncHttpClient:
-    """HTTP requests from a synchronous test; see :class:`HttpClient`."""
-
-    def __init__(self, client: HttpClient, turn: _Turner) -> None:
-        self._client = client
-        self._turn = turn
-
-    def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        json: Any = None,
-        form: Mapping[str, str] | None = None,
-        content: bytes | None = None,
-    ) -> Response:
-        """Ask once; redirects are not followed."""
-        return self._turn(self._client.request(method, url, headers=headers, json=json, form=form, content=content))
-
-    def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Response:
-        """``GET``."""
-        return self.request("GET", url, headers=headers)
-
-    def post(
-        self,
-        url: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        json: Any = None,
-        form: Mapping[str, str] | None = None,
-        content: bytes | None = None,
-    ) -> Response:
-        """``POST``."""
-        return self.request("POST", url, headers=headers, json=json, form=form, content=content)
