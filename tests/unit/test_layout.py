@@ -32,7 +32,7 @@ LARGER: dict[str, str] = {
     "src/odac/security/authentication.py": "the service and the connection's view of it call each other",
     "src/odac/serving/protocols/asgi_websocket.py": "one ASGI connection: its messages share the state of the handshake and the close",
     "src/odac/serving/protocols/websocket.py": "overrides of one protocol class: handshake, then lane or plain ASGI",
-    "src/odac/testing/connection.py": "a client and the server's side of ASGI, which share the state of one connection",
+    "src/odac/testing/connection.py": "the public methods of a test's connection, and what it receives",
     "src/odac/testing/loop.py": "one event loop whose time a test moves",
     "src/odac/wire/parser.py": "one state machine; a split would cost a call per frame",
 }

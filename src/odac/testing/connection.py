@@ -9,19 +9,18 @@ from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
 from odac.client.calls import Calls, check_call, names_at
-from odac.client.errors import HandshakeRefused, refused
+from odac.client.errors import HandshakeRefused
 from odac.client.link import PROTOCOL
 from odac.client.presence import Person, PresenceChange, Rosters
 from odac.client.recovery import RESUME, Positions, Recover
 from odac.close_codes import CloseCode
 from odac.errors import CallError, Disconnected, InvalidMessage
-from odac.notices import witness
 from odac.protocol import codec
 from odac.protocol.control import PONG, decode_control, is_control, unescape
 from odac.protocol.message import Prepared
-from odac.security.authentication import given_user
 from odac.testing.exchange import Message, World
 from odac.testing.loop import settle, within
+from odac.testing.server_side import ServerSide
 from odac.wire.frames import check_close
 
 __all__ = ["AsyncTestConnection", "NothingReceived"]
@@ -50,7 +49,6 @@ class AsyncTestConnection:
         positions: the client's position in each room with history.
         id: the connection's id, as the app's ``odac.ws.id``; None without odac.v1.
         token: the last token that the app sent for a reconnect.
-        subprotocol: what the app selected.
     """
 
     __test__ = False  # pytest: not a test class
@@ -72,28 +70,18 @@ class AsyncTestConnection:
         self.positions = positions or Positions()
         self.id: str | None = None
         self.token: str | None = None
-        self.subprotocol: str | None = None
         self._world = world
         self._scope = scope
-        self._user = user
-        self._raises = raises
-        self._reading = asyncio.Event()
-        self._reading.set()
+        self._server = ServerSide(
+            world, scope, user=user, raises=raises, arrived=self._arrived, app_closed=self._disconnect
+        )
         self._drop_after: int | None = None
         self._unread: deque[Any] = deque()
-        self._to_app: asyncio.Queue[Message] = asyncio.Queue()
-        self._closed: tuple[int, str] | None = None
-        self._accepted = False
-        self._denial: dict[str, Any] = {}
-        self._denial_body = bytearray()
-        self._refusal: HandshakeRefused | None = None
-        self._changed = asyncio.Event()
-        self._app: asyncio.Task[None] | None = None
         self._calls = Calls(_Turns())
-        self._wire = _Wire(self._write)
+        self._wire = _Wire(self._server.write)
 
     def __repr__(self) -> str:
-        state = "open" if self._closed is None else f"closed {self._closed}"
+        state = "open" if self._server.closed is None else f"closed {self._server.closed}"
         # pytest shows this where an assertion about the connection fails.
         unread = f", not taken: {_shown(list(self._unread))}" if self._unread else ""
         return f"<{type(self).__name__} {self._scope['path']} {state}{unread}>"
@@ -102,24 +90,23 @@ class AsyncTestConnection:
 
     async def open(self) -> None:
         """Do the handshake."""
-        self._app = asyncio.get_running_loop().create_task(self._run(), name=f"app for {self._scope['path']}")
-        self._to_app.put_nowait({"type": "websocket.connect"})
+        server = self._server
+        server.start()
         resume = self.positions.resume()
         self.positions.opened()
         if resume is not None and self.resumes:
-            self._write(resume)
-        while not self._accepted and self._refusal is None and not self._app.done():
-            self._changed.clear()
-            await self._changed.wait()
-        if self._refusal is not None:
+            server.write(resume)
+        while not server.accepted and server.refusal is None and not server.over:
+            await server.change()
+        if server.refusal is not None:
             await self.settle()
             self._world.raise_failure()
-            raise self._refusal
-        if not self._accepted:
-            self._raise_for_app()
+            raise server.refusal
+        if not server.accepted:
+            server.raise_for_app()
             raise HandshakeRefused(500, "the app returned without answering the handshake")
         await self.settle()
-        self._raise_for_app()
+        self._server.raise_for_app()
 
     async def send(self, data: Any) -> None:
         """Send a message: dict, list, number, bool, None as JSON text; ``str`` as text as it is; bytes-like as binary.
@@ -135,12 +122,12 @@ class AsyncTestConnection:
         await self._send(codec.encode_binary(data))
 
     async def _send(self, message: Prepared) -> None:
-        self._raise_for_app()
-        if self._closed is not None:
-            raise Disconnected(*self._closed)
-        self._write((message.escaped or message) if self.subprotocol == PROTOCOL else message)
+        self._server.raise_for_app()
+        if self._server.closed is not None:
+            raise Disconnected(*self._server.closed)
+        self._server.write((message.escaped or message) if self.subprotocol == PROTOCOL else message)
         await self.settle()
-        self._raise_for_app()
+        self._server.raise_for_app()
 
     async def receive(self, timeout: float = TIMEOUT) -> Any:  # noqa: ASYNC109 - it is the app's time
         """Take the next message: parsed JSON, other text as ``str``, binary as ``bytes``.
@@ -154,10 +141,9 @@ class AsyncTestConnection:
         """
         try:
             async with within(timeout):
-                while not self._unread and self._closed is None:
-                    self._raise_for_app()
-                    self._changed.clear()
-                    await self._changed.wait()
+                while not self._unread and self._server.closed is None:
+                    self._server.raise_for_app()
+                    await self._server.change()
         except TimeoutError:
             self._world.raise_failure()
             raise NothingReceived(
@@ -166,9 +152,9 @@ class AsyncTestConnection:
             ) from None
         if self._unread:
             return self._unread.popleft()
-        self._raise_for_app()
-        assert self._closed is not None
-        raise Disconnected(*self._closed)
+        self._server.raise_for_app()
+        assert self._server.closed is not None
+        raise Disconnected(*self._server.closed)
 
     async def call(
         self,
@@ -186,9 +172,9 @@ class AsyncTestConnection:
             Disconnected: the connection is closed.
         """
         check_call(name, timeout)
-        self._raise_for_app()
-        if self._closed is not None:
-            raise Disconnected(*self._closed)
+        self._server.raise_for_app()
+        if self._server.closed is not None:
+            raise Disconnected(*self._server.closed)
         if self.subprotocol != PROTOCOL:
             raise CallError("unknown", "calls are part of odac.v1, which this connection does not speak")
         try:
@@ -220,23 +206,23 @@ class AsyncTestConnection:
     async def received_nothing(self) -> bool:
         """Whether, with the app idle, no message waits to be taken; :attr:`unread` has those that do."""
         await self.settle()
-        self._raise_for_app()
+        self._server.raise_for_app()
         return not self._unread
 
     @property
     def closed(self) -> tuple[int, str] | None:
         """Close code and reason, whichever side closed; None while the connection is open."""
-        return self._closed
+        return self._server.closed
 
     @property
     def close_code(self) -> int | None:
         """The close code; None while the connection is open."""
-        return None if self._closed is None else self._closed[0]
+        return None if self._server.closed is None else self._server.closed[0]
 
     @property
     def close_reason(self) -> str | None:
         """The close reason; None while the connection is open."""
-        return None if self._closed is None else self._closed[1]
+        return None if self._server.closed is None else self._server.closed[1]
 
     async def wait_closed(self, timeout: float = TIMEOUT) -> tuple[int, str]:  # noqa: ASYNC109 - it is the app's time
         """Wait until the app has closed the connection.
@@ -246,15 +232,14 @@ class AsyncTestConnection:
         """
         try:
             async with within(timeout):
-                while self._closed is None:
-                    self._raise_for_app()
-                    self._changed.clear()
-                    await self._changed.wait()
+                while self._server.closed is None:
+                    self._server.raise_for_app()
+                    await self._server.change()
         except TimeoutError:
             self._world.raise_failure()
             raise AssertionError(f"{self._scope['path']}: the connection was still open after {timeout:g} s") from None
-        self._raise_for_app()
-        return self._closed
+        self._server.raise_for_app()
+        return self._server.closed
 
     async def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Close from the client's side; closing twice is no error.
@@ -264,7 +249,7 @@ class AsyncTestConnection:
         """
         check_close(code, reason)
         await self._end(int(code), reason)
-        self._raise_for_app()
+        self._server.raise_for_app()
 
     async def drop(self, *, after: int = 0) -> None:
         """Vanish without a close frame, as a phone in a tunnel does: the app sees 1006.
@@ -279,20 +264,20 @@ class AsyncTestConnection:
             raise ValueError(f"drop(after={after}): must be a number of messages")
         if after == 0:
             await self._end(int(CloseCode.ABNORMAL), "")
-            self._raise_for_app()
+            self._server.raise_for_app()
         else:
             self._drop_after = after
 
     async def pause_reading(self) -> None:
         """Read nothing more, as a client that is too slow: what the app sends waits at the server, until its limits."""
-        self._reading.clear()
+        self._server.reading.clear()
         await self.settle()
 
     async def resume_reading(self) -> None:
         """Read what has piled up, and everything after it."""
-        self._reading.set()
+        self._server.reading.set()
         await self.settle()
-        self._raise_for_app()
+        self._server.raise_for_app()
 
     async def settle(self) -> None:
         """Wait until the app is idle.
@@ -310,96 +295,39 @@ class AsyncTestConnection:
     ) -> None:
         await self._end(int(CloseCode.NORMAL if kind is None else CloseCode.GOING_AWAY), "")
         if kind is None:
-            self._raise_for_app()
+            self._server.raise_for_app()
 
     async def _end(self, code: int, reason: str) -> None:
-        if self._closed is None:
+        if self._server.closed is None:
             self._disconnect(code, reason)
         await self.settle()
 
     def leave(self) -> None:
         """Close without waiting, when the test client ends."""
-        if self._closed is None:
+        if self._server.closed is None:
             self._disconnect(int(CloseCode.GOING_AWAY), "")
+
+    @property
+    def subprotocol(self) -> str | None:
+        """What the app selected."""
+        return self._server.subprotocol
 
     @property
     def over(self) -> bool:
         """Whether the app has finished with it."""
-        return self._app is None or self._app.done()
+        return self._server.over
 
     @property
     def task(self) -> asyncio.Task[None] | None:
         """The app's task for this connection."""
-        return self._app
-
-    # Messages to the app
-
-    def _write(self, message: Prepared) -> None:
-        if message.is_text:
-            self._to_app.put_nowait({"type": "websocket.receive", "text": message.payload.decode()})
-        else:
-            self._to_app.put_nowait({"type": "websocket.receive", "bytes": message.payload})
+        return self._server.task
 
     def _disconnect(self, code: int, reason: str) -> None:
         self.positions.closed(code)
-        self._closed = (code, reason)
-        self._reading.set()
-        self._to_app.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self._server.disconnect(code, reason)
         self._calls.finished(code, reason)
-        self._changed.set()
 
-    def _raise_for_app(self) -> None:
-        """Raise what a handler raised, or the ASGI app itself."""
-        self._world.raise_failure()
-        if (
-            self._app is not None
-            and self._app.done()
-            and not self._app.cancelled()
-            and (error := self._app.exception()) is not None
-        ):
-            raise error
-
-    # The app's side
-
-    async def _run(self) -> None:
-        # In this task's own context, which all code of the app that runs for the connection inherits.
-        witness.set(self._world.failures.append if self._raises else None)
-        given_user.set(self._user)
-        try:
-            await self._world.app(self._scope, self._receive, self._take)
-        finally:
-            if self._accepted and self._closed is None:
-                # Servers end the connection of an app that returned; uvicorn gives this reason:
-                self._closed = (int(CloseCode.INTERNAL_ERROR), "the app returned without closing")
-            self._changed.set()
-
-    async def _receive(self) -> Message:
-        self._world.activity += 1
-        message = await self._to_app.get()
-        self._world.activity += 1
-        return message
-
-    async def _take(self, message: Message) -> None:
-        self._world.activity += 1
-        kind = message["type"]
-        if kind == "websocket.accept" and not self._accepted:
-            self._accepted = True
-            self.subprotocol = message.get("subprotocol")
-        elif kind == "websocket.send" and self._accepted:
-            while not self._reading.is_set() and self._closed is None:
-                await self._reading.wait()
-            if self._closed is not None:
-                raise ConnectionResetError("the test's client has closed the connection")
-            self._arrived(message)
-        elif kind == "websocket.close":
-            self._app_closed(message)
-        elif kind == "websocket.http.response.start" and not self._accepted:
-            self._denial = dict(message)
-        elif kind == "websocket.http.response.body" and self._denial:
-            self._denied(message)
-        else:
-            raise RuntimeError(f"the app sent {kind!r}, which is not allowed here")
-        self._changed.set()
+    # What the app sends
 
     def _arrived(self, message: Message) -> None:
         before = len(self.received)
@@ -459,25 +387,9 @@ class AsyncTestConnection:
             case ("token", [str() as token]):
                 self.token = token
             case ("ping", _):
-                self._write(PONG)
+                self._server.write(PONG)
             case (kind, values):
                 self._calls.receive(kind, values)
-
-    def _app_closed(self, message: Message) -> None:
-        if not self._accepted:
-            self._refusal = HandshakeRefused(403, message.get("reason") or "the app closed instead of accepting")
-        elif self._closed is None:
-            self._disconnect(message.get("code", int(CloseCode.NORMAL)), message.get("reason") or "")
-
-    def _denied(self, message: Message) -> None:
-        self._denial_body += message.get("body", b"")
-        if not message.get("more_body", False):
-            headers = tuple(
-                (bytes(name).decode("latin-1"), bytes(value).decode("latin-1"))
-                for name, value in self._denial.get("headers", ())
-            )
-            self._refusal = refused(self._denial["status"], self._denial_body, headers)
-            self._to_app.put_nowait({"type": "websocket.disconnect", "code": int(CloseCode.ABNORMAL), "reason": ""})
 
 
 class _Turns:

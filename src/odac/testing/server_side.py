@@ -1,0 +1,161 @@
+"""The server's side of one WebSocket connection in process: runs the app, and takes what it sends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from odac.client.errors import HandshakeRefused, refused
+from odac.close_codes import CloseCode
+from odac.notices import witness
+from odac.protocol.message import Prepared
+from odac.security.authentication import given_user
+from odac.testing.exchange import Message, World
+
+__all__ = ["ServerSide"]
+
+
+class ServerSide:
+    """Between the app and the test's client, as an ASGI server is.
+
+    Args:
+        world: what all connections of a test client share.
+        scope: of the handshake.
+        user: whom the connection belongs to, where the app is not to look it up.
+        raises: whether what the app raises is raised in the test.
+        arrived: gets each message that the app sends.
+        app_closed: gets code and reason when the app closes; it is to call :meth:`disconnect`.
+
+    Attributes:
+        accepted: whether the app has accepted the handshake.
+        closed: code and reason, whichever side closed; None while the connection is open.
+        reading: cleared while the client reads nothing.
+        refusal: how the app refused the handshake.
+        subprotocol: what the app selected.
+        task: runs the app.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        scope: dict[str, Any],
+        *,
+        user: Any,
+        raises: bool,
+        arrived: Callable[[Message], None],
+        app_closed: Callable[[int, str], None],
+    ) -> None:
+        self.accepted = False
+        self.closed: tuple[int, str] | None = None
+        self.reading = asyncio.Event()
+        self.reading.set()
+        self.refusal: HandshakeRefused | None = None
+        self.subprotocol: str | None = None
+        self.task: asyncio.Task[None] | None = None
+        self._world = world
+        self._scope = scope
+        self._user = user
+        self._raises = raises
+        self._arrived = arrived
+        self._app_closed = app_closed
+        self._to_app: asyncio.Queue[Message] = asyncio.Queue()
+        self._denial: dict[str, Any] = {}
+        self._denial_body = bytearray()
+        self._changed = asyncio.Event()
+
+    # From the client
+
+    def start(self) -> None:
+        """Begin to run the app, with the handshake."""
+        self.task = asyncio.get_running_loop().create_task(self._run(), name=f"app for {self._scope['path']}")
+        self._to_app.put_nowait({"type": "websocket.connect"})
+
+    def write(self, message: Prepared) -> None:
+        """Hand a message of the client to the app."""
+        if message.is_text:
+            self._to_app.put_nowait({"type": "websocket.receive", "text": message.payload.decode()})
+        else:
+            self._to_app.put_nowait({"type": "websocket.receive", "bytes": message.payload})
+
+    def disconnect(self, code: int, reason: str) -> None:
+        """The connection is closed: tell the app."""
+        self.closed = (code, reason)
+        self.reading.set()
+        self._to_app.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
+        self._changed.set()
+
+    async def change(self) -> None:
+        """Wait until the app has sent something or has returned, or the connection is closed."""
+        self._changed.clear()
+        await self._changed.wait()
+
+    @property
+    def over(self) -> bool:
+        """Whether the app has returned, or does not run yet."""
+        return self.task is None or self.task.done()
+
+    def raise_for_app(self) -> None:
+        """Raise what a handler raised, or the ASGI app itself."""
+        self._world.raise_failure()
+        task = self.task
+        if task is not None and task.done() and not task.cancelled() and (error := task.exception()) is not None:
+            raise error
+
+    # From the app
+
+    async def _run(self) -> None:
+        # In this task's own context, which all code of the app that runs for the connection inherits.
+        witness.set(self._world.failures.append if self._raises else None)
+        given_user.set(self._user)
+        try:
+            await self._world.app(self._scope, self._receive, self._take)
+        finally:
+            if self.accepted and self.closed is None:
+                # Servers end the connection of an app that returned; uvicorn gives this reason:
+                self.closed = (int(CloseCode.INTERNAL_ERROR), "the app returned without closing")
+            self._changed.set()
+
+    async def _receive(self) -> Message:
+        self._world.activity += 1
+        message = await self._to_app.get()
+        self._world.activity += 1
+        return message
+
+    async def _take(self, message: Message) -> None:
+        self._world.activity += 1
+        kind = message["type"]
+        if kind == "websocket.accept" and not self.accepted:
+            self.accepted = True
+            self.subprotocol = message.get("subprotocol")
+        elif kind == "websocket.send" and self.accepted:
+            while not self.reading.is_set() and self.closed is None:
+                await self.reading.wait()
+            if self.closed is not None:
+                raise ConnectionResetError("the test's client has closed the connection")
+            self._arrived(message)
+        elif kind == "websocket.close":
+            self._take_close(message)
+        elif kind == "websocket.http.response.start" and not self.accepted:
+            self._denial = dict(message)
+        elif kind == "websocket.http.response.body" and self._denial:
+            self._take_denial(message)
+        else:
+            raise RuntimeError(f"the app sent {kind!r}, which is not allowed here")
+        self._changed.set()
+
+    def _take_close(self, message: Message) -> None:
+        if not self.accepted:
+            self.refusal = HandshakeRefused(403, message.get("reason") or "the app closed instead of accepting")
+        elif self.closed is None:
+            self._app_closed(message.get("code", int(CloseCode.NORMAL)), message.get("reason") or "")
+
+    def _take_denial(self, message: Message) -> None:
+        self._denial_body += message.get("body", b"")
+        if not message.get("more_body", False):
+            headers = tuple(
+                (bytes(name).decode("latin-1"), bytes(value).decode("latin-1"))
+                for name, value in self._denial.get("headers", ())
+            )
+            self.refusal = refused(self._denial["status"], self._denial_body, headers)
+            self._to_app.put_nowait({"type": "websocket.disconnect", "code": int(CloseCode.ABNORMAL), "reason": ""})
