@@ -9,6 +9,8 @@ import asyncio
 from collections.abc import Iterable
 from typing import Final
 
+from odac import BrokerError, CallError
+
 from .core import KEEPS, KEPT, KEPT_FOR, app
 from .messages import Event, now_ms
 
@@ -90,12 +92,19 @@ _archives: dict[str, Archive] = {}
 
 
 async def archive_of(room: str) -> Archive:
-    """The room's archive, up to date."""
+    """The room's archive, up to date.
+
+    Raises:
+        CallError: the broker cannot be asked, in words for the caller.
+    """
     archive = _archives.pop(room, None) or Archive(room)
     _archives[room] = archive  # the one that was not asked for longest comes first
     while len(_archives) > MOST_ARCHIVES:
         del _archives[next(iter(_archives))]
-    await archive.refresh()
+    try:
+        await archive.refresh()
+    except BrokerError:
+        raise CallError("away", "The server cannot look into the room just now.") from None
     return archive
 
 

@@ -105,7 +105,11 @@ async def seed_lobby() -> None:
     if _SEEDED or not KEEPS:
         return
     _SEEDED.append(True)
-    if (await archive_of(LOBBY)).messages:
+    try:
+        if (await archive_of(LOBBY)).messages:
+            return
+    except CallError:
+        _SEEDED.clear()  # the next one who enters tries again
         return
     for number, (minutes, name, text) in enumerate(_LINES):
         message = {

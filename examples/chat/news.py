@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 from typing import Any, Final, TypedDict
 
-from odac import BrokerError, Context, RateLimit
+from odac import BrokerError, CallError, Context, RateLimit
 
 from .archive import archive_of
 from .core import KEEPS, app, me, state
@@ -60,7 +60,10 @@ async def unread(odac: Context[Any, Any], seen: dict[str, int]) -> dict[str, Unr
 @news.answer("rooms")
 async def rooms(odac: Context[Any, Any]) -> list[dict[str, Any]]:
     """The rooms, for a tab that comes to a connection that is open already."""
-    return await listing()
+    try:
+        return await listing()
+    except BrokerError:
+        raise CallError("away", "The server cannot look for rooms just now.") from None
 
 
 def opened(room: str) -> None:
@@ -127,4 +130,5 @@ async def tell_rooms_forever() -> None:
     _position.clear()
     while True:
         await asyncio.sleep(ROOMS_EVERY)
-        tell_rooms()
+        if app.route.ws_server.client_count:
+            tell_rooms()
