@@ -37,7 +37,7 @@ def violations(page: Page) -> list[str]:
     ]
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("scheme", ["light", pytest.param("dark", marks=pytest.mark.slow)])
 def test_axe_finds_nothing_in_any_state(visitor: MakeVisitor, server: ServerProcess, scheme: str) -> None:
     options = {"color_scheme": scheme, "reduced_motion": "reduce", "bypass_csp": True, "lost_server": True}
     ada, bob = visitor(**options), visitor()

@@ -203,6 +203,7 @@ def test_two_people_side_by_side_and_a_cut_connection(visitor: MakeVisitor) -> N
     )
 
 
+@pytest.mark.slow
 def test_the_worker_is_killed_from_the_page(chromium: Browser, start_server: Callable[..., ServerProcess]) -> None:
     server = start_server("examples.chat.app:app", {"CHAT_DEMO": "1"}, ["--workers", "2"])
     people = visitors(chromium, server.url)

@@ -57,6 +57,7 @@ def laid_out(browser: Browser, page: Page, act: Callable[[], None]) -> int:
     return sum(layout["dirtyObjects"] for layout in layouts)
 
 
+@pytest.mark.slow
 def test_thousands_of_messages_and_forty_people_cost_what_a_few_cost(
     chromium: Browser, visitor: MakeVisitor, server: ServerProcess
 ) -> None:
@@ -162,6 +163,7 @@ def test_search_leads_to_a_message_far_up(visitor: MakeVisitor, server: ServerPr
     expect(ada.page.locator("#search")).not_to_be_visible()
 
 
+@pytest.mark.slow
 def test_sixty_rooms_and_forty_arrivals(visitor: MakeVisitor, server: ServerProcess) -> None:
     ada = visitor()
     ada.enter("Host", "hall")
