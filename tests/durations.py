@@ -22,6 +22,8 @@ SECONDS: Final[dict[str, int]] = {
     "tests/browser/test_chat.py": 60,
     "tests/browser/client/test_bundles.py": 60,
     "tests/integration/brokers/test_faults.py": 60,
+    "tests/integration/test_preload.py": 60,
+    "tests/integration/test_takeover.py": 50,
     "tests/integration/test_reach.py": 20,
     "tests/unit/test_docs.py": 20,
     "tests/unit/lanes/test_reentry.py": 15,

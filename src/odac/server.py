@@ -18,8 +18,9 @@ def run(app: str | Any, **options: Unpack[RunOptions]) -> None:
     Args:
         app: an Odac app or any other ASGI app, or its name as ``module:app``, which ``workers`` and ``reload`` need.
         **options: ``host="127.0.0.1"``; ``port=8000``, 0 for any that is free; ``uds``, the path of a Unix socket
-            instead; ``workers=1``; ``reload=False`` and ``reload_dirs`` (the current directory); ``broker``, a URL over
-            the app's own; ``log_level="info"``; ``access_log=False``; ``ssl_certfile``, ``ssl_keyfile`` and
+            instead; ``workers=1``; ``reload=False`` and ``reload_dirs`` (the current directory); ``preload=False``,
+            workers are forked from a process that has imported the app; ``broker``, a URL over the app's own;
+            ``log_level="info"``; ``access_log=False``; ``ssl_certfile``, ``ssl_keyfile`` and
             ``ssl_keyfile_password``; one of ``proxy_headers=False`` (X-Forwarded-For and -Proto), ``forwarded=False``
             (RFC 7239) and ``proxy_protocol=False``, believed where ``forwarded_allow_ips`` names the proxy (addresses
             and networks, ``"127.0.0.1,::1"``); ``behind_tls=False``, TLS ends in a program that adds no headers;

@@ -38,6 +38,7 @@ ELSEWHERE = {
         "history/rooms.py",
         "history/visits.py",
     ],
+    "tests/integration/test_preload.py": ["serving/template.py", "serving/template_handle.py"],
 }
 
 

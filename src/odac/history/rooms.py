@@ -111,6 +111,7 @@ class HistoryRooms:
         Raises:
             ConfigurationError: the store cannot keep what is promised.
         """
+        self.feeds.origin = os.urandom(16)  # the app may have been made before this process was forked from another
         store = self._make_store()
         await store.start()
         instant = store if isinstance(store, MemoryStore) and store.is_alone else None

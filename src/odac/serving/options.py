@@ -61,6 +61,9 @@ class ServeOptions:
     reload_dirs: Sequence[str] = _option(
         (), "What --reload watches; default: the current directory.", metavar="PATH", flag="--reload-dir"
     )
+    preload: bool = _option(
+        False, "Import the app once, in a process that workers are forked from: a worker is replaced at once."
+    )
     broker: str | None = _option(
         None,
         "What connects processes, such as redis://localhost or local://name; default: $ODAC_BROKER, or what the app"
@@ -110,6 +113,10 @@ class ServeOptions:
         self._check_proxies()
         if self.reload_dirs and not self.reload:
             raise ConfigurationError("reload_dirs says what to watch, and has no effect without reload")
+        if self.preload and self.reload:
+            raise ConfigurationError("reload imports the app anew after each change, and preload only once: choose one")
+        if self.preload and not hasattr(os, "fork"):
+            raise ConfigurationError("preload forks processes, which this system does not have: leave it out")
         for folder in self.reload_dirs:
             if not Path(folder).is_dir():
                 raise ConfigurationError(f"reload_dirs: there is no folder {folder!r}")
@@ -159,7 +166,7 @@ class ServeOptions:
     @property
     def supervised(self) -> bool:
         """Whether a supervisor runs the app in processes of its own."""
-        return self.workers > 1 or self.reload
+        return self.workers > 1 or self.reload or self.preload
 
 
 class RunOptions(TypedDict, total=False):
@@ -171,6 +178,7 @@ class RunOptions(TypedDict, total=False):
     workers: int
     reload: bool
     reload_dirs: Sequence[str]
+    preload: bool
     broker: str | None
     log_level: LogLevel
     access_log: bool

@@ -40,10 +40,13 @@ def run_app(app: str | Any, *, exiting: bool = False, **given: Any) -> None:
     if not options.supervised:
         _run_here(app, options, exiting)
     elif not isinstance(app, str):
-        raise CannotStart("workers and reload start other processes, which need the app's name: run('module:app', …)")
+        raise CannotStart(
+            "workers, preload and reload start other processes, which need the app's name: run('module:app', …)"
+        )
     elif threading.current_thread() is not threading.main_thread():
         raise CannotStart(
-            "workers and reload take signals, which Python delivers to a program's main thread only: call run() there"
+            "workers, preload and reload take signals, which Python delivers to a program's main thread only: call"
+            " run() there"
         )
     else:
         _run_supervised(app, options)

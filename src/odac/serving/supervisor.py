@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import dataclasses
 import logging
 import signal
 import sys
@@ -16,9 +15,11 @@ from odac.serving import worker_handle
 from odac.serving.listener import Ports
 from odac.serving.options import CannotStart, ServeOptions
 from odac.serving.reload import Watch
+from odac.serving.spawning import how_it_ended
+from odac.serving.starter import ForkingStarter, Starter
 from odac.serving.terminal import terminal_is_gone
-from odac.serving.worker import DRAIN, END, Job, Report, warnings_of
-from odac.serving.worker_handle import Slot, Worker, how_it_ended
+from odac.serving.worker import DRAIN, END, Report, warnings_of
+from odac.serving.worker_handle import Slot, Worker
 
 __all__ = ["Supervisor"]
 
@@ -27,7 +28,6 @@ logger = logging.getLogger("odac.server")
 _YOUNG: Final = 5.0
 """Seconds. A worker that has lived this long resets the delay before the next restart."""
 _LONGEST_WAIT: Final = 30.0
-_RELOAD_GRACE: Final = 1.0
 
 
 class Supervisor:
@@ -50,10 +50,10 @@ class Supervisor:
         *,
         own_secret: bool = False,
     ) -> None:
-        self._app = app
+        make = ForkingStarter if options.preload else Starter
+        self._starter = make(app, options, ports.address, environment)
         self._options = options
         self._ports = ports
-        self._environment = environment
         self._own_secret = own_secret
         self._slots = [Slot(index) for index in range(options.workers)]
         self._alive: set[Worker] = set()
@@ -150,17 +150,8 @@ class Supervisor:
             return report
 
     async def _spawn(self, slot: Slot) -> Worker:
-        options = self._options
         self._ports.open(slot.index)
-        job: Job = {
-            "app": self._app,
-            "options": dataclasses.asdict(options),
-            "sockets": self._ports.descriptors(slot.index),
-            "address": self._ports.address,
-            "grace": _RELOAD_GRACE if options.reload else None,
-            "beat": worker_handle.BEAT,
-        }
-        worker = await Worker.start(job, self._environment)
+        worker = await self._starter.start(self._ports.descriptors(slot.index))
         self._alive.add(worker)
         self._own(self._bury(worker))
         if self._stopping.is_set():
@@ -238,6 +229,11 @@ class Supervisor:
         async with self._restarting:
             self._restart_due = False
             logger.info("rolling restart started: replacing the workers one by one")
+            try:
+                await self._starter.renew()
+            except CannotStart as error:
+                logger.error("a new worker cannot start, so the others stay: %s", error)
+                return
             for slot in self._slots:
                 async with slot.lock:
                     if self._stopping.is_set():
@@ -286,6 +282,7 @@ class Supervisor:
         for task in list(self._tasks):
             task.cancel()
         await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._starter.stop()
         return all(clean)
 
     def _own(self, coroutine: Coroutine[Any, Any, None]) -> None:

@@ -18,7 +18,7 @@ from typing import Any, Final, TypedDict
 
 from odac.errors import OdacError
 from odac.serving.describe import introduction
-from odac.serving.loading import load_and_check
+from odac.serving.loading import Found, load_and_check
 from odac.serving.local_broker import local_brokers
 from odac.serving.log import configure_logging
 from odac.serving.options import ServeOptions
@@ -26,7 +26,7 @@ from odac.serving.process import serve
 from odac.serving.tls import server_context
 from odac.serving.uvicorn_server import Server, grace_of
 
-__all__ = ["DRAIN", "END", "GROUP_SIGNALS", "Job", "Report", "main", "warnings_of"]
+__all__ = ["DRAIN", "END", "GROUP_SIGNALS", "Job", "Report", "main", "read_line", "run_job", "warnings_of"]
 
 DRAIN: Final = b"drain\n"
 END: Final = b"end\n"
@@ -89,20 +89,37 @@ def main() -> None:
         signal.signal(each, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP_SIGNALS)
     channel = socket.socket(fileno=int(sys.argv[1]))
-    job: Job = json.loads(_read_line(channel))
+    job: Job = json.loads(read_line(channel))
     sys.argv[:] = [f"odac run {job['app']}"]
     options = ServeOptions(**job["options"])
     configure_logging(options.log_level, access_log=options.access_log, name_process=options.workers > 1)
+    run_job(channel, job)
+
+
+def run_job(channel: socket.socket, job: Job, loaded: tuple[Any, list[Found]] | None = None) -> None:
+    """Serve until told to stop.
+
+    Args:
+        channel: to the supervisor.
+        job: what is served, and how.
+        loaded: the app, where it has been imported, and the Odac apps in it.
+
+    Raises:
+        SystemExit: it cannot start, and the supervisor knows why.
+    """
+    options = ServeOptions(**job["options"])
     try:
-        _serve(channel, job, options)
+        _serve(channel, job, options, loaded)
     except OdacError as error:
         _send(channel, {"failed": str(error)})
         sys.exit(1)
 
 
-def _serve(channel: socket.socket, job: Job, options: ServeOptions) -> None:
+def _serve(
+    channel: socket.socket, job: Job, options: ServeOptions, loaded: tuple[Any, list[Found]] | None = None
+) -> None:
     tls = server_context(options)
-    app, found = load_and_check(job["app"], options)
+    app, found = loaded or load_and_check(job["app"], options)
     grace = grace_of(found) if job["grace"] is None else job["grace"]
     report: Report = {
         "introduction": introduction(job["app"], job["address"], found, workers=options.workers),
@@ -135,7 +152,8 @@ def _serve(channel: socket.socket, job: Job, options: ServeOptions) -> None:
         )
 
 
-def _read_line(channel: socket.socket) -> bytes:
+def read_line(channel: socket.socket) -> bytes:
+    """The next line; ends the process where there is none, for the supervisor is gone."""
     # Unbuffered, so that a command behind the line stays in the socket, for the event loop.
     with channel.makefile("rb", buffering=0) as stream:
         line = stream.readline()

@@ -9,19 +9,17 @@ import logging
 import os
 import signal
 import socket
-import sys
-from collections.abc import Iterator, Mapping
-from typing import Final
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Final
 
 from odac.serving.options import CannotStart
-from odac.serving.worker import DRAIN, GROUP_SIGNALS, Job, Report
+from odac.serving.spawning import Process, how_it_ended, spawn
+from odac.serving.worker import DRAIN, Job, Report
 
-__all__ = ["BEAT", "MISSED", "PATIENCE", "Slot", "Worker", "how_it_ended"]
+if TYPE_CHECKING:
+    from odac.serving.template_handle import Template
 
-# Modules are found as they are here, and -P keeps the current directory from coming before Python's own until then.
-_START: Final = (
-    "import sys; sys.path[:] = sys.argv[2:]; from odac.serving.worker import main; main()  # one of Odac's workers"
-)
+__all__ = ["BEAT", "MISSED", "PATIENCE", "Slot", "Worker"]
 
 logger = logging.getLogger("odac.server")
 
@@ -34,37 +32,12 @@ MISSED: Final = 6
 """Heartbeats that do not come from one that is frozen, or whose event loop is held up."""
 
 
-_starting = 0
-"""How many processes are being started at this moment."""
-
-
-@contextlib.contextmanager
-def _group_signals_blocked() -> Iterator[None]:
-    """Block SIGINT and SIGHUP while processes are started.
-
-    A process inherits the signal mask. A worker needs these signals blocked until it ignores them: Ctrl-C would end it
-    with a traceback before its first line. Several workers are started at the same time, and creating a process
-    awaits, so only the last one to finish may unblock: each one restoring the mask that it found would leave the
-    signals of this process blocked for good.
-    """
-    global _starting
-    _starting += 1
-    if _starting == 1:
-        signal.pthread_sigmask(signal.SIG_BLOCK, GROUP_SIGNALS)
-    try:
-        yield
-    finally:
-        _starting -= 1
-        if _starting == 0:
-            signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP_SIGNALS)
-
-
 class Worker:
     """One process, from its start to its end."""
 
     def __init__(
         self,
-        process: asyncio.subprocess.Process,
+        process: Process,
         channel: asyncio.StreamWriter,
         reader: asyncio.StreamReader,
         patience: float,
@@ -80,27 +53,40 @@ class Worker:
 
     @classmethod
     async def start(cls, job: Job, environment: Mapping[str, str]) -> Worker:
-        """Start a process on a job."""
+        """Start a fresh process on a job.
+
+        Raises:
+            CannotStart: the system starts no process.
+        """
         ours, theirs = socket.socketpair()
         try:
-            with _group_signals_blocked():
-                process = await asyncio.create_subprocess_exec(
-                    sys.executable,
-                    "-P",
-                    "-c",
-                    _START,
-                    str(theirs.fileno()),
-                    *sys.path,
-                    pass_fds=(theirs.fileno(), *job["sockets"]),
-                    env=dict(environment),
-                )
-        except OSError as error:
+            process = await spawn("worker", theirs, job["sockets"], environment)
+        except CannotStart:
             ours.close()
-            raise CannotStart(f"no process can be started: {error}") from None
-        finally:
-            theirs.close()
-        reader, writer = await asyncio.open_connection(sock=ours)
-        writer.write(json.dumps(job).encode() + b"\n")
+            raise
+        worker = await cls._of(process, ours, job)
+        worker._channel.write(json.dumps(job).encode() + b"\n")
+        return worker
+
+    @classmethod
+    async def fork(cls, job: Job, template: Template) -> Worker:
+        """Let a process that has imported the app fork one for a job.
+
+        Raises:
+            CannotStart: it cannot.
+        """
+        ours, theirs = socket.socketpair()
+        try:
+            with theirs:
+                process = await template.fork(theirs, job)
+        except BaseException:
+            ours.close()
+            raise
+        return await cls._of(process, ours, job)
+
+    @classmethod
+    async def _of(cls, process: Process, channel: socket.socket, job: Job) -> Worker:
+        reader, writer = await asyncio.open_connection(sock=channel)
         return cls(process, writer, reader, PATIENCE if job["grace"] is None else _RELOAD_PATIENCE)
 
     async def report(self) -> Report:
@@ -184,13 +170,3 @@ class Slot:
         self.failures = 0
         self.turn = 0  # counts the workers, so that two ways to replace one do not both do it
         self.lock = asyncio.Lock()  # held while one is started
-
-
-def how_it_ended(code: int) -> str:
-    """An exit code in words."""
-    if code < 0:
-        try:
-            return f"was ended by {signal.Signals(-code).name}"
-        except ValueError:
-            return f"was ended by signal {-code}"
-    return f"ended with exit code {code}"

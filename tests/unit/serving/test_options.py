@@ -31,6 +31,7 @@ from odac.serving.options import RunOptions, ServeOptions
             "'proxy' is neither an address nor a network",
         ),
         ({"reload_dirs": (".",)}, "no effect without reload"),
+        ({"reload": True, "preload": True}, "choose one"),
         ({"reload_dirs": ("nowhere at all",), "reload": True}, "no folder 'nowhere at all'"),
         ({"root_path": "chat"}, "beginning with a slash"),
         ({"root_path": "/chat/"}, "not ending with one"),
@@ -63,7 +64,10 @@ def test_proxies_of_the_environment_are_looked_at_where_they_count(monkeypatch: 
         ServeOptions(proxy_headers=True)
 
 
-@pytest.mark.parametrize(("options", "supervised"), [({}, False), ({"workers": 2}, True), ({"reload": True}, True)])
+@pytest.mark.parametrize(
+    ("options", "supervised"),
+    [({}, False), ({"workers": 2}, True), ({"reload": True}, True), ({"preload": True}, True)],
+)
 def test_workers_and_reload_take_a_supervisor(options: dict[str, Any], supervised: bool) -> None:
     assert ServeOptions(**options).supervised == supervised
 

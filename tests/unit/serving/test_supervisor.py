@@ -7,7 +7,7 @@ from typing import Any, ClassVar
 
 import pytest
 
-from odac.serving import supervisor
+from odac.serving import starter, supervisor
 from odac.serving.options import CannotStart, ServeOptions
 from odac.serving.supervisor import Supervisor
 from odac.serving.worker import Job, Report
@@ -83,7 +83,7 @@ class FakeWorker:
 @pytest.fixture(autouse=True)
 def _fake_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     FakeWorker.started, FakeWorker.reports = [], []
-    monkeypatch.setattr(supervisor, "Worker", FakeWorker)
+    monkeypatch.setattr(starter, "Worker", FakeWorker)
 
 
 async def started(count: int) -> None:

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 
 from odac.serving import worker_handle
-from odac.serving.worker_handle import Worker, how_it_ended
+from odac.serving.worker_handle import Worker
 
 
 class Reader:
@@ -101,9 +101,3 @@ def test_a_signal_to_a_worker_that_has_just_ended_leaves_its_exit_code(
 ) -> None:
     assert asyncio.run(ended_before_the_signal(send)) == 3
     assert not caplog.records
-
-
-def test_an_end_in_words() -> None:
-    assert how_it_ended(3) == "ended with exit code 3"
-    assert how_it_ended(-signal.SIGKILL) == "was ended by SIGKILL"
-    assert how_it_ended(-64) in ("was ended by signal 64", "was ended by SIGRTMAX")

@@ -1,0 +1,169 @@
+"""The process that ``--preload`` forks workers from: it has imported the app, and runs no event loop and no server.
+
+The supervisor speaks to it through a socket. The first line is a job as a worker gets it; the answer is a line of JSON
+once the app is imported or cannot be. Each further line is a job for a worker, and comes with the worker's channel and
+listening sockets (SCM_RIGHTS, unix(7)); the answer is the new process's id. When one of these processes ends, a line
+says so with its exit code. The end of the supervisor's lines retires the template: it ends with its last worker.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import os
+import selectors
+import signal
+import socket
+import sys
+import threading
+from typing import Any, Final, NamedTuple, TypedDict
+
+from odac.errors import OdacError
+from odac.serving.loading import load_and_check
+from odac.serving.log import configure_logging
+from odac.serving.options import ServeOptions
+from odac.serving.worker import GROUP_SIGNALS, Job, read_line, run_job
+
+__all__ = ["MAX_LINE", "Said", "main"]
+
+MAX_LINE: Final = 65_536
+"""Bytes of a job: more than any options have."""
+_MOST_SOCKETS: Final = 64
+
+
+class Said(TypedDict, total=False):
+    """A line of the template: one of these keys, and ``code`` beside ``ended``.
+
+    ``failed`` is a sentence, ``threads`` the names of those that importing the app has started, ``pid`` a worker that
+    was forked, ``refused`` why one was not, and ``ended`` a worker that is gone, with its exit code as
+    :attr:`subprocess.Popen.returncode` has it.
+    """
+
+    failed: str
+    threads: list[str]
+    pid: int
+    refused: str
+    ended: int
+    code: int
+
+
+class _Forked(NamedTuple):
+    """What a worker begins with."""
+
+    channel: socket.socket
+    job: Job
+
+
+def main() -> None:
+    """Import the app, and fork until told to end."""
+    for each in GROUP_SIGNALS:
+        signal.signal(each, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP_SIGNALS)
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    job: Job = json.loads(read_line(channel))
+    sys.argv[:] = [f"odac run {job['app']}"]
+    options = ServeOptions(**job["options"])
+    configure_logging(options.log_level, access_log=options.access_log, name_process=options.workers > 1)
+    try:
+        loaded = load_and_check(job["app"], options)
+    except OdacError as error:
+        _say(channel, {"failed": str(error)})
+        sys.exit(1)
+    own = threading.current_thread()
+    _say(channel, {"threads": [each.name for each in threading.enumerate() if each is not own]})
+    # What exists now is never collected: a worker's collector would write to all of it, and so copy the shared memory.
+    gc.collect()
+    gc.freeze()
+    forked = _fork_until_retired(channel)
+    if forked is not None:
+        run_job(forked.channel, forked.job, loaded)
+
+
+def _fork_until_retired(channel: socket.socket) -> _Forked | None:
+    """Fork for each job. Returns in each worker, with what it begins with; and here with None, in the end."""
+    # systemd and containers send SIGTERM to every process: the supervisor decides when the template ends.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    woken, waker = socket.socketpair()
+    waker.setblocking(False)
+    woken.setblocking(False)
+    signal.signal(signal.SIGCHLD, lambda number, frame: None)
+    signal.set_wakeup_fd(waker.fileno(), warn_on_full_buffer=False)
+    alive: set[int] = set()
+    retired = False
+    with selectors.DefaultSelector() as selector, woken, waker:
+        selector.register(channel, selectors.EVENT_READ)
+        selector.register(woken, selectors.EVENT_READ)
+        while not retired or alive:
+            for key, _ in selector.select():
+                if key.fileobj is woken:
+                    woken.recv(4096)
+                    _reap(channel, alive)
+                    continue
+                job, descriptors = _next_job(channel)
+                if job is None:
+                    retired = True
+                    selector.unregister(channel)
+                    continue
+                pid = _fork(channel, descriptors)
+                if pid == 0:
+                    signal.set_wakeup_fd(-1)
+                    own, *job["sockets"] = descriptors
+                    channel.close()
+                    return _Forked(socket.socket(fileno=own), job)
+                if pid > 0:
+                    alive.add(pid)
+    return None
+
+
+def _fork(channel: socket.socket, descriptors: list[int]) -> int:
+    """0 in the child, its process id here; -1 where no process can be made."""
+    sys.stdout.flush()
+    sys.stderr.flush()
+    try:
+        pid = os.fork()
+    except OSError as error:
+        pid = -1
+        _say(channel, {"refused": f"no process can be started: {error}"})
+    if pid == 0:
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        return 0
+    for each in descriptors:
+        os.close(each)
+    if pid > 0:
+        _say(channel, {"pid": pid})
+    return pid
+
+
+def _next_job(channel: socket.socket) -> tuple[Job | None, list[int]]:
+    """The next job with its descriptors; None where no more come."""
+    try:
+        line, descriptors, _, _ = socket.recv_fds(channel, MAX_LINE, _MOST_SOCKETS)
+        while line and not line.endswith(b"\n"):
+            rest = channel.recv(MAX_LINE)
+            line = line + rest if rest else b""
+    except OSError:
+        return None, []
+    if not line:
+        return None, []
+    job: Job = json.loads(line)
+    return job, descriptors
+
+
+def _reap(channel: socket.socket, alive: set[int]) -> None:
+    for pid in sorted(alive):
+        try:
+            ended, status = os.waitpid(pid, os.WNOHANG)
+        except ChildProcessError:
+            ended, status = pid, 0
+        if ended:
+            alive.discard(pid)
+            _say(channel, {"ended": pid, "code": os.waitstatus_to_exitcode(status)})
+
+
+def _say(channel: socket.socket, said: Said) -> None:
+    data: Any = json.dumps(said).encode() + b"\n"
+    try:
+        channel.sendall(data)
+    except OSError:
+        pass  # the supervisor is gone, and the end of its lines says so too
