@@ -277,7 +277,8 @@ def test_calls_that_are_over_before_their_turn_make_room_for_others(server: Serv
         for number in range(4):  # incoming_queue: nothing more is read
             ws.send("call", number, "sync", number, 0, 300)
         over = [ws.control() for _ in range(4)]
-        assert [answer[:3] for answer in over] == [["fail", number, "timeout"] for number in range(4)]
+        # Their deadlines may be the same, as the clock of the event loop has it: then their order is nobody's promise.
+        assert sorted(answer[:3] for answer in over) == [["fail", number, "timeout"] for number in range(4)]
         ws.send("call", 4, "sync", 4, 0, 60_000)
         ws.send("cancel", 4)
         assert ws.control()[:3] == ["fail", 4, "cancelled"]

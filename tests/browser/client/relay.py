@@ -21,6 +21,7 @@ class Relay:
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever)
         self._writers: set[asyncio.StreamWriter] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._port = 0
         self._speaking = asyncio.Event()
         self._speaking.set()
@@ -31,7 +32,7 @@ class Relay:
 
     def __enter__(self) -> Self:
         self._thread.start()
-        starting = asyncio.start_server(self._serve, "127.0.0.1", 0)
+        starting = asyncio.start_server(self._accepted, "127.0.0.1", 0)
         self._server = asyncio.run_coroutine_threadsafe(starting, self._loop).result(timeout=20)
         self._port = self._server.sockets[0].getsockname()[1]
         return self
@@ -71,19 +72,25 @@ class Relay:
 
         asyncio.run_coroutine_threadsafe(act(), self._loop).result(timeout=20)
 
+    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        # Not in the task, which leaves its transport open where it is cancelled before it has begun.
+        self._writers.add(writer)
+        task = self._loop.create_task(self._serve(reader, writer))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
-            # A task that ends as cancelled would be reported by asyncio's own callback.
             with contextlib.suppress(OSError, asyncio.CancelledError):
                 there_reader, there_writer = await asyncio.open_connection("127.0.0.1", self._target)
-                self._writers |= {writer, there_writer}
+                self._writers.add(there_writer)
                 try:
                     await asyncio.gather(self._pump(reader, there_writer), self._pump(there_reader, writer))
                 finally:
-                    self._writers -= {writer, there_writer}
-                    writer.transport.abort()
+                    self._writers.discard(there_writer)
                     there_writer.transport.abort()
         finally:
+            self._writers.discard(writer)
             writer.transport.abort()
 
     async def _pump(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -106,6 +113,8 @@ class Relay:
                 task.cancel()
             await asyncio.gather(*tasks, return_exceptions=True)
             await asyncio.sleep(0)
+        for writer in self._writers:
+            writer.transport.abort()
         # An aborted transport is closed in one of the loop's next turns.
         for _ in range(10):
             await asyncio.sleep(0)

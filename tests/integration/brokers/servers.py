@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import atexit
 import os
 import random
 import shutil
@@ -20,6 +21,12 @@ START_TIMEOUT = 30.0
 
 
 _held: list[socket.socket] = []
+
+
+@atexit.register
+def _release() -> None:
+    while _held:
+        _held.pop().close()
 
 
 def free_port() -> int:

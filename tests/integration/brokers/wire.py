@@ -5,10 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import tempfile
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
+from typing import Any
 
 from tests.integration.brokers.servers import Local, Server, TCPServer
+
+Connect = Callable[[], Coroutine[Any, Any, tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
 
 class Wire:
@@ -31,16 +34,16 @@ class Wire:
         self.connections = 0
 
     async def listen_tcp(self, target: int) -> int:
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await self._serve(reader, writer, asyncio.open_connection("127.0.0.1", target))
+        def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self._accepted(reader, writer, lambda: asyncio.open_connection("127.0.0.1", target))
 
         server = await asyncio.start_server(serve, "127.0.0.1", 0)
         self._servers.append(server)
         return int(server.sockets[0].getsockname()[1])
 
     async def listen_unix(self, path: Path, target: Path) -> None:
-        async def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-            await self._serve(reader, writer, asyncio.open_unix_connection(str(target)))
+        def serve(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+            self._accepted(reader, writer, lambda: asyncio.open_unix_connection(str(target)))
 
         self._servers.append(await asyncio.start_unix_server(serve, str(path)))
 
@@ -76,36 +79,37 @@ class Wire:
     def release_answers(self) -> None:
         self._answers_flow.set()
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connecting: object) -> None:
+    def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connect: Connect) -> None:
         self.connections += 1
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
+        # Not in the task, which leaves its transport open where it is cancelled before it has begun.
         self._writers.add(writer)
+        task = asyncio.get_running_loop().create_task(self._serve(reader, writer, connect))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connect: Connect) -> None:
         try:
             if self.refuses:
-                connecting.close()  # type: ignore[attr-defined]
                 return
-            far_reader, far_writer = await connecting  # type: ignore[misc]
+            far_reader, far_writer = await connect()
             self._writers.add(far_writer)
+            parts = [
+                asyncio.create_task(self._pass(reader, far_writer, None)),
+                asyncio.create_task(self._pass(far_reader, writer, self._downstream)),
+            ]
             try:
-                parts = [
-                    asyncio.create_task(self._pass(reader, far_writer, None)),
-                    asyncio.create_task(self._pass(far_reader, writer, self._downstream)),
-                ]
                 await asyncio.wait(parts, return_when=asyncio.FIRST_COMPLETED)
+            finally:
                 for part in parts:
                     part.cancel()
                 await asyncio.gather(*parts, return_exceptions=True)
-            finally:
                 self._writers.discard(far_writer)
                 far_writer.close()
         except (OSError, asyncio.CancelledError):
-            # Cancelled only by close(); the streams of Python 3.11 do not take a cancelled task for an end.
+            # Cancelled only by close().
             pass
         finally:
             self._writers.discard(writer)
-            self._tasks.discard(task)
             writer.close()
 
     async def _pass(
@@ -124,10 +128,18 @@ class Wire:
     async def close(self) -> None:
         for server in self._servers:
             server.close()
+        # What was accepted a moment ago is heard of in one of the next turns of the loop.
+        for _ in range(5):
+            await asyncio.sleep(0)
         self.cut()
-        for task in list(self._tasks):
+        tasks = list(self._tasks)
+        for task in tasks:
             task.cancel()
-        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await asyncio.gather(*tasks, return_exceptions=True)
+        self.cut()
+        # An aborted transport is closed in one of the next turns.
+        for _ in range(5):
+            await asyncio.sleep(0)
 
 
 @contextlib.asynccontextmanager

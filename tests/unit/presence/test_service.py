@@ -455,6 +455,7 @@ class Convergence(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.network = Network(3, Presence(limit=6), (0.0, -300.0, 500.0))
+        self.lost = 0.0
 
     @rule(index=st.integers(0, 2), person=st.integers(0, 7), data=st.integers(0, 3))
     def opens(self, index: int, person: int, data: int) -> None:
@@ -482,7 +483,13 @@ class Convergence(RuleBasedStateMachine):
 
     @rule(count=st.integers(1, 3))
     def loses(self, count: int) -> None:
-        self.network.lose = count
+        """Lose what is sent within a second. A change is told once more after five: who loses that as well has an
+        outage, of which the bus hears.
+        """
+        network = self.network
+        if network.loop.now - self.lost > 12:
+            self.lost, network.lose = network.loop.now, count
+            network.loop.call_later(1.0, lambda: setattr(network, "lose", 0))
 
     @rule(index=st.integers(0, 2))
     def kills(self, index: int) -> None:
