@@ -25,7 +25,7 @@ SECONDS: Final[dict[str, int]] = {
     "tests/integration/test_preload.py": 60,
     "tests/integration/test_takeover.py": 50,
     "tests/integration/test_reach.py": 20,
-    "tests/unit/test_docs.py": 20,
+    "tests/unit/test_docs.py": 60,
     "tests/unit/lanes/test_reentry.py": 15,
     "tests/unit/wire/test_hostile.py": 15,
 }

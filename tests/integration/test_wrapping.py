@@ -336,6 +336,19 @@ def test_an_error_of_an_app_that_takes_websockets_is_an_error(lane: Any) -> None
         assert handshake_status(server, "/broken") == 500
 
 
+def test_a_root_path_that_the_proxy_does_not_strip_is_named(lane: Any, caplog: pytest.LogCaptureFixture) -> None:
+    """``--root-path /live`` behind a proxy that passes ``/live/…`` on as it is: the path has it twice."""
+    with Server(realtime(Probe()), lane=lane, root_path="/live") as server, caplog.at_level("WARNING", "odac"):
+        with server.connect("/room/1") as client:
+            assert receive(client) == ["/live/room/1", {"id": "1"}]
+        assert not caplog.records
+        assert handshake_status(server, "/live/room/1") == 404
+        assert server.http("GET", "/live/odac/token").status == 404
+    told = [record.getMessage() for record in caplog.records if "twice" in record.getMessage()]
+    assert len(told) == 2, caplog.text
+    assert all("Let the proxy strip it" in line for line in told)
+
+
 @pytest.mark.parametrize("around", [False, True], ids=["alone", "within Odac"])
 def test_what_a_view_raises_is_the_servers_to_log_as_without_odac(
     around: bool, caplog: pytest.LogCaptureFixture
