@@ -116,9 +116,16 @@ def test_every_block_says_what_it_is() -> None:
     assert not unknown, "\n".join(unknown)
 
 
-@pytest.mark.parametrize(
-    "page", [page for page in PAGES if any(block.language == "python" for block in blocks(page))], ids=name
-)
+def with_python() -> Iterator[object]:
+    """The pages with Python; those that run pytest in a process of its own take long."""
+    for page in PAGES:
+        code = [block.code for block in blocks(page) if block.language == "python"]
+        marks = [pytest.mark.slow] if any("subprocess.run(" in each for each in code) else []
+        if code:
+            yield pytest.param(page, marks=marks)
+
+
+@pytest.mark.parametrize("page", with_python(), ids=name)
 def test_python_runs(page: Path, tmp_path: Path) -> None:
     (tmp_path / "the_page.py").write_text(program(page), encoding="utf-8")
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("ODAC_", "DJANGO_"))}
