@@ -118,7 +118,7 @@ static PyObject *write_to_all(PyObject *module, PyObject *const *args, Py_ssize_
     PyObject *members = PySequence_List(args[0]), *rest = PyList_New(0);
     const char *data = PyBytes_AS_STRING(args[1]);
     Py_ssize_t size = PyBytes_GET_SIZE(args[1]), number = members == NULL ? 0 : PyList_GET_SIZE(members);
-    Py_ssize_t *state = PyMem_Malloc((size_t)(number + 1) * sizeof *state); /* the fd, later the number of bytes taken; -1: no fd */
+    Py_ssize_t *state = PyMem_Malloc((size_t)(number + 1) * sizeof *state); /* fd, later bytes taken; -1: no fd */
     if (members == NULL || rest == NULL || state == NULL) goto failed;
     for (Py_ssize_t i = 0; i < number; i++) {
         PyObject *fd = PyObject_GetAttr(PyList_GET_ITEM(members, i), fd_name);
