@@ -125,7 +125,7 @@ def with_python() -> Iterator[object]:
             yield pytest.param(page, marks=marks)
 
 
-@pytest.mark.parametrize("page", with_python(), ids=name)
+@pytest.mark.parametrize("page", list(with_python()), ids=name)
 def test_python_runs(page: Path, tmp_path: Path) -> None:
     (tmp_path / "the_page.py").write_text(program(page), encoding="utf-8")
     environment = {key: value for key, value in os.environ.items() if not key.startswith(("ODAC_", "DJANGO_"))}
