@@ -10,15 +10,6 @@ SOURCE = ROOT / "src" / "odac"
 UNIT = ROOT / "tests" / "unit"
 
 ELSEWHERE = {
-    "tests/integration/brokers/test_history_model.py": [
-        "brokers/history_registry.py",
-        "brokers/local_history.py",
-        "brokers/local_log.py",
-        "brokers/redis_cluster_history.py",
-        "brokers/redis_commands.py",
-        "brokers/redis_history.py",
-        "brokers/redis_scripts.py",
-    ],
     "tests/integration/test_history.py": [
         "history/appender.py",
         "history/fanout.py",

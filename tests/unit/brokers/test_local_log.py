@@ -76,12 +76,11 @@ def test_rules_belong_to_a_namespace_and_only_newer_ones_are_written() -> None:
 
 
 def test_the_number_of_namespaces_is_bounded() -> None:
-    requests = [("write_rules", [f"n{number}", 1, b"x", 60.0]) for number in range(NAMESPACES + 1)]
     log = LocalLog(cast(Any, Socket()), cast(Any, Socket()))
-    for _, arguments in requests[:-1]:
-        assert log.write_rules(*arguments)
+    for number in range(NAMESPACES):
+        assert log.write_rules(f"n{number}", 1, b"x", 60.0)
     with pytest.raises(ValueError, match=f"{NAMESPACES} namespaces"):
-        log.write_rules(*requests[-1][1])
+        log.write_rules("one more", 1, b"x", 60.0)
     assert log.write_rules("n0", 2, b"y", 60.0)
 
 
