@@ -10,25 +10,6 @@ SOURCE = ROOT / "src" / "odac"
 UNIT = ROOT / "tests" / "unit"
 
 ELSEWHERE = {
-    "tests/integration/test_history.py": [
-        "history/appender.py",
-        "history/fanout.py",
-        "history/feeds.py",
-        "history/follower.py",
-        "history/log_reader.py",
-        "history/members.py",
-        "history/pages.py",
-        "history/questions.py",
-        "history/recovery.py",
-        "history/returning.py",
-        "history/ring.py",
-        "history/sending.py",
-        "history/turns.py",
-        "history/cursor.py",
-        "history/entries.py",
-        "history/rooms.py",
-        "history/visits.py",
-    ],
     "tests/integration/test_preload.py": ["serving/template.py", "serving/template_handle.py"],
 }
 

@@ -1,214 +1,84 @@
-"""The order in which a feed does things with its store; what its members see is tested with whole apps."""
+"""The members of one room in one process; how it follows its log is in test_follower.py."""
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
 from typing import Any, cast
 
-import pytest
-
 from odac.config import Limits
-from odac.history.cursor import Counters
+from odac.history.cursor import Counters, Cursor
 from odac.history.feed import Feed
 from odac.history.position import Tickets
 from odac.history.rules import History
-from odac.history.store import Entry, Message, Notice, Slice, StoreAway, decode_notice, encode_message
+from odac.history.store import Slice
 from odac.realtime.hub import Hub
-
-EPOCH, OTHER = b"e" * 16, b"f" * 16
-
-
-def entry(offset: int, text: bytes = b"x") -> Entry:
-    return Entry(offset, 0, encode_message(Message((), 1, text)))
+from odac.realtime.receipts import Joining
+from tests.unit.history.history_fakes import EPOCH, OTHER, FakeMember, FakeOwner, as_connection, kept
 
 
-class FakeStore:
-    """A log of one epoch, which can be away; it says what was asked of it."""
-
-    def __init__(self) -> None:
-        self.asked: list[tuple[str, int]] = []
-        self.probes: list[Notice] = []
-        self.found = Slice(EPOCH, 0, 0)
-        self.entries: list[Entry] = []
-        self.away = 0
-
-    async def publish(self, channel: str, payload: bytes) -> None:
-        self.asked.append(("publish", 0))
-        self.probes.append(decode_notice(payload))
-
-    async def read(self, channel: str, history: History, after: int, limit: int) -> Slice:
-        self.asked.append(("read", after))
-        if self.away:
-            self.away -= 1
-            raise StoreAway("away")
-        start = max(0, self.found.top + after if after < 0 else after)
-        return self.found._replace(entries=tuple(self.entries[start:][:limit]))
-
-    def append(self, count: int) -> list[Entry]:
-        new = [entry(self.found.top + index + 1) for index in range(count)]
-        self.entries += new
-        self.found = self.found._replace(top=self.found.top + count)
-        return new
+def feed_at(top: int) -> tuple[Feed, FakeOwner]:
+    hub = Hub(Limits())
+    hub.start(asyncio.get_running_loop())
+    owner = FakeOwner()
+    feed = Feed(owner, hub, cast("Any", None), Tickets([], []), "r", "c", History(ttl=1e6), 1, Counters())
+    feed.start_at(Slice(EPOCH if top else None, top, top))
+    return feed, owner
 
 
-class Owner:
-    origin = b"o" * 16
-    limits = Limits()
-
-    def __init__(self) -> None:
-        self.semaphore = asyncio.Semaphore(4)
-        self.ring = 0
-
-    def now(self) -> float:
-        return 0.0
-
-    def reading(self) -> asyncio.Semaphore:
-        return self.semaphore
-
-    def ring_grew(self, size: int) -> None:
-        self.ring += size
-
-    def __getattr__(self, name: str) -> Any:
-        raise AssertionError(f"{name} is not to be asked for here")
-
-
-def with_feed(test: Callable[[Feed, FakeStore], Coroutine[Any, Any, None]]) -> None:
+def test_entries_move_the_top_and_the_ring() -> None:
     async def main() -> None:
-        hub = Hub(Limits())
-        hub.start(asyncio.get_running_loop())
-        store = FakeStore()
-        feed = Feed(
-            cast("Any", Owner()), hub, cast("Any", store), Tickets([], []), "r", "c", History(ttl=1e6), 1, Counters()
-        )
-        await asyncio.wait_for(test(feed, store), 10)
+        feed, owner = feed_at(0)
+        feed.appended(EPOCH, [kept(1), kept(2)])
+        assert (feed.epoch, feed.top) == (EPOCH, 2)
+        assert owner.ring == feed.ring.size > 0
         feed.close()
+        assert owner.ring == 0
 
     asyncio.run(main())
 
 
-async def until(condition: Callable[[], object]) -> None:
-    while not condition():
-        await asyncio.sleep(0.001)
+def test_who_waits_for_an_entry_goes_on_with_it() -> None:
+    async def main() -> None:
+        feed, _ = feed_at(3)
+        await feed.reached(3)
+        waiting = asyncio.ensure_future(feed.reached(5))
+        await asyncio.sleep(0)
+        feed.appended(EPOCH, [kept(4)])
+        await asyncio.sleep(0)
+        assert not waiting.done()
+        feed.appended(EPOCH, [kept(5)])
+        async with asyncio.timeout(30):
+            await waiting
+
+    asyncio.run(main())
 
 
-def test_it_reads_only_after_its_own_probe_has_come_back() -> None:
-    async def test(feed: Feed, store: FakeStore) -> None:
-        feed.sync(prove=True)
-        await until(lambda: len(store.probes) >= 2)  # none came back: it tries again
-        assert all(what == "publish" for what, _ in store.asked)
-        assert not feed.is_ready
-        feed.take(store.probes[-1]._replace(epoch=b"another's id...."))
-        feed.take(store.probes[0])  # an old one proves nothing of now
-        await asyncio.sleep(0.01)
-        assert not any(what == "read" for what, _ in store.asked)
-        feed.take(store.probes[-1])
-        await until(lambda: feed.is_ready)
-        assert store.asked[-1][0] == "read"
+def test_a_member_waits_until_the_feed_is_in_step() -> None:
+    async def main() -> None:
+        feed, _ = feed_at(3)
+        feed.is_ready = False
+        member = FakeMember(speaks_odac=False)
+        cursor = Cursor(as_connection(member), feed, Joining(asyncio.get_running_loop()))
+        feed.cursors[cursor.connection] = cursor
+        feed.run(cursor)
+        assert feed.pages.waiting == [cursor]
+        assert feed.is_used
+        member.is_open = False
+        feed.is_ready = True
+        feed.pages.run_waiting()
+        assert not feed.is_used, "it has ended meanwhile"
 
-    with_feed(test)
-
-
-async def ready(feed: Feed, store: FakeStore) -> None:
-    feed.sync(prove=True)
-    await until(lambda: store.probes)
-    while not feed.is_ready:
-        feed.take(store.probes[-1])
-        await asyncio.sleep(0.001)
+    asyncio.run(main())
 
 
-def test_what_comes_while_it_reads_is_taken_behind_what_it_has_read() -> None:
-    async def test(feed: Feed, store: FakeStore) -> None:
-        store.append(3)
-        feed.sync(prove=True)
-        new = store.append(2)
-        feed.take(Notice(EPOCH, 4, tuple(new)))
-        await ready(feed, store)
-        assert feed.top == 5
-        feed.take(Notice(EPOCH, 4, tuple(new)))
-        assert feed.top == 5, "it has it already"
-        assert feed.epoch == EPOCH
+def test_a_gap_is_told_to_those_who_catch_up_too() -> None:
+    async def main() -> None:
+        feed, _ = feed_at(3)
+        cursor = Cursor(as_connection(FakeMember(speaks_odac=False)), feed, None)
+        cursor.admitted, cursor.at = True, 1
+        feed.cursors[cursor.connection] = cursor
+        feed.epoch, feed.top = OTHER, 9
+        feed.tell_gap_to_all()
+        assert (cursor.recovered, cursor.at, feed.counters.gaps) == (False, 9, 1)
 
-    with_feed(test)
-
-
-@pytest.mark.parametrize("away", [0, 3])
-def test_a_number_that_is_missing_is_read_once(away: int) -> None:
-    async def test(feed: Feed, store: FakeStore) -> None:
-        await ready(feed, store)
-        store.append(2)  # never published
-        third = store.append(1)
-        store.away = away
-        reads = feed.counters.reads
-        feed.take(Notice(EPOCH, 3, tuple(third)))
-        await until(lambda: feed.top == 3)
-        assert feed.counters.reads - reads == 1 + away
-        assert feed.counters.gaps == 0
-
-    with_feed(test)
-
-
-def test_a_top_that_is_told_once_more_shows_the_loss_of_the_last_one() -> None:
-    async def test(feed: Feed, store: FakeStore) -> None:
-        await ready(feed, store)
-        feed.take(Notice(EPOCH, 0))
-        reads = feed.counters.reads
-        store.append(1)
-        feed.take(Notice(EPOCH, 1))
-        await until(lambda: feed.top == 1)
-        feed.take(Notice(EPOCH, 1))
-        feed.take(Notice(EPOCH, 0))  # late
-        await asyncio.sleep(0.01)
-        assert feed.counters.reads - reads == 1
-
-    with_feed(test)
-
-
-def test_another_epoch_is_a_gap() -> None:
-    async def test(feed: Feed, store: FakeStore) -> None:
-        store.append(3)
-        await ready(feed, store)
-        store.entries, store.found = [], Slice(OTHER, 0, 0)
-        new = store.append(1)
-        feed.take(Notice(OTHER, 1, tuple(new)))
-        await until(lambda: feed.epoch == OTHER)
-        assert (feed.top, feed.counters.gaps) == (1, 1)
-
-    with_feed(test)
-
-
-def test_the_first_entry_of_an_empty_room_is_no_gap() -> None:
-    async def test(feed: Feed, store: FakeStore) -> None:
-        store.found = Slice(None, 0, 0)
-        await ready(feed, store)
-        store.found = Slice(EPOCH, 0, 0)
-        feed.take(Notice(EPOCH, 1, tuple(store.append(1))))
-        assert (feed.epoch, feed.top, feed.counters.gaps) == (EPOCH, 1, 0)
-
-    with_feed(test)
-
-
-def test_entries_that_no_version_has_written_are_passed_over() -> None:
-    async def test(feed: Feed, store: FakeStore) -> None:
-        await ready(feed, store)
-        feed.take(Notice(EPOCH, 1, (Entry(1, 0, b"garbage"), entry(2))))
-        assert feed.top == 2
-
-    with_feed(test)
-
-
-def test_a_ring_gives_back_what_it_held() -> None:
-    async def test(feed: Feed, store: FakeStore) -> None:
-        await ready(feed, store)
-        feed.take(Notice(EPOCH, 1, tuple(store.append(10))))
-        owner = cast("Owner", feed.owner)
-        assert owner.ring == feed.ring.size > 0
-        assert feed.cached(0, 100, 1 << 20) is not None
-        feed.ring.shrink()
-        assert owner.ring == feed.ring.size
-        assert feed.cached(0, 100, 1 << 20) is None
-        assert [kept.offset for kept in feed.cached(5, 3, 1 << 20) or ()] == [6, 7, 8]
-        feed.close()
-        assert owner.ring == 0
-
-    with_feed(test)
+    asyncio.run(main())
