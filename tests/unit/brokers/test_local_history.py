@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -17,15 +16,6 @@ from tests.unit.brokers.fakes import run
 
 HISTORY = History(size=5, ttl=60.0)
 URL = parse_url("local://chat")
-
-
-@pytest.fixture
-def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A temporary directory with a short name, as sockets need it, in the place of the system's."""
-    with tempfile.TemporaryDirectory(prefix="o") as name:
-        monkeypatch.setattr(tempfile, "tempdir", name)
-        monkeypatch.setenv("TMPDIR", name)
-        yield Path(name)
 
 
 @pytest.fixture

@@ -7,9 +7,8 @@ import os
 import stat
 import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -26,15 +25,6 @@ def until(condition: Callable[[], bool]) -> None:
     while not condition():
         assert time.monotonic() < end
         time.sleep(0.01)
-
-
-@pytest.fixture
-def folder(monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
-    """A temporary directory with a short name, as sockets need it, in the place of the system's."""
-    with tempfile.TemporaryDirectory(prefix="o") as name:
-        monkeypatch.setattr(tempfile, "tempdir", name)
-        monkeypatch.setenv("TMPDIR", name)
-        yield Path(name)
 
 
 def sockets(directory: Path) -> list[str]:
