@@ -373,9 +373,9 @@ int main(int argc, char **argv) {
     double elapsed = (now() - t_start) / 1e9;
     qsort(lat, nlat, sizeof *lat, cmp); qsort(lat2, nlat2, sizeof *lat2, cmp);
 #define AT(a, n, q) (n ? a[(size_t)(n * q)] / 1e3 : 0)
-    printf("{\"mode\":\"room\",\"conns\":%d,\"sent\":%llu,\"count\":%llu,\"lost\":%llu,\"disorder\":%llu,\"closed\":%d,\"local_p50_us\":%.1f,\"local_p99_us\":%.1f,\"remote_p50_us\":%.1f,\"remote_p99_us\":%.1f,\"secs\":%.3f}\n",
+    printf("{\"mode\":\"room\",\"conns\":%d,\"sent\":%llu,\"count\":%llu,\"lost\":%llu,\"disorder\":%llu,\"closed\":%d,\"local_p50_us\":%.1f,\"local_p99_us\":%.1f,\"local_p999_us\":%.1f,\"local_max_us\":%.1f,\"remote_p50_us\":%.1f,\"remote_p99_us\":%.1f,\"secs\":%.3f}\n",
       nconns, (unsigned long long)(sent - first), (unsigned long long)count, (unsigned long long)lost, (unsigned long long)disorder, nclosed,
-      AT(lat, nlat, .5), AT(lat, nlat, .99), AT(lat2, nlat2, .5), AT(lat2, nlat2, .99), elapsed);
+      AT(lat, nlat, .5), AT(lat, nlat, .99), AT(lat, nlat, .999), AT(lat, nlat, .9999999), AT(lat2, nlat2, .5), AT(lat2, nlat2, .99), elapsed);
   }
   return 0;
 }
