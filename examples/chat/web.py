@@ -77,7 +77,9 @@ async def sign_out(request: Request) -> Response:
 
 
 async def signed_in(request: Request) -> Person | None:
-    """The person who is signed in, or None."""
+    """The person who is signed in, or the guest of this frame; else None."""
+    if "side" in request.path_params:
+        return guests.read(request.cookies.get(guests.COOKIE))
     user = await app.auth.user(request)
     return Person(**user) if user else None
 
@@ -94,6 +96,7 @@ async def room(request: Request) -> Response:
 
 async def say(request: Request) -> Response:
     """Take a message by HTTP, from a page whose scripts have not been loaded."""
+    base = request.url.path.partition("/room/")[0]
     name = room_name(request.path_params["room"])
     form = parse_qs(await body(request, 64 * 1024))
     text = form.get("text", [""])[0].replace("\r\n", "\n")
@@ -111,8 +114,9 @@ async def say(request: Request) -> Response:
     except CallError as error:
         problem = error.text
     if problem is not None:
-        return pages.room(name, person, text=text, problem=f"Not sent. {problem}", status=409)
-    return RedirectResponse(f"/room/{name}", 303)
+        token = guests.token_of(person) if base else ""
+        return pages.room(name, person, base=base, token=token, text=text, problem=f"Not sent. {problem}", status=409)
+    return RedirectResponse(f"{base}/room/{name}", 303)
 
 
 async def open_room(request: Request) -> Response:
@@ -147,7 +151,7 @@ async def two_room(request: Request) -> Response:
     side, name = request.path_params["side"], room_name(request.path_params["room"])
     if side not in guests.SIDES:
         raise HTTPException(404)
-    person = guests.read(request.cookies.get(guests.COOKIE))
+    person = await signed_in(request)
     if person is None or not state.names.keep(person):
         if too_many_names(request):
             return pages.problem("Too many names were taken from your network. Try again soon.", status=429)
@@ -207,6 +211,7 @@ web.router.routes += [
     Route("/room/{room}/say", say, methods=["POST"]),
     Route("/two", two),
     Route("/two/{side}/room/{room}", two_room),
+    Route("/two/{side}/room/{room}/say", say, methods=["POST"]),
     Route("/announce", announce, methods=["POST"]),
     Mount("/static", StaticFiles(directory=Path(__file__).parent / "static")),
 ]

@@ -200,7 +200,8 @@ const back = {
     this.tell()
   },
   tell() {
-    banner.back(this.own, this.missed)
+    // A return that was quick and brought nothing is nobody's business.
+    if (this.own || this.missed || banner.state !== 'none') banner.back(this.own, this.missed)
     if (outbox.waiting === 0 && this.told) this.from = 0
   },
 }

@@ -401,6 +401,14 @@ def test_two_people_in_one_browser(client: TestClient) -> None:
     assert person == Person(left["id"], left["name"])
 
 
+def test_a_guest_may_write_before_the_scripts_have_come(client: TestClient) -> None:
+    left = settings_of(client.http.get("/two/left/room/tea").text)
+    bob = enter(client, BOB)
+    answer = client.http.post("/two/left/room/tea/say", content=b"text=early")
+    assert dict(answer.headers)["location"] == "/two/left/room/tea"
+    assert [each["from"]["id"] for each in of_type(bob, "message")] == [left["id"]]
+
+
 @pytest.mark.parametrize("forged", ["", ".", "abc", "e30=.abc", "\u00e9.\u00e9"])
 def test_a_guest_is_nobody_without_the_servers_signature(forged: str) -> None:
     assert guests.read(forged) is None
