@@ -8,6 +8,8 @@ import threading
 from collections.abc import Callable
 from typing import Self
 
+from tests.closing import close_server
+
 
 class Relay:
     """Passes connections on to a port of this machine, in a thread of its own.
@@ -103,11 +105,8 @@ class Relay:
         writer.transport.abort()
 
     async def _stop(self) -> None:
-        self._server.close()
-        # All of the loop's tasks are the relay's. Those of connections that were accepted a moment ago have yet to
-        # begin, which takes some turns of the loop.
-        for _ in range(5):
-            await asyncio.sleep(0)
+        await close_server(self._server)
+        # All of the loop's tasks are the relay's.
         while tasks := asyncio.all_tasks() - {asyncio.current_task()}:
             for task in tasks:
                 task.cancel()

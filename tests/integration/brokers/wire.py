@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine
 from pathlib import Path
 from typing import Any
 
+from tests.closing import close_server
 from tests.integration.brokers.servers import Local, Server, TCPServer
 
 Connect = Callable[[], Coroutine[Any, Any, tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
@@ -127,10 +128,7 @@ class Wire:
 
     async def close(self) -> None:
         for server in self._servers:
-            server.close()
-        # What was accepted a moment ago is heard of in one of the next turns of the loop.
-        for _ in range(5):
-            await asyncio.sleep(0)
+            await close_server(server)
         self.cut()
         tasks = list(self._tasks)
         for task in tasks:
