@@ -190,7 +190,7 @@ def with_whole_path(scope: dict[str, Any]) -> dict[str, Any]:
     """
     path: str = scope["path"]
     raw: bytes | None = scope.get("raw_path")
-    if path[-1:] != "/" or not raw:
+    if path[-1:] != "/" or not raw or (raw[-1:] == b"/" and b"?" not in raw):
         return scope
     sent = unquote(raw.partition(b"?")[0].decode("latin-1"))
     below = path[:-1]

@@ -69,7 +69,7 @@ class Reception:
         addresses: Addresses | None = None,
     ) -> Reception:
         """The reception of this server, made at the first call."""
-        kept = vars(state)  # uvicorn hands each protocol only this object, which lives as long as the server
+        kept = state.__dict__  # uvicorn hands each protocol only this object, which lives as long as the server
         found: Reception | None = kept.get(_RECEPTION)
         if found is None:
             found = kept[_RECEPTION] = cls(config, state, loop, limits, addresses)

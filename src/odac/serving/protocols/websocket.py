@@ -195,7 +195,7 @@ class WebSocketProtocol(asyncio.Protocol):
             )
             return
         self._received = self._received[end:]
-        if AccessLog.is_on(self.config.access_log):
+        if self.config.access_log and AccessLog.is_on(True):
             self._access = AccessLog(scope)
         app: Callable[..., Awaitable[object]] = self.config.loaded_app
         # uvloop's callbacks share one context among all connections.
