@@ -119,8 +119,8 @@ presence-faults: $(VENV)/.test ## who is in a room after each fault, over every 
 	ODAC_TEST_REAL_TIMES=1 $(PY) -m pytest -q tests/integration/brokers/test_presence_faults.py $(ARGS)
 
 .PHONY: history-faults
-history-faults: $(VENV)/.test ## the promises about rooms with history, over every broker and for longer (15 minutes)
-	ODAC_LONG=1 $(PY) -m pytest -q tests/integration/brokers/test_history_faults.py $(ARGS)
+history-faults: $(VENV)/.test ## the promises about rooms with history, over every broker and for longer (20 minutes)
+	ODAC_LONG=1 $(PY) -m pytest -q tests/integration/brokers/test_history_faults.py tests/integration/brokers/test_history_breaks.py $(ARGS)
 
 .PHONY: supervisor
 supervisor: $(VENV)/.test ## the processes of odac run, over every broker and in a terminal (5 minutes)
