@@ -431,3 +431,15 @@ def test_runserver_serves_pages_static_files_and_websockets(reload: bool, tmp_pa
         assert ada.get("/static/site.css").startswith("body")
         with ada.connect() as ws:
             assert received(ws) == {"email": "ada@example.com"}
+
+
+def test_workers_sign_with_the_projects_key(tmp_path: Path) -> None:
+    """So a token is valid on another server of the same project, and after a restart."""
+    project = Project(tmp_path, sqlite(tmp_path))
+    with project.served() as one, project.served("--workers", "2") as two:
+        ada = Browser(one, "ada@example.com")
+        token = ada.token()
+        ada.server = two
+        with ada.connect(token=token) as ws:
+            assert received(ws) == {"email": "ada@example.com"}
+        assert "No secret is set" not in two.text

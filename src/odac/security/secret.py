@@ -12,13 +12,18 @@ from typing import Final
 
 from odac.errors import ConfigurationError
 
-__all__ = ["SHORTEST", "Secret", "Secrets"]
+__all__ = ["SHORTEST", "WORKERS_VARIABLE", "Secret", "Secrets", "environment_secrets"]
 
 Secret = str | bytes | Sequence[str | bytes] | None
 """One secret, several (the first signs, all verify), or None for ``$ODAC_SECRET``."""
 
 SHORTEST: Final = 16
 """Bytes below which a secret is refused: fewer can be guessed offline from one signed cookie."""
+
+WORKERS_VARIABLE: Final = "ODAC_WORKERS_SECRET"
+"""Where ``odac run`` gives its workers the random secret that they share. It is not ``ODAC_SECRET``, which apps and
+:class:`odac.contrib.django.DjangoOdac` read as the user's own.
+"""
 
 _ADVISED: Final = 32
 _HOW: Final = 'make one with: python -c "import secrets; print(secrets.token_urlsafe(32))"'
@@ -32,8 +37,12 @@ class Secrets:
     Args:
         secret: one secret, or several for a rotation: the first signs, all verify. None takes ``$ODAC_SECRET``
             (several separated by commas); with none there either, a random one is made and a warning logged, for then
-            every session ends with the process and no other process accepts it.
-        environ: where ``ODAC_SECRET`` is looked up.
+            every session ends with the process and no other process accepts it. Workers of one ``odac run`` share the
+            random one that it has made for them.
+        environ: where ``ODAC_SECRET`` and :data:`WORKERS_VARIABLE` are looked up.
+
+    Attributes:
+        is_random: the secret ends with the server.
 
     Raises:
         ConfigurationError: a secret is empty, shorter than 16 bytes, or neither ``str`` nor ``bytes``.
@@ -45,10 +54,10 @@ class Secrets:
         source = "secret="
         if secret is None:
             source = "$ODAC_SECRET"
-            secret = [part for part in map(str.strip, environ.get("ODAC_SECRET", "").split(",")) if part] or None
+            secret = environment_secrets(environ) or None
         self.is_random = secret is None
         if secret is None:
-            secret = _random_secret()
+            secret = environ.get(WORKERS_VARIABLE) or _random_secret()
         given = list(secret) if isinstance(secret, (list, tuple)) else [secret]
         self._secrets = tuple(_checked(each, source) for each in given)
         if not self._secrets:
@@ -65,6 +74,11 @@ class Secrets:
 
     def __repr__(self) -> str:
         return f"<Secrets: {len(self._secrets)}>"
+
+
+def environment_secrets(environ: Mapping[str, str]) -> list[str]:
+    """The secrets in ``$ODAC_SECRET``, the signing one first; none where it is unset or blank."""
+    return [part for part in map(str.strip, environ.get("ODAC_SECRET", "").split(",")) if part]
 
 
 def _checked(secret: object, source: str) -> bytes:

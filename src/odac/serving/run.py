@@ -15,6 +15,7 @@ from typing import Any
 import click
 
 from odac.brokers.url import DIRECTORY_VARIABLE, parse_url
+from odac.security.secret import WORKERS_VARIABLE, environment_secrets
 from odac.serving.describe import introduction
 from odac.serving.listener import Ports, bind, listening_address
 from odac.serving.loading import load_and_check
@@ -79,10 +80,10 @@ def _run_supervised(app: str, options: ServeOptions) -> None:
     server_context(options)  # report a wrong certificate once, not once for each worker
     ports = Ports(options)
     environment = dict(os.environ)
-    own_secret = not environment.get("ODAC_SECRET")
+    own_secret = not environment_secrets(environment)
     if own_secret:
         # All workers share it, so that a token from one is valid at another, and a session outlives a reload.
-        environment["ODAC_SECRET"] = secrets.token_urlsafe(32)
+        environment[WORKERS_VARIABLE] = secrets.token_urlsafe(32)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_closing((), options.uds))
         stack.callback(ports.close_all)

@@ -38,7 +38,7 @@ class Supervisor:
         options: how it is served.
         ports: the listening sockets, one set for each worker where the system allows.
         environment: of the workers.
-        own_secret: ``$ODAC_SECRET`` in it was made for them.
+        own_secret: the secret in it was made for them.
     """
 
     def __init__(

@@ -67,7 +67,7 @@ def warnings_of(report: Report, workers: int, *, own_secret: bool) -> list[str]:
     Args:
         report: of one worker.
         workers: how many there are.
-        own_secret: whether ``$ODAC_SECRET`` was made for them.
+        own_secret: whether a random secret was made for them.
     """
     warnings = []
     if report["needs_secret"] and own_secret:

@@ -35,6 +35,13 @@ def test_the_environment_is_the_default() -> None:
     assert not Secrets(environ=environ).is_random
 
 
+def test_workers_share_the_random_one_that_was_made_for_them() -> None:
+    environ = {"ODAC_WORKERS_SECRET": "w" * 43, "ODAC_SECRET": " "}
+    assert Secrets(environ=environ).keys("token") == Secrets("w" * 43).keys("token")
+    assert Secrets(environ=environ).is_random
+    assert Secrets(environ={**environ, "ODAC_SECRET": "b" * 32}).keys("token") == Secrets("b" * 32).keys("token")
+
+
 def test_what_is_given_goes_before_the_environment() -> None:
     assert Secrets(LONG, environ={"ODAC_SECRET": "b" * 32}).keys("token") == Secrets(LONG).keys("token")
 

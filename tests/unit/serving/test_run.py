@@ -78,6 +78,8 @@ def test_a_supervisor_gets_a_secret_for_its_workers(
     run_app("chat:app", workers=2, port=0, broker="memory://")
     (_, made, own), (_, kept, theirs) = given
     assert own
-    assert len(made["ODAC_SECRET"]) >= 32
+    assert made["ODAC_SECRET"] == ""  # what the app reads as the user's own stays so
+    assert len(made["ODAC_WORKERS_SECRET"]) >= 32
     assert not theirs
     assert kept["ODAC_SECRET"] == SECRET
+    assert "ODAC_WORKERS_SECRET" not in kept

@@ -15,6 +15,7 @@ from odac.app import Odac
 from odac.contrib.django.authentication import authenticator
 from odac.contrib.django.database import close_broken_connections
 from odac.errors import ConfigurationError
+from odac.security.secret import environment_secrets
 
 __all__ = ["DjangoOdac", "broker_url", "running", "secrets"]
 
@@ -91,7 +92,7 @@ def secrets() -> Any:
     Raises:
         ConfigurationError: ``SECRET_KEY`` is too short.
     """
-    if os.environ.get("ODAC_SECRET"):
+    if environment_secrets(os.environ):
         return None
     keys = [settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS]
     if any(len(key) < 16 for key in keys):

@@ -19,6 +19,7 @@ def test_only_an_app_that_serves_is_running() -> None:
 
 def test_the_projects_keys_are_the_secrets(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ODAC_SECRET", raising=False)
+    monkeypatch.setenv("ODAC_WORKERS_SECRET", "w" * 43)  # as in a worker of a server without $ODAC_SECRET
     with override_settings(SECRET_KEY_FALLBACKS=["b" * 50]):
         assert secrets() == [settings.SECRET_KEY, "b" * 50]
     with override_settings(SECRET_KEY="short"), pytest.raises(ConfigurationError, match="fewer than 16 characters"):
