@@ -6,6 +6,8 @@ import inspect
 from collections.abc import Callable
 from typing import Any
 
+import msgspec
+
 from odac.errors import InvalidMessage
 
 __all__ = ["encode_unknown", "make_validator"]
@@ -37,11 +39,40 @@ def make_validator(type_: Any) -> Callable[[bytes], object] | None:
             return validate(payload)
         except ValidationError as error:
             first = error.errors(include_url=False, include_context=False, include_input=False)[0]
-            raise InvalidMessage(first["msg"] + _place(first["loc"])) from None
+            is_missing = first["type"].startswith("missing")
+            raise InvalidMessage(first["msg"] + _place(_in_message(first["loc"], payload, is_missing))) from None
         except RecursionError:
             raise InvalidMessage("JSON that cannot be read: nested too deeply") from None
 
     return decode
+
+
+def _in_message(path: tuple[int | str, ...], payload: bytes, is_missing: bool) -> tuple[int | str, ...]:
+    """Leave out the steps of pydantic's path that the message does not have.
+
+    In a union, pydantic's path names the type that it tried (its tag, or ``int``) as well, which no client has sent.
+
+    Args:
+        path: pydantic's ``loc``.
+        payload: the message.
+        is_missing: the last step is a field that the message lacks.
+    """
+    if not path:
+        return path  # also where the message is not JSON
+    try:
+        value: Any = msgspec.json.decode(payload)
+    except (ValueError, RecursionError):
+        return path  # pydantic reads a little more, such as NaN
+    steps: list[int | str] = []
+    for number, step in enumerate(path, 1):
+        if isinstance(step, int):
+            value = value[step] if isinstance(value, list) and step < len(value) else None
+        elif isinstance(value, dict) and step in value:
+            value = value[step]
+        elif not (is_missing and number == len(path)):
+            continue
+        steps.append(step)
+    return tuple(steps)
 
 
 def _place(path: tuple[int | str, ...]) -> str:

@@ -59,6 +59,29 @@ def test_what_is_invalid_says_why_and_names_the_field(payload: bytes, reason: st
         make_decoder(Item)(payload)
 
 
+@pytest.mark.parametrize(
+    ("type_", "payload", "place"),
+    [
+        (EITHER, b'{"kind": "item", "unitPrice": -1}', "$.unitPrice"),
+        (EITHER, b'{"kind": "item", "unitPrice": 1, "days": ["x"]}', "$.days[0]"),
+        (EITHER, b'{"kind": "note"}', "$.text"),
+        (list[EITHER], b'[{"kind": "note", "text": 1}]', "$[0].text"),
+        (dict[str, EITHER], b'{"note": {"kind": "note", "text": 1}}', "$.note.text"),
+    ],
+    ids=["value", "list", "missing", "in a list", "a key like the tag"],
+)
+def test_in_a_union_the_place_is_that_in_the_message(type_: object, payload: bytes, place: str) -> None:
+    with pytest.raises(InvalidMessage) as caught:
+        make_decoder(type_)(payload)
+    assert caught.value.reason.endswith(f" - at `{place}`")
+
+
+def test_a_message_that_is_of_no_type_of_a_union_has_no_place() -> None:
+    with pytest.raises(InvalidMessage) as caught:
+        make_decoder(EITHER | list[Note])(b"1")
+    assert " - at " not in caught.value.reason
+
+
 def test_models_are_sent_by_their_aliases_wherever_they_are() -> None:
     item = Item(unitPrice=2, days=[date(2026, 11, 30)])
     wire = {"kind": "item", "unitPrice": 2.0, "days": ["2026-11-30"]}
