@@ -189,6 +189,8 @@ class RouteBuilder:
             ConfigurationError: the path is taken or malformed, the handler is not callable, or an option is unknown or
                 out of range. The message names the fix.
         """
+        if callable(path):
+            raise ConfigurationError('@app.route.ws needs a path, in parentheses: @app.route.ws("/chat")')
         functions = Functions(path, options.get("message"))
 
         def add(function: Callable[..., Any] = no_handler) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from typing import Any, Final, NamedTuple
 
@@ -9,7 +10,7 @@ from odac.brokers.registry import make_broker
 from odac.config import RateLimit
 from odac.protocol.types import name_of
 from odac.routing.router import Route
-from odac.serving.loading import Found
+from odac.serving.loading import Found, app_names
 
 __all__ = ["RouteRow", "introduction", "route_facts", "route_rows", "table"]
 
@@ -126,6 +127,13 @@ def introduction(target: str, address: str, apps: Sequence[Found], *, workers: i
         lines.append(
             "  no WebSocket routes yet: add one with @app.route.ws(path)"
             if apps
-            else "  no Odac app in it: served as it is"
+            else f"  no Odac app in it: served as it is{_another(target)}"
         )
     return "\n".join(lines)
+
+
+def _another(target: str) -> str:
+    """The hint where the command names the app inside, and not the Odac app around it."""
+    module = target.partition(":")[0]
+    names = app_names(sys.modules.get(module))
+    return f"; {module}:{names[0]} is one, is that meant?" if names else ""

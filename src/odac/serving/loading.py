@@ -20,7 +20,7 @@ from odac.app import Odac
 from odac.errors import ConfigurationError
 from odac.serving.options import CannotStart, ServeOptions
 
-__all__ = ["Found", "find_odac_apps", "load_and_check", "load_app"]
+__all__ = ["Found", "app_names", "find_odac_apps", "load_and_check", "load_app"]
 
 _ODAC: Final = str(Path(__file__).parents[1])
 _PYTHON: Final = tuple({sysconfig.get_path("stdlib"), sysconfig.get_path("platstdlib")})
@@ -158,8 +158,13 @@ def _line_of(error: BaseException) -> str:
     return f"{own[-1].filename}, line {own[-1].lineno}: {own[-1].line}" if own else ""
 
 
+def app_names(module: Any) -> list[str]:
+    """The names of the Odac apps in a module; none in what is no module."""
+    return [key for key, value in vars(module).items() if isinstance(value, Odac)] if inspect.ismodule(module) else []
+
+
 def _missing(target: str, module_name: str, name: str, found: Any) -> str:
-    apps = [key for key, value in vars(found).items() if isinstance(value, Odac)] if inspect.ismodule(found) else []
+    apps = app_names(found)
     if apps:
         return f"{target!r}: there is no {name!r} in {module_name}, but an app: try {module_name}:{apps[0]}"
     near = difflib.get_close_matches(name, [key for key in dir(found) if not key.startswith("_")], 1)

@@ -35,6 +35,12 @@ def test_a_call_and_a_decorator_give_the_function_back() -> None:
     assert [each.path for each in router.routes] == ["/a", "/b"]
 
 
+def test_a_decorator_without_its_path_is_refused_with_how_it_is_written() -> None:
+    _, route = routes()
+    with pytest.raises(ConfigurationError, match=r'@app\.route\.ws\("/chat"\)'):
+        route.ws(handler)  # type: ignore[call-overload]
+
+
 def test_the_gates_of_a_route() -> None:
     router, route = routes()
     route.ws("/a", handler)

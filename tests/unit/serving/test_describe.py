@@ -1,5 +1,10 @@
 from __future__ import annotations
 
+import sys
+import types
+
+import pytest
+
 from odac import Odac, RateLimit
 from odac.serving.describe import RouteRow, introduction, route_rows, table
 from odac.serving.loading import Found
@@ -50,4 +55,11 @@ def test_many_routes_are_cut_and_none_is_said() -> None:
     assert "and 5 more: odac routes chat:app" in text
     assert "client script  /odac/odac.js" in text
     assert "no WebSocket routes yet" in introduction("a:b", "-", [Found(Odac(SECRET), "")])
-    assert "no Odac app in it" in introduction("a:b", "-", [])
+    assert introduction("a:b", "-", []).endswith("no Odac app in it: served as it is")
+
+
+def test_where_the_app_inside_is_named_the_one_around_it_is_told(monkeypatch: pytest.MonkeyPatch) -> None:
+    shop = types.ModuleType("shop")
+    shop.api, shop.app = object(), Odac(SECRET)  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, "shop", shop)
+    assert "no Odac app in it: served as it is; shop:app is one" in introduction("shop:api", "-", [])

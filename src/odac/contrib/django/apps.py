@@ -16,6 +16,10 @@ class OdacConfig(AppConfig):  # type: ignore[misc]
 
     def ready(self) -> None:
         """See Django's AppConfig."""
+        from django.core.checks import register
+
+        from odac.contrib.django.checks import check_runserver
         from odac.contrib.django.signals import connect
 
         connect()
+        register(check_runserver)
