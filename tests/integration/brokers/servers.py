@@ -116,6 +116,17 @@ class Server(ABC):
     def freeze(self) -> None:
         assert self.process is not None
         self.process.send_signal(signal.SIGSTOP)
+        # The system stops the threads one by one, and one may answer meanwhile.
+        until(self._stands_still, f"{type(self).__name__} stands still")
+
+    def _stands_still(self) -> bool:
+        assert self.process is not None
+        tasks = Path(f"/proc/{self.process.pid}/task")
+        try:
+            states = [(each / "stat").read_text().rpartition(")")[2].split()[0] for each in tasks.iterdir()]
+        except FileNotFoundError:  # a thread has just ended; or this system has no such files
+            return not tasks.exists()
+        return set(states) == {"T"}
 
     def thaw(self) -> None:
         assert self.process is not None

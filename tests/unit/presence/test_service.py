@@ -524,7 +524,8 @@ class Convergence(RuleBasedStateMachine):
             assert len(listed) == len(pages)
 
 
-Convergence.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None)
+# The same examples each time: what the search finds anew is for whoever runs it for longer, not for an unrelated change.
+Convergence.TestCase.settings = settings(max_examples=100, stateful_step_count=40, deadline=None, derandomize=True)
 TestConvergence = Convergence.TestCase
 
 
