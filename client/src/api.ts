@@ -152,7 +152,7 @@ export interface OdacSocket<Message = unknown, Rooms extends OdacRooms = OdacRoo
   /**
    * Ask the server, and wait for its answer. Rejects with an `OdacCallError`, or the reason of an aborted `signal`.
    *
-   * @param name of what the route answers with `@route.answer(name)`.
+   * @param name the name registered with `@route.answer(name)`.
    */
   call<Answer = unknown>(name: string, args?: unknown, options?: OdacCallOptions): Promise<Answer>
 }

@@ -13,7 +13,7 @@ declare const VERSION: string
 /** Loads the code for shared connections. `base` is the folder of the app's endpoints. */
 export type LoadShared = (base: string) => Promise<typeof Shared>
 
-/** `value` if it is a number from 0 up, else `otherwise`. */
+/** `value` if it is a number that is at least 0, else `otherwise`. */
 const notNegative = (value: number | undefined, otherwise: number): number =>
   Number.isFinite(value) && (value as number) >= 0 ? (value as number) : otherwise
 

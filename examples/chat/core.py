@@ -71,7 +71,7 @@ def me(odac: Context[Any, Any]) -> Person:
 
 @app.middleware("rate-limit")
 async def rate_limit(odac: Context[Any, Any]) -> bool:
-    """Per user, however many tabs they open: so many entries; and the pace that their messages share."""
+    """Limit how often a user enters rooms, and attach the user's rate limit for messages; their tabs share both."""
     odac.ws.data.me = person = Person(**await odac.auth.user())
     odac.ws.data.pace = state.messages.of(person)
     return state.entries.of(person).wait() == 0

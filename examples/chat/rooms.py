@@ -34,7 +34,7 @@ class Room:
     """One room.
 
     Attributes:
-        tabs: how many tabs this process has in it.
+        tabs: the number of tabs in the room that are connected to this process.
     """
 
     __slots__ = ("name", "tabs")

@@ -74,7 +74,7 @@ def run(app: str, **options: Any) -> None:
 def new(name: str) -> None:
     """Make a folder NAME with a small typed app: its page, its test and a Dockerfile."""
     from odac.errors import OdacError
-    from odac.starter.project import create_project
+    from odac.new_project.project import create_project
 
     try:
         files = create_project(name)

@@ -54,8 +54,8 @@ LIMITS = {
     "end": (26, 26),
 }
 BYTES = {"idle connection": 1110, "idle connection, cookie, token and middleware": 1180}
-"""Of objects of Python's, the fake transport and the application's listener included; a part of them is luck with the
-growth of sets and dicts.
+"""Of Python objects, including the fake transport and the application's listener. The figures vary a little with when
+sets and dicts grow.
 """
 
 

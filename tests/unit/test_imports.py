@@ -29,7 +29,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"routing", "security", "publishing", "lanes", "http", "request", "context"}),
     frozenset({"contract"}),
     frozenset({"app", "dispatch", "lifespan"}),
-    frozenset({"server", "serving", "cli", "client", "testing", "metrics", "starter"}),
+    frozenset({"server", "serving", "cli", "client", "testing", "metrics", "new_project"}),
     frozenset({"contrib"}),
 )
 

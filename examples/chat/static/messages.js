@@ -2,7 +2,7 @@
 export class Messages {
   items = []
   #byId = new Map()
-  // Changes of messages that are not here: theirs come with them when the server is asked for older ones.
+  // A change to a message that is not loaded is ignored; the server applies it when the page loads the message.
 
   get(id) {
     return this.#byId.get(id)

@@ -34,7 +34,7 @@ export class People {
     this.#here = new Map(people.map((person) => [person.id, person]))
     this.#total = total
     for (const id of [...this.#typing.keys()]) if (!this.#here.has(id)) this.stopped(id)
-    // How far somebody has read changes often, and is shown elsewhere.
+    // How far a person has read changes often; log.js shows it.
     if (JSON.stringify([this.ids, total]) !== before) this.#draw()
   }
 

@@ -74,7 +74,7 @@ class Positions:
         return bool(self._held)
 
     def resume(self) -> Prepared | None:
-        """What to send at once when a connection opens; None: there is nothing to come back to, and none is offered."""
+        """What to send at once when a connection opens; None if there are no rooms to resume."""
         if self.client is None or not self._places:
             return None
         rooms = [[room, place.epoch, place.offset, place.ticket] for room, place in self._places.items()][-MAX_ROOMS:]

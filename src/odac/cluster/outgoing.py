@@ -34,7 +34,7 @@ def channels_of(channels: Channels, audience: Audience) -> tuple[str, ...]:
 def large_payloads(
     origin: bytes, sequence: int, number: int, item: Item, limit: int, channels: tuple[str, ...]
 ) -> Iterator[tuple[bytes, bool]]:
-    """Return the payloads that carry one item in pieces, and of each whether it is the last one.
+    """Return the payloads of one item that is sent in pieces, each with whether it is the last.
 
     Only the last one is counted, so that a message that is lost counts once, however many pieces it had.
 

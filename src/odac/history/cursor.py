@@ -170,7 +170,7 @@ class Cursor:
         return False
 
     def abandon(self) -> None:
-        """The connection has ended, or has left the room."""
+        """Stop catching up: the connection has ended or left the room."""
         self.feed.drop(self)
         if self.joining is not None:
             self.joining.arrived(Recovery(self.recovered, self.count))

@@ -118,7 +118,7 @@ class Feed:
         self._hub.follow(connection, self.fanout.positioned if connection.speaks_odac else self.fanout.plain)
 
     def fall_back(self, connection: Connection) -> None:
-        """A member reads more slowly than the room speaks: from here on it catches up at its own pace."""
+        """Take out a member that reads more slowly than messages are sent to the room: it catches up at its own pace."""
         room = self.fanout.positioned if connection.speaks_odac else self.fanout.plain
         if room in connection.memberships:
             self._hub.unfollow(connection, room)
@@ -173,7 +173,7 @@ class Feed:
             self._tell_reached()
 
     def appended(self, epoch: bytes, entries: Sequence[Kept]) -> None:
-        """Entries of a store in this process."""
+        """Deliver entries that a store in this process has appended."""
         self.begin(epoch)
         self.emit(entries)
 

@@ -58,7 +58,7 @@ class Recoveries:
         )
 
     def admit(self, cursor: Cursor) -> None:
-        """Decide what a member gets, put its cursor there, and tell it."""
+        """Decide which entries a member gets, set its cursor, and send it its position."""
         feed, connection, position = self._feed, cursor.connection, cursor.position
         cursor.admitted = True
         cursor.at = max(0, feed.top - cursor.replay)
@@ -77,7 +77,7 @@ class Recoveries:
             self.tell_place(connection, cursor.client, lowest, cursor.at, status)
 
     def tell_place(self, connection: Connection, client: str | None, lowest: int, offset: int, status: int) -> None:
-        """Tell a member where it stands: the control message ``room``."""
+        """Send a member its position in the room: the control message ``room``."""
         feed = self._feed
         name = None if is_private(feed.room) else feed.room
         ticket = self._ticket(connection, client, lowest)

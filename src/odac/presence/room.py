@@ -60,14 +60,14 @@ class Around(NamedTuple):
 
 
 def new_question() -> int:
-    """A number by which the answers to a question are told from others."""
+    """Return a number that the answers to one question carry."""
     return random.getrandbits(62)
 
 
 class RoomPresence:
-    """The people of one room: this process's share, copies of the others', and the members who are told.
+    """The people of one room: this process's share, copies of the others', and the members to notify.
 
-    The copies are kept up to date while the room is watched: it has viewers here, or somebody waits for its members.
+    The copies are updated while the room has viewers in this process, or a call of `members()` is pending.
     """
 
     __slots__ = (

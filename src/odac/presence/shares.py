@@ -54,7 +54,7 @@ class Share:
         self._removed: dict[str, None] = {}
 
     def set(self, connection: str, entry: Entry) -> None:
-        """Enter what a connection says, in place of what it said before."""
+        """Set a connection's entry, replacing its previous one."""
         self.entries[connection] = entry
         self._changed[connection] = None
         self._removed.pop(connection, None)

@@ -15,7 +15,7 @@ __all__ = ["close_unanswered", "closed_with", "too_fast"]
 
 
 def closed_with(policy: Policy, error: ProtocolError) -> None:
-    """A client broke the protocol, or a limit of it, and was closed with the error's code."""
+    """Log that a client was closed because it broke the protocol or exceeded a limit."""
     if error.limit is None:
         warn("protocol", "%s: a client was closed with %s", policy.name, error)
     else:

@@ -196,10 +196,10 @@ class Connection(Typed[In, Out]):
         """Ask the client, and wait for its answer: ``await odac.ws.call("confirm", {"text": "Sure?"}, timeout=5)``.
 
         Args:
-            name: what the client answers with ``ws.answer(name, …)``.
+            name: the name that the client has registered with ``ws.answer(name, …)``.
             arguments: anything that JSON can hold.
-            timeout: seconds until the call is given up; waiting to be sent is part of it.
-            returns: a type to check the answer against and make of it; None for JSON as it is.
+            timeout: seconds until the call fails, including the time until it is sent.
+            returns: the type that the answer is validated against and converted to; None for plain JSON.
 
         Raises:
             CallError: there is no answer. Its ``code`` is ``unknown``, ``timeout``, ``busy`` or one of the client's

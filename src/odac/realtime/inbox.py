@@ -63,7 +63,7 @@ class Inbox:
         self.sole_listener: Handler | None = None
 
     def reserve(self) -> None:
-        """The route has functions for its messages, which take them once its handler has returned."""
+        """Note that the route has message functions; they get the messages after the handler returns."""
         self._takers |= _FUNCTIONS
 
     # Listeners
@@ -215,13 +215,13 @@ class Inbox:
             self._resume_reading(queue)
 
     def _begin_turns(self, queue: MessageQueue) -> None:
-        """The handler is done: begin what no message stands before, or everything if no message will be taken."""
+        """The handler has returned: begin what is queued before the next message, or all if none will be consumed."""
         for payload, begin in queue.take_turns(not self._has_consumer()):
             if begin is not None:
                 begin(payload)
 
     def _has_consumer(self) -> bool:
-        """Whether a listener, a reader or running code of the application may take the queued messages."""
+        """Whether a listener, a reader, or a running handler or task can still consume queued messages."""
         return (
             self._takers & (_LISTENERS | _HANDLER) != 0
             or self._pump is not None  # its listener may yet add another

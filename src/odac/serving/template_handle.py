@@ -132,7 +132,7 @@ class Template:
                 os.kill(self._process.pid, signal.SIGKILL)
 
     async def ended(self) -> None:
-        """Wait until it has ended, and all has been heard that it said."""
+        """Wait until it has ended, and all of its lines have been read."""
         await self._process.wait()
         if self._reading is not None:
             await asyncio.gather(self._reading, return_exceptions=True)

@@ -87,8 +87,8 @@ class Server(uvicorn.Server):
         if threading.current_thread() is not threading.main_thread():
             yield
             return
-        # nohup ignores SIGHUP, and that stays. A script's `odac run … &` ignores SIGINT, which is to stop it all the
-        # same.
+        # Under nohup the process starts with SIGHUP ignored: leave it so. A script's `odac run … &` starts with SIGINT
+        # ignored: handle it anyway, so that it stops the server.
         heard = [
             each
             for each in self._signals

@@ -130,7 +130,7 @@ class Worker:
         if self._serves:
             self.say(DRAIN)
         else:
-            # It may be importing the app, and hears nothing until that is done.
+            # It may still be importing the app, and reads no orders until then.
             self._signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(self.grace + self._patience):

@@ -146,7 +146,7 @@ class HttpClient:
         form: Mapping[str, str] | None = None,
         content: bytes | None = None,
     ) -> Response:
-        """Ask once; redirects are not followed. What the app raises is raised here.
+        """Send one HTTP request; redirects are not followed. Exceptions of the app propagate.
 
         Args:
             method: such as ``GET``.

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from odac.errors import ConfigurationError
-from odac.starter.project import create_project
+from odac.new_project.project import create_project
 
 
 @pytest.fixture(scope="module")

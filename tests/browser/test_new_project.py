@@ -6,7 +6,7 @@ from pathlib import Path
 
 from playwright.sync_api import Browser, Page, expect
 
-from odac.starter.project import create_project
+from odac.new_project.project import create_project
 from tests.browser.conftest import ServerProcess
 
 
