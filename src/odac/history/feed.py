@@ -118,7 +118,7 @@ class Feed:
         self._hub.follow(connection, self.fanout.positioned if connection.speaks_odac else self.fanout.plain)
 
     def fall_back(self, connection: Connection) -> None:
-        """Take out a member that reads more slowly than messages are sent to the room: it catches up at its own pace."""
+        """Let a member that reads more slowly than messages are sent catch up at its own pace."""
         room = self.fanout.positioned if connection.speaks_odac else self.fanout.plain
         if room in connection.memberships:
             self._hub.unfollow(connection, room)
