@@ -923,6 +923,9 @@ static PyModuleDef_Slot slots[] = {
 #if PY_VERSION_HEX >= 0x030C0000
     {Py_mod_multiple_interpreters, Py_MOD_MULTIPLE_INTERPRETERS_NOT_SUPPORTED}, /* with a GIL of their own */
 #endif
+#ifdef Py_mod_gil
+    {Py_mod_gil, Py_MOD_GIL_USED}, /* slots of connections and what is bound are read and written without locks */
+#endif
     {0, NULL},
 };
 static struct PyModuleDef module = {
