@@ -44,7 +44,7 @@ class Owner(Protocol):
         """The id of a connection's user, as far as anybody has asked."""
         ...
 
-    def connection_of(self, client: str) -> Connection | None:
+    def connection_of(self, name: str) -> Connection | None:
         """The connection that a client has to this process now."""
         ...
 

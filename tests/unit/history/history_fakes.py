@@ -98,8 +98,8 @@ class FakeOwner:
     def user_of(self, connection: Connection) -> str | None:
         return self.user
 
-    def connection_of(self, client: str) -> Connection | None:
-        return self.clients.get(client)
+    def connection_of(self, name: str) -> Connection | None:
+        return self.clients.get(name)
 
     def may_recover(self, connection: Connection, entries: int) -> bool:
         self.asked.append(entries)
