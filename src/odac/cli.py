@@ -97,12 +97,13 @@ def new(name: str) -> None:
 @click.option("--json", "as_json", is_flag=True, help="For programs: a list of objects.")
 def routes(app: str, factory: bool, app_dir: str, as_json: bool) -> None:
     """List an app's WebSocket routes: path, gates, middleware, options."""
+    from odac.brokers.url import DIRECTORY_VARIABLE, NO_DIRECTORY
     from odac.errors import OdacError
     from odac.serving.describe import route_facts, route_rows, table
     from odac.serving.loading import find_odac_apps, load_app
 
     # An app that names local:// can be looked at without the server that would run its workers.
-    placed = os.environ.setdefault("ODAC_LOCAL_DIRECTORY", "-")
+    placed = os.environ.setdefault(DIRECTORY_VARIABLE, NO_DIRECTORY)
     try:
         found = find_odac_apps(load_app(app, factory=factory, app_dir=app_dir))
         if not found:
@@ -112,8 +113,8 @@ def routes(app: str, factory: bool, app_dir: str, as_json: bool) -> None:
     except OdacError as error:
         _fail(error)
     finally:
-        if placed == "-":
-            del os.environ["ODAC_LOCAL_DIRECTORY"]
+        if placed == NO_DIRECTORY:
+            del os.environ[DIRECTORY_VARIABLE]
     if as_json:
         import json
 

@@ -253,6 +253,13 @@ def test_local_without_workers(odac: Odac, folder: Path) -> None:
     assert "ODAC_LOCAL_DIRECTORY" not in os.environ
 
 
+def test_routes_need_no_package_of_a_broker(odac: Odac, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, "odac.brokers.local", raising=False)
+    monkeypatch.setitem(sys.modules, "zmq", None)
+    write(folder, app="from odac import Odac\napp = Odac()\napp.route.ws('/here', print)")
+    assert "/here" in odac("routes", "app:app").stdout
+
+
 # ---- run: addresses, certificates, options
 
 

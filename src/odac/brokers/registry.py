@@ -8,7 +8,7 @@ from importlib import import_module
 from typing import Final
 
 from odac.brokers.base import Broker
-from odac.brokers.url import DIRECTORY_VARIABLE, parse_url
+from odac.brokers.url import DIRECTORY_VARIABLE, NO_DIRECTORY, parse_url
 from odac.errors import ConfigurationError
 
 __all__ = ["default_url", "make_broker"]
@@ -32,7 +32,8 @@ def default_url() -> str:
     That is ``$ODAC_BROKER``; else, in a worker of ``odac run --workers``, the private broker of its server; else
     ``memory://``. The server has a variable of its own for that, so that ``$ODAC_BROKER`` is always the user's.
     """
-    return os.environ.get("ODAC_BROKER") or ("local://" if os.environ.get(DIRECTORY_VARIABLE) else "memory://")
+    is_worker = os.environ.get(DIRECTORY_VARIABLE, NO_DIRECTORY) not in ("", NO_DIRECTORY)
+    return os.environ.get("ODAC_BROKER") or ("local://" if is_worker else "memory://")
 
 
 def make_broker(url: str) -> Broker:

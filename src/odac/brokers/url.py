@@ -8,11 +8,16 @@ from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from odac.errors import ConfigurationError
 
-__all__ = ["DEFAULT_NAMESPACE", "DIRECTORY_VARIABLE", "BrokerURL", "parse_url"]
+__all__ = ["DEFAULT_NAMESPACE", "DIRECTORY_VARIABLE", "NO_DIRECTORY", "BrokerURL", "parse_url"]
 
 DEFAULT_NAMESPACE: Final = "odac"
 DIRECTORY_VARIABLE: Final = "ODAC_LOCAL_DIRECTORY"
 """The environment variable in which a supervisor tells its workers the proxy's directory: ``local://`` without a name.
+"""
+
+NO_DIRECTORY: Final = "-"
+"""Its value while a command only looks at an app: ``local://`` can be read, and an app that names no broker has
+``memory://``, which needs no further package.
 """
 
 _HOST: Final = re.compile(r"(\[[0-9A-Fa-f:.%]+\]|[^:\[\]@]*)(:[0-9]*)?")

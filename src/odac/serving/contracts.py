@@ -6,6 +6,7 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
+from odac.brokers.url import DIRECTORY_VARIABLE, NO_DIRECTORY
 from odac.contract.model import Contract, read
 from odac.errors import ConfigurationError
 from odac.serving.loading import find_odac_apps, load_app
@@ -30,7 +31,7 @@ def write_contract(
             fix.
     """
     # An app that names local:// can be looked at without the server that would run its workers.
-    placed = os.environ.setdefault("ODAC_LOCAL_DIRECTORY", "-")
+    placed = os.environ.setdefault(DIRECTORY_VARIABLE, NO_DIRECTORY)
     try:
         found = find_odac_apps(load_app(target, factory=factory, app_dir=app_dir))
         if len(found) != 1:
@@ -39,8 +40,8 @@ def write_contract(
         app = found[0].app
         made = make(read(app.websocket_routes, app.room_rules))
     finally:
-        if placed == "-":
-            del os.environ["ODAC_LOCAL_DIRECTORY"]
+        if placed == NO_DIRECTORY:
+            del os.environ[DIRECTORY_VARIABLE]
     if check is None:
         return made
     path = Path(check)

@@ -41,6 +41,13 @@ def test_the_contract_of_the_one_app_is_made(folder: Path) -> None:
     assert "ODAC_LOCAL_DIRECTORY" not in os.environ
 
 
+def test_no_package_of_a_broker_is_needed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ODAC_BROKER", raising=False)
+    monkeypatch.delitem(sys.modules, "odac.brokers.local", raising=False)
+    monkeypatch.setitem(sys.modules, "zmq", None)
+    assert written(folder) == "/{name}"
+
+
 def test_a_file_that_says_something_else_is_named(folder: Path) -> None:
     kept = folder / "kept.txt"
     with pytest.raises(ConfigurationError, match=r"kept\.txt is not what contracted:app says"):
