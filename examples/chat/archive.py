@@ -65,6 +65,8 @@ class Archive:
             yield message
 
     def _apply(self, event: Event) -> None:
+        if isinstance(event, dict) and self.messages.get(event.get("id", ""), {}).get("deleted"):
+            return  # an edit or a reaction from before its author took it back
         match event:
             case {"type": "message", "id": str(id_), "from": dict(), "text": str(), "at": int()}:
                 self.messages.setdefault(id_, {**event, "reactions": {}})

@@ -13,7 +13,7 @@ from typing import Any, Final
 from .people import Person
 
 __all__ = ["LONGEST_MESSAGE", "REACTIONS", "Event", "changed", "is_key", "is_mention", "now_ms", "removed", "said"]
-__all__ += ["is_own", "message_id", "reacted", "what_is_wrong"]
+__all__ += ["is_message_id", "is_own", "message_id", "reacted", "what_is_wrong"]
 
 LONGEST_MESSAGE: Final = 2_000
 REACTIONS: Final = ("👍", "❤️", "😂", "🎉", "👀")
@@ -40,7 +40,14 @@ def message_id(author: Person, key: str) -> str:
 
 def is_own(person: Person, id_: str) -> bool:
     """Whether a message is this person's."""
-    return id_.startswith(f"{person.id}.")
+    author, _, key = id_.partition(".")
+    return author == person.id and is_key(key)
+
+
+def is_message_id(id_: str) -> bool:
+    """Whether a message may have this id."""
+    author, _, key = id_.partition(".")
+    return is_key(author) and is_key(key)
 
 
 def said(author: Person, key: str, text: str) -> Event:

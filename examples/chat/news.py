@@ -12,6 +12,7 @@ from .archive import archive_of
 from .core import KEEPS, app, me, state
 from .messages import Event, is_mention
 from .people import NotAllowed
+from .rooms import is_room_name
 
 __all__ = ["ROOMS_EVERY", "listing", "opened", "tell", "tell_rooms", "tell_rooms_forever"]
 
@@ -50,6 +51,8 @@ async def unread(odac: Context[Any, Any], seen: dict[str, int]) -> dict[str, Unr
     person = me(odac)
     found: dict[str, Unread] = {}
     for room in list(seen)[:MOST_ASKED]:
+        if not is_room_name(room):
+            continue
         others = [each for each in (await archive_of(room)).since(seen[room]) if each["from"]["id"] != person.id]
         if others:
             mentions = sum(is_mention(each["text"], person) for each in others)

@@ -10,12 +10,25 @@ from ipaddress import IPv4Address, ip_address, ip_network
 
 from .names import LONGEST_NAME, NotAllowed, clean_name, look
 
-__all__ = ["KEPT_FOR", "LONGEST_NAME", "Clock", "Names", "NotAllowed", "Pace", "Paces", "Person", "clean_name"]
+__all__ = [
+    "KEPT_FOR",
+    "LONGEST_NAME",
+    "NAME_TAKEN",
+    "Clock",
+    "Names",
+    "NotAllowed",
+    "Pace",
+    "Paces",
+    "Person",
+    "clean_name",
+]
 
 Clock = Callable[[], float]
 
 KEPT_FOR = 600.0
 """Seconds for which a name stays taken after its person was last seen: long enough to come back from a tunnel."""
+
+NAME_TAKEN = "Somebody else took your name meanwhile. Sign out and choose another."
 
 
 @dataclass(frozen=True, slots=True)

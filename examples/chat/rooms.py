@@ -30,6 +30,14 @@ def clean_room_name(text: str) -> str:
     return name
 
 
+def is_room_name(text: str) -> bool:
+    """Whether a room may be called just this."""
+    try:
+        return clean_room_name(text) == text
+    except NotAllowed:
+        return False
+
+
 class Room:
     """One room.
 

@@ -14,8 +14,20 @@ from . import news
 from .archive import archive_of
 from .core import KEEPS, app, me, state
 from .demo import can_kill, cut, kill, seed_lobby, worker
-from .messages import REACTIONS, Event, changed, is_key, is_own, message_id, reacted, removed, said, what_is_wrong
-from .people import NotAllowed, Person
+from .messages import (
+    REACTIONS,
+    Event,
+    changed,
+    is_key,
+    is_message_id,
+    is_own,
+    message_id,
+    reacted,
+    removed,
+    said,
+    what_is_wrong,
+)
+from .people import NAME_TAKEN, NotAllowed, Person
 from .rooms import LOBBY, REMEMBERED, Room, clean_room_name
 
 __all__ = ["talk"]
@@ -48,7 +60,7 @@ async def enter(odac: Context[Typing | Read, Any]) -> None:
         ws.close(CloseCode.FORBIDDEN, str(problem))
         return
     if not state.names.keep(person):
-        ws.close(CloseCode.FORBIDDEN, "Somebody else took your name meanwhile. Sign out and choose another.")
+        ws.close(CloseCode.FORBIDDEN, NAME_TAKEN)
         return
     ws.data.here = here
     here.tabs += 1
@@ -199,7 +211,7 @@ class React:
 @talk.answer("react")
 async def react(odac: Context[Any, Any], react: React) -> None:
     """Put an emoji on a message, or take it away."""
-    if react.emoji not in REACTIONS or len(react.id) > 80:
+    if react.emoji not in REACTIONS or not is_message_id(react.id):
         raise CallError("refused", "That is no reaction.")
     await send(odac, reacted(react.id, me(odac), react.emoji, react.on))
 

@@ -18,7 +18,7 @@ from odac import CallError
 from . import guests, pages, talk
 from .core import app, setting, state, web
 from .messages import LONGEST_MESSAGE, now_ms, said, what_is_wrong
-from .people import NotAllowed, Person
+from .people import NAME_TAKEN, NotAllowed, Person
 from .rooms import clean_room_name
 
 ADMIN_KEY = setting("CHAT_ADMIN_KEY") or secrets.token_urlsafe(12)
@@ -60,8 +60,15 @@ def too_many_names(request: Request) -> bool:
 
 
 def is_from_elsewhere(request: Request) -> bool:
-    """Whether a page of another site sent this form. Browsers that say so are all current ones (Fetch Metadata)."""
-    return request.headers.get("sec-fetch-site", "same-origin") not in {"same-origin", "none"}
+    """Whether a page of another site sent this form.
+
+    All current browsers say so (Fetch Metadata), but over plain HTTP to this machine only: elsewhere the form's origin
+    tells it.
+    """
+    if site := request.headers.get("sec-fetch-site"):
+        return site not in {"same-origin", "none"}
+    origin = request.headers.get("origin")
+    return origin is not None and origin.partition("://")[2] != request.headers.get("host")
 
 
 async def sign_out(request: Request) -> Response:
@@ -105,7 +112,7 @@ async def say(request: Request) -> Response:
         return pages.sign_in(next_room=name, status=401)
     if is_from_elsewhere(request):
         return pages.problem("That form was sent from another site.", status=403)
-    problem = what_is_wrong(text)
+    problem = what_is_wrong(text) if state.names.keep(person) else NAME_TAKEN
     if problem is None and state.messages.of(person).wait():
         problem = "You are sending too fast. Wait a second."
     try:

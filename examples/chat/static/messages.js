@@ -39,10 +39,10 @@ export class Messages {
     this.forget(this.items.length)
   }
 
-  /** Apply an edit, a deletion or a reaction; returns the message, if it is here. */
+  /** Apply an edit, a deletion or a reaction; returns the message, if it is here and was not deleted before. */
   change({ type, id, text, by, emoji, on }) {
     const message = this.#byId.get(id)
-    if (!message) return undefined
+    if (!message || message.deleted) return undefined
     if (type === 'edit') Object.assign(message, { text, edited: true })
     else if (type === 'delete') Object.assign(message, { text: '', deleted: true, reactions: {} })
     else {

@@ -10,7 +10,7 @@ from typing import Any
 
 import pytest
 
-from examples.chat import core, demo, guests, news, web
+from examples.chat import archive, core, demo, guests, news, web
 from examples.chat.app import app
 from examples.chat.people import Names, Paces, Person
 from examples.chat.rooms import Rooms
@@ -87,6 +87,19 @@ def test_a_form_of_another_site_signs_nobody_in(client: TestClient) -> None:
     answer = client.http.post("/sign-in", headers={"sec-fetch-site": "cross-site"}, content=b"name=Ada")
     assert answer.status == 403
     assert "set-cookie" not in dict(answer.headers)
+
+
+@pytest.mark.parametrize(
+    "origin", ["http://evil.example", "null", "http://testserver.evil.example", "junk", "http://["]
+)
+def test_browsers_that_send_no_fetch_metadata_over_plain_http_send_the_origin(client: TestClient, origin: str) -> None:
+    host = "chat.example:8000"
+    for path in ("/sign-in", "/sign-out", "/room/tea/say"):
+        client.login(ADA)
+        answer = client.http.post(path, headers={"host": host, "origin": origin}, content=b"name=Eve&text=hello")
+        assert answer.status == 403
+    own = {"host": host, "origin": f"http://{host}"}
+    assert client.http.post("/room/tea/say", headers=own, content=b"text=hello").status == 303
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
@@ -259,6 +272,15 @@ def test_only_its_author_changes_a_message(client: TestClient) -> None:
     assert refused(ada, "edit", {"id": "1.k", "text": " "}).code == "refused"
 
 
+def test_only_what_may_be_a_message_is_changed(client: TestClient) -> None:
+    ada, bob = enter(client, ADA), enter(client, BOB)
+    for id_ in ("1." + "x" * 41, "1.", "1.a b"):
+        assert refused(ada, "edit", {"id": id_, "text": "junk"}).code == "refused"
+        assert refused(ada, "delete", id_).code == "refused"
+        assert refused(ada, "react", {"id": id_, "emoji": "👍", "on": True}).code == "refused"
+    assert of_type(bob, "edit") == of_type(bob, "delete") == of_type(bob, "react") == []
+
+
 def test_reactions(client: TestClient) -> None:
     ada, bob = enter(client, ADA), enter(client, BOB)
     say(ada, "Milk")
@@ -308,6 +330,15 @@ def test_unread_messages_of_other_rooms_are_counted(client: TestClient) -> None:
     assert news_of_ada.call("unread", {"tea": at - 1, "kitchen": 0}) == {"tea": {"count": 2, "mentions": 1}}
     assert client.connect("/ws/news", user=BOB).call("unread", {"tea": 0}) == {}
     assert news_of_ada.call("rooms")[-1] == {"name": "tea", "people": 1}
+
+
+@pytest.mark.parametrize("room", ["@news", "@opened", "", "x" * 300, "\0", "Tea"])
+def test_what_is_no_room_has_nothing_unread(client: TestClient, room: str, caplog: pytest.LogCaptureFixture) -> None:
+    bob, news_of_ada = enter(client, BOB), client.connect("/ws/news", user=ADA)
+    say(bob, "Hello")
+    assert list(news_of_ada.call("unread", {room: 0, "tea": 0})) == ["tea"]
+    assert "Traceback" not in caplog.text
+    assert room not in archive._archives
 
 
 def test_the_list_of_rooms_is_sent_when_it_has_changed(client: TestClient) -> None:
@@ -387,6 +418,17 @@ def test_a_message_by_http_for_pages_whose_scripts_are_late(client: TestClient) 
     assert long.status == 409
     assert "x" * 2001 in long.text, "what was written is not lost"
     assert "At most 2000 fit" in long.text
+
+
+def test_a_name_that_has_become_somebody_elses_says_nothing_by_http(client: TestClient) -> None:
+    client.login(ADA)
+    bob = enter(client, BOB)
+    client.login(ADA)
+    core.state.names.sign_in("Ada")
+    answer = client.http.post("/room/tea/say", content=b"text=hello")
+    assert answer.status == 409
+    assert "took your name" in answer.text
+    assert of_type(bob, "message") == []
 
 
 def test_two_people_in_one_browser(client: TestClient) -> None:

@@ -130,3 +130,18 @@ def test_the_rooms_that_were_not_asked_for_longest_are_forgotten(
         assert len(archive._archives) == 2
 
     asyncio.run(main())
+
+
+def test_what_was_deleted_stays_deleted(history: History) -> None:
+    async def main() -> None:
+        history.events = [
+            said(ADA, "a", "one"),
+            removed("1.a"),
+            changed("1.a", "back"),
+            reacted("1.a", BOB, "👍", True),
+        ]
+        room = await archive_of("tea")
+        assert (room.messages["1.a"]["text"], room.messages["1.a"]["reactions"]) == ("", {})
+        assert room.containing("back", 5) == []
+
+    asyncio.run(main())
