@@ -10,9 +10,11 @@ from typing import Any
 from django.conf import settings
 from django.db import transaction
 
+from odac.brokers.registry import default_url
 from odac.cluster.envelope import Close, Move, RoomMessage
 from odac.contrib.django.application import broker_url, running, secrets
 from odac.contrib.django.authentication import login_name
+from odac.errors import BrokerNotConfigured
 from odac.protocol.message import Prepared
 from odac.publishing.addressing import Addressing, Target
 from odac.publishing.publisher import Publisher
@@ -105,7 +107,14 @@ class DjangoPublisher(Addressing[None]):
     def _from_outside(self) -> Publisher:
         with self._lock:
             if self._outside is None:
-                self._outside = Publisher(broker_url())
+                url = broker_url() or default_url()
+                if url == "memory://":
+                    raise BrokerNotConfigured(
+                        "this process does not serve the app, so it reaches clients through a broker only: set"
+                        " ODAC_BROKER, in the settings or in the environment of this process and of the server, to"
+                        " 'redis://localhost' or, for one machine, to a name such as 'local://shop'"
+                    )
+                self._outside = Publisher(url)
             return self._outside
 
 

@@ -9,6 +9,7 @@ from odac.cluster.channels import Channels
 from odac.cluster.envelope import Move, Unkept
 from odac.contrib.django import publisher
 from odac.contrib.django.publishing import DjangoPublisher
+from odac.errors import BrokerNotConfigured
 from odac.history.memory_store import MemoryStore, Shared
 from odac.history.rules import History, Rule, RuleBook
 from odac.history.store import decode_message
@@ -91,3 +92,10 @@ def test_what_goes_wrong_at_the_commit_is_logged(
     monkeypatch.delenv("ODAC_BROKER", raising=False)
     publisher.to("tea").send("there is neither an app nor a broker")
     assert "set ODAC_BROKER" in caplog.text
+
+
+def test_where_no_broker_leads_to_the_server_the_setting_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("ODAC_BROKER", "ODAC_LOCAL_DIRECTORY"):
+        monkeypatch.delenv(name, raising=False)
+    with pytest.raises(BrokerNotConfigured, match="set ODAC_BROKER, in the settings or in the environment"):
+        DjangoPublisher()._from_outside()
