@@ -148,11 +148,16 @@ def _name(path: str, taken: set[str]) -> str:
     if base[0].isdigit():
         base = f"route_{base}"
     name, number = base, 1
-    while name in taken:
+    while _as_class(name) in taken:
         number += 1
         name = f"{base}_{number}"
-    taken.add(name)
+    taken.add(_as_class(name))
     return name
+
+
+def _as_class(name: str) -> str:
+    """How classes are called after it: ``/chess/board`` and ``/chessBoard`` would have one name."""
+    return "".join(word[:1].upper() + word[1:] for word in name.split("_"))
 
 
 def _messages(type_: Any, schemas: Schemas, *, incoming: bool) -> tuple[MessageContract, ...]:

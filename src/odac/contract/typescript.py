@@ -20,10 +20,14 @@ _TAKEN: Final = frozenset(
     {
         *("Odac", "OdacBaseSocket", "OdacCallOptions", "OdacOptions", "UseOdac", "UseOdacOptions", "MaybeRefOrGetter"),
         *("AppRooms", "Promise", "Record", "any", "bigint", "boolean", "never", "null", "number", "object", "string"),
-        *("symbol", "undefined", "unknown", "void"),
+        *("symbol", "undefined", "unknown", "void", "use", "useOdac", "ws"),
+        *("await", "break", "case", "catch", "class", "const", "continue", "debugger", "default", "delete", "do"),
+        *("else", "enum", "export", "extends", "false", "finally", "for", "function", "if", "implements", "import"),
+        *("in", "instanceof", "interface", "let", "new", "package", "private", "protected", "public", "return"),
+        *("static", "super", "switch", "this", "throw", "true", "try", "typeof", "var", "while", "with", "yield"),
     }
 )
-"""Names that the module uses itself, so that no definition may have them."""
+"""Names that the module uses itself, and words of the language, so that no definition may have them."""
 
 _ROOMS: Final = "AppRooms"
 
@@ -53,14 +57,15 @@ def module(contract: Contract, *, command: str, library: str, hooks: Hooks | Non
             f"\nimport {{ useOdac as use, type UseOdac, type UseOdacOptions }} from 'odac-client/{hooks}'\n"
             + _HOOKS[hooks][1].rstrip()
         ).rstrip()
+    names = _socket_names(contract)
     blocks = [
         f"// Made by `{command}`: do not edit.",
         imports,
         *(_definition(name, schema) for name, schema in contract.schemas.definitions.items()),
         _rooms(contract.rooms),
-        *(_socket(route) for route in contract.routes),
-        _function(contract.routes),
-        *([_hook(contract.routes, hooks)] if hooks is not None else ()),
+        *(_socket(route, names[route.name]) for route in contract.routes),
+        _function(contract.routes, names),
+        *([_hook(contract.routes, names, hooks)] if hooks is not None else ()),
     ]
     return "\n\n".join(blocks) + "\n"
 
@@ -83,9 +88,17 @@ def _name(name: str) -> str:
     return f"_{word}" if word[:1].isdigit() or word in _TAKEN else word
 
 
-def socket_name(route: RouteContract) -> str:
-    """``ChessIdSocket`` for ``/chess/{id}``."""
-    return "".join(word[:1].upper() + word[1:] for word in route.name.split("_")) + "Socket"
+def _socket_names(contract: Contract) -> dict[str, str]:
+    """``ChessIdSocket`` for ``/chess/{id}``; what is a definition's name too has a line behind it."""
+    taken = set(map(_name, contract.schemas.definitions))
+    names = {}
+    for route in contract.routes:
+        name = "".join(word[:1].upper() + word[1:] for word in route.name.split("_")) + "Socket"
+        while name in taken:
+            name += "_"
+        taken.add(name)
+        names[route.name] = name
+    return names
 
 
 def _union(messages: Sequence[MessageContract], otherwise: str) -> str:
@@ -109,7 +122,7 @@ def _room(pattern: str) -> str:
     return "`" + re.sub(r"([\\`$])", r"\\\1", pattern).replace("*", "${string}") + "`"
 
 
-def _socket(route: RouteContract) -> str:
+def _socket(route: RouteContract, name: str) -> str:
     calls = [
         (
             _comment(call.text).replace("\n", "\n  ").rstrip(" ")
@@ -121,7 +134,7 @@ def _socket(route: RouteContract) -> str:
     ] or ["  call(name: never): Promise<never>\n"]
     return (
         _comment(f"{route.path}\n{route.text}")
-        + f"export interface {socket_name(route)}"
+        + f"export interface {name}"
         + f" extends OdacBaseSocket<{_union(route.gives, 'unknown')}, {_ROOMS}> {{\n"
         + (
             f"  send(data: {_union(route.takes, '')}): boolean\n"
@@ -143,10 +156,10 @@ def _most_exact_first(routes: Sequence[RouteContract]) -> list[RouteContract]:
     return sorted(routes, key=lambda each: (bool(each.parameters), -len(each.path), each.path))
 
 
-def _function(routes: Sequence[RouteContract]) -> str:
+def _function(routes: Sequence[RouteContract], names: Mapping[str, str]) -> str:
     lines = ["/** Open a connection to one of the app's routes; the path says which. */"]
     lines += [
-        f"export function ws(path: {_path(route)}, options?: OdacOptions): {socket_name(route)}"
+        f"export function ws(path: {_path(route)}, options?: OdacOptions): {names[route.name]}"
         for route in _most_exact_first(routes)
     ]
     lines += [
@@ -159,7 +172,7 @@ def _function(routes: Sequence[RouteContract]) -> str:
     return "\n".join(lines)
 
 
-def _hook(routes: Sequence[RouteContract], hooks: Hooks) -> str:
+def _hook(routes: Sequence[RouteContract], names: Mapping[str, str], hooks: Hooks) -> str:
     what, _, path = _HOOKS[hooks]
     options = "UseOdacOptions" if hooks == "react" else "MaybeRefOrGetter<UseOdacOptions>"
     lines = [f"/** The {what}, for one of the app's routes; the path says which. */"]
@@ -168,7 +181,7 @@ def _hook(routes: Sequence[RouteContract], hooks: Hooks) -> str:
         lines.append(
             f"export function useOdac(path: {path.format(path=_path(route))},"
             f" options?: {options.replace('UseOdacOptions', f'UseOdacOptions<{given}>')}):"
-            f" UseOdac<{given}, {socket_name(route)}>"
+            f" UseOdac<{given}, {names[route.name]}>"
         )
     any_path = path.format(path="string" if routes else "never")
     any_options = options.replace("UseOdacOptions", "UseOdacOptions<any, any>")

@@ -32,3 +32,10 @@ def test_names_are_unique() -> None:
     for path in ("/a/{b}", "/a-b", "/1", "/a_b/{c:path}"):
         app.route.ws(path, lambda odac: None)
     assert [route.name for route in read(app.websocket_routes).routes] == ["a_b", "a_b_2", "route_1", "a_b_c"]
+
+
+def test_names_are_unique_as_classes_too() -> None:
+    app = Odac(secret="x" * 32)
+    for path in ("/chat/room", "/chatRoom", "/Chat-Room"):
+        app.route.ws(path, lambda odac: None)
+    assert [route.name for route in read(app.websocket_routes).routes] == ["chat_room", "chatRoom_2", "Chat_Room_3"]

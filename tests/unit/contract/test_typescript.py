@@ -7,7 +7,7 @@ import re
 import shutil
 import subprocess
 from pathlib import Path
-from typing import Any
+from typing import Any, Union
 
 import msgspec
 import pytest
@@ -196,6 +196,20 @@ def test_types_with_the_names_that_the_module_uses_itself(tmp_path: Path) -> Non
     app.route.ws("/", message=Record, sends=AppRooms)(lambda odac: None)
     source = module(read(app.websocket_routes), command="odac types x:app", library="odac-client")
     use = "import { ws } from './api'\nws('/').send({ values: { a: 1 } })\nws('/').send({ values: 1 }) // error\n"
+    found, output = errors(tmp_path, source, use)
+    assert found == wrong(use), output
+
+
+def test_types_with_the_names_of_sockets_functions_and_words_of_the_language(tmp_path: Path) -> None:
+    names = ("ChatSocket", "use", "useOdac", "ws", "default", "enum")
+    types = [msgspec.defstruct(name, [("x", int)], tag=name) for name in names]
+    app = Odac(secret="x" * 32)
+    app.route.ws("/chat", message=Union[tuple(types)])(lambda odac: None)  # noqa: UP007
+    source = module(read(app.websocket_routes), command="odac types x:app", library="odac-client", hooks="react")
+    use = "import { ws, useOdac } from './api'\n" + "".join(
+        f"ws('/chat').send({{ type: '{name}', x: 1 }})\nws('/chat').send({{ type: '{name}' }}) // error\n"
+        for name in names
+    )
     found, output = errors(tmp_path, source, use)
     assert found == wrong(use), output
 
