@@ -1,4 +1,4 @@
-"""The unit tests mirror the source, so that the tests of a module are easy to find; ELSEWHERE lists the other places."""
+"""The unit tests mirror the source, so that the tests of a module are easy to find."""
 
 from __future__ import annotations
 
@@ -8,10 +8,6 @@ from tests.unit.test_docs import ROOT
 
 SOURCE = ROOT / "src" / "odac"
 UNIT = ROOT / "tests" / "unit"
-
-ELSEWHERE = {
-    "tests/integration/test_preload.py": ["serving/template.py", "serving/template_handle.py"],
-}
 
 
 def modules() -> set[str]:
@@ -40,13 +36,5 @@ def is_mirrored(module: str) -> bool:
 
 
 def test_every_module_has_its_tests() -> None:
-    elsewhere = {module for listed in ELSEWHERE.values() for module in listed}
-    missing = sorted(module for module in modules() - elsewhere if has_code(module) and not is_mirrored(module))
-    assert missing == [], "add tests/unit/…/test_<module>.py, or say in ELSEWHERE where it is tested"
-
-
-def test_the_exceptions_are_still_ones() -> None:
-    assert [file for file in ELSEWHERE if not (ROOT / file).exists()] == []
-    listed = [module for modules in ELSEWHERE.values() for module in modules]
-    assert [module for module in listed if module not in modules()] == []
-    assert [module for module in listed if is_mirrored(module)] == []
+    missing = sorted(module for module in modules() if has_code(module) and not is_mirrored(module))
+    assert missing == [], "add tests/unit/…/test_<module>.py"

@@ -69,6 +69,8 @@ def main() -> None:
     except OdacError as error:
         _say(channel, {"failed": str(error)})
         sys.exit(1)
+    # systemd and containers send SIGTERM to every process: the supervisor decides when the template ends.
+    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     own = threading.current_thread()
     _say(channel, {"threads": [each.name for each in threading.enumerate() if each is not own]})
     # What exists now is never collected: a worker's collector would write to all of it, and so copy the shared memory.
@@ -81,8 +83,6 @@ def main() -> None:
 
 def _fork_until_retired(channel: socket.socket) -> _Forked | None:
     """Fork for each job. Returns in each worker, with what it begins with; and here with None, in the end."""
-    # systemd and containers send SIGTERM to every process: the supervisor decides when the template ends.
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
     woken, waker = socket.socketpair()
     waker.setblocking(False)
     woken.setblocking(False)
