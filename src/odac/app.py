@@ -69,6 +69,10 @@ def _check_asgi(http: object) -> None:
     )
 
 
+_OF_WEB_APPS = frozenset({"get", "post", "put", "patch", "delete", "websocket", "add_route", "mount", "include_router"})
+"""Attributes of the apps of web frameworks, which people try on this one."""
+
+
 class Routes(RouteBuilder):
     """``app.route``: adds routes; its ``ws_server`` sends to all connections."""
 
@@ -481,6 +485,16 @@ class Odac:
             # Nor to this process's own connections: a caller that tries again would reach them twice.
             raise BrokerError("The broker is away, so other processes would not get it. Try again.")
         return self._hub.send(Audience(publication.rooms), encode(publication.data))
+
+    if not TYPE_CHECKING:  # a type checker must not take every name for one of this class
+
+        def __getattr__(self, name: str) -> Any:
+            if name in _OF_WEB_APPS:
+                raise AttributeError(
+                    f"Odac has no {name!r}, because it routes WebSockets alone: add them with @app.route.ws(path), and"
+                    " give the app that answers HTTP as Odac(http=…)"
+                )
+            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
 
     def __repr__(self) -> str:
         return f"<Odac {len(self._router.routes)} WebSocket routes>"

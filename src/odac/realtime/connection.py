@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextvars import Context as ContextOfVariables
 from time import monotonic
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, Final, Literal, overload
+from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, overload
 
 from odac.close_codes import CloseCode
 from odac.errors import CallError, Disconnected, ProtocolError
@@ -351,6 +351,9 @@ class Connection(Typed[In, Out]):
 
     def __aiter__(self) -> AsyncIterator[In]:
         return Messages(self.inbox.receive)
+
+    def __iter__(self) -> NoReturn:
+        raise TypeError("messages are waited for: write async for message in odac.ws, in an async def handler")
 
     # Properties
 

@@ -17,6 +17,11 @@ def test_ids_are_long_and_never_the_same() -> None:
     assert {len(each) for each in ids} == {22}  # 128 bits in base64url
 
 
+def test_a_plain_for_loop_is_told_to_be_an_async_one() -> None:
+    with pytest.raises(TypeError, match=r"async for message in odac\.ws"):
+        list(Room().connect())
+
+
 def test_the_states() -> None:
     room = Room()
     connection = room.connect()
