@@ -267,7 +267,7 @@ class BrokerBus:
         # All processes hear it on either channel. In turn, because on a cluster one of them alone may be silent.
         common = self._channels.control if greeting or self._control_is_next else self._channels.everyone
         self._control_is_next = common == self._channels.everyone
-        self._probe.sent(common, self._outgoing.now(common, beat), now)
+        self._probe.sent(common, self._outgoing.now(common, beat, *self.parts.beats()), now)
         # A room in turn as well, so that one subscription that the server forgot is found in time.
         channel = self._listening.next_to_probe()
         if channel is not None:

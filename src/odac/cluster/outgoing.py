@@ -131,10 +131,10 @@ class Outgoing:
             for payload, last in payloads:
                 self._broker.publish(channel, payload, int(last and channel is channels[0]))
 
-    def now(self, channel: str, item: Item) -> bytes:
-        """Publish an item at once, uncounted, and return its payload. Items added before are published first."""
+    def now(self, channel: str, *items: Item) -> bytes:
+        """Publish items at once, uncounted, and return their payload. Items added before are published first."""
         self.flush()
-        payload = self._encode(UNNUMBERED, False, [item])
+        payload = self._encode(UNNUMBERED, False, [*items])
         self._broker.publish(channel, payload, 0)
         return payload
 

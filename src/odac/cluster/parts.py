@@ -66,6 +66,10 @@ class Parts:
         if part is not None:
             part.received(origin, message.body)
 
+    def beats(self) -> list[PartMessage]:
+        """What this process's next heartbeat carries of the parts."""
+        return [PartMessage(name, body) for name, part in self._parts.items() if (body := part.beat()) is not None]
+
     def seen(self, origin: bytes) -> None:
         """A process sent a heartbeat, the first one or the first after a silence."""
         for part in self._parts.values():

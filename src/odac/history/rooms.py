@@ -251,6 +251,9 @@ class HistoryRooms:
         """See :class:`odac.realtime.ports.Part`."""
         self._returning.received(body)
 
+    def beat(self) -> None:
+        """See :class:`odac.realtime.ports.Part`."""
+
     def seen(self, origin: bytes) -> None:
         """See :class:`odac.realtime.ports.Part`."""
 

@@ -1,29 +1,37 @@
-"""Compares the versions of all shares of two processes at once: after an outage few rooms differ, if any."""
+"""Finds by versions what was lost between two processes: after an outage few rooms differ, if any."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from typing import Final
 
-from odac.presence.messages import MAX_PAGES, Versions
+from odac.presence.heard import Heard
+from odac.presence.messages import MAX_PAGES, Compare, Last, Versions, encode
+from odac.presence.ports import PART
+from odac.presence.questions import new_question
+from odac.presence.room import Around, RoomPresence
 
-__all__ = ["Collection", "parts_of"]
+__all__ = ["Collection", "Comparing", "parts_of"]
 
 ROOMS_A_PART: Final = 250
 """With the longest names 60 KB, and a few KB with usual ones."""
+MOST_ENDED: Final = 1024
+"""Shares without people whose last version is remembered. One that asks for older ones is told all versions."""
 
 
-def parts_of(question: int, versions: dict[str, int]) -> list[Versions]:
+def parts_of(question: int, versions: dict[str, int], since: int = 0, last: int = 0) -> list[Versions]:
     """What to tell of the versions of this process's shares.
 
     Args:
         question: what this answers, or a new number.
         versions: by room.
+        since: only shares that changed after this version are in ``versions``; 0: all shares with people.
+        last: the last version that this process has given.
     """
     items = list(versions.items())
     size = max(ROOMS_A_PART, -(-len(items) // MAX_PAGES))
     parts = [dict(items[first : first + size]) for first in range(0, len(items), size)] or [{}]
-    return [Versions(question, index, len(parts), part) for index, part in enumerate(parts)]
+    return [Versions(question, index, len(parts), part, since, last) for index, part in enumerate(parts)]
 
 
 class Collection:
@@ -36,7 +44,7 @@ class Collection:
         self._parts: dict[int, Iterable[str]] = {}
 
     def add(self, part: Versions) -> set[str] | None:
-        """Take a part; return all rooms in which the process has a share when this was the last one, else None."""
+        """Take a part; return all rooms that it and the others name when this was the last one, else None."""
         if part.question != self._question:
             self._question = part.question
             self._parts.clear()
@@ -46,3 +54,120 @@ class Collection:
         rooms = {room for each in self._parts.values() for room in each}
         self._parts.clear()
         return rooms
+
+
+class Comparing:
+    """Compares this process's copies with the versions that the other processes name.
+
+    A heartbeat carries the last version that its process has given to any of its shares. Where one has not arrived, the
+    process is asked which shares have changed, and for those whose copy here is older. While nothing changes, nothing
+    is asked.
+
+    Args:
+        around: what all rooms share.
+        rooms: of this process, by name.
+    """
+
+    __slots__ = ("_around", "_collections", "_ended", "_ended_before", "_heard", "_rooms")
+
+    def __init__(self, around: Around, rooms: dict[str, RoomPresence]) -> None:
+        self._around = around
+        self._rooms = rooms
+        self._heard: dict[bytes, Heard] = {}
+        self._collections: dict[bytes, Collection] = {}
+        self._ended: dict[str, int] = {}  # versions of shares that are no more, by room; the oldest is the first
+        self._ended_before = 0  # versions of shares that ended up to this one are forgotten
+
+    # What this process says
+
+    def beat(self) -> bytes | None:
+        """What this process's heartbeat carries; None while it has said nothing about any person."""
+        last = self._around.numbering.last
+        return encode(Last(last)) if last else None
+
+    def ended(self, room: RoomPresence) -> None:
+        """A room is of no use any more."""
+        self._around.questions.forget_room(room.name)
+        version = room.share.version
+        if version:
+            self._ended.pop(room.name, None)
+            self._ended[room.name] = version
+            if len(self._ended) > MOST_ENDED:
+                oldest = next(iter(self._ended))
+                self._ended_before = max(self._ended_before, self._ended.pop(oldest))
+
+    def tell(self, compare: Compare, tell: Callable[[bytes], None]) -> None:
+        """Tell the versions of this process's shares."""
+        for room in list(self._rooms.values()):
+            room.tell_processes()
+        since = compare.since if compare.since >= self._ended_before else 0
+        if since:
+            versions = {name: version for name, version in self._ended.items() if version > since}
+            versions |= {room.name: room.share.version for room in self._rooms.values() if room.share.version > since}
+        else:
+            versions = {room.name: room.share.version for room in self._rooms.values() if room.share.entries}
+        for part in parts_of(compare.question, versions, since, self._around.numbering.last):
+            tell(encode(part))
+
+    def ask(self, origin: bytes) -> None:
+        """Ask a process for its versions that sends heartbeats for the first time, or again."""
+        # Rooms that were opened while it was silent have not asked it.
+        self._heard.pop(origin, None)
+        self._around.line.tell(origin, PART, encode(Compare(new_question())))
+
+    def all_with_all(self) -> None:
+        """Ask all processes for their versions, and tell them this one's."""
+        line = self._around.line
+        line.tell_all(PART, encode(Compare(new_question())))
+        self.tell(Compare(new_question()), lambda part: line.tell_all(PART, part))
+
+    # What the others say
+
+    def arrived(self, origin: bytes, version: int) -> None:
+        """A change of another process's share has arrived."""
+        self._heard_of(origin).arrived(version)
+
+    def heartbeat(self, origin: bytes, last: int) -> None:
+        """A heartbeat of another process has arrived: ask again what it has not answered, and for what is missing."""
+        around = self._around
+        now = around.loop.time()
+        for name in around.questions.overdue(origin, now):
+            room = self._rooms.get(name)
+            if room is not None and room.is_watched:
+                room.ask_soon(origin)
+        heard = self._heard_of(origin)
+        if last > heard.confirmed and not any(room.is_watched for room in self._rooms.values()):
+            heard.confirm(last)  # a room that is opened later asks for whole shares
+        if heard.is_behind(last, now):
+            around.line.tell(origin, PART, encode(Compare(new_question(), heard.confirmed)))
+
+    def take(self, origin: bytes, part: Versions) -> None:
+        """Ask for what is not as a process says that it is."""
+        for name, version in part.versions.items():
+            room = self._rooms.get(name)
+            if room is not None and room.is_watched:
+                room.compare(origin, version)
+        if part.pages == 1:
+            rooms: set[str] | None = set(part.versions)
+        else:
+            rooms = self._collections.setdefault(origin, Collection()).add(part)
+        if rooms is None:
+            return
+        self._collections.pop(origin, None)
+        if not part.since:
+            for room in self._rooms.values():
+                if room.is_watched and room.name not in rooms:
+                    room.compare(origin, 0)
+        self._heard_of(origin).confirm(part.last)
+
+    def _heard_of(self, origin: bytes) -> Heard:
+        heard = self._heard.get(origin)
+        if heard is None:
+            heard = self._heard[origin] = Heard()
+        return heard
+
+    def forget(self, origin: bytes) -> None:
+        """A process is gone."""
+        self._heard.pop(origin, None)
+        self._collections.pop(origin, None)
+        self._around.questions.forget(origin)

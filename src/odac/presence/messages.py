@@ -9,7 +9,7 @@ from msgspec import Meta, Struct
 
 from odac.presence.rules import MAX_DATA_BYTES
 
-__all__ = ["MAX_PAGES", "Ask", "Compare", "Delta", "Entry", "Page", "Told", "Versions", "decode", "encode"]
+__all__ = ["MAX_PAGES", "Ask", "Compare", "Delta", "Entry", "Last", "Page", "Told", "Versions", "decode", "encode"]
 
 MAX_PAGES: Final = 4096
 
@@ -95,9 +95,11 @@ class Compare(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, 
 
     Args:
         question: given back with the answer.
+        since: name only the shares that changed after this version; 0: all shares with people.
     """
 
     question: Count
+    since: Count = 0
 
 
 class Versions(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=4, gc=False):
@@ -108,15 +110,30 @@ class Versions(Struct, frozen=True, array_like=True, forbid_unknown_fields=True,
         index: of the part, from 0.
         pages: how many parts there are.
         versions: by room.
+        since: the shares that changed after this version are named, those without people too; 0: all shares with
+            people.
+        last: the last version that the process had given to any share.
     """
 
     question: Count
     index: Index
     pages: Annotated[int, Meta(ge=1, le=MAX_PAGES)]
     versions: dict[Name, Count]
+    since: Count = 0
+    last: Count = 0
 
 
-Told = Delta | Ask | Page | Compare | Versions
+class Last(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=5, gc=False):
+    """What a heartbeat carries.
+
+    Args:
+        version: the last that the process has given to any of its shares.
+    """
+
+    version: Count
+
+
+Told = Delta | Ask | Page | Compare | Versions | Last
 
 _check_json: Final = msgspec.json.Decoder(msgspec.Raw).decode
 _encoder: Final = msgspec.msgpack.Encoder()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from asyncio import AbstractEventLoop, Future, TimerHandle
 from collections.abc import Callable
 from functools import partial
@@ -12,20 +11,20 @@ from odac.presence.absences import Absences, Budget
 from odac.presence.copies import Copy
 from odac.presence.messages import Ask, Delta, Entry, Page, encode
 from odac.presence.ports import PART, Announce, Viewer
+from odac.presence.questions import AT_OPENING, Questions, new_question
 from odac.presence.roster import News, Roster
 from odac.presence.rules import Presence
 from odac.presence.shares import Numbering, Share
 from odac.realtime.ports import PartLine
 
-__all__ = ["Around", "RoomPresence", "new_question"]
+__all__ = ["Around", "RoomPresence"]
 
 GATHER: Final = 0.1
 """Seconds for which changes of a room are gathered, so that a burst of them costs each member one message."""
 GATHER_TOTALS: Final = 1.0
 """The same in a room over its limit, whose members are told nothing but a number."""
 REPEAT: Final = 5.0
-"""Seconds after a share's last change at which its version is told once more: the loss of the last delta shows by it.
-"""
+"""Seconds after a share's last change at which its version is told once more, which shows the loss of the delta."""
 JITTER: Final = 0.5
 """Seconds within which processes ask each other, so that they do not all ask at once."""
 OPENING: Final = 1.0
@@ -45,6 +44,7 @@ class Around(NamedTuple):
         line: the way to the other processes.
         announce: sends members what they are to be told.
         numbering: of this process's shares.
+        questions: for shares, that the other processes have not answered.
         budget: of people whose connection has ended.
         jitter: a random number from 0 to 1.
         forget: called when a room may be of no use any more.
@@ -54,14 +54,10 @@ class Around(NamedTuple):
     line: PartLine
     announce: Announce
     numbering: Numbering
+    questions: Questions
     budget: Budget
     jitter: Callable[[], float]
     forget: Callable[[str], None]
-
-
-def new_question() -> int:
-    """Return a number that the answers to one question carry."""
-    return random.getrandbits(62)
 
 
 class RoomPresence:
@@ -197,6 +193,8 @@ class RoomPresence:
         if self._opening is not None:
             self._opening.cancel()
             self._opening = None
+            for origin in self._around.line.origins - self.answered:
+                self._around.questions.asked(origin, self.name, AT_OPENING, self._around.loop.time())
             self._schedule()
 
     def tell_processes(self) -> None:
@@ -227,6 +225,7 @@ class RoomPresence:
         for timer in self._asked.values():
             timer.cancel()
         self._asked.clear()
+        self._around.questions.forget_room(self.name)
         if self._opening is not None:
             self._opening.cancel()
             self._opening = None
@@ -245,7 +244,10 @@ class RoomPresence:
 
     def take(self, origin: bytes, page: Page) -> None:
         """Take a part of another process's share."""
-        if self._copy(origin).take(page):
+        whole = self._copy(origin).take(page)
+        around = self._around
+        around.questions.answered(origin, self.name, page.question, around.loop.time(), whole=whole)
+        if whole:
             self.answered.add(origin)
             self.check_answers()
         self._tell_news()
@@ -286,7 +288,9 @@ class RoomPresence:
         self._asked.pop(origin, None)
         copy = self.copies.get(origin)
         known = copy.version if copy is not None else 0
-        self._around.line.tell(origin, PART, encode(Ask(self.name, new_question(), known)))
+        question = new_question()
+        self._around.questions.asked(origin, self.name, question, self._around.loop.time())
+        self._around.line.tell(origin, PART, encode(Ask(self.name, question, known)))
 
     def stop(self) -> None:
         """Start nothing more."""

@@ -9,11 +9,12 @@ from collections.abc import Callable, Iterator
 from typing import Final
 
 from odac.presence.absences import Budget
-from odac.presence.comparing import Collection, parts_of
-from odac.presence.messages import Ask, Compare, Delta, Entry, Page, Versions, decode, encode
+from odac.presence.comparing import Comparing
+from odac.presence.messages import Ask, Compare, Delta, Entry, Last, Page, Versions, decode, encode
 from odac.presence.others import Others
 from odac.presence.ports import PART, Announce, Viewer
-from odac.presence.room import FINAL_CODES, JITTER, Around, RoomPresence, new_question
+from odac.presence.questions import Questions, new_question
+from odac.presence.room import FINAL_CODES, JITTER, Around, RoomPresence
 from odac.presence.rules import Presence
 from odac.presence.shares import Numbering
 from odac.realtime.ports import Members, PartLine
@@ -59,11 +60,13 @@ class PresenceService:
         self._jitter = jitter
         self._numbering = Numbering()
         self._budget = Budget()
-        self._around = Around(loop, line, announce, self._numbering, self._budget, jitter, self._forget_if_unused)
+        self._around = Around(
+            loop, line, announce, self._numbering, Questions(), self._budget, jitter, self._forget_if_unused
+        )
         self._rooms: dict[str, RoomPresence] = {}
+        self._comparing = Comparing(self._around, self._rooms)
         self._joined: dict[str, dict[str, None]] = {}  # rooms by connection
         self._others = Others(loop, self._drop)
-        self._collections: dict[bytes, Collection] = {}
         self._is_stopped = False
         self.garbage = 0
 
@@ -136,6 +139,7 @@ class PresenceService:
         if room is not None and not room.is_needed:
             room.stop()
             del self._rooms[name]
+            self._comparing.ended(room)
             self._forgotten(name)
 
     # What the application asks for
@@ -150,11 +154,13 @@ class PresenceService:
         """
         room = self._room(room_name, rule)
         missing = self._line.origins - room.answered if room.is_watched else self._line.origins
-        complete = await self._gather(room, timeout) if missing else True
-        users = room.roster.members()
-        if not room.is_watched:
-            room.stop_copies()
-        self._forget_if_unused(room_name)
+        try:
+            complete = await self._gather(room, timeout) if missing else True
+            users = room.roster.members()
+        finally:
+            if not room.is_watched:
+                room.stop_copies()
+            self._forget_if_unused(room_name)
         return Members(users, len(users), complete and self._line.healthy and not self._others.any_suspect)
 
     async def _gather(self, room: RoomPresence, timeout: float) -> bool:  # noqa: ASYNC109 - see members
@@ -183,13 +189,17 @@ class PresenceService:
         if isinstance(item, Ask):
             self._send_pages(origin, iter(self._answer(self._rooms.get(item.room), item)))
         elif isinstance(item, Compare):
-            self._tell_versions(item.question, lambda part: self._line.tell(origin, PART, part))
+            self._comparing.tell(item, lambda part: self._line.tell(origin, PART, part))
         elif isinstance(item, Versions):
-            self._compare(origin, item)
+            self._comparing.take(origin, item)
+        elif isinstance(item, Last):
+            self._comparing.heartbeat(origin, item.version)
         else:
             self._take(origin, item)
 
     def _take(self, origin: bytes, item: Delta | Page) -> None:
+        if isinstance(item, Delta):
+            self._comparing.arrived(origin, item.version)
         room = self._rooms.get(item.room)
         if room is None or not room.is_watched:
             return
@@ -199,29 +209,6 @@ class PresenceService:
             room.apply(origin, item)
         else:
             room.take(origin, item)
-
-    def _compare(self, origin: bytes, part: Versions) -> None:
-        """Ask for what is not as a process says that it is."""
-        for name, version in part.versions.items():
-            room = self._rooms.get(name)
-            if room is not None and room.is_watched:
-                room.compare(origin, version)
-        if part.pages == 1:
-            rooms: set[str] | None = set(part.versions)
-        else:
-            rooms = self._collections.setdefault(origin, Collection()).add(part)
-        if rooms is not None:
-            self._collections.pop(origin, None)
-            for room in self._rooms.values():
-                if room.is_watched and room.name not in rooms:
-                    room.compare(origin, 0)
-
-    def _tell_versions(self, question: int, tell: Callable[[bytes], None]) -> None:
-        for room in list(self._rooms.values()):
-            room.tell_processes()
-        versions = {room.name: room.share.version for room in self._rooms.values() if room.share.entries}
-        for part in parts_of(question, versions):
-            tell(encode(part))
 
     def _answer(self, room: RoomPresence | None, ask: Ask) -> list[Page]:
         if room is None:
@@ -240,10 +227,14 @@ class PresenceService:
 
     # What the bus says of other processes
 
+    def beat(self) -> bytes | None:
+        """See :class:`odac.realtime.ports.Part`."""
+        return self._comparing.beat()
+
     def seen(self, origin: bytes) -> None:
         """A process sends heartbeats, for the first time or again: what it says of watched rooms may be new."""
         self._others.seen(origin)
-        self._line.tell(origin, PART, encode(Compare(new_question())))
+        self._comparing.ask(origin)
 
     def silent(self, origin: bytes) -> None:
         """A process sends no heartbeat: it is suspect, and gone when that goes on."""
@@ -254,7 +245,7 @@ class PresenceService:
         """A process stopped in good order: its people stay for the grace, within which they may reconnect."""
         graces = {room.rule.grace for room in self._rooms.values() if origin in room.copies}
         self._others.left(origin, sorted(graces))
-        self._collections.pop(origin, None)
+        self._comparing.forget(origin)
         self._check_answers()
 
     def up(self) -> None:
@@ -264,15 +255,14 @@ class PresenceService:
     def _compare_all(self) -> None:
         if self._is_stopped:
             return
-        self._line.tell_all(PART, encode(Compare(new_question())))
-        self._tell_versions(new_question(), lambda part: self._line.tell_all(PART, part))
+        self._comparing.all_with_all()
 
     def _check_answers(self) -> None:
         for room in self._rooms.values():
             room.check_answers()
 
     def _drop(self, origin: bytes, passed: float) -> None:
-        self._collections.pop(origin, None)
+        self._comparing.forget(origin)
         for room in self._rooms.values():
             if room.rule.grace <= passed:
                 room.drop(origin)
@@ -294,4 +284,3 @@ class PresenceService:
         self._others.stop()
         self._rooms.clear()
         self._joined.clear()
-        self._collections.clear()

@@ -247,6 +247,10 @@ class Part(Protocol):
         """The part has told something in another process."""
         ...
 
+    def beat(self) -> bytes | None:
+        """What this process's next heartbeat carries, which the part receives in the other processes; None: nothing."""
+        ...
+
     def seen(self, origin: bytes) -> None:
         """A process sent a heartbeat, the first one or the first after a silence."""
         ...

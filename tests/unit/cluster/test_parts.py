@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from odac.cluster.envelope import Beat, Bye, Item, PartMessage
+from odac.cluster.envelope import Beat, Bye, Item, PartMessage, decode
 from tests.unit.brokers.fakes import run
 from tests.unit.cluster.test_bus import CHANNELS, INTERVAL, OTHER, ROOM, THIRD, Setup
 
@@ -12,9 +12,13 @@ class Notes:
 
     def __init__(self) -> None:
         self.heard: list[tuple[str, bytes] | tuple[str, bytes, bytes] | str] = []
+        self.says: bytes | None = None
 
     def received(self, origin: bytes, body: bytes) -> None:
         self.heard.append(("received", origin, body))
+
+    def beat(self) -> bytes | None:
+        return self.says
 
     def seen(self, origin: bytes) -> None:
         self.heard.append(("seen", origin))
@@ -80,6 +84,26 @@ def test_a_part_hears_of_processes() -> None:
         assert notes.heard[2:] == [("left", THIRD), ("silent", OTHER)]
         setup.arrive(CHANNELS.control, Beat(4, setup.clock.now), origin=OTHER)
         assert notes.heard[4:] == [("seen", OTHER)]
+
+    run(scenario())
+
+
+def test_a_heartbeat_carries_what_the_parts_have_to_say() -> None:
+    async def scenario() -> None:
+        setup, notes = await started()
+        for says in (None, b"7"):
+            notes.says = says
+            setup.broker.echo()
+            before = len(setup.broker.published)
+            setup.tick(INTERVAL)
+            beats = [decode(payload).items for _, payload, _ in setup.broker.published[before:]]
+            assert [[type(item) for item in items] for items in beats] == [
+                [Beat] if says is None else [Beat, PartMessage]
+            ]
+            assert told(setup) == ([] if says is None else [(CHANNELS.control, PartMessage("notes", b"7"))])
+        setup.broker.echo()
+        assert setup.healthy()
+        assert notes.heard == []
 
     run(scenario())
 

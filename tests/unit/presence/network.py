@@ -179,6 +179,9 @@ class Network:
                     process.heard[other.origin] = now
                     if new:
                         process.service.seen(other.origin)
+                    said = other.service.beat()
+                    if said is not None:
+                        process.service.received(other.origin, said)
             for origin, heard in list(process.heard.items()):
                 if now - heard > PATIENCE:
                     del process.heard[origin]

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odac.presence.messages import Ask, Compare, Delta, Entry, Page, Versions, decode, encode
+from odac.presence.messages import Ask, Compare, Delta, Entry, Last, Page, Versions, decode, encode
 
 entries = st.builds(
     Entry,
@@ -23,7 +23,10 @@ def test_what_is_told_arrives_as_it_was(changed: dict[str, Entry], removed: list
         Ask("room", 7, 3),
         Page("room", 7, 2, 0, 1, changed),
         Compare(7),
+        Compare(7, 3),
         Versions(7, 0, 1, {"room": 2}),
+        Versions(7, 0, 1, {"room": 2}, 1, 9),
+        Last(9),
     ):
         assert decode(encode(item)) == item
 
