@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import ssl
 from collections.abc import Callable, Coroutine
 from functools import partial
@@ -12,6 +13,8 @@ from typing import Any
 from odac.serving.options import CannotStart, ServeOptions
 
 __all__ = ["listening", "server_context"]
+
+logger = logging.getLogger("odac.server")
 
 
 def server_context(options: ServeOptions) -> ssl.SSLContext | None:
@@ -51,7 +54,28 @@ def listening(
         import aiofastnet
     except ImportError:
         return loop.create_server
+    before = loop.get_exception_handler()
+
+    def report(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
+        if _is_peers_fault(context):
+            logger.debug("%s: %r", context.get("message"), context.get("exception"))
+        elif before is not None:
+            before(loop, context)
+        else:
+            loop.default_exception_handler(context)
+
+    loop.set_exception_handler(report)
     return partial(aiofastnet.create_server, loop)
+
+
+def _is_peers_fault(context: dict[str, Any]) -> bool:
+    """Whether aiofastnet reports what asyncio's own TLS is silent about: a peer that speaks no TLS, or is gone.
+
+    Anybody could fill the log with it. Where a peer has gone, the exception may be a class, which logging cannot take.
+    """
+    error = context.get("exception")
+    kind = error if isinstance(error, type) else type(error)
+    return issubclass(kind, OSError) and type(context.get("transport")).__module__.startswith("aiofastnet.")
 
 
 def _why(error: ssl.SSLError, options: ServeOptions) -> str:

@@ -64,3 +64,19 @@ def test_two_files_or_one(folder: Path) -> None:
 def test_what_is_wrong_is_said(folder: Path, certificate: str, key: str | None, said: str) -> None:
     with pytest.raises(CannotStart, match=said):
         context(folder / certificate, folder / key if key else None)
+
+
+@pytest.mark.parametrize("error", [ssl.SSLError("no TLS"), ConnectionResetError])
+def test_a_peer_that_speaks_no_tls_fills_no_log(error: object) -> None:
+    transport = type("Transport", (), {"__module__": "aiofastnet.ssl_transport"})()
+    reported: list[str] = []
+    loop = asyncio.new_event_loop()
+    try:
+        loop.set_exception_handler(lambda _, context: reported.append(context["message"]))
+        listening(loop, ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER))
+        loop.call_exception_handler({"message": "handshake", "exception": error, "transport": transport})
+        for mistake in ({"exception": ValueError(), "transport": transport}, {"exception": OSError()}, {}):
+            loop.call_exception_handler({"message": "mistake", **mistake})
+    finally:
+        loop.close()
+    assert reported == ["mistake"] * 3
