@@ -7,6 +7,7 @@ import os
 import signal
 from ipaddress import ip_address
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 from odac import CallError, CloseCode, Context
 from odac.request import Request
@@ -65,15 +66,19 @@ def can_kill(request: Request) -> bool:
 def is_this_machine(request: Request) -> bool:
     """Whether the browser runs here and asked for this machine by its own name, without a proxy between.
 
-    The host is looked at as well, so that no name that somebody else's DNS points here will do.
+    The Host header has to be a name of this machine, so that no name that somebody else's DNS points here will do. So
+    has Origin, which every browser sends with a handshake and a proxy passes on: a proxy that sets its own Host and adds
+    no header does not make its visitors local.
     """
     if any(request.header(name) for name in ("forwarded", "x-forwarded-for", "x-real-ip", "via")):
         return False
-    host = (request.header("host") or "").rpartition(":")[0].strip("[]") or request.header("host")
-    return _is_loopback(request.ip) and (host == "localhost" or _is_loopback(host))
+    asked, page = urlsplit(f"//{request.header('host') or ''}"), urlsplit(request.header("origin") or "")
+    return all(_is_loopback(address) for address in (request.ip, asked.hostname, page.hostname))
 
 
 def _is_loopback(address: str | None) -> bool:
+    if address == "localhost":
+        return True
     try:
         return ip_address(address or "").is_loopback
     except ValueError:

@@ -372,18 +372,22 @@ def test_a_connection_that_is_cut_on_request_stays_away_for_a_while(client: Test
     assert not bob.presence[-1].left, "who was cut has not left"
 
 
-LOCAL = {"host": "127.0.0.1:8000"}
+LOCAL = {"host": "127.0.0.1:8000", "origin": "http://127.0.0.1:8000"}
 
 
 @pytest.mark.parametrize(
     ("flag", "ip", "headers", "may"),
     [
         ("1", "127.0.0.1", LOCAL, True),
-        ("1", "::1", {"host": "[::1]:8000"}, True),
-        ("1", "127.0.0.1", {"host": "localhost"}, True),
+        ("1", "::1", {"host": "[::1]:8000", "origin": "http://[::1]:8000"}, True),
+        ("1", "::1", {"host": "[::1]", "origin": "http://[::1]"}, True),
+        ("1", "127.0.0.1", {"host": "localhost", "origin": "http://localhost"}, True),
         ("", "127.0.0.1", LOCAL, False),
         ("1", "192.0.2.1", LOCAL, False),
-        ("1", "127.0.0.1", {"host": "chat.example:8000"}, False),
+        ("1", "127.0.0.1", {**LOCAL, "host": "chat.example:8000"}, False),
+        ("1", "127.0.0.1", {**LOCAL, "origin": "https://chat.example"}, False),
+        ("1", "127.0.0.1", {**LOCAL, "origin": "null"}, False),
+        ("1", "127.0.0.1", {"host": "127.0.0.1:8000"}, False),
         ("1", "127.0.0.1", {**LOCAL, "x-forwarded-for": "192.0.2.1"}, False),
         ("1", "127.0.0.1", {**LOCAL, "via": "1.1 proxy"}, False),
         ("1", "127.0.0.1", {}, False),
