@@ -67,6 +67,7 @@ class Page:
     total: int = 0
     events: list[tuple[str, str]] = field(default_factory=list)
     first: News | None = None
+    room: str = "room"
 
     def told(self, news: News) -> None:
         self.first = self.first or news
@@ -109,6 +110,9 @@ class Process:
         for viewer in viewers:
             self.pages[viewer.id].told(news)
 
+    def listens(self, room: str) -> bool:
+        return any(room in rooms for rooms in self.service._joined.values())
+
     @property
     def healthy(self) -> bool:
         return self.connected
@@ -121,7 +125,7 @@ class Process:
         raise AssertionError("the network calls the service itself")
 
     def tell_room(self, room: str, part: str, body: bytes) -> None:
-        self.network.send(self, [each for each in self.network.processes if each.pages], body)
+        self.network.send(self, [each for each in self.network.processes if each.listens(room)], body)
 
     def tell_all(self, part: str, body: bytes) -> None:
         self.network.send(self, self.network.processes, body)
@@ -189,17 +193,19 @@ class Network:
 
     # What happens
 
-    def open(self, process: Process, person: str, data: Any = b"1", before: Page | None = None) -> Page:
+    def open(
+        self, process: Process, person: str, data: Any = b"1", before: Page | None = None, room: str = "room"
+    ) -> Page:
         """Open a page; with ``before`` it is a client that comes back, and still has what it has drawn."""
-        page = Page(f"c{next(self.ids)}", person, process)
+        page = Page(f"c{next(self.ids)}", person, process, room=room)
         if before is not None:
             page.people, page.events = before.people, before.events
         process.pages[page.id] = page
-        process.service.join(page, "room", self.rule, person, data)
+        process.service.join(page, room, self.rule, person, data)
         return page
 
     def say(self, page: Page, data: bytes) -> None:
-        page.process.service.join(page, "room", self.rule, page.person, data)
+        page.process.service.join(page, page.room, self.rule, page.person, data)
 
     def end(self, page: Page, code: int) -> None:
         page.process.service.ended(page.id, code)

@@ -623,9 +623,14 @@ class Convergence(RuleBasedStateMachine):
         super().__init__()
         self.network = Network(3, Presence(limit=6), (0.0, -300.0, 500.0))
 
-    @rule(index=st.integers(0, 2), person=st.integers(0, 7), data=st.integers(0, 3))
-    def opens(self, index: int, person: int, data: int) -> None:
-        self.network.open(self.network.processes[index], f"u:{person}", b"%d" % data)
+    @rule(
+        index=st.integers(0, 2),
+        person=st.integers(0, 7),
+        data=st.integers(0, 3),
+        room=st.sampled_from(["room", "room", "elsewhere"]),
+    )
+    def opens(self, index: int, person: int, data: int, room: str) -> None:
+        self.network.open(self.network.processes[index], f"u:{person}", b"%d" % data, room=room)
 
     @precondition(lambda self: self.network.pages)
     @rule(which=st.integers(0, 99), code=st.sampled_from([1000, 1001, 1006, 4001]))
@@ -672,7 +677,11 @@ class Convergence(RuleBasedStateMachine):
         for process in network.processes:
             network.heal(process)
         network.loop.run(SETTLED)
-        pages = network.pages
+        for room in ("room", "elsewhere"):
+            self.check([page for page in network.pages if page.room == room])
+
+    def check(self, pages: list[Page]) -> None:
+        """Compare what the pages of one room show."""
         expected = {page.person for page in pages}
         for page in pages:
             assert page.total == len(expected)
