@@ -306,6 +306,25 @@ def test_a_comparison_that_is_lost_is_made_again(
     assert people(watcher) == {"u:watcher", "u:ada"}
 
 
+def test_a_room_that_was_opened_while_a_process_was_silent_is_compared_though_the_first_question_is_lost(
+    two: Network, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    first, second = two.processes
+    two.open(first, "u:ada")
+    two.open(second, "u:bob", room="elsewhere")
+    two.loop.run(20)
+    second.connected = False
+    two.loop.run(15)
+    eve = two.open(first, "u:eve", room="elsewhere")
+    two.loop.run(2)
+    lost = lose_first(two, monkeypatch, lambda told: isinstance(told, messages.Compare))
+    second.connected = True  # without a word from its broker
+    two.loop.run(3)
+    assert (len(lost), people(eve)) == (1, {"u:eve"})
+    two.loop.run(32)
+    assert people(eve) == {"u:bob", "u:eve"}
+
+
 def test_a_share_that_has_ended_unheard_is_found(two: Network) -> None:
     """Its process has forgotten the room: what it tells of its versions must name it all the same."""
     first, second = two.processes
