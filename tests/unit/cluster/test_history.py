@@ -33,7 +33,7 @@ def test_the_rooms_of_a_broker_keep_messages_under_their_channels_and_by_the_clo
     made: list[tuple[str, Callable[[], float]]] = []
     shared: list[Shared] = []
 
-    def make(url: str, clock: Callable[[], float]) -> MemoryStore:
+    def make(url: str, clock: Callable[[], float], *_limits: object) -> MemoryStore:
         made.append((url, clock))
         shared.append(Shared(clock))
         return MemoryStore(shared[-1])
