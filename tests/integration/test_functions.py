@@ -110,4 +110,4 @@ def test_an_invalid_model_is_answered_with_the_field(server: Server) -> None:
         client.send('{"kind": "item", "unitPrice": "much"}')
         code, reason = closing(client)
         assert code == 1007
-        assert "$.item.unitPrice" in reason
+        assert "`$.unitPrice`" in reason

@@ -77,6 +77,7 @@ class Server(uvicorn.Server):
         self._reception: Reception | None = None
         self._told: set[Any] = set()
         self._grace = grace
+        self._signalled = False
         self._signals = signals
 
     # Signals
@@ -102,10 +103,14 @@ class Server(uvicorn.Server):
                 signal.signal(each, handler)
 
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
-        """Take a signal."""
-        if self.should_exit:
+        """Stop at the first signal and end at once at the second.
+
+        A worker may be draining at the supervisor's word when its first signal comes: systemd sends SIGTERM to every
+        process of a service.
+        """
+        if self._signalled:
             self.end_at_once(sig)
-        self.should_exit = True
+        self._signalled = self.should_exit = True
 
     def end_at_once(self, sig: int = signal.SIGTERM) -> None:
         """End the process at once, without closing handshakes."""

@@ -61,6 +61,17 @@ def test_the_second_signal_ends_the_process(monkeypatch: pytest.MonkeyPatch) -> 
     assert ended == [128 + signal.SIGINT]
 
 
+def test_the_first_signal_of_a_worker_that_drains_already_is_not_its_second(monkeypatch: pytest.MonkeyPatch) -> None:
+    ended: list[int] = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    made = server(signal.SIGTERM)
+    made.should_exit = True  # the supervisor has said so
+    made.handle_exit(signal.SIGTERM, None)
+    assert ended == []
+    made.handle_exit(signal.SIGTERM, None)
+    assert ended == [128 + signal.SIGTERM]
+
+
 @pytest.mark.parametrize(("number", "stops"), [(signal.SIGHUP, False), (signal.SIGINT, True)])
 def test_an_ignored_hangup_stays_ignored_and_an_ignored_interrupt_does_not(number: signal.Signals, stops: bool) -> None:
     before = signal.signal(number, signal.SIG_IGN)
