@@ -107,6 +107,7 @@ def test_axe_finds_nothing_in_any_state(visitor: MakeVisitor, server: ServerProc
     page.set_viewport_size(PHONE)  # type: ignore[arg-type]
     check("a phone")
     page.get_by_role("button", name="Show the list of rooms").click()
+    expect(page.get_by_role("link", name=re.compile("lobby"))).to_be_visible()  # the drawer is open
     check("a phone's drawer")
     page.get_by_role("button", name="Sign out").click()
     expect(page.get_by_role("button", name="Come in")).to_be_visible()

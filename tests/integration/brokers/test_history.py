@@ -419,8 +419,7 @@ def test_a_durable_server_is_trusted_over_a_restart(own_redis: Redis, run: Run) 
             for number in range(5):
                 await a.send(number)  # they wait
             await asyncio.to_thread(own_redis.start)
-            await until(lambda: b.received == ["x", *range(5)], "what waited")
-            assert a.received == b.received
+            await until(lambda: a.received == b.received == ["x", *range(5)], "what waited")
             assert a.recoveries == b.recoveries == []
 
     run(main())
