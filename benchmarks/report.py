@@ -31,10 +31,10 @@ submodule uSockets, and builds `benchmarks/peers/uws.cpp` with it (C++20, OpenSS
 
 `make bench ARGS="--alone …"` runs each load a second time with one server at a time, instead of all at once on one
 core: that shows whether the others, which hold memory and sleep meanwhile, disturb each other through the processor's
-caches. On 2026-12-01, on a machine that was busy with other work, five rounds each, Odac's ratio to picows was with all at
-once and one at a time: echo 0.84 and 0.94, room of 1,000 0.83 and 0.80, handshake 0.90 and 0.95; to the C loop 1.24 and
-1.37, 0.97 and 1.04, 4.67 and 4.10. The rounds of either way lie further apart than the two ways do: no effect of
-being measured together is visible."""
+caches. On 2026-12-01, on a machine that was busy with other work, five rounds each, Odac's ratio to picows was with
+all at once and one at a time: echo 0.84 and 0.94, room of 1,000 0.83 and 0.80; to the C loop 1.24 and 1.37, 0.97 and
+1.04. The rounds of either way lie further apart than the two ways do: no effect of being measured together is
+visible."""
 
 
 @dataclass

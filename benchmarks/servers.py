@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import signal
@@ -203,6 +204,8 @@ class Running:
         self.server = server
         self.port = port
         own = Path(sys.executable).parent
+        with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port), 1):
+            raise SystemExit(f"another server listens on port {port}, perhaps one of an earlier run: end it first")
         command = server.command.format(port=port, python=PYTHON, build=BUILD, own=own)
         self._log = (BUILD / f"server-{port}.log").open("w+")
         self._process = subprocess.Popen(
