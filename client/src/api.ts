@@ -28,7 +28,7 @@ export interface OdacOptions {
 export interface OdacRooms {
   /** Rooms that keep a history. */
   history: string
-  /** Rooms that show who is in them. */
+  /** Rooms with presence: members see the people in them. */
   presence: string
 }
 

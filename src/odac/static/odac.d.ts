@@ -27,7 +27,7 @@ export interface OdacOptions {
 export interface OdacRooms {
     /** Rooms that keep a history. */
     history: string;
-    /** Rooms that show who is in them. */
+    /** Rooms with presence: members see the people in them. */
     presence: string;
 }
 /** Whether the messages that were missed without a connection have arrived. */
