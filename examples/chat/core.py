@@ -55,6 +55,8 @@ class State:
     names: Names = field(default_factory=Names)
     rooms: Rooms = field(default_factory=Rooms)
     messages: Paces = field(default_factory=lambda: Paces(burst=5, seconds=1.0))
+    lookups: Paces = field(default_factory=lambda: Paces(burst=30, seconds=0.5))
+    """Of older messages, searches and unread messages: each goes through a room's whole history."""
     entries: Paces = field(default_factory=lambda: Paces(burst=20, seconds=1.0))
     sign_ins: Paces = field(default_factory=lambda: Paces(burst=100, seconds=10.0))
     """Per address, of which an office has one for all of its people."""

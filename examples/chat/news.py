@@ -49,6 +49,8 @@ class Unread(TypedDict):
 async def unread(odac: Context[Any, Any], seen: dict[str, int]) -> dict[str, Unread]:
     """Count what was said since the person last looked: for each room, the time of the last message that they saw."""
     person = me(odac)
+    if state.lookups.of(person).wait():
+        raise CallError("slow", "You are asking too often. Wait a second.")
     found: dict[str, Unread] = {}
     for room in list(seen)[:MOST_ASKED]:
         if not is_room_name(room):

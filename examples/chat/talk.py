@@ -163,10 +163,20 @@ async def publish(room: str, message: Event) -> Taken:
 
 
 def check_pace(odac: Context[Any, Any]) -> None:
-    """Refuse who is too fast."""
-    if wait := odac.ws.data.pace.wait():
+    """Refuse a message of a person who sends too fast."""
+    refuse_before(odac.ws.data.pace.wait(), "sending")
+
+
+def check_lookups(odac: Context[Any, Any]) -> None:
+    """Refuse a question about a room's history to a person who asks too often."""
+    refuse_before(state.lookups.of(me(odac)).wait(), "looking things up")
+
+
+def refuse_before(wait: float, doing: str) -> None:
+    """Refuse a call if there are seconds to wait."""
+    if wait:
         seconds = max(1, round(wait))
-        raise CallError("slow", f"You are sending too fast. Wait {seconds} {'second' if seconds == 1 else 'seconds'}.")
+        raise CallError("slow", f"You are {doing} too fast. Wait {seconds} {'second' if seconds == 1 else 'seconds'}.")
 
 
 @dataclass
@@ -240,6 +250,7 @@ class Page(TypedDict):
 @talk.answer("older")
 async def older(odac: Context[Any, Any], before: Before) -> Page:
     """Messages from before those that the page has."""
+    check_lookups(odac)
     archive = await archive_of(room_of(odac))
     messages, more = archive.before(before.id, min(max(before.count, 1), 300))
     return {"messages": messages, "more": more}
@@ -250,6 +261,7 @@ async def search(odac: Context[Any, Any], text: str) -> list[Event]:
     """Find the last messages with a text in them."""
     if not text.strip():
         return []
+    check_lookups(odac)
     return (await archive_of(room_of(odac))).containing(text.strip(), 50)
 
 

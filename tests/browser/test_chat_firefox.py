@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -12,17 +10,13 @@ from typing import Any
 import pytest
 
 from tests.browser.chat_crowd import fill
-from tests.browser.client.firefox import Firefox, FirefoxTab
+from tests.browser.client.firefox import Firefox, FirefoxTab, find_firefox
 from tests.browser.conftest import ServerProcess
 
 
 @pytest.fixture
 def firefox() -> Iterator[Firefox]:
-    path = shutil.which("firefox-esr") or shutil.which("firefox")
-    if path is None:
-        assert os.environ.get("CI") != "true", "Firefox is missing, and CI leaves nothing out"
-        pytest.skip("Firefox is not installed")
-    browser = Firefox(path)
+    browser = Firefox(find_firefox())
     yield browser
     browser.close()
 

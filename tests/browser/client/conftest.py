@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import shutil
 import time
 from collections.abc import Callable, Iterator
 from typing import Any, TypeVar
@@ -14,7 +12,7 @@ from playwright.sync_api import Browser
 
 from tests.browser.client.chromium import Chromium
 from tests.browser.client.engines import Engine, Profile, Tab
-from tests.browser.client.firefox import Firefox
+from tests.browser.client.firefox import Firefox, find_firefox
 from tests.browser.conftest import ServerProcess
 
 T = TypeVar("T")
@@ -110,11 +108,7 @@ def site(site_process: ServerProcess) -> Iterator[Site]:
 @pytest.fixture(scope="session")
 def firefox() -> Iterator[Firefox]:
     """Without Firefox a test is skipped, and fails in CI."""
-    path = shutil.which("firefox-esr") or shutil.which("firefox")
-    if path is None:
-        assert os.environ.get("CI") != "true", "Firefox is missing, and CI leaves nothing out"
-        pytest.skip("Firefox is not installed")
-    browser = Firefox(path)
+    browser = Firefox(find_firefox())
     yield browser
     browser.close()
 

@@ -17,6 +17,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import pytest
 from websockets.sync.client import ClientConnection, connect
 
 DEADLINE = 60.0
@@ -45,6 +46,15 @@ PREFERENCES = {
     "toolkit.telemetry.enabled": False,
     "toolkit.telemetry.reportingpolicy.firstRun": False,
 }
+
+
+def find_firefox() -> str:
+    """The browser's path; without one the test is skipped, and fails in CI."""
+    path = shutil.which("firefox-esr") or shutil.which("firefox")
+    if path is None:
+        assert os.environ.get("CI") != "true", "Firefox is missing, and CI leaves nothing out"
+        pytest.skip("Firefox is not installed")
+    return path
 
 
 class Firefox:

@@ -1,11 +1,12 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
 
-from odac.calls.call import Call
+from odac.calls.call import Answer, Call
 from odac.errors import CallError, InvalidMessage
 from tests.unit.calls.calls_fakes import Site, answer, arrives, said
 from tests.unit.realtime.realtime_fakes import idle, lane_of, run
@@ -22,6 +23,18 @@ def broken(call: Call, arguments: Any) -> None:
 
 def refuse(call: Call, arguments: Any) -> None:
     raise CallError("full", "no seat is left")
+
+
+def forever(ended: Callable[[str], object]) -> Answer:
+    """A function that ends with its cancellation alone, and calls ``ended`` with its name then."""
+
+    async def wait(call: Call, arguments: Any) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            ended(call.name)
+
+    return answer(wait)
 
 
 def whole(arguments: object) -> int:
@@ -77,14 +90,7 @@ def test_the_key_tells_calls_apart() -> None:
 def test_a_cancelled_call_ends_its_function() -> None:
     async def test() -> None:
         ended: list[str] = []
-
-        async def forever(call: Call, arguments: Any) -> None:
-            try:
-                await asyncio.Event().wait()
-            finally:
-                ended.append(call.name)
-
-        connection = Site({"forever": answer(forever)}).connect()
+        connection = Site({"forever": forever(ended.append)}).connect()
         arrives(connection, "call", 1, "forever")
         await idle()
         arrives(connection, "cancel", 1)
@@ -97,14 +103,7 @@ def test_a_cancelled_call_ends_its_function() -> None:
 def test_a_function_that_runs_past_the_deadline_is_cancelled_and_the_client_told() -> None:
     async def test() -> None:
         ended = asyncio.Event()
-
-        async def forever(call: Call, arguments: Any) -> None:
-            try:
-                await asyncio.Event().wait()
-            finally:
-                ended.set()
-
-        connection = Site({"forever": answer(forever)}).connect()
+        connection = Site({"forever": forever(lambda _: ended.set())}).connect()
         arrives(connection, "call", 1, "forever", None, 0, 1)
         await ended.wait()
         ((_, number, code, _),) = await said(connection)
@@ -116,14 +115,7 @@ def test_a_function_that_runs_past_the_deadline_is_cancelled_and_the_client_told
 def test_without_retry_a_call_ends_with_its_connection() -> None:
     async def test() -> None:
         ended: list[str] = []
-
-        async def forever(call: Call, arguments: Any) -> None:
-            try:
-                await asyncio.Event().wait()
-            finally:
-                ended.append(call.name)
-
-        connection = Site({"forever": answer(forever)}).connect()
+        connection = Site({"forever": forever(ended.append)}).connect()
         arrives(connection, "call", 1, "forever")
         await idle()
         lane_of(connection).lose()

@@ -505,3 +505,12 @@ def test_an_announcement_wants_the_key(client: TestClient) -> None:
     assert client.http.post("/announce", headers=key, content="Tea é".encode()).status == 200
     for ws in (ada, bob):
         assert [message["text"] for message in of_type(ws, "announcement")] == ["Tea é"]
+
+
+@pytest.mark.parametrize(("name", "arguments"), [("search", "tea"), ("older", {"count": 1})])
+def test_looking_things_up_has_a_pace(client: TestClient, name: str, arguments: object) -> None:
+    ada = enter(client, ADA)
+    for _ in range(30):
+        ada.call(name, arguments)
+    assert refused(ada, name, arguments).code == "slow"
+    enter(client, BOB).call(name, arguments)  # each person has one

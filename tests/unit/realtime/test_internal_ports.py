@@ -8,15 +8,7 @@ import pytest
 
 from odac.realtime import internal_ports
 from tests.unit.realtime.realtime_fakes import Room
-
-
-def members(protocol: type) -> set[str]:
-    found: set[str] = set()
-    for each in protocol.__mro__:
-        if each.__module__ == internal_ports.__name__:
-            found.update(each.__annotations__)
-            found.update(name for name in vars(each) if not name.startswith("_"))
-    return found
+from tests.unit.realtime.test_ports import members
 
 
 @pytest.mark.parametrize(

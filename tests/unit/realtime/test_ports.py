@@ -18,9 +18,10 @@ from tests.unit.realtime.realtime_fakes import FakeLane, Room
 
 
 def members(protocol: type) -> set[str]:
+    """The names that a protocol asks for, and those that it has from other protocols of its module."""
     found: set[str] = set()
     for each in protocol.__mro__:
-        if each.__module__ == ports.__name__:
+        if each.__module__ == protocol.__module__:
             found.update(each.__annotations__)
             found.update(name for name in vars(each) if not name.startswith("_"))
     return found
