@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import array
 import asyncio
+import socket
 
 import pytest
 
@@ -311,3 +312,23 @@ def test_what_is_sent_before_close_arrives_before_it(server: Server) -> None:
         client.send("500")
         assert receive_all(client, 500) == list(range(500))
         assert closing(client) == (4100, "done")
+
+
+def test_small_messages_are_not_held_back(server: Server) -> None:
+    """Nagle's algorithm is off (RFC 9293 section 3.7.4): it would hold the second of two small messages back until the
+    first is acknowledged, which a client may delay by 40 ms.
+    """
+    with server.connect("/echo") as client:
+        own = client.socket.getsockname()[1]
+
+        def options() -> list[int]:
+            open_ = server._server.server_state.connections
+            transports = [getattr(each, "transport", None) or each._transport for each in open_]
+            sockets = [each.get_extra_info("socket") for each in transports]
+            return [
+                each.getsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY)
+                for each in sockets
+                if each.getpeername()[1] == own
+            ]
+
+        assert [bool(each) for each in server.call(options)] == [True]

@@ -524,28 +524,6 @@ def test_a_thousand_bytes_at_once_cost_no_more_in_single_bytes(running: Running)
         assert client.take_until(HELLO_BACK) == HELLO_BACK
 
 
-@pytest.mark.skipif(not hasattr(socket, "TCP_QUICKACK"), reason="not for this one: acknowledgements cannot be hurried")
-def test_small_messages_are_not_held_back(running: Running) -> None:
-    """Nagle's algorithm is off: the second of two small messages does not wait for the acknowledgement of the first,
-    which a client holds back for 40 ms. Turns in which it does not are the measure, on a busy machine too.
-    """
-    turns: tuple[list[float], list[float]] = ([], [])
-    for _ in range(4):  # the rate limit is 100 messages
-        with running.connect("/echo") as client:
-            for number in range(48):
-                hurried = number % 2
-                client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, hurried)
-                begun = time.monotonic()
-                client.send("one")
-                client.send("two")
-                assert client.recv(DEADLINE) == "one"
-                client.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, hurried)
-                assert client.recv(DEADLINE) == "two"
-                turns[hurried].append(time.monotonic() - begun)
-    held_back, hurried_up = (sorted(each)[48] for each in turns)
-    assert held_back - hurried_up < 0.020
-
-
 @pytest.mark.parametrize("messages", [100, 101], ids=["at the limit", "past it"])
 def test_a_close_frame_counts_when_the_rate_limit_is_reached(running: Running, messages: int) -> None:
     """The closing handshake is over at once, not when its time is."""
