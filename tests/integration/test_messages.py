@@ -5,6 +5,7 @@ from __future__ import annotations
 import array
 import asyncio
 import socket
+from typing import Any
 
 import pytest
 
@@ -322,7 +323,7 @@ def test_small_messages_are_not_held_back(server: Server) -> None:
         own = client.socket.getsockname()[1]
 
         def options() -> list[int]:
-            open_ = server._server.server_state.connections
+            open_: set[Any] = server._server.server_state.connections
             transports = [getattr(each, "transport", None) or each._transport for each in open_]
             sockets = [each.get_extra_info("socket") for each in transports]
             return [
