@@ -167,7 +167,7 @@ def test_what_each_forked_worker_sends_to_a_room_with_history_arrives(
             assert one.recv(DEADLINE) == other.recv(DEADLINE) == text
 
 
-def test_a_single_worker_is_replaced_from_the_spare(tmp_path: Path, stack: contextlib.ExitStack) -> None:
+def test_a_single_worker_is_replaced_from_the_template(tmp_path: Path, stack: contextlib.ExitStack) -> None:
     with started(tmp_path, workers=1) as running:
         first = told(stack.enter_context(running.connect("/talk")))
         assert isinstance(first[0], int)

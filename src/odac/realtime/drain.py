@@ -13,7 +13,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 from math import ceil
-from random import Random, shuffle
+from random import random, shuffle
 from typing import TYPE_CHECKING, Final
 
 from odac.close_codes import CloseCode
@@ -119,7 +119,7 @@ class Drain:
             if connection.session_id is not None and self._issue_token is not None:
                 # It lets the client come back even if no process answers it over HTTP.
                 connection.put(control.encode_control("token", self._issue_token(connection.session_id)))
-            delay = _ALONE + _random() * self._spread if self._alone else 0.0
+            delay = _ALONE + random() * self._spread if self._alone else 0.0  # noqa: S311 - not a secret
             connection.put(control.encode_control("drain", int(delay * 1000)))
         connection.begin_close(CloseCode.GOING_AWAY, "the server is stopping")
         self._in_flight.append((connection, now + PATIENCE))
@@ -129,6 +129,3 @@ class Drain:
         if self._waiting:
             self._over = self._over or self._loop.create_future()
             await self._over
-
-
-_random = Random().random  # noqa: S311 - no secret

@@ -97,17 +97,20 @@ class ForkingStarter(Starter):
         template = await Template.start(self._job([]), self._environment)
         before, self._template = self._template, template
         if before is not None:
-            before.retire()
-            self._retired.append(before)
+            self._retire(before)
         if template.threads:
             logger.warning(
                 "--preload: importing the app started threads (%s), which a forked process would lack, so each worker"
                 " imports the app by itself: start them in the app's lifespan instead",
                 ", ".join(template.threads),
             )
-            template.retire()
-            self._retired.append(template)
+            self._retire(template)
             self._template, self._may_fork = None, False
+
+    def _retire(self, template: Template) -> None:
+        template.retire()
+        self._retired = [each for each in self._retired if each.is_alive]
+        self._retired.append(template)
 
     async def stop(self) -> None:
         """See the base class."""

@@ -16,13 +16,11 @@ import signal
 import socket
 import sys
 import threading
-from typing import Any, Final, NamedTuple, TypedDict
+from typing import Final, NamedTuple, TypedDict
 
 from odac.errors import OdacError
 from odac.serving.loading import load_and_check
-from odac.serving.log import configure_logging
-from odac.serving.options import ServeOptions
-from odac.serving.worker import GROUP_SIGNALS, Job, read_line, run_job
+from odac.serving.worker import Job, begin, run_job, say
 
 __all__ = ["MAX_LINE", "Said", "main"]
 
@@ -56,29 +54,22 @@ class _Forked(NamedTuple):
 
 def main() -> None:
     """Import the app, and fork until told to end."""
-    for each in GROUP_SIGNALS:
-        signal.signal(each, signal.SIG_IGN)
-    signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP_SIGNALS)
-    channel = socket.socket(fileno=int(sys.argv[1]))
-    job: Job = json.loads(read_line(channel))
-    sys.argv[:] = [f"odac run {job['app']}"]
-    options = ServeOptions(**job["options"])
-    configure_logging(options.log_level, access_log=options.access_log, name_process=options.workers > 1)
+    channel, job, options = begin()
     try:
         loaded = load_and_check(job["app"], options)
     except OdacError as error:
-        _say(channel, {"failed": str(error)})
+        say(channel, {"failed": str(error)})
         sys.exit(1)
     # systemd and containers send SIGTERM to every process: the supervisor decides when the template ends.
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     own = threading.current_thread()
-    _say(channel, {"threads": [each.name for each in threading.enumerate() if each is not own]})
+    say(channel, {"threads": [each.name for each in threading.enumerate() if each is not own]})
     # What exists now is never collected: a worker's collector would write to all of it, and so copy the shared memory.
     gc.collect()
     gc.freeze()
     forked = _fork_until_retired(channel)
     if forked is not None:
-        run_job(forked.channel, forked.job, loaded)
+        run_job(forked.channel, forked.job, options, loaded)
 
 
 def _fork_until_retired(channel: socket.socket) -> _Forked | None:
@@ -123,7 +114,7 @@ def _fork(channel: socket.socket, descriptors: list[int]) -> int:
         pid = os.fork()
     except OSError as error:
         pid = -1
-        _say(channel, {"refused": f"no process can be started: {error}"})
+        say(channel, {"refused": f"no process can be started: {error}"})
     if pid == 0:
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
@@ -131,7 +122,7 @@ def _fork(channel: socket.socket, descriptors: list[int]) -> int:
     for each in descriptors:
         os.close(each)
     if pid > 0:
-        _say(channel, {"pid": pid})
+        say(channel, {"pid": pid})
     return pid
 
 
@@ -158,12 +149,4 @@ def _reap(channel: socket.socket, alive: set[int]) -> None:
             ended, status = pid, 0
         if ended:
             alive.discard(pid)
-            _say(channel, {"ended": pid, "code": os.waitstatus_to_exitcode(status)})
-
-
-def _say(channel: socket.socket, said: Said) -> None:
-    data: Any = json.dumps(said).encode() + b"\n"
-    try:
-        channel.sendall(data)
-    except OSError:
-        pass  # the supervisor is gone, and the end of its lines says so too
+            say(channel, {"ended": pid, "code": os.waitstatus_to_exitcode(status)})

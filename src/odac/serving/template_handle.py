@@ -85,6 +85,7 @@ class Template:
                         process = self._forked[said["pid"]] = ForkedProcess(said["pid"])
                     self._answer.set_result((said, process))
         self.is_alive = False
+        self._writer.close()
         if self._answer is not None and not self._answer.done():
             why = f"the process that imports the app {how_it_ended(await self._process.wait())}"
             self._answer.set_result(({"failed": why, "refused": why}, None))
@@ -136,7 +137,6 @@ class Template:
         await self._process.wait()
         if self._reading is not None:
             await asyncio.gather(self._reading, return_exceptions=True)
-            self._writer.close()
         else:
             self._channel.close()
         for task in list(self._looking):

@@ -14,6 +14,7 @@ import logging
 import signal
 import socket
 import sys
+from collections.abc import Mapping
 from typing import Any, Final, TypedDict
 
 from odac.errors import OdacError
@@ -26,7 +27,7 @@ from odac.serving.process import serve
 from odac.serving.tls import server_context
 from odac.serving.uvicorn_server import Server, grace_of
 
-__all__ = ["DRAIN", "END", "GROUP_SIGNALS", "Job", "Report", "main", "read_line", "run_job", "warnings_of"]
+__all__ = ["DRAIN", "END", "GROUP_SIGNALS", "Job", "Report", "begin", "main", "run_job", "say", "warnings_of"]
 
 DRAIN: Final = b"drain\n"
 END: Final = b"end\n"
@@ -85,33 +86,48 @@ def warnings_of(report: Report, workers: int, *, own_secret: bool) -> list[str]:
 
 def main() -> None:
     """Serve until told to stop."""
+    channel, job, options = begin()
+    run_job(channel, job, options)
+
+
+def begin() -> tuple[socket.socket, Job, ServeOptions]:
+    """What a process that the supervisor has started does first: take its job, and set up signals and logging.
+
+    Returns:
+        the channel to the supervisor, the job, and the options in it.
+
+    Raises:
+        SystemExit: the supervisor is gone.
+    """
     for each in GROUP_SIGNALS:
         signal.signal(each, signal.SIG_IGN)
     signal.pthread_sigmask(signal.SIG_UNBLOCK, GROUP_SIGNALS)
     channel = socket.socket(fileno=int(sys.argv[1]))
-    job: Job = json.loads(read_line(channel))
+    job: Job = json.loads(_read_line(channel))
     sys.argv[:] = [f"odac run {job['app']}"]
     options = ServeOptions(**job["options"])
     configure_logging(options.log_level, access_log=options.access_log, name_process=options.workers > 1)
-    run_job(channel, job)
+    return channel, job, options
 
 
-def run_job(channel: socket.socket, job: Job, loaded: tuple[Any, list[Found]] | None = None) -> None:
+def run_job(
+    channel: socket.socket, job: Job, options: ServeOptions, loaded: tuple[Any, list[Found]] | None = None
+) -> None:
     """Serve until told to stop.
 
     Args:
         channel: to the supervisor.
         job: what is served, and how.
+        options: those in the job.
         loaded: the app, where it has been imported, and the Odac apps in it.
 
     Raises:
         SystemExit: it cannot start, and the supervisor knows why.
     """
-    options = ServeOptions(**job["options"])
     try:
         _serve(channel, job, options, loaded)
     except OdacError as error:
-        _send(channel, {"failed": str(error)})
+        say(channel, {"failed": str(error)})
         sys.exit(1)
 
 
@@ -132,7 +148,7 @@ def _serve(
         _listen(channel, server)
 
     def started() -> None:
-        _send(channel, report)
+        say(channel, report)
         _beat(channel, job["beat"])
 
     sockets = [socket.socket(fileno=each) for each in job["sockets"]]
@@ -152,7 +168,7 @@ def _serve(
         )
 
 
-def read_line(channel: socket.socket) -> bytes:
+def _read_line(channel: socket.socket) -> bytes:
     """The next line; ends the process where there is none, for the supervisor is gone."""
     # Unbuffered, so that a command behind the line stays in the socket, for the event loop.
     with channel.makefile("rb", buffering=0) as stream:
@@ -162,11 +178,10 @@ def read_line(channel: socket.socket) -> bytes:
     return line
 
 
-def _send(channel: socket.socket, report: Report) -> None:
-    try:
-        channel.sendall(json.dumps(report).encode() + b"\n")
-    except OSError:
-        pass  # the supervisor is gone: the reader of the channel notices
+def say(channel: socket.socket, told: Mapping[str, object]) -> None:
+    """Send the supervisor a line of JSON; nothing if it is gone, which the reader of the channel notices."""
+    with contextlib.suppress(OSError):
+        channel.sendall(json.dumps(told).encode() + b"\n")
 
 
 def _beat(channel: socket.socket, interval: float) -> None:

@@ -83,6 +83,17 @@ def test_workers_that_start_at_once_share_one_import() -> None:
     run(then)
 
 
+def test_templates_that_have_ended_are_forgotten() -> None:
+    async def then(made: Any) -> None:
+        for _ in range(5):
+            await made.renew()
+            for each in FakeTemplate.made[:-1]:
+                each.is_alive = False
+        assert len(made._retired) == 1
+
+    run(then)
+
+
 def test_a_new_import_that_fails_leaves_the_old_one_in_use() -> None:
     async def then(made: Any) -> None:
         await made.start([4])

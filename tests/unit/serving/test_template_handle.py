@@ -92,6 +92,15 @@ def test_workers_are_forked_and_their_ends_are_known(folder: Path) -> None:
     run(then)
 
 
+def test_its_socket_is_closed_once_it_has_ended(folder: Path) -> None:
+    async def then(template: Template) -> None:
+        template.retire()
+        while template._channel.fileno() != -1:  # each SIGHUP would leave one open
+            await asyncio.sleep(0.01)
+
+    run(then)
+
+
 def test_the_end_of_a_worker_is_noticed_without_its_template(folder: Path) -> None:
     async def then(template: Template) -> None:
         worker, channel = await fork(template)

@@ -26,7 +26,7 @@ def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
 def test_a_job_is_read_and_no_byte_more(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
     ours.sendall(b'{"app": "chat:app"}\n' + DRAIN)
-    assert json.loads(worker.read_line(theirs)) == {"app": "chat:app"}
+    assert json.loads(worker._read_line(theirs)) == {"app": "chat:app"}
     assert theirs.recv(100) == DRAIN
 
 
@@ -35,7 +35,7 @@ def test_without_a_whole_job_the_worker_ends(pair: tuple[socket.socket, socket.s
     ours.sendall(b'{"app": ')
     ours.close()
     with pytest.raises(SystemExit):
-        worker.read_line(theirs)
+        worker._read_line(theirs)
 
 
 @pytest.mark.parametrize(("said", "at_once"), [(DRAIN, False), (END, True), (b"", False)])
@@ -69,10 +69,10 @@ def test_the_supervisor_is_heard(pair: tuple[socket.socket, socket.socket], said
 
 def test_a_report_is_a_line_and_a_supervisor_that_is_gone_no_error(pair: tuple[socket.socket, socket.socket]) -> None:
     ours, theirs = pair
-    worker._send(theirs, {"failed": "no disk"})
+    worker.say(theirs, {"failed": "no disk"})
     assert json.loads(ours.recv(1000)) == {"failed": "no disk"}
     ours.close()
-    worker._send(theirs, {"failed": "no disk"})
+    worker.say(theirs, {"failed": "no disk"})
 
 
 def test_signs_of_life_go_on(pair: tuple[socket.socket, socket.socket]) -> None:
