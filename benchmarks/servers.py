@@ -208,8 +208,9 @@ class Running:
             raise SystemExit(f"another server listens on port {port}, perhaps one of an earlier run: end it first")
         command = server.command.format(port=port, python=PYTHON, build=BUILD, own=own)
         self._log = (BUILD / f"server-{port}.log").open("w+")
+        # The system ends it with this process, even if that is killed: a signal to this group does not reach its own.
         self._process = subprocess.Popen(
-            ["taskset", "-c", "0", *command.split()],
+            ["setpriv", "--pdeathsig", "TERM", "taskset", "-c", "0", *command.split()],
             cwd=HERE / "peers",
             env={**os.environ, "NODE_PATH": str(NODE / "node_modules"), **(environment or {})},
             start_new_session=True,
@@ -218,15 +219,24 @@ class Running:
         )
 
     def __enter__(self) -> Running:
+        try:
+            self._wait()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def _wait(self) -> None:
         for _ in range(300):
             if self._process.poll() is not None:
                 self._log.seek(0)
                 raise SystemExit(f"{self.server.name} ended at start:\n{self._log.read()[-2000:]}")
             try:
                 socket.create_connection(("127.0.0.1", self.port), 1).close()
-                return self
             except OSError:
                 time.sleep(0.1)
+            else:
+                return
         raise SystemExit(f"{self.server.name} does not listen")
 
     def __exit__(
