@@ -15,7 +15,7 @@ from odac.history.feed_port import FeedPort
 from odac.history.owner import Owner
 from odac.history.pages import Pages
 from odac.history.recovery import Recoveries
-from odac.history.store import EVERYTHING, Notice, Slice
+from odac.history.store import EPOCH_BYTES, EVERYTHING, Notice, Slice
 from odac.realtime.hub import Hub
 
 __all__ = ["Follower"]
@@ -83,9 +83,7 @@ class Follower:
         if notice.changed:
             self.sync(prove=False)
         elif not notice.entries:
-            if (notice.epoch, notice.first) != (feed.epoch or bytes(16), feed.top) and not (
-                notice.epoch == feed.epoch and notice.first < feed.top
-            ):
+            if notice.epoch != (feed.epoch or bytes(EPOCH_BYTES)) or notice.first > feed.top:
                 self.sync(prove=False)
         elif notice.epoch == feed.epoch or (feed.epoch is None and notice.first == 1):
             self._take_entries(notice)
@@ -129,26 +127,32 @@ class Follower:
             self._task.cancel()
 
     async def _sync(self) -> None:
-        feed = self._feed
         try:
-            while True:
-                self._again = False
-                if self._unproven:
-                    await self._prove()
-                found = await self._catch_up()
-                if self._again:
-                    continue
-                feed.is_ready = True
-                early, self._early = self._early or [], None
-                self._recoveries.revoked = dict(found.revoked)
-                for notice in early:
-                    self.take(notice)
-                break
+            await self._get_in_step()
         finally:
-            self._task = None
-            if self._early is not None:
-                self._early = None
+            self._task = self._early = None
         self._pages.run_waiting()
+
+    async def _get_in_step(self) -> None:
+        while True:
+            while self._unproven:
+                await self._prove()
+            # What has arrived until now is part of what is read now.
+            self._early, self._again = [], False
+            found = await self._catch_up()
+            if not self._again:
+                self._take_early(found)
+            if not self._again:
+                break
+            self._early = []
+        self._feed.is_ready = True
+
+    def _take_early(self, found: Slice) -> None:
+        """Take what has arrived during a read; a user revoked meanwhile, an erased log or a loss needs another read."""
+        self._recoveries.revoked = dict(found.revoked)
+        early, self._early = self._early or [], None
+        for notice in early:
+            self.take(notice)
 
     async def _prove(self) -> None:
         """Publish probes until one comes back: what is published from then on comes, too."""

@@ -102,9 +102,9 @@ MUTANTS = [
     Mutant(
         "the feed reads before its subscription works",
         "history/follower.py",
-        "        while not back.is_set():\n            self._unproven = False",
-        "        while False and not back.is_set():\n            self._unproven = False",
-        "tests/unit/history/test_feed.py",
+        "            while self._unproven:\n                await self._prove()",
+        "            self._unproven = False",
+        "tests/unit/history/test_follower.py",
     ),
     Mutant(
         "tickets are not looked at",

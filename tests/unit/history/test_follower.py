@@ -32,6 +32,7 @@ class FakeStore:
         self.found = Slice(EPOCH, 0, 0)
         self.entries: list[Entry] = []
         self.away = 0
+        self.during: Callable[[], object] | None = None
 
     async def publish(self, channel: str, payload: bytes) -> None:
         self.asked.append(("publish", 0))
@@ -43,7 +44,11 @@ class FakeStore:
             self.away -= 1
             raise StoreAway("away")
         start = max(0, self.found.top + after if after < 0 else after)
-        return self.found._replace(entries=tuple(self.entries[start:][:limit]))
+        found = self.found._replace(entries=tuple(self.entries[start:][:limit]))
+        during, self.during = self.during, None
+        if during is not None:
+            during()  # after the store has read, and before its answer is here
+        return found
 
     def append(self, count: int) -> list[Entry]:
         new = [entry(self.found.top + index + 1) for index in range(count)]
@@ -128,6 +133,78 @@ def test_what_comes_while_it_reads_is_taken_behind_what_it_has_read() -> None:
         feed.take(Notice(EPOCH, 4, tuple(new)))
         assert feed.top == 5, "it has it already"
         assert feed.epoch == EPOCH
+
+    with_feed(test)
+
+
+@pytest.mark.parametrize("prove", [False, True])
+def test_a_user_revoked_while_it_reads_is_revoked(prove: bool) -> None:
+    async def test(feed: Feed, store: FakeStore) -> None:
+        if not prove:
+            await ready(feed, store)
+
+        def revoke() -> None:
+            store.found = store.found._replace(revoked={"u": 1})
+            feed.take(Notice(EPOCH, 0, changed=True))
+
+        store.during = revoke
+        await ready(feed, store) if prove else feed.sync(prove=False)
+        await until(lambda: feed.recoveries.revoked)
+        assert feed.recoveries.revoked == {"u": 1}
+
+    with_feed(test)
+
+
+@pytest.mark.parametrize("prove", [False, True])
+def test_a_log_erased_while_it_reads_is_gone(prove: bool) -> None:
+    async def test(feed: Feed, store: FakeStore) -> None:
+        store.append(3)
+        if not prove:
+            await ready(feed, store)
+
+        def erase() -> None:
+            store.found, store.entries = Slice(None, 0, 0), []
+            feed.take(Notice(bytes(16), 0))
+
+        store.during = erase
+        await ready(feed, store) if prove else feed.sync(prove=False)
+        await until(lambda: feed.epoch is None and store.during is None)
+        assert (feed.top, feed.counters.gaps) == (0, 1)
+        assert feed.cached(0, 100, 1 << 20) is None
+
+    with_feed(test)
+
+
+def test_what_follows_a_loss_while_it_reads_is_read_once_more() -> None:
+    async def test(feed: Feed, store: FakeStore) -> None:
+        def append() -> None:
+            store.append(1)  # never published
+            feed.take(Notice(EPOCH, 2, tuple(store.append(1))))
+
+        store.during = append
+        await ready(feed, store)
+        await until(lambda: feed.top == 2)
+        assert feed.counters.gaps == 0
+        feed.take(Notice(EPOCH, 3, tuple(store.append(1))))
+        assert feed.top == 3, "it is live again"
+
+    with_feed(test)
+
+
+def test_too_many_notices_while_it_reads_are_read_once_more() -> None:
+    async def test(feed: Feed, store: FakeStore) -> None:
+        def append() -> None:
+            for _ in range(feed.limits.history_notices + 5):
+                feed.take(Notice(EPOCH, store.found.top + 1, tuple(store.append(1))))
+            store.during = append_one
+
+        def append_one() -> None:
+            feed.take(Notice(EPOCH, store.found.top + 1, tuple(store.append(1))))
+
+        store.during = append
+        await ready(feed, store)
+        assert feed.top == store.found.top == feed.limits.history_notices + 6
+        assert (feed.counters.rereads, feed.counters.gaps) == (1, 0)
 
     with_feed(test)
 
