@@ -51,7 +51,6 @@ class FanOut:
             self._write(entries, (self.plain,), False)
 
     def _write(self, entries: Sequence[Kept], rooms: tuple[str, ...], positioned: bool) -> None:
-        add = self._hub.delivery.add
         run: list[Kept] = []
         for entry in entries:
             if entry.excluded or type(entry) is Unreadable:
@@ -61,10 +60,7 @@ class FanOut:
                     self._write_excluding(entry, rooms, positioned)
             else:
                 run.append(entry)
-        if len(run) == 1 and not positioned:
-            add(LogEntry(rooms, (), run[0].message, True))
-        else:
-            self._write_run(run, rooms, positioned)
+        self._write_run(run, rooms, positioned)
 
     def _write_run(self, run: list[Kept], rooms: tuple[str, ...], positioned: bool) -> None:
         if not run:

@@ -63,17 +63,15 @@ class Recoveries:
         cursor.admitted = True
         cursor.at = max(0, feed.top - cursor.replay)
         cursor.recovered = self.decide_recovery(cursor)
-        status = FIRST_TIME
+        # A ticket covers the room from the first message that its client was allowed to see.
+        status, lowest = FIRST_TIME, cursor.at + 1
         if cursor.recovered and position is not None:
-            status = RECOVERING
+            status, lowest = RECOVERING, self._tickets.lowest(position)
             cursor.at = position.offset
         elif cursor.recovered is False:
             status = NOT_RECOVERABLE
             feed.counters.not_recovered += 1
         if connection.speaks_odac:
-            # A ticket covers the room from the first message that its client was allowed to see.
-            keeps = position is not None and status != NOT_RECOVERABLE
-            lowest = self._tickets.lowest(position) if keeps and position is not None else cursor.at + 1
             self.tell_place(connection, cursor.client, lowest, cursor.at, status)
 
     def tell_place(self, connection: Connection, client: str | None, lowest: int, offset: int, status: int) -> None:

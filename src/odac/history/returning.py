@@ -8,6 +8,7 @@ import msgspec
 
 from odac.close_codes import SUPERSEDED, CloseCode
 from odac.history.cursor import Counters
+from odac.history.entries import name_of
 from odac.history.position import Client, Identity, Position, Tickets
 from odac.history.visits import Visits, next_client
 from odac.realtime.audience import is_user_room
@@ -69,7 +70,7 @@ class Returning:
         identity = Identity(session_id, user_id)
         visit = self.visits.of(connection)
         if visit is None:
-            self.visits.enter(connection, Client(connection.id.partition(".")[0]), identity, [])
+            self.visits.enter(connection, Client(name_of(connection.id)), identity, [])
             visit = self.visits.of(connection)
             assert visit is not None
         visit.identity = identity

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Final
+
 from odac.history.store import Appended, HistoryStore, encode_notice
 
 __all__ = ["TOP_AFTER", "Tops"]
 
-TOP_AFTER = 5.0
+TOP_AFTER: Final = 5.0
 """Seconds after a room's last append at which its top is published once more."""
 
 

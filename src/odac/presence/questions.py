@@ -40,12 +40,11 @@ class Questions:
             now: the loop's time.
             whole: the share is complete now.
         """
-        rooms = self._open.get(origin)
-        found = None if rooms is None else rooms.get(room)
-        if rooms is None or found is None:
+        found = self._open.get(origin, {}).get(room)
+        if found is None:
             return
         if not whole:
-            rooms[room] = (found[0], now)
+            self.asked(origin, room, found[0], now)
         elif found[0] in (AT_OPENING, question):
             self._remove(origin, room)
 

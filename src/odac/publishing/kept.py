@@ -7,7 +7,8 @@ import contextlib
 import os
 import secrets
 import time
-from typing import Final
+from collections.abc import Awaitable, Callable
+from typing import Final, TypeVar
 
 from odac.brokers.history_registry import make_history
 from odac.brokers.url import parse_url
@@ -19,6 +20,8 @@ from odac.history.store import EPOCH_BYTES, Appended, HistoryStore, Message, Sto
 from odac.history.tops import TOP_AFTER, Tops
 
 __all__ = ["KeptRooms"]
+
+T = TypeVar("T")
 
 RULES_EVERY: Final = 10.0
 """Seconds that the rules in the broker are taken to be the same."""
@@ -120,20 +123,10 @@ class KeptRooms:
         if self._read_at is None or now - self._read_at > RULES_EVERY:
             async with self._starting:
                 if not self._is_started:
-                    self._is_started = (
-                        True  # also where the wait for it is cancelled: then it goes on in the background
-                    )
+                    # Also where the wait for it is cancelled: then it goes on in the background.
+                    self._is_started = True
                     await store.start(0.0)
-            while True:
-                try:
-                    version, text = await store.rules()
-                    break
-                except StoreAway as error:
-                    self._reason = str(error)
-                    if self._given_up:
-                        raise
-                    await asyncio.sleep(RETRY)
-            self._given_up = False
+            version, text = await self._insist(store.rules)
             try:
                 self._book = RuleBook.decode(text) if version else RuleBook()
             except ValueError:
@@ -153,16 +146,21 @@ class KeptRooms:
             self._locks = {name: lock for name, lock in self._locks.items() if lock.locked()}
         async with self._locks.setdefault(channel, asyncio.Lock()):
             number, self._next = self._next, self._next + 1
-            while True:
-                try:
-                    done = await store.append(
-                        channel, history, self._origin, number, [body], secrets.token_bytes(EPOCH_BYTES)
-                    )
-                    self._given_up = False
-                    self._appended(channel, done)
-                    return
-                except StoreAway as error:
-                    self._reason = str(error)
-                    if self._given_up:
-                        raise
-                    await asyncio.sleep(RETRY)
+            done = await self._insist(
+                lambda: store.append(channel, history, self._origin, number, [body], secrets.token_bytes(EPOCH_BYTES))
+            )
+            self._appended(channel, done)
+
+    async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Ask the store until it answers; once a call has waited in vain, only one time."""
+        while True:
+            try:
+                answer = await ask()
+            except StoreAway as error:
+                self._reason = str(error)
+                if self._given_up:
+                    raise
+                await asyncio.sleep(RETRY)
+            else:
+                self._given_up = False
+                return answer
