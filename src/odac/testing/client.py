@@ -18,7 +18,7 @@ from odac.client.link import PROTOCOL
 from odac.client.recovery import RESUME, Positions
 from odac.testing.connecting import Connecting
 from odac.testing.connection import AsyncTestConnection
-from odac.testing.exchange import AsgiApp, HttpClient, World, exchange
+from odac.testing.exchange import AsgiApp, HttpClient, Login, World, exchange
 from odac.testing.faults import BrokerFault
 from odac.testing.life import AppLife
 from odac.testing.loop import TestLoop, end_tasks, settle
@@ -133,7 +133,8 @@ class AsyncTestClient:
             subprotocols: what to offer besides Odac's own.
             v1: whether to offer ``odac.v1``, as Odac's own clients do.
             again: an earlier connection, of which this is the next: it recovers the rooms with history that the client
-                was in, as Odac's own clients do when they reconnect.
+                was in, as Odac's own clients do when they reconnect. It is of the earlier one's user and session,
+                unless ``user`` is another one.
             raise_exceptions: as for the client, for this connection alone; None is as the client has it.
 
         Raises:
@@ -159,13 +160,17 @@ class AsyncTestClient:
         again: AsyncTestConnection | None,
         raises: bool,
     ) -> AsyncTestConnection:
-        jar = self._jar
-        given = self._world.user if user is None else None if _is_cookie(user) else user
-        if user is not None or cookies:
+        own = None if again is None else again.own_login
+        login = own  # kept by the same user: in another session the client would recover nothing
+        if user is not None and (own is None or own.user != user):
+            login = Login(user, self._jar.copy())
+            if _is_cookie(user):
+                self._log_in(login.jar, user, fresh=True)
+        jar = self._jar if login is None else login.jar
+        given = self._world.user if login is None else None if _is_cookie(login.user) else login.user
+        if cookies:
             jar = jar.copy()
             jar.store([f"{name}={value}; Path=/" for name, value in CookieJar(cookies).for_path("/").items()])
-        if user is not None and given is not user:
-            self._log_in(jar, user, fresh=True)
         offered = [PROTOCOL] if v1 else []
         if token is True:
             token = await self._token(jar, headers or {}, given)
@@ -188,6 +193,7 @@ class AsyncTestClient:
             "websocket", path, fields, jar, subprotocols=offered, extensions={"websocket.http.response": {}}
         )
         connection = AsyncTestConnection(self._world, scope, positions, user=given, raises=raises)
+        connection.own_login = login
         self._connections = [known for known in self._connections if not known.over]
         self._connections.append(connection)
         await connection.open()

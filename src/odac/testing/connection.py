@@ -18,7 +18,7 @@ from odac.errors import CallError, Disconnected, InvalidMessage
 from odac.protocol import codec
 from odac.protocol.control import PONG, decode_control, is_control, unescape
 from odac.protocol.message import Prepared
-from odac.testing.exchange import Message, World
+from odac.testing.exchange import Login, Message, World
 from odac.testing.loop import settle, within
 from odac.testing.server_side import ServerSide
 from odac.wire.frames import check_close
@@ -49,6 +49,7 @@ class AsyncTestConnection:
         positions: the client's position in each room with history.
         id: the connection's id, as the app's ``odac.ws.id``; None without odac.v1.
         token: the last token that the app sent for a reconnect.
+        own_login: the user and the session that it has by ``user=``; None where it has the client's.
     """
 
     __test__ = False  # pytest: not a test class
@@ -70,6 +71,7 @@ class AsyncTestConnection:
         self.positions = positions or Positions()
         self.id: str | None = None
         self.token: str | None = None
+        self.own_login: Login | None = None
         self._world = world
         self._scope = scope
         self._server = ServerSide(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 from urllib.parse import unquote, urlencode, urlsplit
 
 import msgspec
@@ -14,7 +14,7 @@ from odac.client.cookies import CookieJar
 from odac.notices import witness
 from odac.security.authentication import given_user
 
-__all__ = ["AsgiApp", "HttpClient", "Response", "World"]
+__all__ = ["AsgiApp", "HttpClient", "Login", "Response", "World"]
 
 Message = MutableMapping[str, Any]
 AsgiApp = Callable[..., Awaitable[Any]]
@@ -46,6 +46,13 @@ class Response:
     def json(self) -> Any:
         """The body as JSON."""
         return msgspec.json.decode(self.content)
+
+
+class Login(NamedTuple):
+    """The user that a connection was opened with by ``user=``, and the cookies of its session."""
+
+    user: Any
+    jar: CookieJar
 
 
 class World:

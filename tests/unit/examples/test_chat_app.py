@@ -189,10 +189,12 @@ def test_a_message_reaches_the_room_and_those_who_come_later(client: TestClient)
 
 def test_a_page_that_was_away_misses_no_line(client: TestClient) -> None:
     ada, bob = enter(client, ADA), enter(client, BOB)
+    say(ada, "Tea?")
     bob.drop()
     say(ada, "Milk?")
     back = client.connect("/ws/room/tea", user=BOB, again=bob)
     assert [each["text"] for each in of_type(back, "message")] == ["Milk?"]
+    assert [told.recovered for told in back.recoveries if told.room == "tea"] == [True]
 
 
 def test_a_message_that_is_sent_again_is_said_once(client: TestClient) -> None:

@@ -11,7 +11,7 @@ import pytest
 import uvloop
 from fastapi import FastAPI, WebSocket
 
-from odac import CloseCode, Context, Odac
+from odac import CloseCode, Context, History, Odac
 from odac.testing import AsyncTestClient, HandshakeRefused, NeverIdle, NothingReceived, TestClient, run
 from odac.testing import loop as loop_module
 from tests.unit.testing.apps import SECRET, make_app
@@ -50,6 +50,41 @@ def test_users() -> None:
         assert mine.closed == (CloseCode.UNAUTHORIZED, "Logged out")
         assert other.closed is None
         assert client.connect("/secure").close_code == CloseCode.UNAUTHORIZED
+
+
+class Person:
+    """A user that is no cookie's, as an ORM's object."""
+
+    def __init__(self, **fields: str) -> None:
+        self.__dict__.update(fields)
+
+
+@pytest.mark.parametrize("kind", [dict, Person])
+def test_the_next_connection_of_a_client_is_of_its_session(kind: Callable[..., object]) -> None:
+    """A fresh login for each connection would be another session, which recovers nothing."""
+    app = Odac(SECRET)
+    app.rooms("lot", history=History())
+
+    @app.route.auth.ws("/lot")
+    async def lot(odac: Context) -> None:
+        odac.ws.join("lot")
+        async for message in odac.ws:
+            odac.ws.to("lot").send(message)
+
+    ada, bob = kind(id="ada"), kind(id="bob")
+    with TestClient(app) as client:
+        writer, reader = client.connect("/lot", user=ada), client.connect("/lot", user=bob)
+        writer.send("seen")
+        assert reader.receive() == "seen"
+        for user in (bob, None):
+            reader.drop()
+            writer.send("missed")
+            reader = client.connect("/lot", user=user, again=reader)
+            assert (reader.received, [told.recovered for told in reader.recoveries]) == (["missed"], [True])
+        reader.drop()
+        writer.send("not for Ada, in Bob's place")
+        other = client.connect("/lot", user=ada, again=reader)
+        assert (other.received, [told.recovered for told in other.recoveries]) == ([], [False])
 
 
 def test_the_secure_session_cookie() -> None:
