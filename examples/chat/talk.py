@@ -229,7 +229,10 @@ async def react(odac: Context[Any, Any], react: React) -> None:
 async def send(odac: Context[Any, Any], event: Event) -> None:
     """Send what happened to a message to its room."""
     check_pace(odac)
-    await odac.ws.to(room_of(odac)).send(event)
+    try:
+        await odac.ws.to(room_of(odac)).send(event)
+    except BrokerError:
+        raise CallError("away", "The server cannot store changes just now.") from None
 
 
 @dataclass

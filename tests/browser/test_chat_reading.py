@@ -298,6 +298,41 @@ def test_messages_are_changed_deleted_and_reacted_to(visitor: MakeVisitor) -> No
     expect(bob.log.locator(".message .bubble")).to_have_text("This message was deleted.")
 
 
+def test_what_was_written_outlives_the_message_that_it_should_change(visitor: MakeVisitor) -> None:
+    """Another tab deletes the message meanwhile: an edit would change nothing, and the text would be gone."""
+    ada = visitor()
+    ada.enter("Ulla", "twice")
+    other = visitor(beside=ada)
+    other.page.goto(ada.page.url)
+    ada.say("at first")
+    other.sees("at first")
+    ada.box.fill("a draft")
+    message = ada.message("at first")
+    message.hover()
+    message.get_by_role("button", name="Change").click()
+    ada.box.fill("much better")
+    delete(other, "at first")
+    expect(ada.page.locator("#editing")).to_be_hidden()
+    expect(ada.box).to_have_value("a draft\nmuch better")
+    ada.box.fill("another")
+    ada.box.press("Enter")
+    for tab in (ada, other):
+        tab.sees("another")
+    # with nothing written, the deleted text does not stay
+    ada.box.press("ArrowUp")
+    expect(ada.box).to_have_value("another")
+    delete(other, "another")
+    expect(ada.page.locator("#editing")).to_be_hidden()
+    expect(ada.box).to_have_value("")
+
+
+def delete(person: Visitor, text: str) -> None:
+    message = person.message(text)
+    message.hover()
+    message.get_by_role("button", name="Delete").click()
+    message.get_by_role("button", name="Really delete?").click()
+
+
 def test_the_focus_stays_in_an_open_drawer(visitor: MakeVisitor) -> None:
     ada = visitor(viewport=PHONE)
     ada.enter("Drawn", "drawers")

@@ -169,7 +169,7 @@ async function ask(name, args) {
   try {
     await ws.call(name, args, { retry: true })
   } catch ({ code, message }) {
-    log.note(code === 'slow' || code === 'refused' ? message : 'That did not reach the server. Please try it again.')
+    log.note(['slow', 'refused', 'away'].includes(code) ? message : 'That did not reach the server. Please try it again.')
   }
 }
 
@@ -232,7 +232,10 @@ const receive = {
     if (mine && !ours && settings.keeps) log.stored(message.id) // said in another tab, or before: no answer is to come
   },
   edit: (event) => log.change(event),
-  delete: (event) => log.change(event),
+  delete(event) {
+    log.change(event)
+    composer.deleted(event.id)
+  },
   react: (event) => log.change(event),
   typing({ id, on }) {
     if (on) people.typing(id)

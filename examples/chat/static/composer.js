@@ -9,7 +9,7 @@ export class Composer {
   #hooks
   #typingSince = 0
   #quiet = 0
-  #editing = null // the message that is being changed
+  #editing = null // {id, text}: the message that is being changed
   #closed = ''
 
   /**
@@ -47,11 +47,22 @@ export class Composer {
   /** Write one's own message anew. */
   edit(message) {
     if (!this.#editing) this.#draft.save(this.#parts.text.value)
-    this.#editing = message
+    this.#editing = { id: message.id, text: message.text } // as it is now: it may change meanwhile
     this.#parts.editing.hidden = false
     this.#parts.text.value = message.text
     this.#fit()
     this.focus()
+  }
+
+  /** A message was deleted. What was written in its place stays in the box, to be sent as a new one. */
+  deleted(id) {
+    if (this.#editing?.id !== id) return
+    const written = this.#parts.text.value
+    // Its own text went with it, and what was in the box before comes back.
+    if (written === this.#editing.text) return this.#stopEditing()
+    const before = this.#draft.load()
+    this.#draft.save(before ? `${before}\n${written}` : written)
+    this.#stopEditing()
   }
 
   /** Nothing can be sent any more. What stands in the box is kept. */

@@ -4,8 +4,12 @@ from __future__ import annotations
 
 import html
 import json
+import os
 import re
+import subprocess
+import sys
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -18,6 +22,7 @@ from odac import CallError
 from odac.request import Request
 from odac.testing import TestClient, TestConnection
 
+ROOT = Path(__file__).parents[3]
 ADA, BOB = {"id": "1", "name": "Ada"}, {"id": "2", "name": "Bob"}
 
 
@@ -520,3 +525,51 @@ def test_looking_things_up_has_a_pace(
         ada.call(name, arguments)
     assert refused(ada, name, arguments).code == "slow"
     bob.call(name, arguments)  # each person has one
+
+
+BROKER_AWAY = """
+from examples.chat.app import app
+from odac import CallError
+from odac.testing import TestClient
+
+with TestClient(app) as client:
+    ada = client.connect("/ws/room/tea", user={"id": "1", "name": "Ada"})
+    assert ada.call("say", {"text": "Milk?", "key": "k"})["stored"]
+    client.lose_broker()
+    for name, arguments in (
+        ("say", {"text": "Bread?", "key": "other"}),
+        ("edit", {"id": "1.k", "text": "Tea?"}),
+        ("react", {"id": "1.k", "emoji": "\N{EYES}", "on": True}),
+        ("delete", "1.k"),
+        ("older", {}),
+        ("search", "Milk"),
+    ):
+        try:
+            ada.call(name, arguments, timeout=30)
+        except CallError as refused:
+            print(name, refused.code)
+    client.restore_broker()
+    print(*(message["text"] for message in ada.call("older", {})["messages"]))
+"""
+
+
+def test_without_the_broker_each_call_is_refused_in_words() -> None:
+    """In a process of its own: the chat chooses its broker when it is imported, and only one with a name can be lost."""
+    environment = {
+        **os.environ,
+        "ODAC_BROKER": "memory://chat",
+        "ODAC_SECRET": "0123456789abcdef" * 2,
+    }
+    done = subprocess.run(
+        [sys.executable, "-c", BROKER_AWAY],
+        env=environment,
+        cwd=ROOT,
+        text=True,
+        capture_output=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    refused = [f"{name} away" for name in ("say", "edit", "react", "delete", "older", "search")]
+    assert done.stdout.splitlines() == [*refused, "Milk?"]
+    assert "Traceback" not in done.stderr
