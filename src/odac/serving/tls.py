@@ -46,7 +46,9 @@ def listening(
     """What takes the arguments of ``loop.create_server``: with TLS, aiofastnet's, where it is installed.
 
     Its transports call OpenSSL without copies in between, on any event loop. Without TLS, the loop's own are kept:
-    Odac writes past them.
+    Odac writes past them. On uvloop, aiofastnet 1.2 does not see a reset that comes with a part of a TLS record: it
+    reads once, and libuv polls a socket with an error no more. Such a connection ends with the handshake's timeout, or
+    at the next write, which the heartbeat's ping is.
     """
     if tls is None:
         return loop.create_server

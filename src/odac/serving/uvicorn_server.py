@@ -162,9 +162,10 @@ class Server(uvicorn.Server):
 
         # A client that never finishes its TLS handshake holds a descriptor as long as one that never sends a request.
         timeout = None if self._tls is None else self._limits.handshake_timeout
+        listen = listening(loop, self._tls)
         for each in self._sockets:
             self.servers.append(
-                await listening(loop, self._tls)(
+                await listen(
                     make_protocol,
                     sock=each,
                     ssl=self._tls,

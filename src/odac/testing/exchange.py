@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypedDict, Unpack
 from urllib.parse import unquote, urlencode, urlsplit
 
 import msgspec
@@ -14,7 +14,7 @@ from odac.client.cookies import CookieJar
 from odac.notices import witness
 from odac.security.authentication import given_user
 
-__all__ = ["AsgiApp", "HttpClient", "Login", "Response", "World"]
+__all__ = ["AsgiApp", "HttpClient", "Login", "RequestOptions", "Response", "World"]
 
 Message = MutableMapping[str, Any]
 AsgiApp = Callable[..., Awaitable[Any]]
@@ -133,6 +133,15 @@ class World:
         }
 
 
+class RequestOptions(TypedDict, total=False):
+    """What goes along with a request; see :meth:`HttpClient.request`."""
+
+    headers: Mapping[str, str] | None
+    json: Any
+    form: Mapping[str, str] | None
+    content: bytes | None
+
+
 class HttpClient:
     """Asks the app over HTTP. Cookies that it sets are kept, and go along with later requests and handshakes.
 
@@ -181,17 +190,9 @@ class HttpClient:
         """``GET``."""
         return await self.request("GET", url, headers=headers)
 
-    async def post(
-        self,
-        url: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        json: Any = None,
-        form: Mapping[str, str] | None = None,
-        content: bytes | None = None,
-    ) -> Response:
-        """``POST``."""
-        return await self.request("POST", url, headers=headers, json=json, form=form, content=content)
+    async def post(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        """``POST``; with headers and a body as for :meth:`request`."""
+        return await self.request("POST", url, **options)
 
 
 async def exchange(

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Unpack
 
-from odac.testing.exchange import HttpClient, Response
+from odac.testing.exchange import HttpClient, RequestOptions, Response
 from odac.testing.turner import Turner
 
 __all__ = ["SyncHttpClient"]
@@ -18,31 +18,14 @@ class SyncHttpClient:
         self._client = client
         self._turn = turn
 
-    def request(
-        self,
-        method: str,
-        url: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        json: Any = None,
-        form: Mapping[str, str] | None = None,
-        content: bytes | None = None,
-    ) -> Response:
-        """Ask once; redirects are not followed."""
-        return self._turn(self._client.request(method, url, headers=headers, json=json, form=form, content=content))
+    def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Response:
+        """Ask once; see :meth:`HttpClient.request`."""
+        return self._turn(self._client.request(method, url, **options))
 
     def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Response:
         """``GET``."""
         return self.request("GET", url, headers=headers)
 
-    def post(
-        self,
-        url: str,
-        *,
-        headers: Mapping[str, str] | None = None,
-        json: Any = None,
-        form: Mapping[str, str] | None = None,
-        content: bytes | None = None,
-    ) -> Response:
-        """``POST``."""
-        return self.request("POST", url, headers=headers, json=json, form=form, content=content)
+    def post(self, url: str, **options: Unpack[RequestOptions]) -> Response:
+        """``POST``; with headers and a body as for :meth:`HttpClient.request`."""
+        return self.request("POST", url, **options)

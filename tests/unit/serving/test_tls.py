@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import socket
 import ssl
+import struct
 import sys
 from functools import partial
 from pathlib import Path
+from typing import Literal
 
 import aiofastnet
 import pytest
 import trustme
+import uvloop
 
 from odac.serving.options import CannotStart, ServeOptions
 from odac.serving.tls import listening, server_context
@@ -80,3 +85,78 @@ def test_a_peer_that_speaks_no_tls_fills_no_log(error: object) -> None:
     finally:
         loop.close()
     assert reported == ["mistake"] * 3
+
+
+def _client_hello() -> bytes:
+    outgoing = ssl.MemoryBIO()
+    client = ssl.create_default_context().wrap_bio(ssl.MemoryBIO(), outgoing, server_hostname="localhost")
+    with pytest.raises(ssl.SSLWantReadError):
+        client.do_handshake()
+    return outgoing.read()
+
+
+def _sockets() -> set[str]:
+    """The sockets of this process."""
+    found = set()
+    for each in Path("/proc/self/fd").iterdir():
+        with contextlib.suppress(OSError):
+            found.add(str(each.readlink()))
+    return {each for each in found if each.startswith("socket:")}
+
+
+HELLO = _client_hello()
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="needs Linux's /proc")
+@pytest.mark.parametrize("then", ["stays", "ends", "resets"])
+@pytest.mark.parametrize(
+    "sent", [b"", b"GET", b"GET / HTTP/1.1\r\n\r\n", HELLO[:100], HELLO], ids=["none", "three", "HTTP", "half", "hello"]
+)
+@pytest.mark.parametrize("fast", [False, True], ids=["loop", "aiofastnet"])
+@pytest.mark.parametrize("make_loop", [asyncio.new_event_loop, uvloop.new_event_loop], ids=["asyncio", "uvloop"])
+def test_a_handshake_that_is_not_finished_leaves_no_connection(
+    folder: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    make_loop: type[asyncio.AbstractEventLoop],
+    fast: bool,
+    sent: bytes,
+    then: Literal["stays", "ends", "resets"],
+) -> None:
+    patience = 0.2 if then == "stays" else 60.0
+    if fast and make_loop is uvloop.new_event_loop and then == "resets":
+        patience = 1.0  # aiofastnet does not notice it there behind a part of a record
+
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        listen = listening(loop, context(folder / "one.pem"))
+        server = await listen(
+            asyncio.Protocol,
+            "127.0.0.1",
+            0,
+            ssl=context(folder / "one.pem"),
+            ssl_handshake_timeout=patience,
+        )
+        before, begun = _sockets(), loop.time()
+        async with asyncio.timeout(30):
+            with socket.create_connection(server.sockets[0].getsockname()[:2]) as client:
+                client.setblocking(False)
+                while then == "resets" and len(_sockets() - before) < 2 and loop.time() < begun + patience / 2:
+                    await asyncio.sleep(0.01)  # until the server has it as well
+                await loop.sock_sendall(client, sent)
+                if then == "resets":
+                    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+                else:
+                    if then == "ends":
+                        client.shutdown(socket.SHUT_WR)
+                    with contextlib.suppress(ConnectionResetError):
+                        while await loop.sock_recv(client, 65_536):
+                            pass
+            while _sockets() - before:
+                await asyncio.sleep(0.01)
+        server.close()
+        await server.wait_closed()
+
+    if not fast:
+        monkeypatch.setitem(sys.modules, "aiofastnet", None)
+    with asyncio.Runner(loop_factory=make_loop) as runner:
+        runner.run(main())
