@@ -52,7 +52,7 @@ async def one_behind_a_wire(
 
 def again(page: AsyncTestConnection) -> Any:
     """A copy of a page with all that it knows, as a cloned tab or a restored virtual machine has it."""
-    return SimpleNamespace(positions=copy.deepcopy(page.positions))
+    return SimpleNamespace(positions=copy.deepcopy(page.positions), own_login=page.own_login)
 
 
 # A partition
