@@ -46,7 +46,7 @@ class Questions:
         if not whole:
             self.asked(origin, room, found[0], now)
         elif found[0] in (AT_OPENING, question):
-            self._remove(origin, room)
+            del self._open[origin][room]
 
     def overdue(self, origin: bytes, now: float) -> list[str]:
         """The rooms for which a process must be asked again."""
@@ -58,11 +58,5 @@ class Questions:
 
     def forget_room(self, room: str) -> None:
         """The shares of a room are followed no more."""
-        for origin in [origin for origin, rooms in self._open.items() if room in rooms]:
-            self._remove(origin, room)
-
-    def _remove(self, origin: bytes, room: str) -> None:
-        rooms = self._open[origin]
-        del rooms[room]
-        if not rooms:
-            del self._open[origin]
+        for rooms in self._open.values():
+            rooms.pop(room, None)

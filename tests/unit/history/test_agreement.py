@@ -40,7 +40,9 @@ def test_the_process_that_starts_last_is_right() -> None:
         old, new = book("a"), book("b")
         assert await first.agree(store, old) is old
         assert await second.agree(store, new) is new
-        assert (await first.agree(store, old)).encode() == new.encode()
+        taken = await first.agree(store, old)
+        assert taken.encode() == new.encode()
+        assert await first.agree(store, taken) is taken, "nothing is new"
         assert await store.rules() == (2, new.encode())
 
     asyncio.run(main())
@@ -56,10 +58,46 @@ def test_rules_go_when_no_process_looks_at_them(looks_at: bool) -> None:
         for _ in range(3):
             clock.now += 50_000.0
             if looks_at:
+                assert await store.rules() == (1, rules.encode())
                 await process.agree(store, rules)
         assert await store.rules() == ((1, rules.encode()) if looks_at else (0, b""))
         # It was frozen for all that time: what it finds gone it writes again.
         await process.agree(store, rules)
+        clock.now += 50_000.0
+        assert await store.rules() == (1, rules.encode())
+
+    asyncio.run(main())
+
+
+def test_of_two_that_start_at_once_one_has_the_last_word() -> None:
+    class Contended(MemoryStore):
+        """Another process writes its rules right after this one has read them for the first time."""
+
+        is_first = True
+
+        async def rules(self, keep: float = 0.0) -> tuple[int, bytes]:
+            found = await super().rules(keep)
+            if self.is_first:
+                self.is_first = False
+                await self.write_rules(found[0] + 1, book("other").encode(), 60.0)
+            return found
+
+    async def main() -> None:
+        store, mine = Contended(Shared(Clock())), book("mine")
+        assert await Agreement().agree(store, mine) is mine
+        assert await store.rules() == (2, mine.encode())
+
+    asyncio.run(main())
+
+
+def test_rules_are_written_when_the_broker_is_there() -> None:
+    async def main() -> None:
+        is_away = True
+        store = MemoryStore(Shared(Clock()), away=lambda: is_away)
+        process, rules = Agreement(), book("a")
+        assert await process.agree(store, rules) is rules
+        is_away = False
+        assert await process.agree(store, rules) is rules
         assert await store.rules() == (1, rules.encode())
 
     asyncio.run(main())

@@ -22,7 +22,9 @@ class Store:
     async def publish(self, channel: str, payload: bytes) -> None:
         if self.is_away:
             raise StoreAway("away")
-        self.published.append((channel, decode_notice(payload).first))
+        notice = decode_notice(payload)
+        assert notice.epoch == EPOCH
+        self.published.append((channel, notice.first))
         if self.during is not None:
             self.during()
 

@@ -53,3 +53,15 @@ def test_what_is_kept_out_of_order_is_bounded() -> None:
         heard.arrived(version)
     heard.confirm(1)
     assert heard.confirmed == MOST_AHEAD + 1
+
+
+def test_what_is_old_takes_no_place_of_what_is_ahead() -> None:
+    heard = Heard()
+    for version in range(2, 2 + MOST_AHEAD):
+        heard.arrived(version)
+    heard.confirm(5000)
+    for version in range(1, 1 + MOST_AHEAD):
+        heard.arrived(version)
+    heard.arrived(5002)
+    heard.arrived(5001)
+    assert heard.confirmed == 5002

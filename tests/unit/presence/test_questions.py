@@ -22,6 +22,7 @@ def test_the_answer_to_an_earlier_question_does_not_count() -> None:
     questions = Questions()
     questions.asked(OTHER, "a", 7, 0.0)
     questions.asked(OTHER, "a", 8, 0.0)
+    questions.answered(OTHER, "a", 7, 0.0, whole=False)
     questions.answered(OTHER, "a", 7, 0.0, whole=True)
     assert questions.overdue(OTHER, PATIENCE) == ["a"]
     questions.answered(OTHER, "a", 8, 0.0, whole=True)
@@ -41,5 +42,6 @@ def test_rooms_and_processes_are_forgotten() -> None:
         for room in ("a", "b"):
             questions.asked(origin, room, 7, 0.0)
     questions.forget_room("a")
+    assert questions.overdue(OTHER, PATIENCE) == questions.overdue(THIRD, PATIENCE) == ["b"]
     questions.forget(THIRD)
     assert (questions.overdue(OTHER, PATIENCE), questions.overdue(THIRD, PATIENCE)) == (["b"], [])
