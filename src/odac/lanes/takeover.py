@@ -62,8 +62,8 @@ def take_over(limits: Limits) -> None:
 
 def _is_ours(server: Any) -> bool:
     """Whether an Odac class is there already: ``odac run``, or another app of this server."""
-    seat = getattr(server.config, "ws_protocol_class", None)
-    return isinstance(seat, type) and any(each.__module__ == _CLASS[0] for each in seat.__mro__)
+    current = getattr(server.config, "ws_protocol_class", None)
+    return isinstance(current, type) and any(each.__module__ == _CLASS[0] for each in current.__mro__)
 
 
 def _take(server: Any, limits: Limits) -> None:
@@ -85,13 +85,13 @@ def _obstacle(server: Any) -> str:
     if not _FIRST <= found < _LAST:
         return f"known are the versions from {_FIRST[0]}.{_FIRST[1]} to before {_LAST[0]}.{_LAST[1]}"
     config, state = server.config, getattr(server, "server_state", None)
-    seat = getattr(config, "ws_protocol_class", None)
-    if not getattr(config, "loaded", False) or not isinstance(seat, type) or not seat.__module__.startswith(_OWN):
+    current = getattr(config, "ws_protocol_class", None)
+    if not getattr(config, "loaded", False) or not isinstance(current, type) or not current.__module__.startswith(_OWN):
         return "its configuration names no WebSocket class of its own"
     if not isinstance(getattr(state, "connections", None), set) or not isinstance(getattr(state, "tasks", None), set):
         return "it does not keep its connections and tasks where Odac's class looks for them"
     try:
-        inspect.signature(seat).bind(**_ARGUMENTS)
+        inspect.signature(current).bind(**_ARGUMENTS)
     except TypeError:
         return "it makes WebSocket classes with other arguments"
     return ""

@@ -1,7 +1,7 @@
-"""The class for uvicorn's ``http=`` seat: lets no request in before its head is complete and within the limits.
+"""The class for uvicorn's option ``http=``: lets no request in before its head is complete and within the limits.
 
-A WebSocket handshake goes to the ``ws=`` seat as the bytes that came, with whatever follows it; everything else to
-:mod:`odac.serving.protocols.http_connection`.
+A WebSocket handshake goes to the class of the option ``ws=`` as the bytes that came, with whatever follows it;
+everything else to :mod:`odac.serving.protocols.http_connection`.
 """
 
 from __future__ import annotations

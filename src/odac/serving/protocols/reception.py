@@ -138,7 +138,7 @@ class Reception:
         data: bytes,
         usual: UsualRequest | None = None,
     ) -> None:
-        """Hand a connection to the class in the ``ws=`` seat.
+        """Hand a connection to the class of uvicorn's option ``ws=``.
 
         Args:
             protocol: the connection's present protocol.

@@ -1,4 +1,4 @@
-"""The class for uvicorn's ``ws=`` seat: shakes hands, then hands the connection over or serves it as plain ASGI."""
+"""The class for uvicorn's option ``ws=``: shakes hands, then hands the connection over or serves it as plain ASGI."""
 
 from __future__ import annotations
 
