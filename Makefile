@@ -137,7 +137,7 @@ calls-faults: $(VENV)/.test ## a million calls with retry while connections are 
 	ODAC_TEST_BROWSER_CALLS=20000 $(PY) -m pytest -q -s tests/browser/test_calls_faults.py $(ARGS)
 
 .PHONY: foreign
-foreign: $(VENV)/.test ## uvicorn's, Starlette's and FastAPI's own tests, with Odac's classes in uvicorn's seats (ARGS="uvicorn", …)
+foreign: $(VENV)/.test ## uvicorn's, Starlette's and FastAPI's own tests, with Odac's classes in place of uvicorn's (ARGS="uvicorn", …)
 	@$(PY) -c 'import httpx2' 2>/dev/null || $(PIP) httpx2
 	$(PY) scripts/foreign_suites.py $(ARGS)
 

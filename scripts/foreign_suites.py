@@ -1,4 +1,4 @@
-"""Run other projects' own tests with Odac's classes in uvicorn's seats: ``python scripts/foreign_suites.py [SUITE …]``.
+"""Run other projects' own tests with Odac's classes in place of uvicorn's: ``python scripts/foreign_suites.py [SUITE …]``.
 
 The suites come from the released source distributions of the very versions that are installed, and are unpacked into a
 folder that is not part of the repository. What is left out, and why, is in ``tests/foreign/exceptions.py``.
@@ -30,19 +30,19 @@ SUITES: Final = {
     ),
 }
 
-SEATS: Final = """
+FIXTURES: Final = """
 import pytest
-from tests_of_odac.seats import http_seat, ws_seat
+from tests_of_odac.protocol_classes import http_class, ws_class
 
 @pytest.fixture
 def ws_protocol_cls():
-    return ws_seat()
+    return ws_class()
 
 @pytest.fixture
 def http_protocol_cls():
-    return http_seat()
+    return http_class()
 """
-"""Beside uvicorn's tests, this overrides the fixtures that name its own classes."""
+"""A conftest.py next to uvicorn's tests, which overrides the fixtures that return its own classes."""
 
 
 def unpacked(name: str) -> Path:
@@ -63,7 +63,7 @@ def run(name: str) -> int:
     """Run one suite, and return pytest's exit code."""
     folder = unpacked(name)
     if name == "uvicorn":
-        (folder / "tests" / "protocols" / "conftest.py").write_text(SEATS)
+        (folder / "tests" / "protocols" / "conftest.py").write_text(FIXTURES)
     # Their modules are called tests as well: Odac's plugin comes under another name.
     bridge = CACHE / "plugin"
     bridge.mkdir(exist_ok=True)
@@ -74,7 +74,7 @@ def run(name: str) -> int:
     print(f"== {name} {version(name)}: {' '.join(paths)}", flush=True)
     # Without their own settings, which make every warning of any version an error.
     command = [sys.executable, "-m", "pytest", "-q", "-rs", "-c", os.devnull, "--rootdir", str(folder)]
-    command += ["-p", "no:cacheprovider", "-p", "tests_of_odac.seats", *paths]
+    command += ["-p", "no:cacheprovider", "-p", "tests_of_odac.protocol_classes", *paths]
     environment = {**os.environ, "ODAC_FOREIGN_SUITE": name, "PYTHONPATH": str(bridge), "PYTHONSAFEPATH": ""}
     finished = subprocess.run(command, cwd=folder, env=environment, check=False)  # noqa: S603
     return finished.returncode

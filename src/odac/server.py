@@ -1,4 +1,4 @@
-"""Running an app: uvicorn with Odac's own protocols in its ``http=`` and ``ws=`` seats."""
+"""Running an app: uvicorn with Odac's own protocols for its ``http=`` and ``ws=`` options."""
 
 from __future__ import annotations
 

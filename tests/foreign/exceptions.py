@@ -4,9 +4,7 @@ from __future__ import annotations
 
 from typing import Final
 
-INTERNALS = (
-    "reads or sets attributes of uvicorn's own classes; the behaviour is tested in tests/integration/test_seat.py"
-)
+INTERNALS = "reads or sets attributes of uvicorn's own classes; the behaviour is tested in tests/integration/test_asgi_websocket.py"
 CLOSES = "a connection that the app leaves open, or drops by an exception, ends with a close frame (1000, 1011), not without one"
 REASON = "the disconnect message has the optional key 'reason', which the expected one lacks (ASGI, 'Disconnect')"
 UNFINISHED = "an answer that the app begins and does not finish is a 500: its start is not sent before its body (ASGI)"

@@ -30,7 +30,7 @@ KINDS: Final[dict[str, list[str]]] = {
     "direct": ["-m", "uvicorn", APP, "--port", "0", "--ws", "odac.server:WebSocketProtocol", "--no-access-log"],
     "asgi": ["-m", "uvicorn", APP, "--port", "0", "--ws", "websockets-sansio", "--no-access-log"],
 }
-"""The command lines. uvicorn without Odac's class in its ws= seat stands for every ASGI server."""
+"""The command lines. uvicorn without Odac's class in its ws= option stands for every ASGI server."""
 
 needs_proc = pytest.mark.skipif(
     not Path("/proc/self/statm").exists(), reason="measures through /proc, which is Linux's"

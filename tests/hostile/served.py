@@ -17,7 +17,7 @@ from tests.hostile.peers import DEADLINE
 __all__ = ["LANES", "run", "served", "until"]
 
 LANES: Final[dict[str, Any]] = {"direct": WebSocketProtocol, "asgi": "websockets-sansio"}
-"""What sits in uvicorn's ws= seat. ``asgi`` is a server of which Odac knows nothing but ASGI."""
+"""The class in uvicorn's ws= option. ``asgi`` stands for a server that Odac knows through ASGI alone."""
 
 
 def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:

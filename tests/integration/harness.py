@@ -196,10 +196,10 @@ class Server(Client):
 
     Args:
         app: any ASGI app.
-        lane: ``direct``: Odac's protocol in the ``ws=`` seat; ``asgi``: uvicorn's own.
+        lane: ``direct``: Odac's protocol class in ``ws=``; ``asgi``: one of uvicorn's.
         loop: the event loop.
         probe: what the app's handlers tell.
-        plain: the direct lane without being asked: no class in either seat, and uvicorn's own defaults.
+        plain: the direct lane without being asked: no class in ``ws=`` or ``http=``, and uvicorn's own defaults.
         config: further options of ``uvicorn.Config``. Nothing is put around the app, as under ``odac run``.
     """
 
@@ -217,14 +217,14 @@ class Server(Client):
         self.app = app
         self.lane = lane
         self.probe = probe or Probe()
-        seat: Any = WebSocketProtocol if lane == "direct" else "websockets-sansio"
+        ws_class: Any = WebSocketProtocol if lane == "direct" else "websockets-sansio"
         own: dict[str, Any] = {
             "host": self.host,
             "port": 0,
             "log_config": None,
             "lifespan": "on",
             "proxy_headers": False,
-            "ws": seat,
+            "ws": ws_class,
         }
         if plain:
             own = {"host": self.host, "port": 0, "log_config": None}
@@ -259,8 +259,8 @@ class Server(Client):
         return self._server.loop
 
     @property
-    def seat(self) -> Any:
-        """The class that takes WebSockets now."""
+    def ws_class(self) -> Any:
+        """The protocol class that takes WebSockets now."""
         return self._server.config.ws_protocol_class
 
     def call(self, function: Callable[[], T]) -> T:

@@ -112,12 +112,12 @@ def build(probe: Probe) -> Odac:
     return app
 
 
-@pytest.fixture(scope="module", params=[*LANES, "seat"], ids=lambda each: "-".join(each) if each != "seat" else each)
+@pytest.fixture(scope="module", params=[*LANES, "late"], ids=lambda each: "-".join(each) if each != "late" else each)
 def server(request: pytest.FixtureRequest) -> Iterator[Server]:
-    """Every lane, and Odac's class in the seat of uvicorn's own HTTP class, which gives the connection over late."""
+    """Every lane, and Odac's WebSocket class behind uvicorn's own HTTP class, which hands the connection over later."""
     probe = Probe()
     options: dict[str, Any] = {"http": "httptools"}
-    if request.param != "seat":
+    if request.param != "late":
         options = {"lane": request.param[0], "loop": request.param[1]}
     with Server(build(probe), probe=probe, **options) as running:
         yield running

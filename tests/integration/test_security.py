@@ -40,7 +40,7 @@ LANES: dict[str, Any] = {"direct": WebSocketProtocol, "asgi": "websockets-sansio
 
 @pytest.fixture(params=LANES)
 def lane(request: pytest.FixtureRequest) -> Any:
-    """What uvicorn's ws= seat holds."""
+    """The class in uvicorn's ws= option."""
     return LANES[request.param]
 
 

@@ -696,9 +696,9 @@ def test_modules_of_the_app_named_as_pythons_own(tmp_path: Path) -> None:
 
 
 def test_both_protocols_in_uvicorn_itself(tmp_path: Path) -> None:
-    """Without ``odac run``, in the seats that uvicorn has for them."""
-    seats = ("--http", "odac.server:HttpProtocol", "--ws", "odac.server:WebSocketProtocol")
-    command = ("-m", "uvicorn", *seats, "--port", "0", "app:app")
+    """Without ``odac run``: as uvicorn's own options name them."""
+    classes = ("--http", "odac.server:HttpProtocol", "--ws", "odac.server:WebSocketProtocol")
+    command = ("-m", "uvicorn", *classes, "--port", "0", "app:app")
     with Running(tmp_path, APP, command=command, ready=False) as running:
         running.url = running.line(r"running on (http://\S+)")[1]
         assert answer(running, b"GET / HTTP/2.0\r\n\r\n").startswith(b"HTTP/1.1 505 ")

@@ -126,7 +126,7 @@ def test_an_app_may_leave_the_server_alone(build: Any) -> None:
     app, path = build(takeover=False)
     with Server(app, plain=True) as server:
         assert lanes(server, path, 2) == [ASGI] * 2
-        assert server.call(lambda: server.seat.__module__).startswith("uvicorn.")
+        assert server.call(lambda: server.ws_class.__module__).startswith("uvicorn.")
 
 
 @pytest.mark.parametrize("loop", LOOPS)
@@ -199,7 +199,7 @@ def test_odacs_own_class_in_the_seat_is_left_there(caplog: pytest.LogCaptureFixt
         Server(made(), plain=True, ws=WebSocketProtocol) as server,
     ):
         assert lanes(server, count=2) == [DIRECT] * 2
-        assert server.seat is WebSocketProtocol
+        assert server.ws_class is WebSocketProtocol
     assert not [each for each in caplog.messages if "lane" in each]
 
 
@@ -315,7 +315,7 @@ def test_two_servers_on_one_event_loop_and_one_of_another_app() -> None:
             raise RuntimeError("no lifespan")
 
     first = [uvicorn.Server(_config(made())), uvicorn.Server(_config(other))]
-    seats: list[Any] = []
+    classes: list[Any] = []
     ready = threading.Event()
 
     async def main() -> None:
@@ -324,15 +324,15 @@ def test_two_servers_on_one_event_loop_and_one_of_another_app() -> None:
                 group.create_task(each.serve())
             while not all(each.started for each in first):
                 await asyncio.sleep(0.01)
-            seats.extend(each.config.ws_protocol_class for each in first)
+            classes.extend(each.config.ws_protocol_class for each in first)
             ready.set()
             for each in first:
                 each.should_exit = True
 
     asyncio.run(main())
     assert ready.is_set()
-    assert issubclass(seats[0], WebSocketProtocol)
-    assert not issubclass(seats[1], WebSocketProtocol)
+    assert issubclass(classes[0], WebSocketProtocol)
+    assert not issubclass(classes[1], WebSocketProtocol)
 
 
 def _config(app: Any) -> uvicorn.Config:

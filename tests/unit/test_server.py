@@ -23,6 +23,6 @@ def test_an_unknown_option_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
         odac.server.run("chat:app", prot=0)  # type: ignore[call-arg]
 
 
-def test_the_classes_for_uvicorns_seats_are_here() -> None:
+def test_the_protocol_classes_for_uvicorn_are_exported() -> None:
     assert odac.server.HttpProtocol is HttpProtocol
     assert odac.server.WebSocketProtocol is WebSocketProtocol

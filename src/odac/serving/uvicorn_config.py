@@ -18,7 +18,7 @@ __all__ = ["UvicornConfig"]
 
 
 class UvicornConfig(uvicorn.Config):
-    """The configuration of one server: Odac's protocols in uvicorn's seats, and what a proxy says of clients.
+    """The configuration of one server: Odac's protocol classes, and what a proxy reports about clients.
 
     Args:
         app: any ASGI app.

@@ -51,7 +51,7 @@ async def taken(*servers: uvicorn.Server, nested: bool = False) -> None:
         await asyncio.gather(*tasks, return_exceptions=True)
 
 
-def seat(server: uvicorn.Server) -> Any:
+def ws_class(server: uvicorn.Server) -> Any:
     return server.config.ws_protocol_class
 
 
@@ -60,24 +60,24 @@ def test_the_servers_of_this_event_loop_get_the_class_with_the_apps_limits(neste
     one, two, elsewhere = server(), server(), server()
     asyncio.run(taken(one, two, nested=nested))
     for each in (one, two):
-        assert issubclass(seat(each), WebSocketProtocol)
-        assert seat(each).limits is LIMITS
-    assert not issubclass(seat(elsewhere), WebSocketProtocol)
+        assert issubclass(ws_class(each), WebSocketProtocol)
+        assert ws_class(each).limits is LIMITS
+    assert not issubclass(ws_class(elsewhere), WebSocketProtocol)
 
 
 def test_a_second_app_changes_nothing() -> None:
     one = server()
     asyncio.run(taken(one))
-    before = seat(one)
+    before = ws_class(one)
     asyncio.run(taken(one))
-    assert seat(one) is before
+    assert ws_class(one) is before
 
 
 def test_connections_that_are_not_upgraded_yet_get_it_too() -> None:
     one = server()
 
     class Kept:
-        ws_protocol_class = seat(one)
+        ws_protocol_class = ws_class(one)
 
     class Other:
         ws_protocol_class = None
@@ -85,7 +85,7 @@ def test_connections_that_are_not_upgraded_yet_get_it_too() -> None:
     kept, other = Kept(), Other()
     one.server_state.connections.update({kept, other, object()})  # type: ignore[arg-type]
     asyncio.run(taken(one))
-    assert kept.ws_protocol_class is seat(one)
+    assert kept.ws_protocol_class is ws_class(one)
     assert other.ws_protocol_class is None
 
 
@@ -116,9 +116,9 @@ def test_a_server_of_another_make_stays_as_it_is(
 ) -> None:
     one = server()
     spoil(one)
-    before = seat(one)
+    before = ws_class(one)
     asyncio.run(taken(one))
-    assert seat(one) is before
+    assert ws_class(one) is before
     [line] = [each for each in caplog.records if each.name == "odac.server"]
     assert line.levelno == logging.WARNING
     assert "ASGI lane" in line.getMessage()
@@ -132,7 +132,7 @@ def test_a_version_that_is_not_known_stays_as_it_is(
     monkeypatch.setattr(uvicorn, "__version__", version)
     one = server()
     asyncio.run(taken(one))
-    assert not issubclass(seat(one), WebSocketProtocol)
+    assert not issubclass(ws_class(one), WebSocketProtocol)
     assert f"uvicorn {version}" in caplog.text
 
 
@@ -141,7 +141,7 @@ def test_a_version_that_has_what_is_needed_is_taken_over(version: str, monkeypat
     monkeypatch.setattr(uvicorn, "__version__", version)
     one = server()
     asyncio.run(taken(one))
-    assert issubclass(seat(one), WebSocketProtocol)
+    assert issubclass(ws_class(one), WebSocketProtocol)
 
 
 def test_nothing_happens_and_nothing_is_logged_without_a_server(caplog: pytest.LogCaptureFixture) -> None:

@@ -54,7 +54,7 @@ def test_the_environment_names_proxies_too(option: str, monkeypatch: pytest.Monk
     assert seen_by_app(options, *X_FORWARDED, FORWARDED)[1] == "https"
 
 
-def test_the_seats_have_the_limits_of_the_app() -> None:
+def test_the_protocol_classes_have_the_limits_of_the_app() -> None:
     async def app(scope: Any, receive: Any, send: Any) -> None: ...
 
     limits = Limits(max_payload=1000, ping_interval=7)

@@ -1,1 +1,1 @@
-"""The classes in uvicorn's http= and ws= seats."""
+"""The protocol classes for uvicorn's http= and ws= options."""

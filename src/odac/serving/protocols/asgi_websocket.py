@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
     from odac.wire.deflate import Negotiated
 
-__all__ = ["AsgiWebSocket", "ClientGone", "Seat"]
+__all__ = ["AsgiWebSocket", "ClientGone", "ServerProtocol"]
 
 _CLOSE_TIMEOUT: Final = 10.0
 _MAX_FRAGMENTS: Final = 65_536
@@ -36,7 +36,7 @@ class ClientGone(OSError):
     """Sending to a client that is gone: an OSError, as version 2.4 of the ASGI specification asks for."""
 
 
-class Seat(Protocol):
+class ServerProtocol(Protocol):
     """The protocol class in uvicorn's ``ws=`` option that did the handshake, as far as a session needs it."""
 
     config: Config
@@ -76,8 +76,8 @@ class _State(Enum):
 class AsgiWebSocket:
     """``receive`` and ``send`` for one connection, from ``websocket.connect`` to ``websocket.disconnect``."""
 
-    def __init__(self, seat: Seat) -> None:
-        self._seat = seat
+    def __init__(self, server: ServerProtocol) -> None:
+        self._server = server
         self._state = _State.CONNECTING
         self._queue: deque[Message] = deque([{"type": "websocket.connect"}])
         self._waiter: asyncio.Future[None] | None = None
@@ -86,7 +86,7 @@ class AsgiWebSocket:
         self._parser: Parser | None = None
         self._bits = 0
         self._paused = False
-        self._turn = turn_of(seat.loop)
+        self._turn = turn_of(server.loop)
         self._reading: PacedReading | None = None  # once the handshake is accepted
         self._writable: asyncio.Event | None = None
         self._denial: Denial | None = None
@@ -112,13 +112,13 @@ class AsgiWebSocket:
         while not self._queue:
             if self._disconnect is not None:
                 return self._disconnect
-            self._waiter = self._seat.loop.create_future()
+            self._waiter = self._server.loop.create_future()
             try:
                 await self._waiter
             finally:
                 self._waiter = None
         message = self._queue.popleft()
-        if self._paused and len(self._queue) <= self._seat.config.ws_max_queue // 2:
+        if self._paused and len(self._queue) <= self._server.config.ws_max_queue // 2:
             self._paused = False
             if self._reading is not None:
                 self._reading.resume()
@@ -133,7 +133,7 @@ class AsgiWebSocket:
         """
         if self._writable is not None and self._disconnect is None:
             await self._writable.wait()
-        if self._seat.transport.is_closing():
+        if self._server.transport.is_closing():
             await asyncio.sleep(0)  # let the transport report a loss: a loop of sends would not notice it otherwise
         kind = message["type"]
         if self._said_close:
@@ -156,9 +156,9 @@ class AsgiWebSocket:
             self._said_close = True
             self._state = _State.CLOSED
             self._disconnected(CloseCode.ABNORMAL, "")
-            self._seat.respond(403, (), b"")
+            self._server.respond(403, (), b"")
         elif kind == "websocket.http.response.start":
-            self._denial = Denial(message["status"], [*self._seat.answer_headers, *message.get("headers", ())])
+            self._denial = Denial(message["status"], [*self._server.answer_headers, *message.get("headers", ())])
             self._state = _State.RESPONDING
         else:
             raise RuntimeError(
@@ -176,19 +176,19 @@ class AsgiWebSocket:
             self._said_close = True
             self._state = _State.CLOSED
             self._disconnected(CloseCode.ABNORMAL, "")
-        self._seat.pass_on(self._denial.status, data, last=not more)
+        self._server.pass_on(self._denial.status, data, last=not more)
 
     def _accept(self, message: Message) -> None:
-        config = self._seat.config
-        negotiated = self._seat.negotiate() if config.ws_per_message_deflate else None
+        config = self._server.config
+        negotiated = self._server.negotiate() if config.ws_per_message_deflate else None
         self._parser = Parser(
             config.ws_max_size, _MAX_FRAGMENTS, negotiated.inflater(config.ws_max_size) if negotiated else None
         )
         self._bits = negotiated.server_bits if negotiated else 0
         self._reading = PacedReading(
-            self._turn, self._seat.transport, self._parser, self.data_received, lambda: self._paused
+            self._turn, self._server.transport, self._parser, self.data_received, lambda: self._paused
         )
-        early = self._seat.upgrade(
+        early = self._server.upgrade(
             message.get("subprotocol"), negotiated.response if negotiated else None, list(message.get("headers", ()))
         )
         self._state = _State.OPEN
@@ -215,7 +215,7 @@ class AsgiWebSocket:
             raise RuntimeError(f"Expected ASGI message 'websocket.send' or 'websocket.close', but got {kind!r}.")
 
     def _write(self, message: Prepared) -> None:
-        self._seat.transport.write(message.compressed(self._bits) if self._bits else message.frame)
+        self._server.transport.write(message.compressed(self._bits) if self._bits else message.frame)
 
     # The client's side
 
@@ -242,10 +242,10 @@ class AsgiWebSocket:
                 elif opcode == BINARY:
                     self._put({"type": "websocket.receive", "bytes": payload})
                 elif opcode == PING:
-                    self._seat.transport.write(encode_frame(PONG, payload))
+                    self._server.transport.write(encode_frame(PONG, payload))
         if parser.error is not None:
             self._fail(parser.error)
-        elif parser.rest is not None and not self._seat.transport.is_closing():
+        elif parser.rest is not None and not self._server.transport.is_closing():
             self._reads().take_rest_later()
 
     def _reads(self) -> PacedReading:
@@ -255,7 +255,7 @@ class AsgiWebSocket:
     def _put(self, message: Message) -> None:
         self._queue.append(message)
         self._wake()
-        if len(self._queue) >= self._seat.config.ws_max_queue and not self._paused:
+        if len(self._queue) >= self._server.config.ws_max_queue and not self._paused:
             self._paused = True
             self._reads().pause()
 
@@ -272,7 +272,7 @@ class AsgiWebSocket:
         if answer is not None:
             self._disconnected(*answer)
             self._state = _State.CLOSED
-            self._seat.transport.write(self._closing.send(*answer))
+            self._server.transport.write(self._closing.send(*answer))
         self._part()
 
     def _fail(self, error: ProtocolError) -> None:
@@ -284,8 +284,8 @@ class AsgiWebSocket:
             self._close(error.code, error.reason)
         if self._closing.is_complete:
             self._part()
-        elif self._seat.transport.can_write_eof() and not self._seat.transport.is_closing():
-            self._seat.transport.write_eof()
+        elif self._server.transport.can_write_eof() and not self._server.transport.is_closing():
+            self._server.transport.write_eof()
 
     # The end
 
@@ -302,14 +302,14 @@ class AsgiWebSocket:
     def _close(self, code: int, reason: str) -> None:
         self._state = _State.CLOSING
         self._paused = False  # the peer's close frame must come through
-        if not self._seat.transport.is_closing():
-            self._seat.transport.write(self._closing.send(code, reason))
+        if not self._server.transport.is_closing():
+            self._server.transport.write(self._closing.send(code, reason))
             self._reads().resume()
-        self._close_timer = self._seat.loop.call_later(_CLOSE_TIMEOUT, self._seat.transport.abort)
+        self._close_timer = self._server.loop.call_later(_CLOSE_TIMEOUT, self._server.transport.abort)
 
     def _part(self) -> None:
         self._state = _State.CLOSED
-        self._seat.transport.close()
+        self._server.transport.close()
 
     def end(self, code: CloseCode, reason: str) -> None:
         """The application has returned or raised."""
@@ -320,20 +320,20 @@ class AsgiWebSocket:
             self._state = _State.CLOSED
             self._disconnected(CloseCode.ABNORMAL, "")
             if self._denial is not None and self._denial.begun:
-                self._seat.transport.abort()  # so that the client sees that the answer is incomplete
+                self._server.transport.abort()  # so that the client sees that the answer is incomplete
             else:
-                self._seat.respond(500, (), b"Internal Server Error")
+                self._server.respond(500, (), b"Internal Server Error")
 
     def shutdown(self) -> None:
         """The server stops."""
         if self._state is _State.OPEN:
             self._disconnected(CloseCode.SERVICE_RESTART, "")
             self._close(CloseCode.SERVICE_RESTART, "")
-            self._seat.transport.close()
+            self._server.transport.close()
         elif self._state is _State.CLOSING:
-            self._seat.transport.close()  # the peer has had its time
+            self._server.transport.close()  # the peer has had its time
         else:
-            self._seat.respond(503, ((b"retry-after", b"1"),), b"The server is stopping.")
+            self._server.respond(503, ((b"retry-after", b"1"),), b"The server is stopping.")
 
     def connection_lost(self) -> None:
         """The transport is gone."""
@@ -357,16 +357,16 @@ class AsgiWebSocket:
             self._writable.set()
 
     def _schedule_ping(self) -> None:
-        interval = self._seat.config.ws_ping_interval
+        interval = self._server.config.ws_ping_interval
         if interval:
-            self._ping_timer = self._seat.loop.call_later(interval, self._ping)
+            self._ping_timer = self._server.loop.call_later(interval, self._ping)
 
     def _ping(self) -> None:
         self._alive = False
-        self._seat.transport.write(encode_frame(PING, b""))
-        timeout = self._seat.config.ws_ping_timeout
+        self._server.transport.write(encode_frame(PING, b""))
+        timeout = self._server.config.ws_ping_timeout
         if timeout:
-            self._ping_timer = self._seat.loop.call_later(timeout, self._check)
+            self._ping_timer = self._server.loop.call_later(timeout, self._check)
         else:
             self._schedule_ping()
 
@@ -375,7 +375,7 @@ class AsgiWebSocket:
             self._schedule_ping()
         else:
             self._disconnected(CloseCode.ABNORMAL, "keepalive ping timeout")
-            transport = self._seat.transport
+            transport = self._server.transport
             if transport.get_write_buffer_size() or transport.is_closing():
                 transport.abort()
             else:

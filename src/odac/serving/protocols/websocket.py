@@ -303,7 +303,7 @@ class WebSocketProtocol(asyncio.Protocol):
         """Run the handler; when it returns, no task stays behind."""
         await handle()
 
-    # Plain ASGI: see odac.serving.protocols.asgi_websocket.Seat
+    # Plain ASGI: see odac.serving.protocols.asgi_websocket.ServerProtocol
 
     def upgrade(self, subprotocol: str | None, extensions: str | None, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
         """Answer with the upgrade; return what the client has sent already."""

@@ -47,8 +47,8 @@ class FakeTransport:
         self.reading = True
 
 
-class FakeSeat:
-    """The protocol that has shaken hands."""
+class FakeServer:
+    """The protocol that has done the handshake."""
 
     def __init__(self) -> None:
         self.config = SimpleNamespace(
@@ -74,17 +74,17 @@ class FakeSeat:
         raise AssertionError("compression is off")
 
 
-async def opened(size: int = 1000) -> tuple[AsgiWebSocket, FakeSeat]:
-    seat = FakeSeat()
-    seat.config.ws_max_size = size
-    session = AsgiWebSocket(cast(Any, seat))
+async def opened(size: int = 1000) -> tuple[AsgiWebSocket, FakeServer]:
+    server = FakeServer()
+    server.config.ws_max_size = size
+    session = AsgiWebSocket(cast(Any, server))
     assert await session.receive() == {"type": "websocket.connect"}
     await session.send({"type": "websocket.accept"})
-    return session, seat
+    return session, server
 
 
-def frames(seat: FakeSeat) -> list[Frame]:
-    return parse_frames(seat.transport.wire)
+def frames(server: FakeServer) -> list[Frame]:
+    return parse_frames(server.transport.wire)
 
 
 def arrive(session: AsgiWebSocket, *sent: Frame) -> None:
@@ -93,29 +93,29 @@ def arrive(session: AsgiWebSocket, *sent: Frame) -> None:
 
 def test_messages_are_queued_and_reading_pauses_at_the_bound() -> None:
     async def test() -> None:
-        session, seat = await opened()
+        session, server = await opened()
         arrive(session, (TEXT, b"1"), (BINARY, b"2"), (TEXT, b"3"))
-        states = [seat.transport.reading]
+        states = [server.transport.reading]
         arrive(session, (TEXT, b"4"), (PING, b"x"))
-        states.append(seat.transport.reading)
+        states.append(server.transport.reading)
         assert await session.receive() == {"type": "websocket.receive", "text": "1"}
         assert await session.receive() == {"type": "websocket.receive", "bytes": b"2"}
-        states.append(seat.transport.reading)
+        states.append(server.transport.reading)
         assert states == [True, False, True]
-        assert frames(seat) == [(PONG, b"x")]
+        assert frames(server) == [(PONG, b"x")]
 
     run(test())
 
 
 def test_a_read_with_thousands_of_messages_is_taken_as_the_app_takes_them() -> None:
     async def test() -> None:
-        session, seat = await opened()
+        session, server = await opened()
         arrive(session, *[(TEXT, b"x")] * 3000, (CLOSE, b"\x03\xe8"))
         held = len(session._queue)
         assert held <= 1024
         await idle()
         assert len(session._queue) == held
-        assert not seat.transport.reading
+        assert not server.transport.reading
         for _ in range(3000):
             assert await session.receive() == {"type": "websocket.receive", "text": "x"}
             assert len(session._queue) <= 1024 + 2
@@ -132,10 +132,10 @@ def test_the_bytes_of_one_turn_are_those_of_all_connections() -> None:
             arrive(session, large)
         arrive(sessions[4][0], (TEXT, b"small"))
         assert [len(session._queue) for session, _ in sessions] == [1, 1, 0, 0, 1]
-        assert [seat.transport.reading for _, seat in sessions] == [True, True, False, False, True]
+        assert [server.transport.reading for _, server in sessions] == [True, True, False, False, True]
         for session, _ in sessions[:4]:
             assert (await asyncio.wait_for(session.receive(), 30))["bytes"] == large[1]
-        assert all(seat.transport.reading for _, seat in sessions)
+        assert all(server.transport.reading for _, server in sessions)
 
     run(test())
 
@@ -155,15 +155,15 @@ def test_the_bytes_that_routes_have_taken_count_as_well() -> None:
 
 def test_what_came_before_the_close_is_received_before_the_disconnect() -> None:
     async def test() -> None:
-        session, seat = await opened()
+        session, server = await opened()
         arrive(session, (TEXT, b"1"), (CLOSE, b"\x0f\xa1bye"))
         assert (await session.receive())["text"] == "1"
         for _ in range(2):
             assert await session.receive() == {"type": "websocket.disconnect", "code": 4001, "reason": "bye"}
         with pytest.raises(ClientGone):
             await session.send({"type": "websocket.send", "text": "late"})
-        assert frames(seat) == [(CLOSE, b"\x0f\xa1bye")]
-        assert seat.transport.closing
+        assert frames(server) == [(CLOSE, b"\x0f\xa1bye")]
+        assert server.transport.closing
 
     run(test())
 
@@ -172,13 +172,13 @@ def test_a_client_that_broke_the_protocol_is_gone_for_the_app() -> None:
     """Not a mistake of the application's, which has never said close."""
 
     async def test() -> None:
-        session, seat = await opened()
+        session, server = await opened()
         session.data_received(b"\x83\x80abcd")
         with pytest.raises(ClientGone):
             await session.send({"type": "websocket.send", "text": "late"})
         assert (await session.receive())["code"] == CloseCode.PROTOCOL_ERROR
-        assert [opcode for opcode, _ in frames(seat)] == [CLOSE]
-        assert seat.transport.eof
+        assert [opcode for opcode, _ in frames(server)] == [CLOSE]
+        assert server.transport.eof
 
     run(test())
 
@@ -200,25 +200,25 @@ def test_after_its_own_close_the_app_is_told_so_whatever_the_peer_does(answered:
 
 def test_a_close_code_that_may_not_be_sent_leaves_the_connection_as_it_was() -> None:
     async def test() -> None:
-        session, seat = await opened()
+        session, server = await opened()
         with pytest.raises(ValueError, match="1006"):
             await session.send({"type": "websocket.close", "code": 1006})
         await session.send({"type": "websocket.send", "text": "still here"})
-        assert frames(seat) == [(TEXT, b"still here")]
+        assert frames(server) == [(TEXT, b"still here")]
 
     run(test())
 
 
 def test_send_waits_for_room_and_is_woken_by_the_end() -> None:
     async def test() -> None:
-        session, seat = await opened()
+        session, server = await opened()
         session.pause_writing()
         waiting = [asyncio.ensure_future(session.send({"type": "websocket.send", "text": "x"})) for _ in range(2)]
         await idle()
-        assert frames(seat) == []
+        assert frames(server) == []
         session.resume_writing()
         await asyncio.gather(*waiting)
-        assert len(frames(seat)) == 2
+        assert len(frames(server)) == 2
         session.pause_writing()
         late = asyncio.ensure_future(session.send({"type": "websocket.send", "text": "x"}))
         await idle()
@@ -242,9 +242,9 @@ def test_a_buffer_that_fills_after_the_end_keeps_nobody_waiting() -> None:
 
 def test_a_loop_of_sends_hears_of_the_loss() -> None:
     async def test() -> None:
-        session, seat = await opened()
-        seat.transport.closing = True
-        seat.loop.call_soon(session.connection_lost)
+        session, server = await opened()
+        server.transport.closing = True
+        server.loop.call_soon(session.connection_lost)
 
         async def flood() -> None:
             for _ in range(1000):
@@ -258,15 +258,15 @@ def test_a_loop_of_sends_hears_of_the_loss() -> None:
 
 def test_the_server_stops() -> None:
     async def test() -> None:
-        session, seat = await opened()
+        session, server = await opened()
         session.shutdown()
-        assert frames(seat) == [(CLOSE, b"\x03\xf4")]
-        assert seat.transport.closing
+        assert frames(server) == [(CLOSE, b"\x03\xf4")]
+        assert server.transport.closing
         closing, other = await opened()
         await closing.send({"type": "websocket.close"})
         closing.shutdown()
         assert other.transport.closing
-        early = FakeSeat()
+        early = FakeServer()
         AsgiWebSocket(cast(Any, early)).shutdown()
         assert early.answers[0][0] == 503
 

@@ -9,7 +9,7 @@ import pytest
 from odac.config import Limits
 from odac.serving.protocols.http_connection import HttpConnection
 from tests.unit.realtime.realtime_fakes import run
-from tests.unit.serving.protocols.seat import Seat, Transport, turns
+from tests.unit.serving.protocols.fake_server import FakeServer, Transport, turns
 
 GET = b"GET /%d HTTP/1.1\r\nHost: x\r\n\r\n"
 POST = b"POST /%d HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n\r\nabc"
@@ -36,11 +36,11 @@ def connected(test: Callable[[Transport, App], Coroutine[Any, Any, None]], **lim
 
     async def main() -> None:
         app = App()
-        seat = Seat(app, Limits(**limits))
-        transport = seat()
+        server = FakeServer(app, Limits(**limits))
+        transport = server()
         await test(transport, app)
         transport.lose()
-        tasks = list(seat.state.tasks)
+        tasks = list(server.state.tasks)
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)

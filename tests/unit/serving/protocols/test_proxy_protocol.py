@@ -12,7 +12,7 @@ from odac.errors import HandshakeError
 from odac.serving.protocols.proxy_protocol import Introduction, ProxiedProtocol, read_introduction
 from odac.serving.protocols.reception import RefusedConnection
 from tests.unit.realtime.realtime_fakes import idle, run
-from tests.unit.serving.protocols.seat import Seat, Transport
+from tests.unit.serving.protocols.fake_server import FakeServer, Transport
 
 GET = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
 SIGNATURE = b"\r\n\r\n\x00\r\nQUIT\n"
@@ -82,7 +82,7 @@ async def tells(scope: Any, receive: Any, send: Any) -> None:
 
 def connect(peer: str, limits: Limits | None = None) -> Transport:
     proxies: Any = ProxyHeadersMiddleware(tells, "10.0.0.0/8").trusted_hosts
-    return Seat(tells, limits or Limits(), protocol=ProxiedProtocol, proxies=proxies)(peer)
+    return FakeServer(tells, limits or Limits(), protocol=ProxiedProtocol, proxies=proxies)(peer)
 
 
 @pytest.mark.parametrize("step", [1, 1000])

@@ -1,4 +1,4 @@
-"""Every class in uvicorn's ``http=`` seat with every one in its ``ws=`` seat: what the app sees of a handshake."""
+"""Every class for uvicorn's ``http=`` with every class for its ``ws=``: what the app sees of a handshake."""
 
 from __future__ import annotations
 
@@ -23,8 +23,8 @@ HTTP: list[Any] = [HttpProtocol, "h11", "httptools", "auto"]
 WS: list[Any] = [WebSocketProtocol, "websockets-sansio", "wsproto", "websockets", "auto"]
 
 
-def name(seat: Any) -> str:
-    return seat if isinstance(seat, str) else "odac"
+def name(protocol: Any) -> str:
+    return protocol if isinstance(protocol, str) else "odac"
 
 
 class Outside:

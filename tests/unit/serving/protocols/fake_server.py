@@ -1,4 +1,4 @@
-"""A connection in uvicorn's ``http=`` seat without a network: a transport that keeps what is written."""
+"""A server without a network for the HTTP protocol: its transports keep what is written."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ App = Callable[[Any, Any, Any], Awaitable[None]]
 
 
 class Transport(asyncio.Transport):
-    """Keeps what is written; holds ``held`` of it back, as one whose peer takes nothing."""
+    """Keeps what is written; holds ``held`` of it back, like a transport whose peer reads nothing."""
 
     def __init__(self, ip: str = "203.0.113.9") -> None:
         super().__init__({"peername": (ip, 1), "sockname": ("127.0.0.1", 80)})
@@ -77,14 +77,14 @@ class Transport(asyncio.Transport):
         return [int(status) for status in re.findall(rb"HTTP/1\.1 ([0-9]{3}) ", self.written)]
 
 
-class Seat:
-    """One server; each call makes a connection to it.
+class FakeServer:
+    """A server; each call makes a connection to it.
 
     Args:
         app: any ASGI app.
-        limits: of every request.
-        protocol: in the ``http=`` seat.
-        proxies: from which connections begin with the PROXY protocol.
+        limits: those of every request.
+        protocol: the class for the ``http=`` option.
+        proxies: the addresses whose connections begin with the PROXY protocol.
     """
 
     def __init__(

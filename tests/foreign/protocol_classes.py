@@ -70,8 +70,8 @@ class Wire:
             self.mock.close()
 
 
-class Seat:
-    """The class in the ``http=`` seat, for tests that keep the first protocol of a connection and a transport of mocks."""
+class MockedHttpProtocol:
+    """The class for ``http=``, for tests that keep a connection's first protocol and use a mock as the transport."""
 
     def __init__(self, config: Any, server_state: Any, app_state: Any, _loop: Any = None) -> None:
         if _loop is not None and not hasattr(_loop, "time"):
@@ -97,14 +97,14 @@ class Seat:
         return getattr(self._wire.protocol if self._wire is not None else self._first, name)
 
 
-def ws_seat() -> Any:
+def ws_class() -> Any:
     """For uvicorn's fixture ``ws_protocol_cls``."""
     return WebSocketProtocol
 
 
-def http_seat() -> Any:
+def http_class() -> Any:
     """For uvicorn's fixture ``http_protocol_cls``."""
-    return Seat
+    return MockedHttpProtocol
 
 
 # Starlette and FastAPI: their TestClient calls the app itself; here a server with Odac's classes does.
