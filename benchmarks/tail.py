@@ -1,59 +1,267 @@
-"""The slowest deliveries of a room of 1,000 at 60 % load: ``python -m benchmarks.tail [--seconds 60]``.
+"""The slowest deliveries of a room of 1,000 at 60 % load:
+``python -m benchmarks.tail [--seconds 60] [--round 10] [--minutes 7] [--realtime]``.
 
-Each server is measured alone: first what a delivery costs it, then at the rate that fills 60 % of its core with that, in
-an open loop, so that a stall is not hidden by waiting for it. Of Odac, every collection of the garbage collector is
-timed in the process as well, in CPU time.
+The server has core 0 and the load generator core 1. What a delivery costs each server, one message at a time, says
+how many messages a second fill its core; it is sent 60 % of them, evenly, by the clock: a message that could not be
+sent or answered in time counts from when it was due. The servers are measured in turn, in rounds, and stopped
+(SIGSTOP) while another one is.
+
+A round is disturbed where server and generator together could have run but had to wait for their processors, or the
+machine below took those away, for more than :data:`DISTURBED` of its time. Rounds go on until each server has as many
+seconds of undisturbed ones as were asked for, or the minutes are over. Where there were too few, the least disturbed
+ones make up for them: chosen by their disturbance alone, and the table says how much of it was in them.
+
+With ``--realtime``, as root, servers and load generator run with real-time priority (SCHED_RR), so that a machine's
+other programs get only what these leave of the two cores.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import json
 import os
+import signal
 import statistics
+import subprocess
 import tempfile
-from dataclasses import replace
+import time
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
-from benchmarks.loads import LOADS, run
-from benchmarks.servers import SERVERS, Running, build
+from benchmarks.loads import LOADS, LoadFailed, run
+from benchmarks.servers import BUILD, SERVERS, Running, build
 
 PEERS = ("odac", "picows", "ws (Node)")
+FIRST_PORT = 8790
 MEMBERS = 1000
 SHARE = 0.6
+DISTURBED = 0.0005
+"""Half of the share that the slowest deliveries are, where p99.9 is asked for: a round with less waiting than this has
+its p99.9 mostly from the server.
+"""
 
 
-def measure(name: str, seconds: float, most: float) -> tuple[float, dict[str, float], list[float]]:
-    """One server's messages a second, what the load generator says of them, and the collector's pauses in ms."""
-    with tempfile.TemporaryDirectory() as folder:
-        pauses = Path(folder) / "pauses.json"
-        with Running(SERVERS[name], 8790, {**os.environ, "BENCH_PAUSES": str(pauses)}) as running:
-            cost = statistics.median(run(running, LOADS["fan"], 1.0)[0] for _ in range(3))
-            rate = min(SHARE / cost / MEMBERS, most)
-            room = replace(LOADS["fan"], mode="room")
-            _, said = run(running, room, seconds, 2.0, ("--rate", f"{rate:.1f}"))
-        return rate, said, json.loads(pauses.read_text()) if pauses.exists() else []
+def _waited(running: Running) -> tuple[int, int]:
+    """Nanoseconds that a server's threads waited for a processor so far, and how often one was taken from them."""
+    nanoseconds = switches = 0
+    for pid in running.pids():
+        for task in Path(f"/proc/{pid}/task").iterdir():
+            with contextlib.suppress(OSError):
+                nanoseconds += int((task / "schedstat").read_text().split()[1])
+                line = next(each for each in (task / "status").read_text().splitlines() if "nonvoluntary" in each)
+                switches += int(line.split()[1])
+    return nanoseconds, switches
+
+
+def _stolen() -> float:
+    """Seconds that the machine below took from both cores so far; it counts in steps of 10 ms."""
+    lines = [line.split() for line in Path("/proc/stat").read_text().splitlines()]
+    return sum(int(line[8]) for line in lines if line[0] in ("cpu0", "cpu1")) / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass
+class Round:
+    """What one round came to.
+
+    Args:
+        began: by the monotonic clock, as its end.
+        ended: by the same clock.
+        busy: the share of its core that the server used.
+        generator: the same of the load generator.
+        waited: seconds that the two could not run although they had to.
+        preempted: how often the processor was taken from one of the two.
+        stolen: seconds that the machine below took.
+        said: what the load generator says.
+    """
+
+    began: float
+    ended: float
+    busy: float
+    generator: float
+    waited: float
+    preempted: int
+    stolen: float
+    said: dict[str, Any]
+
+    @property
+    def disturbance(self) -> float:
+        """The share of its time that other programs had, of all that the server and the generator needed."""
+        return (self.waited + self.stolen) / (self.ended - self.began)
+
+    @property
+    def disturbed(self) -> bool:
+        """Whether other programs had more than their share in its slowest deliveries."""
+        return self.disturbance > DISTURBED
+
+
+@dataclass
+class Measured:
+    """A server and its rounds."""
+
+    running: Running
+    rate: float = 0.0
+    rounds: list[Round] = field(default_factory=list)
+    pauses: list[tuple[float, float, float | None]] = field(default_factory=list)
+
+    def calm(self) -> float:
+        """Seconds in rounds that were not disturbed."""
+        return sum(each.ended - each.began for each in self.rounds if not each.disturbed)
+
+    def counted(self, seconds: float) -> list[Round]:
+        """The least disturbed rounds, of so many seconds together."""
+        found: list[Round] = []
+        for each in sorted(self.rounds, key=lambda each: each.disturbance):
+            if sum(one.ended - one.began for one in found) < seconds:
+                found.append(each)
+        return found
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send it to all the server's processes."""
+        for pid in self.running.pids():
+            os.kill(int(pid), number)
+
+
+def calibrate(server: Measured) -> None:
+    """Find the rate that fills :data:`SHARE` of the server's core."""
+    cost = statistics.median(run(server.running, LOADS["fan"], 1.0)[0] for _ in range(3))
+    server.rate = SHARE / cost / MEMBERS
+
+
+def measure(server: Measured, seconds: float) -> Round:
+    """One round, in an open loop, after one second that does not count.
+
+    Raises:
+        LoadFailed: the load generator gave up.
+    """
+    running = server.running
+    command = [
+        *("taskset", "-c", "1", str(BUILD / "wsload"), "room", "--histogram", "--port", str(running.port)),
+        *("--conns", str(MEMBERS), "--rate", f"{server.rate:.3f}", "--secs", str(seconds), "--warm", "1"),
+        *("--size", "64", *running.server.room),
+    ]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+    assert process.stdout is not None
+    process.stdout.readline()
+    began, cpu, stolen, (waited, preempted) = time.monotonic(), running.cpu(), _stolen(), _waited(running)
+    time.sleep(seconds)
+    cpu, ended, stolen = running.cpu() - cpu, time.monotonic(), _stolen() - stolen
+    waited, preempted = (late - early for late, early in zip(_waited(running), (waited, preempted), strict=True))
+    output, error = process.communicate(timeout=60)
+    if process.returncode:
+        raise LoadFailed(f"{running.server.name}: {error.strip()[:300]}")
+    said = json.loads(output)
+    took = ended - began
+    waiting = waited / 1e9 + said["run_delay_ms"] / 1e3
+    return Round(began, ended, cpu / took, said["cpu_s"] / took, waiting, preempted + said["preempted"], stolen, said)
+
+
+def slowest(rounds: Sequence[Round], *shares: float) -> list[float]:
+    """The milliseconds within which each share of all deliveries came, and the longest of all."""
+    counts: Counter[float] = Counter()
+    for each in rounds:
+        for end, count in each.said["histogram"]:
+            counts[end] += count
+    found, passed, total = [], 0, counts.total()
+    wanted = list(shares)
+    for end in sorted(counts):
+        passed += counts[end]
+        while wanted and passed >= wanted[0] * total:
+            found.append(end / 1000)
+            wanted.pop(0)
+    return [*found, max(each.said["local_max_us"] for each in rounds) / 1000]
+
+
+HEAD = (
+    "| server | messages/s | its core | the generator's | p50, ms | p99, ms | p99.9, ms | longest, ms | missing |"
+    " collections | longest, ms | seconds counted | of | disturbance | of the worst round |"
+)
+
+
+def row(server: Measured, seconds: float) -> str:
+    """A line of the table, of the least disturbed rounds."""
+    name, rounds = server.running.server.name, server.counted(seconds)
+    if not rounds:
+        return f"| {name} | no round ended |"
+    pauses = [
+        by_clock if cpu is None else cpu
+        for began, by_clock, cpu in server.pauses
+        if any(each.began <= began < each.ended for each in rounds)
+    ]
+    took = sum(each.ended - each.began for each in rounds)
+    cells = [
+        name,
+        f"{server.rate:.0f}",
+        *(f"{statistics.fmean(getattr(each, key) for each in rounds):.0%}" for key in ("busy", "generator")),
+        *(f"{each:.2f}" for each in slowest(rounds, 0.5, 0.99, 0.999)),
+        sum(each.said["lost"] for each in rounds),
+        *((len(pauses), f"{max(pauses):.1f}") if pauses else (0, "–")),
+        f"{took:.0f}",
+        f"{sum(each.ended - each.began for each in server.rounds):.0f}",
+        f"{sum(each.waited + each.stolen for each in rounds) / took:.2%}",
+        f"{max(each.disturbance for each in rounds):.2%}",
+    ]
+    return "| " + " | ".join(map(str, cells)) + " |"
+
+
+def rounds(servers: list[Measured], seconds: float, length: float, until: float) -> None:
+    """Rounds in turn, until each server has so many seconds of undisturbed ones, or until that time."""
+    while any(each.calm() < seconds for each in servers):
+        for server in servers:
+            if server.calm() >= seconds:
+                continue
+            if time.monotonic() + length + 3 > until:
+                return
+            server.signal(signal.SIGCONT)
+            try:
+                found = measure(server, length)
+            except LoadFailed as error:
+                print(error, flush=True)
+                return
+            finally:
+                server.signal(signal.SIGSTOP)
+            server.rounds.append(found)
+            times = ", ".join(f"{each:.2f}" for each in slowest([found], 0.5, 0.99, 0.999))
+            print(
+                f"{server.running.server.name}: {times} ms; core {found.busy:.0%}, generator {found.generator:.0%};"
+                f" waited {found.waited * 1000:.1f} ms, {found.preempted} times, stolen {found.stolen * 1000:.0f} ms;"
+                f" sent {found.said['late_max_us'] / 1000:.2f} ms late at most{'; disturbed' * found.disturbed}",
+                flush=True,
+            )
 
 
 def main() -> None:
-    """Print a table."""
+    """Print each round, and a table of the undisturbed ones."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks.tail", description=__doc__)
-    parser.add_argument("--seconds", type=float, default=60)
+    parser.add_argument("--seconds", type=float, default=60, help="undisturbed, of each server")
+    parser.add_argument("--round", type=float, default=10, help="seconds of one round")
+    parser.add_argument("--minutes", type=float, default=7, help="after which no further round begins")
     parser.add_argument("--servers", default=",".join(PEERS))
-    parser.add_argument(
-        "--most", type=float, default=1e9, help="messages a second, where the load generator's core fills"
-    )
+    parser.add_argument("--realtime", action="store_true", help="as root: ahead of the machine's other programs")
     options = parser.parse_args()
     build()
-    print(
-        "| server | messages/s | p50, ms | p99, ms | p99.9, ms | longest, ms | lost | collections | longest, CPU ms |"
-    )
-    print("|---|---:|---:|---:|---:|---:|---:|---:|---:|")
-    for name in options.servers.split(","):
-        rate, said, pauses = measure(name, options.seconds, options.most)
-        times = " | ".join(f"{said[f'local_{key}_us'] / 1000:.1f}" for key in ("p50", "p99", "p999", "max"))
-        collector = f"{len(pauses)} | {max(pauses):.2f}" if pauses else "– | –"
-        print(f"| {name} | {rate:.0f} | {times} | {said['lost']:.0f} | {collector} |", flush=True)
+    if options.realtime:
+        os.sched_setscheduler(0, os.SCHED_RR, os.sched_param(10))  # what this starts inherits it
+    until = time.monotonic() + options.minutes * 60
+    with tempfile.TemporaryDirectory() as folder:
+        servers: list[Measured] = []
+        files: list[Path] = []
+        with contextlib.ExitStack() as stack:
+            for number, name in enumerate(options.servers.split(",")):
+                files.append(Path(folder) / f"{number}.json")
+                environment = {"BENCH_PAUSES": str(files[-1])}
+                running = stack.enter_context(Running(SERVERS[name], FIRST_PORT + number, environment))
+                servers.append(Measured(running))
+                stack.callback(servers[-1].signal, signal.SIGCONT)
+                calibrate(servers[-1])
+                servers[-1].signal(signal.SIGSTOP)
+            rounds(servers, options.seconds, options.round, until)
+        for server, file in zip(servers, files, strict=True):
+            server.pauses = json.loads(file.read_text()) if file.exists() else []
+    print("\n".join([HEAD, "|---|" + "---:|" * 14, *(row(each, options.seconds) for each in servers)]))
 
 
 if __name__ == "__main__":

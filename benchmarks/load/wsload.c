@@ -6,7 +6,8 @@
 //           counts from the moment when a message was due, so that a stall of the server is not hidden by waiting for it
 //   room    connection 0 publishes --rate messages a second, stamped with number and time, whatever comes back; every
 //           connection checks that it gets every one of them once and in order, and prints the latency of those on the
-//           publisher's port and of those on --port2 apart. --msg needs a run of x for the stamp
+//           publisher's port and of those on --port2 apart. --msg needs a run of x for the stamp. --histogram adds all
+//           latencies on the publisher's port, in classes 1.6 % wide, and what disturbed this program meanwhile
 //   With --port2, every other connection goes there.
 //   idle    opens --conns connections, prints READY and holds them for --secs
 //   connect opens and closes connections as fast as it can; prints handshakes/s
@@ -16,6 +17,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <netinet/tcp.h>
+#include <poll.h>
 #include <stdint.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -46,7 +48,7 @@ typedef struct {
 
 static const char *mode, *path = "/", *host = "127.0.0.1", *proto = NULL, *cookie = NULL, *msg = NULL, *match = "", *readymark = NULL, *origin = NULL;
 static const char *hello[16];
-static int nhello, port = 8000, port2 = 0, nconns = 100, size = 64, pipeline = 1, others = 0, window = 1, binary = 0, ntopics = 0;
+static int nhello, port = 8000, port2 = 0, nconns = 100, size = 64, pipeline = 1, others = 0, window = 1, binary = 0, ntopics = 0, histogram = 0;
 static double secs = 5, warm = 1, rate = 1000;
 static uint64_t overrun;
 static int ep;
@@ -201,10 +203,19 @@ static void on_io(conn *c, uint32_t ev) {
   }
   feed(c, buf, n);
 }
-static void pump(int ms) {
+static int pump(int ms) {
   struct epoll_event ev[1024];
   int k = epoll_wait(ep, ev, 1024, ms);
   for (int i = 0; i < k; i++) on_io(ev[i].data.ptr, ev[i].events);
+  return k;
+}
+// Handles what has come; where nothing has, waits for it until that time, by the nanosecond, where epoll_wait knows ms.
+static void pump_until(uint64_t until) {
+  if (pump(0) > 0) return;
+  uint64_t t = now(), left = until > t + 20000 ? until - t : 20000;
+  struct timespec wait = {left / 1000000000, left % 1000000000};
+  struct pollfd one = {.fd = ep, .events = POLLIN};
+  ppoll(&one, 1, &wait, NULL);
 }
 
 static uint64_t *lat; static size_t nlat, caplat = 4000000;
@@ -212,14 +223,34 @@ static int measuring; static uint64_t count, round_got, round_need, rounds, t_ro
 static int cmp(const void *a, const void *b) { uint64_t x = *(uint64_t *)a, y = *(uint64_t *)b; return x < y ? -1 : x > y; }
 static void addlat(uint64_t v) { if (measuring && nlat < caplat) lat[nlat++] = v; }
 
+// Classes of latencies: 64 to each doubling, so that rounds can be added up and any share of them be told.
+enum { CLASSES = 64 * 40 };
+static uint64_t classes[CLASSES];
+static int class_of(uint64_t v) {
+  int e = v < 128 ? 0 : 57 - __builtin_clzll(v);
+  int k = 64 * e + (int)(v >> e);
+  return k < CLASSES ? k : CLASSES - 1;
+}
+static double class_us(int k) { int e = k < 128 ? 0 : k / 64 - 1; return (double)((uint64_t)(k - 64 * e + 1) << e) / 1e3; } // its end
+// Nanoseconds that this program could have run and had to wait for the processor.
+static unsigned long long run_delay(void) {
+  unsigned long long ran = 0, waited = 0;
+  FILE *f = fopen("/proc/self/schedstat", "r");
+  if (f) { if (fscanf(f, "%llu %llu", &ran, &waited) != 2) waited = 0; fclose(f); }
+  return waited;
+}
+static double cpu_of(const struct rusage *r) { return r->ru_utime.tv_sec + r->ru_stime.tv_sec + (r->ru_utime.tv_usec + r->ru_stime.tv_usec) / 1e6; }
+
 // The room: what is counted begins with number first; before it, subscriptions may still be on their way.
 enum { STAMP = 31 };
 static uint64_t *lat2, nlat2, first = UINT64_MAX, lost, disorder;
 static void on_stamped(conn *c) {
   c->prefix[c->prefix_have < PREFIX - 1 ? c->prefix_have : PREFIX - 1] = 0;
   char *t = strchr(c->prefix, 'T');
-  unsigned long long sent, number;
-  if (!t || sscanf(t, "T%19lluS%10llu", &sent, &number) != 2) { fprintf(stderr, "wsload: no stamp in %s\n", c->prefix); exit(3); }
+  if (!t || c->prefix + c->prefix_have - t < STAMP || t[20] != 'S') { fprintf(stderr, "wsload: no stamp in %s\n", c->prefix); exit(3); }
+  unsigned long long sent = 0, number = 0;   // by hand, for each delivery passes here
+  for (int i = 1; i < 20; i++) sent = sent * 10 + (t[i] - '0');
+  for (int i = 21; i < STAMP; i++) number = number * 10 + (t[i] - '0');
   if (number < c->got) { disorder++; return; }
   if (number > c->got && number > first) lost += number - (c->got > first ? c->got : first);
   c->got = number + 1;
@@ -227,7 +258,7 @@ static void on_stamped(conn *c) {
   count++;
   uint64_t took = now() - sent;
   if (port2 && (c - cs) & 1) { if (nlat2 < caplat) lat2[nlat2++] = took; }
-  else addlat(took);
+  else { classes[class_of(took)]++; addlat(took); }
 }
 static void on_message(conn *c) {
   if (!strcmp(mode, "room")) { on_stamped(c); return; }
@@ -262,6 +293,7 @@ int main(int argc, char **argv) {
 #define I(n, v) else if (!strcmp(a, n)) v = atoi(argv[++i])
     if (0);
     S("--path", path); S("--host", host); S("--proto", proto); S("--cookie", cookie); S("--msg", msg); S("--match", match); S("--ready", readymark); S("--origin", origin);
+    else if (!strcmp(a, "--histogram")) histogram = 1;
     I("--port", port); I("--port2", port2); I("--conns", nconns); I("--size", size); I("--pipeline", pipeline); I("--window", window); I("--topics", ntopics); I("--opening", max_opening);
     else if (!strcmp(a, "--secs")) secs = atof(argv[++i]);
     else if (!strcmp(a, "--rate")) rate = atof(argv[++i]);
@@ -352,9 +384,11 @@ int main(int argc, char **argv) {
     char *stamp = strstr(text, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
     if (!stamp) { fprintf(stderr, "wsload: no run of %d x for the stamp\n", STAMP); return 2; }
     lat2 = malloc(caplat * sizeof *lat2);
-    uint64_t begun = now(), w = begun + warm * 1e9, end = w + secs * 1e9, sent = 0, t;
+    uint64_t begun = now(), w = begun + warm * 1e9, end = w + secs * 1e9, sent = 0, t, late = 0;
+    struct rusage before, after;
+    unsigned long long delayed = 0;
     while ((t = now()) < end) {
-      if (!measuring && t >= w) { first = sent; begin(); }
+      if (!measuring && t >= w) { first = sent; delayed = run_delay(); getrusage(RUSAGE_SELF, &before); begin(); }
       int waiting = 0;
       for (uint64_t due; (due = begun + (uint64_t)(sent * 1e9 / rate)) <= t; sent++) {
         ioctl(cs[0].fd, SIOCOUTQ, &waiting);
@@ -364,18 +398,28 @@ int main(int argc, char **argv) {
         memcpy(stamp, b, STAMP);
         framelen = build(frame, text, size, binary ? 2 : 1);
         wr(&cs[0], frame, framelen);
+        if (measuring && t - due > late) late = t - due;
       }
-      pump(rate > 2000 ? 0 : 1);
+      uint64_t next = begun + (uint64_t)(sent * 1e9 / rate);
+      pump_until(next < end ? next : end);
     }
+    delayed = run_delay() - delayed;
+    getrusage(RUSAGE_SELF, &after);
     uint64_t need = (sent - first) * nconns, patience = now() + 10e9;
     while (count < need && now() < patience && !nclosed) pump(10);
     for (int i = 0; i < nconns; i++) if (cs[i].got < sent) lost += sent - (cs[i].got > first ? cs[i].got : first);
     double elapsed = (now() - t_start) / 1e9;
     qsort(lat, nlat, sizeof *lat, cmp); qsort(lat2, nlat2, sizeof *lat2, cmp);
 #define AT(a, n, q) (n ? a[(size_t)(n * q)] / 1e3 : 0)
-    printf("{\"mode\":\"room\",\"conns\":%d,\"sent\":%llu,\"count\":%llu,\"lost\":%llu,\"disorder\":%llu,\"closed\":%d,\"local_p50_us\":%.1f,\"local_p99_us\":%.1f,\"local_p999_us\":%.1f,\"local_max_us\":%.1f,\"remote_p50_us\":%.1f,\"remote_p99_us\":%.1f,\"secs\":%.3f}\n",
+    printf("{\"mode\":\"room\",\"conns\":%d,\"sent\":%llu,\"count\":%llu,\"lost\":%llu,\"disorder\":%llu,\"closed\":%d,\"local_p50_us\":%.1f,\"local_p99_us\":%.1f,\"local_p999_us\":%.1f,\"local_max_us\":%.1f,\"remote_p50_us\":%.1f,\"remote_p99_us\":%.1f,\"secs\":%.3f",
       nconns, (unsigned long long)(sent - first), (unsigned long long)count, (unsigned long long)lost, (unsigned long long)disorder, nclosed,
       AT(lat, nlat, .5), AT(lat, nlat, .99), AT(lat, nlat, .999), AT(lat, nlat, .9999999), AT(lat2, nlat2, .5), AT(lat2, nlat2, .99), elapsed);
+    if (histogram) {
+      printf(",\"late_max_us\":%.1f,\"run_delay_ms\":%.3f,\"preempted\":%ld,\"cpu_s\":%.3f,\"histogram\":[", late / 1e3, delayed / 1e6, after.ru_nivcsw - before.ru_nivcsw, cpu_of(&after) - cpu_of(&before));
+      for (int i = 0, some = 0; i < CLASSES; i++) if (classes[i]) printf("%s[%.3f,%llu]", some++ ? "," : "", class_us(i), (unsigned long long)classes[i]);
+      printf("]");
+    }
+    puts("}");
   }
   return 0;
 }

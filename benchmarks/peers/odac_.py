@@ -1,11 +1,6 @@
 """Odac with its defaults: all gates and limits on, except the rate limit, which would refuse the load."""
 
-import atexit
-import gc
-import json
-import os
-import time
-from pathlib import Path
+import pauses
 
 from odac import Odac
 
@@ -36,27 +31,3 @@ app.route.ws("/", echo, token=False, rate_limit=None, max_payload=2 * 1024 * 102
 app.route.ws("/room", room, token=False, rate_limit=None)
 app.route.ws("/topic/{name}", topic, token=False, rate_limit=None)
 app.route.use("nothing").ws("/guarded", echo, rate_limit=None)
-
-
-pauses: list[float] = []
-"""Milliseconds of CPU of each collection of the garbage collector, where $BENCH_PAUSES names the file that gets them:
-by the clock, a busy machine's other work would count as well.
-"""
-began = 0.0
-
-
-def note(phase, info):
-    global began
-    if phase == "start":
-        began = time.thread_time()
-    else:
-        pauses.append((time.thread_time() - began) * 1000)
-
-
-def write(path):
-    Path(path).write_text(json.dumps(pauses))
-
-
-if "BENCH_PAUSES" in os.environ:
-    gc.callbacks.append(note)
-    atexit.register(write, os.environ["BENCH_PAUSES"])

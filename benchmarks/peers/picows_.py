@@ -1,6 +1,7 @@
 import sys
 
 import orjson
+import pauses
 import uvloop
 from picows import WSListener, WSMsgType, ws_create_server
 
