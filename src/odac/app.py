@@ -44,6 +44,7 @@ from odac.security.origin import OriginPolicy
 from odac.security.secret import Secret, Secrets
 from odac.security.session import Session, Sessions
 from odac.security.token import Tokens
+from odac.spelling import check_fields, check_names
 
 if TYPE_CHECKING:
     from odac.history.rooms import HistoryRooms
@@ -81,6 +82,7 @@ class Routes(RouteBuilder):
         self.ws_server = ws_server
 
 
+@check_fields
 class Odac:
     """A realtime application, to be served by any ASGI server, alone, around another app, or mounted below one.
 
@@ -225,6 +227,7 @@ class Odac:
         """Register the function that finds a request's user: it gets the request and returns a user or None."""
         return self.auth.authenticate(function)
 
+    @check_names
     def rooms(self, pattern: str, *, history: History | None = None, presence: Presence | None = None) -> None:
         """Keep a history of rooms, so that a reconnecting client gets what it missed, or show their members to each
         other.
@@ -259,6 +262,7 @@ class Odac:
         """What :meth:`rooms` was told, in that order."""
         return tuple(self._room_rules)
 
+    @check_names
     def users(self, *, history: History, replay: int = 0) -> None:
         """Let every user's inbox keep its messages: what ``ws_server.user(id).send(…)`` sends.
 

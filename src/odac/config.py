@@ -8,6 +8,7 @@ from math import ceil
 from typing import Final, Literal
 
 from odac.errors import ConfigurationError
+from odac.spelling import check_fields
 
 __all__ = ["DEFAULT_RATE_LIMIT", "Limits", "OnInvalidMessage", "Overflow", "RateLimit", "SessionOptions"]
 
@@ -38,6 +39,7 @@ def _is_duration(value: object) -> bool:
     return isinstance(value, (int, float)) and not isinstance(value, bool) and 0 < value <= _LONGEST
 
 
+@check_fields
 @dataclass(frozen=True, slots=True)
 class RateLimit:
     """How many messages one connection may send, control frames included: in any window, whenever it begins.
@@ -72,6 +74,7 @@ class RateLimit:
 DEFAULT_RATE_LIMIT: Final = RateLimit(100, 1.0)
 
 
+@check_fields
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
     """What one app allows. Passing a limit is always a named close code or HTTP status, and the log names the field.
@@ -240,6 +243,7 @@ _COOKIE_DAYS: Final = 400
 _cookie_name = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]{1,64}").fullmatch
 
 
+@check_fields
 @dataclass(frozen=True, slots=True, kw_only=True)
 class SessionOptions:
     """The session cookie: its name, and how long a login lasts.

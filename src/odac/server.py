@@ -8,6 +8,7 @@ from odac.serving.options import CannotStart, RunOptions
 from odac.serving.protocols.http import HttpProtocol
 from odac.serving.protocols.websocket import WebSocketProtocol
 from odac.serving.run import run_app
+from odac.spelling import did_you_mean
 
 __all__ = ["CannotStart", "HttpProtocol", "WebSocketProtocol", "run"]
 
@@ -35,4 +36,10 @@ def run(app: str | Any, **options: Unpack[RunOptions]) -> None:
         CannotStart: the app or the address cannot be used; the message says what to do.
         OdacError: what the app's own start-up raised.
     """
+    unknown = options.keys() - RunOptions.__annotations__
+    if unknown:
+        name = min(unknown)
+        raise TypeError(
+            f"run() got an unexpected keyword argument {name!r}: {did_you_mean(name, RunOptions.__annotations__)}"
+        )
     run_app(app, **options)

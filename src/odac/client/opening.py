@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 
 from odac.client.connection import ClientConnection
 from odac.client.session import Auth
+from odac.spelling import check_names
 
 __all__ = ["connect"]
 
 
+@check_names
 def connect(
     url: str,
     *,

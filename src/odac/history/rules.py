@@ -11,6 +11,7 @@ import msgspec
 from odac.errors import ConfigurationError
 from odac.realtime.audience import check_room, is_private, is_user_room
 from odac.realtime.patterns import matches
+from odac.spelling import check_fields
 
 __all__ = ["History", "Rule", "RuleBook"]
 
@@ -24,6 +25,7 @@ REMEMBERED: Final = 4096
 """Rooms whose rule is looked up once only. Clients may have a say in names, so it is bounded."""
 
 
+@check_fields
 @dataclass(frozen=True, slots=True)
 class History:
     """What a room keeps of its messages.

@@ -8,6 +8,7 @@ from typing import Any, Final
 import msgspec
 
 from odac.errors import ConfigurationError
+from odac.spelling import check_fields
 
 __all__ = ["MAX_DATA_BYTES", "Presence", "encode_data"]
 
@@ -17,6 +18,7 @@ _LONGEST_GRACE: Final = 3600.0
 _MOST: Final = 10_000
 
 
+@check_fields
 @dataclass(frozen=True, slots=True)
 class Presence:
     """Which people a room shows to its members.

@@ -11,6 +11,7 @@ from odac.publishing.addressing import Addressing
 from odac.publishing.connection import PublisherConnection
 from odac.publishing.kept import KeptRooms
 from odac.publishing.publication import checked_url
+from odac.spelling import check_fields
 
 __all__ = ["DEFAULT_TIMEOUT", "AsyncPublisher"]
 
@@ -18,6 +19,7 @@ __all__ = ["DEFAULT_TIMEOUT", "AsyncPublisher"]
 DEFAULT_TIMEOUT: Final = 5.0
 
 
+@check_fields
 class AsyncPublisher(Addressing[Coroutine[Any, Any, None]]):
     """Sends to an app's clients from outside of its processes, for asyncio.
 

@@ -15,10 +15,12 @@ from odac.cluster.envelope import Close, Move, RoomMessage
 from odac.publishing.addressing import Addressing
 from odac.publishing.async_publisher import DEFAULT_TIMEOUT, AsyncPublisher
 from odac.publishing.publication import checked_url
+from odac.spelling import check_fields
 
 __all__ = ["AsyncPublisher", "Publisher"]
 
 
+@check_fields
 class Publisher(Addressing[None]):
     """Sends to an app's clients from outside of its processes: from threads, and from processes that fork.
 

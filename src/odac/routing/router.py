@@ -18,6 +18,7 @@ from odac.routing.options import OPTIONS, CheckedOptions, RouteOptions
 from odac.routing.pattern import Pattern
 from odac.routing.websocket_route import WebSocketRoute
 from odac.security.origin import OriginPolicy
+from odac.spelling import did_you_mean
 
 __all__ = ["RouteBuilder", "Route", "Router"]
 
@@ -206,7 +207,7 @@ class RouteBuilder:
         unknown = options.keys() - OPTIONS
         if unknown:
             raise ConfigurationError(
-                f"{path!r}: unknown option {', '.join(sorted(unknown))}; there are {', '.join(OPTIONS)}"
+                f"{path!r}: unknown option {', '.join(sorted(unknown))}: {did_you_mean(min(unknown), OPTIONS)}"
             )
         self._router.add(
             path,

@@ -16,6 +16,7 @@ from odac.client.cookies import CookieJar
 from odac.client.errors import HandshakeRefused
 from odac.client.link import PROTOCOL
 from odac.client.recovery import RESUME, Positions
+from odac.spelling import check_fields, check_names
 from odac.testing.connecting import Connecting
 from odac.testing.connection import AsyncTestConnection
 from odac.testing.exchange import AsgiApp, HttpClient, Login, World, exchange
@@ -26,6 +27,7 @@ from odac.testing.loop import TestLoop, end_tasks, settle
 __all__ = ["AsyncTestClient"]
 
 
+@check_fields
 class AsyncTestClient:
     """Runs an ASGI app with Odac in it, without sockets, for asynchronous tests::
 
@@ -104,6 +106,7 @@ class AsyncTestClient:
         limits = getattr(self._odac, "limits", None)
         return float(getattr(limits, "close_timeout", 10.0)) + 1.0
 
+    @check_names
     def connect(
         self,
         path: str,
@@ -194,8 +197,7 @@ class AsyncTestClient:
         )
         connection = AsyncTestConnection(self._world, scope, positions, user=given, raises=raises)
         connection.own_login = login
-        self._connections = [known for known in self._connections if not known.over]
-        self._connections.append(connection)
+        self._connections = [*(known for known in self._connections if not known.over), connection]
         await connection.open()
         return connection
 
@@ -267,8 +269,7 @@ class AsyncTestClient:
         await self.settle()
 
     async def settle(self) -> None:
-        """Wait until the app is idle: nothing in it is ready to run. Code that waits for a timer or a socket does not
-        count.
+        """Wait until nothing in the app is ready to run; code that waits for a timer or a socket does not count.
 
         Raises:
             NeverIdle: it does not come to rest.

@@ -10,6 +10,7 @@ from odac.client.calls import names_at
 from odac.client.presence import Person, PresenceChange
 from odac.client.recovery import Recover
 from odac.close_codes import CloseCode
+from odac.spelling import check_fields, check_names
 from odac.testing.client import AsyncTestClient
 from odac.testing.connection import TIMEOUT, AsyncTestConnection
 from odac.testing.exchange import AsgiApp
@@ -22,6 +23,7 @@ T = TypeVar("T")
 H = TypeVar("H", bound=Callable[..., Any])
 
 
+@check_fields
 class TestClient:
     """Runs an ASGI app with Odac in it, without sockets, threads or waiting, for synchronous tests::
 
@@ -79,6 +81,7 @@ class TestClient:
         finally:
             self._turn.close()
 
+    @check_names
     def connect(
         self,
         path: str,

@@ -189,7 +189,7 @@ def test_a_handler_that_would_never_run() -> None:
 
 
 OPTION_MISTAKES: list[tuple[dict[str, Any], str]] = [
-    ({"tokens": False}, "unknown option tokens; there are token"),
+    ({"tokens": False}, r"unknown option tokens: did you mean 'token'\?"),
     ({"overflow": "block"}, "'close' or 'drop_oldest'"),
     ({"compression": "deflate"}, "must be True, False or None"),
     ({"raw": True, "message": Move}, "choose one"),
