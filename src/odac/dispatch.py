@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from odac.http.answers import explain, not_found, upgrade_required, upgrade_where_missing
@@ -10,9 +10,10 @@ from odac.http.proxy_hints import doubled_root_path, spoilt_handshake
 from odac.http.wrapped import WrappedWebSockets
 from odac.lanes.asgi_handshake import AsgiHandshake
 from odac.lanes.base import LANE_EXTENSION
-from odac.notices import warn
+from odac.notices import is_due, warn
 from odac.realtime.taskless import in_task
 from odac.request import Request, route_path
+from odac.routing.no_route import NoRoute
 from odac.security.authentication import current_request
 
 if TYPE_CHECKING:
@@ -59,7 +60,7 @@ class Dispatch:
         self._endpoints = endpoints
         self._hosts = hosts
         self._http = http
-        self._wrapped = None if http is None else WrappedWebSockets(http)
+        self._wrapped = None if http is None else WrappedWebSockets(http, self._explain_refused)
         self._prefix = prefix
 
     async def websocket(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
@@ -107,6 +108,16 @@ class Dispatch:
         else:
             warn("host", "a request for %r was refused with 400: %s", scope["path"][:200], foreign)
             await explain(400, "This host is not served here.")(scope, receive, send)
+
+    def _explain_refused(self, scope: Mapping[str, Any]) -> None:
+        """The wrapped app may have refused for a reason of its own: told only where one of Odac's routes is near."""
+        if is_due("path looked for") and (hint := NoRoute(self._router, scope).hint()) is not None:
+            warn(
+                "path",
+                "the app given as http= refused a handshake for %r, and no route of Odac has this path: %s",
+                scope["path"][:200],
+                hint,
+            )
 
     def _explain_spoilt(self, scope: dict[str, Any]) -> None:
         if (why := spoilt_handshake(scope)) is not None:

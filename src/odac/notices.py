@@ -20,6 +20,7 @@ __all__ = [
     "LINES",
     "WINDOW",
     "harmless",
+    "is_due",
     "limit_hits",
     "limit_met",
     "mistaken",
@@ -68,6 +69,16 @@ def warn(kind: str, message: str, *arguments: object) -> None:
         arguments: of the message.
     """
     _say(kind, message, arguments)
+
+
+def is_due(kind: str) -> bool:
+    """Whether to look for a warning that may turn out to be none, which takes time: at most as often as lines come.
+
+    Args:
+        kind: as for :func:`warn`, and another one than the warning's.
+    """
+    with _lock:
+        return _counted(kind).lines <= LINES
 
 
 def mistaken(kind: str, message: str, *arguments: object) -> None:
@@ -126,14 +137,8 @@ def _say(
     error: BaseException | None = None,
     level: int = logging.WARNING,
 ) -> None:
-    now = monotonic()
     with _lock:
-        known = _kinds.get(kind)
-        if known is None:
-            known = _kinds[kind] = _Kind(now)
-        elif now - known.since >= WINDOW:
-            known.since, known.lines = now, 0
-        known.lines += 1
+        known = _counted(kind)
         if known.lines > LINES:
             known.held_back += 1
             return
@@ -143,6 +148,18 @@ def _say(
     elif known.lines == LINES:
         message, arguments = message + " [more like this within %g s are only counted]", (*arguments, WINDOW)
     logger.log(level, message, *arguments, exc_info=error, stacklevel=3)
+
+
+def _counted(kind: str) -> _Kind:
+    """The kind with one more line; the lock is held."""
+    now = monotonic()
+    known = _kinds.get(kind)
+    if known is None:
+        known = _kinds[kind] = _Kind(now)
+    elif now - known.since >= WINDOW:
+        known.since, known.lines = now, 0
+    known.lines += 1
+    return known
 
 
 def harmless(text: str) -> str:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any, Final
 
 __all__ = ["WrappedWebSockets"]
 
 logger = logging.getLogger("odac")
 
 AsgiApp = Callable[..., Awaitable[Any]]
+
+_REFUSALS: Final = frozenset({"websocket.close", "websocket.http.response.start"})
+"""As the first message: the handshake is refused (ASGI WebSocket protocol, and its Denial Response extension)."""
 
 
 class WrappedWebSockets:
@@ -21,12 +24,14 @@ class WrappedWebSockets:
 
     Args:
         app: any ASGI app.
+        on_refusal: takes the scope of a handshake that the app has refused.
     """
 
-    __slots__ = ("_app", "_refused", "_takes_them")
+    __slots__ = ("_app", "_on_refusal", "_refused", "_takes_them")
 
-    def __init__(self, app: AsgiApp) -> None:
+    def __init__(self, app: AsgiApp, on_refusal: Callable[[Mapping[str, Any]], None]) -> None:
         self._app = app
+        self._on_refusal = on_refusal
         self._takes_them = False  # it has received or sent for one
         self._refused = False
 
@@ -41,10 +46,9 @@ class WrappedWebSockets:
             Exception: what an app raises that takes WebSockets.
         """
         try:
-            if self._takes_them:
-                await self._app(scope, receive, send)
-            else:
-                await self._app(scope, self._noted(receive), self._noted(send))
+            if not self._takes_them:
+                receive = self._noted(receive)
+            await self._app(scope, receive, self._watched(scope, send))
         except Exception:
             if self._takes_them:
                 raise
@@ -58,9 +62,23 @@ class WrappedWebSockets:
             return False
         return True
 
-    def _noted(self, call: Callable[..., Awaitable[Any]]) -> Callable[..., Awaitable[Any]]:
-        def noted(*arguments: Any) -> Awaitable[Any]:
+    def _noted(self, receive: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[Any]]:
+        def noted() -> Awaitable[Any]:
             self._takes_them = True
-            return call(*arguments)
+            return receive()
 
         return noted
+
+    def _watched(self, scope: Mapping[str, Any], send: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Any]:
+        is_first = True
+
+        def watched(message: Any) -> Awaitable[Any]:
+            nonlocal is_first
+            if is_first:
+                is_first = False
+                self._takes_them = True
+                if message["type"] in _REFUSALS:
+                    self._on_refusal(scope)
+            return send(message)
+
+        return watched

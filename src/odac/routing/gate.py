@@ -28,6 +28,7 @@ from odac.routing.addresses import Addresses
 from odac.routing.admission import Admission
 from odac.routing.bearers import Bearers
 from odac.routing.middleware import Middleware, MiddlewareRegistry
+from odac.routing.no_route import NO_ROUTE, NoRoute
 from odac.routing.router import Route, Router
 from odac.routing.verdict import passes
 from odac.security.authentication import AuthService
@@ -127,6 +128,7 @@ class Gate:
             await handshake.refuse(403, "This origin may not connect.")
             return
         if route is None:
+            warn("path", NO_ROUTE, scope["path"][:200], NoRoute(self._router, scope))
             await handshake.refuse(404, "There is no WebSocket route at this path.")
             return
         key = self._room_for_one_more(route, scope)

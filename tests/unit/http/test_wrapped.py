@@ -14,8 +14,15 @@ async def nothing(*_: Any) -> None:
     pass
 
 
+def wrapped_app() -> WrappedWebSockets:
+    return WrappedWebSockets(app, refused.append)
+
+
 def takes(wrapped: WrappedWebSockets, path: str) -> bool:
     return asyncio.run(wrapped.takes({"type": "websocket", "path": path}, nothing, nothing))
+
+
+refused: list[Any] = []
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -28,17 +35,33 @@ async def app(scope: Any, receive: Any, send: Any) -> None:
 
 
 def test_an_app_that_raises_at_once_does_not_take_it() -> None:
-    wrapped = WrappedWebSockets(app)
+    wrapped = wrapped_app()
     assert [takes(wrapped, "/raises") for _ in range(2)] == [False, False]
 
 
 def test_an_app_that_returns_has_said_what_it_says() -> None:
-    assert takes(WrappedWebSockets(app), "/returns")
+    assert takes(wrapped_app(), "/returns")
 
 
 @pytest.mark.parametrize("path", ["/receives", "/sends"])
 def test_the_errors_of_an_app_that_has_ever_taken_one_are_its_own(path: str) -> None:
-    wrapped = WrappedWebSockets(app)
+    wrapped = wrapped_app()
     assert takes(wrapped, path)
     with pytest.raises(ValueError, match="not HTTP"):
         takes(wrapped, "/raises")
+
+
+@pytest.mark.parametrize(
+    ("first", "is_refusal"),
+    [("websocket.close", True), ("websocket.http.response.start", True), ("websocket.accept", False)],
+)
+def test_a_refusal_is_noticed_by_the_first_message(first: str, is_refusal: bool) -> None:
+    async def answering(scope: Any, receive: Any, send: Any) -> None:
+        for kind in (first, "websocket.close"):
+            await send({"type": kind})
+
+    told: list[Any] = []
+    wrapped = WrappedWebSockets(answering, told.append)
+    assert takes(wrapped, "/first")
+    assert takes(wrapped, "/second"), "an app that is known to take WebSockets is watched as well"
+    assert [scope["path"] for scope in told] == (["/first", "/second"] if is_refusal else [])
