@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import logging
 import random
 from collections.abc import Callable
 from typing import Any, Final
@@ -22,6 +23,8 @@ from odac.history.rules import History
 from odac.history.store import Appended, Entry, Slice, StoreAway
 
 __all__ = ["LocalHistory"]
+
+_log: Final = logging.getLogger("odac.broker")
 
 HELLO_TIMEOUT: Final = 2.0
 ANSWER_TIMEOUT: Final = 5.0
@@ -112,7 +115,10 @@ class LocalHistory:
         while True:
             try:
                 await self._session()
-            except (zmq.ZMQError, OSError, TimeoutError, BrokerError) as error:
+            except Exception as error:
+                # Also what another version answers: no other task would notice that this one has ended.
+                if not isinstance(error, (zmq.ZMQError, OSError, TimeoutError, BrokerError)):
+                    _log.exception("the local history in %s failed; it is asked again", self._directory)
                 self._reason = str(error) or type(error).__name__
             await asyncio.sleep(PAUSE * random.uniform(0.5, 1))  # noqa: S311 - nobody gains by guessing it
 

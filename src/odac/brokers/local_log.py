@@ -121,6 +121,12 @@ class LocalLog:
             return Reply(request.id, method(*request.arguments))
         except (TypeError, ValueError, AttributeError, ConfigurationError) as error:
             return Reply(request.id, None, str(error))
+        except zmq.ContextTerminated:
+            raise
+        except Exception as error:
+            # Raised, it would end the thread, and with it every room's history on this machine.
+            _log.exception("the local history failed at %r", request.what)
+            return Reply(request.id, None, repr(error))
 
     # What may be asked
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 from collections import deque
 from typing import Any, Final
@@ -27,6 +28,8 @@ from odac.errors import BrokerError, ConfigurationError
 from odac.history.store import StoreAway
 
 __all__ = ["DURABLE", "RedisCommands"]
+
+_log: Final = logging.getLogger("odac.broker")
 
 DURABLE: Final = b"durable"
 """The guard where the URL says that what the server has confirmed is never lost: ``?history=durable``."""
@@ -155,7 +158,12 @@ class RedisCommands:
                 self._refused = error
                 self._up.set()
                 return
-            except (RedisError, OSError, TimeoutError, BrokerError) as error:
+            except Exception as error:
+                # Whatever it is, the next connection may work; no other task would notice that this one has ended.
+                if not isinstance(error, (RedisError, OSError, TimeoutError, BrokerError)):
+                    _log.exception(
+                        "%s: a connection for rooms with history failed; the next one follows", self._address
+                    )
                 self._reason = str(error) or type(error).__name__
             finally:
                 self._connection = None

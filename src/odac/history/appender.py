@@ -188,6 +188,11 @@ class Appender:
             except asyncio.CancelledError:
                 self._fail(batch, BrokerError("the app has stopped; the message may have been stored or not"))
                 raise
+            except Exception as error:
+                # The callers wait for these messages: a defect of a store or of its library must not leave them so.
+                _log.exception("appending to a room's history failed")
+                self._fail(batch, BrokerError(f"{error!r}; the message may have been stored or not"))
+                return
             await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311 - nobody gains by guessing it
             delay = min(2 * delay, LONGEST_DELAY)
         for each in batch:

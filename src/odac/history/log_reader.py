@@ -50,8 +50,11 @@ class LogReader:
             except (BrokerError, TimeoutError) as error:
                 if not isinstance(error, (StoreAway, TimeoutError)):
                     warn("history", "the history of a room cannot be read; retrying: %s", error)
-                await asyncio.sleep(delay)
-                delay = min(2 * delay, RETRY_LONGEST)
+            except Exception as error:
+                # Raised, it would end the feed's task, and its members would wait for good.
+                warn("history", "the history of a room cannot be read; retrying: %r", error)
+            await asyncio.sleep(delay)
+            delay = min(2 * delay, RETRY_LONGEST)
 
     async def publish_probe(self, number: int) -> None:
         """Publish a probe on the room's channel.

@@ -1,8 +1,10 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from odac.brokers.local_history import LocalHistory
@@ -70,5 +72,27 @@ def test_before_the_start_and_after_the_end_the_store_is_away(proxy: LocalProxy)
         await store.stop()
         with pytest.raises(StoreAway):
             await store.erase("ch")
+
+    run(test())
+
+
+def test_an_answer_of_another_version_ends_the_connection_and_not_the_store(
+    proxy: LocalProxy, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where the process that holds the broker has been replaced by one that answers more than this one knows."""
+
+    async def test() -> None:
+        store = LocalHistory(URL)
+        await store.start(30.0)
+        first = store._asker
+        assert first is not None
+        monkeypatch.setattr(first, "_decode", msgspec.msgpack.Decoder(int).decode)
+        with pytest.raises(StoreAway):
+            await store.erase("ch")
+        async with asyncio.timeout(30):
+            while store._asker in (None, first):
+                await asyncio.sleep(0.01)
+        await store.erase("ch")
+        await store.stop()
 
     run(test())

@@ -9,6 +9,7 @@ import pytest
 import zmq
 
 from odac.brokers.local_log import HELLO, NAMESPACES, LocalLog, Reply, Request
+from odac.history.rings import Rings
 from odac.history.store import decode_notice
 
 HISTORY = [5, 60.0, 2048]
@@ -105,3 +106,17 @@ def test_garbage_is_passed_over(caplog: pytest.LogCaptureFixture) -> None:
     replies, _ = ask(b"\xc1", (HELLO, [4096]))
     assert replies == [Reply(1, True)]
     assert "does not understand" in caplog.text
+
+
+def test_a_failure_of_one_request_is_its_answer_and_the_thread_goes_on(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Every room's history on this machine depends on the thread."""
+
+    def fails(*_: object) -> None:
+        raise KeyError("a defect")
+
+    monkeypatch.setattr(Rings, "revoke", fails)
+    replies, _ = ask(("revoke", ["ch", "user"]), append(b"a"))
+    assert [reply.refused for reply in replies] == ["KeyError('a defect')", ""]
+    assert "revoke" in caplog.text

@@ -127,13 +127,18 @@ def test_an_error_says_whether_asking_again_may_help(
     run(test())
 
 
-def test_a_broken_connection_fails_what_is_under_way_and_is_made_again(server: FakeServer) -> None:
+@pytest.mark.parametrize(
+    "error",
+    [ConnectionResetError("reset"), RuntimeError("reset: uvloop raises this for a transport that is closed")],
+    ids=["reset", "any other"],
+)
+def test_a_broken_connection_fails_what_is_under_way_and_is_made_again(server: FakeServer, error: Exception) -> None:
     async def test() -> None:
         commands = await server.commands()
         asking = asyncio.ensure_future(commands.command("GET", "k"))
         while not server.asked:
             await asyncio.sleep(0)
-        server.answers.put_nowait(ConnectionResetError("reset"))
+        server.answers.put_nowait(error)
         with pytest.raises(StoreAway, match="reset"):
             await asking
         while server.connects < 2 or commands._connection is None:

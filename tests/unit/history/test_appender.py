@@ -24,7 +24,7 @@ class Store:
 
     def __init__(self) -> None:
         self.batches: list[tuple[str, int, list[bytes]]] = []
-        self.errors: list[BrokerError] = []
+        self.errors: list[Exception] = []
         self.open = asyncio.Event()
         self.open.set()
 
@@ -133,6 +133,21 @@ def test_what_can_never_work_fails_at_once() -> None:
         await until(lambda: world.failed)
         assert world.failed == [("no memory", 1)]
         assert len(world.store.batches) == 1
+
+    with_world(test)
+
+
+def test_what_no_store_should_raise_fails_the_batch_and_not_the_next_one() -> None:
+    """Whoever waits for the message is told, whatever a client library raised."""
+
+    async def test(world: World) -> None:
+        world.store.errors = [RuntimeError("the transport is closed")]
+        world.add(b"x")
+        await until(lambda: world.failed)
+        assert world.failed == [("RuntimeError('the transport is closed'); the message may have been stored or not", 1)]
+        world.add(b"y")
+        await until(lambda: world.confirmed)
+        assert world.store.batches == [("c", 1, [b"x"]), ("c", 2, [b"y"])]
 
     with_world(test)
 
