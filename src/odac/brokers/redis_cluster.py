@@ -105,15 +105,23 @@ class RedisClusterBroker(ReconnectingBroker):
             except (RedisError, OSError, TimeoutError) as problem:
                 error = problem
                 continue
-            self._owners = [None] * REDIS_CLUSTER_HASH_SLOTS
+            owners: list[Node | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
             for first, last, primary, *_ in layout:
                 # A node that does not know its own address leaves it out: it is the one that was asked.
                 owner = Node((primary[0] or b"").decode() or node.host, int(primary[1]))
-                self._owners[first : last + 1] = [owner] * (last + 1 - first)
-            if None not in self._owners:
+                owners[first : last + 1] = [owner] * (last + 1 - first)
+            if None not in owners:
+                # Only now, so that nothing is published by a layout that is not complete, or to a node without a link.
+                self._owners = owners
+                self._forget_pools()
                 return
             error = ConnectionError("the cluster does not cover all slots")
         raise error
+
+    def _forget_pools(self) -> None:
+        """Forget the nodes that have left the cluster: where they come and go, their addresses are always new ones."""
+        known = {*self._owners, *self._seeds, *self._links}
+        self._pools = {node: pool for node, pool in self._pools.items() if node in known}
 
     def _owner(self, channel: str) -> Node | None:
         return self._owners[key_slot(channel.encode())]

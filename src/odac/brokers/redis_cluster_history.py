@@ -16,7 +16,7 @@ from odac.brokers.redis_history import ScriptedHistory
 from odac.brokers.redis_link import connections, opened
 from odac.brokers.redis_scripts import Script
 from odac.brokers.url import BrokerURL
-from odac.errors import BrokerError
+from odac.errors import BrokerError, ConfigurationError
 from odac.history.store import StoreAway
 
 __all__ = ["RedisClusterHistory"]
@@ -95,6 +95,8 @@ class RedisClusterHistory(ScriptedHistory):
                     raise StoreAway(f"{self._address}: the cluster does not cover all slots")
             try:
                 return await run(await self._commands(node), asking)
+            except ConfigurationError as error:
+                raise BrokerError(str(error)) from None  # a node that was not there at the start
             except MovedError as error:
                 node, asking = Node(error.host or node.host, error.port), False
                 self._owners[slot] = node
@@ -154,8 +156,16 @@ class RedisClusterHistory(ScriptedHistory):
                 owner = Node((primary[0] or b"").decode() or node.host, int(primary[1]))
                 owners[first : last + 1] = [owner] * (last + 1 - first)
             self._owners = owners
+            if None not in owners:
+                await self._forget_nodes({*owners, *self._seeds})
             return
         raise StoreAway(f"{self._address}: {reason}")
+
+    async def _forget_nodes(self, known: set[Node | None]) -> None:
+        """Disconnect from the nodes that have left the cluster: each would be tried again for good."""
+        gone = [self._nodes.pop(node) for node in tuple(self._nodes) if node not in known]
+        self._pools = {node: pool for node, pool in self._pools.items() if node in known}
+        await asyncio.gather(*(commands.stop() for commands in gone))
 
 
 def _look_at(task: asyncio.Task[None]) -> None:

@@ -8,11 +8,14 @@ import pytest
 from redis.crc import key_slot
 from redis.exceptions import AskError, MovedError
 
+from odac.brokers import redis_cluster_history
 from odac.brokers.redis_cluster import Node
 from odac.brokers.redis_cluster_history import REDIRECTIONS, RedisClusterHistory
 from odac.brokers.url import parse_url
+from odac.errors import BrokerError, ConfigurationError
 from odac.history.store import StoreAway
 from tests.unit.brokers.fakes import run
+from tests.unit.brokers.test_redis_cluster import Layouts
 
 A, B = Node("a", 1), Node("b", 2)
 KEY = "key"
@@ -117,5 +120,57 @@ def test_after_a_node_is_away_the_layout_is_read_again() -> None:
         assert looking is not None
         await looking
         assert await cluster._command(KEY, "PING") == "b"
+
+    run(test())
+
+
+def test_nodes_that_have_left_the_cluster_are_disconnected(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each would be tried again for good, and asked for the layout."""
+
+    async def test() -> None:
+        cluster = RedisClusterHistory(parse_url("redis+cluster://seed:1"))
+        made: list[Ended] = []
+
+        def make(*_: object, **__: object) -> Ended:
+            made.append(Ended())
+            return made[-1]
+
+        monkeypatch.setattr(redis_cluster_history, "RedisCommands", make)
+        for number in range(3):
+            layouts = Layouts([(0, 16383, (b"10.0.0.%d" % number, 1))])
+            monkeypatch.setattr(redis_cluster_history, "opened", layouts.opened)
+            await cluster._look()
+            owner = cluster._owners[0]
+            assert owner is not None
+            await cluster._commands(owner)
+        assert [each.is_stopped for each in made] == [True, True, False]
+        assert len(cluster._pools) == 2
+        await cluster.stop()
+
+    run(test())
+
+
+class Ended:
+    """A connection that notes its end."""
+
+    def __init__(self) -> None:
+        self.is_stopped = False
+
+    async def start(self, wait: float) -> None: ...
+
+    async def stop(self) -> None:
+        self.is_stopped = True
+
+
+def test_a_node_that_tells_no_run_id_is_an_error_of_the_command() -> None:
+    """The cluster was away at the start, so that the app runs; what it sends must fail, and not wait for good."""
+
+    class Refusing(Cluster):
+        async def _commands(self, node: Node) -> Any:
+            raise ConfigurationError("no run id: allow INFO")
+
+    async def test() -> None:
+        with pytest.raises(BrokerError, match="allow INFO"):
+            await Refusing()._command(KEY, "PING")
 
     run(test())
