@@ -105,14 +105,23 @@ class Answering:
             if record.outcome is not None:
                 self.send(Verbatim(record.outcome))
             elif isinstance(record.running, Call):
-                record.running.move(self)
-                self._calls[request.id] = record.running
+                self._take_over(record.running, request, deadline)
         elif not self._is_of_same_client(origin) or self._may_have_been(request, origin):
             self.send(refusal(request.id, CallError("interrupted", "it is not known whether the call was executed")))
         elif self.remembered.unfinished(origin) >= self._most:
             self._refuse_busy(request)
         else:
             self._admit(request, deadline, origin)
+
+    def _take_over(self, call: Call, request: Request, deadline: float | None) -> None:
+        """A call that runs, or waits, came over an earlier connection; or this is its earlier copy, which came late."""
+        if not call.is_older_than(request.age, self):
+            return
+        if call.take_back():
+            self._admit(request, deadline, request.origin)
+        else:
+            call.move(self, request.age)
+            self._calls[request.id] = call
 
     def _is_of_same_client(self, origin: str) -> bool:
         """Whether a call was first sent to this process, by a client of the same session and user.
@@ -150,7 +159,8 @@ class Answering:
         if len(self._calls) >= self._most:
             self._refuse_busy(request)
             return
-        call = self._calls[request.id] = Call(self, request.id, request.name, deadline, origin or self.client)
+        call = Call(self, request.id, request.name, deadline, origin or self.client, request.age)
+        self._calls[request.id] = call
         if origin is not None:
             call.remember(self.remembered.begin(origin, request.id))
         inbox = self._connection.inbox

@@ -89,11 +89,26 @@ class Call:
             stores it in the transaction of the call itself makes the call's effect happen exactly once.
     """
 
-    __slots__ = ("_answering", "_deadline", "_id", "_record", "_state", "_task", "_timer", "_turn", "key", "name")
+    __slots__ = (
+        "_age",
+        "_answering",
+        "_deadline",
+        "_id",
+        "_record",
+        "_state",
+        "_task",
+        "_timer",
+        "_turn",
+        "key",
+        "name",
+    )
 
-    def __init__(self, answering: Answerer, id_: int, name: str, deadline: float | None, origin: str) -> None:
+    def __init__(
+        self, answering: Answerer, id_: int, name: str, deadline: float | None, origin: str, age: float = 0.0
+    ) -> None:
         self.name = name
         self.key = f"{origin}/{id_}"
+        self._age = age  # of the newest copy that has come
         self._answering = answering
         self._id = id_
         self._deadline = deadline
@@ -231,10 +246,39 @@ class Call:
         self._record = record
         record.running = self
 
-    def move(self, answering: Answerer) -> None:
+    def is_older_than(self, age: float, answering: Answerer) -> bool:
+        """Whether a copy of the call is a later one, and came over another connection.
+
+        Args:
+            age: of that copy: milliseconds since the client sent the first one.
+            answering: the connection that it came over.
+        """
+        return age >= self._age and answering is not self._answering
+
+    def move(self, answering: Answerer, age: float) -> None:
         """The client has sent it again over another connection, where its answer is to go."""
         self._answering.settled(self._id, self)
         self._answering = answering
+        self._age = age
+
+    def take_back(self) -> bool:
+        """Give the call up where it has not begun, because the client has sent it again over another connection.
+
+        The messages that it waits behind are the earlier connection's, whose handler may never take them.
+
+        Returns:
+            whether it had not begun: it is to be admitted anew there.
+        """
+        if self._state is not _WAITING:
+            return False
+        self._state = _SETTLED
+        self._stop_timer()
+        self._answering.settled(self._id, self)
+        if self._turn is not None:
+            self._answering.withdraw(self._turn)
+        if self._record is not None:
+            self._answering.remembered.forget(self._record)
+        return True
 
     def _stop_timer(self) -> None:
         if self._timer is not None:

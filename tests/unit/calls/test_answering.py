@@ -112,6 +112,74 @@ def test_a_retry_over_the_next_connection_is_answered_and_executed_once(lost: st
     run(test())
 
 
+@pytest.mark.parametrize("is_lost", [False, True], ids=["the first is half-open", "the first is lost"])
+def test_a_call_that_waits_behind_messages_begins_over_the_connection_on_which_it_comes_again(is_lost: bool) -> None:
+    """The first connection's handler may never take the messages that the call waits behind."""
+
+    async def test() -> None:
+        slow = Slow()
+        slow.go.set()
+        site = Site({"slow": answer(slow)})
+        first = site.connect(session="s", user="7", busy=True)
+        first.inbox.receive_text(b"1")
+        origin = origin_of(first)
+        arrives(first, "call", 1, "slow", "once", 0, 60_000, [origin, 0])
+        await idle()
+        assert slow.executed == 0
+        if is_lost:
+            lane_of(first).lose()
+        second = site.connect(session="s", user="7")
+        arrives(second, "call", 1, "slow", "once", 0, 60_000, [origin, 5])
+        assert await said(second) == [("reply", 1, "once")]
+        if not is_lost:
+            assert await first.receive() == 1
+            first.inbox.handler_returned()
+            assert await said(first) == [], "its turn there is given up"
+        assert slow.executed == 1
+
+    run(test())
+
+
+def test_the_order_with_the_messages_of_the_later_connection_is_kept() -> None:
+    async def test() -> None:
+        told: list[object] = []
+        site = Site({"tell": answer(lambda call, arguments: told.append(arguments))})
+        first = site.connect(session="s", busy=True)
+        first.inbox.receive_text(b"0")
+        origin = origin_of(first)
+        arrives(first, "call", 1, "tell", 2, 0, 60_000, [origin, 0])
+        second = site.connect(session="s", busy=True)
+        second.inbox.receive_text(b"1")
+        arrives(second, "call", 1, "tell", 2, 0, 60_000, [origin, 5])
+        await idle()
+        assert told == []
+        told.append(await second.receive())
+        second.inbox.handler_returned()
+        assert await said(second) == [("reply", 1, None)]
+        assert told == [1, 2]
+
+    run(test())
+
+
+def test_a_copy_that_comes_late_over_the_earlier_connection_does_not_take_the_answer_there() -> None:
+    """The client asks over the later connection, and reads no more from the earlier one."""
+
+    async def test() -> None:
+        slow = Slow()
+        site = Site({"slow": answer(slow)})
+        first = site.connect(session="s")
+        origin = origin_of(first)
+        second = site.connect(session="s")
+        arrives(second, "call", 1, "slow", "once", 0, 60_000, [origin, 5])
+        arrives(first, "call", 1, "slow", "once", 0, 60_000, [origin, 0])
+        await idle()
+        slow.go.set()
+        assert await said(second) == [("reply", 1, "once")]
+        assert slow.executed == 1
+
+    run(test())
+
+
 @pytest.mark.parametrize(
     ("session", "user"), [("another", "7"), ("s", "8"), ("s", None)], ids=["another session", "another user", "nobody"]
 )
