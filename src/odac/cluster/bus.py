@@ -292,8 +292,10 @@ class BrokerBus:
         same: a publisher still knows a rule that this app has no longer.
         """
         try:
-            if self._log is None or not self._log.arrived(channel, payload):
-                self._dispatcher.deliver_kept(channel, decode_notice(payload))
+            if self._log is not None and self._log.arrived(channel, payload):
+                return
+            if self._dispatcher.deliver_kept(channel, decode_notice(payload)):
+                self._reporter.garbage(channel, "a room's history holds an entry of another version")
         except KeptGarbage:
             self._reporter.garbage(channel, "no store publishes this")
 

@@ -28,7 +28,7 @@ from odac.cluster.parts import Parts
 from odac.cluster.peers import Peers
 from odac.cluster.reporter import Reporter
 from odac.cluster.tails import tails_of
-from odac.history.store import Notice, decode_message
+from odac.history.store import GarbageError, Notice, decode_message
 from odac.protocol.message import Prepared
 from odac.realtime.audience import Audience
 from odac.realtime.ports import LocalHub, LogListener
@@ -102,17 +102,23 @@ class Dispatcher:
             except Exception:
                 _log.exception("a message from another process could not be handled; the next one is")
 
-    def deliver_kept(self, channel: str, notice: Notice) -> None:
+    def deliver_kept(self, channel: str, notice: Notice) -> int:
         """Deliver entries of a room of which this process keeps no place, as messages of any room.
 
-        Raises:
-            GarbageError: an entry holds no message.
+        Returns:
+            how many of them hold no message of this version; the others are delivered.
         """
         room = Audience((self._channels.room_of(channel),))
+        unreadable = 0
         for entry in notice.entries:
-            message = decode_message(entry.body)
+            try:
+                message = decode_message(entry.body)
+            except GarbageError:
+                unreadable += 1
+                continue
             self._reporter.counters.received += 1
             self._hub.deliver(room.without(*message.excluded), Prepared(message.opcode, message.payload))
+        return unreadable
 
     def _control(self, origin: bytes, item: Item) -> None:
         if isinstance(item, Close):

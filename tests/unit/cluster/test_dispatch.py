@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 
 from odac.cluster.envelope import Answer, Ask, Beat, Bye, RoomMessage
+from odac.history.store import Entry, Message, encode_entries, encode_message
 from odac.realtime.audience import EVERYONE, Audience
 from tests.unit.brokers.fakes import run
 from tests.unit.cluster.test_bus import CHANNELS, OTHER, ROOM, THIRD, Setup, message, warnings
@@ -65,5 +66,22 @@ def test_a_question_is_answered() -> None:
         setup = await Setup(members=4).start()
         setup.arrive(CHANNELS.control, Ask(9, EVERYONE))
         assert setup.sent() == [(CHANNELS.inbox(OTHER), Answer(9, 4))]
+
+    run(main())
+
+
+def test_an_entry_of_another_version_does_not_stop_the_entries_behind_it() -> None:
+    """Over a room's channel, where this process keeps no place in its history."""
+
+    async def main() -> None:
+        setup = await Setup().start()
+        bodies = [encode_message(Message((), 1, b"1")), b"of another version", encode_message(Message(("x",), 1, b"3"))]
+        entries = [Entry(number, 0, body) for number, body in enumerate(bodies, 1)]
+        setup.bus.on_message(ROOM, encode_entries(b"e" * 16, entries))
+        assert setup.hub.delivered == [
+            (Audience(("a",)), 1, b"1"),
+            (Audience(("a",), excluded=frozenset({"x"})), 1, b"3"),
+        ]
+        assert setup.bus.counters.garbage == 1
 
     run(main())
