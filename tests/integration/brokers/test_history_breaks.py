@@ -369,17 +369,22 @@ def test_the_last_message_of_a_publisher_is_told_once_more(
 def test_the_pubsub_connections_are_killed_for_two_seconds_and_no_client_notices(
     seconds: float, own_redis: Redis, short_directory: Path
 ) -> None:
-    """Some hundred clients; 10,000 with ``make history-faults``."""
+    """Some hundred clients; 10,000 with ``make history-faults``. For longer where less than some sends and kills fit in."""
     killed: list[bytes] = []
+    sent = 0
+
+    def hits() -> int:
+        return sum(answer.startswith(b":") and answer != b":0\r\n" for answer in killed)
 
     async def kill() -> None:
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
-        while loop.time() < end:
+        while loop.time() < end or sent < 5 or hits() < 3:
             killed.append(await asyncio.to_thread(ask, own_redis, "CLIENT", "KILL", "TYPE", "pubsub"))
             await asyncio.sleep(0.02)
 
     async def main(port: int) -> None:
+        nonlocal sent
         async with AsyncPublisher(own_redis.url) as publisher:
             crowd = Crowd("127.0.0.1", port, "/chat/7")
             try:
@@ -387,7 +392,6 @@ def test_the_pubsub_connections_are_killed_for_two_seconds_and_no_client_notices
                 await publisher.to_room("chat-7", "first")  # the place of an empty room has no name yet
                 await crowd.until_all_have("first")
                 killing = asyncio.create_task(kill())
-                sent = 0
                 while not killing.done():
                     await publisher.to_room("chat-7", sent)
                     sent += 1
@@ -396,7 +400,6 @@ def test_the_pubsub_connections_are_killed_for_two_seconds_and_no_client_notices
                 await publisher.to_room("chat-7", "the end")
                 await crowd.until_all_have("the end")
                 expected = ["first", *map(str, range(sent)), "the end"]
-                assert sent > 5
                 for member in crowd.members:
                     assert member.messages == expected
                 assert [member.told for member in crowd.members if member.told] == []
@@ -406,4 +409,3 @@ def test_the_pubsub_connections_are_killed_for_two_seconds_and_no_client_notices
     folder = Path(tempfile.mkdtemp(dir=short_directory))
     with Running(folder, APP, environment={"ODAC_BROKER": own_redis.url}) as running:
         asyncio.run(asyncio.wait_for(main(running.port), 600 if LONG else 100))
-    assert sum(answer.startswith(b":") and answer != b":0\r\n" for answer in killed) > 2, "nothing was killed"
