@@ -348,7 +348,7 @@ class Odac:
                     self._bus.max_message,
                 )
             if self._presence is not None:
-                self._presence.start(loop, self._bus.parts)
+                self._presence.start(loop, self._bus.subsystems)
             await self._bus.start()
             self._hub.connect_bus(self._bus)
             if self._history is not None:

@@ -1,1 +1,1 @@
-"""What carries bytes between processes: one module for each kind of server, behind the interface in ``base``."""
+"""Brokers, which carry bytes between processes: a module for each kind of server; ``base`` is the interface."""

@@ -12,10 +12,10 @@ MAX_PAYLOAD: Final = 4 * 1024 * 1024
 
 
 class Receiver(Protocol):
-    """What a broker calls, always on the event loop's thread. None of it may raise."""
+    """The methods that a broker calls, always on the event loop's thread. They must not raise."""
 
     def on_message(self, channel: str, payload: bytes) -> None:
-        """A payload has arrived on a channel that this process subscribed to; its own payloads come back as well."""
+        """A payload has arrived on a channel that this process subscribed to, which may be one of its own."""
         ...
 
     def on_up(self) -> None:
@@ -27,25 +27,25 @@ class Receiver(Protocol):
         ...
 
     def on_gap(self) -> None:
-        """Some subscriptions were interrupted for a moment, and are there again: something may have been missed."""
+        """Some subscriptions were interrupted for a moment and are restored: messages may have been missed."""
         ...
 
     def on_dropped(self, messages: int, reason: str) -> None:
-        """This many messages that were to be published are lost."""
+        """So many messages could not be published and are lost."""
         ...
 
 
 class Broker(ABC):
-    """Carries payloads between processes: at most once, and what one process publishes arrives in that order.
+    """Carries payloads between processes: at most once, and those of one process arrive in the order of publication.
 
-    All methods are called on the event loop's thread. An address never holds a password: it is for log lines.
+    All methods are called on the event loop's thread. ``address`` is for log lines and never contains a password.
     """
 
     address: str
     max_message: int
     """Bytes of the largest payload that the broker carries."""
     drops_silently: bool = False
-    """Whether the broker drops payloads for a process that reads too slowly, and ends no connection with it."""
+    """Whether the broker drops payloads for a process that reads too slowly without closing its connection."""
 
     @property
     @abstractmethod
@@ -54,10 +54,10 @@ class Broker(ABC):
 
     @abstractmethod
     async def start(self, receiver: Receiver) -> None:
-        """Begin to connect, and return at once: an unreachable server is tried again, not an error.
+        """Begin to connect, and return at once: connecting to an unreachable server is retried.
 
         Raises:
-            ConfigurationError: no server would make this work; the message names the fix.
+            ConfigurationError: no server could accept this configuration; the message names the fix.
         """
 
     @abstractmethod
@@ -66,7 +66,7 @@ class Broker(ABC):
 
     @abstractmethod
     def publish(self, channel: str, payload: bytes, messages: int = 1) -> None:
-        """Queue a payload and return at once; what cannot be sent is reported to ``on_dropped``.
+        """Queue a payload and return at once; a payload that cannot be sent is reported to ``on_dropped``.
 
         Args:
             channel: ASCII without spaces, see :mod:`odac.cluster.channels`.
@@ -84,7 +84,7 @@ class Broker(ABC):
 
     @abstractmethod
     def reconnect(self, reason: str) -> None:
-        """Close a connection that seems to be open but carries nothing, and open a new one with every subscription."""
+        """Replace a connection that seems open but carries nothing by a new one with every subscription."""
 
 
 @runtime_checkable
@@ -103,6 +103,6 @@ class Confirming(Protocol):
         """Publish one payload, and return once the server has confirmed it.
 
         Raises:
-            BrokerError: this payload is lost, or was refused. The payloads of others do not matter.
+            BrokerError: this payload is lost, or was refused.
         """
         ...

@@ -18,17 +18,17 @@ CONFIRM_PAUSE: Final = 0.05
 """Seconds between two markers while no caller awaits a confirmation."""
 
 SendPayload = Callable[[str, bytes], Awaitable[None]]
-"""Hands a channel and a payload to the client library."""
+"""Passes a channel and a payload to the client library."""
 
 
 class EchoConfirmedBroker(ReconnectingBroker):
-    """A broker whose server confirms nothing: a marker that this process sends to itself comes back after everything
-    that was sent before it, and so confirms it.
+    """A broker whose server confirms nothing: this process sends a marker to itself, and when the marker comes back,
+    everything that was sent before it is confirmed.
 
-    One marker at a time is under way, and none while nothing is sent.
+    At most one marker is pending, and none while nothing is sent.
 
     Args:
-        url: of the broker.
+        url: the broker's URL.
     """
 
     def __init__(self, url: BrokerURL) -> None:

@@ -25,8 +25,8 @@ def make_history(url: str, clock: Callable[[], float], limits: Limits | None = N
 
     Args:
         url: the broker's.
-        clock: seconds since 1970, for what stays within this process.
-        limits: of the app: where the logs are on this machine, ``history_bytes`` bounds them; None: what another says.
+        clock: seconds since 1970, for the store in this process's memory.
+        limits: the app's: ``history_bytes`` bounds logs that are kept on this machine. None keeps the present bound.
 
     Raises:
         ConfigurationError: this broker has no history, or the URL is wrong.
@@ -50,7 +50,7 @@ def make_history(url: str, clock: Callable[[], float], limits: Limits | None = N
 
 
 def _remote(url: BrokerURL, limits: Limits | None) -> HistoryStore:
-    # Imported here: the client libraries are optional, and the broker has said already which one is missing.
+    # Imported here: the client libraries are optional, and making the broker has already reported a missing one.
     if url.scheme == "local":
         from odac.brokers.local_history import LocalHistory
 

@@ -1,4 +1,4 @@
-"""Several processes of one machine, with nothing to install or start: ZeroMQ over Unix sockets."""
+"""A broker for the processes of one machine that needs no server: ZeroMQ over Unix sockets."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ HELLO_TIMEOUT: Final = 2.0
 LOOK_AGAIN: Final = 0.5
 READ_AT_ONCE: Final = 512
 _END: Final = b"\0"
-"""Ends a topic: ZeroMQ matches prefixes, and no channel name holds it."""
+"""The end of a topic: ZeroMQ matches prefixes, and no channel name contains this byte."""
 
 
 class LocalBroker(EchoConfirmedBroker):
@@ -52,46 +52,46 @@ class LocalBroker(EchoConfirmedBroker):
         with contextlib.ExitStack() as stack:
             context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
             stack.callback(context.destroy, linger=0)
-            talker = _Talker(context, self._to_proxy, self._marker)
-            stack.callback(talker.close)
-            listener = _Listener(context, self._from_proxy, self._received)
-            stack.callback(listener.close)
+            publisher = _Publisher(context, self._to_proxy, self._marker)
+            stack.callback(publisher.close)
+            subscriber = _Subscriber(context, self._from_proxy, self._received)
+            stack.callback(subscriber.close)
             self._changed.clear()
             for channel in (*self._wanted, self._marker):
-                listener.subscribe(channel)
-            await first_to_end(failure(talker), failure(listener), self._live(talker, listener))
+                subscriber.subscribe(channel)
+            await first_to_end(failure(publisher), failure(subscriber), self._live(publisher, subscriber))
 
-    async def _live(self, talker: _Talker, listener: _Listener) -> None:
-        # The proxy passes subscriptions on in order, so when the marker's has come back to this process's own talker,
-        # every process knows the earlier ones as well.
+    async def _live(self, publisher: _Publisher, subscriber: _Subscriber) -> None:
+        # The proxy forwards subscriptions in order. So when this process's publishing socket gets the subscription to
+        # the marker, every process has got the earlier ones.
         try:
             async with asyncio.timeout(HELLO_TIMEOUT):
-                await talker.greeted.wait()
+                await publisher.greeted.wait()
         except TimeoutError:
             raise BrokerError(
                 f"no proxy answers in {self._directory}; does a server with this broker run there, as this user?"
             ) from None
         self._opened()
-        await first_to_end(self._send(talker.send), self._confirm(talker.send), self._follow(listener))
+        await first_to_end(self._send(publisher.send), self._confirm(publisher.send), self._follow(subscriber))
 
-    async def _follow(self, listener: _Listener) -> None:
+    async def _follow(self, subscriber: _Subscriber) -> None:
         while True:
             subscribe, unsubscribe = await self._next_changes()
             for channel in unsubscribe:
-                listener.unsubscribe(channel)
+                subscriber.unsubscribe(channel)
             for channel in subscribe:
-                listener.subscribe(channel)
+                subscriber.subscribe(channel)
 
 
 class LoopSocket(ABC):
     """A ZeroMQ socket on the event loop.
 
-    Its file descriptor reports changes, not states. So the state is checked after each use of the socket, and
-    regularly.
+    ZeroMQ's file descriptor reports changes, not states. So the state is checked after each use of the socket, and at
+    regular intervals.
 
     Args:
         context: owns the socket.
-        kind: ZeroMQ's type of the socket.
+        kind: the ZeroMQ type of the socket.
     """
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], kind: int) -> None:
@@ -142,16 +142,16 @@ class LoopSocket(ABC):
         """Do what the socket's state allows; return whether there is more."""
 
 
-class _Talker(LoopSocket):
-    """The socket that publishes. The proxy tells it which channels any process wants; the rest is not sent."""
+class _Publisher(LoopSocket):
+    """The socket that publishes. The proxy forwards the subscriptions to it; other channels are not sent."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str, marker: str) -> None:
         super().__init__(context, zmq.XPUB)
         self.greeted = asyncio.Event()
         self._greeting = b"\1" + marker.encode() + _END
         self._writable = asyncio.Event()
-        # Without it, ZeroMQ drops payloads silently when the pipe is full. This way they stay in the queue, which
-        # counts them.
+        # Without this option, ZeroMQ silently drops payloads when the pipe is full. With it, they stay in the queue,
+        # which counts them.
         self._socket.setsockopt(zmq.XPUB_NODROP, 1)
         self.connect(address)
 
@@ -183,8 +183,8 @@ class _Talker(LoopSocket):
         return False
 
 
-class _Listener(LoopSocket):
-    """The socket that subscribes, and notices when the proxy is gone."""
+class _Subscriber(LoopSocket):
+    """The socket that subscribes, and detects the end of the proxy."""
 
     def __init__(
         self, context: zmq.Context[zmq.Socket[bytes]], address: str, received: Callable[[str, bytes], None]
@@ -234,12 +234,12 @@ class _Listener(LoopSocket):
 
 
 def state_of(socket: zmq.Socket[bytes]) -> int:
-    """What a socket is ready for, as ZeroMQ's flags."""
+    """The events that a socket is ready for, as ZeroMQ's flags."""
     events = socket.getsockopt(zmq.EVENTS)
     assert isinstance(events, int)
     return events
 
 
 async def failure(socket: LoopSocket) -> None:
-    """Wait until a socket has failed, and raise why."""
+    """Wait until a socket has failed, and raise the reason."""
     await socket.failed

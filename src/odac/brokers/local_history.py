@@ -38,7 +38,7 @@ class LocalHistory:
 
     Args:
         url: see :func:`odac.brokers.local_paths.directory_of`.
-        max_bytes: of all logs of the proxy together, which the process that says so last decides; None says nothing.
+        max_bytes: the limit for all logs of the proxy together; the last process to start sets it. None leaves it.
 
     Raises:
         ConfigurationError: the proxy's directory is not set, or its path is too long.
@@ -48,7 +48,7 @@ class LocalHistory:
         self._max_bytes = max_bytes
         self._directory = directory_of(url)
         self._namespace = url.namespace
-        self._asker: _Asker | None = None
+        self._asker: _RequestSocket | None = None
         self._up = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
         self._reason = "not connected"
@@ -101,12 +101,12 @@ class LocalHistory:
         return bool(await self._ask("write_rules", self._namespace, version, text, keep))
 
     async def _ask(self, what: str, *arguments: Any) -> Any:
-        asker = self._asker
-        if asker is None:
+        socket = self._asker
+        if socket is None:
             raise StoreAway(f"{self._directory}: {self._reason}")
-        reply = await asker.ask(what, arguments)
+        reply = await socket.ask(what, arguments)
         if reply.refused:
-            raise BrokerError(f"the local history in {self._directory} refused it: {reply.refused}")
+            raise BrokerError(f"the local history in {self._directory} refused the request: {reply.refused}")
         return reply.result
 
     # The owner of the socket
@@ -129,21 +129,21 @@ class LocalHistory:
         with contextlib.ExitStack() as stack:
             context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
             stack.callback(context.destroy, linger=0)
-            asker = _Asker(context, log_address(self._directory), lambda: f"{self._directory}: {self._reason}")
-            stack.callback(asker.close)
-            await first_to_end(failure(asker), self._live(asker))
+            socket = _RequestSocket(context, log_address(self._directory), lambda: f"{self._directory}: {self._reason}")
+            stack.callback(socket.close)
+            await first_to_end(failure(socket), self._live(socket))
 
-    async def _live(self, asker: _Asker) -> None:
+    async def _live(self, socket: _RequestSocket) -> None:
         try:
             async with asyncio.timeout(HELLO_TIMEOUT):
-                await asker.ask(HELLO, (self._max_bytes,))
-            self._asker = asker
+                await socket.ask(HELLO, (self._max_bytes,))
+            self._asker = socket
             self._up.set()
             while True:
                 await asyncio.sleep(LOOK_EVERY)
-                # A frozen process keeps its connections open; do not wait for its answer.
+                # A suspended process keeps its connections open, so the wait for its answer needs a limit.
                 async with asyncio.timeout(ANSWER_TIMEOUT):
-                    await asker.ask(HELLO, (self._max_bytes,))
+                    await socket.ask(HELLO, (self._max_bytes,))
         except TimeoutError:
             raise BrokerError(
                 f"no proxy answers in {self._directory}; does a server with this broker run there, as this user?"
@@ -152,8 +152,8 @@ class LocalHistory:
             self._asker = None
 
 
-class _Asker(LoopSocket):
-    """The socket that asks, and notices when the process that answers is gone."""
+class _RequestSocket(LoopSocket):
+    """The socket that sends the requests, and detects the end of the process that answers them."""
 
     def __init__(self, context: zmq.Context[zmq.Socket[bytes]], address: str, why: Callable[[], str]) -> None:
         super().__init__(context, zmq.DEALER)

@@ -21,19 +21,19 @@ _log = logging.getLogger("odac.broker")
 
 HELLO: Final = "hello"
 EXPIRE_EVERY: Final = 10_000
-"""Milliseconds between two looks at what has expired."""
+"""Milliseconds between two checks for expired entries."""
 TAKE: Final = 256
 NAMESPACES: Final = 256
-"""Apps, apart by the namespace in the URL, whose rules one proxy keeps."""
+"""Apps, distinguished by the namespace in the URL, whose rules one proxy keeps."""
 
 
 class Request(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
-    """A request of a process.
+    """A request from a process.
 
     Args:
-        id: stands in the reply.
+        id: repeated in the reply.
         what: the name of a method of :class:`LocalLog`.
-        arguments: of that.
+        arguments: the method's arguments.
     """
 
     id: int
@@ -42,12 +42,12 @@ class Request(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
 
 
 class Reply(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
-    """The answer.
+    """The reply to a request.
 
     Args:
-        id: of the request.
+        id: the request's.
         result: what the method returned.
-        refused: why it did not.
+        refused: the reason why the request was refused; None if it was not.
     """
 
     id: int
@@ -56,11 +56,11 @@ class Reply(msgspec.Struct, array_like=True, forbid_unknown_fields=True):
 
 
 class LocalLog:
-    """Numbers and keeps the entries of all rooms, and publishes them by the proxy like any process.
+    """Numbers and keeps the entries of all rooms, and publishes them through the proxy like any process.
 
     Args:
-        router: where the processes ask; bound.
-        publisher: connected to the proxy.
+        router: the bound socket that receives the requests.
+        publisher: the socket that is connected to the proxy.
     """
 
     def __init__(self, router: zmq.Socket[bytes], publisher: zmq.Socket[bytes]) -> None:
@@ -106,17 +106,17 @@ class LocalLog:
                 request = self._decode(parts[0])
                 reply = self._answer(request)
             except (msgspec.DecodeError, RecursionError) as error:
-                _log.warning("the local history was asked what it does not understand: %s", error)
+                _log.warning("the local history got a malformed request: %s", error)
                 continue
             try:
                 self._router.send_multipart((peer, self._encode(reply)), zmq.NOBLOCK)
             except zmq.Again:
-                pass  # a process that does not read its answers gives up waiting for them
+                pass  # a process that does not read its replies stops waiting for them by itself
 
     def _answer(self, request: Request) -> Reply:
         method = self._methods.get(request.what)
         if method is None:
-            return Reply(request.id, None, f"it does not know {request.what!r}: all processes need the same version")
+            return Reply(request.id, None, f"unknown request {request.what!r}: all processes need the same version")
         try:
             return Reply(request.id, method(*request.arguments))
         except (TypeError, ValueError, AttributeError, ConfigurationError) as error:
@@ -128,10 +128,10 @@ class LocalLog:
             _log.exception("the local history failed at %r", request.what)
             return Reply(request.id, None, repr(error))
 
-    # What may be asked
+    # The requests
 
     def hello(self, max_bytes: int | None) -> bool:
-        """Answer that the process is running; take what an app lets all logs together have."""
+        """Answer that the process is running; set an app's limit for all logs together."""
         if max_bytes is not None:
             self._rings.max_bytes = max_bytes
         return True
@@ -177,6 +177,6 @@ class LocalLog:
         if found is None:
             self._rules = {name: rules for name, rules in self._rules.items() if rules.read()[0]}
             if len(self._rules) >= NAMESPACES:
-                raise ValueError(f"there are {NAMESPACES} namespaces with rules for rooms with history already")
+                raise ValueError(f"the limit of {NAMESPACES} namespaces with rules for rooms with history is reached")
             found = self._rules[namespace] = RulesText(self._rings.now)
         return found

@@ -1,4 +1,4 @@
-"""The directory of the local broker's sockets, which any program on the machine finds by its name."""
+"""The directory of the local broker's sockets, which programs of the same user find by the broker's name."""
 
 from __future__ import annotations
 
@@ -14,17 +14,17 @@ from odac.errors import ConfigurationError
 __all__ = ["base", "check_path", "directory_of", "distrusted", "may_create", "only_ours"]
 
 PATH_LIMIT: Final = 100
-"""Bytes of a Unix socket's path: the system's limit is 104 to 108."""
+"""The most bytes of a Unix socket's path: the systems' limits are 104 to 108."""
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
 
 
 def base() -> Path:
-    """The directory that holds those of all names. Each user has one, so that two users' servers of one name do not
-    meet.
+    """The directory that contains the directories of all names. Each user has one, so that two users can use the same
+    name.
 
-    Not ``$XDG_RUNTIME_DIR``, which a service of the same user does not have.
+    It is not ``$XDG_RUNTIME_DIR``, which is not set for a service of the same user.
     """
-    import tempfile  # with its own imports, a twentieth of what importing Odac takes
+    import tempfile  # here, because its import takes a twentieth of the time of importing Odac
 
     return Path(tempfile.gettempdir()) / f"odac-{os.getuid()}"
 
@@ -33,11 +33,11 @@ def directory_of(url: BrokerURL) -> Path:
     """The directory that a ``local://`` URL names. It need not exist.
 
     Raises:
-        ConfigurationError: the URL means none, or its path is too long for a socket.
+        ConfigurationError: the URL names none, or its path is too long for a socket.
     """
     place = url.address.removeprefix("local://")
     if url.url != url.address:
-        raise ConfigurationError("local:// URLs have no user, no port and, but for namespace, no options")
+        raise ConfigurationError("local:// URLs have no user, no port and no options except namespace")
     if place.startswith("/"):
         directory = Path(place)
     elif place:
@@ -52,14 +52,14 @@ def directory_of(url: BrokerURL) -> Path:
     else:
         raise ConfigurationError(
             "local:// without a name connects the workers of one server: start them with `odac run --workers N`,"
-            " or give the server a name, like local://myapp, by which others find it too"
+            " or give the server a name, like local://myapp, by which other programs find it too"
         )
     check_path(directory)
     return directory
 
 
 def check_path(directory: Path) -> None:
-    """Check that a socket can be made in the directory.
+    """Check that a socket can be created in the directory.
 
     Raises:
         ConfigurationError: the path is too long.
@@ -68,8 +68,8 @@ def check_path(directory: Path) -> None:
     size = len(os.fsencode(directory))
     if size > limit:
         raise ConfigurationError(
-            f"{directory}: {size} bytes are too long for a Unix socket's directory, which may have {limit}:"
-            " choose another one, or a shorter $TMPDIR"
+            f"{directory}: {size} bytes are too many for the path of a Unix socket's directory, which may have {limit}:"
+            " choose another directory, or a shorter $TMPDIR"
         )
 
 
@@ -83,30 +83,30 @@ def only_ours(directory: Path) -> bool:
 
 
 def distrusted(directory: Path) -> str | None:
-    """Why what is in the directory may be another user's, or None: looked at before anything is sent there.
+    """Why the sockets in the directory may be another user's, or None; checked before anything is sent there.
 
-    Root is no exception: the directory's owner could read what root publishes.
+    This applies to root as well: the directory's owner could read what root publishes.
     """
     for each in (directory, *([base()] if directory.parent == base() else [])):
         try:
             owner = each.lstat().st_uid
         except OSError:
-            continue  # there is no socket to connect to
+            continue  # no directory: there is no socket to connect to
         if owner != os.getuid():
             return (
                 f"{each} belongs to another user (uid {owner}): run this command as that user, or choose another"
                 " directory"
             )
         if not only_ours(each):
-            return f"{each} is not only this user's: chmod 700 it, unless somebody else has put it there"
+            return f"other users may write to {each}: run chmod 700 on it, unless another user has created it"
     return None
 
 
 def may_create(directory: Path) -> bool:
-    """Whether a directory that is not there can be made where no other user could take its place.
+    """Whether a directory that does not exist can be created where no other user could replace it.
 
-    The existing part of the path must belong to this user or to root and be writable by no one else, except directories
-    such as ``/tmp``, in which everybody may remove only what is their own.
+    The existing part of the path must belong to this user or to root and be writable by no other user, except
+    directories such as ``/tmp``, where users may remove only their own files.
     """
     above = directory.absolute().parent
     while not above.exists():

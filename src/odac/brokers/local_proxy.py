@@ -1,4 +1,4 @@
-"""The proxy of the local broker: passes on what one process of this machine publishes to the others."""
+"""The proxy of the local broker: forwards what one process of this machine publishes to the others."""
 
 from __future__ import annotations
 
@@ -22,43 +22,43 @@ __all__ = ["HIGH_WATER", "LocalProxy", "addresses", "bound", "log_address"]
 _log = logging.getLogger("odac.broker")
 
 HIGH_WATER: Final = 4096
-"""Payloads buffered for one process. Above it, the proxy drops payloads for that process, which sees the gap."""
+"""Payloads buffered for one process. Above it, the proxy drops payloads for that process, which detects the gap."""
 STALE: Final = 60_000
-"""Milliseconds after which the proxy disconnects a process that is frozen: subscriptions would pile up for it without
-bound.
+"""Milliseconds after which the proxy disconnects a suspended process, for which subscriptions would be buffered
+without bound.
 """
 NEXT: Final = 0.2
-"""Seconds between two checks whether the process that runs the proxy is gone."""
+"""Seconds between two checks whether the process that runs the proxy has ended."""
 
 
 def bound(socket: zmq.Socket[bytes]) -> None:
     """Bound the payloads that a socket buffers, but never the subscriptions.
 
-    ZeroMQ applies one limit to both and drops silently what exceeds it. A room whose subscription is dropped would
-    never get a message. Subscriptions travel against the payloads: out of SUB and XSUB, and into XPUB.
+    ZeroMQ applies one limit to both and silently drops what exceeds it. A room whose subscription is dropped would
+    never get a message. Subscriptions flow in the opposite direction: out of SUB and XSUB, and into XPUB.
     """
     listens = socket.type in (zmq.SUB, zmq.XSUB)
     socket.rcvhwm, socket.sndhwm = (HIGH_WATER, 0) if listens else (0, HIGH_WATER)
 
 
 def log_address(directory: Path) -> str:
-    """Where processes ask for the histories of rooms."""
+    """The address of the socket that serves the rooms' histories."""
     return f"ipc://{directory}/log"
 
 
 def addresses(directory: Path) -> tuple[str, str]:
-    """The addresses of the socket that processes publish to, and of the one that they subscribe at."""
+    """The addresses of the socket that processes publish to, and of the one that they subscribe to."""
     return f"ipc://{directory}/in", f"ipc://{directory}/out"
 
 
 class LocalProxy:
-    """Passes on what one process publishes to the others, in a thread; or stands by, while another process does that.
+    """Forwards what one process publishes to the others, in a thread; or stands by while another process does that.
 
     The process that holds a lock on the directory runs the proxy. The system releases the lock when that process ends,
-    however it ends, and one that stands by takes over: its sockets replace those that were left behind.
+    however it ends, and a process that stands by takes over: its sockets replace the old ones.
 
     Args:
-        directory: holds the two sockets; made with mode 0700 if it is not there.
+        directory: contains the two sockets; created with mode 0700 if it does not exist.
 
     Raises:
         ConfigurationError: the directory's path is too long for a socket.
@@ -79,8 +79,8 @@ class LocalProxy:
         """Run the proxy from now on, or stand by if another process runs it.
 
         Raises:
-            ConfigurationError: others may write to the directory, or it is another user's.
-            BrokerError: the sockets cannot be made.
+            ConfigurationError: other users may write to the directory, or it belongs to another user.
+            BrokerError: the sockets cannot be created.
         """
         sockets = self._bind() if self._take() else None
         self._thread = threading.Thread(target=self._serve, args=(sockets,), name="odac local broker", daemon=True)
@@ -119,7 +119,7 @@ class LocalProxy:
                 continue
             try:
                 fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                # The directory may have been removed and made again between the two calls.
+                # The directory may have been removed and created again between the two calls.
                 if os.path.samestat(os.fstat(lock), self.directory.stat()):
                     self._lock = lock
                     return True
@@ -134,12 +134,14 @@ class LocalProxy:
         for each in (*([base()] if self.directory.parent == base() else []), self.directory):
             try:
                 if not each.exists() and not may_create(each):
-                    raise ConfigurationError(f"{each} is not made: another user could put a socket there")
+                    raise ConfigurationError(f"{each} is not created: another user could put a socket there")
                 each.mkdir(mode=0o700, parents=True, exist_ok=True)
             except OSError as error:
-                raise ConfigurationError(f"{each} cannot be made: {error.strerror}") from None
+                raise ConfigurationError(f"{each} cannot be created: {error.strerror}") from None
             if not only_ours(each):
-                raise ConfigurationError(f"{each}: others may put a socket there; chmod 700 it, as its owner")
+                raise ConfigurationError(
+                    f"{each}: other users may put a socket there; as its owner, run chmod 700 on it"
+                )
 
     def _bind(self) -> tuple[zmq.Socket[bytes], zmq.Socket[bytes]]:
         context: zmq.Context[zmq.Socket[bytes]] = zmq.Context()
@@ -178,7 +180,7 @@ class LocalProxy:
         try:
             sockets = sockets or self._wait()
         except (BrokerError, ConfigurationError) as error:
-            _log.error("the process that ran the local broker is gone, and this one cannot take over: %s", error)
+            _log.error("the process that ran the local broker has ended, and this one cannot take over: %s", error)
             return
         if sockets is None:
             return
@@ -194,7 +196,7 @@ class LocalProxy:
         while not self._ending.wait(NEXT):
             with self._binding:
                 if not self._ending.is_set() and self._take():
-                    _log.info("the local broker in %s is run by this process now", self.directory)
+                    _log.info("this process runs the local broker in %s now", self.directory)
                     return self._bind()
         return None
 

@@ -17,9 +17,9 @@ AWAY: Final = "the test has lost the broker"
 
 
 def set_away(name: str, away: bool) -> None:
-    """Lose the broker of one name for all apps that use it, or let it be back; from any thread.
+    """Disconnect all apps from the broker of one name, or connect them again; from any thread.
 
-    For the test client. What is published meanwhile is dropped, as by a broker whose server is gone.
+    For the test client. Messages published meanwhile are dropped, as with a broker whose server is unreachable.
     """
     if (name in _away) is away:
         return
@@ -30,12 +30,12 @@ def set_away(name: str, away: bool) -> None:
 
 
 def is_away(name: str) -> bool:
-    """Whether the broker of this name is lost."""
+    """Whether the apps are disconnected from the broker of this name."""
     return name in _away
 
 
 def publish_to_exchange(name: str, channel: str, payload: bytes) -> None:
-    """Hand a payload to the brokers of one name that listen to a channel; from any thread."""
+    """Pass a payload to the brokers of one name that listen to a channel; from any thread."""
     if name in _away:
         return
     for broker in _exchanges.get(name, ()):
@@ -106,7 +106,7 @@ class MemoryBroker(Broker):
             self._receiver.on_up()
 
     async def flush(self) -> None:
-        """See :class:`odac.brokers.base.Confirming`. What was published is with the others already."""
+        """See :class:`odac.brokers.base.Confirming`. Nothing is queued, so there is nothing to wait for."""
         if self._name in _away:
             raise BrokerError(f"{self.address}: {AWAY}")
 

@@ -31,7 +31,7 @@ OPTIONS: Final = ("tls_ca", "tls_cert", "tls_key", "credentials", "nkey")
 
 
 class _Sink(asyncio.Future[Msg]):
-    """Given to subscriptions as the future of a single answer, it receives every message synchronously instead.
+    """Passed to subscriptions in place of the future for a single answer, to receive every message synchronously.
 
     With a callback, nats-py runs a task and a queue of half a million messages for each subscription: each room would
     cost a task, and messages to two rooms would overtake each other.
@@ -47,11 +47,11 @@ class _Sink(asyncio.Future[Msg]):
 
 
 class _Client(Client):
-    """nats-py's client, whose end is told in any case.
+    """nats-py's client, changed so that ``closed_cb`` is called in every case.
 
-    It closes itself when the connection breaks, and calls ``closed_cb`` last. If it has unsent commands then, it tries
-    to send them first; that raises, and ``closed_cb`` is never called. Its flusher ends as well, and whoever waits for
-    room in the queue of flushes does so for good.
+    The original closes itself when the connection breaks, and calls ``closed_cb`` last. If it has unsent commands, it
+    tries to send them first; that raises, and ``closed_cb`` is never called. Its flusher ends as well, so that a
+    caller that waits for room in the queue of flushes waits forever.
     """
 
     def __init__(self) -> None:
@@ -68,18 +68,18 @@ class _Client(Client):
 
 
 class NatsBroker(EchoConfirmedBroker):
-    """``nats://host:port,host:port``, and ``tls://`` for TLS. The URL's options are names of files, in PEM where they
-    are of TLS:
+    """``nats://host:port,host:port``, and ``tls://`` for TLS. The URL's options are names of files; those for TLS are
+    in PEM format:
 
-    - ``tls_ca``: the certificates of the authority that signed the server's, where the system does not know it;
+    - ``tls_ca``: the certificates of the authority that signed the server's, if the system does not trust it;
     - ``tls_cert`` and ``tls_key``: this client's certificate, and its key if that is in another file;
     - ``credentials``: the file that ``nsc`` makes for a user (JWT and seed), ``nkey``: the seed of an NKey alone.
 
     nats-py's own reconnecting is turned off: it would send its buffered messages after newer ones of other processes,
-    and its read loop ends silently after an error that it does not know.
+    and its read loop ends silently after an unknown error.
 
     Args:
-        url: of one server, or of several of a cluster.
+        url: the URL of one server, or of several of a cluster.
 
     Raises:
         ConfigurationError: an option is unknown, or its file cannot be used.
@@ -92,7 +92,7 @@ class NatsBroker(EchoConfirmedBroker):
         if url.path.strip("/"):
             raise ConfigurationError(f"{scheme}:// URLs have no path")
         credentials, _, hosts = rest.rstrip("/").rpartition("@")
-        # nats-py takes a URL's user and password as they are written, so they are taken out and decoded here.
+        # nats-py does not decode a URL's user and password, so they are taken out and decoded here.
         user, colon, password = credentials.partition(":")
         self._user = unquote(user) if colon else None
         self._password = unquote(password) if colon else None
@@ -197,7 +197,7 @@ def _tls(options: dict[str, str]) -> ssl.SSLContext:
     try:
         context = ssl.create_default_context(cafile=options.get("tls_ca"))
         if "tls_cert" in options:
-            # Without a password of its own OpenSSL would ask for one on the terminal.
+            # Without a password argument, OpenSSL would ask for one on the terminal.
             context.load_cert_chain(options["tls_cert"], options.get("tls_key"), password="")
     except (OSError, ValueError) as error:
         raise ConfigurationError(f"tls:// cannot use {', '.join(options)}: {error}") from None
@@ -205,14 +205,14 @@ def _tls(options: dict[str, str]) -> ssl.SSLContext:
 
 
 async def _close(client: Client) -> None:
-    # close() waits until its buffer is sent, which never happens while the server stands still.
+    # close() waits until its buffer is sent, which never happens while the server is suspended.
     try:
         async with asyncio.timeout(CLOSE_TIMEOUT):
             await client.close()
     except TimeoutError:
         pass
-    # nats-py cannot give up by itself. Without this, the socket would stay open until the server continues, or, if
-    # closing failed, until the garbage collector finds it.
+    # nats-py has no time limit here. Without this, the socket would stay open until the server continues, or, if
+    # closing failed, until it is garbage collected.
     writer = getattr(getattr(client, "_transport", None), "_io_writer", None)
     if writer is not None:
         writer.transport.abort()

@@ -1,4 +1,4 @@
-"""What brokers share whose connection may break: one task runs a session, and another session after each that ends."""
+"""The base of brokers whose connection may break: one task runs a session, and starts another when it ends."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ CANCEL_AGAIN: Final = 1.5
 class ReconnectingBroker(Broker):
     """Runs one session after another, with pauses of random length in between, until it is stopped.
 
-    A session connects, subscribes to everything in ``_wanted``, calls :meth:`_opened` and goes on until something
-    breaks, which it raises. Payloads that were queued and not confirmed are lost with the session, and counted: sent
-    again later, they would arrive out of order, or twice.
+    A session connects, subscribes to everything in ``_wanted``, calls :meth:`_opened`, and runs until something
+    breaks; then it raises. Payloads that were queued and not confirmed are dropped with the session, and counted: if
+    they were resent later, they would arrive out of order, or twice.
 
     Args:
-        url: of the broker.
+        url: the broker's URL.
     """
 
     max_message = MAX_PAYLOAD
@@ -88,7 +88,7 @@ class ReconnectingBroker(Broker):
         if not self._up:
             self._dropped(messages, self._reason)
         elif len(payload) > self.max_message:
-            self._dropped(messages, f"{len(payload)} bytes, and the broker takes {self.max_message} at most")
+            self._dropped(messages, f"{len(payload)} bytes are more than the broker's limit of {self.max_message}")
         elif not self._enqueue(channel, payload, messages):
             self._dropped(messages, "its queue is full, because the broker does not keep up")
 
@@ -125,7 +125,8 @@ class ReconnectingBroker(Broker):
         if not self._up:
             raise BrokerError(f"{self.address}: {self._reason}")
         if len(payload) > self.max_message:
-            raise BrokerError(f"{self.address}: {len(payload)} bytes, and the broker takes {self.max_message} at most")
+            limit = self.max_message
+            raise BrokerError(f"{self.address}: {len(payload)} bytes are more than the broker's limit of {limit}")
         if not self._enqueue(channel, payload, 1, done):
             raise BrokerError(f"{self.address}: its queue is full, because the broker does not keep up")
         try:
@@ -157,7 +158,7 @@ class ReconnectingBroker(Broker):
             try:
                 self._receiver.on_message(channel, payload)
             except Exception:
-                # Raised further, it would end the client library's read loop, and so the session.
+                # If it were raised, it would end the client library's read loop, and so the session.
                 _log.exception("%s: a message could not be handled", self.address)
 
     def _gap(self) -> None:
@@ -186,10 +187,10 @@ class ReconnectingBroker(Broker):
                 if await self._run_session():
                     delay = FIRST_DELAY
             except Exception:
-                # No other task would notice that this one has ended.
+                # This task must go on: no other one would notice that it has ended.
                 _log.exception("%s: ending a session failed; the next one begins", self.address)
             _log.debug("%s: %s; next attempt within %.1f s", self.address, self._reason, delay)
-            # A random pause, so that the processes that lost the same broker do not all connect in the same instant.
+            # A random pause, so that processes that lost the same broker do not all reconnect at the same moment.
             await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311 - not a secret
             delay = min(delay * 2, LONGEST_DELAY)
 

@@ -14,13 +14,13 @@ class RedisBroker(ReconnectingBroker):
     """``redis://`` and, over TLS, ``rediss://``. The URL's options are redis-py's.
 
     redis-py's own PubSub is not used: it connects and subscribes again by itself after an error, does not report
-    the gap, and in some versions waits forever on a connection that is gone.
+    the gap, and in some versions waits forever on a dead connection.
 
     Args:
         url: of the server.
 
     Raises:
-        ConfigurationError: redis-py does not take the URL.
+        ConfigurationError: redis-py does not accept the URL.
     """
 
     def __init__(self, url: BrokerURL) -> None:

@@ -1,4 +1,4 @@
-"""Redis Cluster with sharded pub/sub: a channel is on the node that owns its slot, and only there."""
+"""Redis Cluster with sharded pub/sub: a channel exists only on the node that owns its slot."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ class Node(NamedTuple):
 
 
 class RedisClusterBroker(ReconnectingBroker):
-    """``redis+cluster://host:port,host:port`` and, over TLS, ``rediss+cluster://``: any of the nodes, the rest are
-    found.
+    """``redis+cluster://host:port,host:port`` and, over TLS, ``rediss+cluster://``, with any of the nodes: the others
+    are discovered.
 
     What one process publishes to one room arrives in order; between rooms on different nodes there is no order, and a
-    message to several rooms counts as one of each.
+    message to several rooms counts as one message for each.
 
-    A slot that moves is followed at once; a node that is lost ends the session, and the next one asks the nodes that
-    are left for the new layout.
+    A slot that moves is followed at once. The loss of a node ends the session, and the next session asks the remaining
+    nodes for the new layout.
 
     Args:
-        url: of one or several nodes.
+        url: the URL of one or several nodes.
 
     Raises:
-        ConfigurationError: redis-py does not take the URL.
+        ConfigurationError: redis-py does not accept the URL.
     """
 
     def __init__(self, url: BrokerURL) -> None:
@@ -107,7 +107,7 @@ class RedisClusterBroker(ReconnectingBroker):
                 continue
             owners: list[Node | None] = [None] * REDIS_CLUSTER_HASH_SLOTS
             for first, last, primary, *_ in layout:
-                # A node that does not know its own address leaves it out: it is the one that was asked.
+                # A node that does not know its own address leaves it out: then it is the node that was asked.
                 owner = Node((primary[0] or b"").decode() or node.host, int(primary[1]))
                 owners[first : last + 1] = [owner] * (last + 1 - first)
             if None not in owners:
@@ -193,7 +193,7 @@ class RedisClusterBroker(ReconnectingBroker):
 
 
 def seeds_of(url: BrokerURL) -> tuple[str, str, list[Node]]:
-    """The scheme of the nodes, a template of their URLs, and those that the cluster's URL names.
+    """Return the scheme of the nodes, a template for their URLs, and the nodes that the cluster's URL names.
 
     Raises:
         ConfigurationError: the URL has a database number.
@@ -204,7 +204,7 @@ def seeds_of(url: BrokerURL) -> tuple[str, str, list[Node]]:
         authority, slash, tail = rest.partition("?")
     credentials, at, hosts = authority.rpartition("@")
     if url.path.strip("/"):
-        raise ConfigurationError(f"{scheme}:// takes no database number: a cluster has only one")
+        raise ConfigurationError(f"{scheme}:// accepts no database number: a cluster has only one database")
     kind = scheme.removesuffix("+cluster")
     template = f"{kind}://{credentials}{at}{{host}}:{{port}}{slash}{tail}"
     return kind, template, [_node(host) for host in hosts.split(",")]

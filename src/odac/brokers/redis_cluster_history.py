@@ -1,4 +1,4 @@
-"""Rooms with history in Redis Cluster: a room's log lives with its channel, on the node that owns the slot."""
+"""Rooms with history in Redis Cluster: a room's log is on the node that owns the slot of its channel."""
 
 from __future__ import annotations
 
@@ -22,21 +22,21 @@ from odac.history.store import StoreAway
 __all__ = ["RedisClusterHistory"]
 
 REDIRECTIONS: Final = 5
-"""In a row for one command: a slot that moves is found after one or two."""
+"""The most redirections of one command: a slot that moves is found after one or two."""
 CONNECT_WAIT: Final = 2.0
 
 
 class RedisClusterHistory(ScriptedHistory):
     """``redis+cluster://`` and ``rediss+cluster://``.
 
-    A slot that moves takes its keys with it, so the epoch goes on if the run id is no part of it: a cluster's guard is
-    the run id of the node that holds the slot, and a slot that moved begins a new epoch, as a failover does.
+    The guard of an epoch is the run id of the node that owns the slot. So a slot that moves to another node begins a
+    new epoch, as after a failover, although its keys move with it.
 
     Args:
         url: the broker's.
 
     Raises:
-        ConfigurationError: redis-py does not take the URL.
+        ConfigurationError: redis-py does not accept the URL.
     """
 
     def __init__(self, url: BrokerURL) -> None:
@@ -58,7 +58,7 @@ class RedisClusterHistory(ScriptedHistory):
                 await self._look()
         except (StoreAway, TimeoutError):
             return
-        # One node answers for all: the nodes of a cluster allow the same commands.
+        # Checking one node is enough: the nodes of a cluster allow the same commands.
         owner = self._owners[0]
         if owner is not None:
             await self._commands(owner)
@@ -104,7 +104,7 @@ class RedisClusterHistory(ScriptedHistory):
             except AskError as error:
                 node, asking = Node(error.host or node.host, error.port), True
             except StoreAway:
-                # The node may be gone for good, and another own its slots by now.
+                # The node may have left the cluster, and another one may own its slots by now.
                 self._look_soon()
                 raise
         raise StoreAway(f"{self._address}: the slot of {key} keeps moving")
@@ -138,7 +138,7 @@ class RedisClusterHistory(ScriptedHistory):
         """Ask a node which node owns which slots.
 
         Raises:
-            StoreAway: no node says.
+            StoreAway: no node answers.
         """
         known = list(dict.fromkeys([*self._nodes, *self._seeds]))
         random.shuffle(known)

@@ -1,4 +1,4 @@
-"""Commands to one Redis server over one connection: many under way, answered in order."""
+"""Commands to one Redis server over one connection: pipelined, and answered in order."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ __all__ = ["DURABLE", "RedisCommands"]
 _log: Final = logging.getLogger("odac.broker")
 
 DURABLE: Final = b"durable"
-"""The guard where the URL says that what the server has confirmed is never lost: ``?history=durable``."""
+"""The guard if the URL states that the server never loses what it has confirmed: ``?history=durable``."""
 GUARD_INTERVAL: Final = 10.0
 """Seconds between two checks of the server's run id: behind some addresses a failover keeps the connection open."""
 FIRST_DELAY: Final = 0.05
@@ -47,15 +47,15 @@ _DENIED: Final = (NoPermissionError, AuthenticationWrongNumberOfArgsError)
 
 
 class RedisCommands:
-    """A connection that is made again when it breaks; pending commands then fail with :exc:`StoreAway`.
+    """A connection that is opened again when it breaks; pending commands then fail with :exc:`StoreAway`.
 
     Args:
         pool: makes the connections.
-        address: for messages; never with a password.
+        address: for error messages; without a password.
         durable: the server never loses confirmed writes; its run id is not checked.
 
     Attributes:
-        connects: how often it was connected.
+        connects: how often it has connected.
     """
 
     def __init__(self, pool: ConnectionPool, address: str, *, durable: bool = False) -> None:
@@ -73,10 +73,10 @@ class RedisCommands:
         self._refused: ConfigurationError | None = None
 
     async def start(self, wait: float = 2.0) -> None:
-        """Begin to connect; wait so many seconds at most for it.
+        """Begin to connect, and wait at most ``wait`` seconds for the connection.
 
         Raises:
-            ConfigurationError: the server does not tell its run id, so that a failover could not be noticed.
+            ConfigurationError: the server's run id cannot be read, so that a failover could not be detected.
         """
         self._keeper = asyncio.get_running_loop().create_task(self._keep(), name=f"odac: history in {self._address}")
         try:
@@ -104,12 +104,12 @@ class RedisCommands:
             keys: of the script.
             arguments: of the script.
             guarded: whether the guard goes in front of them.
-            asking: the slot is moving to this server, as another one answered (ASK).
+            asking: the slot is moving to this server: another server answered with ASK.
 
         Raises:
-            StoreAway: there is no connection, it broke, or the server is busy: try again.
-            AskError: the slot is another server's.
-            BrokerError: the server refuses.
+            StoreAway: there is no connection, it broke, or the server is busy: retry later.
+            AskError: the slot belongs to another server.
+            BrokerError: the server refused the command.
         """
         guard = (self._guard,) if guarded else ()
         try:
@@ -132,7 +132,7 @@ class RedisCommands:
         except ResponseError as error:
             if isinstance(error, _PASSING) or str(error).startswith(_PASSING_WORDS):
                 raise StoreAway(f"{self._address}: {error}") from None
-            raise BrokerError(f"{self._address}: the server refused it: {error}") from None
+            raise BrokerError(f"{self._address}: the server refused the command: {error}") from None
 
     def _put(self, words: tuple[Any, ...]) -> asyncio.Future[Any]:
         future: asyncio.Future[Any] = asyncio.get_running_loop().create_future()
@@ -198,13 +198,13 @@ class RedisCommands:
             name, _, value = line.partition(b":")
             if name == b"run_id" and value.strip():
                 return value.strip()
-        raise self._no_run_id("INFO names no run_id")
+        raise self._no_run_id("INFO contains no run_id")
 
     def _no_run_id(self, why: str) -> ConfigurationError:
         return ConfigurationError(
-            f"{self._address}: rooms with history need the server's run id, by which a failover that lost messages is"
-            f" noticed, and it cannot be read ({why}): allow the command INFO to this user; or, where the server"
-            " never loses what it has confirmed, write ?history=durable in the URL"
+            f"{self._address}: rooms with history need the server's run id, to detect a failover that lost messages,"
+            f" and it cannot be read ({why}): allow this user the command INFO; or, if the server never loses what it"
+            " has confirmed, write ?history=durable in the URL"
         )
 
     async def _write(self, connection: AbstractConnection) -> None:
@@ -230,7 +230,7 @@ class RedisCommands:
                 future.set_result(answer)
 
     async def _look_after(self) -> None:
-        """Read the run id now and then; an answer that does not come in time ends the connection."""
+        """Read the run id regularly; close the connection if the answer does not arrive in time."""
         while True:
             await asyncio.sleep(GUARD_INTERVAL if not self._under_way else ANSWER_TIMEOUT / 5)
             async with asyncio.timeout(ANSWER_TIMEOUT):
@@ -239,7 +239,7 @@ class RedisCommands:
                     continue
                 guard = self._run_id(await self._put(("INFO", "server")))
             if guard != self._guard:
-                raise StoreAway("another server answers at this address")
+                raise StoreAway("another server answers at this address now")
 
 
 def _look_at(future: asyncio.Future[Any]) -> None:

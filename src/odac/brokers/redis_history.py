@@ -16,10 +16,10 @@ __all__ = ["RedisHistory", "ScriptedHistory"]
 
 
 class ScriptedHistory:
-    """Everything but the way to the server: fulfils :class:`odac.history.store.HistoryStore` with the scripts.
+    """Implements :class:`odac.history.store.HistoryStore` with the scripts; subclasses connect to the servers.
 
     Args:
-        namespace: of the application.
+        namespace: the application's.
         publish: the command that publishes on a channel.
     """
 
@@ -95,7 +95,7 @@ class RedisHistory(ScriptedHistory):
         url: the broker's.
 
     Raises:
-        ConfigurationError: redis-py does not take the URL.
+        ConfigurationError: redis-py does not accept the URL.
     """
 
     def __init__(self, url: BrokerURL) -> None:
@@ -118,7 +118,7 @@ class RedisHistory(ScriptedHistory):
 
 
 def _keys(channel: str) -> tuple[str, ...]:
-    # The braces put all of them into the slot of the channel (a channel's name holds none).
+    # The braces put all keys into the slot of the channel (a channel's name contains no braces).
     return (f"{{{channel}}}:log", f"{{{channel}}}:entries", channel)
 
 

@@ -27,12 +27,12 @@ def connections(url: str, scheme: str) -> ConnectionPool:
     """Return a pool that makes connections for a URL; none is opened.
 
     Raises:
-        ConfigurationError: redis-py does not take the URL.
+        ConfigurationError: redis-py does not accept the URL.
     """
     try:
         pool = ConnectionPool.from_url(url, protocol=2)
         if int(pool.connection_kwargs.get("protocol", 2)) != 2:
-            raise ValueError("leave protocol out, RESP 2 is what this broker speaks")
+            raise ValueError("leave protocol out: this broker uses RESP 2")
         # The URL's options must not change what this module relies on: errors end the session, and reading has no time
         # limit.
         pool.connection_kwargs.update(
@@ -47,7 +47,7 @@ def connections(url: str, scheme: str) -> ConnectionPool:
         _make(pool)
     except (TypeError, ValueError, RedisError) as error:
         # redis-py's message names the option that is wrong, and does not show the URL.
-        raise ConfigurationError(f"redis-py does not take the options of the {scheme}:// URL: {error}") from None
+        raise ConfigurationError(f"redis-py does not accept the options of the {scheme}:// URL: {error}") from None
     return pool
 
 
@@ -76,7 +76,7 @@ class RedisLink:
         deliver: called with the channel and the bytes of each payload that arrives.
         refused: called with a payload that the server did not publish, and with its error; may raise to end the link.
         moved: called when the server ended a subscription by itself; may raise to end the link.
-        queue: the payloads to be published here.
+        queue: the payloads to publish.
         sharded: use the commands of sharded pub/sub.
 
     Attributes:
@@ -106,14 +106,15 @@ class RedisLink:
             f"{prefix}SUBSCRIBE",
             f"{prefix}UNSUBSCRIBE",
         )
-        # A command of sharded pub/sub may name channels of one slot only.
+        # A command of sharded pub/sub must name channels of a single slot.
         self._at_once = 1 if sharded else SUBSCRIBE_AT_ONCE
         self._message = f"{prefix}message".lower().encode()
         self._subscribed: set[str] = set()
         self._commands: list[tuple[str, ...]] = []
         self._work = asyncio.Event()
         self._unacknowledged = 0
-        # Unsubscribed, and not acknowledged yet: an acknowledgement without a request means that the server ended it.
+        # Unsubscribe requests without an acknowledgement so far. An acknowledgement without a request means that the
+        # server ended the subscription.
         self._leaving: Counter[str] = Counter()
 
     def subscribe(self, channels: Iterable[str]) -> None:
@@ -181,8 +182,7 @@ class RedisLink:
             try:
                 reply: Any = await connection.read_response()
             except MovedError as error:
-                # The answer to a subscription that came too late: the slot, with all its channels, belongs to another
-                # node now.
+                # The answer to a subscription that was sent too late: another node owns the slot with its channels now.
                 moved = [channel for channel in self._subscribed if key_slot(channel.encode()) == error.slot_id]
                 self._subscribed.difference_update(moved)
                 self._acknowledged()

@@ -3,9 +3,9 @@ channel.
 
 Each runs as one step. The hash holds the epoch (``e``), the guard of the epoch (``g``: the run id of the server that
 began it), the top (``t``), the number (``n``) and the bytes (``b``) of the entries, when the list expires (``x``), each
-sender's last number (``o…``) and how often users were revoked (``r…``). Whatever does not fit together, since one of
-the keys was evicted, the server has started again or a replica was promoted, is no continuation: the next append begins
-an epoch.
+sender's last number (``o…``) and how often users were revoked (``r…``). If the two do not match, because one of the
+keys was evicted, the server was restarted or a replica was promoted, the history is not continued: the next append
+begins a new epoch.
 """
 
 from __future__ import annotations

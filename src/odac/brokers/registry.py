@@ -1,4 +1,4 @@
-"""Makes the broker for a URL. The client libraries are optional, and imported when their URL is used."""
+"""Makes the broker for a URL. The client libraries are optional, and imported when a URL needs them."""
 
 from __future__ import annotations
 
@@ -27,10 +27,10 @@ _SUPPORTED: Final = "memory://, local://, redis://, rediss://, redis+cluster://,
 
 
 def default_url() -> str:
-    """Return the URL of the broker where none is given.
+    """Return the URL of the broker for an app that names none.
 
     That is ``$ODAC_BROKER``; else, in a worker of ``odac run --workers``, the private broker of its server; else
-    ``memory://``. The server has a variable of its own for that, so that ``$ODAC_BROKER`` is always the user's.
+    ``memory://``. The server uses a variable of its own for that, so that ``$ODAC_BROKER`` is only set by users.
     """
     is_worker = os.environ.get(DIRECTORY_VARIABLE, NO_DIRECTORY) not in ("", NO_DIRECTORY)
     return os.environ.get("ODAC_BROKER") or ("local://" if is_worker else "memory://")
@@ -49,8 +49,8 @@ def make_broker(url: str) -> Broker:
         return MemoryBroker(parsed.address.removeprefix("memory://") or f"private-{secrets.token_hex(8)}")
     if "sentinel" in parsed.scheme:
         raise ConfigurationError(
-            "Redis Sentinel is not supported: give redis:// an address that always leads to the master, such as a"
-            " proxy's that asks each server for its role, or use redis+cluster://"
+            "Redis Sentinel is not supported: give redis:// an address that always leads to the master, such as that"
+            " of a proxy that asks each server for its role, or use redis+cluster://"
         )
     known = _OPTIONAL.get(parsed.scheme)
     if known is None:

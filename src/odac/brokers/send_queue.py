@@ -1,4 +1,4 @@
-"""The payloads that are to be sent to a broker: bounded, and none leaves the queue uncounted."""
+"""The queue of payloads for a broker: bounded, and every payload that it drops is counted."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from typing import Final, NamedTuple
 __all__ = ["MAX_BYTES", "MAX_PAYLOADS", "Queue", "Queued"]
 
 MAX_BYTES: Final = 16 * 1024 * 1024
-"""A little over a second of a 100 Mbit/s link. A broker that is further behind would not catch up either."""
+"""Bytes: a little over a second of a 100 Mbit/s link. A larger backlog would not be worked off either."""
 MAX_PAYLOADS: Final = 65_536
 MAX_UNCONFIRMED: Final = 4096
 MAX_UNCONFIRMED_BYTES: Final = 4 * 1024 * 1024
-"""What may be handed to the client library and not be confirmed: some libraries have no bound of their own."""
+"""Bytes passed to the client library and not confirmed yet, at most: some libraries have no bound of their own."""
 TAKE_PAYLOADS: Final = 512
 TAKE_BYTES: Final = 512 * 1024
 
@@ -25,7 +25,7 @@ class Queued(NamedTuple):
         channel: where it is published.
         payload: the bytes.
         messages: how many messages are lost if it is lost.
-        done: gets the result: None once it is confirmed, else the error. None where the caller does not await it.
+        done: gets the result: None once it is confirmed, else the error. None if the caller does not await it.
     """
 
     channel: str
@@ -37,7 +37,7 @@ class Queued(NamedTuple):
 class Queue:
     """First in, first out; a payload that was taken stays counted until the broker has confirmed it.
 
-    A full queue refuses the newest payload, so that the rooms get everything up to that point without gaps.
+    A full queue refuses the newest payload, so that everything before it arrives without a gap.
 
     Attributes:
         hurry: set when a caller awaits a confirmation.
@@ -85,7 +85,7 @@ class Queue:
         return True
 
     async def take(self) -> list[Queued]:
-        """Wait for a payload, and until the broker has confirmed enough of the earlier ones; return the next few."""
+        """Wait until there is a payload and the broker has confirmed enough earlier ones; return the next few."""
         while not self._waiting or self._full:
             if self._waiting:
                 self.hurry.set()
@@ -108,7 +108,7 @@ class Queue:
         return len(self._unconfirmed) >= MAX_UNCONFIRMED or self._unconfirmed_bytes >= MAX_UNCONFIRMED_BYTES
 
     def confirm(self, count: int = 1) -> None:
-        """The broker has confirmed the first ``count`` payloads of those that are not confirmed yet."""
+        """The broker has confirmed the oldest ``count`` unconfirmed payloads."""
         for _ in range(count):
             queued = self._unconfirmed.popleft()
             self._unconfirmed_bytes -= len(queued.payload)
@@ -117,7 +117,7 @@ class Queue:
         self._confirmed_more(count)
 
     def refuse(self, error: Exception) -> Queued:
-        """The broker has refused the first payload of those that are not confirmed yet; return it."""
+        """The broker has refused the oldest unconfirmed payload; return it."""
         queued = self._unconfirmed.popleft()
         self._unconfirmed_bytes -= len(queued.payload)
         _fail(queued, str(error))
@@ -125,7 +125,7 @@ class Queue:
         return queued
 
     def refuse_channel(self, channel: str, reason: str) -> None:
-        """The broker has refused a payload on a channel, without telling which one: fail all that are not confirmed."""
+        """The broker has refused an unknown payload on a channel: fail all unconfirmed ones on it."""
         for queued in self._unconfirmed:
             if queued.channel == channel:
                 _fail(queued, reason)
@@ -139,7 +139,7 @@ class Queue:
                 future.set_result(None)
 
     async def confirmed(self) -> None:
-        """Wait until every payload so far is confirmed or refused.
+        """Wait until every payload queued so far is confirmed or refused.
 
         Raises:
             ConnectionError: some of it was lost.
@@ -151,7 +151,7 @@ class Queue:
             await future
 
     def clear(self, reason: str) -> int:
-        """The connection is lost: drop everything, and return how many messages that were."""
+        """The connection is lost: drop everything, and return the number of dropped messages."""
         messages = sum(queued.messages for queued in self._waiting) + sum(
             queued.messages for queued in self._unconfirmed
         )

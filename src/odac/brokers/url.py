@@ -1,4 +1,4 @@
-"""Parses the URL of a broker without ever showing its password."""
+"""Parses the URL of a broker, without its password in any error message."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ __all__ = ["DEFAULT_NAMESPACE", "DIRECTORY_VARIABLE", "NO_DIRECTORY", "BrokerURL
 
 DEFAULT_NAMESPACE: Final = "odac"
 DIRECTORY_VARIABLE: Final = "ODAC_LOCAL_DIRECTORY"
-"""The environment variable in which a supervisor tells its workers the proxy's directory: ``local://`` without a name.
+"""The environment variable by which a supervisor passes the proxy's directory to its workers (``local://`` without a
+name).
 """
 
 NO_DIRECTORY: Final = "-"
-"""Its value while a command only looks at an app: ``local://`` can be read, and an app that names no broker has
+"""Its value while a command only inspects an app: ``local://`` can be parsed, and an app that names no broker gets
 ``memory://``, which needs no further package.
 """
 
@@ -28,11 +29,11 @@ class BrokerURL(NamedTuple):
 
     Args:
         scheme: ``redis``, ``nats`` and so on.
-        url: as the client library takes it. It may contain a password, so it must not be logged.
-        address: to be shown: without user, password and query.
+        url: for the client library. It may contain a password, so it must not be logged.
+        address: for log lines: without user, password and query.
         path: the part after the host.
-        namespace: keeps applications on one broker apart.
-        history: ``durable`` where the server is said never to lose what it has confirmed.
+        namespace: separates applications on one broker.
+        history: ``durable`` if the user states that the server never loses what it has confirmed.
     """
 
     scheme: str
@@ -44,7 +45,7 @@ class BrokerURL(NamedTuple):
 
 
 def parse_url(url: str) -> BrokerURL:
-    """Parse a broker's URL. No error message shows any of it: in a malformed URL, a password may be anywhere.
+    """Parse a broker's URL. Error messages show only its scheme: in a malformed URL, a password may be anywhere.
 
     Raises:
         ConfigurationError: it has no scheme, or cannot be parsed.
@@ -78,7 +79,7 @@ def parse_url(url: str) -> BrokerURL:
     history = next((value for name, value in query if name == "history"), "")
     if history and (history != "durable" or "redis" not in scheme):
         raise ConfigurationError(
-            f"history= of the {scheme}:// URL: there is only history=durable, for Redis, where the server never loses"
+            f"history= of the {scheme}:// URL: the only value is durable, for Redis, if the server never loses"
             " what it confirmed"
         )
     return BrokerURL(

@@ -28,10 +28,10 @@ from odac.cluster.envelope import (
 from odac.cluster.incoming import Incoming
 from odac.cluster.listening import Listening
 from odac.cluster.outgoing import Outgoing, channels_of
-from odac.cluster.parts import Parts
 from odac.cluster.peers import Peers
 from odac.cluster.probe import Probe
 from odac.cluster.reporter import Reporter
+from odac.cluster.subsystems import Subsystems
 from odac.cluster.tails import tails_of
 from odac.history.store import MAGIC, decode_notice
 from odac.history.store import GarbageError as KeptGarbage
@@ -45,30 +45,30 @@ _log = logging.getLogger("odac.broker")
 
 INTERVAL: Final = 3.0
 """Seconds between two probes, each on one of the two channels of all processes and on one room, in turn. A connection
-that died silently is found after two intervals at most; where only one of the two channels did, after three; where the
-server forgot a single one of n rooms, after n + 1."""
+that died silently is detected after two intervals at most; if only one of the two channels died, after three; if the
+server forgot the subscription to one of n rooms, after n + 1."""
 PATIENCE: Final = 3.5
 """Intervals of silence after which another process counts as gone."""
 
 
 HEAD_BYTES: Final = 8192
-"""Bytes of an envelope besides its message: what a handful of rooms with the longest names takes."""
+"""Bytes of an envelope besides its message: enough for a handful of rooms with the longest names."""
 
 
 class BrokerBus:
     """Implements :class:`odac.realtime.ports.Bus`. All methods are called on the event loop's thread.
 
-    The process listens to the rooms that it has members of, to a channel of everyone, a control channel and an inbox of
-    its own. What it publishes is sent at the end of the tick, in order; what comes back of it is ignored, except
-    probes.
+    The process listens to the rooms that it has members of, to the channel for broadcasts, to the control channel and
+    to an inbox of its own. Its items are published at the end of the tick, in order; the copies that the broker sends
+    back are ignored, except probes.
 
     Args:
         broker: not yet started.
         hub: this process's connections.
         channels: the channel names of this application.
-        log: takes what the stores of rooms with history publish.
+        log: gets what the stores of rooms with history publish.
         interval: seconds between two probes, which are also this process's heartbeat.
-        clock: seconds that only ever grow. The others translate it, see :class:`odac.cluster.clocks.Clocks`.
+        clock: seconds that never go back. Other processes translate them, see :class:`odac.cluster.clocks.Clocks`.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class BrokerBus:
         self._closing = Closing(hub, channels, self._outgoing, clock)
         self._peers = Peers(PATIENCE * interval)
         self._questions = Questions(self._peers)
-        self.parts = Parts(channels, self._outgoing, self._peers, lambda: self.healthy)
+        self.subsystems = Subsystems(channels, self._outgoing, self._peers, lambda: self.healthy)
         self._dispatcher = Dispatcher(
             hub=hub,
             channels=channels,
@@ -106,7 +106,7 @@ class BrokerBus:
             peers=self._peers,
             closing=self._closing,
             questions=self._questions,
-            parts=self.parts,
+            subsystems=self.subsystems,
             incoming=self._incoming,
             reporter=self._reporter,
             log=log,
@@ -114,12 +114,12 @@ class BrokerBus:
             clock=clock,
         )
         self._probe = Probe(self._common, clock())
-        self._untold: float | None = None  # orders since then may not have left this process
+        self._unsent_since: float | None = None  # orders given since then may not have left this process
         self._control_is_next = True
         self._arrived = asyncio.Event()
         self._keeper: asyncio.Task[None] | None = None
 
-    # What the hub asks for
+    # Called by the hub
 
     @property
     def healthy(self) -> bool:
@@ -133,12 +133,12 @@ class BrokerBus:
 
     @property
     def max_message(self) -> int:
-        """Bytes of the largest message that gets to the other processes, however long the names of its rooms are."""
+        """Bytes of the largest message that is sent to the other processes, however long the names of its rooms are."""
         return MAX_PAYLOAD - HEAD_BYTES
 
     @property
     def processes(self) -> int:
-        """How many processes are known to run, this one included."""
+        """How many processes are known to be running, this one included."""
         return len(self._peers) + 1
 
     def publish(self, audience: Audience, message: Prepared, *, unkept: bool = False) -> None:
@@ -148,7 +148,7 @@ class BrokerBus:
         self._outgoing.add(channels_of(self._channels, audience), kind(audience, message.opcode, message.payload))
 
     def close(self, audience: Audience, code: int, reason: str, given: float) -> None:
-        """See :class:`odac.realtime.ports.Bus`. Processes that cannot hear it now are told when they can."""
+        """See :class:`odac.realtime.ports.Bus`. Processes that are cut off now get the order when they are back."""
         self._closing.give(audience, code, reason, given)
 
     def move(self, audience: Audience, room: str, *, joins: bool) -> None:
@@ -190,7 +190,7 @@ class BrokerBus:
                 await self._arrived.wait()
         except TimeoutError:
             _log.warning(
-                "%s does not answer yet; serving without it, and connecting in the background", self._broker.address
+                "%s does not answer yet; serving without it and connecting in the background", self._broker.address
             )
 
     async def stop(self) -> None:
@@ -212,7 +212,7 @@ class BrokerBus:
             try:
                 self.tick(now, now - before)
             except Exception:
-                # Without probes, a broker that is gone would go unnoticed.
+                # The loop must go on: without probes, the loss of the broker would go unnoticed.
                 _log.exception("checking the broker failed; the next check follows")
             before = now
 
@@ -221,8 +221,8 @@ class BrokerBus:
 
         Args:
             now: the clock.
-            elapsed: seconds since the last tick. Much more than the interval means that this process stood still; what
-                others sent meanwhile is still to be read, so that their silence does not count.
+            elapsed: seconds since the last tick. Much more than the interval means that this process was suspended.
+                Heartbeats that arrived meanwhile are still unread, so the silence of other processes does not count.
         """
         self._reporter.interval_ended()
         stood_still = elapsed > 2 * self._interval
@@ -231,7 +231,7 @@ class BrokerBus:
             self._incoming.missed = True
         for origin in self._peers.expire(now):
             self._closing.clocks.forget(origin)
-            self.parts.silent(origin)
+            self.subsystems.silent(origin)
         self._incoming.tick(now, healthy=self.healthy)
         for channel in self._listening.unsubscribe_empty():
             self._incoming.forget_channel(channel)
@@ -243,9 +243,9 @@ class BrokerBus:
             self._incoming.settled(channel)
 
     def _tick_connected(self, now: float, stood_still: bool) -> None:
-        if self._untold is not None:
-            then, self._untold = self._untold, None
-            self._closing.tell_all(then)
+        if self._unsent_since is not None:
+            then, self._unsent_since = self._unsent_since, None
+            self._closing.resend_to_all(then)
         if self._broker.drops_silently:
             quiet = now - self._interval
             for tails in tails_of(self._outgoing.numbers, quiet - self._interval, quiet, now):
@@ -255,7 +255,7 @@ class BrokerBus:
             greeting, self._incoming.missed = self._incoming.missed, False
             self._send_probe(greeting=greeting)
             if greeting:
-                self.parts.up()
+                self.subsystems.up()
         else:
             reason = f"a probe on {overdue} did not come back within {self._interval:g} s"
             self.on_down(reason)
@@ -263,17 +263,17 @@ class BrokerBus:
 
     def _send_probe(self, greeting: bool) -> None:
         now = self._clock()
-        beat = Beat(secrets.randbits(63), now, greeting, self._deaf_for() if greeting else 0.0)
-        # All processes hear it on either channel. In turn, because on a cluster one of them alone may be silent.
+        beat = Beat(secrets.randbits(63), now, greeting, self._cut_off_for() if greeting else 0.0)
+        # Either channel reaches all processes. They take turns, because on a cluster one of them alone may fail.
         common = self._channels.control if greeting or self._control_is_next else self._channels.everyone
         self._control_is_next = common == self._channels.everyone
-        self._probe.sent(common, self._outgoing.now(common, beat, *self.parts.beats()), now)
-        # A room in turn as well, so that one subscription that the server forgot is found in time.
+        self._probe.sent(common, self._outgoing.now(common, beat, *self.subsystems.beats()), now)
+        # Rooms take turns as well, so that a single subscription that the server forgot is detected in time.
         channel = self._listening.next_to_probe()
         if channel is not None:
             self._probe.sent(channel, self._outgoing.now(channel, beat), now)
 
-    # What the broker says
+    # Called by the broker
 
     def on_message(self, channel: str, payload: bytes) -> None:
         """See :class:`odac.brokers.base.Receiver`."""
@@ -288,8 +288,8 @@ class BrokerBus:
             self._dispatcher.handle(envelope)
 
     def _kept(self, channel: str, payload: bytes) -> None:
-        """Take what a history store has published. Members of a room without a rule here get the messages all the
-        same: a publisher still knows a rule that this app has no longer.
+        """Handle what a history store has published. Members of a room without a rule in this app get the messages
+        as well: a publisher may still know a rule that this app no longer has.
         """
         try:
             if self._log is not None and self._log.arrived(channel, payload):
@@ -310,10 +310,10 @@ class BrokerBus:
         self._probe.reset()
         self._incoming.missed = False
         self._send_probe(greeting=True)
-        self.parts.up()
-        self._untold = None
-        away = self._clock() - self._deaf_for()
-        self._closing.tell_all(away)
+        self.subsystems.up()
+        self._unsent_since = None
+        away = self._clock() - self._cut_off_for()
+        self._closing.resend_to_all(away)
         for tails in tails_of(self._outgoing.numbers, away, self._clock(), self._clock()):
             self._outgoing.now(self._channels.control, tails)
 
@@ -329,11 +329,11 @@ class BrokerBus:
     def on_dropped(self, messages: int, reason: str) -> None:
         """See :class:`odac.brokers.base.Receiver`."""
         self._reporter.dropped(messages, reason)
-        if self._broker.connected and self._untold is None:
-            # A full queue, or a slot of a cluster that moves: an order may have been among them.
-            self._untold = self._clock() - self._interval
+        if self._broker.connected and self._unsent_since is None:
+            # The queue was full, or a slot of a cluster moved: orders may be among the dropped messages.
+            self._unsent_since = self._clock() - self._interval
 
-    def _deaf_for(self) -> float:
-        """Seconds for which this process may have heard nothing from the others, nor they from it."""
-        # A probe is under way for up to an interval, and proves nothing of the time after it was sent.
+    def _cut_off_for(self) -> float:
+        """Seconds for which this process may have been cut off from the others."""
+        # A probe takes up to an interval to return, and proves nothing about the time after it was sent.
         return min(self._clock() - self._probe.proven_at + self._interval, KEPT_SECONDS)

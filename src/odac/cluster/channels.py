@@ -18,16 +18,16 @@ _NAMESPACE: Final = re.compile(r"[A-Za-z0-9_-]{1,32}")
 class Channels:
     """The channel names of one application.
 
-    A room becomes ``<namespace>.room.<name>``, in which every UTF-8 byte but ASCII letters, digits, ``_``, ``-`` and
-    ``~`` is written as ``%XX``. The remaining characters mean nothing to any broker: NATS separates by ``.`` and
-    matches ``*`` and ``>``, Redis patterns have ``*?[]`` and cluster slots ``{}``. Different names stay different (the
-    encoding can be reversed, and Unicode is not normalised), and names stay readable in the broker's own tools.
+    A room becomes ``<namespace>.room.<name>``, where every UTF-8 byte except ASCII letters, digits, ``_``, ``-`` and
+    ``~`` is written as ``%XX``. The remaining characters have no special meaning to any broker: NATS separates by ``.``
+    and matches ``*`` and ``>``, Redis patterns use ``*?[]`` and cluster slots ``{}``. Different names stay different
+    (the encoding is reversible, and Unicode is not normalised), and names stay readable in the broker's own tools.
 
     Args:
-        namespace: keeps applications on one broker apart; 1 to 32 of ``A-Za-z0-9_-``.
+        namespace: separates applications on one broker; 1 to 32 of ``A-Za-z0-9_-``.
 
     Raises:
-        ConfigurationError: the namespace holds anything else.
+        ConfigurationError: the namespace contains anything else.
     """
 
     __slots__ = ("_room_prefix", "control", "everyone", "namespace")
@@ -47,11 +47,11 @@ class Channels:
         return self._room_prefix + _encode(name)
 
     def room_of(self, channel: str) -> str:
-        """The room of a channel that :meth:`room` has named."""
+        """The room of a channel name that :meth:`room` returned."""
         return unquote(channel.removeprefix(self._room_prefix), errors="surrogatepass")
 
     def inbox(self, origin: bytes) -> str:
-        """The channel that only one process listens to, for what is sent to it alone."""
+        """The channel that only one process listens to, for messages to that process alone."""
         return f"{self.namespace}.inbox.{origin.hex()}"
 
 

@@ -1,4 +1,4 @@
-"""Translates times of other processes into this process's clock, without trusting anybody's time of day."""
+"""Translates times of other processes into this process's clock, without relying on any machine's time of day."""
 
 from __future__ import annotations
 
@@ -7,18 +7,18 @@ from typing import Final
 __all__ = ["Clocks"]
 
 WINDOW: Final = 60.0
-"""Seconds for which a sample counts, and the same again. Two clocks drift apart by a few milliseconds in that time."""
+"""Seconds of a window; a sample counts in its own and in the next one. Clocks drift by a few milliseconds meanwhile."""
 JUMP: Final = 30.0
-"""Seconds. No message travels that long, so a sample that is this much later shows that the other clock stood still."""
+"""Seconds. No message travels that long, so a sample that is this much later shows that the other clock stopped."""
 
 
 class Clocks:
-    """How far the clocks of the other processes are from this one's.
+    """The offsets between the clocks of the other processes and this process's clock.
 
-    Every process has a clock of its own that only ever grows and that starts anywhere. A heartbeat carries the
-    sender's clock, so that ``arrival - sent`` is the distance of the two clocks plus the time that the message
-    travelled. The smallest of these samples is the distance plus the shortest travel, which is well under a
-    millisecond on one network. A translated time is therefore never too early, and too late by no more than that.
+    Every process has a clock of its own that never goes back and starts at an arbitrary value. A heartbeat carries the
+    sender's clock, so that ``arrival - sent`` is the offset of the two clocks plus the latency of the message. The
+    smallest of these samples is the offset plus the shortest latency, which is well under a millisecond on one
+    network. A translated time is therefore never too early, and too late by no more than that.
     """
 
     __slots__ = ("_samples",)
@@ -44,7 +44,7 @@ class Clocks:
             origin: the process that sent it.
             then: the time, on its clock.
             sent: when it sent it, by its own clock.
-            now: when that arrived here. Of a process that sent no heartbeat, it is the only sample.
+            now: when that arrived here. It is the only sample of a process that sent no heartbeat.
         """
         _, smallest, before = self._samples.get(origin, (0.0, now - sent, now - sent))
         return then + min(smallest, before, now - sent)

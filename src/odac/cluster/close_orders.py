@@ -1,4 +1,4 @@
-"""Orders to close connections: kept for a while for the processes that could not hear them."""
+"""Orders to close connections: kept for a while for processes that were cut off from the broker."""
 
 from __future__ import annotations
 
@@ -11,16 +11,16 @@ __all__ = ["KEPT", "KEPT_SECONDS", "CloseOrders", "Kept"]
 
 KEPT: Final = 4096
 KEPT_SECONDS: Final = 600.0
-"""An outage that is longer, or sees more orders than are kept, loses the oldest of them."""
+"""Seconds. A longer outage, or more orders than are kept, loses the oldest orders."""
 
 
 class Kept:
     """One order as this process keeps it.
 
     Args:
-        order: what was ordered.
-        given: when, on this process's clock: connections that were opened later stay.
-        since: when this process learned of it, or told everybody of it last, on its own clock.
+        order: the order.
+        given: when it was given, on this process's clock: connections that were opened later stay open.
+        since: when this process received it, or last sent it to all processes, on its own clock.
     """
 
     __slots__ = ("executed", "given", "order", "since")
@@ -35,39 +35,39 @@ class Kept:
 class CloseOrders:
     """The latest orders, of this process and of others.
 
-    A message without a receiver is lost, but an order is sent again after an outage: a session that has ended must not
-    stay open because the broker was away. Every process keeps every order that it hears of, so that the order
-    survives the process that gave it, which may be draining or a publisher that has ended long ago.
+    A message without a receiver is lost, but an order is sent again after an outage: a connection whose session has
+    ended must not stay open because the broker was unreachable. Every process keeps every order that it receives, so
+    that an order outlives the process that gave it, which may be draining, or a publisher that ended long ago.
     """
 
     __slots__ = ("_kept",)
 
     def __init__(self) -> None:
-        self._kept: dict[int, Kept] = {}  # by the order's id, the one that was noted last at the end
+        self._kept: dict[int, Kept] = {}  # by the order's id, the newest at the end
 
     def __len__(self) -> int:
         return len(self._kept)
 
     def note(self, order: Close, given: float, now: float) -> Kept:
-        """Keep an order; return what is kept of it, which is the older one where it was known before."""
+        """Keep an order, and return it as it is kept; an order that is known already stays as it was."""
         kept = self._kept.get(order.id)
         if kept is None:
             self._expire(now)
             kept = self._kept[order.id] = Kept(order, given, now)
         return kept
 
-    def told(self, kept: Kept, now: float) -> None:
+    def resent(self, kept: Kept, now: float) -> None:
         """Note that an order was sent again to all reachable processes."""
         if self._kept.pop(kept.order.id, None) is not None:
             kept.since = now
             self._kept[kept.order.id] = kept
 
     def since(self, then: float) -> Iterator[Kept]:
-        """The orders of which this process learned, or told everybody, at that time or later; the oldest first."""
+        """The orders that this process received, or sent to all processes, at that time or later; the oldest first."""
         return (kept for kept in list(self._kept.values()) if kept.since >= then)
 
     def late(self, before: float) -> list[Kept]:
-        """The orders that are kept since before that time and were not executed here."""
+        """The orders that have been kept since before that time and were not executed here."""
         return [kept for kept in self._kept.values() if not kept.executed and kept.since < before]
 
     def _expire(self, now: float) -> None:

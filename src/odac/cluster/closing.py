@@ -1,4 +1,4 @@
-"""Gives orders to close connections to the other processes, and executes theirs."""
+"""Sends orders to close connections to the other processes, and executes the orders that they send."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["Closing", "copies_of"]
 def order_channels(channels: Channels, audience: Audience) -> tuple[str, ...]:
     """The channels on which an order to close is executed as soon as it arrives.
 
-    The end of a session is told to every process: its cookie is good no longer also where it has no connections.
+    The end of a session is sent to every process: its cookie must be refused even where it has no connections.
     """
     if any(session_of(room) is not None for room in audience.rooms):
         return (channels.everyone,)
@@ -29,8 +29,8 @@ def order_channels(channels: Channels, audience: Audience) -> tuple[str, ...]:
 def copies_of(channels: Channels, order: Close) -> list[tuple[tuple[str, ...], Close]]:
     """The copies of an order that are published, with their channels.
 
-    One goes to the channels of its audience, where it keeps its place among the messages; one to all processes, which
-    keep it for those that hear nothing now.
+    One goes to the channels of its audience, in order with the messages there; one to all processes, which keep it for
+    processes that are cut off now.
     """
     first = order_channels(channels, order.audience)
     copies = [(first, order)]
@@ -46,8 +46,8 @@ class Closing:
     Args:
         hub: this process's connections.
         channels: the channel names of this application.
-        outgoing: what this process publishes.
-        clock: seconds that only ever grow.
+        outgoing: publishes the orders.
+        clock: seconds that never go back.
 
     Attributes:
         clocks: translates the times in the orders of other processes.
@@ -64,14 +64,14 @@ class Closing:
         self._orders = CloseOrders()
 
     def give(self, audience: Audience, code: int, reason: str, given: float) -> None:
-        """Tell the other processes to close their connections of an audience; this one has done so."""
+        """Order the other processes to close their connections of an audience; this process has closed its own."""
         order = Close(audience, code, reason, secrets.randbits(63), given, given)
         kept = self._orders.note(order, given, self._clock())
         kept.executed = True
         self._publish(kept)
 
     def heard(self, origin: bytes, order: Close) -> None:
-        """Another process has told an order; execute it unless that was done before."""
+        """Another process has sent an order: execute it, unless it was executed before."""
         now = self._clock()
         given = self.clocks.translate(origin, order.given, order.sent, now)
         kept = self._orders.note(order, given, now)
@@ -79,19 +79,19 @@ class Closing:
             self._execute(kept)
 
     def tick(self, before: float) -> None:
-        """Execute the orders kept since before that time of which only the copy for all processes arrived."""
+        """Execute the orders kept since before that time whose other copy has not arrived."""
         for kept in self._orders.late(before):
             self._execute(kept)
 
-    def tell_all(self, since: float) -> None:
-        """Tell all processes again what this process may not have got through to them since that time."""
+    def resend_to_all(self, since: float) -> None:
+        """Send all processes again the orders since that time, which may not have reached them."""
         now = self._clock()
         for kept in self._orders.since(since):
-            self._orders.told(kept, now)
+            self._orders.resent(kept, now)
             self._publish(kept)
 
-    def tell_one(self, inbox: str, since: float) -> None:
-        """Tell one process what it may have missed since that time."""
+    def resend_to_one(self, inbox: str, since: float) -> None:
+        """Send one process the orders since that time, which it may have missed."""
         for kept in self._orders.since(since):
             self._outgoing.add((inbox,), self._now(kept))
 
@@ -100,7 +100,7 @@ class Closing:
             self._outgoing.add(channels, copy)
 
     def _now(self, kept: Kept) -> Close:
-        """The order as this process tells it now: with times on its own clock."""
+        """The order as this process sends it now: with times on its own clock."""
         order = kept.order
         return Close(order.audience, order.code, order.reason, order.id, kept.given, self._clock())
 

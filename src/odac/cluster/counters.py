@@ -9,16 +9,16 @@ __all__ = ["Counters"]
 
 @dataclass(slots=True)
 class Counters:
-    """Counted since the start of this process; only ever growing.
+    """Totals since the start of this process; they never decrease.
 
     Args:
         published: messages handed to the broker.
         received: messages of other processes that were delivered here.
         dropped: messages of this process that were not sent to the broker, because the connection was lost or the queue
             was full.
-        lost: messages of other processes that should have arrived here and did not, as later ones or the publisher's
-            own count showed. Counted per channel: a message to two rooms that this process listens to counts twice.
-        late: envelopes that arrived after a newer one of the same publisher and room, and were not delivered.
+        lost: messages of other processes that should have arrived here and did not, as a later message or the
+            publisher's own count showed. A message to two rooms that this process listens to counts twice.
+        late: envelopes that arrived after a newer one of the same publisher and room, and were dropped.
         garbage: payloads that are not messages of this version.
         outages: how often the connection to the broker was lost, including subscriptions that died silently.
     """

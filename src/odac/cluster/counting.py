@@ -15,10 +15,10 @@ __all__ = ["Questions"]
 
 
 class Questions:
-    """The questions of this process that are not answered by all others yet.
+    """The questions of this process that some other processes have not answered yet.
 
     Args:
-        peers: the processes whose answers are waited for.
+        peers: the processes that are expected to answer.
     """
 
     __slots__ = ("_open", "_peers")
@@ -31,9 +31,9 @@ class Questions:
         """Ask, and wait until all known processes have answered, or ``timeout`` seconds.
 
         Args:
-            audience: whose connections are to be counted.
-            send: hands the question to all other processes.
-            timeout: seconds.
+            audience: the connections to count.
+            send: sends the question to all other processes.
+            timeout: seconds to wait at most.
         """
         answers: dict[bytes, int] = {}
         question = secrets.randbits(63)
@@ -52,7 +52,7 @@ class Questions:
         return Count(sum(answers.values()), len(answers), len(self._peers.origins | answers.keys()))
 
     def answered(self, origin: bytes, answer: Answer) -> None:
-        """A process has answered; an answer that comes too late is ignored."""
+        """A process has answered; late answers are ignored."""
         if answer.question in self._open:
             answers, changed = self._open[answer.question]
             answers[origin] = answer.total

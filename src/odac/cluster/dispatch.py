@@ -17,16 +17,16 @@ from odac.cluster.envelope import (
     Envelope,
     Item,
     Move,
-    PartMessage,
     RoomMessage,
+    SubsystemMessage,
     Tails,
     Unkept,
 )
 from odac.cluster.incoming import Incoming
 from odac.cluster.outgoing import Outgoing
-from odac.cluster.parts import Parts
 from odac.cluster.peers import Peers
 from odac.cluster.reporter import Reporter
+from odac.cluster.subsystems import Subsystems
 from odac.cluster.tails import tails_of
 from odac.history.store import GarbageError, Notice, decode_message
 from odac.protocol.message import Prepared
@@ -39,21 +39,21 @@ _log = logging.getLogger("odac.broker")
 
 
 class Dispatcher:
-    """Passes each item of an envelope to the part that it concerns.
+    """Passes each item of an envelope to the object that handles it.
 
     Args:
         hub: this process's connections.
         channels: the channel names of this application.
-        outgoing: carries the answers.
+        outgoing: publishes the answers.
         peers: the processes that are known to run.
         closing: the orders to close.
         questions: the counts that this process has asked for.
-        parts: the parts of the library that exchange messages with their peers.
-        incoming: notes how far the others have counted.
-        reporter: counts.
-        log: told of messages of rooms that may have a history; None without one.
+        subsystems: presence and others that exchange messages with the same subsystem in other processes.
+        incoming: notes the tails that the others send.
+        reporter: counts and logs.
+        log: gets the messages of rooms that may have a history; None without one.
         interval: seconds between two heartbeats.
-        clock: seconds that only grow.
+        clock: seconds that never go back.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class Dispatcher:
         peers: Peers,
         closing: Closing,
         questions: Questions,
-        parts: Parts,
+        subsystems: Subsystems,
         incoming: Incoming,
         reporter: Reporter,
         log: LogListener | None,
@@ -78,7 +78,7 @@ class Dispatcher:
         self._peers = peers
         self._closing = closing
         self._questions = questions
-        self._parts = parts
+        self._subsystems = subsystems
         self._incoming = incoming
         self._reporter = reporter
         self._log = log
@@ -86,7 +86,7 @@ class Dispatcher:
         self._clock = clock
 
     def handle(self, envelope: Envelope) -> None:
-        """Deliver the messages of an envelope, and follow its control items; one that fails does not stop the next."""
+        """Deliver the messages of an envelope and handle its control items; one that fails does not stop the next."""
         for item in envelope.items:
             try:
                 if type(item) is RoomMessage:
@@ -103,7 +103,7 @@ class Dispatcher:
                 _log.exception("a message from another process could not be handled; the next one is")
 
     def deliver_kept(self, channel: str, notice: Notice) -> int:
-        """Deliver entries of a room of which this process keeps no place, as messages of any room.
+        """Deliver entries of a room without a feed in this process, like the messages of any room.
 
         Returns:
             how many of them hold no message of this version; the others are delivered.
@@ -130,14 +130,14 @@ class Dispatcher:
         elif isinstance(item, Bye):
             self._peers.gone(origin)
             self._closing.clocks.forget(origin)
-            self._parts.left(origin)
+            self._subsystems.left(origin)
         elif isinstance(item, Ask):
             answer = Answer(item.question, self._hub.orders.count_local(item.audience))
             self._outgoing.now(self._channels.inbox(origin), answer)
         elif isinstance(item, Answer):
             self._questions.answered(origin, item)
-        elif isinstance(item, PartMessage):
-            self._parts.heard(origin, item)
+        elif isinstance(item, SubsystemMessage):
+            self._subsystems.heard(origin, item)
         elif isinstance(item, Tails):
             now = self._clock()
             for channel, published, first in item.tails:
@@ -150,12 +150,12 @@ class Dispatcher:
         known = origin in self._peers
         silent = self._peers.heard(origin, now)
         if not known:
-            self._parts.seen(origin)
+            self._subsystems.seen(origin)
         inbox = self._channels.inbox(origin)
         if beat.greeting:
             self._outgoing.now(inbox, Beat(beat.nonce, now))
         missed = max(beat.away if beat.greeting else 0.0, silent + self._interval if silent else 0.0)
         if missed:
-            self._closing.tell_one(inbox, now - missed)
+            self._closing.resend_to_one(inbox, now - missed)
             for tails in tails_of(self._outgoing.numbers, now - missed, now, now):
                 self._outgoing.now(inbox, tails)

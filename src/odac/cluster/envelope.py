@@ -23,7 +23,7 @@ __all__ = [
     "GarbageError",
     "Item",
     "Move",
-    "PartMessage",
+    "SubsystemMessage",
     "Piece",
     "RoomMessage",
     "Unkept",
@@ -40,16 +40,16 @@ UNNUMBERED: Final = -1
 
 
 class GarbageError(ValueError):
-    """A payload is not what any process of this version publishes."""
+    """A payload that no process of this version publishes."""
 
 
 class RoomMessage(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=0, gc=False):
     """A prepared message for an audience.
 
     Args:
-        audience: whose connections it is sent to.
-        opcode: 1 text, 2 binary.
-        payload: the message, unframed.
+        audience: the connections that it is sent to.
+        opcode: 1 for text, 2 for binary.
+        payload: the message, without a frame.
     """
 
     audience: Audience
@@ -61,14 +61,14 @@ class Close(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, ta
     """Close the connections of an audience that were opened before the order was given.
 
     Args:
-        audience: whose connections.
+        audience: the connections to close.
         code: the close code.
-        reason: for the client.
-        id: a random one, by which a process that is told twice knows the order.
-        given: when it was given, in seconds on the clock of the process that sends this.
-        sent: when it is sent, on the same clock; the two differ for an order that is told again after an outage.
-        keep: this is the copy on the channel of all processes, which is kept for those that hear nothing now. It is
-            executed only where the other copy, which keeps its place among the messages to the rooms, does not arrive.
+        reason: the close reason that clients get.
+        id: random; a process that gets the order twice recognises it.
+        given: when it was given, in seconds on the sender's clock.
+        sent: when it is sent, on the same clock; the two differ for an order that is sent again after an outage.
+        keep: this is the copy on the channel of all processes, which they keep for processes that are cut off now. It
+            is executed only where the other copy, which is in order with the messages to the rooms, does not arrive.
     """
 
     audience: Audience
@@ -89,13 +89,13 @@ class Move(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag
 
 
 class Beat(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=2, gc=False):
-    """The sender runs. When it comes back to the sender, it proves that the connection to the broker works.
+    """A heartbeat: the sender runs. Its return to the sender proves that the connection to the broker works.
 
     Args:
-        nonce: another one each time.
+        nonce: random, different in each heartbeat.
         sent: the sender's clock.
-        greeting: the sender asks all others to answer, and to tell what it may have missed.
-        away: seconds for which the sender may have heard nothing before it greets.
+        greeting: the sender asks all others to answer, and to send again what it may have missed.
+        away: seconds for which the sender may have received nothing before this greeting.
     """
 
     nonce: int
@@ -105,11 +105,11 @@ class Beat(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag
 
 
 class Bye(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=3, gc=False):
-    """The sender stops in good order."""
+    """The sender shuts down normally."""
 
 
 class Ask(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=4, gc=False):
-    """Asks how many connections of an audience the other processes have. The answer goes to the sender's inbox."""
+    """A question: how many connections of an audience does each process have? Answers go to the sender's inbox."""
 
     question: int
     audience: Audience
@@ -118,11 +118,12 @@ class Ask(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=
 class Tails(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=6, gc=False):
     """How many items the sender has published on some channels, so that a receiver can count what it missed.
 
-    Without it, what is lost at the end of a run of messages would show only with the next message.
+    Without it, a loss at the end of a run of messages would be noticed only with the next message.
 
     Args:
         sent: the sender's clock.
-        tails: channel; how many counted items were published on it; when the first of them was, on the sender's clock.
+        tails: for each channel: its name, how many numbered items were published on it, and when the first of them
+            was, on the sender's clock.
     """
 
     sent: float
@@ -136,8 +137,8 @@ class Piece(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, ta
     Args:
         message: a random number, the same for all pieces of one envelope.
         index: counted from 0.
-        count: of the pieces.
-        data: the bytes.
+        count: the number of pieces.
+        data: the bytes of this piece.
     """
 
     message: Annotated[int, Meta(ge=0)]
@@ -146,48 +147,48 @@ class Piece(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, ta
     data: bytes
 
 
-class PartMessage(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=9, gc=False):
-    """Something that a part of the library tells itself in other processes; only the part can read it.
+class SubsystemMessage(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=9, gc=False):
+    """A message of a subsystem, such as presence, to the same subsystem in other processes.
 
     Args:
-        part: its name.
-        body: what it tells.
+        subsystem: its name.
+        body: the message, which only the subsystem can decode.
     """
 
-    part: str
+    subsystem: str
     body: bytes
 
 
 class Answer(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=5, gc=False):
-    """The answer to one question: so many connections in this process."""
+    """The answer to one :class:`Ask`: the number of connections in the answering process."""
 
     question: int
     total: Annotated[int, Meta(ge=0)]
 
 
 class Unkept(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=10, gc=False):
-    """A :class:`RoomMessage` to a room with history, of which the sender knows that it does not go into it."""
+    """A :class:`RoomMessage` to a room with history that the sender does not append to the history."""
 
     audience: Audience
     opcode: Annotated[int, Meta(ge=1, le=2)]
     payload: bytes
 
 
-Item = RoomMessage | Unkept | Close | Beat | Bye | Ask | Answer | Tails | Piece | Move | PartMessage
+Item = RoomMessage | Unkept | Close | Beat | Bye | Ask | Answer | Tails | Piece | Move | SubsystemMessage
 
 
 class Envelope(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
-    """Items that one process publishes on a channel in one go.
+    """Items that one process publishes on a channel together.
 
     Args:
-        version: of this format.
+        version: the version of this format.
         origin: the publishing process's random id: not its pid, host name or clock, which others may share.
         sequence: grows with every envelope of that process; an envelope on several channels has one.
-        number: how many counted items this process published on this channel before, so that a receiver sees what it
-            missed (it cannot from ``sequence``, because it does not get every channel). 0 starts again, -1 is not
-            counted.
+        number: how many numbered items this process published on this channel before, so that a receiver detects what
+            it missed (``sequence`` cannot show it, because a receiver does not get every channel). 0 starts again;
+            -1 means not numbered.
         shared: the envelope was published on several channels, and a process gets it once for each that it listens to.
-        items: in order.
+        items: the items, in order.
     """
 
     version: int
@@ -205,7 +206,7 @@ _HEAD: Final = _encoder.encode((VERSION, bytes(ORIGIN_BYTES), 0, 0, False, ()))[
 
 
 def mark(origin: bytes) -> bytes:
-    """The bytes that every envelope of a process begins with, and no envelope of another."""
+    """The bytes that every envelope of this process, and of no other process, begins with."""
     return _HEAD + origin
 
 
@@ -218,8 +219,8 @@ def decode(payload: bytes, limit: int = MAX_PAYLOAD) -> Envelope:
     """Return the envelope in ``payload``.
 
     Raises:
-        GarbageError: it is over ``limit`` bytes, of another version, malformed, or holds what may not be sent to a
-            client.
+        GarbageError: it is over ``limit`` bytes, of another version, malformed, or contains something that must not
+            be sent to a client.
     """
     if len(payload) > limit:
         raise GarbageError(f"{len(payload)} bytes, more than {limit}")
@@ -228,7 +229,7 @@ def decode(payload: bytes, limit: int = MAX_PAYLOAD) -> Envelope:
     try:
         envelope = _decoder.decode(payload)
         for item in envelope.items:
-            # A browser fails the connection on text that is not UTF-8, so it must not get as far as that.
+            # A browser fails the connection on text that is not UTF-8, so such text must not reach a client.
             if type(item) is RoomMessage or type(item) is Unkept:
                 if item.opcode == TEXT and not item.payload.isascii():
                     item.payload.decode()

@@ -15,7 +15,7 @@ __all__ = ["RunningBus", "make_bus"]
 
 @runtime_checkable
 class RunningBus(Bus, Protocol):
-    """A bus as the app holds it: it can be started and stopped, and it counts."""
+    """A bus as the app uses it: it can be started and stopped, and has counters."""
 
     @property
     def counters(self) -> Counters:
@@ -24,7 +24,7 @@ class RunningBus(Bus, Protocol):
 
     @property
     def max_message(self) -> int:
-        """Bytes of the largest message that gets to the other processes."""
+        """Bytes of the largest message that is sent to the other processes."""
         ...
 
     @property
@@ -36,7 +36,7 @@ class RunningBus(Bus, Protocol):
         """Connect, and wait for the connection for ``wait`` seconds at most.
 
         Raises:
-            ConfigurationError: no server would make this work; the message names the fix.
+            ConfigurationError: no server could accept this configuration; the message names the fix.
         """
         ...
 
@@ -51,7 +51,7 @@ def make_bus(url: str, hub: LocalHub, log: LogListener | None = None) -> Running
     Args:
         url: of the broker.
         hub: this process's connections.
-        log: takes what the stores of rooms with history publish.
+        log: gets what the stores of rooms with history publish.
 
     Raises:
         ConfigurationError: the URL is of no supported scheme, is malformed, or its client library is not installed.
@@ -59,7 +59,7 @@ def make_bus(url: str, hub: LocalHub, log: LogListener | None = None) -> Running
     parsed = parse_url(url)
     if parsed.address == "memory://":
         return SoloBus()
-    # Imported here, so that an app that runs in one process starts without them.
+    # Imported here, so that an app that runs in one process starts without these modules.
     from odac.cluster.bus import BrokerBus
     from odac.cluster.channels import Channels
 

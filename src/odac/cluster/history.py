@@ -22,14 +22,14 @@ def make_rooms(url: str, hub: Hub, tickets: Tickets) -> HistoryRooms:
     Args:
         url: of the broker.
         hub: this process's connections.
-        tickets: signs what clients may recover.
+        tickets: signs the positions from which clients may recover.
 
     Raises:
         ConfigurationError: this broker keeps no history.
     """
 
     def make() -> HistoryStore:
-        # The loop's own clock: a test moves it.
+        # The loop's own clock, which a test can replace.
         loop = asyncio.get_running_loop()
         began = time.time() - loop.time()
         return make_history(url, lambda: began + loop.time(), hub.limits)

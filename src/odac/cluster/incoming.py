@@ -1,4 +1,4 @@
-"""Decodes what other processes publish, puts pieces together, and counts what is missing, late or no message at all."""
+"""Decodes what other processes publish, assembles pieces, and counts what is missing, late or malformed."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class Incoming:
         listening: the room channels of this process.
         always: the channels that this process listens to from its start on.
         interval: seconds between two ticks.
-        now: the clock.
+        now: the clock at the start.
 
     Attributes:
-        tails: what other processes say of the ends of their runs of messages.
-        missed: something was lost since the bus last looked.
+        tails: the tails that other processes sent: how far each has counted.
+        missed: something was lost since the bus last checked.
     """
 
     __slots__ = ("_aged", "_always", "_assembly", "_listening", "_reporter", "_sequence", "missed", "tails")
@@ -45,11 +45,11 @@ class Incoming:
         self.missed = False
 
     def receive(self, channel: str, payload: bytes) -> Envelope | None:
-        """Return the envelope to handle now; None for a piece of one, a copy or garbage."""
+        """Return the envelope to handle now; None for an incomplete one, a copy or garbage."""
         try:
             envelope = decode(payload)
             if envelope.number >= 0 and channel not in self._listening and channel not in self._always:
-                return None  # it was under way when this process unsubscribed
+                return None  # sent before the broker had processed this process's unsubscribe
             if envelope.items and isinstance(envelope.items[0], Piece):
                 return self._assemble(channel, envelope, envelope.items[0])
         except GarbageError as error:
@@ -58,7 +58,7 @@ class Incoming:
         return envelope if self._accept(channel, envelope) else None
 
     def resubscribed(self, channel: str) -> None:
-        """A new subscription may bring messages that were under way for an earlier one."""
+        """A new subscription may deliver messages that were sent for an earlier one."""
         self._sequence.resubscribed(channel)
 
     def settled(self, channel: str) -> None:
@@ -66,7 +66,7 @@ class Incoming:
         self._sequence.settled(channel)
 
     def forget_channel(self, channel: str) -> None:
-        """This process listens to a channel no longer."""
+        """This process no longer listens to a channel."""
         self._sequence.forget_channel(channel)
 
     def tick(self, now: float, *, healthy: bool) -> None:

@@ -12,12 +12,12 @@ __all__ = ["Listening"]
 class Listening:
     """Subscribes when a room gets its first member here, and unsubscribes some time after its last one has left.
 
-    The subscription stays for at least one whole interval, so that a room whose members come and go costs the broker
-    nothing.
+    The subscription stays for at least one whole interval, so that a room whose members leave and join in quick
+    succession causes no work for the broker.
 
     Args:
-        broker: carries the subscriptions.
-        clock: seconds that only ever grow.
+        broker: subscribes and unsubscribes.
+        clock: seconds that never go back.
     """
 
     __slots__ = ("_broker", "_channels", "_clock", "_emptied", "_empty", "_fresh", "_gone")
@@ -25,7 +25,7 @@ class Listening:
     def __init__(self, broker: Broker, clock: Callable[[], float]) -> None:
         self._broker = broker
         self._clock = clock
-        self._channels: dict[str, float] = {}  # since when; the one to be probed next comes first
+        self._channels: dict[str, float] = {}  # the time of the subscription; the next one to probe is first
         self._fresh: set[str] = set()
         self._emptied: set[str] = set()  # empty since the last tick
         self._empty: set[str] = set()  # empty for a whole interval
@@ -39,7 +39,7 @@ class Listening:
         return self._channels.get(channel)
 
     def next_to_probe(self) -> str | None:
-        """Return the channel to probe next, in turn. Not a new one: a probe could overtake its subscription."""
+        """Return the next channel to probe, in turn. Not a new one: a probe could overtake its subscription."""
         channel = next((channel for channel in self._channels if channel not in self._fresh), None)
         if channel is not None:
             self._channels[channel] = self._channels.pop(channel)
@@ -71,6 +71,6 @@ class Listening:
         return gone
 
     def settle(self) -> set[str]:
-        """Count the subscriptions of the last interval as in effect from now on, and return their channels."""
+        """Return the channels subscribed to in the last interval; they count as in effect from now on."""
         settled, self._fresh = self._fresh, set()
         return settled

@@ -1,4 +1,4 @@
-"""Puts what a process publishes during one tick of the event loop into few payloads."""
+"""Packs what a process publishes during one tick of the event loop into few payloads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["OVERHEAD", "Outgoing", "channels_of", "large_payloads", "size_of"]
 RUN_ITEMS: Final = 128
 RUN_BYTES: Final = 64 * 1024
 OVERHEAD: Final = 128
-"""Bytes of an envelope besides its items, at most."""
+"""The most bytes that an envelope has besides its items."""
 
 
 def channels_of(channels: Channels, audience: Audience) -> tuple[str, ...]:
@@ -36,14 +36,14 @@ def large_payloads(
 ) -> Iterator[tuple[bytes, bool]]:
     """Return the payloads of one item that is sent in pieces, each with whether it is the last.
 
-    Only the last one is counted, so that a message that is lost counts once, however many pieces it had.
+    Only the last one is numbered, so that a lost message counts once, however many pieces it had.
 
     Args:
         origin: the publishing process's random id.
-        sequence: of the envelope.
-        number: of the item on the channel.
-        item: what is larger than the broker carries.
-        limit: bytes that it carries.
+        sequence: the envelope's sequence.
+        number: the item's number on the channel.
+        item: an item that is larger than the broker's limit.
+        limit: the broker's limit in bytes.
         channels: all channels that the item is published on.
     """
     shared = len(channels) > 1
@@ -57,14 +57,14 @@ def large_payloads(
 class Outgoing:
     """Collects consecutive items for the same channels into one envelope, until the tick ends or it is large.
 
-    Only consecutive items share an envelope: what a process publishes stays in order over all its channels, so that a
-    receiver of two rooms gets a message to both of them in its place.
+    Only consecutive items share an envelope: what a process publishes stays in order across all its channels, so that
+    a receiver of two rooms gets a message to both of them in order with the others.
 
     Args:
         broker: publishes the payloads.
         origin: this process's random id.
-        too_large: called with the size of a message that is larger than travels between processes, and with that limit.
-        clock: seconds that only ever grow.
+        too_large: called with the size of a message that is too large to be sent to other processes, and the limit.
+        clock: seconds that never go back.
     """
 
     __slots__ = (
@@ -99,7 +99,7 @@ class Outgoing:
         self._scheduled = False
 
     def add(self, channels: tuple[str, ...], item: Item) -> None:
-        """Publish an item at the end of this tick, counted on each of its channels."""
+        """Publish an item at the end of this tick, numbered on each of its channels."""
         size = size_of(item)
         limit = self._broker.max_message - OVERHEAD
         if size > limit:
@@ -132,14 +132,14 @@ class Outgoing:
                 self._broker.publish(channel, payload, int(last and channel is channels[0]))
 
     def now(self, channel: str, *items: Item) -> bytes:
-        """Publish items at once, uncounted, and return their payload. Items added before are published first."""
+        """Publish items at once, not numbered, and return their payload. Items added before are published first."""
         self.flush()
         payload = self._encode(UNNUMBERED, False, [*items])
         self._broker.publish(channel, payload, 0)
         return payload
 
     def flush(self) -> None:
-        """Hand the items that were added to the broker."""
+        """Pass the collected items to the broker."""
         items = self._items
         if not items:
             return
@@ -149,7 +149,7 @@ class Outgoing:
         now = self._clock()
         for channel in channels:
             payload = self._encode(self.numbers.take(channel, len(items), now), shared, items, self._sequence)
-            # Each message counts once: on the other channels there are copies of it.
+            # Each message counts once: the other channels carry copies of it.
             self._broker.publish(channel, payload, len(items) if channel is channels[0] else 0)
 
     def _tick(self) -> None:
@@ -161,7 +161,7 @@ class Outgoing:
 
 
 def size_of(item: Item) -> int:
-    """Bytes of an item on the wire, at most."""
+    """The most bytes that an item has on the wire."""
     if isinstance(item, RoomMessage | Unkept | Close | Move):
         rooms, within, excluded = item.audience
         size = 160 + 3 * sum([len(name) + 2 for name in (*rooms, *within, *excluded)])

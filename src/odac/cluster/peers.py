@@ -7,11 +7,11 @@ from typing import Final
 __all__ = ["Peers"]
 
 REMEMBERED: Final = 600.0
-"""Seconds for which a process that fell silent is remembered, because it may come back."""
+"""Seconds for which a process that sends nothing is remembered, because its heartbeats may resume."""
 
 
 class Peers:
-    """The processes that sent a heartbeat lately.
+    """The processes that have recently sent a heartbeat.
 
     Args:
         patience: seconds of silence after which a process counts as gone.
@@ -36,17 +36,17 @@ class Peers:
         return frozenset(self._heard)
 
     def heard(self, origin: bytes, now: float) -> float:
-        """A process sent a heartbeat; return for how many seconds it had counted as gone, for want of one, or 0."""
+        """A process sent a heartbeat; return for how many seconds it had counted as gone before, or 0."""
         self._heard[origin] = now
         return now - self._silent.pop(origin, now)
 
     def gone(self, origin: bytes) -> None:
-        """A process said that it stops."""
+        """A process announced that it stops."""
         self._heard.pop(origin, None)
         self._silent.pop(origin, None)
 
     def expire(self, now: float) -> list[bytes]:
-        """Count the processes as gone that were silent for too long, and return them."""
+        """Return the processes that have been silent for too long, which count as gone from now on."""
         silent = [origin for origin, heard in self._heard.items() if now - heard > self._patience]
         for origin in silent:
             self._silent[origin] = self._heard.pop(origin)
@@ -55,6 +55,6 @@ class Peers:
         return silent
 
     def excuse(self, seconds: float) -> None:
-        """Allow for a time in which this process did not listen, so that silence in that time does not count."""
+        """Disregard so many seconds of silence, because this process did not read in that time."""
         for origin in self._heard:
             self._heard[origin] += seconds

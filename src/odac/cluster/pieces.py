@@ -1,4 +1,4 @@
-"""Takes messages apart that are larger than the broker carries at once, and puts them together again."""
+"""Splits messages that are larger than the broker's limit into pieces, and reassembles them."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from odac.cluster.envelope import Piece
 __all__ = ["PIECE_OVERHEAD", "Assembly", "pieces_of"]
 
 PIECE_OVERHEAD: Final = 128
-"""Bytes of an envelope with one piece besides the piece itself, at most."""
+"""The most bytes that an envelope with one piece has besides the piece's data."""
 MOST: Final = 64
-"""Messages that are put together at the same time. Each publisher has one under way on each channel."""
+"""Messages that are being reassembled at the same time. Each publisher sends one at a time on each channel."""
 
 
 def pieces_of(payload: bytes, size: int) -> Iterator[Piece]:
-    """Take an encoded envelope apart into pieces of ``size`` bytes at most."""
+    """Split an encoded envelope into pieces of at most ``size`` bytes."""
     count = -(-len(payload) // size)
     message = secrets.randbits(63)
     for index in range(count):
@@ -26,7 +26,7 @@ def pieces_of(payload: bytes, size: int) -> Iterator[Piece]:
 
 
 class Assembly:
-    """The messages of which some pieces have arrived. The pieces of one message come in order, on one channel."""
+    """The messages of which some pieces have arrived. The pieces of one message arrive in order, on one channel."""
 
     __slots__ = ("_begun",)
 

@@ -1,4 +1,4 @@
-"""Proof that what is published comes back: a subscription can die without any sign of it."""
+"""Probes, which prove that subscriptions work: one can stop delivering without an error."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ __all__ = ["Probe"]
 
 
 class Probe:
-    """The probes that are under way.
+    """The probes that have not come back yet.
 
     Args:
         common: the channels of all processes.
         now: the clock.
 
     Attributes:
-        proven: since the connection was opened, every channel that was probed has answered.
+        proven: since the connection was opened, a probe has come back on every channel that was probed.
     """
 
     __slots__ = ("_proven_at", "_sent", "proven")
@@ -33,7 +33,7 @@ class Probe:
         self._sent[channel] = (payload, now)
 
     def returned(self, channel: str, payload: bytes, now: float) -> bool:
-        """A probe has come back; return whether it is the one that was sent last on the channel."""
+        """A probe has come back; return whether it is the latest one on the channel."""
         sent = self._sent.get(channel)
         if sent is None or sent[0] != payload:
             return False
@@ -49,10 +49,10 @@ class Probe:
         return next((channel for channel, (_, sent) in self._sent.items() if sent < before), None)
 
     def forget(self, channel: str) -> None:
-        """This process listens to the channel no longer; no probe comes back on it."""
+        """This process no longer listens to the channel; no probe comes back on it."""
         self._sent.pop(channel, None)
 
     def reset(self) -> None:
-        """The connection is another one: nothing is proven, and no probe is under way."""
+        """The connection is a new one: nothing is proven, and no probe is pending."""
         self._sent.clear()
         self.proven = False

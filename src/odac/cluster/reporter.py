@@ -93,12 +93,12 @@ class Reporter:
         self.down_since = None
 
     def dropped(self, messages: int, reason: str) -> None:
-        """Messages of this process did not get to the others."""
+        """Messages of this process did not reach the others."""
         if not messages:
             return
         self.counters.dropped += messages
         if self.down_since is None and self._dropped.add(messages):
-            _log.warning("%s: messages of this process do not get to the others: %s", self._address, reason)
+            _log.warning("%s: messages of this process do not reach the others: %s", self._address, reason)
 
     def lost(self, messages: int) -> None:
         """Messages of other processes did not arrive."""
@@ -106,7 +106,7 @@ class Reporter:
         if self._lost.add(messages):
             _log.warning(
                 "%s: %d messages of another process did not arrive; a process or the broker does not keep up, or was"
-                " away",
+                " unreachable",
                 self._address,
                 messages,
             )
@@ -115,12 +115,12 @@ class Reporter:
         """Log the sum of each episode that ended with this interval."""
         if self._dropped.interval_ended():
             _log.warning(
-                "%s: messages are sent again; %d did not get to the other processes", self._address, self._dropped.total
+                "%s: sending works again; %d messages did not reach the other processes",
+                self._address,
+                self._dropped.total,
             )
         if self._lost.interval_ended():
-            _log.warning(
-                "%s: messages of the other processes arrive again; %d did not", self._address, self._lost.total
-            )
+            _log.warning("%s: messages of other processes arrive again; %d were lost", self._address, self._lost.total)
 
     def garbage(self, channel: str, why: str) -> None:
         """A payload is not a message of this version."""
@@ -137,14 +137,14 @@ class Reporter:
         )
 
     def too_large(self, size: int, limit: int) -> None:
-        """A message is larger than travels between processes."""
+        """A message is too large to be sent to other processes."""
         self.counters.dropped += 1
         if self._large_logged:
             return
         self._large_logged = True
         _log.error(
-            "a message of %d bytes was not sent to other processes (further ones are only counted): %s: %d travel at"
-            " most. Send a link to it instead",
+            "a message of %d bytes was not sent to other processes (further ones are only counted): %s: the limit is"
+            " %d bytes. Send a link to the content instead",
             size,
             self._address,
             limit,

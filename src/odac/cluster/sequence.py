@@ -1,4 +1,4 @@
-"""Numbers what this process publishes, and sees from the numbers of others what is missing, doubled or too late."""
+"""Numbers this process's items, and detects by the numbers of other processes what is missing, duplicated or late."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from odac.cluster.envelope import UNNUMBERED, Envelope
 __all__ = ["Numbers", "Sequence"]
 
 MAX_ORIGINS: Final = 1024
-"""Publishers remembered per channel: short-lived ones (cron jobs) never say that they end."""
+"""Publishers remembered per channel: short-lived ones (cron jobs) do not announce that they end."""
 MAX_SHARED: Final = 8192
 MAX_CHANNELS: Final = 65_536
 
 
 class Numbers:
-    """Numbers what this process publishes, channel by channel. Bounded: a channel long unused begins at 0 again."""
+    """The numbers of this process's items on each channel. Bounded: a channel long unused begins at 0 again."""
 
     __slots__ = ("_channels",)
 
     def __init__(self) -> None:
-        # The next number, when the first one was taken, and when the last one was. The channel used last is at the end.
+        # The next number, and when the first and the last one were taken. The channel used last is at the end.
         self._channels: dict[str, tuple[int, float, float]] = {}
 
     def take(self, channel: str, count: int, now: float) -> int:
@@ -46,7 +46,7 @@ class Sequence:
     """Keeps the last sequence and number of every publisher on every channel this process listens to.
 
     Attributes:
-        lost: items that were published on such a channel and did not arrive, as later ones or a tail showed.
+        lost: items that were published on such a channel and did not arrive, as a later item or a tail showed.
         late: envelopes dropped because a later one of the same publisher and channel had been delivered.
     """
 
@@ -61,10 +61,10 @@ class Sequence:
         self.late = 0
 
     def accept(self, channel: str, envelope: Envelope) -> bool:
-        """Enter an envelope; return whether it is to be delivered.
+        """Record an envelope; return whether it is to be delivered.
 
-        A connection given up and built again can bring old envelopes after newer ones; they are dropped, because the
-        order within a room is promised and its completeness is not.
+        After a reconnect, old envelopes can arrive after newer ones; they are dropped, because order within a room is
+        guaranteed and completeness is not.
         """
         if envelope.number == UNNUMBERED:
             return True
@@ -82,14 +82,14 @@ class Sequence:
         return not envelope.shared or self._first_copy((envelope.origin, envelope.sequence))
 
     def tail(self, channel: str, origin: bytes, published: int, *, from_the_first: bool) -> None:
-        """Count what is missing at the end of what a publisher has sent to a channel so far.
+        """Count what is missing at the end of what a publisher has published on a channel so far.
 
         Args:
             channel: one that this process listens to.
             origin: the publisher.
             published: the number of items that it has published there.
-            from_the_first: whether this process listened before the first of them. Where it did not, and nothing of
-                the publisher ever arrived, it is unknown how many of them it should have got.
+            from_the_first: whether this process listened before the first of them. If it did not, and nothing of the
+                publisher ever arrived, it is unknown how many of them it should have received.
         """
         origins, last = self._last(channel, origin)
         sequence, expected = last or (0, 0)
@@ -99,25 +99,25 @@ class Sequence:
             origins[origin] = (sequence, published)
 
     def forget_channel(self, channel: str) -> None:
-        """Forget a channel that this process no longer listens to: messages published there later are not missed."""
+        """Forget a channel that this process no longer listens to: later messages there do not count as lost."""
         self._channels.pop(channel, None)
         self._older.pop(channel, None)
         self._unsettled.pop(channel, None)
 
     def resubscribed(self, channel: str) -> None:
-        """A new subscription may bring messages that were under way for an earlier one: the gap between is no loss."""
+        """A new subscription may deliver messages that were sent for an earlier one: the gap between is no loss."""
         self._unsettled[channel] = set()
 
     def settled(self, channel: str) -> None:
-        """The new subscription is in effect, so that from now on every gap is a loss."""
+        """The new subscription is in effect: from now on, every gap is a loss."""
         self._unsettled.pop(channel, None)
 
     def age(self) -> None:
-        """Forget what nothing was entered for since the last call: publishers come and go, and not all say so."""
+        """Forget publishers of whom nothing was recorded since the last call: not all announce that they end."""
         self._older, self._channels = self._channels, {}
 
     def _last(self, channel: str, origin: bytes) -> tuple[dict[bytes, tuple[int, int]], tuple[int, int] | None]:
-        """Return the publishers of a channel, and the last sequence and next number of one, made the latest of them."""
+        """Return the publishers of a channel, and one's last sequence and next number; it becomes the latest used."""
         origins = self._channels.get(channel)
         if origins is None:
             origins = self._channels[channel] = {}

@@ -11,7 +11,7 @@ __all__ = ["SoloBus"]
 
 
 class SoloBus(NoBus):
-    """A bus without other processes, which can be started, stopped and read the counters of as the app expects it."""
+    """A bus without other processes, with the methods and counters that the app uses."""
 
     processes = 1
     max_message = sys.maxsize

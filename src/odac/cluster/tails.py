@@ -1,4 +1,4 @@
-"""Counts what was lost at the end of a run of messages, which no later message shows."""
+"""Counts messages that were lost at the end of a run, which no later message would show."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from odac.cluster.sequence import Numbers, Sequence
 __all__ = ["PendingTails", "tails_of"]
 
 MOST: Final = 4096
-"""Channels of which one process tells the tails at a time, the latest first."""
+"""Channels whose tails one process sends at a time, the most recently used first."""
 AT_ONCE: Final = 512
 
 
@@ -29,13 +29,13 @@ def tails_of(numbers: Numbers, since: float, until: float, now: float) -> Iterat
 
 
 class PendingTails:
-    """The tails that others have told, until what was under way meanwhile has arrived.
+    """The tails received from other processes, held until messages that were still in transit have arrived.
 
     Args:
-        sequence: counts.
+        sequence: counts what is missing.
         listening: the room channels of this process.
         always: the channels that this process listens to from its start on.
-        margin: seconds that a subscription may take to be in effect.
+        margin: seconds that a subscription may need to take effect.
     """
 
     __slots__ = ("_always", "_due", "_listening", "_margin", "_new", "_sequence")
@@ -49,11 +49,11 @@ class PendingTails:
         self._due: dict[tuple[str, bytes], tuple[int, float]] = {}
 
     def note(self, origin: bytes, channel: str, published: int, first: float) -> None:
-        """A process tells the tail of a channel.
+        """A process has sent the tail of a channel.
 
         Args:
             origin: the process.
-            channel: one that this process may listen to, or not.
+            channel: this process may or may not listen to it.
             published: how many items it has published there.
             first: when the first of them was published, on this process's clock.
         """
@@ -61,7 +61,7 @@ class PendingTails:
             self._new[channel, origin] = (published, first)
 
     def tick(self) -> None:
-        """An interval is over: count what has not arrived at least one whole interval after it was told of."""
+        """An interval has passed: count what is still missing at least one whole interval after its tail arrived."""
         due, self._due, self._new = self._due, self._new, {}
         for (channel, origin), (published, first) in due.items():
             since = float("-inf") if channel in self._always else self._listening.since(channel)

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
     from odac.realtime.connection import Connection
     from odac.realtime.hub import Hub
 
-__all__ = ["PART", "Returning"]
+__all__ = ["SUBSYSTEM", "Returning"]
 
-PART: Final = "history"
+SUBSYSTEM: Final = "history"
 TOLD_AT_ONCE: Final = 1000
 
 _encode: Final = msgspec.msgpack.Encoder().encode
@@ -27,7 +27,7 @@ _decode: Final = msgspec.msgpack.Decoder(list[tuple[str, int]]).decode
 
 
 class Returning:
-    """The clients of this process. Implements :class:`odac.realtime.ports.Part`, but for what concerns the feeds.
+    """The clients of this process. Implements :class:`odac.realtime.ports.Subsystem`, but for what concerns the feeds.
 
     Args:
         hub: this process's connections.
@@ -124,7 +124,7 @@ class Returning:
 
     def _tell_who_came_back(self) -> None:
         while self._came_back:
-            self._hub.bus.parts.tell_all(PART, _encode(self._came_back[:TOLD_AT_ONCE]))
+            self._hub.bus.subsystems.send_to_all(SUBSYSTEM, _encode(self._came_back[:TOLD_AT_ONCE]))
             del self._came_back[:TOLD_AT_ONCE]
 
     def received(self, body: bytes) -> None:

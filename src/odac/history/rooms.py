@@ -20,7 +20,7 @@ from odac.history.members import Members
 from odac.history.memory_store import MemoryStore
 from odac.history.position import Tickets
 from odac.history.questions import Questions
-from odac.history.returning import PART, Returning
+from odac.history.returning import SUBSYSTEM, Returning
 from odac.history.rules import History, RuleBook
 from odac.history.sending import Sending
 from odac.history.store import HistoryStore, decode_notice
@@ -43,7 +43,7 @@ RULES_EVERY: Final = 10.0
 
 class HistoryRooms:
     """Implements :class:`odac.realtime.ports.RoomHistory`, :class:`odac.realtime.ports.Observer`,
-    :class:`odac.realtime.ports.LogListener` and :class:`odac.realtime.ports.Part`.
+    :class:`odac.realtime.ports.LogListener` and :class:`odac.realtime.ports.Subsystem`.
 
     Args:
         hub: this process's connections.
@@ -119,7 +119,7 @@ class HistoryRooms:
         if instant is None:
             self._sending.start(store)
             await self._agree()
-        self._hub.bus.parts.add(PART, self)
+        self._hub.bus.subsystems.add(SUBSYSTEM, self)
         self._hub.delivery.on_congested = self._members.congested
         self._tender = asyncio.get_running_loop().create_task(self._tend(), name="odac: history")
 
@@ -245,26 +245,26 @@ class HistoryRooms:
                 warn("history", "a process that does not know the rules has sent to a room with history: not kept")
                 feed.tell_gap_to_all()
 
-    # Part
+    # Subsystem
 
     def received(self, origin: bytes, body: bytes) -> None:
-        """See :class:`odac.realtime.ports.Part`."""
+        """See :class:`odac.realtime.ports.Subsystem`."""
         self._returning.received(body)
 
     def beat(self) -> None:
-        """See :class:`odac.realtime.ports.Part`."""
+        """See :class:`odac.realtime.ports.Subsystem`."""
 
     def seen(self, origin: bytes) -> None:
-        """See :class:`odac.realtime.ports.Part`."""
+        """See :class:`odac.realtime.ports.Subsystem`."""
 
     def silent(self, origin: bytes) -> None:
-        """See :class:`odac.realtime.ports.Part`."""
+        """See :class:`odac.realtime.ports.Subsystem`."""
 
     def left(self, origin: bytes) -> None:
-        """See :class:`odac.realtime.ports.Part`."""
+        """See :class:`odac.realtime.ports.Subsystem`."""
 
     def up(self) -> None:
-        """See :class:`odac.realtime.ports.Part`."""
+        """See :class:`odac.realtime.ports.Subsystem`."""
         self.feeds.sync()
 
 

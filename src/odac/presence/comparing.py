@@ -7,7 +7,7 @@ from typing import Final
 
 from odac.presence.heard import Heard
 from odac.presence.messages import MAX_PAGES, Compare, Last, Versions, encode
-from odac.presence.ports import PART
+from odac.presence.ports import SUBSYSTEM
 from odac.presence.questions import new_question
 from odac.presence.room import Around, RoomPresence
 
@@ -113,13 +113,13 @@ class Comparing:
         """Ask a process for its versions that sends heartbeats for the first time, or again."""
         # Rooms that were opened while it was silent have not asked it.
         self._heard.pop(origin, None)
-        self._around.line.tell(origin, PART, encode(Compare(new_question())))
+        self._around.sender.send_to(origin, SUBSYSTEM, encode(Compare(new_question())))
 
     def all_with_all(self) -> None:
         """Ask all processes for their versions, and tell them this one's."""
-        line = self._around.line
-        line.tell_all(PART, encode(Compare(new_question())))
-        self.tell(Compare(new_question()), lambda part: line.tell_all(PART, part))
+        sender = self._around.sender
+        sender.send_to_all(SUBSYSTEM, encode(Compare(new_question())))
+        self.tell(Compare(new_question()), lambda part: sender.send_to_all(SUBSYSTEM, part))
 
     # What the others say
 
@@ -139,7 +139,7 @@ class Comparing:
         if last > heard.confirmed and not any(room.is_watched for room in self._rooms.values()):
             heard.confirm(last)  # a room that is opened later asks for whole shares
         if heard.is_behind(last, now):
-            around.line.tell(origin, PART, encode(Compare(new_question(), heard.confirmed)))
+            around.sender.send_to(origin, SUBSYSTEM, encode(Compare(new_question(), heard.confirmed)))
 
     def take(self, origin: bytes, part: Versions) -> None:
         """Ask for what is not as a process says that it is."""

@@ -9,14 +9,14 @@ from typing import Any, Final
 
 from odac.close_codes import SUPERSEDED
 from odac.presence.announcing import Announcer
-from odac.presence.ports import PART
+from odac.presence.ports import SUBSYSTEM
 from odac.presence.rules import Presence, encode_data
 from odac.presence.service import PresenceService
 from odac.realtime.audience import user_of
 from odac.realtime.connection import Connection
 from odac.realtime.patterns import Patterns
 from odac.realtime.phase import Phase
-from odac.realtime.ports import Members, PartLine
+from odac.realtime.ports import Members, SubsystemSender
 
 __all__ = ["HubPresence", "person_of"]
 
@@ -48,10 +48,10 @@ class HubPresence:
             raise TypeError(f"rooms(presence=…) takes a Presence(…), not {type(rule).__name__}")
         self._rules.add(pattern, rule)
 
-    def start(self, loop: AbstractEventLoop, line: PartLine) -> None:
+    def start(self, loop: AbstractEventLoop, sender: SubsystemSender) -> None:
         """Begin to follow the other processes."""
-        self._service = PresenceService(loop, line, self._announcer, forgotten=self._announcer.forget)
-        line.add(PART, self._service)
+        self._service = PresenceService(loop, sender, self._announcer, forgotten=self._announcer.forget)
+        sender.add(SUBSYSTEM, self._service)
 
     def stop(self) -> None:
         """Forget everything."""

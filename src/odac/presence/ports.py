@@ -7,9 +7,9 @@ from typing import Final, Protocol
 
 from odac.presence.roster import News
 
-__all__ = ["PART", "Announce", "Viewer"]
+__all__ = ["SUBSYSTEM", "Announce", "Viewer"]
 
-PART: Final = "presence"
+SUBSYSTEM: Final = "presence"
 """The name under which processes tell each other about presence."""
 
 

@@ -10,12 +10,12 @@ from typing import Final, NamedTuple
 from odac.presence.absences import Absences, Budget
 from odac.presence.copies import Copy
 from odac.presence.messages import Ask, Delta, Entry, Page, encode
-from odac.presence.ports import PART, Announce, Viewer
+from odac.presence.ports import SUBSYSTEM, Announce, Viewer
 from odac.presence.questions import AT_OPENING, Questions, new_question
 from odac.presence.roster import News, Roster
 from odac.presence.rules import Presence
 from odac.presence.shares import Numbering, Share
-from odac.realtime.ports import PartLine
+from odac.realtime.ports import SubsystemSender
 
 __all__ = ["Around", "RoomPresence"]
 
@@ -41,7 +41,7 @@ class Around(NamedTuple):
 
     Args:
         loop: for timers.
-        line: the way to the other processes.
+        sender: sends to the other processes.
         announce: sends members what they are to be told.
         numbering: of this process's shares.
         questions: for shares, that the other processes have not answered.
@@ -51,7 +51,7 @@ class Around(NamedTuple):
     """
 
     loop: AbstractEventLoop
-    line: PartLine
+    sender: SubsystemSender
     announce: Announce
     numbering: Numbering
     questions: Questions
@@ -129,10 +129,10 @@ class RoomPresence:
         """Tell a connection who is there, and what changes; one that is told already is left alone."""
         if viewer.id in self._viewers:
             return
-        if not self._viewers and not self._newcomers and self._around.line.origins - self.answered:
+        if not self._viewers and not self._newcomers and self._around.sender.origins - self.answered:
             # All processes are asked, not those alone that listen to the room: a process whose last connection has
             # ended keeps its people for the grace, and listens no more.
-            self._around.line.tell_all(PART, encode(Ask(self.name, new_question())))
+            self._around.sender.send_to_all(SUBSYSTEM, encode(Ask(self.name, new_question())))
             self._opening = self._around.loop.call_later(OPENING, self._open)
         self._newcomers[viewer.id] = viewer
 
@@ -193,7 +193,7 @@ class RoomPresence:
         if self._opening is not None:
             self._opening.cancel()
             self._opening = None
-            for origin in self._around.line.origins - self.answered:
+            for origin in self._around.sender.origins - self.answered:
                 self._around.questions.asked(origin, self.name, AT_OPENING, self._around.loop.time())
             self._schedule()
 
@@ -201,7 +201,7 @@ class RoomPresence:
         """Tell the other processes what has changed in this one's share."""
         if self.share.has_changed:
             for delta in self.share.deltas():
-                self._around.line.tell_room(self.name, PART, encode(delta))
+                self._around.sender.send_to_room(self.name, SUBSYSTEM, encode(delta))
             if self._repeating is not None:
                 self._repeating.cancel()
             self._repeating = self._around.loop.call_later(REPEAT, self._repeat)
@@ -209,7 +209,7 @@ class RoomPresence:
     def _repeat(self) -> None:
         """Tell the share's version once more."""
         self._repeating = None
-        self._around.line.tell_room(self.name, PART, encode(self.share.repeat()))
+        self._around.sender.send_to_room(self.name, SUBSYSTEM, encode(self.share.repeat()))
         self._around.forget(self.name)
 
     # The other processes' shares
@@ -262,7 +262,7 @@ class RoomPresence:
 
     def check_answers(self) -> None:
         """Go on where all processes that are there have answered."""
-        if (self.waiters or self._opening is not None) and not self._around.line.origins - self.answered:
+        if (self.waiters or self._opening is not None) and not self._around.sender.origins - self.answered:
             for waiter in self.waiters.values():
                 if not waiter.done():
                     waiter.set_result(None)
@@ -290,7 +290,7 @@ class RoomPresence:
         known = copy.version if copy is not None else 0
         question = new_question()
         self._around.questions.asked(origin, self.name, question, self._around.loop.time())
-        self._around.line.tell(origin, PART, encode(Ask(self.name, question, known)))
+        self._around.sender.send_to(origin, SUBSYSTEM, encode(Ask(self.name, question, known)))
 
     def stop(self) -> None:
         """Start nothing more."""

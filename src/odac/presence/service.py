@@ -12,12 +12,12 @@ from odac.presence.absences import Budget
 from odac.presence.comparing import Comparing
 from odac.presence.messages import Ask, Compare, Delta, Entry, Last, Page, Versions, decode, encode
 from odac.presence.others import Others
-from odac.presence.ports import PART, Announce, Viewer
+from odac.presence.ports import SUBSYSTEM, Announce, Viewer
 from odac.presence.questions import Questions, new_question
 from odac.presence.room import FINAL_CODES, JITTER, Around, RoomPresence
 from odac.presence.rules import Presence
 from odac.presence.shares import Numbering
-from odac.realtime.ports import Members, PartLine
+from odac.realtime.ports import Members, SubsystemSender
 
 __all__ = ["PresenceService"]
 
@@ -33,7 +33,7 @@ class PresenceService:
 
     Args:
         loop: for timers.
-        line: the way to the other processes.
+        sender: sends to the other processes.
         announce: sends members of a room what they are to be told.
         forgotten: called with each room that is of no use any more.
         wall: seconds since 1970.
@@ -46,7 +46,7 @@ class PresenceService:
     def __init__(
         self,
         loop: AbstractEventLoop,
-        line: PartLine,
+        sender: SubsystemSender,
         announce: Announce,
         *,
         forgotten: Callable[[str], None] = lambda room: None,
@@ -54,14 +54,14 @@ class PresenceService:
         jitter: Callable[[], float] = random.random,
     ) -> None:
         self._loop = loop
-        self._line = line
+        self._sender = sender
         self._forgotten = forgotten
         self._wall = wall
         self._jitter = jitter
         self._numbering = Numbering()
         self._budget = Budget()
         self._around = Around(
-            loop, line, announce, self._numbering, Questions(), self._budget, jitter, self._forget_if_unused
+            loop, sender, announce, self._numbering, Questions(), self._budget, jitter, self._forget_if_unused
         )
         self._rooms: dict[str, RoomPresence] = {}
         self._comparing = Comparing(self._around, self._rooms)
@@ -153,7 +153,7 @@ class PresenceService:
             timeout: seconds to wait for processes whose share is not known yet.
         """
         room = self._room(room_name, rule)
-        missing = self._line.origins - room.answered if room.is_watched else self._line.origins
+        missing = self._sender.origins - room.answered if room.is_watched else self._sender.origins
         try:
             complete = await self._gather(room, timeout) if missing else True
             users = room.roster.members()
@@ -161,14 +161,14 @@ class PresenceService:
             if not room.is_watched:
                 room.stop_copies()
             self._forget_if_unused(room_name)
-        return Members(users, len(users), complete and self._line.healthy and not self._others.any_suspect)
+        return Members(users, len(users), complete and self._sender.healthy and not self._others.any_suspect)
 
     async def _gather(self, room: RoomPresence, timeout: float) -> bool:  # noqa: ASYNC109 - see members
         """Ask all processes for their shares; return whether all answered in time."""
         question = new_question()
         waiter: Future[None] = self._loop.create_future()
         room.waiters[question] = waiter
-        self._line.tell_all(PART, encode(Ask(room.name, question)))
+        self._sender.send_to_all(SUBSYSTEM, encode(Ask(room.name, question)))
         try:
             await wait_for(waiter, timeout)
         except TimeoutError:
@@ -189,7 +189,7 @@ class PresenceService:
         if isinstance(item, Ask):
             self._send_pages(origin, iter(self._answer(self._rooms.get(item.room), item)))
         elif isinstance(item, Compare):
-            self._comparing.tell(item, lambda part: self._line.tell(origin, PART, part))
+            self._comparing.tell(item, lambda part: self._sender.send_to(origin, SUBSYSTEM, part))
         elif isinstance(item, Versions):
             self._comparing.take(origin, item)
         elif isinstance(item, Last):
@@ -203,7 +203,7 @@ class PresenceService:
         room = self._rooms.get(item.room)
         if room is None or not room.is_watched:
             return
-        if origin not in self._line.origins and origin not in self._others:
+        if origin not in self._sender.origins and origin not in self._others:
             self._others.unseen(origin)
         if isinstance(item, Delta):
             room.apply(origin, item)
@@ -220,7 +220,7 @@ class PresenceService:
 
     def _send_pages(self, origin: bytes, pages: Iterator[Page]) -> None:
         for count, page in enumerate(pages, 1):
-            self._line.tell(origin, PART, encode(page))
+            self._sender.send_to(origin, SUBSYSTEM, encode(page))
             if count == PAGES_AT_ONCE:
                 self._loop.call_later(PAUSE, self._send_pages, origin, pages)
                 return
@@ -228,7 +228,7 @@ class PresenceService:
     # What the bus says of other processes
 
     def beat(self) -> bytes | None:
-        """See :class:`odac.realtime.ports.Part`."""
+        """See :class:`odac.realtime.ports.Subsystem`."""
         return self._comparing.beat()
 
     def seen(self, origin: bytes) -> None:

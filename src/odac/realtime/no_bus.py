@@ -4,27 +4,27 @@ from __future__ import annotations
 
 from odac.protocol.message import Prepared
 from odac.realtime.audience import Audience
-from odac.realtime.ports import Count, Part, PartLine
+from odac.realtime.ports import Count, Subsystem, SubsystemSender
 
 __all__ = ["NoBus"]
 
 
-class _NoParts:
-    """Implements :class:`odac.realtime.ports.PartLine`: there is no other process to reach."""
+class _NoSubsystems:
+    """Implements :class:`odac.realtime.ports.SubsystemSender`: there is no other process to reach."""
 
     healthy = True
     origins: frozenset[bytes] = frozenset()
 
-    def add(self, name: str, part: Part) -> None:
+    def add(self, name: str, subsystem: Subsystem) -> None:
         """Do nothing."""
 
-    def tell_room(self, room: str, part: str, body: bytes) -> None:
+    def send_to_room(self, room: str, subsystem: str, body: bytes) -> None:
         """Do nothing."""
 
-    def tell_all(self, part: str, body: bytes) -> None:
+    def send_to_all(self, subsystem: str, body: bytes) -> None:
         """Do nothing."""
 
-    def tell(self, origin: bytes, part: str, body: bytes) -> None:
+    def send_to(self, origin: bytes, subsystem: str, body: bytes) -> None:
         """Do nothing."""
 
 
@@ -32,7 +32,7 @@ class NoBus:
     """Implements :class:`odac.realtime.ports.Bus`: there is no other process to reach."""
 
     healthy = True
-    parts: PartLine = _NoParts()
+    subsystems: SubsystemSender = _NoSubsystems()
 
     def publish(self, audience: Audience, message: Prepared, *, unkept: bool = False) -> None:
         """Do nothing."""

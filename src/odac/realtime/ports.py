@@ -28,8 +28,8 @@ __all__ = [
     "Member",
     "Members",
     "Observer",
-    "Part",
-    "PartLine",
+    "Subsystem",
+    "SubsystemSender",
     "PresencePort",
     "Sender",
 ]
@@ -205,13 +205,16 @@ class Bus(Protocol):
         ...
 
     @property
-    def parts(self) -> PartLine:
-        """The way from parts of the library to themselves in other processes."""
+    def subsystems(self) -> SubsystemSender:
+        """Carries the messages of subsystems, such as presence, to other processes."""
         ...
 
 
-class PartLine(Protocol):
-    """The way from parts of the library to themselves in other processes. Nothing raises for a lost broker."""
+class SubsystemSender(Protocol):
+    """Sends the messages of a subsystem, such as presence, to the same subsystem in other processes.
+
+    No method raises when the broker is lost.
+    """
 
     @property
     def healthy(self) -> bool:
@@ -223,32 +226,32 @@ class PartLine(Protocol):
         """The random ids of the other processes that send heartbeats."""
         ...
 
-    def add(self, name: str, part: Part) -> None:
-        """Hand a part what the parts of this name in other processes tell."""
+    def add(self, name: str, subsystem: Subsystem) -> None:
+        """Pass to this subsystem what the subsystems of this name in other processes send."""
         ...
 
-    def tell_room(self, room: str, part: str, body: bytes) -> None:
-        """Tell a part in the processes that have members of a room."""
+    def send_to_room(self, room: str, subsystem: str, body: bytes) -> None:
+        """Send to a subsystem in the processes that have members of a room."""
         ...
 
-    def tell_all(self, part: str, body: bytes) -> None:
-        """Tell a part in all other processes."""
+    def send_to_all(self, subsystem: str, body: bytes) -> None:
+        """Send to a subsystem in all other processes."""
         ...
 
-    def tell(self, origin: bytes, part: str, body: bytes) -> None:
-        """Tell a part in one other process."""
+    def send_to(self, origin: bytes, subsystem: str, body: bytes) -> None:
+        """Send to a subsystem in one other process."""
         ...
 
 
-class Part(Protocol):
-    """A part of the library that talks to its peers in other processes. Called on the loop's thread; must not raise."""
+class Subsystem(Protocol):
+    """A subsystem that exchanges messages with other processes. Called on the loop's thread; must not raise."""
 
     def received(self, origin: bytes, body: bytes) -> None:
-        """The part has told something in another process."""
+        """The subsystem of another process has sent a message."""
         ...
 
     def beat(self) -> bytes | None:
-        """What this process's next heartbeat carries, which the part receives in the other processes; None: nothing."""
+        """What this process's next heartbeat carries to the subsystem in other processes; None: nothing."""
         ...
 
     def seen(self, origin: bytes) -> None:

@@ -94,7 +94,7 @@ def test_the_process_that_runs_the_local_broker_is_killed(short_directory: Path)
         for node in nodes:
             assert (warnings(node, "local delivery goes on"), warnings(node, "is back after")) == (1, 1)
             assert (await node.ask("counters"))["outages"] == 1
-        assert sum(warnings(node, "run by this process now") for node in nodes) == 1
+        assert sum(warnings(node, "this process runs the local broker") for node in nodes) == 1
 
     go(work, short_directory)
 

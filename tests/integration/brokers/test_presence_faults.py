@@ -14,7 +14,7 @@ from pathlib import Path
 import pytest
 
 from odac import Publisher
-from odac.presence.ports import PART, Viewer
+from odac.presence.ports import SUBSYSTEM, Viewer
 from odac.presence.roster import News
 from odac.presence.rules import Presence
 from odac.presence.service import PresenceService
@@ -188,8 +188,8 @@ class Process:
     def __init__(self, peer: BusPeer) -> None:
         self.peer = peer
         self.people: dict[str, bytes] = {}
-        self.service = PresenceService(asyncio.get_running_loop(), peer.bus.parts, self._announce)
-        peer.bus.parts.add(PART, self.service)
+        self.service = PresenceService(asyncio.get_running_loop(), peer.bus.subsystems, self._announce)
+        peer.bus.subsystems.add(SUBSYSTEM, self.service)
         peer.bus.room_opened("room")
 
     def _announce(self, room: str, news: News, viewers: list[Viewer]) -> None:

@@ -54,7 +54,7 @@ def test_what_the_log_refuses_is_an_error_that_asking_again_does_not_mend(proxy:
     async def test() -> None:
         store = LocalHistory(URL)
         await store.start(30.0)
-        with pytest.raises(BrokerError, match="refused it") as caught:
+        with pytest.raises(BrokerError, match="refused the request") as caught:
             await store._ask("no such method")
         assert not isinstance(caught.value, StoreAway)
         await store.stop()

@@ -42,7 +42,7 @@ def test_a_directory_and_what_a_supervisor_says(monkeypatch: pytest.MonkeyPatch)
         (f"local://{'x' * 33}", "1 to 32"),
         ("local://me@chat", "no user"),
         ("local://chat?room=1", "no options"),
-        (f"local:///{'ä' * 60}", r"121 bytes are too long.*may have 96"),
+        (f"local:///{'ä' * 60}", r"121 bytes are too many.*may have 96"),
     ],
 )
 def test_what_means_no_directory(url: str, what: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -40,7 +40,7 @@ def test_a_message_that_cannot_be_sent_is_its_own_callers_error() -> None:
         with pytest.raises(BrokerError, match="not connected"):
             await broker.deliver("c", b"x")
         broker._up = True
-        with pytest.raises(BrokerError, match="the broker takes"):
+        with pytest.raises(BrokerError, match="the broker's limit"):
             await broker.deliver("c", bytes(broker.max_message + 1))
         lost, kept = (asyncio.create_task(broker.deliver("c", b"x")) for _ in range(2))
         await ticks()

@@ -30,7 +30,7 @@ def test_an_order_that_is_told_again_counts_from_then_on() -> None:
     orders = CloseOrders()
     first = orders.note(order(1), 0.0, 101.0)
     orders.note(order(2), 0.0, 102.0)
-    orders.told(first, 103.0)
+    orders.resent(first, 103.0)
     assert ids(orders, 102.5) == [1]
     assert ids(orders) == [2, 1]
 

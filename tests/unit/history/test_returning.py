@@ -11,7 +11,7 @@ import msgspec
 from odac.config import Limits
 from odac.history.cursor import Counters
 from odac.history.position import Client, Identity, Position, Tickets
-from odac.history.returning import PART, Returning
+from odac.history.returning import SUBSYSTEM, Returning
 from odac.security.mac import Mac
 from tests.unit.history.history_fakes import FakeMember, as_connection
 
@@ -26,7 +26,7 @@ class Hub:
         self.limits = Limits(**limits)
         self.told: list[tuple[str, list[Any]]] = []
         self.delivery = SimpleNamespace(loop=asyncio.get_running_loop())
-        self.bus = SimpleNamespace(parts=SimpleNamespace(tell_all=self._tell))
+        self.bus = SimpleNamespace(subsystems=SimpleNamespace(send_to_all=self._tell))
 
     def _tell(self, part: str, body: bytes) -> None:
         self.told.append((part, msgspec.msgpack.decode(body)))
@@ -55,7 +55,7 @@ def test_a_client_that_comes_back_is_the_same_and_its_older_connection_ends() ->
         assert made.place_of(as_connection(new), "room") == (NAME, None), "a place is good for one join"
         await asyncio.sleep(0)
         ((part, came_back),) = hub.told
-        assert (part, came_back) == (PART, [[NAME, int(new.id.partition(".")[2])]])
+        assert (part, came_back) == (SUBSYSTEM, [[NAME, int(new.id.partition(".")[2])]])
 
     asyncio.run(main())
 

@@ -13,7 +13,7 @@ from odac.presence.ports import Viewer
 from odac.presence.roster import News
 from odac.presence.rules import Presence
 from odac.presence.service import PresenceService
-from odac.realtime.ports import Part
+from odac.realtime.ports import Subsystem
 
 BEAT = 3.0
 PATIENCE = 10.5
@@ -121,16 +121,16 @@ class Process:
     def origins(self) -> frozenset[bytes]:
         return frozenset(self.heard)
 
-    def add(self, name: str, part: Part) -> None:
+    def add(self, name: str, part: Subsystem) -> None:
         raise AssertionError("the network calls the service itself")
 
-    def tell_room(self, room: str, part: str, body: bytes) -> None:
+    def send_to_room(self, room: str, part: str, body: bytes) -> None:
         self.network.send(self, [each for each in self.network.processes if each.listens(room)], body)
 
-    def tell_all(self, part: str, body: bytes) -> None:
+    def send_to_all(self, part: str, body: bytes) -> None:
         self.network.send(self, self.network.processes, body)
 
-    def tell(self, origin: bytes, part: str, body: bytes) -> None:
+    def send_to(self, origin: bytes, part: str, body: bytes) -> None:
         self.network.send(self, [each for each in self.network.processes if each.origin == origin], body)
 
 

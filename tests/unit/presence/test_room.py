@@ -13,7 +13,7 @@ from odac.presence.room import GATHER, GATHER_TOTALS, OPENING, Around, RoomPrese
 from odac.presence.roster import News
 from odac.presence.rules import Presence
 from odac.presence.shares import Numbering
-from odac.realtime.ports import Part
+from odac.realtime.ports import Subsystem
 from tests.unit.presence.network import VirtualLoop
 
 OTHER = b"other"
@@ -26,16 +26,16 @@ class Line:
         self.origins = origins
         self.sent: list[tuple[str | bytes, object]] = []
 
-    def add(self, name: str, part: Part) -> None:
+    def add(self, name: str, part: Subsystem) -> None:
         raise AssertionError
 
-    def tell_room(self, room: str, part: str, body: bytes) -> None:
+    def send_to_room(self, room: str, part: str, body: bytes) -> None:
         self.sent.append((room, decode(body)))
 
-    def tell_all(self, part: str, body: bytes) -> None:
+    def send_to_all(self, part: str, body: bytes) -> None:
         self.sent.append(("all", decode(body)))
 
-    def tell(self, origin: bytes, part: str, body: bytes) -> None:
+    def send_to(self, origin: bytes, part: str, body: bytes) -> None:
         self.sent.append((origin, decode(body)))
 
 

@@ -259,7 +259,7 @@ class FakeBus:
     def __init__(self) -> None:
         self.told: list[tuple[Any, ...]] = []
         self.unkept: list[bool] = []
-        self.parts = NoBus.parts
+        self.subsystems = NoBus.subsystems
 
     def publish(self, audience: Audience, message: Prepared, *, unkept: bool = False) -> None:
         self.told.append(("publish", audience, message.payload))

@@ -45,7 +45,7 @@ def test_what_runs_already_is_left_alone(folder: Path) -> None:
 def test_one_that_cannot_run_ends_those_that_do(folder: Path) -> None:
     (folder / "file").touch()
     with (
-        pytest.raises(ConfigurationError, match="cannot be made"),
+        pytest.raises(ConfigurationError, match="cannot be created"),
         local_brokers([f"local://{folder}/a", f"local://{folder}/file"]),
     ):
         pass

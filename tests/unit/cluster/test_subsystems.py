@@ -1,8 +1,8 @@
-"""Parts of the library hear themselves in other processes, and what happens to those processes."""
+"""Subsystems of the library hear themselves in other processes, and what happens to those processes."""
 
 from __future__ import annotations
 
-from odac.cluster.envelope import Beat, Bye, Item, PartMessage, decode
+from odac.cluster.envelope import Beat, Bye, Item, SubsystemMessage, decode
 from tests.unit.brokers.fakes import run
 from tests.unit.cluster.test_bus import CHANNELS, INTERVAL, OTHER, ROOM, THIRD, Setup
 
@@ -35,24 +35,24 @@ class Notes:
 
 async def started() -> tuple[Setup, Notes]:
     setup, notes = await Setup().start(), Notes()
-    setup.bus.parts.add("notes", notes)
+    setup.bus.subsystems.add("notes", notes)
     return setup, notes
 
 
 def told(setup: Setup) -> list[tuple[str, Item]]:
-    return [(channel, item) for channel, item in setup.sent() if isinstance(item, PartMessage)]
+    return [(channel, item) for channel, item in setup.sent() if isinstance(item, SubsystemMessage)]
 
 
 def test_what_is_told_goes_to_the_room_to_all_or_to_one() -> None:
     async def scenario() -> None:
         setup, _ = await started()
-        setup.bus.parts.tell_room("a", "notes", b"1")
-        setup.bus.parts.tell_all("notes", b"2")
-        setup.bus.parts.tell(OTHER, "notes", b"3")
+        setup.bus.subsystems.send_to_room("a", "notes", b"1")
+        setup.bus.subsystems.send_to_all("notes", b"2")
+        setup.bus.subsystems.send_to(OTHER, "notes", b"3")
         assert told(setup) == [
-            (ROOM, PartMessage("notes", b"1")),
-            (CHANNELS.control, PartMessage("notes", b"2")),
-            (CHANNELS.inbox(OTHER), PartMessage("notes", b"3")),
+            (ROOM, SubsystemMessage("notes", b"1")),
+            (CHANNELS.control, SubsystemMessage("notes", b"2")),
+            (CHANNELS.inbox(OTHER), SubsystemMessage("notes", b"3")),
         ]
 
     run(scenario())
@@ -61,7 +61,7 @@ def test_what_is_told_goes_to_the_room_to_all_or_to_one() -> None:
 def test_a_part_hears_its_own_name_alone() -> None:
     async def scenario() -> None:
         setup, notes = await started()
-        setup.arrive(ROOM, PartMessage("notes", b"1"), PartMessage("of a later version", b"2"))
+        setup.arrive(ROOM, SubsystemMessage("notes", b"1"), SubsystemMessage("of a later version", b"2"))
         assert notes.heard == [("received", OTHER, b"1")]
 
     run(scenario())
@@ -70,13 +70,13 @@ def test_a_part_hears_its_own_name_alone() -> None:
 def test_a_part_hears_of_processes() -> None:
     async def scenario() -> None:
         setup, notes = await started()
-        parts = setup.bus.parts
+        subsystems = setup.bus.subsystems
         setup.arrive(CHANNELS.control, Beat(1, setup.clock.now), origin=OTHER)
         setup.arrive(CHANNELS.control, Beat(2, setup.clock.now), origin=THIRD)
         setup.arrive(CHANNELS.control, Beat(3, setup.clock.now), origin=OTHER)
         assert notes.heard == [("seen", OTHER), ("seen", THIRD)]
-        assert parts.origins == {OTHER, THIRD}
-        assert parts.healthy
+        assert subsystems.origins == {OTHER, THIRD}
+        assert subsystems.healthy
         setup.arrive(CHANNELS.control, Bye(), origin=THIRD)
         for _ in range(4):
             setup.broker.echo()
@@ -98,9 +98,9 @@ def test_a_heartbeat_carries_what_the_parts_have_to_say() -> None:
             setup.tick(INTERVAL)
             beats = [decode(payload).items for _, payload, _ in setup.broker.published[before:]]
             assert [[type(item) for item in items] for items in beats] == [
-                [Beat] if says is None else [Beat, PartMessage]
+                [Beat] if says is None else [Beat, SubsystemMessage]
             ]
-            assert told(setup) == ([] if says is None else [(CHANNELS.control, PartMessage("notes", b"7"))])
+            assert told(setup) == ([] if says is None else [(CHANNELS.control, SubsystemMessage("notes", b"7"))])
         setup.broker.echo()
         assert setup.healthy()
         assert notes.heard == []
