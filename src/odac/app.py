@@ -18,6 +18,7 @@ from odac.cluster.factory import RunningBus, make_bus
 from odac.config import Limits, SessionOptions
 from odac.dispatch import Dispatch
 from odac.errors import BrokerError, ConfigurationError
+from odac.hints import no_attribute
 from odac.history.rules import History
 from odac.http.docs import DocsPage
 from odac.http.endpoints import Endpoints, Health, Services
@@ -70,16 +71,20 @@ def _check_asgi(http: object) -> None:
     )
 
 
-_OF_WEB_APPS = frozenset({"get", "post", "put", "patch", "delete", "websocket", "add_route", "mount", "include_router"})
-"""Attributes of the apps of web frameworks, which people try on this one."""
-
-
 class Routes(RouteBuilder):
     """``app.route``: adds routes; its ``ws_server`` sends to all connections."""
 
     def __init__(self, router: Router, ws_server: WsServer) -> None:
         super().__init__(router)
         self.ws_server = ws_server
+
+    if not TYPE_CHECKING:  # a type checker must not take every name for one of this class
+
+        def __getattr__(self, name: str) -> Any:
+            raise no_attribute(self, name)
+
+        def __call__(self, *_: object, **__: object) -> Any:
+            raise TypeError("app.route is not called: write @app.route.ws(path)")
 
 
 @check_fields
@@ -493,12 +498,7 @@ class Odac:
     if not TYPE_CHECKING:  # a type checker must not take every name for one of this class
 
         def __getattr__(self, name: str) -> Any:
-            if name in _OF_WEB_APPS:
-                raise AttributeError(
-                    f"Odac has no {name!r}, because it routes WebSockets alone: add them with @app.route.ws(path), and"
-                    " give the app that answers HTTP as Odac(http=…)"
-                )
-            raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}")
+            raise no_attribute(self, name)
 
     def __repr__(self) -> str:
         return f"<Odac {len(self._router.routes)} WebSocket routes>"

@@ -108,6 +108,9 @@ def unhandled(error: BaseException) -> None:
     """Tell the witness what the application raised and does not handle, so that a connection or call fails."""
     told = witness.get()
     if told is not None:
+        from odac.hints import add_hint
+
+        add_hint(error)
         told(error)
 
 
@@ -147,6 +150,10 @@ def _say(
         message, arguments = message + " [%d more like this were not logged]", (*arguments, missing)
     elif known.lines == LINES:
         message, arguments = message + " [more like this within %g s are only counted]", (*arguments, WINDOW)
+    if error is not None:
+        from odac.hints import add_hint  # only errors need it
+
+        add_hint(error)
     logger.log(level, message, *arguments, exc_info=error, stacklevel=3)
 
 

@@ -342,8 +342,15 @@ def test_a_limit_that_is_more_than_travels_between_processes_is_told_at_start(
 
 @pytest.mark.parametrize("name", ["get", "websocket", "mount"])
 def test_what_a_web_framework_has_is_answered_with_what_there_is_here(name: str) -> None:
-    with pytest.raises(AttributeError, match=rf"Odac has no '{name}'.*@app\.route\.ws.*Odac\(http="):
+    with pytest.raises(AttributeError, match=rf"'Odac' object has no attribute '{name}'.*@app\.route\.ws.*Odac\(http="):
         getattr(Odac(SECRET), name)
     with pytest.raises(AttributeError, match="'Odac' object has no attribute 'gett'"):
         getattr(Odac(SECRET), "gett")  # noqa: B009 - a type checker refuses it otherwise
     assert not hasattr(Odac(SECRET), name)
+
+
+def test_an_app_in_the_place_of_the_secret() -> None:
+    async def page(scope: Any, receive: Any, send: Any) -> None: ...
+
+    with pytest.raises(ConfigurationError, match="an app to wrap is given as http="):
+        Odac(page)  # type: ignore[arg-type]

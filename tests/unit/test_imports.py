@@ -18,7 +18,7 @@ SOURCE = Path(__file__).parents[2] / "src" / "odac"
 
 # Each layer may import itself and the layers before it.
 LAYERS: tuple[frozenset[str], ...] = (
-    frozenset({"errors", "config", "close_codes", "notices", "spelling", "speedups", "_speedups"}),
+    frozenset({"errors", "config", "close_codes", "hints", "notices", "spelling", "speedups", "_speedups"}),
     frozenset({"wire"}),
     frozenset({"protocol"}),
     frozenset({"realtime"}),

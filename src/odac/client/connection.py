@@ -13,7 +13,7 @@ from odac.client.address import Address
 from odac.client.calls import check_call, names_at
 from odac.client.clock import Clock, SystemClock
 from odac.client.cookies import CookieJar
-from odac.client.events import Events
+from odac.client.events import Events, check_event
 from odac.client.fetch import get as http_get
 from odac.client.options import check_subprotocols, checked_headers
 from odac.client.proxies import chosen_proxy
@@ -140,6 +140,7 @@ class ClientConnection:
         if handler is not None:
             self._events.on(event, handler)
             return self
+        check_event(event)
 
         def decorate(function: _H) -> _H:
             self._events.on(event, function)

@@ -14,7 +14,7 @@ from odac.realtime.listeners import Handler, fit
 if TYPE_CHECKING:
     from odac.client.calls import Calls
 
-__all__ = ["ERRORS", "EVENTS", "Events"]
+__all__ = ["ERRORS", "EVENTS", "Events", "check_event"]
 
 logger = logging.getLogger("odac.client")
 
@@ -87,13 +87,13 @@ class Events:
 
     def on(self, event: str, handler: Handler) -> None:
         """Add a listener; see :meth:`odac.client.ClientConnection.on`."""
-        _known(event)
+        check_event(event)
         self._listeners.setdefault(event, []).append((handler, fit(handler, EVENTS[event])))
         self._changed.set()
 
     def off(self, event: str, handler: Handler | None) -> None:
         """Remove a listener, or all of an event."""
-        _known(event)
+        check_event(event)
         kept = [] if handler is None else [pair for pair in self._listeners.get(event, ()) if pair[0] != handler]
         self._listeners[event] = kept
 
@@ -259,6 +259,7 @@ def _is_being_cancelled() -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def _known(event: str) -> None:
+def check_event(event: str) -> None:
+    """Raise ValueError where there is no such event."""
     if event not in EVENTS:
         raise ValueError(f"there is no event {event!r}: use one of {', '.join(EVENTS)}")

@@ -18,7 +18,7 @@ from odac.protocol.message import Prepared
 from odac.realtime import client_faults, membership
 from odac.realtime.audience import EVERYONE, Audience, check_room, is_private
 from odac.realtime.cancellation import cancel_overdue
-from odac.realtime.events import Events
+from odac.realtime.events import Events, check_event
 from odac.realtime.extras import Extras
 from odac.realtime.generics import In, Out, Typed
 from odac.realtime.identity import new_id
@@ -314,6 +314,7 @@ class Connection(Typed[In, Out]):
             TypeError: the handler is not callable, or needs more arguments than the event gives.
         """
         if handler is None:
+            check_event(event)
 
             def register(function: Handler) -> Handler:
                 self.on(event, function)

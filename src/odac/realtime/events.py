@@ -18,7 +18,7 @@ from odac.realtime.sent import is_to_be_awaited
 if TYPE_CHECKING:
     from odac.realtime.internal_ports import EventsOwner
 
-__all__ = ["Events"]
+__all__ = ["Events", "check_event"]
 
 _ANSWER: Final = 500
 """Characters of each part of an answer to an invalid message, which may quote from the message."""
@@ -41,7 +41,7 @@ class Events:
     def on(self, event: str, handler: Handler) -> None:
         """Add a listener."""
         if event not in EVENTS:
-            _check(event)
+            check_event(event)
         called = fit(handler, EVENTS[event])
         self._listeners += (event, handler, called)
         if event == "close" and self._is_told:
@@ -51,7 +51,7 @@ class Events:
 
     def off(self, event: str, handler: Handler | None) -> None:
         """Remove a listener, or all of an event."""
-        _check(event)
+        check_event(event)
         listeners = self._listeners
         kept: list[Any] = []
         for at in range(0, len(listeners), 3):
@@ -201,7 +201,8 @@ class Events:
         self._listeners = ()
 
 
-def _check(event: str) -> None:
+def check_event(event: str) -> None:
+    """Raise ValueError where there is no such event."""
     if event not in EVENTS:
         raise ValueError(f"there is no event {event!r}: use one of {', '.join(EVENTS)}")
 

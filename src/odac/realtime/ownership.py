@@ -119,6 +119,8 @@ class Owned:
         Raises:
             ValueError: the interval is not above 0, or the delay is negative, infinite or no number.
         """
+        if callable(delay):
+            raise TypeError("the seconds come first: set_timeout(5, function)")
         if not 0 <= delay < inf or (interval is not None and not interval > 0):
             raise ValueError("a delay is a number of seconds from 0, and an interval one above 0")
         timer = Timer(self, delay, function, interval)

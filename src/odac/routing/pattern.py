@@ -23,6 +23,9 @@ _WRONG: Final = {
     r"\{[^}]*$|^[^{]*\}|\{\w*:?\}": "a parameter is written {name} or {name:convertor}",
     r"<[^/]*>": "a parameter is written {name} or {name:convertor}",
     r"[?#].*": "a path has no query and no fragment; read odac.request.query in the handler",
+    r"(?<=/):[A-Za-z_]\w*": "a parameter is written {name}; a path that begins a segment with ':' is none",
+    r"(?<=/)\*+(?=/|$)": "what takes any rest is written {name:path}",
+    r"\s+$": "no path ends with a space",
     r"%[0-9a-fA-F]{2}": "paths are compared decoded: write the character itself",
 }
 """What no path of a request can match, or only one that is most likely a mistake; with the fix."""
@@ -58,7 +61,8 @@ class Pattern:
         try:
             self._regex, convertors = _compile(path)
         except ValueError as error:
-            raise ConfigurationError(f"the path {path!r} cannot be read: {error}") from None
+            known = ", ".join(CONVERTOR_TYPES)
+            raise ConfigurationError(f"the path {path!r} cannot be read: {error} (there are {known})") from None
         self.convertors: Mapping[str, Convertor[Any]] = convertors
         self.shape: str = _parameters.sub(lambda found: f"{{{found[2] or 'str'}}}", path)
         self._segments: list[_Segment] | None = None

@@ -12,7 +12,9 @@ from uuid import UUID
 
 from odac.errors import ConfigurationError
 from odac.realtime.audience import check_user_id
+from odac.realtime.listeners import fit
 from odac.request import Request
+from odac.security.asked import Asked
 from odac.security.session import CookieResponse, Found, Session, Sessions
 from odac.security.users import authenticated, expiry, identify, says_authenticated
 
@@ -96,6 +98,10 @@ class AuthService:
         """
         if not callable(function):
             raise ConfigurationError(f"@app.authenticate takes a function of the request, not {function!r}")
+        try:
+            fit(function, 1)
+        except TypeError as error:
+            raise ConfigurationError(f"@app.authenticate takes a function of the request alone: {error}") from None
         if self.authenticator is not None:
             raise ConfigurationError(
                 f"@app.authenticate is used twice, for {_name(self.authenticator)} and {_name(function)}: "
@@ -245,18 +251,24 @@ class Authentication:
             self._session = self._service.sessions.load(self._request)
         return self._session
 
-    async def check(self) -> bool:
-        """Whether the connection has a user."""
-        return await self.user() is not None
+    def check(self) -> Asked[bool]:
+        """Whether the connection has a user; to be awaited."""
+        return Asked(self._check(), "odac.auth.check()")
 
-    async def user(self) -> Any:
-        """The user, or None.
+    async def _check(self) -> bool:
+        return await self._ask() is not None
+
+    def user(self) -> Asked[Any]:
+        """The user, or None; to be awaited.
 
         From the first of these that gives one: the function registered with ``@app.authenticate``; ``scope["user"]``
         where it says ``is_authenticated``; the session cookie. A falsy value, or one whose ``is_authenticated`` is
         false, is no user. Whatever the function raises goes to the caller, and so does a TypeError for a value that can
         only be a mistake (see :func:`odac.security.users.authenticated`).
         """
+        return Asked(self._ask(), "odac.auth.user()")
+
+    async def _ask(self) -> Any:
         if self._user is _UNREAD:
             user, ends = await self._find()
             if self._user is _UNREAD:  # another task may have asked meanwhile: one connection, one answer
@@ -272,7 +284,7 @@ class Authentication:
 
     async def user_id(self) -> Any:
         """What identifies the user (its ``id``, ``pk`` or ``["id"]``, or what ``Odac(user_id=…)`` returns), or None."""
-        return self._service.user_id(await self.user())
+        return self._service.user_id(await self._ask())
 
     async def _find(self) -> tuple[Any, float | None]:
         """The user, and when its login ends; no user once it has ended."""

@@ -84,6 +84,8 @@ def environment_secrets(environ: Mapping[str, str]) -> list[str]:
 def _checked(secret: object, source: str) -> bytes:
     if isinstance(secret, str):
         secret = secret.encode("utf-8", "surrogateescape")
+    if callable(secret):
+        raise ConfigurationError(f"{source}: {type(secret).__name__} is no secret; an app to wrap is given as http=")
     if not isinstance(secret, (bytes, bytearray)):
         raise ConfigurationError(f"{source}: a secret is str or bytes, not {type(secret).__name__}; {_HOW}")
     if len(secret) < SHORTEST:

@@ -128,3 +128,9 @@ def test_a_task_that_ends_everything_is_not_cancelled_itself() -> None:
         assert await mine.create_task(last()) == "through"
 
     run(test())
+
+
+def test_the_arguments_of_a_timer_in_javascripts_order() -> None:
+    mine, _, _ = owned()
+    with pytest.raises(TypeError, match="the seconds come first"):
+        mine.set_timer(cast(float, lambda: None), cast(Callable[[], object], 5))

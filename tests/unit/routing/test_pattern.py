@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import time
 
 import pytest
@@ -90,3 +91,23 @@ def test_the_shape_forgets_names(one: str, other: str) -> None:
 def test_a_path_that_cannot_be_read(path: object) -> None:
     with pytest.raises(ConfigurationError):
         Pattern(path)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize(
+    ("path", "why"),
+    [
+        ("/room/:id", "written {name}"),
+        ("/room/*", "written {name:path}"),
+        ("/room/**", "written {name:path}"),
+        ("/chat ", "ends with a space"),
+        ("/room/{id:integer}", "there are str, path, int, float, uuid"),
+    ],
+)
+def test_paths_of_other_frameworks(path: str, why: str) -> None:
+    with pytest.raises(ConfigurationError, match=re.escape(why)):
+        Pattern(path)
+
+
+@pytest.mark.parametrize("path", ["/room/v1:batch", "/room/a*", "/two words"])
+def test_paths_that_only_look_like_them(path: str) -> None:
+    assert Pattern(path).match(path) == {}

@@ -428,6 +428,8 @@ def test_a_second_function_or_none_at_all_is_refused() -> None:
     site = Site()
     with pytest.raises(ConfigurationError, match="takes a function"):
         site.auth.authenticate("ada")  # type: ignore[type-var]
+    with pytest.raises(ConfigurationError, match="a function of the request alone"):
+        site.auth.authenticate(lambda request, session: None)  # type: ignore[type-var]
     site.auth.authenticate(lambda request: None)
     with pytest.raises(ConfigurationError, match="used twice"):
         site.auth.authenticate(lambda request: None)
