@@ -9,6 +9,9 @@
 //           publisher's port and of those on --port2 apart. --msg needs a run of x for the stamp. --histogram adds all
 //           latencies on the publisher's port, in classes 1.6 % wide, and what disturbed this program meanwhile
 //   With --port2, every other connection goes there.
+//   rooms   connection i is in room i % --topics (the %d of --path), and in a process by chance: on --port, --port2 or
+//           --port3. Prints READY and how many processes a room is in, on average, then reads lines of "RATE SECONDS" from
+//           its input: each has a member taken by chance send that often, and prints as many deliveries as came of it
 //   idle    opens --conns connections, prints READY and holds them for --secs
 //   connect opens and closes connections as fast as it can; prints handshakes/s
 // Build: cc -O2 -o wsload wsload.c
@@ -48,7 +51,7 @@ typedef struct {
 
 static const char *mode, *path = "/", *host = "127.0.0.1", *proto = NULL, *cookie = NULL, *msg = NULL, *match = "", *readymark = NULL, *origin = NULL;
 static const char *hello[16];
-static int nhello, port = 8000, port2 = 0, nconns = 100, size = 64, pipeline = 1, others = 0, window = 1, binary = 0, ntopics = 0, histogram = 0;
+static int nhello, port = 8000, port2 = 0, port3 = 0, nconns = 100, size = 64, pipeline = 1, others = 0, window = 1, binary = 0, ntopics = 0, histogram = 0;
 static double secs = 5, warm = 1, rate = 1000;
 static uint64_t overrun;
 static int ep;
@@ -82,6 +85,13 @@ static void wr(conn *c, const void *b, int n) {
     p += k; n -= k;
   }
 }
+// A number by chance, the same for the same n.
+static uint64_t chance(uint64_t n) {
+  n += 0x9e3779b97f4a7c15; n = (n ^ n >> 30) * 0xbf58476d1ce4e5b9; n = (n ^ n >> 27) * 0x94d049bb133111eb;
+  return n ^ n >> 31;
+}
+static int process_of(int i) { return port3 ? chance(i) % 3 : port2 ? i & 1 : 0; }
+static int port_of(int i) { int process = process_of(i); return process == 2 ? port3 : process ? port2 : port; }
 static void open_conn(conn *c, int i) {
   memset(c, 0, sizeof *c);
   c->fd = socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK, 0);
@@ -94,7 +104,7 @@ static void open_conn(conn *c, int i) {
     setsockopt(c->fd, IPPROTO_IP, 24 /* IP_BIND_ADDRESS_NO_PORT */, &one, sizeof one);
     if (bind(c->fd, (void *)&s, sizeof s)) die("bind");
   }
-  struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port2 && i & 1 ? port2 : port)};
+  struct sockaddr_in a = {.sin_family = AF_INET, .sin_port = htons(port_of(i))};
   inet_pton(AF_INET, host, &a.sin_addr);
   if (connect(c->fd, (void *)&a, sizeof a) && errno != EINPROGRESS) die("connect");
   struct epoll_event e = {.events = EPOLLIN | EPOLLOUT, .data.ptr = c};
@@ -107,7 +117,7 @@ static void handshake(conn *c) {
   if (ntopics) snprintf(realpath, sizeof realpath, path, id % ntopics); else snprintf(realpath, sizeof realpath, "%s", path);
   int n = snprintf(b, sizeof b,
     "GET %s HTTP/1.1\r\nHost: %s:%d\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
-    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n", realpath, host, port2 && id & 1 ? port2 : port);
+    "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n", realpath, host, port_of(id));
   if (proto) n += snprintf(b + n, sizeof b - n, "Sec-WebSocket-Protocol: %s\r\n", proto);
   if (cookie) n += snprintf(b + n, sizeof b - n, "Cookie: %s\r\n", cookie);
   if (origin) n += snprintf(b + n, sizeof b - n, "Origin: %s\r\n", origin);
@@ -244,24 +254,43 @@ static double cpu_of(const struct rusage *r) { return r->ru_utime.tv_sec + r->ru
 // The room: what is counted begins with number first; before it, subscriptions may still be on their way.
 enum { STAMP = 31 };
 static uint64_t *lat2, nlat2, first = UINT64_MAX, lost, disorder;
-static void on_stamped(conn *c) {
+static uint64_t sent_at, number;   // of the message that is looked at
+static void read_stamp(conn *c) {
   c->prefix[c->prefix_have < PREFIX - 1 ? c->prefix_have : PREFIX - 1] = 0;
   char *t = strchr(c->prefix, 'T');
   if (!t || c->prefix + c->prefix_have - t < STAMP || t[20] != 'S') { fprintf(stderr, "wsload: no stamp in %s\n", c->prefix); exit(3); }
-  unsigned long long sent = 0, number = 0;   // by hand, for each delivery passes here
-  for (int i = 1; i < 20; i++) sent = sent * 10 + (t[i] - '0');
+  sent_at = number = 0;   // by hand, for each delivery passes here
+  for (int i = 1; i < 20; i++) sent_at = sent_at * 10 + (t[i] - '0');
   for (int i = 21; i < STAMP; i++) number = number * 10 + (t[i] - '0');
+}
+static void write_stamp(char *stamp, char *text, uint64_t due, uint64_t number) {
+  char b[STAMP + 1];
+  snprintf(b, sizeof b, "T%019lluS%010llu", (unsigned long long)due, (unsigned long long)number);
+  memcpy(stamp, b, STAMP);
+  framelen = build(frame, text, size, binary ? 2 : 1);
+}
+// In rooms, the number's remainder of three is the process of the sender.
+static void on_rooms(conn *c) {
+  read_stamp(c);
+  count++;
+  uint64_t took = now() - sent_at;
+  if ((int)(number % 3) == process_of(c - cs)) addlat(took);
+  else if (nlat2 < caplat) lat2[nlat2++] = took;
+}
+static void on_stamped(conn *c) {
+  read_stamp(c);
   if (number < c->got) { disorder++; return; }
   if (number > c->got && number > first) lost += number - (c->got > first ? c->got : first);
   c->got = number + 1;
   if (number < first) return;
   count++;
-  uint64_t took = now() - sent;
+  uint64_t took = now() - sent_at;
   if (port2 && (c - cs) & 1) { if (nlat2 < caplat) lat2[nlat2++] = took; }
   else { classes[class_of(took)]++; addlat(took); }
 }
 static void on_message(conn *c) {
   if (!strcmp(mode, "room")) { on_stamped(c); return; }
+  if (!strcmp(mode, "rooms")) { on_rooms(c); return; }
   c->got++;
   if (!strcmp(mode, "echo")) {
     if (c->q_len) { addlat(now() - c->t_sent[c->q_head & (QUEUE - 1)]); c->q_head++; c->q_len--; }
@@ -284,8 +313,40 @@ static void report(const char *unit, double elapsed) {
     (unsigned long long)overrun, (unsigned long long)count,
     r.ru_utime.tv_sec + r.ru_stime.tv_sec + (r.ru_utime.tv_usec + r.ru_stime.tv_usec) / 1e6, elapsed);
 }
+#define AT(a, n, q) (n ? a[(size_t)(n * q)] / 1e3 : 0)
+// The next line of the input, while connections are answered meanwhile; 0 at its end.
+static int next_line(char *line, int length) {
+  for (;;) {
+    struct pollfd two[2] = {{.fd = 0, .events = POLLIN}, {.fd = ep, .events = POLLIN}};
+    poll(two, 2, -1);
+    if (two[1].revents) pump(0);
+    if (two[0].revents) return fgets(line, length, stdin) != NULL;
+  }
+}
+static void play_rooms(char *text, char *stamp) {
+  static uint64_t dice;
+  uint64_t begun = now(), end = begun + secs * 1e9, sent = 0, t, members = nconns / ntopics;
+  count = nlat = nlat2 = 0;
+  begin();
+  while ((t = now()) < end) {
+    for (uint64_t due; rate > 0 && (due = begun + (uint64_t)(sent * 1e9 / rate)) <= t; sent++) {
+      int i = chance(dice) % ntopics + chance(dice + 1) % members * ntopics;
+      dice += 2;
+      write_stamp(stamp, text, due, sent * 3 + process_of(i));
+      wr(&cs[i], frame, framelen);
+    }
+    uint64_t next = rate > 0 ? begun + (uint64_t)(sent * 1e9 / rate) : end;
+    pump_until(next < end ? next : end);
+  }
+  uint64_t patience = now() + 10e9;
+  while (count < sent * members && now() < patience && !nclosed) pump(10);
+  qsort(lat, nlat, sizeof *lat, cmp); qsort(lat2, nlat2, sizeof *lat2, cmp);
+  printf("{\"sent\":%llu,\"count\":%llu,\"lost\":%lld,\"closed\":%d,\"local_p50_us\":%.1f,\"local_p99_us\":%.1f,\"remote_p50_us\":%.1f,\"remote_p99_us\":%.1f,\"secs\":%.3f}\n",
+    (unsigned long long)sent, (unsigned long long)count, (long long)(sent * members - count), nclosed, AT(lat, nlat, .5), AT(lat, nlat, .99), AT(lat2, nlat2, .5), AT(lat2, nlat2, .99), (now() - t_start) / 1e9);
+  fflush(stdout);
+}
 int main(int argc, char **argv) {
-  if (argc < 2) { fprintf(stderr, "usage: wsload echo|paced|fanout|room|idle|connect [--rate R --port N --port2 N --path P --conns N --size N --secs S --pipeline N --hello T --msg T --match PREFIX --ready MARK --proto P --cookie C --origin O --others --window N --binary --topics N]\n"); return 2; }
+  if (argc < 2) { fprintf(stderr, "usage: wsload echo|paced|fanout|room|rooms|idle|connect [--rate R --port N --port2 N --port3 N --path P --conns N --size N --secs S --pipeline N --hello T --msg T --match PREFIX --ready MARK --proto P --cookie C --origin O --others --window N --binary --topics N]\n"); return 2; }
   mode = argv[1];
   for (int i = 2; i < argc; i++) {
     char *a = argv[i];
@@ -294,7 +355,7 @@ int main(int argc, char **argv) {
     if (0);
     S("--path", path); S("--host", host); S("--proto", proto); S("--cookie", cookie); S("--msg", msg); S("--match", match); S("--ready", readymark); S("--origin", origin);
     else if (!strcmp(a, "--histogram")) histogram = 1;
-    I("--port", port); I("--port2", port2); I("--conns", nconns); I("--size", size); I("--pipeline", pipeline); I("--window", window); I("--topics", ntopics); I("--opening", max_opening);
+    I("--port", port); I("--port2", port2); I("--port3", port3); I("--conns", nconns); I("--size", size); I("--pipeline", pipeline); I("--window", window); I("--topics", ntopics); I("--opening", max_opening);
     else if (!strcmp(a, "--secs")) secs = atof(argv[++i]);
     else if (!strcmp(a, "--rate")) rate = atof(argv[++i]);
     else if (!strcmp(a, "--warm")) warm = atof(argv[++i]);
@@ -380,10 +441,22 @@ int main(int argc, char **argv) {
     report("deliveries", (now() - t_start) / 1e9);
     for (int i = 0; i < nconns; i++) if (!(others && !i) && cs[i].got != cs[nconns - 1].got) { fprintf(stderr, "wsload: connection %d got %llu messages, and the last one %llu\n", i, (unsigned long long)cs[i].got, (unsigned long long)cs[nconns - 1].got); return 4; }
     if (stalled) return 4;
-  } else if (!strcmp(mode, "room")) {
+  } else if (!strcmp(mode, "room") || !strcmp(mode, "rooms")) {
     char *stamp = strstr(text, "xxxxxxxxxxxxxxxxxxxxxxxxxxxxxxx");
     if (!stamp) { fprintf(stderr, "wsload: no run of %d x for the stamp\n", STAMP); return 2; }
     lat2 = malloc(caplat * sizeof *lat2);
+    if (!strcmp(mode, "rooms")) {
+      long places = 0;
+      for (int room = 0; room < ntopics; room++) {
+        int seen = 0;
+        for (int i = room; i < nconns; i += ntopics) seen |= 1 << process_of(i);
+        places += __builtin_popcount(seen);
+      }
+      char line[64];
+      printf("READY %.4f\n", (double)places / ntopics); fflush(stdout);
+      while (next_line(line, sizeof line)) if (sscanf(line, "%lf %lf", &rate, &secs) == 2) play_rooms(text, stamp);
+      return 0;
+    }
     uint64_t begun = now(), w = begun + warm * 1e9, end = w + secs * 1e9, sent = 0, t, late = 0;
     struct rusage before, after;
     unsigned long long delayed = 0;
@@ -393,10 +466,7 @@ int main(int argc, char **argv) {
       for (uint64_t due; (due = begun + (uint64_t)(sent * 1e9 / rate)) <= t; sent++) {
         ioctl(cs[0].fd, SIOCOUTQ, &waiting);
         if (waiting > 65536) break;   // the server does not keep up: later, and counted from when it was due
-        char b[STAMP + 1];
-        snprintf(b, sizeof b, "T%019lluS%010llu", (unsigned long long)due, (unsigned long long)sent);
-        memcpy(stamp, b, STAMP);
-        framelen = build(frame, text, size, binary ? 2 : 1);
+        write_stamp(stamp, text, due, sent);
         wr(&cs[0], frame, framelen);
         if (measuring && t - due > late) late = t - due;
       }
@@ -410,7 +480,6 @@ int main(int argc, char **argv) {
     for (int i = 0; i < nconns; i++) if (cs[i].got < sent) lost += sent - (cs[i].got > first ? cs[i].got : first);
     double elapsed = (now() - t_start) / 1e9;
     qsort(lat, nlat, sizeof *lat, cmp); qsort(lat2, nlat2, sizeof *lat2, cmp);
-#define AT(a, n, q) (n ? a[(size_t)(n * q)] / 1e3 : 0)
     printf("{\"mode\":\"room\",\"conns\":%d,\"sent\":%llu,\"count\":%llu,\"lost\":%llu,\"disorder\":%llu,\"closed\":%d,\"local_p50_us\":%.1f,\"local_p99_us\":%.1f,\"local_p999_us\":%.1f,\"local_max_us\":%.1f,\"remote_p50_us\":%.1f,\"remote_p99_us\":%.1f,\"secs\":%.3f",
       nconns, (unsigned long long)(sent - first), (unsigned long long)count, (unsigned long long)lost, (unsigned long long)disorder, nclosed,
       AT(lat, nlat, .5), AT(lat, nlat, .99), AT(lat, nlat, .999), AT(lat, nlat, .9999999), AT(lat2, nlat2, .5), AT(lat2, nlat2, .99), elapsed);
