@@ -181,7 +181,7 @@ def build_uws(source: Path) -> None:
         subprocess.run(["cc", *options, each, "-o", parts / f"{each.stem}.o"], check=True)
     for each in (src / "crypto/sni_tree.cpp", HERE / "peers" / "uws.cpp"):
         subprocess.run(["c++", "-std=c++20", *options, each, "-o", parts / f"{each.stem}.o"], check=True)
-    command = ["c++", *parts.glob("*.o"), "-lssl", "-lcrypto", "-lpthread", "-o", BUILD / "uws"]
+    command: list[str | Path] = ["c++", *parts.glob("*.o"), "-lssl", "-lcrypto", "-lpthread", "-o", BUILD / "uws"]
     subprocess.run(command, check=True)
 
 

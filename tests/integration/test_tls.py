@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import ssl
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -93,3 +95,38 @@ def test_large_echoes(client: Visitor) -> None:
         message = bytes([number]) * 3 * BIG
         client.send(message)
         assert client.recv(DEADLINE) == message
+
+
+def _transports() -> int:
+    """Transports over TLS in this process; the clients' are asyncio's own, and not counted."""
+    kinds = (type(each) for each in gc.get_objects())
+    names = (f"{kind.__module__}.{kind.__name__}" for kind in kinds)
+    return sum(name.startswith(("aiofastnet.", "uvloop.")) and "SSL" in name for name in names)
+
+
+def test_a_connection_that_was_cut_leaves_nothing_to_the_garbage_collector(
+    server: Server, authority: trustme.CA
+) -> None:
+    """OpenSSL's memory and the buffers go with it, however long the collector waits."""
+    if server.lane != "direct":
+        pytest.skip("uvicorn's class has the transport")
+    trust = ssl.create_default_context()
+    authority.configure_trust(trust)
+    gc.collect()
+    gc.disable()
+    try:
+        before = _transports()
+        with Visitors(trust) as visitors:
+            for _ in range(3):
+                visitor = visitors.open(f"wss://{server.host}:{server.port}/echo", compression=None)
+                visitor.send("x")
+                assert receive(visitor) == "x"
+            if _transports() == before:
+                pytest.skip("the transports are asyncio's own, as the clients' are")
+            visitors.cut()
+            deadline = time.monotonic() + DEADLINE
+            while _transports() > before and time.monotonic() < deadline:
+                time.sleep(0.01)
+        assert _transports() <= before
+    finally:
+        gc.enable()

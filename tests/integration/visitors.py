@@ -33,6 +33,9 @@ class Visitor:
     def close(self) -> None:
         self._call(self._connection.close())
 
+    def cut(self, loop: asyncio.AbstractEventLoop) -> None:
+        loop.call_soon_threadsafe(self._connection.transport.abort)
+
 
 class Visitors:
     """Opens connections, and closes them at its end.
@@ -89,6 +92,12 @@ class Visitors:
         """Close all that is open."""
         for client in self._opened:
             client.close()
+        self._opened.clear()
+
+    def cut(self) -> None:
+        """End all that is open without a closing handshake."""
+        for client in self._opened:
+            client.cut(self._loop)
         self._opened.clear()
 
     def end(self) -> None:

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from odac.close_codes import CloseCode
 from odac.errors import ProtocolError
+from odac.lanes.gone import GONE
 from odac.lanes.reading import PacedReading
 from odac.protocol.codec import decode_json, decode_text
 from odac.protocol.message import Prepared
@@ -335,6 +336,7 @@ class DirectLane(asyncio.Protocol):
         """See :meth:`asyncio.Protocol.connection_lost`."""
         self._fileno = self._socket = self.fd = -1  # and the connection's own is, once that knows
         self._reading = None
+        self._transport = GONE
         self._peers.discard(self)
         if self._close_timer is not None:
             self._close_timer.cancel()

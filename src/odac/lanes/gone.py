@@ -1,0 +1,40 @@
+"""What stands for the transport of a connection whose own is gone."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Final
+
+__all__ = ["GONE"]
+
+
+class _Gone(asyncio.Transport):
+    """A transport that is closing, holds nothing and takes nothing."""
+
+    __slots__ = ()
+
+    def is_closing(self) -> bool:
+        return True
+
+    def close(self) -> None:
+        pass
+
+    def abort(self) -> None:
+        pass
+
+    def write(self, data: bytes | bytearray | memoryview) -> None:
+        pass
+
+    def can_write_eof(self) -> bool:
+        return False
+
+    def get_write_buffer_size(self) -> int:
+        return 0
+
+
+GONE: Final = _Gone()
+"""Takes the transport's place in a lane once that has reported its end.
+
+A connection's parts refer to each other until the garbage collector looks at them. Over TLS the transport holds
+OpenSSL's memory and buffers of several hundred KiB, which must not stay that long.
+"""
