@@ -23,12 +23,18 @@ def kept_for(book: RuleBook) -> float:
 
 
 class Agreement:
-    """What one process knows of the rules in the broker."""
+    """What one process knows of the rules in the broker.
 
-    __slots__ = ("_version",)
+    Attributes:
+        is_reached: whether the process has once read them, and so knows the eras of its rules.
+    """
+
+    __slots__ = ("_text", "_version", "is_reached")
 
     def __init__(self) -> None:
         self._version = 0
+        self._text = b""
+        self.is_reached = False
 
     async def agree(self, store: HistoryStore, book: RuleBook) -> RuleBook:
         """Write this process's rules, or take those that a newer process has written; to be called regularly.
@@ -41,22 +47,48 @@ class Agreement:
             the rules that are in force from now on.
         """
         try:
-            mine = book.encode()
             version, text = await store.rules(kept_for(book))
             if self._version == 0:
                 # At start this process's own are the newest.
-                while text != mine and not await store.write_rules(version + 1, mine, kept_for(book)):
-                    version, text = await store.rules()
-                self._version = version + (text != mine)
-            elif version > self._version:
-                self._version = version
-                return RuleBook.decode(text)
+                book = await self._insist(store, book, version, text)
             elif version < self._version:
-                await store.write_rules(self._version, mine, kept_for(book))  # the broker has lost them
-        except ValueError:
+                # The broker has lost them, and meanwhile a publisher may have kept nothing: they begin anew.
+                mine = book.continuing(_read(text) or RuleBook())
+                if await store.write_rules(self._version, mine.encode(), kept_for(book)):
+                    self._text, book = mine.encode(), mine
+                else:
+                    book = self._take(book, *await store.rules())
+            else:
+                book = self._take(book, version, text)
+        except BrokerError:
+            return book
+        self.is_reached = True
+        return book
+
+    async def _insist(self, store: HistoryStore, book: RuleBook, version: int, text: bytes) -> RuleBook:
+        while True:
+            mine = book.continuing(_read(text) or RuleBook())
+            written = mine.encode()
+            if text == written or await store.write_rules(version + 1, written, kept_for(book)):
+                self._version, self._text = version + (text != written), written
+                return mine
+            version, text = await store.rules()
+
+    def _take(self, book: RuleBook, version: int, text: bytes) -> RuleBook:
+        if text == self._text or version < self._version:
+            return book
+        self._version, self._text = version, text
+        found = _read(text)
+        if found is None:
             warn(
                 "history", "the rules in the broker were written by another version of Odac; this process keeps its own"
             )
-        except BrokerError:
-            pass
-        return book
+            return book
+        return found
+
+
+def _read(text: bytes) -> RuleBook | None:
+    try:
+        return RuleBook.decode(text)
+    except ValueError:
+        return None

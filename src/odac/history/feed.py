@@ -184,6 +184,11 @@ class Feed:
             for connection in self._hub.members_of(self.fanout.positioned):
                 self.recoveries.tell_place(connection, self.owner.client_of(connection), 1, 0, NAMED)
 
+    def renew_tickets(self) -> None:
+        """Tell the live members where they stand, with a ticket that is good from here on."""
+        for connection in self._hub.members_of(self.fanout.positioned):
+            self.recoveries.tell_place(connection, self.owner.client_of(connection), self.top + 1, self.top, NAMED)
+
     async def reached(self, offset: int) -> None:
         """Wait until the members were handed an entry."""
         if self.top < offset:

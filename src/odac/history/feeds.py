@@ -13,7 +13,7 @@ from odac.history.feed import Feed
 from odac.history.memory_store import MemoryStore
 from odac.history.position import Tickets
 from odac.history.returning import Returning
-from odac.history.rules import History
+from odac.history.rules import History, RuleBook
 from odac.history.store import HistoryStore
 from odac.history.turns import Turns
 
@@ -43,6 +43,8 @@ class Feeds:
         store: keeps the logs.
         instant: the same where it is in this process alone, so that all is done at once.
         ring_bytes: of all rings together.
+        book: the rules that are in force.
+        agreed: set once the eras of the rules are known.
     """
 
     def __init__(
@@ -59,6 +61,8 @@ class Feeds:
         self.ring_bytes = 0
         self.store: HistoryStore | None = None
         self.instant: MemoryStore | None = None
+        self.book = RuleBook()
+        self.agreed = asyncio.Event()
         self.client_of = returning.client_of
         self.user_of = returning.user_of
         self.may_recover = returning.may_recover
@@ -81,6 +85,7 @@ class Feeds:
     def start(self, store: HistoryStore, instant: MemoryStore | None) -> None:
         """Begin without any, with a store."""
         self.store, self.instant = store, instant
+        self.agreed = asyncio.Event()
         self._reading = asyncio.Semaphore(self.limits.history_reads)
         self._rooms.clear()
         self._channels.clear()
@@ -182,7 +187,18 @@ class Feeds:
             "history_reading": self._reads,
         }
 
+    def rules_changed(self, book: RuleBook) -> None:
+        """Other rules are in force: where the era of a room is another one, its members get a new ticket."""
+        before, self.book = self.book, book
+        for room, feed in self._rooms.items():
+            if feed.is_ready and before.era_of(room) != book.era_of(room):
+                feed.renew_tickets()
+
     # Owner, for the feeds
+
+    def era_of(self, room: str) -> bytes:
+        """See :class:`odac.history.owner.Owner`."""
+        return self.book.era_of(room)
 
     def now(self) -> float:
         """See :class:`odac.history.owner.Owner`."""

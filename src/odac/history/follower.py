@@ -128,6 +128,7 @@ class Follower:
 
     async def _sync(self) -> None:
         try:
+            await self._owner.agreed.wait()  # before that it is not known which positions are good
             await self._get_in_step()
         finally:
             self._task = self._early = None

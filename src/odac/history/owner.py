@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from contextlib import AbstractAsyncContextManager
 from typing import TYPE_CHECKING, Protocol
 
@@ -18,6 +19,8 @@ class Owner(Protocol):
     """What a feed asks of the part that owns all feeds."""
 
     origin: bytes
+    agreed: asyncio.Event
+    """Set once the eras of the rules are known."""
 
     @property
     def limits(self) -> Limits:
@@ -26,6 +29,10 @@ class Owner(Protocol):
 
     def now(self) -> float:
         """Seconds since 1970, by the clock of this process's store or of this machine."""
+        ...
+
+    def era_of(self, room: str) -> bytes:
+        """The era of the rule of a room, see :class:`odac.history.rules.RuleBook`."""
         ...
 
     def step_soon(self, cursor: Cursor) -> None:

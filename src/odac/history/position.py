@@ -13,6 +13,7 @@ from collections.abc import Sequence
 from hashlib import sha256
 from typing import Any, Final, NamedTuple, Protocol
 
+from odac.history.rules import UNKNOWN_ERA
 from odac.history.store import EPOCH_BYTES
 
 __all__ = [
@@ -134,7 +135,9 @@ class Tickets:
         generation = int.from_bytes(head[NAME_BYTES : NAME_BYTES + 8], "big")
         return Client(_encode(head[:NAME_BYTES]), generation)
 
-    def ticket(self, name: str, room: str, epoch: bytes | None, lowest: int, revoked: int = 0) -> str:
+    def ticket(
+        self, name: str, room: str, epoch: bytes | None, lowest: int, revoked: int = 0, era: bytes = UNKNOWN_ERA
+    ) -> str:
         """What lets a client recover a room from the entry ``lowest`` on.
 
         Args:
@@ -143,17 +146,18 @@ class Tickets:
             epoch: of its log.
             lowest: the first entry that the client was let see.
             revoked: how often its user was revoked in this room so far.
+            era: of the room's rule: a ticket is good only as long as that was in force all the time.
         """
         head = lowest.to_bytes(8, "big") + min(revoked, 2**32 - 1).to_bytes(4, "big")
-        return _encode(head + self._tickets[0].sign(_signed(name, room, epoch) + head)[:_MAC_BYTES])
+        return _encode(head + self._tickets[0].sign(_signed(name, room, epoch, era) + head)[:_MAC_BYTES])
 
-    def check(self, name: str, room: str, position: Position, revoked: int = 0) -> bool:
+    def check(self, name: str, room: str, position: Position, revoked: int = 0, era: bytes = UNKNOWN_ERA) -> bool:
         """Whether a client may recover from a position; never raises, whatever the ticket is."""
         raw = _raw(position.ticket, _TICKET_BYTES)
         if raw is None:
             return False
         head, mac = raw[:-_MAC_BYTES], raw[-_MAC_BYTES:]
-        signed = _signed(name, room, position.epoch) + head
+        signed = _signed(name, room, position.epoch, era) + head
         if not any(hmac.compare_digest(mac, key.sign(signed)[:_MAC_BYTES]) for key in self._tickets):
             return False
         lowest, then = int.from_bytes(head[:8], "big"), int.from_bytes(head[8:], "big")
@@ -207,9 +211,9 @@ def user_hash(user_id: str) -> str:
     return sha256(user_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
-def _signed(name: str, room: str, epoch: bytes | None) -> bytes:
-    # A name has 22 characters and the rest but the room fixed lengths, so no other triple has these bytes.
-    return name.encode() + (epoch or bytes(EPOCH_BYTES)) + room.encode("utf-8", "surrogatepass") + b"\0"
+def _signed(name: str, room: str, epoch: bytes | None, era: bytes) -> bytes:
+    # A name has 22 characters and the rest but the room fixed lengths, so no other four have these bytes.
+    return name.encode() + (epoch or bytes(EPOCH_BYTES)) + era + room.encode("utf-8", "surrogatepass") + b"\0"
 
 
 def _binding(identity: Identity) -> bytes:

@@ -53,7 +53,13 @@ class Recoveries:
         return (
             position.epoch == feed.epoch
             and position.offset <= feed.top
-            and self._tickets.check(cursor.client, feed.room, position, self._revocations(cursor.connection))
+            and self._tickets.check(
+                cursor.client,
+                feed.room,
+                position,
+                self._revocations(cursor.connection),
+                self._owner.era_of(feed.room),
+            )
             and self._owner.may_recover(cursor.connection, feed.top - position.offset)
         )
 
@@ -94,7 +100,8 @@ class Recoveries:
         if client is None:
             return ""
         feed = self._feed
-        return self._tickets.ticket(client, feed.room, feed.epoch, lowest, self._revocations(connection))
+        revocations, era = self._revocations(connection), self._owner.era_of(feed.room)
+        return self._tickets.ticket(client, feed.room, feed.epoch, lowest, revocations, era)
 
     def _revocations(self, connection: Connection) -> int:
         """How often the connection's user was revoked here."""

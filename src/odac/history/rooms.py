@@ -77,6 +77,7 @@ class HistoryRooms:
         self._agreement = Agreement()
         self._members = Members(hub, self, self._returning)
         self._tender: asyncio.Task[None] | None = None
+        self._rules_at = 0.0  # when they are to be read again
         self.receipt = self._sending.receipt
         self.join = self._members.join
         self.leaves = self._members.leaves
@@ -116,9 +117,12 @@ class HistoryRooms:
         await store.start()
         instant = store if isinstance(store, MemoryStore) and store.is_alone else None
         self.feeds.start(store, instant)
+        self._agreement.is_reached = False
         if instant is None:
             self._sending.start(store)
             await self._agree()
+        else:
+            self.feeds.agreed.set()
         self._hub.bus.subsystems.add(SUBSYSTEM, self)
         self._hub.delivery.on_congested = self._members.congested
         self._tender = asyncio.get_running_loop().create_task(self._tend(), name="odac: history")
@@ -148,7 +152,7 @@ class HistoryRooms:
 
     async def _tend(self) -> None:
         loop = asyncio.get_running_loop()
-        rules_at = loop.time() + RULES_EVERY
+        self._rules_at = loop.time() + RULES_EVERY
         while True:
             await asyncio.sleep(TEND_EVERY)
             try:
@@ -156,10 +160,10 @@ class HistoryRooms:
                 if self.feeds.instant is not None:
                     self.feeds.instant.rings.expire()
                 else:
-                    await self._sending.tops.publish(self.store, loop.time() - TOP_AFTER)
-                    if loop.time() >= rules_at:
-                        rules_at = loop.time() + RULES_EVERY
+                    if loop.time() >= self._rules_at or not self._agreement.is_reached:
+                        self._rules_at = loop.time() + RULES_EVERY
                         await self._agree()
+                    await self._sending.tops.publish(self.store, loop.time() - TOP_AFTER)
             except BrokerError:
                 pass  # the store is away, which is reported elsewhere
             except Exception as error:
@@ -167,6 +171,9 @@ class HistoryRooms:
 
     async def _agree(self) -> None:
         self.book = await self._agreement.agree(self.store, self.book)
+        self.feeds.rules_changed(self.book)
+        if self._agreement.is_reached:
+            self.feeds.agreed.set()
 
     def figures(self) -> dict[str, int]:
         """What this process counts."""
@@ -266,6 +273,7 @@ class HistoryRooms:
     def up(self) -> None:
         """See :class:`odac.realtime.ports.Subsystem`."""
         self.feeds.sync()
+        self._rules_at = 0.0  # the broker may have lost them
 
 
 def _checked_replay(replay: object) -> int:

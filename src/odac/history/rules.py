@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Final
 
 import msgspec
@@ -13,7 +15,7 @@ from odac.realtime.audience import check_room, is_private, is_user_room
 from odac.realtime.patterns import matches
 from odac.spelling import check_fields
 
-__all__ = ["History", "Rule", "RuleBook"]
+__all__ = ["UNKNOWN_ERA", "History", "Rule", "RuleBook"]
 
 MAX_SIZE: Final = 10_000
 """Entries of one room: what is read back to one client is bounded anyway, and a broker's memory is shared."""
@@ -21,6 +23,8 @@ MAX_BYTES: Final = 64 * 1024 * 1024
 LONGEST: Final = 31 * 86_400.0
 """Seconds: a history bridges an absence; an archive belongs in a database."""
 MAX_RULES: Final = 1000
+UNKNOWN_ERA: Final = bytes(8)
+_USERS: Final = ""
 REMEMBERED: Final = 4096
 """Rooms whose rule is looked up once only. Clients may have a say in names, so it is bounded."""
 
@@ -77,19 +81,30 @@ class Rule(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
 class _Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
     rules: list[Rule]
     users: History | None = None
+    eras: dict[str, bytes] = {}
 
 
 class RuleBook:
     """All rules of an app: exact names win, then the first pattern that fits.
 
+    Each rule has an *era*, a random name that is drawn when the rule is written where it was not. It tells apart a rule
+    that has been in force all the time from one that was away in between, when publishers kept nothing.
+
     Args:
         rules: in the order in which they were given.
         users: what each user's inbox keeps.
+        eras: by pattern; the empty pattern stands for the users' rule. Those that are not there are not known yet.
     """
 
-    __slots__ = ("_exact", "_found", "_patterns", "users")
+    __slots__ = ("_eras", "_exact", "_found", "_patterns", "users")
 
-    def __init__(self, rules: tuple[Rule, ...] = (), users: History | None = None) -> None:
+    def __init__(
+        self,
+        rules: tuple[Rule, ...] = (),
+        users: History | None = None,
+        eras: Mapping[str, bytes] = MappingProxyType({}),
+    ) -> None:
+        self._eras = eras
         self._exact: Mapping[str, History] = {rule.pattern: rule.history for rule in rules if "*" not in rule.pattern}
         self._patterns = tuple(rule for rule in rules if "*" in rule.pattern)
         self._found: dict[str, History | None] = {}
@@ -113,6 +128,25 @@ class RuleBook:
                 self._found.clear()
             self._found[room] = found
             return found
+
+    def era_of(self, room: str) -> bytes:
+        """The era of the rule of a room: 8 bytes, zeros where it is not known."""
+        if is_private(room):
+            pattern = _USERS
+        elif room in self._exact:
+            pattern = room
+        else:
+            pattern = next((rule.pattern for rule in self._patterns if rule.matches(room)), room)
+        return self._eras.get(pattern, UNKNOWN_ERA)
+
+    def continuing(self, before: RuleBook) -> RuleBook:
+        """The same, with the eras of the rules that were there before, and with new ones for the others."""
+        names = [rule.pattern for rule in self.rules]
+        if self.users is not None:
+            names.append(_USERS)
+        known = before._eras
+        eras = {name: known[name] if name in known else os.urandom(len(UNKNOWN_ERA)) for name in names}
+        return RuleBook(self.rules, self.users, eras)
 
     def _look_up(self, room: str) -> History | None:
         if is_private(room):
@@ -140,7 +174,7 @@ class RuleBook:
             raise ConfigurationError(f"rooms({pattern!r}): there is a rule for this pattern already")
         if len(rules) >= MAX_RULES:
             raise ConfigurationError(f"rooms({pattern!r}): more than {MAX_RULES} rules; use a pattern with *")
-        return RuleBook((*rules, Rule(pattern, history)), self.users)
+        return RuleBook((*rules, Rule(pattern, history)), self.users, self._eras)
 
     def with_users(self, history: History) -> RuleBook:
         """The same with a history for every user's inbox.
@@ -150,11 +184,11 @@ class RuleBook:
         """
         if not isinstance(history, History):
             raise TypeError(f"users(history=…) takes a History(…), not {type(history).__name__}")
-        return RuleBook(self.rules, history)
+        return RuleBook(self.rules, history, self._eras)
 
     def encode(self) -> bytes:
         """The rules as they stand in the broker."""
-        return msgspec.json.encode(_Written(list(self.rules), self.users))
+        return msgspec.json.encode(_Written(list(self.rules), self.users, dict(self._eras)))
 
     @staticmethod
     def decode(written: bytes) -> RuleBook:
@@ -167,4 +201,6 @@ class RuleBook:
             read = msgspec.json.decode(written, type=_Written)
         except ConfigurationError as error:
             raise ValueError(str(error)) from None
-        return RuleBook(tuple(read.rules), read.users)
+        if any(len(era) != len(UNKNOWN_ERA) for era in read.eras.values()):
+            raise ValueError("an era has another length")
+        return RuleBook(tuple(read.rules), read.users, read.eras)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import secrets
 import time
 from collections.abc import Callable
@@ -12,6 +13,7 @@ import pytest
 
 from odac import AsyncPublisher, Context, History, Odac
 from odac.brokers.history_registry import make_history
+from odac.history.rules import RuleBook
 from odac.history.store import HistoryStore
 from odac.publishing import kept
 from odac.testing import AsyncTestClient
@@ -86,8 +88,12 @@ def test_a_process_keeps_its_rules_there(store: Server, run: Run, monkeypatch: p
                 assert version == 1
                 await rules.rules(0.001)  # as if no process had looked at them for a day
                 async with asyncio.timeout(30):
-                    while await rules.rules() != (version, text):
+                    while (found := await rules.rules()) in ((0, b""), (version, text)):
                         await asyncio.sleep(0.01)
+                assert found[0] == version
+                before, after = RuleBook.decode(text), RuleBook.decode(found[1])
+                assert after.rules == before.rules
+                assert after.era_of("chat") != before.era_of("chat")
         finally:
             await rules.stop()
 
@@ -152,3 +158,95 @@ async def top(store: Any, url: str) -> int:
     namespace = url.partition("namespace=")[2]
     found = await store.read(f"{namespace}.room.chat", History(), 0, 100)
     return int(found.top)
+
+
+@pytest.mark.parametrize("is_empty", [False, True], ids=["a room with a log", "an empty room"])
+@pytest.mark.parametrize("how", ["the app is away", "the app goes on", "the rule is away"])
+def test_a_page_is_told_where_a_publisher_kept_nothing_meanwhile(
+    store: Server, run: Run, monkeypatch: pytest.MonkeyPatch, how: str, is_empty: bool
+) -> None:
+    """The room's log may still be there, and looks as if nothing were missing."""
+    from odac.history import rooms
+
+    monkeypatch.setattr(rooms, "TEND_EVERY", 1e6)  # the test says when the app looks at the rules
+    monkeypatch.setattr(kept, "RULES_EVERY", 0.0)
+    if store.url.startswith("memory"):
+        pytest.skip("not for this one: memory:// has no publishers")
+
+    async def main() -> None:
+        url = own(store)
+        rules = make_history(url, time.time)
+        await rules.start()
+        try:
+            async with AsyncPublisher(url) as publisher, contextlib.AsyncExitStack() as stack:
+                client = await stack.enter_async_context(AsyncTestClient(app_of(url, chat=History(), other=History())))
+                page = await client.connect("/chat")
+                await until(lambda: "other" in page.positions.rooms)
+                if not is_empty:
+                    for room in ("chat", "other"):
+                        await publisher.to_room(room, "kept")
+                    await until(lambda: len(page.received) == 2)
+                await page.drop()
+                if how != "the app goes on":
+                    await stack.aclose()
+                if how == "the rule is away":
+                    async with AsyncTestClient(app_of(url, other=History())):
+                        await publisher.to_room("chat", "not kept")
+                else:
+                    await rules.rules(0.001)  # as if no process had looked at them for a day
+                    await gone(rules)
+                    await publisher.to_room("chat", "not kept")
+                if how == "the app goes on":
+                    assert isinstance(client.app, Odac)
+                    assert client.app._history is not None
+                    await client.app._history._agree()
+                else:
+                    app = app_of(url, chat=History(), other=History())
+                    jar, client = client._jar, await stack.enter_async_context(AsyncTestClient(app))
+                    client._jar = jar
+                again = await client.connect("/chat", again=page)
+                await until(lambda: len(again.recoveries) == 2, "being told")
+                told = {each.room: each.recovered for each in again.recoveries}
+                assert told == {"chat": False, "other": how == "the rule is away"}
+        finally:
+            await rules.stop()
+
+    run(main())
+
+
+def test_members_that_stay_get_a_ticket_for_the_rules_that_were_written_again(
+    store: Server, run: Run, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The next time that they come back nothing is missing."""
+    from odac.history import rooms
+
+    monkeypatch.setattr(rooms, "TEND_EVERY", 1e6)
+    if store.url.startswith("memory"):
+        pytest.skip("not for this one: memory:// has no publishers")
+
+    async def main() -> None:
+        url = own(store)
+        rules = make_history(url, time.time)
+        await rules.start()
+        try:
+            async with AsyncPublisher(url) as publisher, AsyncTestClient(app_of(url, chat=History())) as client:
+                page = await client.connect("/chat")
+                await publisher.to_room("chat", 1)
+                await until(lambda: page.received == [1])
+                await rules.rules(0.001)
+                await gone(rules)
+                assert isinstance(client.app, Odac)
+                assert client.app._history is not None
+                await client.app._history._agree()
+                await publisher.to_room("chat", 2)
+                await until(lambda: page.received == [1, 2])
+                await page.drop()
+                await publisher.to_room("chat", 3)
+                again = await client.connect("/chat", again=page)
+                await until(lambda: again.received == [3])
+                assert [each.recovered for each in again.recoveries] == [True]
+                assert page.recoveries == []
+        finally:
+            await rules.stop()
+
+    run(main())

@@ -82,9 +82,15 @@ class FakeOwner:
         self.clients: dict[str, Connection] = {}
         self.user: str | None = None
         self.soon: list[Any] = []
+        self.era = bytes(8)
+        self.agreed = asyncio.Event()
+        self.agreed.set()
 
     def now(self) -> float:
         return 0.0
+
+    def era_of(self, room: str) -> bytes:
+        return self.era
 
     def step_soon(self, cursor: Any) -> None:
         self.soon.append(cursor)

@@ -64,6 +64,8 @@ class Owner:
     def __init__(self) -> None:
         self.semaphore = asyncio.Semaphore(4)
         self.ring = 0
+        self.agreed = asyncio.Event()
+        self.agreed.set()
 
     def now(self) -> float:
         return 0.0

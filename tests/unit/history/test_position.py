@@ -129,3 +129,12 @@ def test_a_users_hash_does_not_show_the_user() -> None:
     assert user_hash("7") != user_hash("8")
     assert "alice" not in user_hash("alice")
     assert len(user_hash("\ud800")) == 32
+
+
+def test_a_ticket_is_good_only_under_the_rule_that_it_was_issued_under() -> None:
+    signer = tickets(b"k")
+    for epoch in (EPOCH, None):
+        position = Position("r", epoch, 3, signer.ticket(NAME, "r", epoch, 1, era=b"1" * 8))
+        assert signer.check(NAME, "r", position, era=b"1" * 8)
+        assert not signer.check(NAME, "r", position, era=b"2" * 8)
+        assert not signer.check(NAME, "r", position)

@@ -98,6 +98,24 @@ def test_a_revoked_user_recovers_nothing_until_it_has_a_new_ticket() -> None:
     asyncio.run(main())
 
 
+@pytest.mark.parametrize("epoch", [EPOCH, None], ids=["a log", "an empty room"])
+def test_a_place_is_good_only_while_the_rooms_rule_has_been_in_force(epoch: bytes | None) -> None:
+    async def main() -> None:
+        feed, owner, recoveries, _ = parts()
+        feed.epoch = epoch
+        if epoch is None:
+            feed.top = 0
+        cursor, member = coming(feed, None)
+        recoveries.admit(cursor)
+        _, _, _, _, offset, ticket, _ = member.got[0]
+        position = Position("room", epoch, offset, ticket)
+        assert recoveries.decide_recovery(coming(feed, position)[0]) is True
+        owner.era = b"another."
+        assert recoveries.decide_recovery(coming(feed, position)[0]) is False
+
+    asyncio.run(main())
+
+
 def test_a_gap_names_the_place_with_a_ticket_for_what_comes() -> None:
     async def main() -> None:
         feed, _, recoveries, tickets = parts()

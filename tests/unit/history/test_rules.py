@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from odac.errors import ConfigurationError
-from odac.history.rules import History, Rule, RuleBook
+from odac.history.rules import UNKNOWN_ERA, History, Rule, RuleBook
 from odac.realtime.audience import session_room, user_room
 
 LONG, SHORT = History(size=500), History(size=5)
@@ -81,15 +81,29 @@ def test_a_pattern_is_checked() -> None:
 
 
 def test_rules_survive_being_written() -> None:
-    book = RuleBook().with_rooms("chat-*", LONG).with_rooms("ä", SHORT).with_users(SHORT)
+    book = RuleBook().with_rooms("chat-*", LONG).with_rooms("ä", SHORT).with_users(SHORT).continuing(RuleBook())
     again = RuleBook.decode(book.encode())
     assert again.of("chat-1") == LONG
     assert again.of("ä") == SHORT
     assert again.users == SHORT
     assert again.encode() == book.encode()
+    eras = {book.era_of(room) for room in ("chat-1", "ä", user_room("7"))}
+    assert len(eras) == 3
+    assert {again.era_of(room) for room in ("chat-2", "ä", user_room("8"))} == eras
+    assert again.era_of("no rule") == UNKNOWN_ERA
 
 
-@pytest.mark.parametrize("text", [b"", b"{}", b'{"rules": [["a", {"size": 0}]]}', b'{"rules": [], "new": 1}', b"[]"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        b"",
+        b"{}",
+        b'{"rules": [["a", {"size": 0}]]}',
+        b'{"rules": [], "new": 1}',
+        b'{"rules": [], "eras": {"a": "QQ=="}}',
+        b"[]",
+    ],
+)
 def test_rules_of_another_version_are_refused(text: bytes) -> None:
     with pytest.raises(ValueError, match=r".+"):
         RuleBook.decode(text)
