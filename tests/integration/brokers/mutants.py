@@ -144,9 +144,23 @@ MUTANTS = [
     Mutant(
         "the top of a publisher's last message is not told",
         "publishing/kept.py",
-        "                    self._appended(channel, done)",
-        "                    pass",
+        "            self._appended(channel, done)",
+        "            pass",
         f"{BREAKS} -k 'last_message_of_a_publisher and asyncio'",
+    ),
+    Mutant(
+        "a rule that comes back has its earlier era",
+        "history/agreement.py",
+        "mine = book.continuing(_read(text) or RuleBook())\n                if",
+        "mine = book\n                if",
+        f"{RULES} -k 'kept_nothing and redis and asyncio and goes'",
+    ),
+    Mutant(
+        "tickets are good under every rule",
+        "history/position.py",
+        "(epoch or bytes(EPOCH_BYTES)) + era + room",
+        "(epoch or bytes(EPOCH_BYTES)) + room",
+        f"{RULES} -k 'kept_nothing and redis and asyncio'",
     ),
     Mutant(
         "rules stay in the broker",
