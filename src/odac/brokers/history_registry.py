@@ -14,9 +14,9 @@ from odac.history.store import HistoryStore
 __all__ = ["make_history"]
 
 NO_JETSTREAM = (
-    "rooms with history do not work over nats:// yet: NATS core keeps nothing, and JetStream does not put the appends"
-    " of many processes to one room and their publication into one step that is confirmed once; use redis:// or"
-    " redis+cluster:// for this app, or local:// on one machine"
+    "rooms with history do not work over nats://: NATS core keeps nothing, and JetStream numbers the messages of many"
+    " rooms together, forgets a room's last number with its last message and has no limit of bytes for a room, so that"
+    " what a client missed would be guessed; use redis:// or redis+cluster:// for this app, or local:// on one machine"
 )
 
 
