@@ -195,6 +195,33 @@ static int is_one(const uint8_t *at, Py_ssize_t size, const char *text) {
 
 enum { NEEDED = 5, MOST_USUAL = 32 };
 
+/* The names of most handshakes' headers, as objects that all of them share. */
+enum { KNOWN = 14 };
+static PyObject *known_names[KNOWN];
+static const char *const known_texts[KNOWN] = {"host", "upgrade", "connection", "sec-websocket-key",
+    "sec-websocket-version", "sec-websocket-protocol", "sec-websocket-extensions", "origin", "cookie", "user-agent",
+    "accept-encoding", "accept-language", "cache-control", "pragma"};
+
+static PyObject *name_object(const uint8_t *name, Py_ssize_t length) {
+    for (int i = 0; i < KNOWN; i++)
+        if (PyBytes_GET_SIZE(known_names[i]) == length && memcmp(PyBytes_AS_STRING(known_names[i]), name, length) == 0)
+            return Py_NewRef(known_names[i]);
+    return PyBytes_FromStringAndSize((const char *)name, length);
+}
+
+/* A pair of two new references, which may be NULL. */
+static PyObject *pair_of(PyObject *first, PyObject *second) {
+    PyObject *pair = first == NULL || second == NULL ? NULL : PyTuple_New(2);
+    if (pair == NULL) {
+        Py_XDECREF(first);
+        Py_XDECREF(second);
+        return NULL;
+    }
+    PyTuple_SET_ITEM(pair, 0, first);
+    PyTuple_SET_ITEM(pair, 1, second);
+    return pair;
+}
+
 /* Whether a header field is allowed in a usual handshake; *found counts the required ones. */
 static int is_usual(const uint8_t *name, Py_ssize_t length, const uint8_t *value, Py_ssize_t size, int *found,
         Py_ssize_t most) {
@@ -255,7 +282,8 @@ static PyObject *usual_request(PyObject *module, PyObject *const *args, Py_ssize
             if (PyBytes_GET_SIZE(before) == length && memcmp(PyBytes_AS_STRING(before), name, length) == 0) goto other;
         }
         if (is_one(name, length, "sec-websocket-key")) key = value;
-        PyObject *field = Py_BuildValue("(y#y#)", (char *)name, length, (char *)data + value, stop - value);
+        PyObject *field = pair_of(
+            name_object(name, length), PyBytes_FromStringAndSize((const char *)data + value, stop - value));
         if (field == NULL || PyList_Append(headers, field) < 0) {
             Py_XDECREF(field);
             Py_DECREF(headers);
@@ -269,6 +297,72 @@ static PyObject *usual_request(PyObject *module, PyObject *const *args, Py_ssize
 other:
     Py_DECREF(headers);
     Py_RETURN_NONE;
+}
+
+/* SHA-1 (RFC 3174) of at most 119 bytes: two blocks. It is no security here, only what RFC 6455 has servers answer. */
+static void sha1(const uint8_t *data, size_t size, uint8_t digest[20]) {
+    uint8_t blocks[128] = {0};
+    size_t end = size < 56 ? 64 : 128;
+    uint32_t state[5] = {0x67452301, 0xEFCDAB89, 0x98BADCFE, 0x10325476, 0xC3D2E1F0}, w[80];
+    memcpy(blocks, data, size);
+    blocks[size] = 0x80;
+    blocks[end - 2] = (uint8_t)(size >> 5);
+    blocks[end - 1] = (uint8_t)(size << 3);
+#define ROTATED(x, n) ((x) << (n) | (x) >> (32 - (n)))
+    for (const uint8_t *at = blocks; at < blocks + end; at += 64) {
+        uint32_t a = state[0], b = state[1], c = state[2], d = state[3], e = state[4];
+        for (int i = 0; i < 16; i++)
+            w[i] = (uint32_t)at[4 * i] << 24 | (uint32_t)at[4 * i + 1] << 16 | (uint32_t)at[4 * i + 2] << 8 |
+                at[4 * i + 3];
+        for (int i = 16; i < 80; i++) w[i] = ROTATED(w[i - 3] ^ w[i - 8] ^ w[i - 14] ^ w[i - 16], 1);
+#define ROUNDS(from, to, mixed, constant) \
+    for (int i = from; i < to; i++) { \
+        uint32_t next = ROTATED(a, 5) + (mixed) + e + constant + w[i]; \
+        e = d, d = c, c = ROTATED(b, 30), b = a, a = next; \
+    }
+        ROUNDS(0, 20, (b & c) | (~b & d), 0x5A827999)
+        ROUNDS(20, 40, b ^ c ^ d, 0x6ED9EBA1)
+        ROUNDS(40, 60, (b & c) | (b & d) | (c & d), 0x8F1BBCDC)
+        ROUNDS(60, 80, b ^ c ^ d, 0xCA62C1D6)
+#undef ROUNDS
+        state[0] += a, state[1] += b, state[2] += c, state[3] += d, state[4] += e;
+    }
+#undef ROTATED
+    for (int i = 0; i < 20; i++) digest[i] = (uint8_t)(state[i / 4] >> (24 - 8 * (i % 4)));
+}
+
+enum { KEY_SIZE = 24, ACCEPT_SIZE = 28 };
+
+/* usual_response(key, spoken): see odac/wire/handshake.py */
+static PyObject *usual_response(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+    static const char begin[] =
+        "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ";
+    static const char guid[] = "258EAFA5-E914-47DA-95CA-C5AB0DC85B11";
+    static const char protocol[] = "\r\nSec-WebSocket-Protocol: odac.v1", end[] = "\r\n\r\n";
+    static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
+    if (count != 2 || !PyBytes_CheckExact(args[0]) || PyBytes_GET_SIZE(args[0]) != KEY_SIZE || !PyBool_Check(args[1])) {
+        PyErr_SetString(PyExc_TypeError, "usual_response(key: 24 bytes, spoken: bool)");
+        return NULL;
+    }
+    uint8_t text[KEY_SIZE + sizeof guid - 1], digest[21] = {0};
+    memcpy(text, PyBytes_AS_STRING(args[0]), KEY_SIZE);
+    memcpy(text + KEY_SIZE, guid, sizeof guid - 1);
+    sha1(text, sizeof text, digest);
+    size_t spoken = args[1] == Py_True ? sizeof protocol - 1 : 0;
+    PyObject *response =
+        PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(sizeof begin - 1 + ACCEPT_SIZE + spoken + sizeof end - 1));
+    if (response == NULL) return NULL;
+    char *at = PyBytes_AS_STRING(response);
+    memcpy(at, begin, sizeof begin - 1);
+    at += sizeof begin - 1;
+    for (int i = 0; i < 21; i += 3) { /* the 21st byte is not of the digest: its place is the padding's */
+        uint32_t three = (uint32_t)digest[i] << 16 | (uint32_t)digest[i + 1] << 8 | digest[i + 2];
+        for (int shift = 18; shift >= 0; shift -= 6) *at++ = base64[three >> shift & 63];
+    }
+    at[-1] = '=';
+    memcpy(at, protocol, spoken);
+    memcpy(at + spoken, end, sizeof end - 1);
+    return response;
 }
 
 /* The functions below read and write the slots of Odac's classes directly; bind_…() gets the classes. */
@@ -859,6 +953,7 @@ static PyMethodDef methods[] = {
     {"bind_receive", bind_receive, METH_VARARGS, NULL},
     {"encode", encode, METH_O, NULL},
     {"usual_request", (PyCFunction)(void (*)(void))usual_request, METH_FASTCALL, NULL},
+    {"usual_response", (PyCFunction)(void (*)(void))usual_response, METH_FASTCALL, NULL},
     {"whole_text", (PyCFunction)(void (*)(void))whole_text, METH_FASTCALL, NULL},
     {"write", (PyCFunction)(void (*)(void))write_, METH_FASTCALL, NULL},
     {"write_to_all", (PyCFunction)(void (*)(void))write_to_all, METH_FASTCALL, NULL},
@@ -889,6 +984,11 @@ static int start(PyObject *self) {
         if (name == NULL) return -1;
         Py_XSETREF(*names[i].name, name);
     }
+    for (int i = 0; i < KNOWN; i++) {
+        PyObject *name = PyBytes_FromString(known_texts[i]);
+        if (name == NULL) return -1;
+        Py_XSETREF(known_names[i], name);
+    }
     PyObject *type = PyType_FromSpec(&meter_spec);
     if (type == NULL || PyModule_AddObjectRef(self, "RateMeter", type) < 0) {
         Py_XDECREF(type);
@@ -915,6 +1015,7 @@ static void stop(void *self) {
         &lane.uncork, &lane.write_rest,
     };
     for (size_t i = 0; i < sizeof kept / sizeof *kept; i++) Py_CLEAR(*kept[i]);
+    for (int i = 0; i < KNOWN; i++) Py_CLEAR(known_names[i]);
     owner = -1;
 }
 

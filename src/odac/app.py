@@ -6,7 +6,7 @@ import asyncio
 import inspect
 import logging
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
@@ -49,6 +49,7 @@ from odac.spelling import check_fields, check_names
 
 if TYPE_CHECKING:
     from odac.history.rooms import HistoryRooms
+    from odac.lanes.base import ImmediateHandshake
     from odac.presence.hub_presence import HubPresence
 
 __all__ = ["Odac"]
@@ -461,6 +462,17 @@ class Odac:
             await Lifespan(self, self.http)(scope, receive, send)
         else:
             raise RuntimeError(f"unknown ASGI scope type {kind!r}")
+
+    def begin_handshake(self, scope: dict[str, Any], handshake: ImmediateHandshake) -> Coroutine[Any, Any, None] | None:
+        """See :data:`odac.lanes.base.BEGINS_WITHOUT_TASK`.
+
+        Args:
+            scope: of ``odac run``: with lower-case names and the whole path.
+            handshake: has no answer yet.
+        """
+        if self._started_on is not handshake.loop:
+            return self(scope, handshake.receive, handshake.send)
+        return self._dispatch.begin(scope, handshake)
 
     # Callbacks of the parts
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from odac.http.answers import explain, not_found, upgrade_required, upgrade_where_missing
@@ -18,6 +18,7 @@ from odac.security.authentication import current_request
 
 if TYPE_CHECKING:
     from odac.http.endpoints import Endpoints
+    from odac.lanes.base import ImmediateHandshake
     from odac.routing.gate import Gate
     from odac.routing.router import Router
     from odac.security.hosts import HostPolicy
@@ -78,6 +79,13 @@ class Dispatch:
         pending_handshake = (scope.get("extensions") or {}).get(LANE_EXTENSION) or AsgiHandshake(scope, receive, send)
         route, parameters = found if found is not None else (None, {})
         await self._gate.admit(route, parameters, scope, pending_handshake)
+
+    def begin(self, scope: dict[str, Any], handshake: ImmediateHandshake) -> Coroutine[Any, Any, None] | None:
+        """:meth:`websocket` of an app that runs here, as far as nothing has to be waited for."""
+        found = self._router.match(scope["path"] if not scope["root_path"] else route_path(scope))
+        if found is None:
+            return self.websocket(scope, handshake.receive, handshake.send)
+        return self._gate.begin(*found, scope, handshake)
 
     async def request(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """An HTTP request: to an endpoint, to the wrapped app, or answered with why neither takes it."""

@@ -9,6 +9,7 @@ compiled                              its reference, and what points here
 ``apply_mask``                        the function of websockets that :mod:`odac.wire.mask` takes otherwise
 ``whole_text``                        ``reference_whole_text`` of :mod:`odac.wire.parser`
 ``usual_request``                     ``reference_usual_request`` of :mod:`odac.wire.request`
+``usual_response``                    ``reference_usual_response`` of :mod:`odac.wire.handshake`
 ``encode``                            ``reference_encode`` of :mod:`odac.protocol.codec`
 ``write``, ``write_to_all``           ``reference_write``, ``reference_write_to_all`` of :mod:`odac.realtime.writing`
 ``RateMeter``                         :class:`odac.realtime.rate.RateMeter`

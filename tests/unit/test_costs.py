@@ -50,8 +50,8 @@ LIMITS = {
     "echo, binary": (4, 34),
     "delivery": (0, 1),
     "message to a room": (21, 26),
-    "handshake": (146, 205),
-    "handshake, cookie, token and middleware": (235, 308),
+    "handshake": (114, 180),
+    "handshake, cookie, token and middleware": (203, 290),
     "end": (26, 26),
 }
 BYTES = {"idle connection": 1110, "idle connection, cookie, token and middleware": 1180}

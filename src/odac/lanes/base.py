@@ -3,21 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
+    import asyncio
+
     from odac.realtime.connection import Connection
     from odac.realtime.hub import Hub
     from odac.realtime.policy import Policy
 
-__all__ = ["BEGINS_WITHOUT_TASK", "LANE_EXTENSION", "PendingHandshake"]
+__all__ = ["BEGINS_WITHOUT_TASK", "LANE_EXTENSION", "ImmediateHandshake", "PendingHandshake"]
 
 LANE_EXTENSION: Final = "odac.lane"
 """The key in ``scope["extensions"]`` under which the server hands over its direct lane."""
 
 BEGINS_WITHOUT_TASK: Final = "begins_without_task"
-"""The attribute of an ASGI app that says, when true, that it may be begun outside a task: see
-:mod:`odac.realtime.taskless`.
+"""The attribute of an ASGI app that says, when true, that it may be begun outside a task (see
+:mod:`odac.realtime.taskless`) and has ``begin_handshake(scope, handshake)``, where the handshake is an
+:class:`ImmediateHandshake`. That answers at once, and returns None or a coroutine with what may have to wait.
 """
 
 
@@ -36,4 +39,32 @@ class PendingHandshake(Protocol):
 
     async def serve(self, connection: Connection, handle: Callable[[], Awaitable[None]]) -> None:
         """Run what the route does with the connection, and return when nothing more needs this task."""
+        ...
+
+
+class ImmediateHandshake(PendingHandshake, Protocol):
+    """A handshake that can be answered without waiting.
+
+    Attributes:
+        loop: the event loop that runs.
+    """
+
+    loop: asyncio.AbstractEventLoop
+
+    def refuse_now(self, status: int, reason: str, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """See :meth:`refuse`."""
+        ...
+
+    def open_now(
+        self, hub: Hub, policy: Policy, subprotocol: str | None, speaks_odac: bool, compression: bool
+    ) -> Connection | None:
+        """See :meth:`open`."""
+        ...
+
+    async def receive(self) -> dict[str, Any]:
+        """The next message of plain ASGI."""
+        ...
+
+    async def send(self, message: dict[str, Any]) -> None:
+        """Take a message of plain ASGI."""
         ...

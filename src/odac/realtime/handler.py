@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import TYPE_CHECKING, Any, Final
 
 from odac.notices import warn
-from odac.realtime.cancellation import OVERDUE, RAISED, is_own
+from odac.realtime.cancellation import OVERDUE, RAISED, Raised, is_own
 from odac.realtime.phase import Phase
 from odac.realtime.sent import is_to_be_awaited
 from odac.realtime.taskless import in_task
@@ -14,7 +14,7 @@ from odac.realtime.taskless import in_task
 if TYPE_CHECKING:
     from odac.realtime.internal_ports import HandlerOwner
 
-__all__ = ["run_handler"]
+__all__ = ["begin_handler", "run_handler"]
 
 _DATA: Final = (dict, list, str, bytes)
 """What a handler returns only where its author takes it for a view."""
@@ -27,29 +27,63 @@ async def run_handler(connection: HandlerOwner, handler: Callable[[], Any]) -> N
         connection: the handler's.
         handler: is called once; what it returns is awaited where it is to be.
     """
+    rest = begin_handler(connection, handler)
+    if rest is not None:
+        await rest
+
+
+def begin_handler(connection: HandlerOwner, handler: Callable[[], Any]) -> Coroutine[Any, Any, None] | None:
+    """:func:`run_handler` without a coroutine, unless the handler returns something to be awaited."""
+    waits = False
     try:
         result = handler()
         if is_to_be_awaited(result):
-            connection.handler = await in_task()
-            result = await result
+            waits = True
+            return _await(connection, result)
         if isinstance(result, _DATA):
-            warn(
-                "returned",
-                "%s: its handler returned a %s, and what a handler returns is not sent: use odac.ws.send(…)",
-                connection.policy.name,
-                type(result).__name__,
-            )
+            _warn_of_data(connection, result)
     except RAISED as error:
-        if not is_own(error):
-            connection.events.handler_failed(error)
-        elif error.args == (OVERDUE,) and connection.handler is not None:
-            connection.handler.uncancel()  # it was for the handler, and not for the server's task that it runs in
-        else:
-            raise
+        _failed(connection, error)
     finally:
-        connection.handler = None
-        if connection.phase is Phase.RELEASED:
-            connection.drop()
-        connection.inbox.handler_returned()
-        if not connection.context:
-            connection.context = None  # nothing was set in it
+        if not waits:
+            _returned(connection)
+    return None
+
+
+async def _await(connection: HandlerOwner, result: Awaitable[Any]) -> None:
+    try:
+        connection.handler = await in_task()
+        returned = await result
+        if isinstance(returned, _DATA):
+            _warn_of_data(connection, returned)
+    except RAISED as error:
+        _failed(connection, error)
+    finally:
+        _returned(connection)
+
+
+def _warn_of_data(connection: HandlerOwner, result: object) -> None:
+    warn(
+        "returned",
+        "%s: its handler returned a %s, and what a handler returns is not sent: use odac.ws.send(…)",
+        connection.policy.name,
+        type(result).__name__,
+    )
+
+
+def _failed(connection: HandlerOwner, error: Raised) -> None:
+    if not is_own(error):
+        connection.events.handler_failed(error)
+    elif error.args == (OVERDUE,) and connection.handler is not None:
+        connection.handler.uncancel()  # it was for the handler, and not for the server's task that it runs in
+    else:
+        raise error
+
+
+def _returned(connection: HandlerOwner) -> None:
+    connection.handler = None
+    if connection.phase is Phase.RELEASED:
+        connection.drop()
+    connection.inbox.handler_returned()
+    if not connection.context:
+        connection.context = None  # nothing was set in it

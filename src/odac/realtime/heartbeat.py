@@ -15,6 +15,7 @@ from odac.close_codes import CloseCode
 from odac.notices import limit_met
 from odac.protocol import control
 from odac.protocol.message import Prepared
+from odac.realtime.phase import CLOSING
 from odac.realtime.writing import write_to_all
 from odac.wire.frames import PING
 
@@ -70,7 +71,7 @@ class Heartbeat:
         if self._ended > 100 and 2 * self._ended > self._watched:
             for line in (self._to_ping, self._pinged):
                 for _, connections in line:
-                    connections[:] = [each for each in connections if each.is_open]
+                    connections[:] = [each for each in connections if each.phase < CLOSING]
             self._watched = sum(len(connections) for _, connections in self._to_ping)
             self._ended = 0
 

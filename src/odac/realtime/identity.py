@@ -1,4 +1,4 @@
-"""Ids of connections: 128 random bits, unguessable, and unique across processes and machines."""
+"""Ids of connections: 132 random bits, unguessable, and unique across processes and machines."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from typing import Final
 
 __all__ = ["new_id"]
 
-_BYTES: Final = 16
+_LENGTH: Final = 22
+"""Characters of an id: six bits each, so two of its bits are more than the 128 that make it unguessable."""
+
+_DRAWN: Final = 18
+"""Bytes drawn for each: 24 characters, a whole number, so that many ids are encoded as one text."""
+
 _AT_ONCE: Final = 64
 """Ids made of what one system call draws: asking the kernel for each would take longer than all the rest of it."""
 
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
-_drawn: list[bytes] = []
+_drawn: list[str] = []
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_drawn.clear)  # two processes must not give the same ids
@@ -22,9 +27,9 @@ if hasattr(os, "register_at_fork"):
 def new_id() -> str:
     """An id as base64url: 22 characters."""
     try:
-        bits = _drawn.pop()
+        return _drawn.pop()
     except IndexError:
-        drawn = os.urandom(_BYTES * _AT_ONCE)
-        _drawn.extend(drawn[start : start + _BYTES] for start in range(0, len(drawn), _BYTES))
-        bits = _drawn.pop()
-    return b2a_base64(bits)[:22].translate(_URL_SAFE).decode("ascii")
+        text = b2a_base64(os.urandom(_DRAWN * _AT_ONCE), newline=False).translate(_URL_SAFE).decode("ascii")
+        step = len(text) // _AT_ONCE
+        _drawn.extend([text[start : start + _LENGTH] for start in range(0, len(text), step)])
+        return _drawn.pop()

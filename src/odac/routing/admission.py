@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 from odac.close_codes import CloseCode
@@ -27,15 +28,15 @@ class Admission:
     Args:
         hub: the connection is added to it on admission.
         connection: just accepted.
-        deadlines: call :meth:`expire` after ``handshake_timeout``.
+        deadlines: finds the deadlines that call :meth:`expire` after ``handshake_timeout``, once they are needed.
     """
 
     __slots__ = ("_admitted", "_connection", "_deadlines", "_hub", "_task", "_user_id", "late", "session_id")
 
-    def __init__(self, hub: Hub, connection: Connection, deadlines: Deadlines) -> None:
+    def __init__(self, hub: Hub, connection: Connection, deadlines: Callable[[], Deadlines]) -> None:
         self._hub = hub
         self._connection = connection
-        self._deadlines: Deadlines | None = deadlines
+        self._deadlines: Callable[[], Deadlines] | None = deadlines  # None once all gates have decided
         self._admitted = False
         self._user_id: object = None
         self._task: asyncio.Task[Any] | None = None  # set once a gate awaits something
@@ -58,12 +59,12 @@ class Admission:
         task = await in_task()
         if self._task is None and self._deadlines is not None:
             self._task = task
-            self._deadlines.add(self)
+            self._deadlines().add(self)
 
     def is_through(self) -> None:
         """Cancel the deadline: all gates have decided."""
         if self._task is not None and self._deadlines is not None:
-            self._deadlines.discard(self)
+            self._deadlines().discard(self)
         self._deadlines = self._task = None
 
     def expire(self) -> None:

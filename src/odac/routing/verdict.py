@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Coroutine
+from typing import Any
+
 from odac.close_codes import CloseCode
 from odac.context import Context
 from odac.notices import raised, unhandled
-from odac.realtime.cancellation import RAISED, is_own
+from odac.realtime.cancellation import RAISED, Raised, is_own
 from odac.routing.admission import Admission
 from odac.routing.middleware import Middleware
 from odac.wire.frames import fit_reason
 
-__all__ = ["passes"]
+__all__ = ["begin_passing", "passes"]
 
 
 async def passes(name: str, function: Middleware, context: Context, admission: Admission) -> bool:
@@ -25,19 +28,44 @@ async def passes(name: str, function: Middleware, context: Context, admission: A
         context: what it gets.
         admission: told before the first wait.
     """
-    connection = context.ws
+    passed = begin_passing(name, function, context, admission)
+    return passed if isinstance(passed, bool) else await passed
+
+
+def begin_passing(
+    name: str, function: Middleware, context: Context, admission: Admission
+) -> bool | Coroutine[Any, Any, bool]:
+    """:func:`passes` without a coroutine, unless the middleware returns something to be awaited."""
     try:
         verdict = function(context)
-        if verdict is not None and hasattr(verdict, "__await__"):
-            await admission.start_deadline()
-            verdict = await verdict
     except RAISED as error:
-        if is_own(error):
-            raise
-        raised("%s: the middleware %r raised; its connection is closed with 1011", error, connection.policy.name, name)
-        unhandled(error)
-        connection.begin_close(CloseCode.INTERNAL_ERROR, "internal error")
-        return False
+        return _failed(name, error, context)
+    if verdict is True or verdict is None or not hasattr(verdict, "__await__"):
+        return _decided(verdict, context)
+    return _awaited(name, verdict, context, admission)
+
+
+async def _awaited(name: str, verdict: Awaitable[Any], context: Context, admission: Admission) -> bool:
+    try:
+        await admission.start_deadline()
+        decided = await verdict
+    except RAISED as error:
+        return _failed(name, error, context)
+    return _decided(decided, context)
+
+
+def _failed(name: str, error: Raised, context: Context) -> bool:
+    if is_own(error):
+        raise error
+    connection = context.ws
+    raised("%s: the middleware %r raised; its connection is closed with 1011", error, connection.policy.name, name)
+    unhandled(error)
+    connection.begin_close(CloseCode.INTERNAL_ERROR, "internal error")
+    return False
+
+
+def _decided(verdict: object, context: Context) -> bool:
+    connection = context.ws
     if not connection.is_open:
         return False
     if verdict is None or verdict is True:

@@ -10,6 +10,7 @@ from http import HTTPStatus
 from typing import Final
 
 from odac.errors import HandshakeError
+from odac.speedups import compiled
 from odac.wire.headers import MAX_LIST, Malformed, is_token, split_list
 from odac.wire.request import HOST, KEY, PRINTABLE, TOKEN, RequestHead
 
@@ -21,11 +22,13 @@ __all__ = [
     "accept_value",
     "offered_subprotocols",
     "offered_token",
+    "reference_usual_response",
     "response_101",
     "response_error",
     "response_head",
     "select_subprotocol",
     "upgrade_key",
+    "usual_response",
 ]
 
 SUBPROTOCOL: Final = "odac.v1"
@@ -188,6 +191,19 @@ def response_101(
         lines.append(_header_line(name, value))
     lines.append(b"\r\n")
     return b"".join(lines)
+
+
+def reference_usual_response(key: bytes, spoken: bool) -> bytes:
+    """The answer to a key, with no header but the protocol's own.
+
+    Args:
+        key: 24 bytes of ``Sec-WebSocket-Key``.
+        spoken: whether ``odac.v1`` is selected.
+    """
+    return response_101(accept_value(key), SUBPROTOCOL if spoken else None, None)
+
+
+usual_response = compiled("usual_response", reference_usual_response)
 
 
 def response_error(

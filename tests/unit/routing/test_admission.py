@@ -13,7 +13,7 @@ from tests.unit.realtime.realtime_fakes import Room, idle, lane_of, run
 def admission_in(room: Room, *, speaks_odac: bool = False) -> tuple[Admission, Connection, Deadlines]:
     connection = room.connect(speaks_odac=speaks_odac, admitted=False)
     deadlines = Deadlines(asyncio.get_running_loop(), room.limits.handshake_timeout)
-    return Admission(room.hub, connection, deadlines), connection, deadlines
+    return Admission(room.hub, connection, lambda: deadlines), connection, deadlines
 
 
 def test_a_connection_is_reachable_once_it_is_admitted() -> None:

@@ -1,21 +1,26 @@
 from __future__ import annotations
 
 import json
+from base64 import b64encode
 from pathlib import Path
 from time import process_time
 from typing import Any
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from odac.errors import HandshakeError
 from odac.wire.handshake import (
     accept_value,
     offered_subprotocols,
     offered_token,
+    reference_usual_response,
     response_101,
     response_error,
     select_subprotocol,
     upgrade_key,
+    usual_response,
 )
 from odac.wire.request import RequestHead, parse_request
 
@@ -268,6 +273,30 @@ def test_a_whole_hostile_head_is_refused_in_linear_time() -> None:
 
 def test_accept_value_of_rfc_6455_section_1_3() -> None:
     assert accept_value(KEY) == b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
+
+
+@given(bits=st.binary(min_size=16, max_size=16), spoken=st.booleans())
+def test_the_compiled_answer_is_the_references(bits: bytes, spoken: bool) -> None:
+    compiled = pytest.importorskip("odac._speedups", reason="not compiled here: no C compiler").usual_response
+    key = b64encode(bits)
+    assert compiled(key, spoken) == reference_usual_response(key, spoken)
+
+
+@pytest.mark.parametrize("spoken", [False, True])
+def test_the_usual_answer_names_the_protocol_that_is_spoken(spoken: bool) -> None:
+    assert usual_response(KEY, spoken) == (
+        b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+        b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
+        + (b"Sec-WebSocket-Protocol: odac.v1\r\n" if spoken else b"")
+        + b"\r\n"
+    )
+
+
+@pytest.mark.parametrize("arguments", [(KEY[:-1], False), (KEY + b"=", False), (KEY.decode(), True), (KEY, 1), (KEY,)])
+def test_the_compiled_answer_takes_nothing_but_a_key(arguments: tuple[Any, ...]) -> None:
+    compiled = pytest.importorskip("odac._speedups", reason="not compiled here: no C compiler").usual_response
+    with pytest.raises(TypeError, match="24 bytes"):
+        compiled(*arguments)
 
 
 def offers(*values: bytes) -> list[tuple[bytes, bytes]]:

@@ -145,7 +145,7 @@ class Reception:
             transport: of the connection.
             app_state: of the lifespan.
             data: the handshake, and whatever has come behind it.
-            usual: what the handshake was taken apart to, if it was.
+            usual: what the handshake was taken apart to, if it was; then the protocol has left already.
         """
         if self.is_full:
             self.turn_away(protocol, transport, FULL)
@@ -155,16 +155,17 @@ class Reception:
         if not is_own:
             data = with_lower_names(data)
         successor = make(config=self.config, server_state=self.state, app_state=app_state, _loop=self.loop)
+        client = None if self.proxies is None else getattr(protocol, "client", None)
+        if usual is not None and is_own:
+            successor.begin(transport, data, usual, client)
+            return
         self.deadlines.discard(protocol)  # type: ignore[arg-type]
         self.connections.discard(protocol)
         transport.set_protocol(successor)
         successor.connection_made(transport)
-        if self.proxies is not None and (client := getattr(protocol, "client", None)) is not None:
+        if client is not None:
             successor.client = client
-        if is_own and usual is not None:
-            successor.begin(data, usual)
-        else:
-            successor.data_received(data)
+        successor.data_received(data)
 
     def refuse(self, protocol: asyncio.Protocol, transport: asyncio.Transport, error: HandshakeError) -> None:
         """Answer what cannot be served, and end the connection."""

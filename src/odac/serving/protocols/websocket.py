@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import unquote
@@ -21,7 +21,15 @@ from odac.serving.protocols.access import AccessLog
 from odac.serving.protocols.asgi_websocket import AsgiWebSocket, ClientGone
 from odac.serving.protocols.request_head import origin_form
 from odac.wire import deflate
-from odac.wire.handshake import accept_value, offered_subprotocols, response_101, response_error, upgrade_key
+from odac.wire.handshake import (
+    SUBPROTOCOL,
+    accept_value,
+    offered_subprotocols,
+    response_101,
+    response_error,
+    upgrade_key,
+    usual_response,
+)
 from odac.wire.headers import MAX_LIST
 from odac.wire.request import Headers, UsualRequest, parse_request, usual_request
 
@@ -51,6 +59,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_at_once",
         "_context",
         "_gone",
+        "_has_lane",
         "_headers",
         "_key",
         "_opened",
@@ -97,6 +106,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._at_once = False  # while the app answers without a task
         self._opened: Connection | None = None  # by it, meanwhile
         self._answered = False
+        self._has_lane = False  # which the transport belongs to from then on
         self._sending: asyncio.TimerHandle | None = None  # while a client takes nothing of an HTTP answer
         self._gone = False
 
@@ -159,19 +169,32 @@ class WebSocketProtocol(asyncio.Protocol):
 
     # Handshake
 
-    def begin(self, data: bytes, usual: UsualRequest) -> None:
-        """Take a handshake whose head has been taken apart already.
+    def begin(
+        self, transport: asyncio.Transport, data: bytes, usual: UsualRequest, client: tuple[str, int] | None
+    ) -> None:
+        """Take a handshake whose head has been taken apart already, in place of ``connection_made``.
+
+        The transport is this protocol's only if the handshake has no lane afterwards: most have one at once, and each
+        change of the protocol costs the event loop two system calls.
 
         Args:
+            transport: of the connection, and still another protocol's.
             data: all that was received.
             usual: what :func:`odac.wire.request.usual_request` has made of it.
+            client: the client's address, where a proxy has named it by the PROXY protocol.
         """
+        self.transport = transport
+        self.client = client
         self._received = data
         self._read_head(usual)
+        if not self._has_lane:
+            self.connections.add(self)
+            transport.set_protocol(self)
 
     def _read_head(self, usual: UsualRequest | None = None) -> None:
         limits = self.limits
         try:
+            known = usual
             if usual is None:
                 usual = usual_request(self._received, limits.max_headers, limits.max_header_bytes, MAX_LIST)
             if usual is not None:
@@ -197,24 +220,44 @@ class WebSocketProtocol(asyncio.Protocol):
         self._received = self._received[end:]
         if self.config.access_log and AccessLog.is_on(True):
             self._access = AccessLog(scope)
-        app: Callable[..., Awaitable[object]] = self.config.loaded_app
         # uvloop's callbacks share one context among all connections.
         self._context = copy_context()
+        app: Any = self.config.loaded_app
         # uvicorn's own HTTP protocols put this one in their place only afterwards: then a lane must not do so before.
-        if getattr(app, BEGINS_WITHOUT_TASK, False) and self.transport.get_protocol() is self:
-            self._at_once = True
-            task = begin(self._run(app, scope), self.loop, self._context)
-            self._at_once = False
-            if self._opened is not None:
-                # What the gates and the handler sent goes out with the answer, in one system call.
-                opened, self._opened = self._opened, None
-                opened.outbox.uncork()
+        if getattr(app, BEGINS_WITHOUT_TASK, False) and (known is not None or self.transport.get_protocol() is self):
+            task = self._run_at_once(app, scope)
             if task is None:
                 return
         else:
             task = self.loop.create_task(self._run(app, scope), context=self._context)
         self.tasks.add(task)
         task.add_done_callback(self.tasks.discard)
+
+    def _run_at_once(self, app: Any, scope: dict[str, Any]) -> asyncio.Task[None] | None:
+        """Let the app answer; the task is what goes on where it has to wait."""
+        assert self._context is not None
+        self._at_once = True
+        rest = self._context.run(self._begin_app, app, scope)
+        task = None if rest is None else begin(rest, self.loop, self._context)
+        self._at_once = False
+        if self._opened is not None:
+            # What the gates and the handler sent goes out with the answer, in one system call.
+            opened, self._opened = self._opened, None
+            opened.outbox.uncork()
+        return task
+
+    def _begin_app(self, app: Any, scope: dict[str, Any]) -> Coroutine[Any, Any, None] | None:
+        """Call the app; the coroutine is what may have to wait."""
+        try:
+            rest = app.begin_handshake(scope, self)
+        except BaseException as error:
+            self._failed(error)
+            return None
+        if rest is not None:
+            return self._run(app, scope, rest)
+        if not self._answered:
+            self._returned(scope)
+        return None
 
     def _scope(self, target: bytes, headers: Headers) -> dict[str, Any]:
         transport, config = self.transport, self.config
@@ -225,17 +268,26 @@ class WebSocketProtocol(asyncio.Protocol):
         path, _, query = target.partition(b"?")
         if not path.startswith(b"/"):
             raise HandshakeError(400, "the request line must name a path that begins with a slash")
+        decoded = path.decode("ascii")
+        if "%" in decoded:
+            decoded = unquote(decoded)
         root_path: str = config.root_path
+        if root_path:
+            decoded = root_path + decoded
+            path = root_path.encode("ascii") + path
+        info = transport.get_extra_info
+        client, server = self.client or info("peername"), info("sockname")
         return {
             "type": "websocket",
-            "asgi": {"version": config.asgi_version, "spec_version": "2.4"},
+            "asgi": {"version": "2.0" if config.interface == "asgi2" else "3.0", "spec_version": "2.4"},
             "http_version": "1.1",
-            "scheme": "wss" if transport.get_extra_info("sslcontext") else "ws",
-            "server": _address(transport, "sockname"),
-            "client": self.client or _address(transport, "peername"),
+            "scheme": "wss" if info("sslcontext") else "ws",
+            # Of IPv4, an address is as it is to be.
+            "server": server if type(server) is tuple and len(server) == 2 else _address(server),
+            "client": client if type(client) is tuple and len(client) == 2 else _address(client),
             "root_path": root_path,
-            "path": root_path + (unquote(path.decode("ascii")) if b"%" in path else path.decode("ascii")),
-            "raw_path": root_path.encode("ascii") + path,
+            "path": decoded,
+            "raw_path": path,
             "query_string": query,
             "headers": headers,
             "subprotocols": offered_subprotocols(headers),
@@ -243,22 +295,31 @@ class WebSocketProtocol(asyncio.Protocol):
             "extensions": {"websocket.http.response": {}, LANE_EXTENSION: self},
         }
 
-    async def _run(self, app: Callable[..., Awaitable[object]], scope: dict[str, Any]) -> None:
-        if not self._at_once and self.transport.get_protocol() is not self:
-            await asyncio.sleep(0)  # an eager task factory runs this before uvicorn has given the transport over
+    async def _run(
+        self, app: Callable[..., Awaitable[object]], scope: dict[str, Any], rest: Awaitable[object] | None = None
+    ) -> None:
         try:
-            await app(scope, self._receive, self._send)
+            if not self._at_once and self.transport.get_protocol() is not self:
+                await asyncio.sleep(0)  # an eager task factory runs this before uvicorn has given the transport over
+            await (app(scope, self.receive, self.send) if rest is None else rest)
         except ClientGone:
             self._end(CloseCode.NORMAL, "")
         except BaseException as error:
-            raised("Exception in ASGI application", error)
-            self._end(CloseCode.INTERNAL_ERROR, "internal error")
+            self._failed(error)
         else:
-            if not self._answered and not self._gone:
-                path = scope["path"][:200]
-                mistaken("unanswered", "the ASGI app returned without answering the handshake for %r", path)
-            if self._session is not None or not self._answered:
-                self._end(CloseCode.NORMAL, "")
+            self._returned(scope)
+
+    def _failed(self, error: BaseException) -> None:
+        raised("Exception in ASGI application", error)
+        self._end(CloseCode.INTERNAL_ERROR, "internal error")
+
+    def _returned(self, scope: dict[str, Any]) -> None:
+        """The app is through with the connection."""
+        if not self._answered and not self._gone:
+            path = scope["path"][:200]
+            mistaken("unanswered", "the ASGI app returned without answering the handshake for %r", path)
+        if self._session is not None or not self._answered:
+            self._end(CloseCode.NORMAL, "")
 
     def _end(self, code: CloseCode, reason: str) -> None:
         if self._session is not None:
@@ -270,16 +331,26 @@ class WebSocketProtocol(asyncio.Protocol):
 
     async def refuse(self, status: int, reason: str, headers: Sequence[tuple[str, str]] = ()) -> None:
         """Answer with an HTTP status instead of the upgrade."""
-        self.respond(status, [(name.lower().encode(), value.encode()) for name, value in headers], reason.encode())
+        self.refuse_now(status, reason, headers)
 
     async def open(
         self, hub: Hub, policy: Policy, subprotocol: str | None, *, speaks_odac: bool, compression: bool
     ) -> Connection | None:
         """Upgrade, and hand the transport to a direct lane."""
+        return self.open_now(hub, policy, subprotocol, speaks_odac, compression)
+
+    def refuse_now(self, status: int, reason: str, headers: Sequence[tuple[str, str]] = ()) -> None:
+        """See :meth:`refuse`."""
+        self.respond(status, [(name.lower().encode(), value.encode()) for name, value in headers], reason.encode())
+
+    def open_now(
+        self, hub: Hub, policy: Policy, subprotocol: str | None, speaks_odac: bool, compression: bool
+    ) -> Connection | None:
+        """See :meth:`open`."""
         if self._gone or self.transport.is_closing():
             return None
         negotiated = self.negotiate() if compression else None
-        self._answered = True
+        self._answered = self._has_lane = True
         lane = DirectLane(self.transport, policy.limits, negotiated, self.connections)
         connection = Connection(hub, lane, policy, speaks_odac=speaks_odac)
         lane.attach(connection)
@@ -292,8 +363,8 @@ class WebSocketProtocol(asyncio.Protocol):
             self._opened = connection
         connection.put(_Upgrade(self._response(subprotocol, negotiated.response if negotiated else None, ())))
         self.connections.discard(self)
-        early, self._received = self._received, b""
-        if early:
+        if self._received:
+            early, self._received = self._received, b""
             # The loop may have been told already of what comes behind it: that waits until this has been taken.
             self.transport.pause_reading()
             self.loop.call_soon(_take_early, self.transport, lane, early)
@@ -317,8 +388,13 @@ class WebSocketProtocol(asyncio.Protocol):
     def _response(
         self, subprotocol: str | None, extensions: str | None, headers: Sequence[tuple[bytes, bytes]]
     ) -> bytes:
-        if self.default_headers:
-            headers = [*(header for header in self.default_headers if header[0] != b"date"), *headers]
+        own = self.default_headers
+        # uvicorn always has a date, which no upgrade needs.
+        is_usual = extensions is None and not headers and (not own or (len(own) == 1 and own[0][0] == b"date"))
+        if is_usual and (subprotocol is None or subprotocol == SUBPROTOCOL):
+            return usual_response(self._key, subprotocol is not None)
+        if own:
+            headers = [*(header for header in own if header[0] != b"date"), *headers]
         return response_101(accept_value(self._key), subprotocol, extensions, headers)
 
     def respond(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
@@ -372,10 +448,12 @@ class WebSocketProtocol(asyncio.Protocol):
                 self._session.connection_lost()
         return self._session
 
-    async def _receive(self) -> dict[str, Any]:
+    async def receive(self) -> dict[str, Any]:
+        """The next message of plain ASGI."""
         return await self._plain().receive()
 
-    async def _send(self, message: dict[str, Any]) -> None:
+    async def send(self, message: dict[str, Any]) -> None:
+        """Take a message of plain ASGI."""
         await self._plain().send(message)
 
 
@@ -396,10 +474,7 @@ def _take_early(transport: asyncio.Transport, lane: DirectLane, data: bytes) -> 
     lane.data_received(data)
 
 
-def _address(transport: asyncio.Transport, name: str) -> tuple[str, int | None] | None:
-    address = transport.get_extra_info(name)
-    if type(address) is tuple and len(address) == 2 and type(address[0]) is str:
-        return address  # of IPv4, as it is to be
+def _address(address: Any) -> tuple[str, int | None] | None:
     if isinstance(address, (tuple, list)):
         return str(address[0]), int(address[1])
     return (address, None) if isinstance(address, str) and address else None

@@ -35,6 +35,9 @@ class Transport(asyncio.Transport):
     def get_write_buffer_size(self) -> int:
         return self.held
 
+    def set_write_buffer_limits(self, high: int | None = None, low: int | None = None) -> None:
+        pass
+
     def can_write_eof(self) -> bool:
         return True
 

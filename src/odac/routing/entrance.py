@@ -1,0 +1,293 @@
+"""What a connection passes behind its upgrade: the gates, and then the route's handler.
+
+Most connections pass without waiting for anything. :meth:`Entrance.begin` takes these all the way in plain calls; where
+something is to be awaited, it returns a coroutine for the rest, and everything unusual is that coroutine's alone.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Sequence
+from typing import Any, Final
+
+from odac.calls.service import Calls
+from odac.close_codes import CloseCode
+from odac.config import Limits
+from odac.context import Context
+from odac.notices import raised, unhandled, warn
+from odac.realtime.audience import browser_room, session_room
+from odac.realtime.cancellation import RAISED, is_own
+from odac.realtime.connection import Connection
+from odac.realtime.deadlines import Deadlines
+from odac.realtime.handler import begin_handler, run_handler
+from odac.realtime.hub import Hub
+from odac.realtime.taskless import in_task
+from odac.request import BEARER, Request
+from odac.routing.admission import Admission
+from odac.routing.bearers import Bearers
+from odac.routing.middleware import Middleware, MiddlewareRegistry
+from odac.routing.router import Route
+from odac.routing.verdict import begin_passing, passes
+from odac.security.authentication import Authentication, AuthService
+from odac.security.token import Tokens
+from odac.wire.handshake import AUTH, RESUME, offered_token
+
+__all__ = ["Entrance"]
+
+_OF_ANOTHER: Final = (
+    "%s: a token was refused (4002) that is of another session or another secret. If it happens to many: a cache in"
+    " between stores /odac/token against its Cache-Control: no-store, or the processes have different secrets"
+    " ($ODAC_SECRET)"
+)
+_NO_SESSION: Final = (
+    "%s: a token was refused (4002) that came without its session cookie: let each proxy pass Cookie and Set-Cookie on"
+)
+
+Named = tuple[str, Middleware]
+
+
+class Entrance:
+    """Takes connections from their upgrade through the gates and the handler. Its arguments are the gate's."""
+
+    def __init__(
+        self,
+        *,
+        middlewares: MiddlewareRegistry,
+        auth: AuthService,
+        tokens: Tokens,
+        hub: Hub,
+        limits: Limits,
+        calls: Calls,
+    ) -> None:
+        self._middlewares = middlewares
+        self._auth = auth
+        self._tokens = tokens
+        self._hub = hub
+        self._limits = limits
+        self._calls = calls
+        self._bearers = Bearers()
+        hub.control_handlers["auth"] = self._bearers.receive
+        self._resolved: dict[str, tuple[Named, ...]] = {}
+        self._waits: Deadlines | None = None
+
+    def middleware_of(self, route: Route) -> tuple[Named, ...]:
+        """The route's middlewares; those of a route that was added while the app runs are looked up now.
+
+        Raises:
+            ConfigurationError: one is not there.
+        """
+        found = self._resolved.get(route.path)
+        if found is None:
+            found = tuple(self._middlewares.resolve(each, route.path) for each in route.middleware)
+            self._resolved[route.path] = found
+        return found
+
+    def meet(
+        self,
+        route: Route,
+        parameters: dict[str, Any],
+        scope: dict[str, Any],
+        connection: Connection,
+        offered: list[str],
+    ) -> tuple[Context, Admission]:
+        """Make what belongs to a connection that has just been accepted.
+
+        Args:
+            route: the connection's.
+            parameters: of its path.
+            scope: of its handshake.
+            connection: the connection.
+            offered: the subprotocols that the client offers.
+        """
+        outer = scope.get("path_params")  # of the mount point
+        scope["path_params"] = {**outer, **parameters} if outer else parameters
+        hub = self._hub
+        admission = Admission(hub, connection, self._deadlines)
+        request = Request(scope)
+        context = Context(connection, request, Authentication(self._auth, request, admission))
+        if connection.speaks_odac:
+            if AUTH in offered:
+                self._bearers.expect(connection)
+            history = hub.history
+            if history is not None:
+                connection.id += ".0"  # a client's name, and the first of its connections
+                if RESUME in offered:
+                    history.expect(connection)
+                    limits = route.policy.limits
+                    connection.lane.limit_messages(max(limits.max_payload, limits.resume_bytes))
+                session = context.auth.session
+                admission.session_id = None if session is None else session.id
+        return context, admission
+
+    def _deadlines(self) -> Deadlines:
+        loop = self._hub.delivery.loop
+        if self._waits is None or self._waits.loop is not loop:
+            self._waits = Deadlines(loop, self._limits.handshake_timeout)
+        return self._waits
+
+    def begin(
+        self, route: Route, offered: list[str], context: Context, admission: Admission
+    ) -> Coroutine[Any, Any, None] | None:
+        """Take a connection through the gates and the handler; the coroutine is what may have to wait."""
+        connection = context.ws
+        try:
+            session = context.auth.session
+            if (
+                route.needs_auth
+                or (offered and (RESUME in offered or AUTH in offered))
+                or (session is not None and (session.user is not None or self._auth.authenticator is not None))
+            ):
+                return self.handle(route, offered, context, admission)
+            if route.needs_token and not self._brings_token(route, offered, context):
+                admission.is_through()
+                self._refused(connection)
+                return None
+            middlewares = self.middleware_of(route) if route.middleware else ()
+            for index, (name, function) in enumerate(middlewares):
+                passed = begin_passing(name, function, context, admission)
+                if passed is False:
+                    admission.is_through()
+                    self._refused(connection)
+                    return None
+                if passed is not True:
+                    return self.handle(route, offered, context, admission, passed, middlewares[index + 1 :])
+            admission.is_through()
+            if not self._admit(route, context, admission):
+                return None
+            rest = begin_handler(connection, route.handling(context))
+            return None if rest is None else self._finish(connection, rest)
+        except BaseException:
+            admission.is_through()
+            connection.begin_close(CloseCode.INTERNAL_ERROR, "internal error")
+            raise
+
+    async def handle(
+        self,
+        route: Route,
+        offered: list[str],
+        context: Context,
+        admission: Admission,
+        verdict: Coroutine[Any, Any, bool] | None = None,
+        following: Sequence[Named] = (),
+    ) -> None:
+        """Take a connection through the gates and the handler, waiting where one has to be waited for.
+
+        Args:
+            route: the connection's.
+            offered: the subprotocols that the client offers.
+            context: what the handler gets.
+            admission: of the connection.
+            verdict: of the middleware that has been called already, where one has, and all gates before it passed.
+            following: the middlewares behind that one.
+        """
+        connection = context.ws
+        try:
+            if verdict is None and connection.speaks_odac and AUTH in offered:
+                await in_task()
+                context.request.scope[BEARER] = await self._bearers.token(connection)  # type: ignore[index]
+                if not connection.is_open:
+                    self._refused(connection)
+                    return  # it did not wait for the gates
+            if await self._pass(route, offered, context, admission, verdict, following):
+                await run_handler(connection, route.handling(context))
+        except BaseException:
+            # The server cancels it, or the application its own task: without an end the connection would stay open
+            # without a handler.
+            connection.begin_close(CloseCode.INTERNAL_ERROR, "internal error")
+            raise
+
+    async def _finish(self, connection: Connection, rest: Coroutine[Any, Any, None]) -> None:
+        try:
+            await rest
+        except BaseException:
+            connection.begin_close(CloseCode.INTERNAL_ERROR, "internal error")  # as in handle()
+            raise
+
+    async def _pass(
+        self,
+        route: Route,
+        offered: list[str],
+        context: Context,
+        admission: Admission,
+        verdict: Coroutine[Any, Any, bool] | None,
+        following: Sequence[Named],
+    ) -> bool:
+        """Whether the connection passes all gates behind the upgrade."""
+        try:
+            if verdict is None:
+                passed = await self._is_welcome(route, offered, context, admission)
+                following = self.middleware_of(route) if route.middleware else ()
+            else:
+                passed = await verdict
+            for name, function in following:
+                passed = passed and await passes(name, function, context, admission)
+        except asyncio.CancelledError:
+            if not admission.late:
+                raise
+            return False
+        finally:
+            admission.is_through()
+        if not passed:
+            self._refused(context.ws)
+            return False
+        if RESUME in offered:
+            await admission.resume()
+            context.ws.lane.limit_messages(route.policy.limits.max_payload)
+        return self._admit(route, context, admission)
+
+    def _admit(self, route: Route, context: Context, admission: Admission) -> bool:
+        """Admit a connection that has passed all gates, unless it has been closed meanwhile."""
+        connection = context.ws
+        if not connection.is_open:
+            self._refused(connection)
+            return False
+        if route.functions.answers:
+            session = context.auth.session
+            self._calls.prepare(
+                connection,
+                route.functions.answers,
+                context.for_call,
+                None if session is None else session.id,
+                admission.user_id,
+            )
+        admission.admit()
+        return True
+
+    def _refused(self, connection: Connection) -> None:
+        if self._hub.history is not None:
+            self._hub.history.refused(connection)
+
+    async def _is_welcome(self, route: Route, offered: list[str], context: Context, admission: Admission) -> bool:
+        """Whether the connection passes the gates before the middlewares."""
+        connection, auth = context.ws, context.auth
+        session = auth.session
+        try:
+            if session is not None and (session.user is not None or self._auth.authenticator is not None):
+                # Before anything is awaited: a logout meanwhile must find the connection.
+                self._hub.enter(connection, (browser_room if session.user is None else session_room)(session.id))
+                if self._auth.authenticator is None:
+                    await auth.user()
+            if route.needs_auth and not await auth.check():
+                connection.begin_close(CloseCode.UNAUTHORIZED, "Unauthorized")
+                return False
+        except RAISED as error:
+            if is_own(error):
+                raise
+            raised("%s: finding the user failed (@app.authenticate)", error, route.path)
+            unhandled(error)
+            connection.begin_close(CloseCode.INTERNAL_ERROR, "internal error")
+            return False
+        return not route.needs_token or self._brings_token(route, offered, context)
+
+    def _brings_token(self, route: Route, offered: list[str], context: Context) -> bool:
+        """Whether the client's token is of its session; closes the connection where it is not."""
+        connection, session = context.ws, context.auth.session
+        session_id = None if session is None else session.id
+        token = offered_token(offered)
+        if self._tokens.verify(token, session_id):
+            connection.session_id = session_id
+            return True
+        if self._tokens.is_current(token):
+            warn("token", _OF_ANOTHER if session_id is not None else _NO_SESSION, route.path)
+        connection.begin_close(CloseCode.INVALID_TOKEN, "Invalid or missing token")
+        return False

@@ -1,0 +1,149 @@
+"""The gates behind the upgrade, in plain calls and as a coroutine: what is called, in which order, and what is sent."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+
+from odac import Odac
+from tests.unit.serving.protocols.fake_server import FakeServer, turns
+
+HEAD = (
+    b"GET / HTTP/1.1\r\nHost: a\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\nSec-WebSocket-Version: 13\r\n\r\n"
+)
+
+Gate = Callable[[Any], Any]
+
+
+def app_of(gates: list[str], called: list[str], handler: str = "sync") -> Odac:
+    app = Odac(secret="0123456789abcdef0123456789abcdef", takeover=False)
+
+    def sync(odac: Any) -> bool:
+        called.append("sync")
+        return True
+
+    def nothing(odac: Any) -> None:
+        called.append("nothing")
+
+    async def awaits(odac: Any) -> bool:
+        await asyncio.sleep(0)
+        called.append("awaits")
+        return True
+
+    def gives(odac: Any) -> Any:
+        return awaits(odac)
+
+    def refuses(odac: Any) -> bool:
+        called.append("refuses")
+        return False
+
+    async def refuses_later(odac: Any) -> str:
+        await asyncio.sleep(0)
+        called.append("refuses later")
+        return "no"
+
+    def fails(odac: Any) -> None:
+        called.append("fails")
+        raise ValueError("of the application")
+
+    async def fails_later(odac: Any) -> None:
+        await asyncio.sleep(0)
+        called.append("fails later")
+        raise ValueError("of the application")
+
+    def closes(odac: Any) -> None:
+        called.append("closes")
+        odac.ws.close(4100, "by itself")
+
+    named: dict[str, Gate] = {
+        each.__name__: each
+        for each in (sync, nothing, awaits, gives, refuses, refuses_later, fails, fails_later, closes)
+    }
+
+    def handle(odac: Any) -> None:
+        called.append("handler")
+        odac.ws.send("here")
+
+    async def handle_later(odac: Any) -> None:
+        await asyncio.sleep(0)
+        handle(odac)
+
+    def handle_and_fail(odac: Any) -> None:
+        handle(odac)
+        raise ValueError("of the application")
+
+    async def handle_and_fail_later(odac: Any) -> None:
+        await handle_later(odac)
+        raise ValueError("of the application")
+
+    handlers = {
+        "sync": handle,
+        "later": handle_later,
+        "fails": handle_and_fail,
+        "fails later": handle_and_fail_later,
+    }
+    app.route.use(*(named[each] for each in gates)).ws("/", handlers[handler], token=False)
+    return app
+
+
+async def outcome(gates: list[str], handler: str, *, at_once: bool) -> tuple[list[str], bytes, int]:
+    called: list[str] = []
+    app = app_of(gates, called, handler)
+    await app.startup()
+
+    async def wrapped(scope: Any, receive: Any, send: Any) -> None:
+        await app(scope, receive, send)
+
+    server = FakeServer(app if at_once else wrapped, proxy_headers=False, interface="asgi3")
+    server.config.loaded_app = app if at_once else wrapped  # as under odac run
+    transport = server()
+    transport.receive(HEAD)
+    await turns(30)
+    written, population = transport.written, app._hub.population
+    transport.lose()
+    await turns()
+    await app.shutdown()
+    return called, written, population
+
+
+@pytest.mark.parametrize(
+    ("gates", "called", "closed"),
+    [
+        ([], ["handler"], b""),
+        (["sync"], ["sync", "handler"], b""),
+        (["nothing", "sync"], ["nothing", "sync", "handler"], b""),
+        (["awaits"], ["awaits", "handler"], b""),
+        (["gives"], ["awaits", "handler"], b""),
+        (["sync", "sync", "awaits", "sync", "awaits"], ["sync", "sync", "awaits", "sync", "awaits", "handler"], b""),
+        (["awaits", "awaits", "nothing"], ["awaits", "awaits", "nothing", "handler"], b""),
+        (["sync", "refuses", "sync"], ["sync", "refuses"], b"\x88\x0b\x0f\xa3Forbidden"),
+        (["sync", "awaits", "refuses", "sync"], ["sync", "awaits", "refuses"], b"\x88\x0b\x0f\xa3Forbidden"),
+        (["refuses_later", "sync"], ["refuses later"], b"\x88\x04\x0f\xa0no"),
+        (["sync", "fails", "sync"], ["sync", "fails"], b"\x88\x10\x03\xf3internal error"),
+        (["sync", "fails_later", "sync"], ["sync", "fails later"], b"\x88\x10\x03\xf3internal error"),
+        (["closes", "sync"], ["closes"], b"\x88\x0b\x10\x04by itself"),
+        (["awaits", "closes", "sync"], ["awaits", "closes"], b"\x88\x0b\x10\x04by itself"),
+    ],
+)
+@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "as a coroutine"])
+def test_gates(gates: list[str], called: list[str], closed: bytes, at_once: bool) -> None:
+    found, written, population = asyncio.run(outcome(gates, "sync", at_once=at_once))
+    assert found == called
+    assert written.startswith(b"HTTP/1.1 101 ")
+    assert written.endswith(closed or b"\x81\x04here")
+    assert population == 1
+
+
+@pytest.mark.parametrize("gates", [[], ["sync"], ["awaits"]], ids=["no gate", "a gate", "one that waits"])
+@pytest.mark.parametrize("handler", ["sync", "later", "fails", "fails later"])
+@pytest.mark.parametrize("at_once", [True, False], ids=["at once", "as a coroutine"])
+def test_handlers(gates: list[str], handler: str, at_once: bool) -> None:
+    found, written, population = asyncio.run(outcome(gates, handler, at_once=at_once))
+    assert found == [*gates, "handler"]
+    end = b"\x81\x04here" + (b"\x88\x10\x03\xf3internal error" if "fails" in handler else b"")
+    assert written.endswith(end)
+    assert population == 1
