@@ -16,8 +16,9 @@ from typing import IO, Any, Self
 
 from websockets.sync.client import ClientConnection, connect
 
-DEADLINE = 60.0
-"""Seconds after which a test gives up; nothing waits that long unless it has failed."""
+DEADLINE = 180.0
+"""Seconds after which a test gives up; nothing waits that long unless it has failed. (On two cores that twenty
+processes wanted, a rolling restart of two workers took more than 60.)"""
 
 SECRET = "a secret of the tests that is long enough to be one"
 

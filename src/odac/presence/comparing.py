@@ -125,7 +125,8 @@ class Comparing:
 
     def arrived(self, origin: bytes, version: int) -> None:
         """A change of another process's share has arrived."""
-        self._heard_of(origin).arrived(version)
+        if origin in self._around.sender.origins:
+            self._heard_of(origin).arrived(version)
 
     def heartbeat(self, origin: bytes, last: int) -> None:
         """A heartbeat of another process has arrived: ask again what it has not answered, and for what is missing."""
@@ -142,7 +143,12 @@ class Comparing:
             around.sender.send_to(origin, SUBSYSTEM, encode(Compare(new_question(), heard.confirmed)))
 
     def take(self, origin: bytes, part: Versions) -> None:
-        """Ask for what is not as a process says that it is."""
+        """Ask for what is not as a process says that it is.
+
+        Of a process that sends no heartbeat nothing is kept, because nothing would tell that it has ended: what it says
+        may arrive before its first one, and behind its goodbye. At its first one it is asked for everything.
+        """
+        is_alive = origin in self._around.sender.origins
         for name, version in part.versions.items():
             room = self._rooms.get(name)
             if room is not None and room.is_watched:
@@ -150,7 +156,7 @@ class Comparing:
         if part.pages == 1:
             rooms: set[str] | None = set(part.versions)
         else:
-            rooms = self._collections.setdefault(origin, Collection()).add(part)
+            rooms = self._collections.setdefault(origin, Collection()).add(part) if is_alive else None
         if rooms is None:
             return
         self._collections.pop(origin, None)
@@ -158,7 +164,8 @@ class Comparing:
             for room in self._rooms.values():
                 if room.is_watched and room.name not in rooms:
                     room.compare(origin, 0)
-        self._heard_of(origin).confirm(part.last)
+        if is_alive:
+            self._heard_of(origin).confirm(part.last)
 
     def _heard_of(self, origin: bytes) -> Heard:
         heard = self._heard.get(origin)

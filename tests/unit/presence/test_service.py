@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from odac.presence import absences, messages
+from odac.presence.messages import Delta, Versions, encode
 from odac.presence.rules import Presence
 from tests.unit.presence.network import Network, Page, Process
 
@@ -628,6 +629,18 @@ def test_members_that_nobody_waits_for_any_more_leave_nothing_behind(two: Networ
 
     asyncio.run(ask())
     assert second.service.figures()["presence_rooms"] == 0
+
+
+def test_of_processes_that_send_no_heartbeat_nothing_is_kept(two: Network) -> None:
+    """What they say before their first heartbeat, or arrives behind their goodbye: nothing would tell of their end."""
+    here = two.processes[0]
+    for number in range(100):
+        origin = b"short-lived %04d" % number
+        here.service.received(origin, encode(Delta("room", 0, 5)))
+        here.service.received(origin, encode(Versions(1, 0, 1, {"room": 5}, last=5)))
+        here.service.received(origin, encode(Versions(2, 0, 2, {"room": 5}, last=5)))
+    assert here.service._comparing._heard.keys() <= {two.processes[1].origin}
+    assert not here.service._comparing._collections
 
 
 def test_garbage_from_another_process_is_counted(two: Network) -> None:
