@@ -312,7 +312,7 @@ def test_history_is_read_by_position() -> None:
         with pytest.raises(ValueError, match="has no history"):
             await server.history("plain")
         await server.forget("chat-7")
-        with pytest.raises(LookupError, match="not to be continued"):
+        with pytest.raises(LookupError, match="can no longer be used"):
             await server.history("chat-7", since=entries[1].position)
 
     test(app, scenario)

@@ -198,7 +198,7 @@ def test_sighup_with_an_app_that_cannot_be_imported_changes_nothing(
         both = one_of_each(running, stack)
         (tmp_path / "app.py").write_text("raise RuntimeError('broken on purpose')")
         running.signal(signal.SIGHUP)
-        running.line("a new worker cannot start, so the others stay: .*broken on purpose")
+        running.line("a new worker cannot start, so the old ones keep running: .*broken on purpose")
         assert set(one_of_each(running, stack)) == set(both)
         [victim, *_] = both
         os.kill(victim, signal.SIGKILL)  # the code that was imported is still there

@@ -249,7 +249,7 @@ def test_a_worker_that_is_frozen_is_replaced(start: Start, tmp_path: Path, stack
         clients = one_of_each(running, stack)
         frozen, other = clients
         os.kill(frozen, signal.SIGSTOP)
-        running.line(f"worker {frozen} has given no sign of life for 4 s")
+        running.line(f"worker {frozen} has sent no heartbeat for 4 s")
         running.line(f"worker {frozen} was ended by SIGKILL and is replaced")
         assert code_of(clients[frozen]) == 1006
         after = one_of_each(running, stack)
@@ -259,7 +259,7 @@ def test_a_worker_that_is_frozen_is_replaced(start: Start, tmp_path: Path, stack
         assert "Z" not in [state_of(pid) for pid in workers_of(running)]
         assert clients[other].close_code is None
         assert running.stop() == 0
-        assert running.text.count("no sign of life") == 1
+        assert running.text.count("has sent no heartbeat") == 1
 
 
 def test_a_worker_that_is_frozen_for_a_while_stays(start: Start, tmp_path: Path, stack: contextlib.ExitStack) -> None:
@@ -337,7 +337,7 @@ def test_a_sighup_that_finds_nothing_to_start_leaves_an_empty_place_to_be_filled
         os.kill(victim, signal.SIGKILL)
         running.line("the next attempt is in 1 s")
         running.signal(signal.SIGHUP)
-        running.line("so the others stay")
+        running.line("so the old ones keep running")
         (tmp_path / "broken").unlink()
         assert survivor in one_of_each(running, stack)
         assert running.stop() == 0

@@ -347,7 +347,7 @@ def test_sighup_replaces_all_without_dropping_the_port(tmp_path: Path) -> None:
         # What cannot start does not take the place of what runs.
         (running.folder / "app.py").write_text("broken(")
         running.signal(signal.SIGHUP)
-        await asyncio.to_thread(running.line, "a new worker cannot start, so the others stay: .*SyntaxError")
+        await asyncio.to_thread(running.line, "a new worker cannot start, so the old ones keep running: .*SyntaxError")
         for client in new.values():
             await reaches(client, list(new.values()))
 
@@ -433,7 +433,7 @@ def test_workers_that_cannot_reach_one_another(tmp_path: Path, how: str) -> None
     source = APP.replace("Odac(", "Odac(broker='memory://', ") if how == "app" else APP
     environment = {"ODAC_BROKER": "memory://"} if how == "environment" else {}
     with Running(tmp_path, source, "--workers", "2", environment=environment) as running:
-        running.line("what one worker sends does not reach the others' clients")
+        running.line("messages of one worker do not reach the clients of the others")
         assert running.stop() == 0
 
 

@@ -169,7 +169,7 @@ def test_messages_that_nobody_takes_are_dropped_with_one_warning(
         for _ in range(80):
             client.send("1")
         assert client.ping().wait(5)
-    warnings = [each for each in caplog.records if "nothing takes them" in each.getMessage()]
+    warnings = [each for each in caplog.records if "route does not receive them" in each.getMessage()]
     assert len(warnings) == 1
 
 

@@ -277,7 +277,7 @@ def test_a_port_in_use(odac: Odac, folder: Path) -> None:
 @pytest.mark.parametrize(
     ("host", "said"),
     [
-        ("198.51.100.1", "198.51.100.1 is no address of this machine"),
+        ("198.51.100.1", "198.51.100.1 is not an address of this machine"),
         ("no.such.host.invalid", "the host 'no.such.host.invalid' has no address here"),
         ("x" * 300, "has no address here"),
     ],
@@ -293,7 +293,7 @@ def test_a_unix_socket_that_cannot_be(odac: Odac, folder: Path) -> None:
     write(folder, app=GOOD)
     result = odac("run", "app:app", "--uds", "no/such/folder/s")
     assert result.exit_code == 1
-    assert "no/such/folder/s cannot be listened on: No such file or directory" in result.stderr
+    assert "no/such/folder/s: No such file or directory" in result.stderr
     (folder / "file").write_text("precious")
     assert "is not a socket" in odac("run", "app:app", "--uds", "file").stderr
     assert (folder / "file").read_text() == "precious"
@@ -323,7 +323,7 @@ def test_certificates_that_cannot_be_used(odac: Odac, folder: Path) -> None:
     assert "none.key cannot be read" in said("--ssl-certfile", "one.crt", "--ssl-keyfile", "none.key")
     assert "cannot be read: Is a directory" in said("--ssl-certfile", ".")
     assert "no certificate and key in PEM form can be read from junk.py" in said("--ssl-certfile", "junk.py")
-    assert "the one file must hold both" in said("--ssl-certfile", "one.crt")
+    assert "the one file must contain both" in said("--ssl-certfile", "one.crt")
     mismatch = said("--ssl-certfile", "one.crt", "--ssl-keyfile", "two.key")
     assert "the key in two.key is not the one of the certificate in one.crt" in mismatch
     locked = ("--ssl-certfile", "one.crt", "--ssl-keyfile", "locked.key")
@@ -538,7 +538,7 @@ def test_the_contract_is_written_in_every_form(odac: Odac, folder: Path) -> None
         file.write_text("something else", encoding="utf-8")
         other = odac(*arguments, "app:app", "--check", str(file))
         assert other.exit_code == 1
-        assert "is not what app:app says today" in other.output
+        assert "differs from the contract of app:app" in other.output
         assert odac(*arguments, "app:app", "--check", str(folder / "nowhere")).exit_code == 1
 
 

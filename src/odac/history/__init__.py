@@ -1,1 +1,1 @@
-"""Rooms that keep their messages, so that a client that comes back gets what it missed."""
+"""Rooms that keep their messages, so that a client that reconnects gets those that it missed."""

@@ -1,7 +1,7 @@
 """The rules of an app in its broker: its processes agree on them there, and publishers without the app read them.
 
-They are kept for as long as what they let the rooms keep, and a day more, after the last process has looked at them: a
-publisher goes on to append while the app is away, and an app that has no rules any more leaves none behind for good.
+After the last process has read them, they are kept for a day longer than the messages that they concern: a publisher
+can append while the app is not running, and the rules of an app without history expire.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ __all__ = ["Agreement", "kept_for"]
 
 
 def kept_for(book: RuleBook) -> float:
-    """Seconds that the rules stay in the broker after a process has looked at them."""
+    """Seconds that the rules stay in the broker after a process has read them."""
     histories = [rule.history for rule in book.rules]
     if book.users is not None:
         histories.append(book.users)
@@ -23,7 +23,7 @@ def kept_for(book: RuleBook) -> float:
 
 
 class Agreement:
-    """What one process knows of the rules in the broker.
+    """One process's view of the rules in the broker.
 
     Attributes:
         is_reached: whether the process has once read them, and so knows the eras of its rules.
@@ -37,10 +37,10 @@ class Agreement:
         self.is_reached = False
 
     async def agree(self, store: HistoryStore, book: RuleBook) -> RuleBook:
-        """Write this process's rules, or take those that a newer process has written; to be called regularly.
+        """Write this process's rules, or adopt those that a newer process has written; to be called regularly.
 
         Args:
-            store: of the broker.
+            store: the broker's store.
             book: this process's rules.
 
         Returns:
@@ -49,7 +49,7 @@ class Agreement:
         try:
             version, text = await store.rules(kept_for(book))
             if self._version == 0:
-                # At start this process's own are the newest.
+                # At start, this process's own rules are the newest.
                 book = await self._insist(store, book, version, text)
             elif version < self._version:
                 # The broker has lost them, and meanwhile a publisher may have kept nothing: they begin anew.

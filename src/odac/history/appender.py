@@ -1,4 +1,4 @@
-"""What this process sends to rooms with history: confirmed by the store, in order, each once."""
+"""Appends this process's messages to rooms with history: in order, each once, until the store has confirmed them."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ ANSWER_TIMEOUT: Final = 5.0
 FIRST_DELAY: Final = 0.05
 LONGEST_DELAY: Final = 1.0
 COST: Final = 256
-"""Bytes that a waiting message takes besides its own."""
+"""Bytes of memory that a queued message takes besides its payload."""
 
 
 class _Waiting:
@@ -37,7 +37,7 @@ class _Waiting:
 
 
 class _Line:
-    """The queue of one room, in order: messages, and calls to run after the messages in front of them."""
+    """The queue of one room, in order: messages, and calls to make after the messages before them."""
 
     __slots__ = ("history", "is_calling", "items", "task")
 
@@ -49,15 +49,14 @@ class _Line:
 
 
 class Appender:
-    """Sends to the store, one batch a room at a time.
+    """Sends to the store, for each room one batch at a time.
 
     Args:
         store: keeps the logs.
         origin: this process's random id.
-        limits: how much waits, and for how long.
-        confirmed: called with the room's channel, and where a batch ended up; awaited before what waits behind it goes
-            on.
-        failed: called with what went wrong, and how many messages of it nobody waits for.
+        limits: bound the queued bytes, and the time in the queue.
+        confirmed: called with the channel and the confirmation of a batch; awaited before the next batch or call.
+        failed: called with the error, and the number of failed messages whose result no caller awaits.
     """
 
     def __init__(
@@ -82,7 +81,7 @@ class Appender:
 
     @property
     def waiting_bytes(self) -> int:
-        """Bytes that wait for the store."""
+        """Queued bytes."""
         return self._bytes
 
     def add(self, channel: str, history: History, body: bytes, receipt: KeptSend) -> None:
@@ -93,7 +92,7 @@ class Appender:
             self._fail(
                 [_Waiting(body, receipt, 0.0)],
                 BrokerError(
-                    f"{self._bytes} bytes wait for the broker, which does not keep up or is away"
+                    f"{self._bytes} bytes are queued for the broker, which does not keep up or is unreachable"
                     " (Limits.history_queue_bytes)"
                 ),
             )
@@ -107,15 +106,15 @@ class Appender:
             line.task = loop.create_task(self._run(channel, line), name="odac: history append")
 
     def behind(self, channel: str, call: Callable[[], object]) -> bool:
-        """Run a call once the messages now queued for a room are stored; return False if there are none."""
+        """Make a call once the messages now queued for a room are stored; return False if there are none."""
         line = self._lines.get(channel)
-        if line is None or line.is_calling:  # a call that runs now has left the queue
+        if line is None or line.is_calling:  # a call that is running has left the queue
             return False
         line.items.append(call)
         return True
 
     async def stop(self, timeout: float) -> None:  # noqa: ASYNC109 - who stops says how long
-        """Send the queued messages, for so many seconds at most; the rest fails."""
+        """Send the queued messages, for at most ``timeout`` seconds; the rest fails."""
         tasks = [line.task for line in self._lines.values() if line.task is not None]
         if tasks:
             await asyncio.wait(tasks, timeout=timeout)
@@ -142,7 +141,7 @@ class Appender:
                     try:
                         call()
                     except Exception:
-                        _log.exception("what waited behind a send to a room with history failed")
+                        _log.exception("a call after a send to a room with history failed")
                     finally:
                         line.is_calling = False
         finally:
@@ -163,7 +162,7 @@ class Appender:
         return batch
 
     async def _append(self, channel: str, history: History, batch: list[_Waiting]) -> None:
-        """Append a batch, again and again under the same numbers, until it is confirmed or has waited for too long."""
+        """Append a batch, and retry with the same numbers until it is confirmed or has waited for too long."""
         loop = asyncio.get_running_loop()
         first, self._next = self._next, self._next + len(batch)
         bodies = [each.body for each in batch]
@@ -171,8 +170,8 @@ class Appender:
         while True:
             try:
                 async with asyncio.timeout(ANSWER_TIMEOUT):
-                    # The name of a log that this begins is drawn once an attempt: an attempt whose answer was lost may
-                    # have begun one already, which has its name from there.
+                    # Each attempt draws an epoch in case it begins a log. If an earlier attempt whose answer was lost
+                    # has begun the log, that one's epoch stays.
                     done = await self._store.append(
                         channel, history, self._origin, first, bodies, secrets.token_bytes(EPOCH_BYTES)
                     )
@@ -180,18 +179,18 @@ class Appender:
             except (StoreAway, TimeoutError) as error:
                 if loop.time() - batch[0].since > self._limits.history_queue_time:
                     reason = str(error) or "no answer"
-                    self._fail(batch, BrokerError(f"{reason}; the message may have been stored or not"))
+                    self._fail(batch, BrokerError(f"{reason}; it is unknown whether the message was stored"))
                     return
             except BrokerError as error:
                 self._fail(batch, error)
                 return
             except asyncio.CancelledError:
-                self._fail(batch, BrokerError("the app has stopped; the message may have been stored or not"))
+                self._fail(batch, BrokerError("the app has stopped; it is unknown whether the message was stored"))
                 raise
             except Exception as error:
                 # The callers wait for these messages: a defect of a store or of its library must not leave them so.
                 _log.exception("appending to a room's history failed")
-                self._fail(batch, BrokerError(f"{error!r}; the message may have been stored or not"))
+                self._fail(batch, BrokerError(f"{error!r}; it is unknown whether the message was stored"))
                 return
             await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311 - nobody gains by guessing it
             delay = min(2 * delay, LONGEST_DELAY)

@@ -1,7 +1,8 @@
-"""A member that catches up with a room: a place in the log that moves on as the member's own buffer drains.
+"""A member that catches up with a room: a position in the log that advances as the member's buffer drains.
 
-It is outside the room's fan-out, so nothing is collected for it: what it has yet to get is in the log. In the turn in
-which it reaches the top it joins the fan-out; there is nothing to merge, and nothing comes twice.
+The member is not in the room's fan-out (the delivery to live members), so nothing is buffered for it: the entries that
+it misses are in the log. When it reaches the top, it joins the fan-out in the same turn of the event loop; so nothing
+has to be merged, and no entry is sent twice.
 """
 
 from __future__ import annotations
@@ -24,7 +25,7 @@ __all__ = ["Counters", "Cursor"]
 
 
 class Counters:
-    """What happened to the rooms with history of this process since its start."""
+    """Counters of the rooms with history of this process since its start."""
 
     __slots__ = (
         "failed",
@@ -43,12 +44,12 @@ class Counters:
         self.recovered = self.not_recovered = self.over_budget = self.gaps = 0
 
     def as_dict(self) -> dict[str, int]:
-        """By name."""
+        """The counters by name."""
         return {name: getattr(self, name) for name in self.__slots__}
 
 
 class Log(Protocol):
-    """What a cursor asks of its room's feed, :class:`odac.history.feed.Feed`."""
+    """A room's feed (:class:`odac.history.feed.Feed`), as a cursor uses it."""
 
     number: int
     top: int
@@ -57,23 +58,23 @@ class Log(Protocol):
 
     @property
     def limits(self) -> Limits:
-        """Of the app."""
+        """The app's limits."""
         ...
 
     def cached(self, after: int, limit: int, size: int) -> Sequence[Kept] | None:
-        """Entries behind ``after``; None where they are not in this process."""
+        """Entries after ``after``; None if they are not in this process."""
         ...
 
     def fetch(self, cursor: Cursor) -> None:
-        """Read what the cursor needs, and let it go on."""
+        """Read the entries that the cursor needs, and then continue it."""
         ...
 
     def run(self, cursor: Cursor) -> None:
-        """Let the cursor go on."""
+        """Continue the cursor."""
         ...
 
     def drop(self, cursor: Cursor) -> None:
-        """The member catches up no longer."""
+        """The member no longer catches up."""
         ...
 
     def follow(self, connection: Connection) -> None:
@@ -81,7 +82,7 @@ class Log(Protocol):
         ...
 
     def header(self, offsets: Sequence[int]) -> Prepared:
-        """What stands in front of messages."""
+        """The message before the entries, which has their numbers."""
         ...
 
     def tell_gap(self, connection: Connection, offset: int) -> None:
@@ -90,21 +91,21 @@ class Log(Protocol):
 
 
 class Cursor:
-    """One member's place in one room's log.
+    """One member's position in one room's log.
 
     Args:
         connection: the member.
-        feed: of the room.
-        joining: what its ``join`` returned; None for a member that was live and has fallen behind.
-        replay: how many of the last entries it is to get when nothing can be recovered.
+        feed: the room's feed.
+        joining: the result of its ``join``; None for a member that was live and has fallen behind.
+        replay: the number of last entries that it gets if nothing can be recovered.
         client: the name of the client, if it has one.
-        position: where it says that it was, if it does.
+        position: the position that it has sent, if it has sent one.
 
     Attributes:
         at: the number of the last entry that it has.
         recovered: as in :class:`Recovery`.
-        count: entries that were sent to it.
-        admitted: whether it was told where it stands.
+        count: the number of entries that were sent to it.
+        admitted: whether its position was sent to it.
     """
 
     __slots__ = (
@@ -143,11 +144,11 @@ class Cursor:
         self._bytes = 0
 
     def step(self) -> bool:
-        """Send what one turn takes.
+        """Send as many entries as fit in one turn.
 
         Returns:
-            whether there is more to do at once. False: it is live, or waits for its reader or for the store, or is
-            gone.
+            whether there is more to do at once. False: the member is live, waits for its reader or for the store, or
+            has gone.
         """
         connection = self.connection
         if not connection.is_open:
@@ -163,7 +164,7 @@ class Cursor:
             if self.at < self.feed.top and connection.outbox.backlog is None:
                 return True
         if connection.outbox.backlog is not None:
-            # Also at the top: the fan-out is for readers that keep up.
+            # Even at the top: the fan-out is for readers that keep up.
             connection.outbox.backlog.drained().add_done_callback(self._drained)
             return False
         self._arrive()
@@ -199,7 +200,7 @@ class Cursor:
                 self.give_up()
 
     def give_up(self) -> None:
-        """What is missing is not coming: say so, and go on from the top."""
+        """The missing entries cannot be read: notify the member, and continue at the top."""
         self.recovered = False
         self.at = self.feed.top
         self.feed.counters.not_recovered += 1

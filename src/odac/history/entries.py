@@ -1,4 +1,4 @@
-"""An entry of a log, ready to be sent."""
+"""Entries of a log, prepared for sending."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from odac.wire.frames import TEXT
 __all__ = ["ENTRY_COST", "Kept", "Unreadable", "name_of", "prepare"]
 
 ENTRY_COST: Final = 400
-"""Bytes of a process that an entry takes besides its message's bytes, about."""
+"""Bytes of memory that an entry takes besides its message's bytes, approximately."""
 
 
 class Kept:
@@ -19,10 +19,10 @@ class Kept:
 
     Args:
         offset: its number.
-        time: when the store took it, in milliseconds since 1970.
-        message: to be sent.
-        excluded: connection ids that are left out, with the pages behind them: a page is the same client after a
-            reconnect.
+        time: when the store received it, in milliseconds since 1970.
+        message: the prepared message.
+        excluded: connection ids that are left out. This excludes their clients: after a reconnect, a client has another
+            connection id.
     """
 
     __slots__ = ("_names", "excluded", "message", "offset", "time")
@@ -35,22 +35,22 @@ class Kept:
         self._names = frozenset(map(name_of, excluded)) if excluded else None
 
     def is_for(self, connection_id: str) -> bool:
-        """Whether a connection is to get it."""
+        """Whether a connection gets it."""
         return self._names is None or name_of(connection_id) not in self._names
 
     @property
     def size(self) -> int:
-        """Bytes that it takes, about."""
+        """Bytes of memory that it takes, approximately."""
         return len(self.message.frame) + len(self.message.payload) + ENTRY_COST
 
 
 def name_of(connection_id: str) -> str:
-    """The name of the client in the id of one of its connections: they differ in the generation behind the dot."""
+    """The client's name in a connection id; a client's connections differ only in the generation after the dot."""
     return connection_id.partition(".")[0]
 
 
 class Unreadable(Kept):
-    """An entry of another version: it is not delivered, and the order goes on behind it."""
+    """An entry of another version: it is not delivered, and the entries after it are."""
 
     __slots__ = ()
 
@@ -60,7 +60,7 @@ class Unreadable(Kept):
 
 
 def prepare(entry: Entry) -> Kept:
-    """Make an entry ready."""
+    """Prepare an entry for sending."""
     try:
         message = decode_message(entry.body)
     except GarbageError:

@@ -1,4 +1,4 @@
-"""The live delivery of one room's entries: written once for all members that want positions, once for the others."""
+"""The live delivery of one room's entries: one write for all members that get positions, one for the others."""
 
 from __future__ import annotations
 
@@ -16,13 +16,13 @@ __all__ = ["FanOut"]
 
 
 class FanOut:
-    """The live members of one room: two rooms of the hub, with their positions and without.
+    """The live members of one room: two private rooms of the hub, for members with and without positions.
 
     Args:
-        hub: of the members.
-        owner: of all feeds.
-        room: its name.
-        number: what members know it by.
+        hub: the members' hub.
+        owner: the owner of all feeds.
+        room: the room's name.
+        number: the room's number in messages to the members.
     """
 
     __slots__ = ("_hub", "_number", "_owner", "plain", "positioned")
@@ -36,15 +36,15 @@ class FanOut:
 
     @property
     def is_used(self) -> bool:
-        """Whether there are any."""
+        """Whether there are live members."""
         return self._hub.is_open(self.positioned) or self._hub.is_open(self.plain)
 
     def header(self, offsets: Sequence[int]) -> Verbatim:
-        """What stands in front of messages: their numbers."""
+        """The message before the entries, which has their numbers."""
         return Verbatim(SEPARATOR + b'["at",%d,%s]' % (self._number, ",".join(map(str, offsets)).encode()))
 
     def write(self, entries: Sequence[Kept]) -> None:
-        """Hand entries to them."""
+        """Send entries to the live members."""
         if self._hub.is_open(self.positioned):
             self._write(entries, (self.positioned,), True)
         if self._hub.is_open(self.plain):

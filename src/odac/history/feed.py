@@ -1,9 +1,9 @@
-"""A room with history in one process: hands its entries to the members, in order, each once.
+"""A feed: a room with history in one process, which delivers the room's entries to the members, in order, each once.
 
-Its parts: the :mod:`follower <odac.history.follower>` takes what the store publishes, and reads what is missing; the
-:mod:`fan-out <odac.history.fanout>` writes to the members that are live; :mod:`cursors <odac.history.cursor>` are the
-members that catch up, from the :mod:`ring <odac.history.ring>` or by :mod:`pages <odac.history.pages>`;
-:mod:`recoveries <odac.history.recovery>` decides who recovers what.
+Its parts: the :mod:`follower <odac.history.follower>` receives what the store publishes, and reads what is missing; the
+:mod:`fan-out <odac.history.fanout>` writes to the live members; :mod:`cursors <odac.history.cursor>` are the members
+that catch up, from the cache (:mod:`odac.history.ring`) or by reads (:mod:`odac.history.pages`);
+:mod:`odac.history.recovery` decides which entries a member may recover.
 """
 
 from __future__ import annotations
@@ -37,22 +37,22 @@ class Feed:
     """One room with history in this process.
 
     Args:
-        owner: of all feeds.
-        hub: of the members.
+        owner: the owner of all feeds.
+        hub: the members' hub.
         store: keeps the log.
-        tickets: signs what members may recover.
-        room: its name.
-        channel: what the store and the broker call it.
-        history: what it keeps.
-        number: what members know it by; the same for all of this process.
-        counters: of all feeds.
+        tickets: signs the positions from which members may recover.
+        room: the room's name.
+        channel: the room's channel in the store and the broker.
+        history: the room's rule.
+        number: the room's number in messages to the members, the same for all members in this process.
+        counters: the counters of all feeds.
 
     Attributes:
-        epoch: of the log; None where it is empty.
-        top: the number of the last entry that was handed to the members.
-        is_ready: whether it is in step with the store.
+        epoch: the log's epoch; None if the log is empty.
+        top: the number of the last entry that was delivered to the members.
+        is_ready: whether it has read the log up to the store's top.
         cursors: the members that catch up.
-        idle_since: when it was seen without members.
+        idle_since: when it was first seen without members.
     """
 
     def __init__(
@@ -98,7 +98,7 @@ class Feed:
     # Members
 
     def run(self, cursor: Cursor) -> None:
-        """Let a member catch up: its first piece now, the rest in turn with the others."""
+        """Let a member catch up: its first entries now, the rest in turn with the others."""
         delivery = self._hub.delivery
         if delivery.is_writing:
             delivery.later(self.run, cursor)
@@ -113,7 +113,7 @@ class Feed:
                 self.owner.step_soon(cursor)
 
     def follow(self, connection: Connection) -> None:
-        """A member has caught up: from here on it is live."""
+        """A member has caught up: it is live from now on."""
         self.cursors.pop(connection, None)
         self._hub.follow(connection, self.fanout.positioned if connection.speaks_odac else self.fanout.plain)
 
@@ -129,7 +129,7 @@ class Feed:
             self.run(cursor)
 
     def leave(self, connection: Connection) -> None:
-        """A connection is no member any more."""
+        """A connection is no longer a member."""
         cursor = self.cursors.get(connection)
         if cursor is not None:
             cursor.abandon()
@@ -140,7 +140,7 @@ class Feed:
             connection.put(control.encode_control("left", self.number))
 
     def drop(self, cursor: Cursor) -> None:
-        """A member catches up no longer."""
+        """A member no longer catches up."""
         if self.cursors.get(cursor.connection) is cursor:
             del self.cursors[cursor.connection]
 
@@ -161,7 +161,7 @@ class Feed:
     # Entries
 
     def emit(self, entries: Sequence[Kept]) -> None:
-        """Hand entries to the members, right behind the top."""
+        """Deliver the entries that follow the top to the members."""
         delivery = self._hub.delivery
         if delivery.is_writing:
             delivery.later(self.emit, entries)
@@ -178,7 +178,7 @@ class Feed:
         self.emit(entries)
 
     def begin(self, epoch: bytes) -> None:
-        """The first entry of a room that was empty: members learn what its log is called."""
+        """An empty room gets its first entry: notify the members of the log's epoch."""
         if epoch != self.epoch:
             self.epoch = epoch
             for connection in self._hub.members_of(self.fanout.positioned):
@@ -190,7 +190,7 @@ class Feed:
             self.recoveries.tell_place(connection, self.owner.client_of(connection), self.top + 1, self.top, NAMED)
 
     async def reached(self, offset: int) -> None:
-        """Wait until the members were handed an entry."""
+        """Wait until an entry was delivered to the members."""
         if self.top < offset:
             future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
             self._reached.append((offset, future))
@@ -206,7 +206,7 @@ class Feed:
         self._reached = rest
 
     def close(self) -> None:
-        """It has no members any more."""
+        """It has no members left."""
         self.ring.clear()
         self.follower.close()
         self.pages.close()

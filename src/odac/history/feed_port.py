@@ -1,4 +1,4 @@
-"""A feed as its parts see it."""
+"""The interface of a feed for its parts."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ __all__ = ["FeedPort"]
 
 
 class FeedPort(Protocol):
-    """What the parts of :class:`odac.history.feed.Feed` share, and ask of it."""
+    """:class:`odac.history.feed.Feed`, as its parts use it."""
 
     room: str
     number: int
@@ -31,15 +31,15 @@ class FeedPort(Protocol):
     store: LogReader
 
     def run(self, cursor: Cursor) -> None:
-        """Let a member go on catching up."""
+        """Let a member continue to catch up."""
         ...
 
     def emit(self, entries: Sequence[Kept]) -> None:
-        """Hand entries to the members, right behind the top."""
+        """Deliver the entries that follow the top to the members."""
         ...
 
     def begin(self, epoch: bytes) -> None:
-        """The first entry of a room that was empty has come."""
+        """An empty room gets its first entry."""
         ...
 
     def sync(self, *, prove: bool) -> None:

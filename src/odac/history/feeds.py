@@ -1,4 +1,4 @@
-"""The feeds of a process: one for each room with history that it has members of."""
+"""The feeds of a process: one for each room with history that has members in it."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ if TYPE_CHECKING:
 __all__ = ["Feeds"]
 
 FEED_LINGERS: Final = 5.0
-"""Seconds that a feed without members is kept: a page that is reloaded returns before that."""
+"""Seconds that a feed without members is kept: a page that is reloaded reconnects before that."""
 SHRUNK_AT_ONCE: Final = 8
 
 
 class Feeds:
-    """Makes feeds, finds them and closes them. Implements :class:`odac.history.owner.Owner`.
+    """Creates feeds, finds them and closes them. Implements :class:`odac.history.owner.Owner`.
 
     Args:
         hub: this process's connections.
-        tickets: signs what members may recover.
+        tickets: signs the positions from which members may recover.
         origin: this process's random id.
-        channel_of: what the broker calls a room.
-        counters: of all feeds.
-        returning: knows the clients.
+        channel_of: returns the broker's channel of a room.
+        counters: the counters of all feeds.
+        returning: the clients of this process.
 
     Attributes:
         store: keeps the logs.
@@ -83,7 +83,7 @@ class Feeds:
         return len(self._rooms)
 
     def start(self, store: HistoryStore, instant: MemoryStore | None) -> None:
-        """Begin without any, with a store."""
+        """Start without feeds, with a store."""
         self.store, self.instant = store, instant
         self.agreed = asyncio.Event()
         self._reading = asyncio.Semaphore(self.limits.history_reads)
@@ -91,7 +91,7 @@ class Feeds:
         self._channels.clear()
 
     def stop(self) -> None:
-        """Close all."""
+        """Close all feeds."""
         for feed in self._rooms.values():
             feed.close()
         self._rooms.clear()
@@ -103,11 +103,11 @@ class Feeds:
         return self._rooms.get(room)
 
     def of_channel(self, channel: str) -> Feed | None:
-        """The feed of a room, by what the broker calls it."""
+        """The feed of a room, by its channel."""
         return self._channels.get(channel)
 
     def follow(self, room: str, history: History) -> Feed:
-        """The feed of a room that a member joins; a new one where there is none."""
+        """The feed of a room that a member joins; a new one if there is none."""
         feed = self._rooms.get(room)
         is_new = feed is None
         if feed is None:
@@ -127,7 +127,7 @@ class Feeds:
         return feed
 
     def read_again(self, room: str) -> Feed | None:
-        """A log in this process has changed besides by an append: read it; other stores tell the feeds themselves."""
+        """A log in this process has changed, not by an append: read it. Other stores notify the feeds themselves."""
         feed = self._rooms.get(room)
         if self.instant is None or feed is None:
             return None
@@ -140,7 +140,7 @@ class Feeds:
         feed.start_at(store.read_now(feed.channel, history, -history.size, history.size))
 
     def sync(self) -> None:
-        """The broker is back: what was appended meanwhile is read."""
+        """The broker is connected again: read the entries that were appended meanwhile."""
         for feed in self._rooms.values():
             if feed.is_used:
                 feed.sync(prove=True)
@@ -159,27 +159,27 @@ class Feeds:
                 del self._channels[feed.channel]
 
     def departed(self, connection: Connection, room: str) -> None:
-        """A connection is in a room no more."""
+        """A connection has left a room."""
         feed = self._rooms.get(room)
         if feed is not None:
             feed.leave(connection)
 
     def ended(self, connection: Connection) -> None:
-        """A connection has ended: it catches up no longer."""
+        """A connection has ended: it no longer catches up."""
         for room in connection.memberships:
             feed = self._rooms.get(room)
             if feed is not None and (cursor := feed.cursors.get(connection)) is not None:
                 cursor.abandon()
 
     def fall_back(self, connection: Connection) -> None:
-        """A connection's reader does not keep up: it gets what its rooms keep at its own pace."""
+        """A connection's reader does not keep up: it gets the entries of its rooms at its own pace."""
         for room in tuple(connection.memberships):
             feed = self._rooms.get(room)
             if feed is not None:
                 feed.fall_back(connection)
 
     def figures(self) -> dict[str, int]:
-        """What the feeds hold."""
+        """The numbers and sizes of the feeds."""
         return {
             "history_rooms": len(self._rooms),
             "history_catching_up": sum(len(feed.cursors) for feed in self._rooms.values()),

@@ -1,7 +1,8 @@
-"""Keeps one feed in step with its room's log.
+"""Keeps one feed up to date with its room's log.
 
-It waits until its own probe comes back, reads, and drops what arrives and is not above the feed's top. A number that is
-missing, or an outage, is closed by reading once what came between; where that cannot be done the members are told.
+It waits until its own probe comes back, reads the log, and drops entries that arrive and are not above the feed's top.
+After a gap in the numbers or an outage, it reads the missing entries; if they are no longer kept, it notifies the
+members.
 """
 
 from __future__ import annotations
@@ -23,18 +24,18 @@ __all__ = ["Follower"]
 PROBE_FIRST: Final = 0.02
 PROBE_LONGEST: Final = 1.0
 REPLAY_UNKNOWN: Final = 256
-"""Entries that the first read asks for where a member says where it was: most have missed fewer."""
+"""Entries that the first read asks for if a member has sent a position: most members have missed fewer."""
 
 
 class Follower:
-    """Takes what the store publishes for one feed.
+    """Receives what the store publishes for one feed.
 
     Args:
-        feed: of the room.
-        owner: of all feeds.
+        feed: the room's feed.
+        owner: the owner of all feeds.
         hub: owns the task.
-        recoveries: of the room.
-        pages: of the room.
+        recoveries: the room's recoveries.
+        pages: the room's page reads.
     """
 
     __slots__ = (
@@ -94,7 +95,7 @@ class Follower:
         feed = self._feed
         if notice.first > feed.top + 1:
             self.sync(prove=False)
-            # What has arrived is read again with what came before it.
+            # The entries that have arrived are read again, together with those before them.
             return
         new = notice.entries[feed.top + 1 - notice.first :]
         if new:
@@ -102,7 +103,7 @@ class Follower:
             feed.emit([prepare(entry) for entry in new])
 
     def start_at(self, found: Slice) -> None:
-        """Begin with what a store in this process says."""
+        """Start with the result of a read from a store in this process."""
         feed = self._feed
         feed.ring.clear()
         feed.epoch, feed.top, self._recoveries.revoked = found.epoch, found.top, dict(found.revoked)
@@ -122,7 +123,7 @@ class Follower:
         self._hub.keep(self._task)
 
     def close(self) -> None:
-        """The feed has no members any more."""
+        """The feed has no members left."""
         if self._task is not None:
             self._task.cancel()
 
@@ -138,7 +139,7 @@ class Follower:
         while True:
             while self._unproven:
                 await self._prove()
-            # What has arrived until now is part of what is read now.
+            # This read includes everything that has arrived until now.
             self._early, self._again = [], False
             found = await self._catch_up()
             if not self._again:
@@ -149,14 +150,14 @@ class Follower:
         self._feed.is_ready = True
 
     def _take_early(self, found: Slice) -> None:
-        """Take what has arrived during a read; a user revoked meanwhile, an erased log or a loss needs another read."""
+        """Handle the notices that arrived during a read; a revoked user, an erased log or a gap needs another read."""
         self._recoveries.revoked = dict(found.revoked)
         early, self._early = self._early or [], None
         for notice in early:
             self.take(notice)
 
     async def _prove(self) -> None:
-        """Publish probes until one comes back: what is published from then on comes, too."""
+        """Publish probes until one comes back: messages that are published after it arrive, too."""
         back = self._probe_back = asyncio.Event()
         delay = PROBE_FIRST
         while not back.is_set():
@@ -178,7 +179,7 @@ class Follower:
         first = not self._has_begun
         page = self._owner.limits.history_page
         while True:
-            # The first read fills the ring for the waiting members; later reads continue it.
+            # The first read fills the cache for the waiting members; later reads continue at the top.
             after = -min(feed.history.size, self._wanted()) if first else feed.top
             found = await feed.store.read(after, EVERYTHING if first else page)
             if first:

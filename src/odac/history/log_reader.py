@@ -1,4 +1,4 @@
-"""The store as one feed uses it: read again and again until it answers, a bounded number of reads at a time."""
+"""Reads a room's log from the store: retries until the store answers, with a bounded number of reads at a time."""
 
 from __future__ import annotations
 
@@ -23,11 +23,11 @@ class LogReader:
     """One room's log.
 
     Args:
-        owner: of all feeds.
-        store: keeps it.
-        channel: what the store calls it.
-        history: what it keeps.
-        counters: of all feeds.
+        owner: the owner of all feeds.
+        store: keeps the log.
+        channel: the room's channel in the store.
+        history: the room's rule.
+        counters: the counters of all feeds.
     """
 
     __slots__ = ("_channel", "_counters", "_history", "_owner", "_store")
@@ -40,7 +40,7 @@ class LogReader:
         self._counters = counters
 
     async def read(self, after: int, limit: int) -> Slice:
-        """Read entries; see :meth:`odac.history.store.HistoryStore.read`. It waits for a store that is away."""
+        """Read entries; see :meth:`odac.history.store.HistoryStore.read`. Retries while the store is unreachable."""
         delay = RETRY_FIRST
         while True:
             try:
@@ -60,6 +60,6 @@ class LogReader:
         """Publish a probe on the room's channel.
 
         Raises:
-            BrokerError: the store does not take it.
+            BrokerError: the store does not accept it.
         """
         await self._store.publish(self._channel, encode_probe(self._owner.origin, number))

@@ -21,14 +21,14 @@ __all__ = ["Members"]
 
 
 class Rooms(Protocol):
-    """What is asked of :class:`odac.history.rooms.HistoryRooms`."""
+    """:class:`odac.history.rooms.HistoryRooms`, as :class:`Members` uses it."""
 
     book: RuleBook
     feeds: Feeds
 
     @property
     def store(self) -> HistoryStore:
-        """Keeps the logs; RuntimeError where the app does not run."""
+        """The store of the logs; raises RuntimeError if the app is not running."""
         ...
 
     def behind(self, rooms: tuple[str, ...], call: Callable[[], object]) -> bool:
@@ -37,12 +37,12 @@ class Rooms(Protocol):
 
 
 class Members:
-    """Lets connections into rooms with history and out of them, in order with this process's own sends.
+    """Joins connections to rooms with history and removes them, in order with this process's own sends.
 
     Args:
         hub: this process's connections.
-        rooms: knows the rules and the feeds.
-        returning: knows the clients.
+        rooms: the rules and the feeds.
+        returning: the clients of this process.
     """
 
     def __init__(self, hub: Hub, rooms: Rooms, returning: Returning) -> None:
@@ -52,7 +52,7 @@ class Members:
         self._leaving: dict[tuple[Connection, str], None] = {}
 
     def join(self, connection: Connection, room: str, replay: int) -> Joined:
-        """A connection has entered a room with history: it gets what it missed, and then what comes."""
+        """A connection has joined a room with history: it gets the entries that it missed, and then new ones."""
         joining = Joining(self._hub.delivery.loop)
         if (connection, room) in self._leaving:
             self._rooms.behind((room,), lambda: self._join_again(connection, room, replay, joining))
@@ -70,7 +70,7 @@ class Members:
     def _begin(self, connection: Connection, room: str, replay: int, joining: Joining) -> None:
         history = self._rooms.book.of(room)
         assert history is not None
-        _ = self._rooms.store  # raises where the app does not run
+        _ = self._rooms.store  # raises if the app is not running
         feed = self._rooms.feeds.follow(room, history)
         client, position = self._returning.place_of(connection, room)
         cursor = Cursor(connection, feed, joining, replay, client, position)
@@ -82,10 +82,10 @@ class Members:
         return (connection, room) in self._leaving
 
     def leaves(self, connection: Connection, room: str, leave: Callable[[], None]) -> bool:
-        """A connection leaves a room with history: behind this process's unconfirmed sends to it.
+        """A connection leaves a room with history, after this process's unconfirmed sends to it.
 
         Returns:
-            whether it leaves later.
+            whether it leaves later, because there are unconfirmed sends.
         """
         if (connection, room) in self._leaving:
             return True
@@ -100,7 +100,7 @@ class Members:
         return False
 
     def congested(self, connection: Connection) -> None:
-        """A connection's reader does not keep up: it gets what its rooms keep at its own pace."""
+        """A connection's reader does not keep up: it gets the entries of its rooms at its own pace."""
         if any(map(is_follower_room, connection.memberships)):
             self._hub.delivery.loop.call_soon(self._fall_back, connection)
 

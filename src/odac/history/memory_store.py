@@ -17,7 +17,7 @@ Publish = Callable[[str, bytes], None]
 
 
 class Shared:
-    """The logs and rules that all stores of one name share, with the lock that puts their appends into one order."""
+    """The logs and rules that all stores of one name share, with the lock that orders their appends."""
 
     def __init__(self, clock: Callable[[], float]) -> None:
         self.rings = Rings(clock)
@@ -29,17 +29,17 @@ _shared: Final[dict[str, Shared]] = {}
 
 
 def shared_rings(name: str) -> Shared:
-    """What the apps of one process that use the same name share."""
+    """The logs and rules shared by the apps of one process that use the same name."""
     return _shared.setdefault(name, Shared(time.time))
 
 
 class MemoryStore:
-    """Implements :class:`odac.history.store.HistoryStore`, and does the same at once, without waiting.
+    """Implements :class:`odac.history.store.HistoryStore`, with further methods that need not be awaited.
 
     Args:
         shared: the logs.
         publish: passes a payload to the listeners of a channel; None without other processes.
-        away: whether a test has lost the broker.
+        away: returns whether a test has disconnected the broker.
     """
 
     def __init__(
@@ -56,7 +56,7 @@ class MemoryStore:
 
     @property
     def is_alone(self) -> bool:
-        """Whether no other process can reach the logs, so that all can be done at once."""
+        """Whether no other app can reach the logs, so that calls need not be awaited."""
         return self._publish is None
 
     def append_now(
@@ -77,10 +77,10 @@ class MemoryStore:
     # HistoryStore
 
     async def start(self, wait: float = 2.0) -> None:
-        """Nothing is to be connected."""
+        """Do nothing: there is nothing to connect to."""
 
     async def stop(self) -> None:
-        """Nothing is connected."""
+        """Do nothing: there is nothing to disconnect."""
 
     async def append(
         self, channel: str, history: History, origin: bytes, first: int, bodies: list[bytes], epoch: bytes
@@ -131,4 +131,4 @@ class MemoryStore:
 
     def _reach(self) -> None:
         if self._away():
-            raise StoreAway("the test has lost the broker")
+            raise StoreAway("the test has disconnected the broker")

@@ -1,4 +1,4 @@
-"""What the feeds of a process share: the part that owns all of them, as each one sees it."""
+"""The interface of the owner of all feeds, as each feed uses it."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["Owner"]
 
 
 class Owner(Protocol):
-    """What a feed asks of the part that owns all feeds."""
+    """The owner of all feeds (:class:`odac.history.feeds.Feeds`), as a feed uses it."""
 
     origin: bytes
     agreed: asyncio.Event
@@ -24,7 +24,7 @@ class Owner(Protocol):
 
     @property
     def limits(self) -> Limits:
-        """Of the app."""
+        """The app's limits."""
         ...
 
     def now(self) -> float:
@@ -36,29 +36,29 @@ class Owner(Protocol):
         ...
 
     def step_soon(self, cursor: Cursor) -> None:
-        """Let a member go on catching up, in turn with the others."""
+        """Let a member continue to catch up, in turn with the others."""
         ...
 
     def ring_grew(self, size: int) -> None:
-        """A feed's ring holds so many bytes more; all rings share one cap."""
+        """A feed's cache has grown by so many bytes; all caches share one limit."""
         ...
 
     def client_of(self, connection: Connection) -> str | None:
-        """The name of the client behind a connection that can come back as the same one."""
+        """The name of a connection's client, if the client can resume after a reconnect; else None."""
         ...
 
     def user_of(self, connection: Connection) -> str | None:
-        """The id of a connection's user, as far as anybody has asked."""
+        """The id of a connection's user, if it has been looked up; else None."""
         ...
 
     def connection_of(self, name: str) -> Connection | None:
-        """The connection that a client has to this process now."""
+        """The client's present connection to this process, or None."""
         ...
 
     def may_recover(self, connection: Connection, entries: int) -> bool:
-        """Whether a connection's budget allows it, which is used up then."""
+        """Whether a connection's budget allows so many entries; if so, they are deducted from it."""
         ...
 
     def reading(self) -> AbstractAsyncContextManager[object]:
-        """Bounds how many feeds read at once."""
+        """A context that bounds the number of feeds that read at the same time."""
         ...

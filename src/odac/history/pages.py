@@ -1,4 +1,4 @@
-"""Reads of a room's log for members that are further behind than what their process holds."""
+"""Reads of a room's log for members that need entries from before the cache of their process."""
 
 from __future__ import annotations
 
@@ -18,8 +18,8 @@ class Pages:
     """Reads page by page; members that wait at the same time are served by the same read.
 
     Args:
-        feed: of the room.
-        owner: of all feeds.
+        feed: the room's feed.
+        owner: the owner of all feeds.
         hub: owns the task.
 
     Attributes:
@@ -36,27 +36,27 @@ class Pages:
         self.waiting: list[Cursor] = []
 
     def fetch(self, cursor: Cursor) -> None:
-        """Read what a member needs and is not in this process; those who come meanwhile are served by the same read."""
+        """Read the entries that a member needs and that are not cached; later requests may share the read."""
         self.waiting.append(cursor)
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._fetch(), name="odac: history page")
             self._hub.keep(self._task)
 
     def run_waiting(self) -> None:
-        """The feed is in step with the store: the members that wait go on."""
+        """The feed is up to date with the store: continue the waiting members."""
         waiting, self.waiting = self.waiting, []
         for cursor in waiting:
             self._feed.run(cursor)
 
     def close(self) -> None:
-        """Nobody waits any more."""
+        """No member waits any more."""
         if self._task is not None:
             self._task.cancel()
 
     async def _fetch(self) -> None:
         feed = self._feed
         try:
-            await asyncio.sleep(0)  # members that return in the same moment wait by then
+            await asyncio.sleep(0)  # so that members that reconnect at the same moment share the read
             while self.waiting and feed.is_ready:
                 waiting = [cursor for cursor in self.waiting if cursor.connection.is_open]
                 after = min((cursor.at for cursor in waiting), default=feed.top)
@@ -74,7 +74,7 @@ class Pages:
             feed.ring.turn_page([prepare(entry) for entry in found.entries])
         for cursor in waiting:
             if found.epoch != feed.epoch:
-                self.waiting.append(cursor)  # the feed is told, and reports it
+                self.waiting.append(cursor)  # the feed reports it
                 feed.sync(prove=False)
             elif cursor.at < found.base:
                 self._lost_behind(cursor, found.base)
@@ -91,7 +91,7 @@ class Pages:
         """The entry that a member needs next is no longer kept."""
         feed = self._feed
         if cursor.joining is not None and not cursor.recovered:
-            cursor.at = base  # it asked for the last ones, of which there are fewer
+            cursor.at = base  # it asked for the last entries, and there are fewer
         elif cursor.joining is not None and not cursor.count:
             cursor.recovered = False
             feed.counters.not_recovered += 1

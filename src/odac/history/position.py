@@ -1,7 +1,7 @@
-"""Where a client is in the rooms that it follows: names, positions and tickets, all in the client and all signed.
+"""A client's name, and its positions and tickets in rooms: all of them are signed and stored by the client.
 
-A server process stores nothing: each one with the secret can check what another process issued, or an earlier run of
-this one. What is signed ends in fields of fixed lengths, so that no two things that are signed have the same bytes.
+A server process stores nothing: any process with the secret can check what another process or an earlier run has
+issued. Signed texts end in fields of fixed lengths, so that no two different contents have the same bytes.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
 
 NAME_BYTES: Final = 16
 _MAC_BYTES: Final = 16
-"""Half of an HMAC-SHA256 (RFC 2104 section 5): what is forged online only, a try a connection, needs no more."""
+"""Half of an HMAC-SHA256 (RFC 2104 section 5). This is enough: a forger must try online, once for each connection."""
 _BIND_BYTES: Final = 8
 _CLIENT_BYTES: Final = NAME_BYTES + 8 + 2 * _BIND_BYTES + _MAC_BYTES
 _TICKET_BYTES: Final = 8 + 4 + _MAC_BYTES
@@ -40,7 +40,7 @@ _TO: Final = bytes.maketrans(b"+/", b"-_")
 _FROM: Final = bytes.maketrans(b"-_", b"+/")
 _NOBODY: Final = bytes(_BIND_BYTES)
 _HIGHEST: Final = 2**53 - 1
-"""What JavaScript counts exactly."""
+"""The largest integer that JavaScript represents exactly."""
 
 
 class Signer(Protocol):
@@ -52,11 +52,11 @@ class Signer(Protocol):
 
 
 class Identity(NamedTuple):
-    """Whom a client's name is bound to.
+    """The session and user that a client's name is bound to.
 
     Args:
-        session_id: of the session of its handshake, or None without one.
-        user_id: of the user, as text; None as long as no gate has asked.
+        session_id: the id of the handshake's session, or None without one.
+        user_id: the user's id as text; None until a gate looks up the user.
     """
 
     session_id: str | None = None
@@ -76,18 +76,18 @@ class Client(NamedTuple):
 
     @property
     def id(self) -> str:
-        """What its connection is called."""
+        """The id of its connection."""
         return f"{self.name}.{self.generation}"
 
 
 class Position(NamedTuple):
-    """Where a client says that it is in one room.
+    """A position in a room that a client sends.
 
     Args:
-        room: the name; None for its user's inbox.
-        epoch: of the log; None where the room was empty.
+        room: the room's name; None for its user's inbox.
+        epoch: the log's epoch; None if the room was empty.
         offset: the number of the last entry that it got.
-        ticket: proves that it was allowed to see what it asks for.
+        ticket: proves that the client may see the entries after it.
     """
 
     room: str | None
@@ -100,8 +100,8 @@ class Tickets:
     """Signs and checks client names and tickets.
 
     Args:
-        clients: of the keys for names, newest first: the first signs, all verify.
-        tickets: of the keys for tickets, in the same way.
+        clients: the keys for names, newest first: the first one signs, all verify.
+        tickets: the keys for tickets, used in the same way.
     """
 
     __slots__ = ("_clients", "_tickets")
@@ -111,14 +111,15 @@ class Tickets:
         self._tickets = tuple(tickets)
 
     def sign_client(self, client: Client, identity: Identity) -> str:
-        """The name of a client, as its next ``resume`` brings it."""
+        """Sign the name of a client, for its next ``resume``."""
         head = _decode(client.name) + client.generation.to_bytes(8, "big") + _binding(identity)
         return _encode(head + self._clients[0].sign(head)[:_MAC_BYTES])
 
     def read_client(self, signed: object, identity: Identity) -> Client | None:
-        """The client that a ``resume`` names; None where it is forged, another session's or another user's.
+        """The client that a ``resume`` names; None if the name is forged, or of another session or user.
 
-        A name that was signed before anybody asked for the user is good for any: a gate that asks decides for itself.
+        A name that was signed before the user was looked up is valid for any user: a gate that looks up the user
+        decides by itself.
         """
         raw = _raw(signed, _CLIENT_BYTES)
         if raw is None:
@@ -138,21 +139,21 @@ class Tickets:
     def ticket(
         self, name: str, room: str, epoch: bytes | None, lowest: int, revoked: int = 0, era: bytes = UNKNOWN_ERA
     ) -> str:
-        """What lets a client recover a room from the entry ``lowest`` on.
+        """Sign a ticket, which allows a client to recover a room from the entry ``lowest`` on.
 
         Args:
             name: the client's.
             room: the room's.
-            epoch: of its log.
-            lowest: the first entry that the client was let see.
-            revoked: how often its user was revoked in this room so far.
+            epoch: the log's epoch.
+            lowest: the first entry that the client may see.
+            revoked: how often its user has been revoked in this room so far.
             era: of the room's rule: a ticket is good only as long as that was in force all the time.
         """
         head = lowest.to_bytes(8, "big") + min(revoked, 2**32 - 1).to_bytes(4, "big")
         return _encode(head + self._tickets[0].sign(_signed(name, room, epoch, era) + head)[:_MAC_BYTES])
 
     def check(self, name: str, room: str, position: Position, revoked: int = 0, era: bytes = UNKNOWN_ERA) -> bool:
-        """Whether a client may recover from a position; never raises, whatever the ticket is."""
+        """Whether a client may recover from a position; never raises, even for a malformed ticket."""
         raw = _raw(position.ticket, _TICKET_BYTES)
         if raw is None:
             return False
@@ -165,17 +166,17 @@ class Tickets:
 
     @staticmethod
     def lowest(position: Position) -> int:
-        """The first entry that a ticket, which was checked, is good for."""
+        """The first entry that a checked ticket allows."""
         raw = _raw(position.ticket, _TICKET_BYTES)
         return position.offset + 1 if raw is None else int.from_bytes(raw[:8], "big")
 
 
 def parse_resume(values: list[Any], most: int) -> tuple[object, list[Position]] | None:
-    """What a ``resume`` says: the signed name, and the positions; None where one of them has not the right form.
+    """The contents of a ``resume``: the signed name and the positions; None if one of them is malformed.
 
     Args:
-        values: of the control message.
-        most: rooms that are looked at: the last ones, since clients name the newest last.
+        values: the values of the control message.
+        most: the maximum number of rooms; the last ones are used, because clients send the newest last.
     """
     if len(values) != 2 or not isinstance(values[1], list):
         return None
@@ -197,17 +198,17 @@ def parse_resume(values: list[Any], most: int) -> tuple[object, list[Position]] 
 
 
 def epoch_text(epoch: bytes | None) -> str | None:
-    """An epoch as it stands in a control message."""
+    """An epoch in the form of control messages."""
     return None if epoch is None else _encode(epoch)
 
 
 def epoch_of(text: object) -> bytes | None:
-    """The epoch that a text stands for; None where it stands for none."""
+    """The epoch that a text represents; None if it represents none."""
     return _decode(text) if isinstance(text, str) and _EPOCH(text) else None
 
 
 def user_hash(user_id: str) -> str:
-    """A hash in place of a user's id in a room's log: the broker's operators need not know revoked users."""
+    """A hash of a user's id, for a room's log: the broker's operators need not learn the ids of revoked users."""
     return sha256(user_id.encode("utf-8", "surrogatepass")).hexdigest()[:32]
 
 
@@ -232,7 +233,7 @@ def _decode(text: str) -> bytes:
 
 
 def _raw(text: object, size: int) -> bytes | None:
-    """The bytes of a signed text, if it is one of that size in its only spelling."""
+    """The bytes of a signed text, if it has that size and is in canonical form; else None."""
     if not isinstance(text, str) or _TEXT(text) is None:
         return None
     try:

@@ -1,4 +1,4 @@
-"""What the app asks of rooms with history: to read, to erase, to revoke; from any thread."""
+"""The app's requests to rooms with history: read, erase, revoke; from any thread."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ __all__ = ["Questions"]
 
 
 class Rooms(Protocol):
-    """What is asked of :class:`odac.history.rooms.HistoryRooms`."""
+    """:class:`odac.history.rooms.HistoryRooms`, as :class:`Questions` uses it."""
 
     book: RuleBook
     channel_of: Callable[[str], str]
@@ -31,7 +31,7 @@ class Rooms(Protocol):
 
     @property
     def store(self) -> HistoryStore:
-        """Keeps the logs; RuntimeError where the app does not run."""
+        """The store of the logs; raises RuntimeError if the app is not running."""
         ...
 
 
@@ -39,8 +39,8 @@ class Questions:
     """Answers from the store, on the event loop of the hub.
 
     Args:
-        rooms: knows the rules, the store and the feeds.
-        hub: of the members.
+        rooms: the rules, the store and the feeds.
+        hub: the members' hub.
     """
 
     __slots__ = ("_hub", "_rooms")
@@ -63,8 +63,8 @@ class Questions:
         found = await self._on_loop(lambda: rooms.store.read(rooms.channel_of(room), history, after, limit))
         if since is not None and (found.epoch != epoch or not found.base <= after <= found.top):
             raise LookupError(
-                f"position {since!r} of room {room!r} is not to be continued: it has expired, or the history began"
-                " anew; load the state, and go on with last="
+                f"position {since!r} of room {room!r} can no longer be used: it has expired, or the history has"
+                " started again; load the state, and continue with last="
             )
         entries = []
         for entry in found.entries:
@@ -88,7 +88,7 @@ class Questions:
         await self._on_loop(erase)
 
     async def revoke(self, room: str, user: str) -> None:
-        """A user leaves a room, and may recover nothing of it."""
+        """Make a user leave a room, and refuse the user recovery from it."""
         self._history_of(room)
 
         async def revoke() -> None:

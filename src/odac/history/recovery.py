@@ -1,4 +1,4 @@
-"""What a member of a room recovers, and what it is told of where it stands."""
+"""Decides which entries a member of a room recovers, and sends it its position."""
 
 from __future__ import annotations
 
@@ -18,16 +18,16 @@ if TYPE_CHECKING:
 __all__ = ["FIRST_TIME", "NAMED", "NOT_RECOVERABLE", "RECOVERING", "Recoveries"]
 
 FIRST_TIME, RECOVERING, NOT_RECOVERABLE, NAMED = 0, 1, 2, 3
-"""The status of the control message ``room``; NAMED: the log of a room that was empty has got its name."""
+"""The status in the control message ``room``; NAMED: the log of a room that was empty has got its epoch."""
 
 
 class Recoveries:
-    """Decides for the members of one room, and tells them.
+    """Decides for the members of one room, and notifies them.
 
     Args:
-        feed: of the room.
-        owner: of all feeds.
-        tickets: signs what members may recover.
+        feed: the room's feed.
+        owner: the owner of all feeds.
+        tickets: signs the positions from which members may recover.
 
     Attributes:
         revoked: how often users were revoked in the room, by a hash of their id.
@@ -42,10 +42,10 @@ class Recoveries:
         self.revoked: Mapping[str, int] = {}
 
     def decide_recovery(self, cursor: Cursor) -> bool | None:
-        """Whether a member gets all that it missed; None: it says nothing of an earlier place, so it missed nothing.
+        """Whether a member gets all entries that it missed; None if it sent no position, so that it missed nothing.
 
-        It does where its position is in the log of now, where a ticket proves that it may see what follows, and where
-        its budgets allow that much, which is used up then.
+        True if its position is in the present log, a ticket proves that it may see the entries after it, and its
+        budgets allow that many entries, which are then deducted.
         """
         feed, position = self._feed, cursor.position
         if position is None or cursor.client is None:
@@ -90,7 +90,7 @@ class Recoveries:
         )
 
     def tell_gap(self, connection: Connection, offset: int) -> None:
-        """Tell a member that some messages are missing, and behind which entry it stands now."""
+        """Tell a member that some messages are missing, and its new position."""
         if connection.speaks_odac:
             feed = self._feed
             ticket = self._ticket(connection, self._owner.client_of(connection), offset + 1)
@@ -104,7 +104,7 @@ class Recoveries:
         return self._tickets.ticket(client, feed.room, feed.epoch, lowest, revocations, era)
 
     def _revocations(self, connection: Connection) -> int:
-        """How often the connection's user was revoked here."""
+        """How often the connection's user was revoked in this room."""
         if not self.revoked:
             return 0
         user = self._owner.user_of(connection)

@@ -1,4 +1,4 @@
-"""Clients that come back: who they are, what they may recover, and the end of their older connections."""
+"""Clients that reconnect: their names, what they may recover, and the end of their older connections."""
 
 from __future__ import annotations
 
@@ -27,12 +27,12 @@ _decode: Final = msgspec.msgpack.Decoder(list[tuple[str, int]]).decode
 
 
 class Returning:
-    """The clients of this process. Implements :class:`odac.realtime.ports.Subsystem`, but for what concerns the feeds.
+    """The clients of this process. Implements :class:`odac.realtime.ports.Subsystem`, except for the feeds.
 
     Args:
         hub: this process's connections.
         tickets: signs names and tickets.
-        counters: of all feeds.
+        counters: the counters of all feeds.
     """
 
     def __init__(self, hub: Hub, tickets: Tickets, counters: Counters) -> None:
@@ -47,11 +47,11 @@ class Returning:
         self.visits.expect(connection, self._hub.delivery.loop)
 
     def said(self, connection: Connection, values: list[Any]) -> None:
-        """The control message ``resume``."""
+        """The control message ``resume`` has arrived."""
         self.visits.said(connection, values)
 
     async def resume(self, connection: Connection, session_id: str | None, user_id: str | None) -> None:
-        """Wait for what a client says that has offered ``odac.resume``; it is that client from then on."""
+        """Wait for the ``resume`` of a client that has offered ``odac.resume``; the connection then has its name."""
         identity = Identity(session_id, user_id)
         known, positions = await self.visits.resumed(connection, identity)
         if known is None or not connection.is_open:
@@ -66,7 +66,7 @@ class Returning:
         self._came_back.append((client.name, client.generation))
 
     def greet(self, connection: Connection, session_id: str | None, user_id: str | None) -> str:
-        """The signed name that a client's ``hello`` carries."""
+        """Return the signed name for the connection's ``hello``."""
         identity = Identity(session_id, user_id)
         visit = self.visits.of(connection)
         if visit is None:
@@ -77,7 +77,7 @@ class Returning:
         return self._tickets.sign_client(visit.client, identity)
 
     def recognized(self, connection: Connection, user_id: str) -> None:
-        """A connection's user is known now."""
+        """A connection's user has become known."""
         visit = self.visits.of(connection)
         if visit is not None:
             known = visit.identity.user_id
@@ -89,10 +89,10 @@ class Returning:
         """A connection has ended, or was refused at a gate."""
         self.visits.leave(connection)
 
-    # What the feeds ask
+    # Called by the feeds
 
     def place_of(self, connection: Connection, room: str) -> tuple[str | None, Position | None]:
-        """The name of the client behind a connection, and where it says that it was in a room: good for one join."""
+        """The name of a connection's client, and the position that it sent for a room, which is valid for one join."""
         visit = self.visits.of(connection)
         if visit is None:
             return None, None
@@ -120,7 +120,7 @@ class Returning:
         visit.left -= entries
         return True
 
-    # What processes tell each other: the clients that came back, so that their older connections end
+    # Messages between processes: the clients that have reconnected, so that their older connections are closed
 
     def _tell_who_came_back(self) -> None:
         while self._came_back:
@@ -128,11 +128,11 @@ class Returning:
             del self._came_back[:TOLD_AT_ONCE]
 
     def received(self, body: bytes) -> None:
-        """Clients have come back to another process."""
+        """Clients have reconnected to another process."""
         try:
             came_back = _decode(body)
         except msgspec.DecodeError:
-            return  # another version's
+            return  # a message of another version
         for name, generation in came_back:
             connection = self.visits.connection_of(name)
             visit = None if connection is None else self.visits.of(connection)

@@ -1,4 +1,4 @@
-"""A cache of one room's log in one process: its last entries, and one page further back for members that return
+"""A cache of one room's log in one process: its last entries, and one page of earlier ones for members that reconnect
 together.
 """
 
@@ -18,8 +18,8 @@ class Ring:
     """The cached entries.
 
     Args:
-        history: bounds how many there are, and how old.
-        grew: told how many bytes more, or fewer, the ring holds: all rings of a process share one cap.
+        history: bounds their number and age.
+        grew: called with the change of the cached bytes: all caches of a process share one limit.
         now: seconds since 1970.
 
     Attributes:
@@ -49,7 +49,7 @@ class Ring:
         self._grew(size)
 
     def shrink(self) -> None:
-        """Give back half: all rings together have met their cap."""
+        """Drop half of the entries: all caches together have reached their limit."""
         size = 0
         for _ in range((len(self._last) + 1) // 2):
             size -= self._last.popleft().size
@@ -58,24 +58,24 @@ class Ring:
         self._grew(size)
 
     def clear(self) -> None:
-        """Give back everything."""
+        """Drop everything."""
         size, self.size = self.size, 0
         self._last.clear()
         self._page = ()
         self._grew(-size)
 
     def turn_page(self, entries: Sequence[Kept]) -> None:
-        """Hold entries from further back, in place of the page before."""
+        """Replace the page of earlier entries."""
         self._page = entries
 
     def forget_page(self) -> None:
-        """The members that returned together have been served."""
+        """Drop the page: the members that reconnected together have been served."""
         self._page = ()
 
     def cached(self, after: int, limit: int, size: int) -> Sequence[Kept] | None:
-        """Entries behind ``after``, as many as one piece takes; None where they are not in this process, or too old.
+        """Entries after ``after``, as many as are sent at once; None if they are not cached, or may be too old.
 
-        Only the store says what is too old; what may be is asked of it.
+        Only the store decides which entries are too old, so those are read from it.
         """
         oldest = (self._now() - self._history.ttl) * 1000
         for held in (self._last, self._page):

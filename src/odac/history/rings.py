@@ -14,10 +14,10 @@ from odac.history.store import KEPT_LONGER, ORIGIN_AGE, ORIGINS, Appended, Entry
 __all__ = ["Rings", "RulesText"]
 
 MAX_BYTES: Final = Limits().history_bytes
-"""Of all logs together, unless an app says otherwise."""
+"""Bytes of all logs together, unless an app sets another limit."""
 ENTRY_COST: Final = 200
 LOG_COST: Final = 1024
-"""Bytes besides the bodies, generously."""
+"""Bytes of a log besides its bodies, rounded up."""
 
 _NOTHING: Final = Slice(None, 0, 0)
 
@@ -36,16 +36,17 @@ class _Log:
 
 
 class Rings:
-    """The logs by channel. Every call returns at once; the owner sees to it that one thread calls at a time.
+    """The logs by channel. Every call returns at once; the owner ensures that one thread calls at a time.
 
     Args:
         clock: seconds since 1970.
-        max_bytes: of all logs together. Past it the log appended to longest ago goes, and with it its epoch.
+        max_bytes: the limit for all logs together. Above it, the log whose last append is oldest is dropped with its
+            epoch.
 
     Attributes:
         max_bytes: as above; may be changed.
         size: bytes of all logs together.
-        evicted: how many logs had to go because others needed the room.
+        evicted: the number of logs that were dropped because of the limit.
     """
 
     def __init__(self, clock: Callable[[], float], max_bytes: int = MAX_BYTES) -> None:
@@ -108,11 +109,11 @@ class Rings:
         self._drop(channel)
 
     def revoke(self, channel: str, user: str) -> Slice:
-        """See :meth:`HistoryStore.revoke`; returns where the log stands."""
+        """See :meth:`HistoryStore.revoke`; returns the state of the log."""
         log = self._living(channel, self._clock())
         if log is None:
             return _NOTHING
-        log.revoked = {**log.revoked, user: log.revoked.get(user, 0) + 1}  # readers hold the one before
+        log.revoked = {**log.revoked, user: log.revoked.get(user, 0) + 1}  # a new dict, because readers use the old one
         return Slice(log.epoch, log.top, log.top)
 
     def expire(self) -> None:
@@ -146,7 +147,7 @@ class Rings:
         while self.size > self.max_bytes:
             oldest = next(iter(self._logs))
             if oldest == channel and len(self._logs) == 1:
-                break  # History.max_bytes bounds it
+                break  # a single log is bounded by History.max_bytes
             self._drop(oldest)
             self.evicted += 1
 

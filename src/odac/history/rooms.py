@@ -1,7 +1,7 @@
-"""Rooms with history, as the rest of the app sees them.
+"""Rooms with history: the interface of this package to the rest of the app.
 
-The parts: :mod:`odac.history.sending` appends, :mod:`odac.history.feeds` delivers, :mod:`odac.history.returning` knows
-the clients that come back, :mod:`odac.history.questions` answers what the app asks, and
+Its modules: :mod:`odac.history.sending` appends, :mod:`odac.history.feeds` delivers, :mod:`odac.history.returning`
+handles clients that reconnect, :mod:`odac.history.questions` serves the app's reads, and
 :mod:`odac.history.agreement` keeps the rules in the broker.
 """
 
@@ -48,13 +48,13 @@ class HistoryRooms:
     Args:
         hub: this process's connections.
         tickets: signs names and tickets.
-        make_store: makes the store on the event loop that the app starts on.
-        channel_of: what the broker calls a room.
+        make_store: creates the store on the event loop that the app starts on.
+        channel_of: returns the broker's channel of a room.
 
     Attributes:
         book: the rules that are in force.
         replay_of_users: how many entries of a user's inbox a new page gets.
-        feeds: of the rooms with members.
+        feeds: the feeds of the rooms with members.
     """
 
     def __init__(
@@ -104,15 +104,15 @@ class HistoryRooms:
         self.book = self.book.with_users(history)
         self.replay_of_users = _checked_replay(replay)
 
-    # Life
+    # Start and stop
 
     async def start(self) -> None:
         """Connect to the store, on the event loop of the hub.
 
         Raises:
-            ConfigurationError: the store cannot keep what is promised.
+            ConfigurationError: the store cannot give the guarantees of history.
         """
-        self.feeds.origin = os.urandom(16)  # the app may have been made before this process was forked from another
+        self.feeds.origin = os.urandom(16)  # drawn here, because the app may have been created before a fork
         store = self._make_store()
         await store.start()
         instant = store if isinstance(store, MemoryStore) and store.is_alone else None
@@ -141,13 +141,13 @@ class HistoryRooms:
 
     @property
     def store(self) -> HistoryStore:
-        """Keeps the logs.
+        """The store of the logs.
 
         Raises:
-            RuntimeError: the app does not run.
+            RuntimeError: the app is not running.
         """
         if self.feeds.store is None:
-            raise RuntimeError("the app does not run in this process, or not yet: its event loop starts it")
+            raise RuntimeError("the app is not running in this process, or not yet: a server has to start it")
         return self.feeds.store
 
     async def _tend(self) -> None:
@@ -165,9 +165,9 @@ class HistoryRooms:
                         await self._agree()
                     await self._sending.tops.publish(self.store, loop.time() - TOP_AFTER)
             except BrokerError:
-                pass  # the store is away, which is reported elsewhere
+                pass  # the store cannot be reached, which is reported elsewhere
             except Exception as error:
-                warn("history", "looking after the rooms with history failed; it goes on: %r", error)
+                warn("history", "the regular upkeep of the rooms with history failed; it is retried: %r", error)
 
     async def _agree(self) -> None:
         self.book = await self._agreement.agree(self.store, self.book)
@@ -176,7 +176,7 @@ class HistoryRooms:
             self.feeds.agreed.set()
 
     def figures(self) -> dict[str, int]:
-        """What this process counts."""
+        """The counters and sizes of this process."""
         figures = {f"history_{name}": count for name, count in self.counters.as_dict().items()}
         figures |= self.feeds.figures()
         figures |= self._sending.figures()
@@ -194,7 +194,7 @@ class HistoryRooms:
         return self.book.of(room) is not None
 
     def concerns(self, audience: Audience) -> bool:
-        """Whether a send has anything to do with rooms with history."""
+        """Whether any room of an audience has history."""
         of = self.book.of
         rooms, within, _ = audience
         if len(rooms) == 1 and not within:
@@ -202,27 +202,27 @@ class HistoryRooms:
         return any(of(room) is not None for room in rooms) or any(of(room) is not None for room in within)
 
     def check(self, audience: Audience) -> None:
-        """Refuse what cannot be kept.
+        """Refuse an audience whose messages cannot be kept.
 
         Raises:
-            ValueError: it is for several rooms, or narrowed.
+            ValueError: it has several rooms, or is narrowed.
         """
         rooms, within, _ = audience
         if len(rooms) != 1 or within:
             raise ValueError(
-                "a send to several rooms, or with within(), of which one has history: two histories have no common"
-                " order, and who was in a room at another time cannot be known; send to each room, or with keep=False"
+                "a send to several rooms, or with within(), and one of the rooms has history: two histories have no"
+                " common order, and former members of a room are not known; send to each room, or with keep=False"
             )
 
     def send(self, room: str, excluded: frozenset[str], message: Prepared, receipt: KeptSend | None = None) -> Sent:
-        """Append a message to the room's log; the members of this process get it from there as well."""
+        """Append a message to the room's log, from which the members of this process get it as well."""
         history = self.book.of(room)
         assert history is not None
-        _ = self.store  # raises where the app does not run
+        _ = self.store  # raises if the app is not running
         return self._sending.send(room, self.channel_of(room), history, excluded, message, receipt)
 
     def behind(self, rooms: tuple[str, ...], call: Callable[[], object]) -> bool:
-        """Make a call after this process's unconfirmed sends to any of these rooms; False where there are none."""
+        """Make a call after this process's unconfirmed sends to any of these rooms; return False if there are none."""
         return any(
             self.book.of(room) is not None and self._sending.behind(self.channel_of(room), call) for room in rooms
         )
@@ -249,7 +249,7 @@ class HistoryRooms:
         for room in rooms:
             feed = self.feeds.of(room)
             if feed is not None and feed.is_ready:
-                warn("history", "a process that does not know the rules has sent to a room with history: not kept")
+                warn("history", "a process without the rules has sent to a room with history: the message is not kept")
                 feed.tell_gap_to_all()
 
     # Subsystem

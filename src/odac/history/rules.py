@@ -1,4 +1,4 @@
-"""Which rooms keep their messages, how many and for how long."""
+"""The rules for history: which rooms keep their messages, how many and for how long."""
 
 from __future__ import annotations
 
@@ -18,15 +18,15 @@ from odac.spelling import check_fields
 __all__ = ["UNKNOWN_ERA", "History", "Rule", "RuleBook"]
 
 MAX_SIZE: Final = 10_000
-"""Entries of one room: what is read back to one client is bounded anyway, and a broker's memory is shared."""
+"""The most entries of one room: a client cannot recover more anyway, and rooms share the broker's memory."""
 MAX_BYTES: Final = 64 * 1024 * 1024
 LONGEST: Final = 31 * 86_400.0
-"""Seconds: a history bridges an absence; an archive belongs in a database."""
+"""Seconds: history covers the time of a disconnection; an archive belongs in a database."""
 MAX_RULES: Final = 1000
 UNKNOWN_ERA: Final = bytes(8)
 _USERS: Final = ""
 REMEMBERED: Final = 4096
-"""Rooms whose rule is looked up once only. Clients may have a say in names, so it is bounded."""
+"""Rooms whose rules are cached. Bounded, because clients may be able to choose names."""
 
 
 @check_fields
@@ -37,7 +37,7 @@ class History:
     Args:
         size: how many of the last messages, 1 to 10,000.
         ttl: seconds that a message is kept, at most 31 days.
-        max_bytes: of all kept messages of one room together; the oldest go first. At most 64 MiB.
+        max_bytes: the limit for all kept messages of one room together, at most 64 MiB; the oldest are dropped first.
 
     Raises:
         ConfigurationError: a value is out of its range.
@@ -53,7 +53,7 @@ class History:
         if (
             isinstance(self.ttl, bool)
             or not isinstance(self.ttl, (int, float))
-            or not 0.001 <= self.ttl <= LONGEST  # a NaN is not either
+            or not 0.001 <= self.ttl <= LONGEST  # refuses NaN as well
         ):
             raise ConfigurationError(f"History(ttl={self.ttl!r}): must be a number of seconds above 0, at most 31 days")
         if type(self.max_bytes) is not int or not 1024 <= self.max_bytes <= MAX_BYTES:
@@ -63,7 +63,7 @@ class History:
 
 
 class Rule(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True):
-    """A history for the rooms that a pattern names.
+    """A history for the rooms that a pattern matches.
 
     Args:
         pattern: a room's name, or one with ``*``, which stands for any text, also none.
@@ -74,7 +74,7 @@ class Rule(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=T
     history: History
 
     def matches(self, room: str) -> bool:
-        """Whether the pattern names the room. Linear in the lengths of both, whatever they hold."""
+        """Whether the pattern matches the room. Takes time linear in the lengths of both, for any contents."""
         return matches(self.pattern, room)
 
 
@@ -85,13 +85,13 @@ class _Written(msgspec.Struct, frozen=True, forbid_unknown_fields=True):
 
 
 class RuleBook:
-    """All rules of an app: exact names win, then the first pattern that fits.
+    """All rules of an app: exact names win, then the first pattern that matches.
 
     Each rule has an *era*, a random name that is drawn when the rule is written where it was not. It tells apart a rule
     that has been in force all the time from one that was away in between, when publishers kept nothing.
 
     Args:
-        rules: in the order in which they were given.
+        rules: the rules, in the order in which they were added.
         users: what each user's inbox keeps.
         eras: by pattern; the empty pattern stands for the users' rule. Those that are not there are not known yet.
     """
@@ -119,7 +119,7 @@ class RuleBook:
         return (*(Rule(name, history) for name, history in self._exact.items()), *self._patterns)
 
     def of(self, room: str) -> History | None:
-        """What a room keeps, or None for a room of today's way."""
+        """What a room keeps, or None for a room without history."""
         try:
             return self._found[room]
         except KeyError:
@@ -157,11 +157,11 @@ class RuleBook:
         return next((rule.history for rule in self._patterns if rule.matches(room)), None)
 
     def with_rooms(self, pattern: str, history: History) -> RuleBook:
-        """The same with one rule more.
+        """Return a copy with one more rule.
 
         Raises:
             TypeError: the pattern is not a str, or the history is not a History.
-            ConfigurationError: the pattern names no room, is there already, or there are 1,000 rules.
+            ConfigurationError: the pattern is no valid name, has a rule already, or there are 1,000 rules.
         """
         if not isinstance(history, History):
             raise TypeError(f"rooms(history=…) takes a History(…), not {type(history).__name__}")
@@ -177,7 +177,7 @@ class RuleBook:
         return RuleBook((*rules, Rule(pattern, history)), self.users, self._eras)
 
     def with_users(self, history: History) -> RuleBook:
-        """The same with a history for every user's inbox.
+        """Return a copy with a history for every user's inbox.
 
         Raises:
             TypeError: the history is not a History.
@@ -187,15 +187,15 @@ class RuleBook:
         return RuleBook(self.rules, history, self._eras)
 
     def encode(self) -> bytes:
-        """The rules as they stand in the broker."""
+        """The rules in their encoded form, for the broker."""
         return msgspec.json.encode(_Written(list(self.rules), self.users, dict(self._eras)))
 
     @staticmethod
     def decode(written: bytes) -> RuleBook:
-        """The rules that stand in the broker.
+        """Decode the rules from the broker.
 
         Raises:
-            ValueError: they are not what any process of this version writes.
+            ValueError: no process of this version writes such rules.
         """
         try:
             read = msgspec.json.decode(written, type=_Written)

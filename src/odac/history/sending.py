@@ -1,4 +1,4 @@
-"""Sends to rooms with history: into the log at once where it is in this process, else by the appender."""
+"""Sends to rooms with history: appends at once if the log is in this process, else through the appender."""
 
 from __future__ import annotations
 
@@ -30,16 +30,16 @@ STOP_TIMEOUT: Final = 1.0
 
 
 class Sending:
-    """What this process sends to rooms with history.
+    """This process's sends to rooms with history.
 
     Args:
         hub: this process's connections.
-        feeds: of this process.
-        counters: of all feeds.
+        feeds: the feeds of this process.
+        counters: the counters of all feeds.
 
     Attributes:
-        appender: None where the logs are in this process.
-        tops: of the rooms that it has sent to.
+        appender: None if the logs are in this process.
+        tops: the tops of the rooms that it has sent to.
     """
 
     def __init__(self, hub: Hub, feeds: Feeds, counters: Counters) -> None:
@@ -51,7 +51,7 @@ class Sending:
         self._is_failing = False
 
     def start(self, store: HistoryStore) -> None:
-        """Begin to append to a store that is not in this process."""
+        """Start to append to a store that is not in this process."""
         self.appender = Appender(store, self._feeds.origin, self._hub.limits, self._confirmed, self._failed)
 
     async def stop(self) -> None:
@@ -61,7 +61,7 @@ class Sending:
             self.appender = None
 
     def receipt(self) -> KeptSend:
-        """A receipt that can be waited for from any thread."""
+        """A receipt that can be awaited on any thread."""
         delivery = self._hub.delivery
         return KeptSend(delivery.loop, delivery.thread)
 
@@ -74,7 +74,7 @@ class Sending:
         message: Prepared,
         receipt: KeptSend | None,
     ) -> Sent:
-        """Append a message to the room's log; the members of this process get it from there as well."""
+        """Append a message to the room's log, from which the members of this process get it as well."""
         counters = self._counters
         counters.sent += 1
         body = encode_message(Message(tuple(excluded), message.opcode, message.payload))
@@ -96,7 +96,7 @@ class Sending:
         return receipt
 
     def behind(self, channel: str, call: Callable[[], object]) -> bool:
-        """Make a call after this process's unconfirmed sends to a room; False where there are none."""
+        """Make a call after this process's unconfirmed sends to a room; return False if there are none."""
         return self.appender is not None and self.appender.behind(channel, call)
 
     async def _confirmed(self, channel: str, done: Appended) -> None:
@@ -117,7 +117,7 @@ class Sending:
             warn("history", "messages to rooms with history may be lost, and no caller awaits them: %s", error)
 
     def figures(self) -> dict[str, int]:
-        """What waits for the broker."""
+        """The bytes that are queued for the broker."""
         if self.appender is None:
             return {}
         return {"history_waiting": len(self.appender), "history_waiting_bytes": self.appender.waiting_bytes}

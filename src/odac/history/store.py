@@ -1,9 +1,9 @@
-"""What a history store is: the small interface beside the broker that keeps the messages of rooms, in one order.
+"""The interface of a history store, which belongs to a broker and keeps the messages of rooms, in one order.
 
 The log of a room is a run of entries with the numbers ``base + 1`` to ``top``. Its *epoch* is a random name: it changes
-whenever the log cannot be proved to be a continuation of what was there before (erased, evicted, or kept by a server
-that has started again or failed over). Entries are bytes that the store does not look into, but for their time, which
-is the store's own.
+whenever the log cannot be proved to continue the previous one (because it was erased or evicted, or the server was
+restarted or failed over). The store does not interpret the bytes of entries, and gives each entry a time by its own
+clock.
 """
 
 from __future__ import annotations
@@ -42,14 +42,15 @@ __all__ = [
 
 EPOCH_BYTES: Final = 16
 KEPT_LONGER: Final = 86_400.0
-"""Seconds that a room's top outlives its entries, so that a client that missed nothing in a quiet room recovers."""
+"""Seconds that a room's top is kept longer than its entries, so that a client that missed nothing in a quiet room can
+recover."""
 ORIGINS: Final = 16
-"""Senders whose last number a room's log remembers before it looks which it may forget: those quiet for a minute."""
+"""Senders whose last number a room's log stores; above, it forgets those that have sent nothing for a minute."""
 ORIGIN_AGE: Final = 60.0
 EVERYTHING: Final = 1 << 30
 
 MAGIC: Final = b"\xc1"
-"""Begins what a store publishes: the one byte that msgpack never uses, so that it is told from every envelope."""
+"""The first byte of what a store publishes. msgpack never uses this byte, so it distinguishes it from envelopes."""
 _ENTRIES, _TOP, _CHANGED, _PROBE = b"L", b"T", b"R", b"P"
 _HEAD: Final = struct.Struct(">2s16sQI")
 _ENTRY: Final = struct.Struct(">QI")
@@ -59,11 +60,11 @@ _NONE_REVOKED: Final[Mapping[str, int]] = {}
 
 
 class StoreAway(BrokerError):
-    """The store cannot be reached now. What was asked may have been done or not; asking again is right."""
+    """The store cannot be reached now. Whether the request was carried out is unknown; it may be retried."""
 
 
 class GarbageError(ValueError):
-    """Bytes on a room's channel that no store publishes."""
+    """Bytes on a room's channel that are not of the form that stores publish."""
 
 
 class Entry(NamedTuple):
@@ -71,8 +72,8 @@ class Entry(NamedTuple):
 
     Args:
         offset: its number in the log.
-        time: when the store took it, in milliseconds since 1970.
-        body: what was appended.
+        time: when the store received it, in milliseconds since 1970.
+        body: the bytes that were appended.
     """
 
     offset: int
@@ -81,12 +82,12 @@ class Entry(NamedTuple):
 
 
 class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):
-    """What an entry holds: a message, for all members of the room but those excluded.
+    """The content of an entry: a message for all members of the room except the excluded ones.
 
     Args:
         excluded: connection ids that are left out.
-        opcode: 1 text, 2 binary.
-        payload: unframed.
+        opcode: 1 for text, 2 for binary.
+        payload: the message, without a frame.
     """
 
     excluded: tuple[str, ...]
@@ -95,10 +96,10 @@ class Message(msgspec.Struct, frozen=True, array_like=True, forbid_unknown_field
 
 
 class Appended(NamedTuple):
-    """Where a batch ended up: it was stored, now or by an earlier attempt.
+    """The confirmation of a batch: it was stored, now or by an earlier attempt.
 
     Args:
-        epoch: of the log.
+        epoch: the log's epoch.
         top: the log's last number; the batch is at or below it.
     """
 
@@ -107,13 +108,13 @@ class Appended(NamedTuple):
 
 
 class Slice(NamedTuple):
-    """What was read of a log.
+    """The result of reading a log.
 
     Args:
-        epoch: None where there is no log: nothing was ever sent, or what there was cannot be trusted.
+        epoch: None if there is no log: nothing was ever sent, or the log was lost.
         top: the number of the last entry.
-        base: the number before the first entry that is still there; ``top`` where none is.
-        entries: the entries asked for, as far as they are still there, oldest first.
+        base: the number before the first entry that is still kept; ``top`` if none is.
+        entries: the requested entries, as far as they are still kept, oldest first.
         revoked: how often users were revoked, by a hash of their id; nearly always empty.
     """
 
@@ -125,14 +126,14 @@ class Slice(NamedTuple):
 
 
 class Notice(NamedTuple):
-    """What a store publishes on a room's channel.
+    """A notice that a store publishes on a room's channel.
 
     Args:
-        epoch: of the log; zeros where it was erased.
-        first: the number of the first entry; of the top where there are none.
-        entries: what was appended, or none: the top is told once more.
+        epoch: the log's epoch; zeros if it was erased.
+        first: the number of the first entry; without entries, that of the top.
+        entries: the appended entries; none if only the top is published again.
         changed: the room's revocations have changed.
-        probe: it is a probe, and ``epoch`` is the random id of the process that sent it, ``first`` its number.
+        probe: it is a probe: ``epoch`` is the random id of the process that sent it, and ``first`` its number.
     """
 
     epoch: bytes
@@ -145,15 +146,15 @@ class Notice(NamedTuple):
 class HistoryStore(Protocol):
     """Keeps logs by the channel of their room. Reading never writes.
 
-    Every method may raise :exc:`StoreAway` where asking again may help, and :exc:`odac.errors.BrokerError` where it
-    cannot (out of memory, no permission).
+    Every method may raise :exc:`StoreAway` if a retry may succeed, and :exc:`odac.errors.BrokerError` if it cannot (out
+    of memory, no permission).
     """
 
     async def start(self, wait: float = 2.0) -> None:
-        """Begin to connect; wait so many seconds at most for it.
+        """Begin to connect, and wait at most ``wait`` seconds for the connection.
 
         Raises:
-            ConfigurationError: the server can never keep what is promised; the message names the fix.
+            ConfigurationError: this server cannot give the guarantees of history; the message names the fix.
         """
         ...
 
@@ -166,15 +167,15 @@ class HistoryStore(Protocol):
     ) -> Appended:
         """Append a batch, and publish it on the channel.
 
-        A number at or below the last one of its origin was stored by an earlier attempt, and is left out.
+        A body whose number is not above the last one of its origin was stored by an earlier attempt, and is left out.
 
         Args:
-            channel: of the room.
+            channel: the room's channel.
             history: how much is kept.
             origin: the sender's random id.
             first: the sender's number of the first body; the others follow.
-            bodies: at least one.
-            epoch: what a log that begins with this batch is named.
+            bodies: at least one body.
+            epoch: the epoch if this batch begins a log.
         """
         ...
 
@@ -182,35 +183,35 @@ class HistoryStore(Protocol):
         """Read entries and the top, as of one moment.
 
         Args:
-            channel: of the room.
-            history: what is older than its ``ttl`` is not read.
-            after: the number before the first entry asked for; a negative one asks for so many of the last.
-            limit: how many entries at most.
+            channel: the room's channel.
+            history: entries older than its ``ttl`` are not returned.
+            after: the number before the first requested entry; a negative number requests so many of the last ones.
+            limit: the maximum number of entries.
         """
         ...
 
     async def erase(self, channel: str) -> None:
-        """Forget the log, and tell the channel's listeners."""
+        """Erase the log, and notify the channel's listeners."""
         ...
 
     async def revoke(self, channel: str, user: str) -> None:
-        """Count a revocation of a user (by a hash of the id) and tell the listeners; nothing where there is no log."""
+        """Count a revocation of a user (a hash of the id) and notify the listeners; do nothing if there is no log."""
         ...
 
     async def publish(self, channel: str, payload: bytes) -> None:
-        """Publish on a channel by the way that entries take: what comes back proves that those will come, too."""
+        """Publish on a channel in the way that entries are published: its return proves that entries arrive, too."""
         ...
 
     async def rules(self, keep: float = 0.0) -> tuple[int, bytes]:
-        """The version and the text of the rules; version 0 where there are none, or they have expired.
+        """The version and the text of the rules; version 0 if there are none, or they have expired.
 
         Args:
-            keep: seconds that they are kept from now on; 0 changes nothing.
+            keep: seconds that they are kept from now on; 0 does not change it.
         """
         ...
 
     async def write_rules(self, version: int, text: bytes, keep: float) -> bool:
-        """Write the rules, to be kept for so many seconds; return False where a version as high is there already."""
+        """Write the rules, kept for ``keep`` seconds; return False if the same or a higher version exists already."""
         ...
 
 
@@ -224,10 +225,10 @@ def encode_message(message: Message) -> bytes:
 
 
 def decode_message(body: bytes) -> Message:
-    """What an entry holds.
+    """Decode the body of an entry.
 
     Raises:
-        GarbageError: nothing that a process of this version appends.
+        GarbageError: no process of this version appends such a body.
     """
     try:
         message = _decoder.decode(body)
@@ -242,7 +243,7 @@ def decode_message(body: bytes) -> Message:
 
 
 def encode_entries(epoch: bytes, entries: list[Entry]) -> bytes:
-    """What a store publishes when entries were appended (the script for Redis builds the same)."""
+    """Encode the notice of appended entries (the script for Redis builds the same bytes)."""
     parts = [_HEAD.pack(MAGIC + _ENTRIES, epoch, entries[0].offset, len(entries))]
     for _, time, body in entries:
         parts += (_ENTRY.pack(time, len(body)), body)
@@ -250,17 +251,17 @@ def encode_entries(epoch: bytes, entries: list[Entry]) -> bytes:
 
 
 def encode_notice(epoch: bytes, top: int, *, changed: bool = False) -> bytes:
-    """What tells the top once more, or that a log was erased, or that its revocations have changed."""
+    """Encode the notice that repeats the top, or reports an erased log or changed revocations."""
     return _HEAD.pack(MAGIC + (_CHANGED if changed else _TOP), epoch, top, 0)
 
 
 def encode_probe(origin: bytes, number: int) -> bytes:
-    """What a process publishes to hear itself."""
+    """Encode a probe, which a process publishes to check that it gets its own messages."""
     return _HEAD.pack(MAGIC + _PROBE, origin, number, 0)
 
 
 def decode_notice(payload: bytes) -> Notice:
-    """What arrived on a room's channel and begins with :data:`MAGIC`.
+    """Decode a payload from a room's channel that begins with :data:`MAGIC`.
 
     Raises:
         GarbageError: it is malformed.

@@ -1,4 +1,4 @@
-"""The tops of rooms, published once more after their last append: so that the loss of a last message shows, too."""
+"""Publishes the tops of rooms again after their last append, so that the loss of a last message is detected, too."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from odac.history.store import Appended, HistoryStore, encode_notice
 __all__ = ["TOP_AFTER", "Tops"]
 
 TOP_AFTER: Final = 5.0
-"""Seconds after a room's last append at which its top is published once more."""
+"""Seconds after a room's last append at which its top is published again."""
 
 
 class Tops:
-    """The rooms that a sender has appended to, and where their logs stood then."""
+    """The rooms that a sender has appended to, with the tops of their logs."""
 
     __slots__ = ("_tops",)
 
@@ -24,14 +24,14 @@ class Tops:
         return len(self._tops)
 
     def appended(self, channel: str, done: Appended, now: float) -> None:
-        """Note an append: the time until its room's top is published begins anew."""
+        """Note an append: the time until its room's top is published starts again."""
         self._tops[channel] = (now, done)
 
     async def publish(self, store: HistoryStore, before: float) -> None:
         """Publish the tops of the rooms whose last append was at or before a time.
 
         Raises:
-            BrokerError: the store is away; what has not been published yet is published by the next call.
+            BrokerError: the store cannot be reached; the next call publishes the remaining tops.
         """
         for channel, (then, done) in tuple(self._tops.items()):
             if then <= before:

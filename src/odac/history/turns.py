@@ -1,4 +1,4 @@
-"""The members of a process that catch up take turns, so that they hold up nobody else."""
+"""Gives turns to the members of a process that catch up, so that they do not block the event loop."""
 
 from __future__ import annotations
 
@@ -11,14 +11,14 @@ from odac.realtime.hub import Hub
 __all__ = ["Turns"]
 
 SLICE: Final = 0.005
-"""Seconds that catching up takes of the event loop before others have their turn."""
+"""Seconds that catching up may use in one turn of the event loop."""
 
 
 class Turns:
     """The cursors that have more to write at once.
 
     Args:
-        hub: of the members.
+        hub: the members' hub.
     """
 
     __slots__ = ("_hub", "_is_scheduled", "_waiting")
@@ -29,7 +29,7 @@ class Turns:
         self._is_scheduled = False
 
     def add(self, cursor: Cursor) -> None:
-        """Let a member go on in its turn."""
+        """Let a member continue in its turn."""
         self._waiting.append(cursor)
         if not self._is_scheduled:
             self._is_scheduled = True

@@ -1,4 +1,4 @@
-"""Which clients are connected to this process, and what each said when it came back."""
+"""The clients that are connected to this process, and the positions that each sent when it reconnected."""
 
 from __future__ import annotations
 
@@ -20,10 +20,10 @@ class Visit:
     """A client on one of its connections.
 
     Attributes:
-        client: its name, and which of its connections this is.
-        identity: whom the name is bound to.
-        positions: where it says that it was, by the room's name (None: its user's inbox); each is good for one join.
-        left: entries that this connection may recover yet.
+        client: its name, and the generation of this connection.
+        identity: the session and user that the name is bound to.
+        positions: the positions that it sent, by the room's name (None: its user's inbox); each is valid for one join.
+        left: the number of entries that this connection may still recover.
     """
 
     __slots__ = ("client", "identity", "left", "positions")
@@ -36,7 +36,7 @@ class Visit:
 
 
 class Budgets:
-    """What each session may still recover: so that a client that reconnects in a loop costs no more than that.
+    """The number of entries that each session may still recover, which limits clients that reconnect in a loop.
 
     Args:
         limits: the burst, the rate and the number of sessions.
@@ -52,7 +52,7 @@ class Budgets:
         return len(self._left)
 
     def take(self, session: str, entries: int, now: float) -> bool:
-        """Use up so many entries; return False where there are not as many."""
+        """Deduct so many entries; return False if fewer are left."""
         burst = float(self._limits.recovery_burst)
         left, then = self._left.pop(session, (burst, now))
         left = min(burst, left + (now - then) * self._limits.recovery_rate)
@@ -68,7 +68,7 @@ class Visits:
 
     Args:
         tickets: signs and checks names.
-        limits: what a connection and a session may recover, and how long a ``resume`` is waited for.
+        limits: bound the entries that a connection and a session may recover, and the wait for a ``resume``.
     """
 
     def __init__(self, tickets: Tickets, limits: Limits) -> None:
@@ -83,30 +83,30 @@ class Visits:
         return len(self._by_connection)
 
     def of(self, connection: Connection) -> Visit | None:
-        """What is known of the client behind a connection."""
+        """The visit of a connection's client, or None."""
         return self._by_connection.get(connection)
 
     def connection_of(self, name: str) -> Connection | None:
         """The connection of a client."""
         return self._by_name.get(name)
 
-    # Coming
+    # Connecting
 
     def expect(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
-        """A client has offered ``odac.resume``: its message may come from now on."""
+        """A client has offered ``odac.resume``: its message may arrive from now on."""
         self._expected[connection] = loop.create_future()
 
     def said(self, connection: Connection, values: list[Any]) -> None:
-        """A ``resume`` has arrived; it is ignored if no handshake waits for it."""
+        """A ``resume`` has arrived; it is ignored unless a handshake waits for it."""
         future = self._expected.get(connection)
         if future is not None and not future.done():
             future.set_result(values)
 
     async def resumed(self, connection: Connection, identity: Identity) -> tuple[Client | None, list[Position]]:
-        """Wait for what an expected client says.
+        """Wait for the ``resume`` of an expected client.
 
         Returns:
-            the client that it was, None for a new one; and its positions.
+            the former client, or None for a new one; and its positions.
         """
         future = self._expected.get(connection)
         if future is None:
@@ -127,7 +127,7 @@ class Visits:
     def enter(
         self, connection: Connection, client: Client, identity: Identity, positions: list[Position]
     ) -> Connection | None:
-        """A client is here; return its older connection, if it has one to this process."""
+        """A client has connected; return its older connection to this process, if it has one."""
         visit = Visit(client, identity, self._limits.recovery_entries)
         visit.positions = {position.room: position for position in positions}
         self._by_connection[connection] = visit
@@ -146,7 +146,7 @@ class Visits:
 def next_client(known: Client) -> Client:
     """A client's next connection.
 
-    Its generation is the time, so that two connections that claim one name differ, also where they come to two
-    processes at once (nanoseconds); and greater than the previous one.
+    Its generation is the time in nanoseconds, and greater than the previous one, so that two connections with one name
+    differ even if they are opened to two processes at the same time.
     """
     return Client(known.name, max(known.generation + 1, time.time_ns()))

@@ -1,1 +1,1 @@
-"""Connections, rooms and delivery: what happens to a message once it is one."""
+"""Connections, rooms and delivery: what happens to a message after its frames are parsed."""

@@ -1,4 +1,4 @@
-"""Whom a message is for, as a value that travels between processes."""
+"""The receivers of a message, as a value that can be sent to other processes."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = [
 MAX_ROOM_BYTES: Final = 200
 LONG_USER_ID: Final = 64
 _PRIVATE: Final = "\x01"
-"""Rooms that the library keeps for itself begin with a control character, which no name of the application's may."""
+"""Internal rooms of the library begin with a control character, which the application's room names must not contain."""
 
 
 class Audience(NamedTuple):
@@ -50,7 +50,7 @@ class Audience(NamedTuple):
             ValueError: no room is named, or a name is not allowed.
         """
         if not rooms:
-            raise ValueError("to() needs at least one room; broadcast() reaches everybody")
+            raise ValueError("to() needs at least one room; use broadcast() to reach all connections")
         return cls(tuple(map(check_room, rooms)))
 
     @classmethod
@@ -80,7 +80,7 @@ def check_room(name: str) -> str:
 
     Raises:
         TypeError: it is not a str.
-        ValueError: it is empty, holds a control character or a lone surrogate, or is over 200 UTF-8 bytes.
+        ValueError: it is empty, contains a control character or a lone surrogate, or is over 200 UTF-8 bytes.
     """
     if not isinstance(name, str):
         raise TypeError(f"a room name is a str, not {type(name).__name__}: use str({name!r})")
@@ -89,11 +89,11 @@ def check_room(name: str) -> str:
     if not name:
         raise ValueError("a room name must not be empty")
     if any(ord(character) < 0x20 or 0x7F <= ord(character) < 0xA0 for character in name):
-        raise ValueError(f"room name {name!r} holds a control character: leave it out")
+        raise ValueError(f"room name {name!r} contains a control character: leave it out")
     try:
         size = len(name.encode())
     except UnicodeEncodeError:
-        raise ValueError(f"room name {name!r} holds a lone surrogate, which no UTF-8 text can") from None
+        raise ValueError(f"room name {name!r} contains a lone surrogate, which UTF-8 cannot encode") from None
     if size > MAX_ROOM_BYTES:
         raise ValueError(
             f"room name of {size} UTF-8 bytes: at most {MAX_ROOM_BYTES} are allowed; use an id or a hash of it"
@@ -102,10 +102,10 @@ def check_room(name: str) -> str:
 
 
 def check_user_id(user_id: Any) -> str:
-    """The text of a user's id, by which the connections of the user are found in all processes.
+    """The text of a user's id, which identifies the user's connections in all processes.
 
     Raises:
-        TypeError: it is no id but nobody, a user, a float or a container, whose text would silently reach nobody.
+        TypeError: it is not an id but None, a user object, a float or a container: its text would match no user.
         ValueError: it is empty.
     """
     if isinstance(user_id, (str, int)) and not isinstance(user_id, bool):
@@ -114,12 +114,12 @@ def check_user_id(user_id: Any) -> str:
             raise ValueError("a user's id must not be empty")
         return text
     kind = type(user_id)
-    # The text of what has none of its own is its address, or its content as Python writes it.
+    # Without a __str__ of its own, an object's text would be its address or its repr.
     own_text: object = kind.__str__
     has_text = own_text is not object.__str__ and not isinstance(user_id, (bytes, bytearray, memoryview, Mapping))
     if user_id is None or not has_text or hasattr(user_id, "id") or hasattr(user_id, "pk"):
         raise TypeError(
-            f"user() takes what identifies a user, such as user.id: a str, an int or a UUID, not {kind.__name__}"
+            f"user() needs what identifies a user, such as user.id: a str, an int or a UUID, not {kind.__name__}"
         )
     return str(user_id)
 
@@ -127,7 +127,7 @@ def check_user_id(user_id: Any) -> str:
 def user_room(user_id: str) -> str:
     """The private room of everyone who authenticated as this user.
 
-    A long id stands there as its hash: clients may have a say in it, and what a broker takes for a name has an end.
+    A long id is replaced by its hash: clients may be able to choose it, and brokers limit the length of names.
     """
     if len(user_id) > LONG_USER_ID:
         user_id = _PRIVATE + sha256(user_id.encode("utf-8", "surrogatepass")).hexdigest()
@@ -135,7 +135,7 @@ def user_room(user_id: str) -> str:
 
 
 def user_of(room: str) -> str | None:
-    """The user whose private room this is, or None. Of a long id there is nothing but a hash."""
+    """The user whose private room this is, or None. For a long id, this is only its hash."""
     prefix = user_room("")
     return room[len(prefix) :].removeprefix(_PRIVATE) if room.startswith(prefix) else None
 
@@ -146,10 +146,10 @@ def session_room(session_id: str) -> str:
 
 
 def browser_room(session_id: str) -> str:
-    """The private room of all connections of one login whose user the application finds itself.
+    """The private room of all connections of one login, for apps that look up the user themselves.
 
     Args:
-        session_id: of Odac's session, which has no user then, or what the authenticator names the login.
+        session_id: the id of Odac's session, which has no user then, or the authenticator's id of the login.
     """
     return f"{_PRIVATE}browser:{session_id}"
 
@@ -161,12 +161,12 @@ def session_of(room: str) -> str | None:
 
 
 def follower_room(room: str, *, positioned: bool) -> str:
-    """The private room of the members that get a room's kept messages live: with their positions, or without."""
+    """The private room of the members that get a room's kept messages live, with or without their positions."""
     return f"{_PRIVATE}{'at' if positioned else 'log'}:{room}"
 
 
 def is_follower_room(room: str) -> bool:
-    """Whether this is a private room beside a room with history."""
+    """Whether this is the private room of a room with history (see :func:`follower_room`)."""
     return room.startswith((f"{_PRIVATE}at:", f"{_PRIVATE}log:"))
 
 
@@ -176,5 +176,5 @@ def is_user_room(room: str) -> bool:
 
 
 def is_private(room: str) -> bool:
-    """Whether the library keeps this room for itself, out of sight of ``rooms`` and ``rooms_per_connection``."""
+    """Whether this is an internal room of the library, which ``rooms`` and ``rooms_per_connection`` leave out."""
     return room.startswith(_PRIVATE)

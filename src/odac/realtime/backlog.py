@@ -1,4 +1,4 @@
-"""The messages that a slow reader has not taken yet."""
+"""The messages that a slow reader has not received yet."""
 
 from __future__ import annotations
 
@@ -11,24 +11,24 @@ from odac.protocol.message import Prepared
 __all__ = ["FLUSH_BYTES", "MESSAGE_COST", "Backlog", "cost"]
 
 FLUSH_BYTES: Final = 64 * 1024
-"""What one connection collects within a tick before it is written anyway: a full socket buffer gains nothing by
-waiting.
+"""Bytes that one connection collects within a tick before they are written early: waiting longer would only fill the
+socket's buffer.
 """
 
 MESSAGE_COST: Final = 256
-"""Bytes of a process that one waiting message takes besides its frame: measured, 207 to 281 with CPython 3.11."""
+"""Bytes of memory that one queued message takes besides its frame: 207 to 281 were measured with CPython 3.11."""
 
 
 def cost(message: Prepared) -> int:
-    """Bytes that a waiting message counts for: its frame, and about what the objects around a small one take."""
+    """Bytes that a queued message counts for: its frame, and roughly the objects that hold it."""
     return len(message.frame) + MESSAGE_COST
 
 
 class Backlog:
-    """The messages that wait for a slow reader. A connection has no backlog while the kernel takes everything.
+    """The messages queued for a slow reader. A connection has no backlog while the kernel accepts everything.
 
-    Room messages and the connection's own are kept in two queues, each message with its number in the order of both. So
-    the oldest room message is always the first of its queue.
+    Room messages and messages to this connection alone are kept in two queues; each message has a number that gives the
+    order over both. So the oldest room message is always the first of its queue.
 
     Attributes:
         pending_close: code and reason of the close frame that follows the messages.
@@ -47,17 +47,17 @@ class Backlog:
 
     @property
     def is_empty(self) -> bool:
-        """Whether no message waits."""
+        """Whether no message is queued."""
         return not self._own and not self._room
 
     def append(self, message: Prepared, to_room: bool) -> None:
-        """Add a message at the end, in the line of the room messages or of this connection's own."""
+        """Append a message to the queue of the room messages or to that of this connection alone."""
         (self._room if to_room else self._own).append((self._next, message))
         self._next += 1
         self.size += cost(message)
 
     def take(self) -> list[Prepared]:
-        """Take from the front what one write should carry."""
+        """Take the oldest messages, as many as one write should carry."""
         own, room = self._own, self._room
         batch: list[Prepared] = []
         size = 0
@@ -70,7 +70,7 @@ class Backlog:
         return batch
 
     def withdraw(self, message: Prepared) -> bool:
-        """Take one of this connection's own messages out; False where it does not wait here."""
+        """Remove one of this connection's own messages; return False if it is not queued."""
         for place, (_, waiting) in enumerate(self._own):
             if waiting is message:
                 del self._own[place]
@@ -79,10 +79,10 @@ class Backlog:
         return False
 
     def drop_oldest(self, excess: int) -> int:
-        """Drop the oldest room messages until ``excess`` bytes are free; what was sent to this connection alone stays.
+        """Drop the oldest room messages until ``excess`` bytes are free; messages to this connection alone stay.
 
         Returns:
-            how many were dropped.
+            the number of dropped messages.
         """
         room = self._room
         count = len(room)
@@ -99,7 +99,7 @@ class Backlog:
         self.size = 0
 
     def drained(self) -> asyncio.Future[None]:
-        """A future that is done when the reader has caught up, or is gone."""
+        """A future that is done when the backlog is written, or the connection has ended."""
         waiter: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self._waiters.append(waiter)
         return waiter

@@ -1,4 +1,4 @@
-"""Telling a cancellation that is meant for the running task from one that its code only came across."""
+"""Distinguishes a cancellation of the running task from a ``CancelledError`` that its code got from another task."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ __all__ = ["OVERDUE", "RAISED", "Raised", "cancel_overdue", "is_own"]
 
 Raised = BaseException
 RAISED: Final = (BaseException,)
-"""What a function of the application may raise that concerns its own connection only: everything. Awaiting a task that
-was cancelled raises ``CancelledError``, and ``sys.exit()`` raises ``SystemExit``; neither is an ``Exception``, and the
-event loop would end with the latter, for every connection."""
+"""The exceptions of the application's functions that must affect their own connection only: all. Awaiting a cancelled
+task raises ``CancelledError``, and ``sys.exit()`` raises ``SystemExit``; neither is an ``Exception``, and the latter
+would end the event loop for every connection."""
 
 OVERDUE: Final = "the connection has ended"
-"""Marks the cancellation of a task that runs for too long after its connection's end, and no other cancellation."""
+"""The message of the cancellation of a task that runs too long after its connection's end, and of no other."""
 
 
 def is_own(error: BaseException) -> bool:
@@ -34,12 +34,12 @@ def is_own(error: BaseException) -> bool:
 
 
 def cancel_overdue(loop: asyncio.AbstractEventLoop, policy: Policy, task: asyncio.Task[Any], what: str) -> None:
-    """Let a task go on for ``Limits.close_timeout`` after its connection's end, and cancel it then.
+    """Cancel a task that still runs ``Limits.close_timeout`` after its connection's end.
 
     Args:
         loop: runs the task.
-        policy: of the connection.
-        task: of the application.
+        policy: the connection's.
+        task: a task of the application.
         what: for the log line, such as ``"a handler"``.
     """
     waiting = ref(task)
@@ -49,8 +49,8 @@ def cancel_overdue(loop: asyncio.AbstractEventLoop, policy: Policy, task: asynci
         if task is not None and not task.done():
             limit_met(
                 "close_timeout",
-                "%s: %s went on for %g s after its connection had ended and is cancelled (Limits.close_timeout);"
-                " start what must go on with asyncio",
+                "%s: %s still ran %g s after its connection had ended and is cancelled (Limits.close_timeout);"
+                " start work that must continue as an asyncio task of your own",
                 policy.name,
                 what,
                 policy.limits.close_timeout,

@@ -1,4 +1,4 @@
-"""Log lines about clients that break the protocol or meet a limit, with the setting that a limit is changed by."""
+"""Log lines about clients that break the protocol or exceed a limit; they name the setting that changes the limit."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""One WebSocket connection: what a handler knows as ``odac.ws``."""
+"""One WebSocket connection: ``odac.ws`` in a handler."""
 
 from __future__ import annotations
 
@@ -44,18 +44,18 @@ if TYPE_CHECKING:
 __all__ = ["Connection", "ReadyState"]
 
 _NO_ROOMS: Final[Mapping[str, None]] = {}
-"""Shared by all connections that are in no room; a connection that joins one gets a dict of its own."""
+"""Shared by all connections that are in no room; a connection that joins a room gets its own dict."""
 
 
 class Connection(Typed[In, Out]):
     """One connection, from its upgrade to its end.
 
-    A handler gets it as ``odac.ws``. Sending and closing work from any thread, in the order of each thread's calls; all
-    else belongs to the event loop's.
+    A handler gets it as ``odac.ws``. Sending and closing work from any thread, in the order of each thread's calls;
+    everything else must be called on the event loop's thread.
 
-    It is made of parts: ``outbox`` (all that it is sent), ``inbox`` (its messages on the way to the application) and
-    ``events`` (its listeners). ``phase`` says where it stands, and four methods end it: :meth:`close` (this side wants
-    to), :meth:`fail` (the peer broke a rule), :meth:`lost` (the transport is gone) and :meth:`closed` (tell the
+    It consists of ``outbox`` (messages to the peer), ``inbox`` (messages from the peer to the application) and
+    ``events`` (its listeners). ``phase`` is its state, and four methods end it: :meth:`close` (this side closes),
+    :meth:`fail` (the peer broke a rule), :meth:`lost` (the transport has ended) and :meth:`closed` (notify the
     application).
     """
 
@@ -86,21 +86,21 @@ class Connection(Typed[In, Out]):
         self.phase = Phase.ADMITTING
         self.policy = policy
         self.speaks_odac = speaks_odac  # the subprotocol odac.v1
-        self.fd = -1  # the socket while a bare write to it is in order; see Outbox
+        self.fd = -1  # the socket while the delivery may write to it directly, else -1; see Outbox
         self.outbox = Outbox(self, hub.delivery, lane)
         self.events = Events(self)
         self.inbox = Inbox(self)
         self.memberships: Mapping[str, None] = _NO_ROOMS
         self.ended: tuple[int, str] | None = None  # code and reason, once the connection has ended
         self.was_admitted = False
-        self.opened_at = monotonic()  # an order to close its user is for connections that were open before
+        self.opened_at = monotonic()  # an order to close a user's connections concerns those that were open before it
         self.due: float | None = None  # when the answer to a ping is due; None once anything has arrived since
         self.on_release: Callable[[int], None] | None = None
-        self.session_id: str | None = None  # of the session whose token let it in
+        self.session_id: str | None = None  # the session of the token that it was admitted with
         self._hub = hub
         self.handler: asyncio.Task[Any] | None = None
         self._extras: Extras | None = None
-        self.context: ContextOfVariables | None = None  # None as long as the application has set no variable in it
+        self.context: ContextOfVariables | None = None  # None until the application sets a variable in it
 
     # Sending
 
@@ -143,11 +143,11 @@ class Connection(Typed[In, Out]):
         self.put(self.outbox.variant(message))
 
     def put(self, message: Prepared) -> Sent:
-        """Send an encoded message as it is, such as a control message, on the event loop's thread."""
+        """Send an encoded message unchanged, such as a control message, on the event loop's thread."""
         return self.outbox.put(message) if self.phase is OPEN or self.phase < CLOSING else SENT
 
     def _from_elsewhere(self, call: Callable[..., object], *arguments: object) -> Sent:
-        """Call a function on the event loop's thread, soon; when the loop has ended, so has the connection."""
+        """Schedule a call on the event loop's thread; if the loop has ended, the connection has ended too."""
         try:
             self.loop.call_soon_threadsafe(call, *arguments)
         except RuntimeError:
@@ -157,7 +157,7 @@ class Connection(Typed[In, Out]):
     def _belongs_here(self, name: str) -> None:
         if get_ident() != self.delivery.thread:
             raise RuntimeError(
-                f"{name}() belongs to the event loop's thread: from another,"
+                f"{name}() must be called on the event loop's thread: from another thread, use"
                 f" loop.call_soon_threadsafe(odac.ws.{name}, …)"
             )
 
@@ -167,8 +167,8 @@ class Connection(Typed[In, Out]):
         Returns:
             An object that need not be awaited; awaiting it gives the round trip in seconds, or raises
             :class:`Disconnected` when the connection ends before the pong. Over plain ASGI, which has no pings, a
-            client that speaks ``odac.v1`` is asked by a control message; any other client's ping waits for the
-            connection's end.
+            client that speaks ``odac.v1`` gets a control message instead; with any other client, the result is not
+            known until the connection ends.
         """
         self._belongs_here("ping")
         if self.phase >= CLOSING:
@@ -199,15 +199,15 @@ class Connection(Typed[In, Out]):
             name: the name that the client has registered with ``ws.answer(name, …)``.
             arguments: anything that JSON can hold.
             timeout: seconds until the call fails, including the time until it is sent.
-            returns: the type that the answer is validated against and converted to; None for plain JSON.
+            returns: the type to validate the answer against and convert it to; None for plain JSON.
 
         Raises:
             CallError: there is no answer. Its ``code`` is ``unknown``, ``timeout``, ``busy`` or one of the client's
                 own.
-            Disconnected: the connection has ended. Whether the client had begun is not known.
-            InvalidMessage: the answer is no ``returns``.
+            Disconnected: the connection has ended. Whether the client has handled the call is not known.
+            InvalidMessage: the answer is not of the type ``returns``.
             TypeError: ``arguments`` cannot be sent.
-            ValueError: ``timeout`` is no number of seconds above 0.
+            ValueError: ``timeout`` is not a number of seconds above 0.
         """
         self._belongs_here("call")
         if not isinstance(name, str) or not 0 < timeout <= 86_400:
@@ -217,7 +217,7 @@ class Connection(Typed[In, Out]):
         if self.phase >= CLOSING:
             raise Disconnected(*(self.ended or (CloseCode.NORMAL, "")))
         if not self.speaks_odac or self._hub.calls_of is None:
-            raise CallError("unknown", "the client does not speak odac.v1, which calls are part of")
+            raise CallError("unknown", "the client does not speak odac.v1, which calls need")
         calls = self.calls
         if calls is None:
             calls = self.calls = self._hub.calls_of(self)
@@ -226,24 +226,24 @@ class Connection(Typed[In, Out]):
     # Rooms
 
     def join(self, room: str, replay: int = 0, *, presence: Any = None) -> Joined:
-        """Join a room, with effect on the next message that this process sends.
+        """Join a room; this takes effect for the next message that this process sends.
 
         Args:
             room: its name.
-            replay: how many of the last messages to get first, in a room with history. A client that comes back gets
-                instead all that it missed, if that is still there.
-            presence: with anything but None, the person is seen in the room, and the connection is told who else is:
-                what the members are to know of the person, at most 1,024 bytes of JSON. Joining again changes it.
+            replay: how many of the last messages to get first, in a room with history. A client that reconnects gets
+                all messages that it missed instead, if they are still kept.
+            presence: data about the person for the other members, at most 1,024 bytes of JSON. Unless it is None, the
+                person is listed in the room, and the connection gets the list. Joining again changes the data.
 
         Returns:
             An object that need not be awaited; awaiting it gives a :class:`odac.Recovery` once the connection has
-            caught up with the room's history, which in a room without is at once.
+            caught up with the room's history; in a room without history, at once.
 
         Raises:
             TypeError: the name is not a str, or ``presence`` cannot be encoded.
-            ValueError: the name is empty, holds a control character, is over 200 UTF-8 bytes, or the connection is in
-                ``Limits.rooms_per_connection`` rooms already; or ``replay`` is given for a room without history, or is
-                not from 0 to 1,000; or ``presence`` for a room without presence, or it is too large.
+            ValueError: the name is empty, contains a control character or is over 200 UTF-8 bytes; or the connection
+                is in ``Limits.rooms_per_connection`` rooms already; or ``replay`` is given for a room without history,
+                or is not from 0 to 1,000; or ``presence`` is given for a room without presence, or is too large.
         """
         check_room(room)
         self._belongs_here("join")
@@ -345,7 +345,7 @@ class Connection(Typed[In, Out]):
         """The next message.
 
         Raises:
-            Disconnected: the connection has ended, and all its messages were taken.
+            Disconnected: the connection has ended, and all its messages have been received.
         """
         message: In = await self.inbox.receive()
         return message
@@ -354,7 +354,7 @@ class Connection(Typed[In, Out]):
         return Messages(self.inbox.receive)
 
     def __iter__(self) -> NoReturn:
-        raise TypeError("messages are waited for: write async for message in odac.ws, in an async def handler")
+        raise TypeError("use async for: write async for message in odac.ws, in an async def handler")
 
     # Properties
 
@@ -379,7 +379,7 @@ class Connection(Typed[In, Out]):
 
     @property
     def calls(self) -> CallsPort | None:
-        """Its calls, once the route answers calls, or the handler makes one."""
+        """Its calls; None until the handler makes one, unless the route answers calls."""
         return self._extras.calls if self._extras is not None else None
 
     @calls.setter
@@ -388,7 +388,7 @@ class Connection(Typed[In, Out]):
 
     @property
     def ready_state(self) -> ReadyState:
-        """Where the connection stands. A handler only ever sees OPEN, CLOSING and CLOSED."""
+        """The connection's state. A handler only ever sees OPEN, CLOSING and CLOSED."""
         if self.phase >= CLOSED:
             return ReadyState.CLOSED
         return ReadyState.OPEN if self.phase < CLOSING else ReadyState.CLOSING
@@ -403,7 +403,7 @@ class Connection(Typed[In, Out]):
 
     @property
     def is_open(self) -> bool:
-        """Whether the connection takes what it is sent."""
+        """Whether messages can still be sent to the connection."""
         return self.phase < CLOSING
 
     @property
@@ -459,20 +459,20 @@ class Connection(Typed[In, Out]):
                 handler(self, values)
 
     def untaken(self) -> None:
-        """The peer sends messages, and neither a listener nor a handler is left to take them."""
+        """The peer sent a message, and neither a listener nor a handler can still receive it."""
         self.delivery.untaken(self.policy)
 
-    # Code of the application, and what the connection owns
+    # Calling the application, and the connection's timers and tasks
 
     def run(self, function: Callable[..., object], *arguments: object) -> None:
-        """Call what leads to code of the application in this connection's own context, whoever's timer or flush it is.
+        """Call a function that leads to code of the application in this connection's own :mod:`contextvars` context.
 
-        A context of its own (:mod:`contextvars`) belongs to a connection from the moment something is set in it. Those
-        in which nothing is set share the delivery's spare one.
+        The caller may be a timer or a flush that another connection caused. A connection gets a context of its own when
+        something is set in it; until then connections share the delivery's spare one.
 
         Args:
-            function: is called at once.
-            arguments: for it.
+            function: called at once.
+            arguments: its arguments.
         """
         context = self.context
         is_spare = context is None
@@ -483,7 +483,7 @@ class Connection(Typed[In, Out]):
         except RuntimeError as error:
             if error.__traceback__ is None or error.__traceback__.tb_next is not None:
                 raise
-            function(*arguments)  # the context was entered already: code of this connection runs
+            function(*arguments)  # code of this connection is running, so its context is entered already
         finally:
             if is_spare and context:  # something was set in it: it is this connection's now
                 self.outbox.delivery.spare = ContextOfVariables()
@@ -502,7 +502,7 @@ class Connection(Typed[In, Out]):
 
     @property
     def has_tasks(self) -> bool:
-        """Whether a task of this connection runs that may take messages yet."""
+        """Whether a running task of this connection may still receive messages."""
         owned = self._extras.owned if self._extras is not None else None
         return owned is not None and owned.has_tasks
 
@@ -511,11 +511,11 @@ class Connection(Typed[In, Out]):
         return self.owned.create_task(coroutine)
 
     def keep(self, task: asyncio.Task[Any]) -> None:
-        """Hold a reference to a task of its own end, until it ends."""
+        """Hold a reference to a task that belongs to the connection's end, until the task ends."""
         self._hub.keep(task)
 
     def own_to_the_end(self, coroutine: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-        """Run a coroutine that belongs to the connection's end as a task, which that end does not cancel."""
+        """Run a coroutine as a task that the connection's end does not cancel, such as a close listener."""
         task = self.loop.create_task(coroutine)
         self._hub.keep(task)
         return task
@@ -545,15 +545,15 @@ class Connection(Typed[In, Out]):
             self.begin_close(code, reason)
 
     def begin_close(self, code: int, reason: str) -> bool:
-        """Send a close frame behind everything that was sent so far, and take nothing more.
+        """Send a close frame after everything that was sent so far; later messages are dropped.
 
         Args:
             code: as for :meth:`close`, or 1005 to answer a close frame without a code; not checked.
-            reason: cut to what a close frame has room for.
+            reason: cut to the 123 bytes that fit in a close frame.
 
         Returns:
-            whether this call did it. Writing what was sent before may be too much for a slow reader, and close it
-            first.
+            whether this call began the close. Writing the messages before it may exceed a slow reader's limit, which
+            closes the connection first.
         """
         if self.phase < CLOSING:
             self.outbox.write_all()
@@ -567,7 +567,7 @@ class Connection(Typed[In, Out]):
     def fail(self, error: ProtocolError) -> None:
         """The peer broke the protocol or a limit of it: close with the error's code (RFC 6455 section 7.1.7)."""
         if not self.begin_close(error.code, error.reason):
-            return  # what else the peer sends while the connection closes is not logged
+            return  # further faults of the peer while the connection closes are not logged
         client_faults.closed_with(self.policy, error)
 
     def exceed_rate(self, limit: RateLimit) -> None:
@@ -576,7 +576,7 @@ class Connection(Typed[In, Out]):
         self.begin_close(CloseCode.POLICY_VIOLATION, "Rate limit exceeded")
 
     def drain(self) -> None:
-        """The server stops: all its connections are closed with 1001, each in its turn."""
+        """The server stops: close this connection with 1001 when its turn has come (see :class:`Drain`)."""
         self._hub.drain([self])
 
     def unanswered(self) -> None:
@@ -584,11 +584,11 @@ class Connection(Typed[In, Out]):
         client_faults.close_unanswered(self.policy)
 
     def lost(self, code: int, reason: str) -> None:
-        """The transport is gone, or the closing handshake is complete: no more data goes in either direction.
+        """The transport has ended, or the closing handshake is complete: no more data is sent or received.
 
         Args:
-            code: what the close listeners are told.
-            reason: the same.
+            code: the close code that the close listeners get.
+            reason: the close reason that they get.
         """
         before = self.phase
         if before >= CLOSED:
@@ -611,7 +611,7 @@ class Connection(Typed[In, Out]):
         self.inbox.finish()
 
     def closed(self) -> None:
-        """Tell the application that the connection has ended, now that every message before that is handled."""
+        """Notify the application that the connection has ended; every message before that has been handled."""
         self.events.tell_end()
 
     def release(self) -> None:

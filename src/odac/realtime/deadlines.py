@@ -16,7 +16,7 @@ class Expiring(Protocol):
     """Something with a deadline."""
 
     def expire(self) -> None:
-        """The deadline is over."""
+        """The deadline has passed."""
         ...
 
 
@@ -35,7 +35,7 @@ class Deadlines:
     def __init__(self, loop: asyncio.AbstractEventLoop, seconds: float) -> None:
         self.loop = loop
         self._seconds = seconds
-        # A dict would search its whole front for the first key, where keys have been deleted.
+        # Not a dict: after deletions, finding its first key would scan all deleted entries at its start.
         self._waiting: OrderedDict[Expiring, float] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
 

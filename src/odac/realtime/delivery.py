@@ -2,8 +2,8 @@
 
 A room message is one entry in ``log``, whatever the size of the room. At the end of the event loop's tick each run of
 entries with one audience becomes one piece of bytes, and that piece is written to every member with one system call.
-A member that is not that simple at this moment (something of its own in this tick, a slow reader, TLS, compression,
-plain ASGI) has ``fd`` at -1: it stands apart, takes its share of the log and is written after the loop.
+A member that needs more than that (it has messages of its own in this tick, reads slowly, or uses TLS, compression or
+plain ASGI) has an ``fd`` of -1: it is set apart, takes its share of the log and is written after the loop.
 """
 
 from __future__ import annotations
@@ -32,19 +32,19 @@ logger = logging.getLogger("odac")
 
 LOG_BYTES: Final = 256 * 1024
 LOG_ENTRIES: Final = 1024
-"""A tick that sends more than this is written in several pieces, so that a loop of sends does not grow without bound.
+"""A tick that sends more messages than this is written in several parts, so that the log stays bounded.
 """
 
 
 class Member(Protocol):
-    """A connection, as far as the delivery looks at it."""
+    """The attributes of a connection that the delivery uses."""
 
     fd: int
     phase: Phase
 
     @property
     def outbox(self) -> Outbox:
-        """Takes what a bare write to ``fd`` cannot."""
+        """Accepts messages that cannot be written directly to ``fd``."""
         ...
 
 
@@ -52,7 +52,7 @@ M = TypeVar("M", bound=Member)
 
 
 class Delivery(Generic[M]):
-    """The log of room messages of one tick, and the outboxes that stand apart from it.
+    """The log of room messages of one tick, and the outboxes that are written separately (set apart).
 
     Args:
         loop: the event loop of all connections, on whose thread this is made.
@@ -60,12 +60,12 @@ class Delivery(Generic[M]):
         everyone: all open connections.
 
     Attributes:
-        thread: the event loop's.
+        thread: the id of the event loop's thread.
         log: the room messages of this tick.
         is_writing: whether the log is being written now.
         on_congested: called with a connection whose reader falls behind, or None.
-        corked: the outbox of the connection that handles a chunk of its peer's bytes now, or None.
-        turn: what all connections together may read in one turn of the loop.
+        corked: the outbox of the connection whose received bytes are being handled now, or None.
+        turn: the budget of bytes that all connections together may read in one turn of the loop.
         spare: an empty context for the callbacks of connections that have set nothing in their own.
     """
 
@@ -109,7 +109,7 @@ class Delivery(Generic[M]):
         self._later: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
 
     def add(self, entry: Entry, excluded: Iterable[Outbox] = ()) -> None:
-        """Send a message to all members but the excluded ones when the tick ends."""
+        """Send a message to all members except the excluded ones when the tick ends."""
         if self.is_writing:
             self.later(self.add, entry, excluded)
             return
@@ -140,21 +140,21 @@ class Delivery(Generic[M]):
     def later(self, call: Callable[..., object], *arguments: Any) -> None:
         """Call a function as soon as the log has been written.
 
-        Code of the application may run in the middle of a delivery, in a log handler that sends on each line. What it
-        sends there comes behind that delivery, or members would miss messages or get them twice.
+        The application's code may run during a delivery, for example a log handler that sends each line. Such a message
+        is delivered after the present ones, or members would miss messages or get them twice.
         """
         self._later.append((call, arguments))
 
     def _write(self) -> None:
         if self.corked is not None and self.corked.pending is not None:
-            self.corked.set_apart()  # a bare write would overtake its pending messages
+            self.corked.set_apart()  # a direct write would overtake its pending messages
         self.is_writing = True
         apart = dict.fromkeys(self._apart)
         self._apart = []
         try:
             self._write_log(apart)
         finally:
-            # Only now: until here take_share() has looked at the log as it was.
+            # Only now: take_share() has used the log until here.
             self.log = []
             self._log_size = 0
             self.is_writing = False
@@ -193,27 +193,28 @@ class Delivery(Generic[M]):
                 for member in members:
                     outbox = member.outbox
                     if member.fd >= 0:
-                        _take_alone(outbox, start)  # bare writes have brought it everything before
+                        _take_alone(outbox, start)  # direct writes have sent it everything before
                     apart[outbox] = None
             start = stop
         for outbox in apart:
-            outbox.is_apart = True  # within this delivery: take_share() must not have it written once more
+            outbox.is_apart = True  # within this delivery: take_share() must not cause a second write
             outbox.write_all()
 
     def _write_to_all(
         self, members: Iterable[M], data: bytes, stop: int, apart: dict[Outbox, None], *, alone: bool
     ) -> list[Outbox]:
-        """Write one run of the log by bare writes.
+        """Write one run of the log directly to the members' sockets.
 
         Args:
-            members: whom it is for.
+            members: its receivers.
             data: the run's frames.
-            stop: where it ends in the log.
-            apart: gets the outboxes that are to be written one by one.
+            stop: the index in the log at which the run ends.
+            apart: gets the outboxes that must be written one by one.
             alone: whether the run is the whole log.
 
         Returns:
-            outboxes whose lane takes no bare writes, but which need nothing else of the log: its ``write`` will do.
+            outboxes whose lane has no socket for direct writes, and which need nothing else of the log: one call of
+            the lane's ``write`` is enough.
         """
         by_lane: list[Outbox] = []
         for member, sent in write_to_all(members, data):
@@ -256,20 +257,20 @@ class Delivery(Generic[M]):
         self.overflows += 1
         limit_met(
             "outgoing_buffer",
-            "%s: a client reads too slowly and was closed with 1013: over %d bytes waited for it"
+            "%s: a client reads too slowly and was closed with 1013: over %d bytes were queued for it"
             " (Limits.outgoing_buffer; overflow='drop_oldest' would keep it)",
             policy.name,
             policy.limits.outgoing_buffer,
         )
 
     def untaken(self, policy: Policy) -> None:
-        """A client sends messages to a route that takes none: logged once for each route."""
+        """A client sends messages to a route that receives none: logged once for each route."""
         name = policy.name
         if name not in self._told:
             self._told.add(name)
             logger.warning(
-                "%s: a client sends messages, and nothing takes them: add odac.ws.on('message', …), or read them in"
-                " the handler; the messages are dropped",
+                "%s: a client sends messages, and the route does not receive them: add odac.ws.on('message', …), or"
+                " read them in the handler; the messages are dropped",
                 name,
             )
 
@@ -280,7 +281,7 @@ class Delivery(Generic[M]):
             backlog.is_dropping = True
             limit_met(
                 "outgoing_buffer",
-                "%s: room messages are dropped for a client that reads too slowly: over %d bytes wait for it"
+                "%s: room messages are dropped for a client that reads too slowly: over %d bytes are queued for it"
                 " (Limits.outgoing_buffer, overflow='drop_oldest')",
                 policy.name,
                 policy.limits.outgoing_buffer,
@@ -288,7 +289,7 @@ class Delivery(Generic[M]):
 
 
 def _take_alone(outbox: Outbox, taken: int) -> None:
-    """The rest of the log is for this outbox alone: bare writes have brought it the first ``taken`` entries."""
+    """Have an outbox take the rest of the log; direct writes have sent it the first ``taken`` entries."""
     outbox.taken = taken
     outbox.is_apart = True
     outbox.renew_fd()

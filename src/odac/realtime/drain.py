@@ -1,10 +1,11 @@
-"""Closing every connection of a process that stops, one after the other, so that clients come back without a rush.
+"""Closing every connection of a process that stops, gradually, so that clients do not all reconnect at once.
 
-The pace follows the peers: a turn closes no more than :data:`PER_SECOND` allows, and not while :data:`IN_FLIGHT` others
-are still in their closing handshake; but never so few that ``Limits.drain_timeout`` would pass before the last.
+A turn closes no more connections than :data:`PER_SECOND` allows, and waits while :data:`IN_FLIGHT` others are still in
+their closing handshake; but it closes enough of them that all are closed within ``Limits.drain_timeout``.
 
-A connection is used until its own turn has come, is told then to come back at once, and is closed. Closing all at once
-and telling each to stay away for a while would cost every client that while, though another process serves already.
+A connection stays in use until its turn has come. Then the client is told to reconnect at once, and the connection is
+closed. The alternative, closing all at once and telling each client to wait before it reconnects, would disconnect
+every client for that time, although other processes could serve them.
 """
 
 from __future__ import annotations
@@ -26,35 +27,35 @@ if TYPE_CHECKING:
 __all__ = ["IN_FLIGHT", "PATIENCE", "PER_SECOND", "Drain"]
 
 PER_SECOND: Final = 500
-"""The most connections closed per second: so many clients come back to the other processes, each with a handshake and
+"""The most connections closed per second: so many clients reconnect to the other processes, each with a handshake and
 perhaps a request for a token."""
 
 IN_FLIGHT: Final = 32
 """The most connections whose closing handshake is unfinished.
 
-Where clients, proxy and servers share a busy machine, their close frames come late, and closing more at once would only
-make everyone wait longer for the next connection. A round trip of 60 ms still allows :data:`PER_SECOND`.
+If clients, proxy and servers share a busy machine, the clients' close frames arrive late, and closing more connections
+at once would only delay their reconnects. A round trip of 60 ms still allows :data:`PER_SECOND`.
 """
 
 PATIENCE: Final = 1.0
-"""Seconds after which a closing connection is not counted as in flight any more: the peer may be gone."""
+"""Seconds after which a closing connection no longer counts as in flight: its peer may not answer at all."""
 
 _TICK: Final = 0.02
 """Seconds between two turns."""
 
 _ALONE: Final = 1.0
-"""Seconds after which clients come back where no other process serves: about what a restart takes."""
+"""Seconds after which clients reconnect if no other process serves them: about the time of a restart."""
 
 
 class Drain:
     """The closing of one process's connections.
 
     Args:
-        loop: of the connections.
+        loop: the event loop of the connections.
         timeout: seconds that closing all of them may take.
-        issue_token: returns a token for a session's id, which the client comes back with; None if there are no tokens.
-        alone: whether the app runs in this process only, so that a client that returns at once finds no server. Over a
-            broker, others are taken to run: one that has just started is not known yet.
+        issue_token: returns a token for a session's id, with which the client reconnects; None if there are no tokens.
+        alone: whether the app runs in this process only, so that a client that reconnects at once finds no server. With
+            a broker, other processes are assumed to run: one that has just started is not known yet.
     """
 
     def __init__(
@@ -79,7 +80,7 @@ class Drain:
         self._over: asyncio.Future[None] | None = None
 
     def add(self, connections: Iterable[Connection]) -> None:
-        """Close these, each in its turn; those that are waiting for theirs already keep it."""
+        """Close these connections, each in its turn; a connection that has a turn already keeps it."""
         found = [each for each in connections if each.id not in self._known]
         if not found:
             return
@@ -117,7 +118,7 @@ class Drain:
             return
         if connection.speaks_odac:
             if connection.session_id is not None and self._issue_token is not None:
-                # It lets the client come back even if no process answers it over HTTP.
+                # With this token the client can reconnect even if no process answers its HTTP request for one.
                 connection.put(control.encode_control("token", self._issue_token(connection.session_id)))
             delay = _ALONE + random() * self._spread if self._alone else 0.0  # noqa: S311 - not a secret
             connection.put(control.encode_control("drain", int(delay * 1000)))
@@ -125,7 +126,7 @@ class Drain:
         self._in_flight.append((connection, now + PATIENCE))
 
     async def over(self) -> None:
-        """Wait until each has had its turn."""
+        """Wait until each connection has had its turn."""
         if self._waiting:
             self._over = self._over or self._loop.create_future()
             await self._over

@@ -33,8 +33,8 @@ class Events:
 
     def __init__(self, owner: EventsOwner) -> None:
         self._owner = owner
-        # Of each its event, the function as registered, and as called: one flat tuple, because each connection has it,
-        # and most have one listener or two.
+        # For each listener: its event, the function as registered, and the function to call. A flat tuple to save
+        # memory: every connection has it, and most have one or two listeners.
         self._listeners: tuple[Any, ...] = ()
         self._is_told = False  # of the connection's end
 
@@ -45,8 +45,8 @@ class Events:
         called = fit(handler, EVENTS[event])
         self._listeners += (event, handler, called)
         if event == "close" and self._is_told:
-            # The connection ended before its handler came to this line; a listener that cleans up is called all the
-            # same.
+            # The connection ended before its handler added this listener. It is called nevertheless, because it may
+            # have to clean up.
             self._owner.loop.call_soon(self._owner.run, self._tell_end, [called])
 
     def off(self, event: str, handler: Handler | None) -> None:
@@ -60,7 +60,7 @@ class Events:
         self._listeners = tuple(kept)
 
     def of(self, event: str) -> list[Handler]:
-        """The listeners of an event, as they are to be called."""
+        """The listeners of an event, in the form in which they are called."""
         found = []
         listeners = self._listeners
         for at in range(0, len(listeners), 3):
@@ -100,7 +100,7 @@ class Events:
                 self._owner.own(self.awaited(result))
 
     def undecodable(self, error: Raised) -> None:
-        """A message could not be decoded: call the ``invalid`` listeners, or tell the client, or close with 1007."""
+        """A message could not be decoded: call the ``invalid`` listeners, or notify the client, or close with 1007."""
         if not isinstance(error, InvalidMessage):
             self.failed(error)  # a decode hook of the application raised something else
             return
@@ -118,7 +118,7 @@ class Events:
         if self._is_no_news(error):
             return
         if self.of("error"):
-            self._log("a listener raised, and its connection stays open, for it has error listeners", error)
+            self._log("a listener raised; its connection stays open, because it has error listeners", error)
             self._tell(error)
         else:
             self._fatal(
@@ -126,13 +126,13 @@ class Events:
             )
 
     def handler_failed(self, error: Raised) -> None:
-        """The handler raised: nothing of the connection can be relied on. Call the error listeners, then close it."""
+        """The handler raised, so its work is incomplete: call the error listeners, then close the connection."""
         if not self._is_no_news(error):
             self._tell(error, last=True)
             self._fatal("its handler raised; the connection is closed with 1011", error)
 
     def _is_no_news(self, error: Raised) -> bool:
-        """Whether the application used a connection that has ended, which is no mistake."""
+        """Whether the application used a connection that has ended, which is not an error."""
         return self._owner.phase >= CLOSED and isinstance(error, Disconnected)
 
     def _tell(self, error: Raised, *, last: bool = False) -> None:
@@ -193,11 +193,11 @@ class Events:
             if error.args != (OVERDUE,):
                 self._owner.release()
                 raise
-            # This listener's time is over; that of the listeners after it has not begun.
+            # Only this listener has run out of time; those after it still get theirs.
         self._tell_end(rest)
 
     def drop(self) -> None:
-        """Forget the listeners: what they refer to may refer to the connection."""
+        """Forget the listeners: they may refer to objects that refer to the connection."""
         self._listeners = ()
 
 
@@ -208,5 +208,5 @@ def check_event(event: str) -> None:
 
 
 def _shortened(reason: str) -> str:
-    """At most the 123 bytes that a close frame has for its reason (RFC 6455 section 5.5.1)."""
+    """Return the first 123 bytes, which fit in a close frame (RFC 6455 section 5.5.1)."""
     return reason.encode()[:123].decode(errors="ignore")

@@ -1,4 +1,4 @@
-"""Connections whose login ends at a time that is known: they are closed then, to come back with what is valid then."""
+"""Closes connections when their login expires, so that their clients reconnect and authenticate again."""
 
 from __future__ import annotations
 
@@ -16,15 +16,15 @@ __all__ = ["EXPIRED", "Expiries"]
 EXPIRED: Final = "the login has expired: connect again"
 
 _FARTHEST: Final = 3600.0
-"""Seconds that one timer waits at most: the clock that expiry is told by may be set meanwhile."""
+"""The most seconds that one timer waits: the clock of the expiry times may be set meanwhile."""
 
 
 class Expiries:
-    """Closes each connection with 1012 when its time has come; a client comes back by itself after that.
+    """Closes each connection with 1012 at its time; clients reconnect by themselves after that code.
 
     Args:
         loop: runs the one timer.
-        now: gives seconds since 1970.
+        now: returns seconds since 1970.
     """
 
     __slots__ = ("_by_second", "_loop", "_now", "_second_of", "_seconds", "_timer")
@@ -42,7 +42,8 @@ class Expiries:
 
     def add(self, connection: Any, when: float) -> None:
         """Close a connection at a time, in seconds since 1970; an earlier time that was set before stays."""
-        # Far ones share a minute, and are closed up to a minute early: the client comes back, and has the rest of it.
+        # Times far in the future are rounded down to a minute. A client that is closed up to a minute early reconnects,
+        # and its login is valid for the rest of that minute.
         second = ceil(when) if when - self._now() < _FARTHEST else int(when // 60) * 60
         before = self._second_of.get(connection)
         if before is not None:

@@ -1,4 +1,4 @@
-"""What only some connections need, in one object: a connection without any of it holds a None."""
+"""State that only some connections need, in one object: other connections have None in its place."""
 
 from __future__ import annotations
 

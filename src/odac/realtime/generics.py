@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, Generic
 __all__ = ["In", "Out", "Typed"]
 
 if TYPE_CHECKING:
-    # The module is part of what type checkers bring along; Python itself knows defaults (PEP 696) since 3.13.
+    # Type checkers include this module; Python itself has defaults for type variables (PEP 696) since 3.13.
     from typing_extensions import TypeVar
 
     In = TypeVar("In", covariant=True, default=Any)
@@ -29,5 +29,5 @@ class Typed(Generic[In, Out]):
     __slots__ = ()
 
     if not TYPE_CHECKING:
-        # Generic's own wants as many arguments as there are variables.
+        # Generic's own method requires as many arguments as there are variables.
         __class_getitem__ = classmethod(GenericAlias)

@@ -1,4 +1,4 @@
-"""Running the route's handler: what it raises, what it returns, and how long it may outlive its connection."""
+"""Runs the route's handler: its exceptions, its result, and how long it may run after its connection's end."""
 
 from __future__ import annotations
 
@@ -17,15 +17,15 @@ if TYPE_CHECKING:
 __all__ = ["begin_handler", "run_handler"]
 
 _DATA: Final = (dict, list, str, bytes)
-"""What a handler returns only where its author takes it for a view."""
+"""Types that a handler returns only if its author expects the result to be sent, as from an HTTP view."""
 
 
 async def run_handler(connection: HandlerOwner, handler: Callable[[], Any]) -> None:
-    """Run the route's handler. It outlives the connection by ``Limits.close_timeout`` at most.
+    """Run the route's handler. It may run for ``Limits.close_timeout`` after the connection's end, at most.
 
     Args:
-        connection: the handler's.
-        handler: is called once; what it returns is awaited where it is to be.
+        connection: the handler's connection.
+        handler: called once; an awaitable result is awaited.
     """
     rest = begin_handler(connection, handler)
     if rest is not None:
@@ -75,7 +75,7 @@ def _failed(connection: HandlerOwner, error: Raised) -> None:
     if not is_own(error):
         connection.events.handler_failed(error)
     elif error.args == (OVERDUE,) and connection.handler is not None:
-        connection.handler.uncancel()  # it was for the handler, and not for the server's task that it runs in
+        connection.handler.uncancel()  # it was meant for the handler, not for the server's task around it
     else:
         raise error
 

@@ -1,8 +1,8 @@
-"""One timer that finds every peer that no longer answers.
+"""One timer that detects every peer that no longer answers.
 
 Each connection is in one of two queues: connections to be pinged, and pinged connections that have not answered yet.
 All wait equally long, so the connection that was added last is also due last; connections that are added at nearly the
-same moment share a slot. So a beat touches only the connections that are due.
+same moment share a slot. So each run of the timer touches only the connections that are due.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ __all__ = ["Heartbeat"]
 _PING_FRAME: Final = Prepared(PING, b"")
 
 _Line = deque[tuple[float, "list[Connection]"]]
-"""Places in the order of their times, with the connections whose turn it is then."""
+"""Slots in the order of their times, each with the connections that are due then."""
 
 
 class Heartbeat:
@@ -43,8 +43,8 @@ class Heartbeat:
         self._loop = loop
         self._interval = interval
         self._timeout = timeout
-        # A beat serves everyone whose turn comes within this time, so that 10,000 connections do not take 10,000
-        # wake-ups. It is early for some, never late: a dead peer is noticed within interval + timeout.
+        # One run handles all connections that are due within this time, so that 10,000 connections do not take 10,000
+        # wake-ups. It is early for some, never late: a dead peer is detected within interval + timeout.
         self._granularity = min(1.0, interval / 10, timeout / 10)
         self._to_ping: _Line = deque()
         self._pinged: _Line = deque()
@@ -88,7 +88,7 @@ class Heartbeat:
     def _beat(self) -> None:
         now = self._loop.time()
         if now - self._due > self._granularity and not self._was_late:
-            # The loop was held up, and pongs that arrived meanwhile may be unread: uvloop runs its timers before it
+            # The loop was blocked, and pongs that arrived meanwhile may be unread: uvloop runs its timers before it
             # reads.
             self._was_late = True
             self._beat_at(now + self._granularity / 4)
@@ -99,10 +99,10 @@ class Heartbeat:
         while pinged and pinged[0][0] <= soon:
             due, connections = pinged.popleft()
             for connection in connections:
-                # One that has answered and was asked again since then has a later place as well.
+                # A connection that has answered and was pinged again since then has a later slot as well.
                 if connection.is_open and connection.due is not None and connection.due - due <= self._granularity:
                     if connection.inbox.is_paused:
-                        connection.due = None  # its pong waits unread behind what a slow handler has yet to take
+                        connection.due = None  # its pong may be unread, behind messages for a slow handler
                     else:
                         limit_met(
                             "pong_timeout",
@@ -135,7 +135,7 @@ class Heartbeat:
 
 
 def _ping(connections: list[Connection], message: Prepared) -> None:
-    """Write a ping to all, by a bare write where that is in order: between which messages it comes does not matter."""
+    """Send a ping to all, directly to the socket where possible: its place among the messages does not matter."""
     for connection, sent in write_to_all(connections, message.frame):
         if sent < 0:
             connection.put(message)

@@ -1,4 +1,4 @@
-"""What the realtime core needs of rooms with history, as a small protocol that :mod:`odac.history` fulfils."""
+"""The interface of rooms with history that the realtime core uses; :mod:`odac.history` implements it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ __all__ = ["RoomHistory"]
 
 
 class RoomHistory(Protocol):
-    """Rooms that keep their messages, as :mod:`odac.history` does it. Called on the event loop's thread."""
+    """Rooms that keep their messages. Methods are called on the event loop's thread unless they say otherwise."""
 
     replay_of_users: int
     """How many entries of a user's inbox a new page gets."""
@@ -32,7 +32,7 @@ class RoomHistory(Protocol):
         ...
 
     def send(self, room: str, excluded: frozenset[str], message: Prepared, receipt: KeptSend | None = None) -> Sent:
-        """Keep a message, and deliver it from there on all processes."""
+        """Append a message to the history, which delivers it on all processes."""
         ...
 
     def receipt(self) -> KeptSend:
@@ -40,31 +40,31 @@ class RoomHistory(Protocol):
         ...
 
     def behind(self, rooms: tuple[str, ...], call: Callable[[], object]) -> bool:
-        """Make a call behind this process's unconfirmed sends to the rooms; False: there are none."""
+        """Make a call after this process's unconfirmed sends to the rooms; return False if there are none."""
         ...
 
     def join(self, connection: Any, room: str, replay: int) -> Joined:
-        """Let a connection that has entered a room catch up with it."""
+        """Send a connection that has joined a room the messages that it missed."""
         ...
 
     def is_leaving(self, connection: Any, room: str) -> bool:
-        """Whether a connection leaves a room as soon as this process's unconfirmed sends to it are through."""
+        """Whether a connection will leave a room once this process's sends to the room are confirmed."""
         ...
 
     def leaves(self, connection: Any, room: str, leave: Callable[[], None]) -> bool:
-        """Call ``leave`` behind this process's unconfirmed sends to the room; False: there are none."""
+        """Call ``leave`` after this process's unconfirmed sends to the room; return False if there are none."""
         ...
 
     def departed(self, connection: Any, room: str) -> None:
-        """A connection is in a room no more."""
+        """A connection has left a room."""
         ...
 
     def expect(self, connection: Any) -> None:
-        """A client has offered to say where it was."""
+        """A client has announced that it will send the positions that it wants to resume from."""
         ...
 
     async def resume(self, connection: Any, session_id: str | None, user_id: str | None) -> None:
-        """Wait for what it says."""
+        """Wait for these positions."""
         ...
 
     def refused(self, connection: Any) -> None:
@@ -72,11 +72,11 @@ class RoomHistory(Protocol):
         ...
 
     def greet(self, connection: Any, session_id: str | None, user_id: str | None) -> str:
-        """The signed name that its ``hello`` carries."""
+        """Return the signed name for the connection's ``hello``."""
         ...
 
     def recognized(self, connection: Any, user_id: str) -> None:
-        """The user of a connection is known now."""
+        """The user of a connection has become known."""
         ...
 
     async def history(self, room: str, last: int | None, since: str | None) -> list[HistoryEntry]:
@@ -84,9 +84,9 @@ class RoomHistory(Protocol):
         ...
 
     async def forget(self, room: str) -> None:
-        """Erase what a room keeps; from any event loop."""
+        """Erase a room's history; from any event loop."""
         ...
 
     async def revoke(self, room: str, user: str) -> None:
-        """Have a user leave a room and recover nothing of it; from any event loop."""
+        """Make a user leave a room, and refuse the user its history; from any event loop."""
         ...

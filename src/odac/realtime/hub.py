@@ -43,16 +43,16 @@ class Hub:
     Attributes:
         connections: the admitted connections by their ids.
         orders: closes, moves and counts the connections of an audience, in this process and all others.
-        bus: the way to the other processes; :meth:`connect_bus` sets it.
-        draining: whether this process stops.
+        bus: connects to the other processes; :meth:`connect_bus` sets it.
+        draining: whether this process is stopping.
         population: how many connections have a transport, admitted or not.
         control_handlers: called with the control messages of ``odac.v1`` peers, by their kind; the connection itself
             answers ``ping`` and ``pong``, and a kind without a handler is ignored.
-        calls_of: makes what a connection calls its client with.
-        observers: told of every connection that has ended after it was admitted or had joined a room.
-        arrivals: called with every connection that was admitted, before its handler is.
-        presence: knows who is in which room; None where no room of the app has presence.
-        history: the rooms that keep their messages; None where no room does.
+        calls_of: makes the object through which a connection calls its client.
+        observers: notified of the end of every connection that was admitted or had joined a room.
+        arrivals: called with every admitted connection, before its handler is called.
+        presence: the members of each room; None if no room of the app has presence.
+        history: the rooms that keep their messages; None if no room does.
     """
 
     def __init__(
@@ -77,16 +77,16 @@ class Hub:
         self._issue_token = issue_token
         self._drain: Drain | None = None
         self._rooms: dict[str, set[Connection]] = {}
-        self._entering: dict[str, Connection] = {}  # in a room already, though not through all gates
+        self._entering: dict[str, Connection] = {}  # in a room already, though not admitted yet
         self._delivery: Delivery[Connection] | None = None
         self._heartbeat: Heartbeat | None = None
-        self._expiries: Expiries | None = None  # once a login says when it ends
+        self._expiries: Expiries | None = None  # made when the first login has an expiry time
         self._kept: set[asyncio.Task[Any]] = set()
 
     # Life
 
     def start(self, loop: asyncio.AbstractEventLoop) -> None:
-        """Belong to this event loop and its thread from now on."""
+        """Use this event loop and its thread from now on."""
         if self._delivery is None or self._delivery.loop is not loop:
             self._drain = None
             self._expiries = None
@@ -110,8 +110,8 @@ class Hub:
         """
         if self._delivery is None:
             raise RuntimeError(
-                "the app does not run in this process, or not yet: its event loop starts it; another process, such as"
-                " a task queue or a WSGI server, sends through odac.Publisher(broker_url)"
+                "the app is not running in this process, or not yet: a server has to start it. Another process, such"
+                " as a task queue or a WSGI server, sends through odac.Publisher(broker_url)"
             )
         return self._delivery
 
@@ -128,9 +128,9 @@ class Hub:
 
     def add(self, connection: Connection) -> None:
         """A connection has passed all gates."""
-        connection.outbox.take_share()  # broadcasts so far are not for it
+        connection.outbox.take_share()  # earlier broadcasts are not for it
         if connection.phase is not Phase.ADMITTING:
-            return  # what was sent to it meanwhile was too much for a slow reader
+            return  # messages sent to it meanwhile exceeded the limit for slow readers
         connection.phase = Phase.OPEN
         connection.was_admitted = True
         self._entering.pop(connection.id, None)
@@ -141,7 +141,7 @@ class Hub:
             arrived(connection)
 
     def remove(self, connection: Connection) -> None:
-        """A connection closes: it is in no room any more, though it still knows in which it was."""
+        """A connection closes: remove it from all rooms; its ``memberships`` still names them."""
         self.connections.pop(connection.id, None)
         self._entering.pop(connection.id, None)
         if self._expiries is not None:
@@ -164,7 +164,7 @@ class Hub:
         return self._drain
 
     def enter(self, connection: Connection, room: str) -> None:
-        """A connection joins a room. A closed one does not, so that no reference to it is left behind."""
+        """A connection joins a room. A closed one is not added, so that no reference to it remains."""
         if connection.phase >= CLOSING:
             return
         connection.outbox.take_share()
@@ -201,18 +201,18 @@ class Hub:
             self._expiries.add(connection, when)
 
     def follow(self, connection: Connection, room: str) -> None:
-        """Let a member of a room with history get from the next message on what the room keeps.
+        """Deliver the kept messages of a room with history to a member, from the next one on.
 
         Args:
             connection: the member.
-            room: a private one beside the room itself, see :func:`odac.realtime.audience.follower_room`.
+            room: the private room that belongs to it, see :func:`odac.realtime.audience.follower_room`.
         """
         connection.outbox.take_share()
         self._rooms.setdefault(room, set()).add(connection)
         connection.memberships[room] = None  # type: ignore[index]
 
     def unfollow(self, connection: Connection, room: str) -> None:
-        """The contrary of :meth:`follow`."""
+        """The opposite of :meth:`follow`."""
         connection.outbox.take_share()
         self._take_out(connection, room, is_told=False)
         del connection.memberships[room]  # type: ignore[attr-defined]
@@ -226,7 +226,7 @@ class Hub:
         return tuple(self._rooms.get(room, ()))
 
     def rename(self, connection: Connection, new_id: str) -> None:
-        """A connection turns out to be a client's that was here before."""
+        """A connection belongs to a client that was connected before: give it the client's former id."""
         for known in (self.connections, self._entering):
             if known.pop(connection.id, None) is not None:
                 known[new_id] = connection
@@ -257,8 +257,8 @@ class Hub:
         """Send to everyone in the audience, in this process and all others; from any thread.
 
         Args:
-            audience: whom it is for.
-            message: prepared.
+            audience: its receivers.
+            message: the prepared message.
             keep: whether it goes into the history of its room, if that has one.
 
         Raises:

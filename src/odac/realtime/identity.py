@@ -15,13 +15,13 @@ _DRAWN: Final = 18
 """Bytes drawn for each: 24 characters, a whole number, so that many ids are encoded as one text."""
 
 _AT_ONCE: Final = 64
-"""Ids made of what one system call draws: asking the kernel for each would take longer than all the rest of it."""
+"""Ids made from the random bytes of one system call: a system call for each id would take most of the time."""
 
 _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 _drawn: list[str] = []
 
 if hasattr(os, "register_at_fork"):
-    os.register_at_fork(after_in_child=_drawn.clear)  # two processes must not give the same ids
+    os.register_at_fork(after_in_child=_drawn.clear)  # two processes must not use the same ids
 
 
 def new_id() -> str:

@@ -1,4 +1,4 @@
-"""The latest orders to close a user's or session's connections, for connections whose user is found only later."""
+"""The latest orders to close a user's or session's connections, for connections whose user is not known yet."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class IdentityOrders:
     """Keeps the last order for each user and session.
 
     A connection joins its user's room once the user has been looked up, which may take a while: an order that
-    is given meanwhile is for that connection as well.
+    is given meanwhile concerns that connection as well.
     """
 
     __slots__ = ("_orders",)
@@ -42,7 +42,7 @@ class IdentityOrders:
                     del self._orders[next(iter(self._orders))]
 
     def missed(self, room: str, connection_id: str, opened_at: float) -> tuple[int, str] | None:
-        """Return the close code and reason of an order that a connection has missed, which joins the room only now."""
+        """Return the close code and reason of an order that a connection missed because it joins the room only now."""
         order = self._orders.get(room)
         if order is None or opened_at > order.given or connection_id in order.excluded:
             return None

@@ -1,4 +1,4 @@
-"""Notices a proxy that cuts silent connections before the first ping: their ends come with striking regularity."""
+"""Detects a proxy that closes idle connections before the first ping: they all end at the same age."""
 
 from __future__ import annotations
 
@@ -12,20 +12,20 @@ from odac.notices import warn
 __all__ = ["CUTS", "IdleCuts"]
 
 CUTS: Final = 5
-"""So many ends in a row, all at the same age, are no coincidence."""
+"""The number of ends in a row at the same age that is no longer taken for a coincidence."""
 
 _SAME: Final = 0.5
 """Seconds by which these ages may differ: clients and networks differ by more."""
 _APART: Final = 1.0
-"""Seconds between two ends that count: connections that a single event has cut say nothing about silence."""
+"""The least seconds between two ends that count: connections that one event has cut together prove no idle timeout."""
 
 
 class IdleCuts:
     """Watches at what age connections end without a close frame.
 
-    A connection on which nothing is sent is cut by a proxy's idle timeout that long after its handshake, if that is
-    shorter than ``Limits.ping_interval``; the client reconnects, and is cut again after the same time. Only ends
-    younger than the interval are looked at, so that a ping has played no part yet.
+    If a proxy's idle timeout is shorter than ``Limits.ping_interval``, the proxy cuts an idle connection that long
+    after its handshake; the client reconnects, and is cut again after the same time. Only connections that end at an
+    age below the interval count, so that no ping was sent on them.
     """
 
     __slots__ = ("_ages", "_last")
@@ -60,8 +60,8 @@ class IdleCuts:
             warn(
                 "idle",
                 "%d connections in a row were cut %.0f s after they were opened, without a close frame: a proxy in"
-                " between ends silent connections before the first ping. Set ping_interval (Limits, %g s now) below"
-                " that time, or raise the proxy's (nginx: proxy_read_timeout, HAProxy: timeout tunnel)",
+                " between closes idle connections before the first ping. Set ping_interval (Limits, %g s now) below"
+                " that time, or raise the proxy's timeout (nginx: proxy_read_timeout, HAProxy: timeout tunnel)",
                 CUTS,
                 age,
                 ping_interval,

@@ -1,4 +1,4 @@
-"""The incoming end of a connection: its message listeners, one message at a time, in the order of arrival."""
+"""Incoming messages of a connection: passes them to its listeners, one at a time, in the order of arrival."""
 
 from __future__ import annotations
 
@@ -26,8 +26,8 @@ __all__ = ["Inbox"]
 logger = logging.getLogger("odac")
 
 _WHILE_ASKING: Final = 4
-"""Times ``incoming_queue`` at which reading pauses while a call of this side waits for its answer, which comes behind
-them.
+"""Reading pauses at this multiple of ``incoming_queue`` while a call of this side waits for its answer, because the
+answer arrives after the queued messages.
 """
 
 _HANDLER: Final = 1
@@ -35,15 +35,15 @@ _HANDLER: Final = 1
 _LISTENERS: Final = 2
 """There are message listeners."""
 _FUNCTIONS: Final = 4
-"""The route has functions for its messages, which become a listener once the handler has returned."""
+"""The route has message functions, which become a listener once the handler has returned."""
 
 
 class Inbox:
-    """Takes messages from the lane and hands them to the application.
+    """Passes messages from the lane to the application.
 
     While exactly one listener is ready, ``sole_listener`` is that listener, and a message goes straight to it. In
-    every other situation (no listener yet, several, an asynchronous one at work, ``async for``) messages go through a
-    queue, as they came: decoded they may take many times the memory. When ``incoming_queue`` of them wait, or
+    every other situation (no listener yet, several, an asynchronous one running, ``async for``) messages are queued,
+    and not decoded yet: decoded, they may take many times the memory. When ``incoming_queue`` messages are queued, or
     :attr:`Policy.incoming_bytes`, the lane stops reading.
     """
 
@@ -57,7 +57,7 @@ class Inbox:
 
     def __init__(self, owner: InboxOwner) -> None:
         self._owner = owner
-        self._takers = _HANDLER  # and what else may take messages: bits in one number, because every connection has it
+        self._takers = _HANDLER  # what can still receive messages, as bits of one number to save memory
         self._queue: MessageQueue | None = None
         self._pump: asyncio.Task[None] | None = None  # awaits an asynchronous listener
         self.sole_listener: Handler | None = None
@@ -69,10 +69,10 @@ class Inbox:
     # Listeners
 
     def check_no_reader(self) -> None:
-        """A message listener is to be added.
+        """Check that a message listener may be added.
 
         Raises:
-            RuntimeError: receive() takes the messages.
+            RuntimeError: receive() is reading the messages.
         """
         if self._queue is not None and self._queue.waiter is not None:
             raise RuntimeError(
@@ -104,14 +104,14 @@ class Inbox:
 
     @property
     def is_paused(self) -> bool:
-        """Whether nothing is read from the peer until a slow handler has caught up."""
+        """Whether reading from the peer is paused until a slow handler has caught up."""
         return self._queue is not None and self._queue.is_paused
 
     def receive_text(self, payload: bytes) -> None:
         """A text message has arrived.
 
         Args:
-            payload: its bytes, known to be UTF-8.
+            payload: its bytes, which are valid UTF-8.
         """
         owner = self._owner
         if owner.speaks_odac and payload[:1] == b"\x1e":
@@ -139,7 +139,7 @@ class Inbox:
     def receive_binary(self, data: bytes) -> None:
         """A binary message has arrived."""
         if not self._owner.policy.takes_binary:
-            self.undecodable(InvalidMessage("a binary message, where the route takes JSON text"))
+            self.undecodable(InvalidMessage("a binary message, but the route expects JSON text"))
             return
         listener = self.sole_listener
         if listener is None:
@@ -162,7 +162,7 @@ class Inbox:
         self._owner.events.failed(error)
 
     def follow(self, result: object, data: object) -> None:
-        """The sole listener returned something for ``data``: if it is to be awaited, the next message waits for it."""
+        """The sole listener returned ``result`` for ``data``: if it is awaitable, await it before the next message."""
         if hasattr(result, "__await__"):
             self._start_pump(cast("Awaitable[object]", result), data, [])
 
@@ -182,7 +182,7 @@ class Inbox:
             owner.lane.pause_reading()
             limit_met(
                 "incoming_queue",
-                "%s: %d messages wait for their handler, and reading from the client pauses until it has caught up"
+                "%s: %d messages wait for their handler; reading from the client pauses until it has caught up"
                 " (Limits.incoming_queue)",
                 owner.policy.name,
                 len(queue),
@@ -191,7 +191,7 @@ class Inbox:
                 owner.calls.overrun()
 
     def withdraw(self, turn: Turn) -> None:
-        """Take out what was queued with :meth:`hold` and is not to happen any more; read on if that makes room."""
+        """Remove a turn that was queued with :meth:`hold`; resume reading if that makes room."""
         queue = self._queue
         if queue is not None and queue.withdraw(turn) and queue.is_paused and queue.is_half_empty(self._owner.policy):
             self._resume_reading(queue)
@@ -202,20 +202,20 @@ class Inbox:
 
     @property
     def has_taken_all(self) -> bool:
-        """Whether the application has taken every message so far, if it ever will."""
+        """Whether the application has received every message so far, or never will."""
         queue = self._queue
         if queue:
             return not self._has_consumer()
         return self._takers & (_LISTENERS | _HANDLER) != _HANDLER or (queue is not None and queue.reader is not None)
 
     def read_for_answer(self) -> None:
-        """This side waits for a call's answer, which may arrive after messages that stay in the queue."""
+        """A call of this side waits for its answer: read on, because it may arrive after messages that stay queued."""
         queue = self._queue
         if queue is not None and queue.is_paused and not self._is_full(queue):
             self._resume_reading(queue)
 
     def _begin_turns(self, queue: MessageQueue) -> None:
-        """The handler has returned: begin what is queued before the next message, or all if none will be consumed."""
+        """The handler has returned: begin the turns before the next message, or all if no message will be consumed."""
         for payload, begin in queue.take_turns(not self._has_consumer()):
             if begin is not None:
                 begin(payload)
@@ -224,7 +224,7 @@ class Inbox:
         """Whether a listener, a reader, or a running handler or task can still consume queued messages."""
         return (
             self._takers & (_LISTENERS | _HANDLER) != 0
-            or self._pump is not None  # its listener may yet add another
+            or self._pump is not None  # the running listener may add another one
             or (self._queue is not None and self._queue.reader is not None)
             or self._owner.has_tasks
         )
@@ -257,7 +257,7 @@ class Inbox:
             return NO_MESSAGE
 
     def _drain(self) -> None:
-        """Hand the queued messages to the listeners, until one of them has to be awaited."""
+        """Pass the queued messages to the listeners, until a result has to be awaited."""
         queue = self._queue
         while queue and self._pump is None and self._takers & _LISTENERS:
             data = self._next(queue)
@@ -301,7 +301,7 @@ class Inbox:
                     "%s: the task of a message listener was cancelled; its connection is closed with 1011",
                     owner.policy.name,
                 )
-                owner.begin_close(CloseCode.INTERNAL_ERROR, "internal error")  # no task takes the queued messages
+                owner.begin_close(CloseCode.INTERNAL_ERROR, "internal error")  # no task is left for the queued messages
             raise
         finally:
             self._pump = None
@@ -316,7 +316,7 @@ class Inbox:
         if self._takers & _LISTENERS:
             if ended is not None:
                 raise Disconnected(*ended)
-            raise RuntimeError("on('message', …) listeners take every message: use them or receive(), not both at once")
+            raise RuntimeError("on('message', …) listeners get every message: use them or receive(), not both at once")
         queue = self._queue
         if queue is None:
             queue = self._queue = MessageQueue()
@@ -336,8 +336,8 @@ class Inbox:
         if queue.reader is None:
             if self._takers & _FUNCTIONS:
                 raise RuntimeError(
-                    "the route's functions take its messages, once its handler has returned: let the handler return,"
-                    " and read no messages in it"
+                    "the route's message functions get its messages once its handler has returned: let the handler"
+                    " return without reading messages"
                 )
             task = asyncio.current_task()
             if task is not None:
@@ -363,7 +363,7 @@ class Inbox:
             self.reconsider()
 
     def finish(self) -> None:
-        """The connection has ended: hand on the messages that came before, then tell its end."""
+        """The connection has ended: pass on the messages that arrived before, then report the end."""
         if self._queue is not None:
             self._queue.wake()
             if self._pump is None:
@@ -374,6 +374,6 @@ class Inbox:
             self._owner.limit_overtime(self._pump, "a message listener")
 
     def drop(self) -> None:
-        """The listeners are forgotten: hand no message to them any more."""
+        """The listeners were removed: drop the messages."""
         self._takers &= ~_LISTENERS
         self.sole_listener = None

@@ -1,7 +1,7 @@
-"""What the parts of a connection ask of it, of the hub and of the delivery, as small protocols.
+"""The small protocols through which the modules of this package use a connection, the hub and the delivery.
 
-The parts import these and not each other, so that no two modules need one another. Where a protocol hands over a
-connection or an outbox, it is written as ``Any``.
+The modules import these protocols and not each other, so that imports have no circle. A connection or an outbox is
+typed as ``Any`` in them.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ __all__ = [
 
 
 class HubOfConnection(Sender, Protocol):
-    """What a connection asks of the hub that it belongs to."""
+    """The hub, as a connection uses it."""
 
     population: int
     history: RoomHistory | None
@@ -58,11 +58,11 @@ class HubOfConnection(Sender, Protocol):
         ...
 
     def depart(self, connection: Any, room: str) -> None:
-        """Take the connection out of a room."""
+        """Remove the connection from a room."""
         ...
 
     def remove(self, connection: Any) -> None:
-        """The connection closes: take it out of everything."""
+        """The connection closes: remove it from everything."""
         ...
 
     def drain(self, connections: Any = None) -> Any:
@@ -75,7 +75,7 @@ class HubOfConnection(Sender, Protocol):
 
 
 class HubOfOrders(Protocol):
-    """What orders to an audience ask of the hub."""
+    """The hub, as orders to an audience use it."""
 
     bus: Bus
     history: RoomHistory | None
@@ -88,7 +88,7 @@ class HubOfOrders(Protocol):
 
 
 class HubOfKeptSends(HubOfOrders, Sender, Protocol):
-    """What a send to rooms with history asks of the hub."""
+    """The hub, as sends to rooms with history use it."""
 
     def deliver(self, audience: Audience, message: Prepared) -> None:
         """Send to this process's connections of the audience."""
@@ -96,8 +96,8 @@ class HubOfKeptSends(HubOfOrders, Sender, Protocol):
 
 
 class Entry(NamedTuple):
-    """One room message of this tick. An excluded connection has taken its share up to it, so the entry need not name
-    it.
+    """One room message of this tick. Excluded connections have taken their share of the log before it was added, so the
+    entry does not name them.
     """
 
     rooms: tuple[str, ...]
@@ -107,7 +107,7 @@ class Entry(NamedTuple):
 
 
 class SharedLog(Protocol):
-    """What an outbox asks of the delivery: the room messages of this tick, which all connections share."""
+    """The delivery, as an outbox uses it: the room messages of this tick, which all connections share."""
 
     thread: int
     log: list[Entry]
@@ -135,7 +135,7 @@ class SharedLog(Protocol):
 
 
 class RoomsOwner(Protocol):
-    """What joining and leaving ask of the connection."""
+    """The connection, as joining and leaving use it."""
 
     phase: Phase
     policy: Policy
@@ -153,7 +153,7 @@ class RoomsOwner(Protocol):
 
 
 class OutboxOwner(Protocol):
-    """What an outbox asks of its connection."""
+    """The connection, as its outbox uses it."""
 
     fd: int
     phase: Phase
@@ -170,7 +170,7 @@ class OutboxOwner(Protocol):
 
 
 class EventsOwner(Protocol):
-    """What the listeners of a connection ask of it."""
+    """The connection, as its listeners use it."""
 
     phase: Phase
     policy: Policy
@@ -187,7 +187,7 @@ class EventsOwner(Protocol):
         ...
 
     def run(self, function: Callable[..., object], *arguments: object) -> None:
-        """Call what leads to code of the application in the connection's own context."""
+        """Call a function that leads to code of the application, in the connection's own context."""
         ...
 
     def put(self, message: Prepared) -> Sent:
@@ -216,7 +216,7 @@ class EventsOwner(Protocol):
 
 
 class HandlerOwner(EventsOwner, Protocol):
-    """What running the route's handler asks of the connection."""
+    """The connection, as running the route's handler uses it."""
 
     handler: asyncio.Task[Any] | None
     context: Context | None
@@ -237,7 +237,7 @@ class HandlerOwner(EventsOwner, Protocol):
 
 
 class Listeners(Protocol):
-    """What an inbox asks of the listeners; see :class:`odac.realtime.events.Events`."""
+    """The listeners, as an inbox uses them; see :class:`odac.realtime.events.Events`."""
 
     def of(self, event: str) -> list[Callable[..., Any]]:
         """The listeners of an event."""
@@ -265,11 +265,11 @@ class Listeners(Protocol):
 
 
 class InboxOwner(EventsOwner, Protocol):
-    """What an inbox asks of its connection."""
+    """The connection, as its inbox uses it."""
 
     @property
     def calls(self) -> CallsPort | None:
-        """Its calls, where there are any."""
+        """Its calls, if there are any."""
         ...
 
     @property
@@ -279,16 +279,16 @@ class InboxOwner(EventsOwner, Protocol):
 
     @property
     def lane(self) -> Lane:
-        """What carries the connection."""
+        """The lane of the connection."""
         ...
 
     @property
     def has_tasks(self) -> bool:
-        """Whether a task of this connection runs that may take messages yet."""
+        """Whether a running task of this connection may still receive messages."""
         ...
 
     def receive_control(self, payload: bytes) -> None:
-        """Take a control message of an ``odac.v1`` peer."""
+        """Handle a control message of an ``odac.v1`` peer."""
         ...
 
     def untaken(self) -> None:
@@ -296,5 +296,5 @@ class InboxOwner(EventsOwner, Protocol):
         ...
 
     def closed(self) -> None:
-        """Tell the application that the connection has ended: all messages before that are handled."""
+        """Notify the application that the connection has ended; all messages before that have been handled."""
         ...

@@ -1,4 +1,4 @@
-"""Sending to rooms that keep their messages: the history delivers what it has kept, in the order of keeping it."""
+"""Sending to rooms with history: the history delivers the messages in the order in which it keeps them."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ def send_where_kept(
     """Send to an audience of which at least one room has history; from any thread.
 
     Args:
-        hub: of this process.
-        history: of these rooms.
-        audience: whom it is for.
-        message: prepared.
-        keep: False sends it beside the history, behind this process's sends that the history has not confirmed yet.
+        hub: this process's hub.
+        history: the history of these rooms.
+        audience: the receivers.
+        message: the prepared message.
+        keep: False sends it without the history, after this process's sends that the history has not confirmed yet.
 
     Raises:
         ValueError: it is to be kept, and is for more than one room.

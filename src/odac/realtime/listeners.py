@@ -1,4 +1,4 @@
-"""Listeners that take fewer arguments than their event has."""
+"""Calls listeners with as many arguments as they accept, which may be fewer than their event has."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ OnInvalid = TypeVar("OnInvalid", bound=Callable[[InvalidMessage], object] | Call
 OnPong = TypeVar("OnPong", bound=Callable[[], object])
 
 EVENTS: Final = {"message": 1, "invalid": 1, "close": 2, "error": 1, "pong": 0}
-"""The events of a connection, with how many arguments each gives to its listeners."""
+"""The events of a connection, each with the number of arguments that its listeners get."""
 
 _VARIADIC: Final = inspect.CO_VARARGS
 _GENERATORS: Final = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
@@ -29,18 +29,18 @@ _IS_GENERATOR: Final = (inspect.isgeneratorfunction, inspect.isasyncgenfunction)
 
 
 def fit(handler: Handler, available: int) -> Handler:
-    """Return ``handler``, or a callable around it that passes only the arguments it takes.
+    """Return ``handler``, or a callable around it that passes only the arguments that it accepts.
 
     Args:
-        handler: what the application registered.
-        available: how many positional arguments the event gives.
+        handler: the function that the application registered.
+        available: the number of positional arguments that the event has.
 
     Raises:
         TypeError: it is not callable, needs more arguments than the event has, or has a ``yield``.
     """
     accepted, required = _positional(handler)
     if required > available:
-        raise TypeError(f"{handler!r} needs {required} arguments, and the event gives {available}")
+        raise TypeError(f"{handler!r} needs {required} arguments, but the event has {available}")
     if accepted >= available:
         return handler
     if accepted == 0:
@@ -54,20 +54,20 @@ def _positional(handler: Handler) -> tuple[int, int]:
     if isinstance(function, FunctionType) and not function.__kwdefaults__ and not function.__code__.co_kwonlyargcount:
         code = function.__code__
         if code.co_flags & _GENERATORS:
-            raise TypeError(f"{handler!r} has a yield in it: calling it would run nothing of it")
+            raise TypeError(f"{handler!r} contains a yield: calling it would run none of its code")
         required = max(code.co_argcount - len(function.__defaults__ or ()) - bound, 0)
         return (1_000 if code.co_flags & _VARIADIC else code.co_argcount - bound), required
     if not callable(handler):
         raise TypeError(f"a listener must be callable, not {handler!r}")
     if any(is_one(each) for each in (handler, type(handler).__call__) for is_one in _IS_GENERATOR):
-        raise TypeError(f"{handler!r} has a yield in it: calling it would run nothing of it")
+        raise TypeError(f"{handler!r} contains a yield: calling it would run none of its code")
     try:
         parameters = inspect.signature(handler).parameters.values()
-    except (TypeError, ValueError):  # some builtins do not say
+    except (TypeError, ValueError):  # some builtins have no signature
         return 1_000, 0
     unfilled = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
     if unfilled:
-        raise TypeError(f"{handler!r} needs {', '.join(unfilled)}, which no event gives")
+        raise TypeError(f"{handler!r} needs {', '.join(unfilled)}, which no event passes")
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return 1_000, 0
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]

@@ -1,6 +1,6 @@
 """How a connection joins and leaves a room: with history, with presence, and up to ``Limits.rooms_per_connection``.
 
-While a delivery writes to the members of a room, joining and leaving wait until it is done.
+While a delivery writes to the members of a room, joining and leaving are postponed until it is done.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ def join(connection: RoomsOwner, hub: HubOfConnection, room: str, replay: int, p
 def _join_seen(connection: RoomsOwner, hub: HubOfConnection, room: str, replay: int, data: Any) -> Joined:
     port = hub.presence
     if port is None:
-        raise ValueError(f"no room has presence: say app.rooms({room!r}, presence=Presence()) before the app starts")
+        raise ValueError(f"no room has presence: call app.rooms({room!r}, presence=Presence()) before the app starts")
     text = port.check(room, data)
     joined = join(connection, hub, room, replay, None)
     _be_seen(connection, port, room, text)
@@ -76,23 +76,23 @@ def _enter(connection: RoomsOwner, hub: HubOfConnection, room: str) -> None:
 
 
 def _check_room_for_one_more(connection: RoomsOwner) -> None:
-    """Raise ValueError for a connection that is in as many rooms as it may be."""
+    """Raise ValueError if the connection is in the maximum number of rooms."""
     limit = connection.policy.limits.rooms_per_connection
-    # `rooms` leaves out Odac's own, and is counted only where the limit may be met.
+    # `rooms` leaves out Odac's own rooms; counting it takes time, so it is done only where the limit may be reached.
     if len(connection.memberships) >= limit and len(connection.rooms) >= limit:
         limit_met(
             "rooms_per_connection",
-            "%s: a connection was to join more than %d rooms (Limits.rooms_per_connection)",
+            "%s: a connection tried to join more than %d rooms (Limits.rooms_per_connection)",
             connection.policy.name,
             limit,
         )
         raise ValueError(
-            f"the connection is in {limit} rooms, which is the most: leave one, or raise Limits.rooms_per_connection"
+            f"the connection is in {limit} rooms, the maximum: leave one, or raise Limits.rooms_per_connection"
         )
 
 
 def join_inbox(connection: RoomsOwner, hub: HubOfConnection, user_id: str) -> None:
-    """A connection's user is known: what is sent to the user reaches it from now on."""
+    """A connection's user is known: messages to the user reach it from now on."""
     room = user_room(user_id)
     history = hub.history
     if history is not None:
@@ -106,7 +106,7 @@ def join_inbox(connection: RoomsOwner, hub: HubOfConnection, user_id: str) -> No
 
 
 def leave(connection: RoomsOwner, hub: HubOfConnection, room: str) -> None:
-    """Leave a room, behind the messages of the connection that its history has not confirmed yet."""
+    """Leave a room, after the connection's messages that the room's history has not confirmed yet."""
     if connection.delivery.is_writing:
         connection.delivery.later(leave, connection, hub, room)
     elif room in connection.memberships:

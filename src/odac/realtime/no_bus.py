@@ -1,4 +1,4 @@
-"""The bus of a hub that no other process belongs to."""
+"""The bus of a hub without other processes."""
 
 from __future__ import annotations
 
@@ -44,7 +44,7 @@ class NoBus:
         """Do nothing."""
 
     async def count_others(self, audience: Audience, timeout: float) -> Count:  # noqa: ASYNC109 - part of the contract
-        """No connections, of no processes."""
+        """Return a count of no connections in no processes."""
         return Count(0, 0, 0)
 
     def room_opened(self, room: str) -> None:

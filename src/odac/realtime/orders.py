@@ -22,12 +22,12 @@ __all__ = ["Orders"]
 
 
 class Orders:
-    """Carries out an order in this process and hands it to the others.
+    """Carries out an order in this process and sends it to the others.
 
-    The methods that end in ``_local`` are what the bus calls for an order of another process.
+    The bus calls the methods that end in ``_local`` for an order of another process.
 
     Args:
-        hub: of this process.
+        hub: this process's hub.
         on_close: called with every audience that is closed, before its connections are.
     """
 
@@ -41,11 +41,11 @@ class Orders:
         return [connection for connection in found if connection.id not in audience.excluded]
 
     def missed(self, room: str, connection_id: str, opened_at: float) -> tuple[int, str] | None:
-        """Code and reason of an order to close that a connection would have got, had it been in the room by then."""
+        """Code and reason of an order to close that a connection missed because it was not in the room then."""
         return self._identity_orders.missed(room, connection_id, opened_at)
 
     def move(self, audience: Audience, room: str, *, joins: bool) -> None:
-        """Have the audience's connections join or leave a room, in this process and all others; from any thread."""
+        """Make the audience's connections join or leave a room, in this process and all others; from any thread."""
         delivery = self._hub.delivery
         if get_ident() == delivery.thread:
             self.move_local(audience, room, joins=joins)
@@ -54,13 +54,13 @@ class Orders:
             delivery.loop.call_soon_threadsafe(partial(self.move, audience, room, joins=joins))
 
     def move_local(self, audience: Audience, room: str, *, joins: bool) -> None:
-        """Have this process's connections of the audience join or leave a room."""
+        """Make this process's connections of the audience join or leave a room."""
         if self._hub.delivery.is_writing:
             self._hub.delivery.later(partial(self.move_local, audience, room, joins=joins))
             return
         for connection in self._matching(audience):
             if joins:
-                with suppress(ValueError):  # it is in as many rooms as it may be, which is logged
+                with suppress(ValueError):  # the connection is in the maximum number of rooms, which is logged
                     connection.join(room)
             else:
                 connection.leave(room)
@@ -69,17 +69,18 @@ class Orders:
         """Close the audience's connections, in this process and all others; from any thread.
 
         Args:
-            audience: whose connections.
+            audience: the connections to close.
             code: the close code.
-            reason: for the client.
-            given: when that was ordered, by :func:`time.monotonic`: now by default. Connections opened later stay.
+            reason: the close reason that clients get.
+            given: when the order was given, by :func:`time.monotonic`; by default now. Connections opened later stay
+                open.
         """
         delivery = self._hub.delivery
         if given is None:
             given = monotonic()
         if get_ident() == delivery.thread:
             history = self._hub.history
-            # Not behind sends to a user's inbox: a user who is locked out is closed at once.
+            # Not after pending sends to a user's inbox: the connections of a user who is locked out close at once.
             named = [room for room in audience.rooms if not is_private(room)]
             if history is not None and history.behind(tuple(named), lambda: self.close(audience, code, reason, given)):
                 return

@@ -1,4 +1,4 @@
-"""The outgoing end of a connection: in order, coalesced per tick, bounded."""
+"""Outgoing messages of a connection: in order, coalesced per tick, bounded."""
 
 from __future__ import annotations
 
@@ -37,19 +37,20 @@ class _WhenDrained(Sent):
 
 @compiled_put(FLUSH_BYTES)
 class Outbox:
-    """Everything that one connection is sent, in program order.
+    """All messages to one connection, in program order.
 
-    The connection's own messages are collected in ``pending`` until the end of the tick; or, while it is corked (a
-    chunk of its bytes is being handled), until the chunk is handled. Room messages stand in the log of the delivery,
-    shared by all connections. Before anything of its own, a connection takes its share of the log up to there
-    (:meth:`take_share`); ``taken`` says how many entries of the log that was.
+    Messages to this connection alone are collected in ``pending`` until the end of the tick; or, while it is corked
+    (a chunk of its received bytes is being handled), until the chunk is handled. Room messages are in the log of the
+    delivery, which all connections share. Before the connection queues a message of its own, it takes its share of the
+    log so far (:meth:`take_share`); ``taken`` is the number of entries of the log that it has taken.
 
-    The connection's ``fd`` is the promise that the delivery relies on: the socket while a bare write of the log to it
-    is in order, else -1. :meth:`renew_fd` alone sets it.
+    The delivery relies on the connection's ``fd``: the socket while the log may be written to it directly, past the
+    transport (a bare write), else -1. Only :meth:`renew_fd` sets it.
 
     Attributes:
-        is_apart: whether the delivery writes this outbox by itself when the tick ends: it has something of its own.
-        backlog: the messages that the kernel has not taken, while there are any.
+        is_apart: whether the delivery writes this outbox separately when the tick ends, because it has messages of
+            its own.
+        backlog: the messages that the kernel has not accepted yet; None if there are none.
     """
 
     __slots__ = (
@@ -82,17 +83,17 @@ class Outbox:
         return self._owner.policy
 
     def renew_fd(self) -> None:
-        """Renew the connection's ``fd`` from its causes; called whenever one of them changes.
+        """Compute the connection's ``fd`` again; called whenever a condition that it depends on changes.
 
-        That something is pending is no cause: then the outbox is apart, or it is corked, and the delivery sets a corked
-        one apart before it writes.
+        Pending messages are no such condition: then the outbox is set apart, or it is corked, and the delivery sets a
+        corked one apart before it writes.
         """
         owner = self._owner
         in_order = not self.is_apart and self.backlog is None and (owner.phase is OPEN or owner.phase < CLOSING)
         owner.fd = self.lane.fd if in_order else -1
 
     def put(self, message: Prepared) -> Sent:
-        """Send a message of this connection's own."""
+        """Send a message to this connection alone."""
         delivery = self.delivery
         if delivery.log:
             if delivery.is_writing:
@@ -114,14 +115,14 @@ class Outbox:
         return SENT if self.backlog is None else _WhenDrained(self)
 
     def set_apart(self) -> None:
-        """Have the delivery write this outbox by itself when the tick ends."""
+        """Have the delivery write this outbox separately when the tick ends."""
         if not self.is_apart:
             self.is_apart = True
             self.renew_fd()
             self.delivery.set_apart(self)
 
     def take_share(self) -> None:
-        """Take this connection's share of the log, as far as it goes now, so that the next message stands behind it."""
+        """Take this connection's share of the log so far, so that the next message comes after it."""
         log = self.delivery.log
         if self.taken < len(log) and (self._owner.phase is OPEN or self._owner.phase < CLOSING):
             self.set_apart()
@@ -138,13 +139,13 @@ class Outbox:
                     if is_in(entry):
                         message = self.variant(entry.message)
                         if entry.kept and self.backlog is not None:
-                            # Never more than one tick's: what follows is read from the history once this has drained.
+                            # Never more than those of one tick: later ones are read from the history after this drains.
                             self.backlog.append(message, False)
                         else:
                             self._append_to_backlog(message, True)
 
     def variant(self, message: Prepared) -> Prepared:
-        """The message's form for this peer: text that begins with U+001E is escaped for a peer with ``odac.v1``."""
+        """The message in this peer's form: text that begins with U+001E is escaped for a peer with ``odac.v1``."""
         escaped = message.escaped
         return escaped if escaped is not None and self._owner.speaks_odac else message
 
@@ -170,7 +171,7 @@ class Outbox:
                 self._append_to_backlog(message, False)
 
     def cork(self) -> None:
-        """A chunk of the peer's bytes is handled from now on: collect what its handlers send, until :meth:`uncork`."""
+        """A chunk of the peer's bytes is about to be handled: collect what its handlers send until :meth:`uncork`."""
         self.delivery.corked = self
 
     def uncork(self) -> None:
@@ -186,7 +187,7 @@ class Outbox:
         lane = self.lane
         fd = lane.fd
         if fd >= 0 and len(pending) == 1:
-            # The answer to one message, which is what nearly every chunk comes to.
+            # One message, the usual case: the answer to the one message in the chunk.
             frame = pending[0].frame
             sent = write(fd, frame)
             if sent != len(frame):
@@ -197,7 +198,7 @@ class Outbox:
     # Congestion: the lane calls these two.
 
     def hold_back(self) -> None:
-        """The kernel takes no more: from now on messages are kept in the backlog, by reference."""
+        """The kernel accepts no more data: from now on messages are kept in the backlog, by reference."""
         if self.backlog is None:
             self.backlog = Backlog()
             self.renew_fd()
@@ -205,7 +206,7 @@ class Outbox:
                 self.delivery.on_congested(self._owner)
 
     def go_on(self) -> None:
-        """The kernel has taken everything: write on until it stops again."""
+        """The kernel has accepted everything: write the backlog until it stops again."""
         backlog = self.backlog
         if backlog is None:
             return
@@ -229,7 +230,7 @@ class Outbox:
         excess = waiting + cost(message) - limit
         if excess > 0 and waiting > 0:
             if owner.policy.overflow == "drop_oldest":
-                # One that even an empty backlog would not make room for is dropped alone.
+                # A message that would not fit even in an empty backlog is dropped alone.
                 count = 0 if to_room and excess > backlog.size else backlog.drop_oldest(excess)
                 excess = backlog.size + self.lane.buffered + cost(message) - limit
                 if excess > 0 and to_room:
@@ -245,7 +246,7 @@ class Outbox:
         """The reader is too slow: close it. No other connection is affected."""
         self.discard()
         self.set_apart()
-        self.taken = len(self.delivery.log)  # the rest of its share would come behind a gap
+        self.taken = len(self.delivery.log)  # the rest of its share would follow a gap
         reason = f"reads too slowly: over {limit} bytes wait (outgoing_buffer)"
         self._owner.begin_close(CloseCode.TRY_AGAIN_LATER, reason)
         self.delivery.overflowed(self._owner.policy)
@@ -266,7 +267,7 @@ class Outbox:
         self.flush()
 
     def close(self, code: int, reason: str) -> None:
-        """Send the close frame, behind the backlog if there is one. The connection takes no more messages."""
+        """Send the close frame, after the backlog if there is one. Later messages are dropped."""
         self.renew_fd()
         if self.backlog is None or self.backlog.is_empty:
             self.lane.close(code, reason)
@@ -275,7 +276,7 @@ class Outbox:
             self.lane.expect_end()
 
     def close_now(self) -> None:
-        """Drop the backlog and send the close frame that stands behind it.
+        """Drop the backlog, and send the close frame that was queued after it.
 
         A peer that sent its close frame, or broke the protocol, is assumed to read no more data.
         """

@@ -58,8 +58,8 @@ class Owned:
     Args:
         loop: the event loop.
         run: calls a function in the connection's own context.
-        failed: told of what a timer or task raised.
-        idle: told when the last task has ended.
+        failed: called with an exception that a timer or task raised.
+        idle: called when the last task has ended.
     """
 
     __slots__ = ("_ended", "_tasks", "_timers", "failed", "idle", "loop", "run")
@@ -99,12 +99,12 @@ class Owned:
         try:
             return await coroutine
         except (SystemExit, KeyboardInterrupt) as error:
-            # A task that ends with one of these ends the event loop as well.
+            # Caught, because a task that ends with one of these ends the event loop as well.
             self.failed(error)
             raise asyncio.CancelledError from error
 
     def _done(self, coroutine: Coroutine[Any, Any, object], task: asyncio.Task[Any]) -> None:
-        coroutine.close()  # for one that was cancelled before it began; of others nothing is left
+        coroutine.close()  # if it was cancelled before it began; else this does nothing
         self._tasks.discard(task)
         if not task.cancelled():
             error = task.exception()
@@ -117,12 +117,12 @@ class Owned:
         """Call a function after ``delay`` seconds, then every ``interval`` seconds if one is given.
 
         Raises:
-            ValueError: the interval is not above 0, or the delay is negative, infinite or no number.
+            ValueError: the interval is not above 0, or the delay is negative, infinite or not a number.
         """
         if callable(delay):
             raise TypeError("the seconds come first: set_timeout(5, function)")
         if not 0 <= delay < inf or (interval is not None and not interval > 0):
-            raise ValueError("a delay is a number of seconds from 0, and an interval one above 0")
+            raise ValueError("a delay must be a number of seconds from 0, an interval a number of seconds above 0")
         timer = Timer(self, delay, function, interval)
         self._timers.add(timer)
         if self._ended:

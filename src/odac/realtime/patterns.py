@@ -1,4 +1,4 @@
-"""Names of rooms with ``*`` in them, each with what holds for the rooms that it names."""
+"""Patterns of room names (``*`` stands for any text), each with a value for the rooms that match."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ T = TypeVar("T")
 
 MOST: Final = 1000
 REMEMBERED: Final = 4096
-"""Rooms that are looked up once only. Clients may have a say in names, so it is bounded."""
+"""Rooms whose values are cached. Bounded, because clients may be able to choose names."""
 
 
 class Patterns(Generic[T]):
-    """What holds for which rooms: exact names win, then the first pattern that fits."""
+    """The values of the rooms: exact names win, then the first pattern that matches."""
 
     __slots__ = ("_exact", "_found", "_patterns")
 
@@ -30,11 +30,11 @@ class Patterns(Generic[T]):
         return bool(self._exact or self._patterns)
 
     def add(self, pattern: str, value: T) -> None:
-        """Let something hold for the rooms that a pattern names.
+        """Set the value for the rooms that a pattern matches.
 
         Raises:
             TypeError: the pattern is not a str.
-            ConfigurationError: it names no room, is there already, or there are 1,000.
+            ConfigurationError: it is no valid name, was added before, or there are 1,000 patterns.
         """
         try:
             check_room(pattern)
@@ -48,7 +48,7 @@ class Patterns(Generic[T]):
         self._found.clear()
 
     def of(self, room: str) -> T | None:
-        """What holds for a room, or None."""
+        """The value for a room, or None."""
         try:
             return self._found[room]
         except KeyError:
@@ -62,9 +62,9 @@ class Patterns(Generic[T]):
 
 
 def matches(pattern: str, name: str) -> bool:
-    """Whether a name fits a pattern, in which ``*`` stands for any text, also none.
+    """Whether a name matches a pattern, in which ``*`` stands for any text, also none.
 
-    Each piece between stars is looked for once, from the left; no way back is ever needed.
+    Each piece between stars is searched for once, from the left; backtracking is never needed.
     """
     first, *pieces = pattern.split("*")
     if not pieces:

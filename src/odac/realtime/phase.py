@@ -1,4 +1,4 @@
-"""Where a connection stands between its upgrade and the end of what it owned."""
+"""The phases of a connection, from its upgrade to the end of its timers and tasks."""
 
 from __future__ import annotations
 
@@ -9,21 +9,21 @@ __all__ = ["CLOSED", "CLOSING", "OPEN", "Phase", "ReadyState"]
 
 
 class Phase(IntEnum):
-    """The phases of a connection, in their order; it goes through them one way, and may skip some.
+    """The phases of a connection, in order; a connection may skip some and never goes back.
 
-    Below :data:`CLOSING` a connection takes what it is sent. The table in docs/explanation/architecture.md says what
-    each event does in each phase.
+    Before :data:`CLOSING`, messages can be sent to it. The table in docs/explanation/architecture.md lists what each
+    event does in each phase.
     """
 
     ADMITTING = 0
-    """Upgraded, and on its way through the gates. Rooms that it is in reach it; broadcasts do not yet."""
+    """Upgraded; the gates (the checks of the route) run. Messages to its rooms reach it; broadcasts do not yet."""
     OPEN = 1
     """Admitted: broadcasts reach it too, and the heartbeat watches it."""
     CLOSING = 2
-    """This side's close frame is sent, or waits behind the backlog; the peer's is awaited. It is in no room any more.
+    """This side's close frame is sent, or queued after the backlog; the peer's is awaited. It has left all rooms.
     """
     CLOSED = 3
-    """The transport is gone or given up. The messages before that are handled, then the close listeners are told."""
+    """The transport has ended. The messages before that are handled, then the close listeners are called."""
     RELEASED = 4
     """The close listeners have run; timers and tasks are cancelled, and the rooms it was in are forgotten."""
 
@@ -31,12 +31,12 @@ class Phase(IntEnum):
 OPEN: Final = Phase.OPEN
 CLOSING: Final = Phase.CLOSING
 CLOSED: Final = Phase.CLOSED
-"""Looked up as globals. Where every message passes, ``phase is not OPEN`` is asked first: comparing enums by their
-order takes four times as long."""
+"""Globals, for speed. On the path of every message, ``phase is not OPEN`` is tested first: comparing enums by order
+takes four times as long."""
 
 
 class ReadyState(IntEnum):
-    """Where a connection stands; the numbers are those of the browser's WebSocket (WHATWG WebSockets Standard, section
+    """The state of a connection; the numbers are those of the browser's WebSocket (WHATWG WebSockets Standard, section
     3.1).
     """
 

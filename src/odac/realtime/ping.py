@@ -1,4 +1,4 @@
-"""Pings that the application sends, from their sending to their pongs."""
+"""Pings that the application sends, and their pongs."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from odac.errors import Disconnected
 __all__ = ["Ping", "Pings"]
 
 _MOST: Final = 100
-"""Pings under way of one connection; further ones share the last, so that a peer that never answers costs no memory."""
+"""Pending pings of one connection; further ones share the last, so that a peer that never answers costs no memory."""
 
 
 class Ping(Awaitable[float]):
-    """A ping under way."""
+    """A ping that was sent; awaiting it gives the round trip in seconds."""
 
     __slots__ = ("_failure", "_loop", "_sent_at", "_trip", "_waiter")
 
@@ -28,12 +28,12 @@ class Ping(Awaitable[float]):
         self._waiter: asyncio.Future[None] | None = None
 
     def succeed(self) -> None:
-        """The pong is here."""
+        """The pong has arrived."""
         self._trip = self._loop.time() - self._sent_at
         self._wake()
 
     def fail(self, code: int, reason: str) -> None:
-        """The connection has ended first."""
+        """The connection has ended before the pong."""
         self._failure = (code, reason)
         self._wake()
 
@@ -54,7 +54,7 @@ class Pings:
     """The pings of one connection that have no pong yet, by their payloads, the oldest first.
 
     Args:
-        loop: of the connection.
+        loop: the connection's event loop.
     """
 
     __slots__ = ("_loop", "_waiting")
@@ -64,7 +64,7 @@ class Pings:
         self._waiting: dict[bytes, Ping] = {}
 
     def add(self) -> tuple[Ping, bytes | None]:
-        """A ping to wait for, and the payload to send it with; None where no further one is to be sent."""
+        """Return a ping to await, and the payload to send it with; None if no further one is to be sent."""
         if len(self._waiting) >= _MOST:
             return self._waiting[next(reversed(self._waiting))], None
         payload = urandom(4)
@@ -72,7 +72,7 @@ class Pings:
         return ping, payload
 
     def add_unanswerable(self) -> Ping:
-        """A ping that cannot be sent: it waits for the end of the connection. One serves for all."""
+        """Return a ping that cannot be sent and ends with the connection. All such pings share one."""
         return self._waiting.setdefault(b"", Ping(self._loop))
 
     @property

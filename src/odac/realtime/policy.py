@@ -12,7 +12,7 @@ from odac.protocol.codec import decode_text
 __all__ = ["Policy"]
 
 INCOMING_BYTES: Final = 64 * 1024
-"""Where a route takes small messages only, ``incoming_queue`` of them are few bytes, and pausing sooner gains nothing.
+"""The least value of ``incoming_bytes``: if a route accepts only small messages, pausing earlier gains nothing.
 """
 
 
@@ -22,17 +22,17 @@ class Policy:
 
     Args:
         name: the route's path, for log lines.
-        limits: the app's limits with the route's own put over them.
+        limits: the app's limits, overridden by the route's own.
         overflow: what happens when a reader is too slow.
-        decode: from the bytes of a text message, known to be UTF-8, to what listeners get. It raises
-            :class:`odac.errors.InvalidMessage` for what the route did not declare.
-        takes_binary: whether a binary message is one that the route declared.
+        decode: converts the bytes of a text message, which are valid UTF-8, to what listeners get. It raises
+            :class:`odac.errors.InvalidMessage` for a message of a type that the route did not declare.
+        takes_binary: whether the route accepts binary messages.
         on_invalid: ``"close"`` closes with 1007 on an invalid message without an ``invalid`` listener; ``"answer"``
-            tells a client that speaks ``odac.v1`` what is wrong, and goes on.
+            tells a client that speaks ``odac.v1`` what is wrong, and keeps the connection.
 
     Attributes:
-        incoming_bytes: of messages that wait for their handler, at which reading pauses: one message of the largest
-            size that the route takes.
+        incoming_bytes: the bytes of queued messages at which reading pauses: one message of the largest size that the
+            route accepts.
     """
 
     name: str

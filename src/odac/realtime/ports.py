@@ -1,7 +1,6 @@
-"""What the realtime core asks of the parts around it and they of it, as small protocols.
+"""The small protocols between the realtime core and the packages around it.
 
-Where a protocol hands over a connection, it is an :class:`odac.realtime.connection.Connection`, written here as
-``Any``.
+A connection in these protocols is an :class:`odac.realtime.connection.Connection`, typed as ``Any``.
 """
 
 from __future__ import annotations
@@ -36,11 +35,11 @@ __all__ = [
 
 
 class Lane(Protocol):
-    """What carries a connection's frames. It tells the outbox of congestion with ``hold_back`` and ``go_on``."""
+    """Carries a connection's frames. It reports congestion to the outbox by ``hold_back`` and ``go_on``."""
 
     @property
     def fd(self) -> int:
-        """The socket for bare writes of uncompressed frames while nothing is buffered in front of them, else -1.
+        """The socket for direct writes of uncompressed frames while nothing is buffered before them, else -1.
 
         Whenever it changes, the lane calls the outbox's ``renew_fd``.
         """
@@ -56,7 +55,7 @@ class Lane(Protocol):
         ...
 
     def write_rest(self, data: memoryview) -> None:
-        """Send the bytes that a bare write to ``fd`` left over."""
+        """Send the bytes that a direct write to ``fd`` left over."""
         ...
 
     def close(self, code: int, reason: str) -> None:
@@ -76,7 +75,7 @@ class Lane(Protocol):
         ...
 
     def limit_messages(self, size: int) -> None:
-        """Take messages of so many bytes from now on, instead of ``max_payload``."""
+        """Accept messages of so many bytes from now on, instead of ``max_payload``."""
         ...
 
     def pause_reading(self) -> None:
@@ -89,7 +88,7 @@ class Lane(Protocol):
 
     @property
     def buffered(self) -> int:
-        """Bytes written that the kernel has not taken yet."""
+        """Bytes written that the kernel has not accepted yet."""
         ...
 
 
@@ -99,7 +98,7 @@ class Count(NamedTuple):
     Args:
         total: connections, over all processes that answered.
         answered: processes that answered in time, this one included.
-        expected: processes known to be there, this one included; more than ``answered`` where one did not answer.
+        expected: processes known to be running, this one included; more than ``answered`` if some did not answer.
     """
 
     total: int
@@ -125,9 +124,9 @@ class Members(NamedTuple):
     """Who is in a room, on all processes.
 
     Args:
-        users: by the user's id as text; a person without a user by ``"session:…"`` or ``"connection:…"``.
-        total: how many people.
-        complete: False where a process did not answer, sends no heartbeat, or the broker is away.
+        users: the people, by the user's id as text; a person without a user by ``"session:…"`` or ``"connection:…"``.
+        total: the number of people.
+        complete: False if a process did not answer or sends no heartbeat, or the broker is unreachable.
     """
 
     users: dict[str, Member]
@@ -136,22 +135,22 @@ class Members(NamedTuple):
 
 
 class PresencePort(Protocol):
-    """Who is in rooms, as :mod:`odac.presence` knows it. Called on the event loop's thread."""
+    """The people in rooms, implemented by :mod:`odac.presence`. Called on the event loop's thread."""
 
     def check(self, room: str, data: Any) -> bytes:
-        """The JSON text of what a connection joins a room with; raises ValueError and TypeError for what cannot be."""
+        """Encode the data that a connection joins a room with; raise ValueError or TypeError if it is not allowed."""
         ...
 
     def join(self, connection: Any, room: str, data: bytes) -> None:
-        """A connection that is in a room is seen there from now on, or says something else about its person."""
+        """A connection that is in a room is listed there from now on, or changes its person's data."""
         ...
 
     def left(self, connection: Any, room: str) -> None:
-        """A connection is in a room no more."""
+        """A connection has left a room."""
         ...
 
     def recognized(self, connection: Any) -> None:
-        """A connection's user is known now."""
+        """A connection's user has become known."""
         ...
 
     async def members(self, room: str, timeout: float) -> Members:  # noqa: ASYNC109 - part of the contract
@@ -160,7 +159,7 @@ class PresencePort(Protocol):
 
 
 class Bus(Protocol):
-    """The way to the other processes. No method raises for a lost broker; all but ``count_others`` return at once."""
+    """Connects to the other processes. No method raises for a lost broker; all but ``count_others`` return at once."""
 
     @property
     def healthy(self) -> bool:
@@ -168,28 +167,28 @@ class Bus(Protocol):
         ...
 
     def publish(self, audience: Audience, message: Prepared, *, unkept: bool = False) -> None:
-        """Hand a message to the other processes (never back to this one).
+        """Send a message to the other processes (never back to this one).
 
         Args:
-            audience: whom it is for.
-            message: prepared.
-            unkept: a room of it has history, and the sender knows that this message does not go into it.
+            audience: its receivers.
+            message: the prepared message.
+            unkept: a room of the audience has history, and this message is deliberately not appended to it.
         """
         ...
 
     def close(self, audience: Audience, code: int, reason: str, given: float) -> None:
-        """Have the other processes close their connections of this audience.
+        """Make the other processes close their connections of this audience.
 
         Args:
-            audience: whose connections.
+            audience: the connections to close.
             code: the close code.
-            reason: for the client.
-            given: when that was ordered, by :func:`time.monotonic`; connections that were opened later stay.
+            reason: the close reason that clients get.
+            given: when the order was given, by :func:`time.monotonic`; connections that were opened later stay open.
         """
         ...
 
     def move(self, audience: Audience, room: str, *, joins: bool) -> None:
-        """Have the other processes' connections of this audience join or leave a room."""
+        """Make the other processes' connections of this audience join or leave a room."""
         ...
 
     async def count_others(self, audience: Audience, timeout: float) -> Count:  # noqa: ASYNC109 - part of the contract
@@ -263,16 +262,16 @@ class Subsystem(Protocol):
         ...
 
     def left(self, origin: bytes) -> None:
-        """A process said that it stops."""
+        """A process announced that it stops."""
         ...
 
     def up(self) -> None:
-        """The broker is back, or something may not have arrived."""
+        """The broker is connected again, or messages may have been lost."""
         ...
 
 
 class LocalHub(Protocol):
-    """What a bus asks of this process, always on the event loop's thread."""
+    """This process's hub, as a bus uses it, always on the event loop's thread."""
 
     def deliver(self, audience: Audience, message: Prepared) -> None:
         """Deliver to this process's connections of the audience, and to no other process."""
@@ -285,14 +284,14 @@ class LocalHub(Protocol):
 
 
 class LocalOrders(Protocol):
-    """What a bus does with an order of another process, always on the event loop's thread."""
+    """Carries out the orders of other processes, always on the event loop's thread."""
 
     def close_local(self, audience: Audience, code: int, reason: str, given: float) -> None:
         """Close this process's connections of the audience opened before ``given`` (:func:`time.monotonic`)."""
         ...
 
     def move_local(self, audience: Audience, room: str, *, joins: bool) -> None:
-        """Have this process's connections of the audience join or leave a room."""
+        """Make this process's connections of the audience join or leave a room."""
         ...
 
     def count_local(self, audience: Audience) -> int:
@@ -301,7 +300,7 @@ class LocalOrders(Protocol):
 
 
 class LogListener(Protocol):
-    """Takes what the stores of rooms with history publish. Called on the event loop's thread; must not raise."""
+    """Receives what the stores of rooms with history publish. Called on the event loop's thread; must not raise."""
 
     def arrived(self, channel: str, payload: bytes) -> bool:
         """A store's payload has arrived on a room's channel; return whether this process follows the room's log.
@@ -312,7 +311,7 @@ class LogListener(Protocol):
         ...
 
     def unflagged(self, rooms: tuple[str, ...]) -> None:
-        """A message for these rooms has arrived from a process that knows of no history of theirs."""
+        """A message for these rooms has arrived from a process that does not know that they have history."""
         ...
 
 
@@ -326,7 +325,7 @@ class CallsPort(Protocol):
 
     @property
     def origin(self) -> str | None:
-        """What the hello tells as ``calls``; None where no calls are answered."""
+        """The value of ``calls`` in the connection's ``hello``; None if the route answers no calls."""
         ...
 
     async def call(self, name: str, arguments: object, timeout: float, returns: Any) -> Any:  # noqa: ASYNC109
@@ -339,25 +338,26 @@ class CallsPort(Protocol):
 
 
 ControlHandler = Callable[[Any, list[Any]], None]
-"""Takes a control message of one kind: the connection that it arrived on, and what follows the kind in its JSON array.
+"""Handles a control message of one kind: called with the connection that it arrived on, and with the items after the
+kind in its JSON array.
 
 Called within the connection's ``data_received``, with nothing checked about the values: a peer may send anything.
 """
 
 
 class Observer(Protocol):
-    """A part of the library that follows connections. Called on the event loop's thread; must not raise."""
+    """A subsystem that is notified about connections. Called on the event loop's thread; must not raise."""
 
     def ended(self, connection: Any, code: int, reason: str) -> None:
-        """A connection has ended that was admitted or had joined a room, before its close listeners are told.
+        """A connection that was admitted or had joined a room has ended; its close listeners are not called yet.
 
-        It is in no room any more; ``connection.memberships`` still names the rooms that it was in.
+        It has left all rooms; ``connection.memberships`` still names the rooms that it was in.
         """
         ...
 
 
 class Sender(Protocol):
-    """What a target asks of the hub."""
+    """The hub, as a target uses it."""
 
     def send(self, audience: Audience, message: Prepared, keep: bool = True) -> Sent:
         """Send to everyone in the audience, in this process and all others; from any thread."""
@@ -370,14 +370,14 @@ class Sender(Protocol):
 
 
 class AudienceOrders(Protocol):
-    """What a target asks of the orders."""
+    """The orders, as a target uses them."""
 
     def close(self, audience: Audience, code: int, reason: str, given: float | None = None) -> None:
         """Close the audience's connections, in this process and all others; from any thread."""
         ...
 
     def move(self, audience: Audience, room: str, *, joins: bool) -> None:
-        """Have the audience's connections join or leave a room, in this process and all others; from any thread."""
+        """Make the audience's connections join or leave a room, in this process and all others; from any thread."""
         ...
 
     async def count(self, audience: Audience, timeout: float) -> Count:  # noqa: ASYNC109 - part of the contract

@@ -1,4 +1,4 @@
-"""Messages of one connection that wait for the application to take them."""
+"""Messages of one connection that the application has not received yet."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ if TYPE_CHECKING:
 __all__ = ["MessageQueue", "Waiting"]
 
 Waiting = tuple[bytes, "Callable[[bytes], object] | None"]
-"""A message as it came, with the function that decodes it when its turn comes; None for a binary one."""
+"""A message that is not decoded yet, with the function that decodes it when its turn comes; None for a binary one."""
 
 
 class MessageQueue:
-    """Made when the first message cannot be handed on at once; an idle connection has none.
+    """Created when the first message cannot be passed on at once; an idle connection has none.
 
     Attributes:
-        is_paused: whether the lane was told to stop reading.
+        is_paused: whether the lane has stopped reading.
         waiter: what ``receive()`` awaits.
         reader: the task that calls ``receive()``.
     """
@@ -53,17 +53,17 @@ class MessageQueue:
         return message
 
     def wake(self) -> None:
-        """Let ``receive()`` look again."""
+        """Wake ``receive()``, which checks the queue again."""
         if self.waiter is not None and not self.waiter.done():
             self.waiter.set_result(None)
 
     def is_full(self, policy: Policy, times: int = 1) -> bool:
-        """Whether the lane is to stop reading, at so many times the limits."""
+        """Whether the lane must stop reading, with the limits multiplied by ``times``."""
         limits = policy.limits
         return len(self._messages) >= times * limits.incoming_queue or self._size >= times * policy.incoming_bytes
 
     def withdraw(self, turn: Turn) -> bool:
-        """Take a turn out before it comes; False where it does not wait here."""
+        """Remove a turn from the queue; return False if it is not queued."""
         for place, (payload, begin) in enumerate(self._messages):
             if begin is turn:
                 del self._messages[place]
@@ -72,7 +72,7 @@ class MessageQueue:
         return False
 
     def take_turns(self, all_of_them: bool) -> list[Waiting]:
-        """Take what is no message but a :class:`Turn`: those before the first message, or all."""
+        """Take the turns (see :class:`Turn`) before the first message, or all turns."""
         turns = []
         kept: deque[Waiting] = deque()
         for each in self._messages:

@@ -1,4 +1,4 @@
-"""Whether one connection sends more than its rate limit lets in."""
+"""Measures whether one connection sends more than its rate limit allows."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ from odac.speedups import compiled_meter
 __all__ = ["UNSTARTED", "RateMeter", "new_meter"]
 
 _ENTRIES: Final = 512
-"""Times that one connection remembers at most. Up to this limit each message is one; of a higher limit several are one.
+"""The most times that one connection stores. Up to this limit, each message has an entry; above, several share one.
 """
 
 _FEW: Final = 8
-"""Entries of a ring at first; it is never smaller, unless the limit is."""
+"""Entries of a new ring; it is never smaller, unless the limit is."""
 
 _SLICES: Final = 32
 """Parts of a window whose bytes are counted together."""
 
 
 class RateMeter:
-    """Counts the messages and bytes of one connection: whatever window is looked at, no more than the limit are in it.
+    """Counts the messages and bytes of one connection: no window, whenever it begins, has more than the limit.
 
-    The times of the last messages are remembered, because a count that starts again with each window lets nearly twice
-    the limit pass around its beginning. They stand in a ring: as long as the oldest has left the window, the next
-    message takes its place. Else the ring grows, and when it is as large as the limit, the message is one too many.
-    Where several messages share an entry, they count until the last of them has left the window.
+    The times of the last messages are stored, because a count that starts again with each window allows nearly twice
+    the limit around its beginning. They are stored in a ring: if the oldest has left the window, the next message
+    replaces it. Else the ring grows, and when it is as large as the limit, the message exceeds the limit. If several
+    messages share an entry, they count until the last of them has left the window.
 
     Args:
-        limit: of the route.
-        clock: seconds that only ever grow; :func:`time.monotonic` by default.
+        limit: the route's rate limit.
+        clock: seconds that never go back; :func:`time.monotonic` by default.
 
     Attributes:
-        limit: as it was given.
+        limit: as given.
     """
 
     __slots__ = ("_blocks", "_bytes", "_clock", "_left", "_position", "_step", "_times", "_window", "limit")
@@ -55,11 +55,11 @@ class RateMeter:
 
     @property
     def entries(self) -> int:
-        """How many times the ring holds."""
+        """The number of times in the ring."""
         return len(self._times)
 
     def is_exceeded(self, size: int) -> bool:
-        """Count a message, and say whether it is one too many.
+        """Count a message; return whether it exceeds the limit.
 
         Args:
             size: bytes of its payload, inflated.
@@ -118,19 +118,19 @@ class _ByteMeter:
 
 
 UNSTARTED: Final = RateMeter(RateLimit(1))
-"""Stands for the meter of a connection that has a limit and has sent nothing; never counts. Idle connections share it.
+"""The placeholder of a connection that has a limit and has sent nothing; it never counts. Idle connections share it.
 """
 
 
 def new_meter(limit: RateLimit, clock: Callable[[], float] | None = None) -> RateMeter:
-    """A meter for one connection: compiled, where that is to be had.
+    """Return a meter for one connection: the compiled one if it is available.
 
-    The compiled one reads the kernel's coarse clock on Linux, in a seventh of the time. What that clock leaves open, a
-    few milliseconds, is counted against the sender.
+    The compiled one reads the kernel's coarse clock on Linux, in a seventh of the time. The inaccuracy of that clock,
+    a few milliseconds, is counted against the sender.
 
     Args:
-        limit: of the route.
-        clock: seconds that only ever grow, where it is another than the machine's.
+        limit: the route's rate limit.
+        clock: seconds that never go back, if not the machine's.
     """
     if clock is not None:
         return RateMeter(limit, clock)

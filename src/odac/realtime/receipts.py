@@ -23,9 +23,9 @@ class Recovery:
     """What a member got on joining a room with history.
 
     Args:
-        recovered: True: all that it missed, once and in order. False: some may be missing, load the state; the last
-            ``replay`` messages came. None: it came for the first time, so there was nothing to miss.
-        count: how many messages of the history it got.
+        recovered: True: it got all messages that it had missed, once and in order. False: some may be missing, so load
+            the state; it got the last ``replay`` messages. None: it joined for the first time and missed nothing.
+        count: the number of messages of the history that it got.
     """
 
     recovered: bool | None
@@ -39,9 +39,9 @@ class HistoryEntry(NamedTuple):
     """A message of a room's history.
 
     Args:
-        position: where it stands: what ``history(room, since=…)`` takes.
-        data: as a listener would get it.
-        time: when the broker took it, in seconds since 1970.
+        position: its position, for ``history(room, since=…)``.
+        data: the message as a listener would get it.
+        time: when the broker received it, in seconds since 1970.
     """
 
     position: str
@@ -50,7 +50,7 @@ class HistoryEntry(NamedTuple):
 
 
 class Joined(Receipt):
-    """The member is in the room, and live."""
+    """The member is in the room and gets new messages."""
 
     __slots__ = ()
 
@@ -60,14 +60,14 @@ class Joined(Receipt):
 
 
 JOINED: Final = Joined()
-"""Of every room without history: one object for all."""
+"""The result for every room without history: one object for all."""
 
 
 class Joining(Joined):
     """The member catches up with a room's history.
 
     Args:
-        loop: the hub's.
+        loop: the hub's event loop.
     """
 
     __slots__ = ("_future", "_loop", "_result")
@@ -85,7 +85,7 @@ class Joining(Joined):
         return (yield from asyncio.shield(self._future).__await__())
 
     def arrived(self, recovery: Recovery) -> None:
-        """The member is live, or its connection has ended: then what it got so far counts for nothing."""
+        """The member has caught up, or its connection has ended: then ``recovery`` is meaningless."""
         if self._result is None:
             self._result = recovery
             if self._future is not None and not self._future.done():
@@ -96,10 +96,10 @@ class KeptSend(Receipt):
     """A send to a room with history: awaiting it waits until the broker has it.
 
     Args:
-        loop: the hub's.
+        loop: the hub's event loop.
 
     Attributes:
-        awaited: whether anybody waits, so that a failure need not be told otherwise.
+        awaited: whether a caller awaits it and so learns of a failure; otherwise the failure is logged.
     """
 
     __slots__ = ("_error", "_future", "_is_done", "_loop", "_thread", "awaited")
@@ -141,7 +141,7 @@ class KeptSend(Receipt):
                 self._future.set_result(None)
             else:
                 self._future.set_exception(error)
-                self._future.exception()  # the caller that waited may be cancelled
+                self._future.exception()  # the caller that awaited it may have been cancelled
 
 
 async def _wait_for(receipt: KeptSend) -> None:

@@ -1,4 +1,4 @@
-"""What sending returns: an object that need not be awaited, and says when awaited that there is room for more."""
+"""The result of sending: an object that need not be awaited; awaiting it waits for room in the peer's buffer."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["ONE_TURN", "SENT", "Receipt", "Sent", "is_to_be_awaited"]
 
 
 class Sent:
-    """What sending returns: awaiting it waits until the peer's buffer has room, at most until the connection ends."""
+    """The result of sending: awaiting it waits until the peer's buffer has room, or the connection has ended."""
 
     __slots__ = ()
 
@@ -19,11 +19,11 @@ class Sent:
 
 
 SENT: Final = Sent()
-"""There is room already, which is nearly always so: one object is returned to every sender."""
+"""The result when there is room already, the usual case: all senders get this one object."""
 
 
 class _OneTurn(Sent):
-    """Awaiting it lets every other task run once: a loop of awaited sends must not keep the event loop to itself."""
+    """Awaiting it lets every other task run once: a loop of awaited sends must not block the event loop."""
 
     __slots__ = ()
 
@@ -35,13 +35,13 @@ ONE_TURN: Final = _OneTurn()
 
 
 class Receipt(Sent):
-    """Can be awaited. A listener or handler that happens to return one is not kept waiting for it."""
+    """Can be awaited. If a listener or handler happens to return one, it is not awaited."""
 
     __slots__ = ()
 
 
 def is_to_be_awaited(result: object) -> TypeGuard[Awaitable[object]]:
-    """Whether a listener's or handler's result has something to wait for: most return what sending returns."""
+    """Whether the result of a listener or handler must be awaited; most return the result of sending, which is not."""
     return (
         result is not None and result is not SENT and hasattr(result, "__await__") and not isinstance(result, Receipt)
     )

@@ -22,7 +22,7 @@ class _HasId(Protocol):
 
 
 class Target:
-    """The connections of some rooms or of a user, made fewer by :meth:`excluding` and :meth:`within`.
+    """The connections of some rooms or of a user, narrowed by :meth:`excluding` and :meth:`within`.
 
     All methods take effect on all processes, and may be called from any thread.
     """
@@ -47,17 +47,17 @@ class Target:
         return Target(self._hub, self._audience.narrowed(*rooms))
 
     def send(self, data: object, keep: bool = True) -> Sent:
-        """Send to them what ``odac.ws.send`` would send to one.
+        """Send data to all of them, encoded as by ``odac.ws.send``.
 
         Args:
             data: what to send.
             keep: whether it goes into the history of the room, if that has one; with False it is sent as to any room,
-                and clients that are away miss it.
+                and clients that are disconnected miss it.
 
         Returns:
-            An object that need not be awaited. Where the room has history, awaiting it waits until the broker has the
-            message, and raises :exc:`odac.BrokerError` where it may have it or not. Else awaiting it waits for no
-            reader: of many, one is always slow.
+            An object that need not be awaited. If the room has history, awaiting it waits until the broker has
+            confirmed the message, and raises :exc:`odac.BrokerError` if it is unknown whether the broker has it.
+            Without history, awaiting it does not wait for readers: among many, one is always slow.
 
         Raises:
             TypeError: ``data`` cannot be encoded.
@@ -75,7 +75,7 @@ class Target:
         return self._hub.send(self._audience, encode_binary(data), keep)
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
-        """Close their connections. Connections that are opened later stay, however late the order gets to a process.
+        """Close these connections. Connections that are opened later stay open, even if the order arrives later.
 
         Raises:
             ValueError: the code may not be sent, or the reason is over 123 UTF-8 bytes (RFC 6455, 7.4 and 5.5).
@@ -84,7 +84,7 @@ class Target:
         self._hub.orders.close(self._audience, code, reason)
 
     def join(self, room: str) -> None:
-        """Have them join a room. A connection that is in ``Limits.rooms_per_connection`` rooms does not, which is
+        """Make them join a room. A connection that is in ``Limits.rooms_per_connection`` rooms does not join; that is
         logged.
 
         Raises:
@@ -93,7 +93,7 @@ class Target:
         self._hub.orders.move(self._audience, check_room(room), joins=True)
 
     def leave(self, room: str) -> None:
-        """Have them leave a room; those that are not in it are left as they are.
+        """Make them leave a room; those that are not in it are unchanged.
 
         Raises:
             ValueError: the name is not allowed.

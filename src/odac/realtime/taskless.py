@@ -1,7 +1,7 @@
-"""A coroutine that begins at once, and becomes a task only where it has to wait.
+"""A coroutine that begins at once, and becomes a task only when it has to wait.
 
-Most handshakes wait for nothing: a task for each would cost a turn of the event loop and more than the checks
-themselves. Code that runs without a task must not await anything of the application, which may ask for the current task
+Most handshakes wait for nothing: a task for each would cost a turn of the event loop, and more time than the checks
+themselves. Code that runs without a task must not await the application's functions, which may need the current task
 (timeouts do, and libraries such as anyio). It awaits :func:`in_task` first.
 """
 
@@ -37,12 +37,12 @@ def begin(
     """Run a coroutine now, until it returns or awaits :func:`in_task`.
 
     Args:
-        work: raises nothing.
-        loop: runs already; gets the task.
-        context: that it runs in, all of it.
+        work: the coroutine; it must not raise.
+        loop: the running event loop, which gets the task.
+        context: the context that the whole coroutine runs in.
 
     Returns:
-        the task that does the rest, or None where there is nothing left to do.
+        the task that does the rest, or None if the coroutine has returned.
     """
     try:
         context.run(work.send, None)

@@ -1,4 +1,4 @@
-"""What stands in a connection's queue of messages without being a message."""
+"""Entries of a connection's queue of messages that are not messages, such as calls."""
 
 from __future__ import annotations
 
@@ -8,14 +8,14 @@ from typing import Final
 __all__ = ["NO_MESSAGE", "Turn"]
 
 NO_MESSAGE: Final = object()
-"""What decoding gives where there is nothing for the listeners: an invalid message, or a :class:`Turn`."""
+"""The result of decoding an entry that listeners do not get: an invalid message, or a :class:`Turn`."""
 
 
 class Turn:
-    """Stands in the queue for something that is to happen when the messages before it were taken.
+    """An entry of the queue for an action after the messages before it.
 
     Args:
-        begin: gets the bytes that it was put in the queue with; must not raise.
+        begin: the action; called with the bytes that the entry was queued with; must not raise.
     """
 
     __slots__ = ("_begin",)
@@ -24,6 +24,6 @@ class Turn:
         self._begin = begin
 
     def __call__(self, payload: bytes) -> object:
-        """Do it: the queue calls this where it would decode a message."""
+        """Begin the action: the queue calls this where it would decode a message."""
         self._begin(payload)
         return NO_MESSAGE

@@ -1,4 +1,4 @@
-"""How many bytes of messages all connections together may have decoded in one turn of the event loop."""
+"""Bounds the bytes of messages that all connections together may decode in one turn of the event loop."""
 
 from __future__ import annotations
 
@@ -11,20 +11,20 @@ from weakref import WeakValueDictionary
 __all__ = ["FREE", "TurnBudget", "turn_of"]
 
 _BYTES: Final = 256 * 1024
-"""Of one turn, as many as one read brings; at worst one message comes on top. JSON of nothing but brackets takes 37 ms
-a MiB.
+"""Bytes of one turn: as many as one read returns; at worst one more message is decoded. JSON that consists of brackets
+takes 37 ms for each MiB.
 """
 
 FREE: Final = 4096
-"""Bytes below which a read is not counted: it costs less than what it would wait for."""
+"""Bytes below which a read is not counted: decoding it costs less than waiting."""
 
 
 class TurnBudget:
-    """Lets reads wait for the next turn of the event loop once the bytes of this one are spent.
+    """Postpones reads to the next turn of the event loop once the bytes of this one are spent.
 
-    Timers, new connections and small messages run in between, however much other peers send. Waiting reads are served
-    first in, first out. The budget is refilled one turn of the loop after it ran out; turns that
-    spend little cost nothing.
+    Timers, new connections and small messages are handled in between, however much other peers send. Postponed reads
+    are served first in, first out. The budget is refilled one turn of the loop after it ran out; turns that spend
+    little cost nothing.
 
     Args:
         loop: the event loop of all connections.
@@ -46,7 +46,7 @@ class TurnBudget:
                 self._schedule()
 
     def call_next(self, take: Callable[[], object]) -> None:
-        """Call ``take`` in the next turn that has bytes left, behind those that wait already."""
+        """Call ``take`` in the next turn that has bytes left, after those that are postponed already."""
         self._waiting.append(take)
         self._schedule()
 
@@ -81,8 +81,8 @@ _budgets: WeakValueDictionary[int, TurnBudget] = WeakValueDictionary()
 
 
 def turn_of(loop: asyncio.AbstractEventLoop) -> TurnBudget:
-    """The budget that all connections of an event loop share, those of wrapped apps as well."""
-    budget = _budgets.get(id(loop))  # a budget that is still there keeps its loop, and with it the number
+    """The budget that all connections of an event loop share, including those of wrapped apps."""
+    budget = _budgets.get(id(loop))  # a budget refers to its loop, so the id cannot have been used again
     if budget is None:
         budget = _budgets[id(loop)] = TurnBudget(loop)
     return budget

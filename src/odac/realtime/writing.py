@@ -1,4 +1,4 @@
-"""Bare writes to sockets that do not block; odac/speedups.py has their compiled forms."""
+"""Direct, non-blocking writes to sockets, past the transport; odac/speedups.py has the compiled versions."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ def reference_write(fd: int, data: bytes) -> int:
     """Write to a socket.
 
     Returns:
-        the bytes that it took: 0 where its buffer is full; all of them where the peer is gone, which the transport
-        notices by itself.
+        the bytes that the socket accepted: 0 if its buffer is full; all of them if the peer is gone, which the
+        transport detects by itself.
     """
     try:
         return os.write(fd, data)
@@ -39,8 +39,8 @@ def reference_write_to_all(members: Iterable[M], data: bytes) -> list[tuple[M, i
     """Write the same to the ``fd`` of every member.
 
     Returns:
-        the members that did not take all of it, with the bytes as :func:`reference_write` counts them, or -1 for a
-        member without an ``fd``.
+        the members whose sockets did not accept all of it, with the bytes as :func:`reference_write` counts them, or
+        -1 for a member without an ``fd``.
     """
     rest: list[tuple[M, int]] = []
     bare, size = os.write, len(data)

@@ -1,4 +1,4 @@
-"""``app.route.ws_server``: all connections, from outside a connection."""
+"""``app.route.ws_server``: all connections, for code outside of a handler."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class WsServer:
     """All connections. Sending, closing and the properties work from any thread of the process.
 
     Args:
-        hub: has the connections.
-        address: finds the text of a user's id, as the app identifies its users.
+        hub: the hub with the connections.
+        address: returns the text of a user's id, as the app identifies its users.
     """
 
     def __init__(self, hub: Hub, address: Callable[[Any], str] = check_user_id) -> None:
@@ -44,7 +44,7 @@ class WsServer:
 
     @property
     def healthy(self) -> bool:
-        """Whether this process takes connections and its messages reach the other processes."""
+        """Whether this process accepts connections and its messages reach the other processes."""
         return not self._hub.draining and self._hub.bus.healthy
 
     def to_room(self, room: str, data: object, keep: bool = True) -> Sent:
@@ -56,8 +56,9 @@ class WsServer:
             keep: whether it goes into the room's history, if it has one.
 
         Returns:
-            An object that need not be awaited. Where the room has history, awaiting it waits until the broker has the
-            message. Else awaiting it waits for no reader: of many, one is always slow.
+            An object that need not be awaited. If the room has history, awaiting it waits until the broker has
+            confirmed the message. Without history, awaiting it does not wait for readers: among many, one is always
+            slow.
 
         Raises:
             TypeError: ``data`` cannot be encoded.
@@ -76,31 +77,31 @@ class WsServer:
 
         Args:
             room: its name.
-            last: how many of the last; by default all.
-            since: the ``position`` of an entry: those behind it.
+            last: return only so many of the last ones; by default all.
+            since: the ``position`` of an entry: return only those after it.
 
         Raises:
-            ValueError: the room has no history, or ``since`` is no position.
-            LookupError: what came behind ``since`` is not all there any more.
-            BrokerError: the broker cannot be asked.
+            ValueError: the room has no history, or ``since`` is not a position.
+            LookupError: some of the messages after ``since`` are no longer kept.
+            BrokerError: the broker cannot be reached.
         """
         return await self._kept(room).history(room, last, since)
 
     async def forget(self, room: str) -> None:
-        """Erase what a room keeps. Its members are told that some messages are missing.
+        """Erase a room's history. Its members are told that some messages are missing.
 
         Raises:
             ValueError: the room has no history.
-            BrokerError: the broker cannot be asked.
+            BrokerError: the broker cannot be reached.
         """
         await self._kept(room).forget(room)
 
     async def revoke(self, room: str, user_id: Any) -> None:
-        """Have a user leave a room with history on all processes, and recover nothing of it any more.
+        """Make a user leave a room with history on all processes, and refuse the user recovery from it.
 
         Raises:
             ValueError: the room has no history.
-            BrokerError: the broker cannot be asked.
+            BrokerError: the broker cannot be reached.
         """
         await self._kept(room).revoke(room, self._address(user_id))
 
@@ -121,8 +122,8 @@ class WsServer:
         """All connections that authenticated as this user, on all processes.
 
         Args:
-            user: what identifies the user, or the user, of whom ``Odac(user_id=…)`` finds it. The text of the id
-                counts: 7 and ``"7"`` are one.
+            user: the user's id, or a user object from which ``Odac(user_id=…)`` gets the id. Ids are compared as text:
+                7 and ``"7"`` are the same.
 
         Raises:
             TypeError: it is None, or a user without an id.
@@ -131,14 +132,15 @@ class WsServer:
         return Target(self._hub, Audience.of_user(self._address(user)))
 
     async def count(self, room: str | None = None, *, timeout: float = 1.0) -> Count:  # noqa: ASYNC109 - part of the contract
-        """How many connections there are on all processes, in a room or altogether.
+        """Count the connections on all processes, in a room or altogether.
 
         Args:
-            room: its name, or None for everybody.
+            room: its name, or None for all connections.
             timeout: seconds to wait for the other processes.
 
         Returns:
-            ``Count(total, answered, expected)``: fewer answered than expected where a process did not in time.
+            ``Count(total, answered, expected)``: ``answered`` is less than ``expected`` if a process did not answer in
+            time.
         """
         return await self._hub.orders.count(EVERYONE if room is None else Audience.of(room), timeout)
 
@@ -150,7 +152,7 @@ class WsServer:
             timeout: seconds to wait for processes whose people are not known here yet.
 
         Returns:
-            ``Members(users, total, complete)``; not complete where a process did not answer or the broker is away.
+            ``Members(users, total, complete)``; not complete if a process did not answer or the broker is unreachable.
 
         Raises:
             ValueError: the room has no presence.
@@ -159,7 +161,7 @@ class WsServer:
         port, delivery = self._hub.presence, self._hub.delivery
         if port is None:
             raise ValueError(
-                f"no room has presence: say app.rooms({room!r}, presence=Presence()) before the app starts"
+                f"no room has presence: call app.rooms({room!r}, presence=Presence()) before the app starts"
             )
         if get_ident() != delivery.thread:
             asked = asyncio.run_coroutine_threadsafe(port.members(room, timeout), delivery.loop)
@@ -168,7 +170,7 @@ class WsServer:
 
 
 class _Clients(Mapping[str, Connection]):
-    """Looks up the connections of now; iterating goes over those that were there when it began."""
+    """A live view of the connections; iterating goes over a snapshot of them."""
 
     __slots__ = ("_now",)
 

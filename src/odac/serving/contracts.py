@@ -17,25 +17,24 @@ __all__ = ["write_contract"]
 def write_contract(
     target: str, make: Callable[[Contract], str], *, factory: bool, app_dir: str, check: str | None
 ) -> str:
-    """Return what is to be printed; with ``check``, compare it with a file instead.
+    """Return the text to print; with ``check``, compare it with a file instead.
 
     Args:
         target: ``module:app``.
         make: writes a contract.
         factory: whether the target is a function that returns the app.
-        app_dir: where the module is looked for first.
-        check: the name of a file that is to hold the same.
+        app_dir: the directory that is searched first for the module.
+        check: the name of a file that should contain the same text.
 
     Raises:
-        ConfigurationError: there is no app or more than one, or the file holds something else; the message names the
-            fix.
+        ConfigurationError: there is no app or more than one, or the file differs; the message names the fix.
     """
-    # An app that names local:// can be looked at without the server that would run its workers.
+    # Lets an app that names local:// be inspected without the server that would run its workers.
     placed = os.environ.setdefault(DIRECTORY_VARIABLE, NO_DIRECTORY)
     try:
         found = find_odac_apps(load_app(target, factory=factory, app_dir=app_dir))
         if len(found) != 1:
-            raise ConfigurationError(f"there are {len(found)} Odac apps in {target}: name the one that is meant")
+            raise ConfigurationError(f"there are {len(found)} Odac apps in {target}: name one of them")
         found[0].app.check()
         app = found[0].app
         made = make(read(app.websocket_routes, app.room_rules))
@@ -46,5 +45,5 @@ def write_contract(
         return made
     path = Path(check)
     if not path.exists() or path.read_text(encoding="utf-8") != made:
-        raise ConfigurationError(f"{check} is not what {target} says today: write it again, and look at the difference")
+        raise ConfigurationError(f"{check} differs from the contract of {target}: write it again, and review the diff")
     return ""

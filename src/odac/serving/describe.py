@@ -1,4 +1,4 @@
-"""What an app looks like from outside, in words: for the first lines of ``odac run`` and for ``odac routes``."""
+"""Descriptions of an app's routes, for the first lines of ``odac run`` and for ``odac routes``."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ def _middleware(route: Route) -> list[str]:
 
 
 def _gates(route: Route) -> list[str]:
-    """What a handshake passes, in the order of the checks."""
+    """The checks that a handshake must pass, in their order."""
     gates = []
     origins = route.options.get("origins")
     if origins is not None:
@@ -103,7 +103,7 @@ def table(rows: Sequence[RouteRow]) -> str:
 
 
 def introduction(target: str, address: str, apps: Sequence[Found], *, workers: int = 1) -> str:
-    """The first lines of a server: what runs where, where the client script is, and the routes.
+    """The first lines of a server's output: its address, the address of the client script, and the routes.
 
     Args:
         target: the app's name.
@@ -133,7 +133,7 @@ def introduction(target: str, address: str, apps: Sequence[Found], *, workers: i
 
 
 def _another(target: str) -> str:
-    """The hint where the command names the app inside, and not the Odac app around it."""
+    """A hint for a command that names the wrapped app instead of the Odac app around it."""
     module = target.partition(":")[0]
     names = app_names(sys.modules.get(module))
-    return f"; {module}:{names[0]} is one, is that meant?" if names else ""
+    return f"; did you mean {module}:{names[0]}, which is one?" if names else ""

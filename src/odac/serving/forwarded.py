@@ -1,7 +1,7 @@
-"""What is known of a client behind a proxy, for the ASGI scope: ``Forwarded`` (RFC 7239), or TLS that ends in front.
+"""Information about a client behind a proxy, for the ASGI scope: ``Forwarded`` (RFC 7239), or TLS that ends in front.
 
-``X-Forwarded-For`` and ``X-Forwarded-Proto`` are uvicorn's own matter. Only one of the three is believed by a server: a
-proxy replaces the header that it sets, and passes the others on as the client sent them.
+``X-Forwarded-For`` and ``X-Forwarded-Proto`` are handled by uvicorn. A server trusts only one of these ways: a proxy
+replaces the header that it sets, and passes on the others as the client sent them.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ _PAIR: Final = re.compile(
 )
 _NODE: Final = re.compile(r"(?:\[([0-9A-Fa-f:.]{2,45})\]|([^\[\]:]{1,100}))(?::([0-9]{1,5}|_[A-Za-z0-9._-]{1,100}))?")
 _MOST: Final = 50
-"""Elements of one request's header: more than there are proxies in a row."""
+"""The most elements of one request's header: more than there are proxies in a row."""
 
 
 class Trusted(Protocol):
@@ -30,12 +30,12 @@ class Trusted(Protocol):
 
 
 class Hop(NamedTuple):
-    """One element of ``Forwarded``: what one proxy says of the side that it got the request from.
+    """One element of ``Forwarded``: one proxy's information about the sender of the request that it got.
 
     Args:
-        host: its address, or a name that stands for it; empty where the proxy does not tell.
-        port: its port; 0 where the proxy does not tell.
-        scheme: ``http`` or ``https``; empty where the proxy does not tell.
+        host: the sender's address, or an identifier in its place; empty if not given.
+        port: the sender's port; 0 if not given.
+        scheme: ``http`` or ``https``; empty if not given.
     """
 
     host: str
@@ -47,7 +47,7 @@ def read_forwarded(values: Iterable[bytes]) -> list[Hop]:
     """Parse the ``Forwarded`` headers of a request (RFC 7239 section 4), the client's element first.
 
     Raises:
-        ValueError: they are malformed; nothing of them may be believed then.
+        ValueError: they are malformed; then none of them may be trusted.
     """
     hops = [_hop(element) for element in _elements(b",".join(values)) if element]
     if len(hops) > _MOST:
@@ -90,12 +90,12 @@ def _hop(element: Mapping[str, str]) -> Hop:
 class ForwardedHeader:
     """Takes the client and the scheme from the ``Forwarded`` header of trusted proxies.
 
-    The last element was added by the proxy that is connected. While the side that it names is a trusted proxy as well,
-    the element before counts; the first that names another address gives the client.
+    The connected proxy added the last element. If that element names a trusted proxy too, the element before it is
+    used, and so on; the first one that names another address gives the client.
 
     Args:
         app: any ASGI app.
-        trusted_hosts: the proxies.
+        trusted_hosts: the trusted proxies.
     """
 
     def __init__(self, app: Any, trusted_hosts: Trusted) -> None:
@@ -130,7 +130,7 @@ class ForwardedHeader:
 
 
 class BehindTls:
-    """Says that every request came over TLS: it ends in a program in front, which adds no headers.
+    """Marks every request as received over TLS, for a program in front that ends TLS and adds no headers.
 
     Args:
         app: any ASGI app.

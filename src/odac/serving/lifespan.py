@@ -29,7 +29,7 @@ class QuietLifespan(LifespanOn):
         self.logger.setLevel(logging.ERROR)
 
     async def send(self, message: Any) -> None:
-        """Take what the app says."""
+        """Handle a message of the app."""
         if message["type"] == "lifespan.startup.failed":
             self.reason = message.get("message") or ""
             message = {"type": "lifespan.startup.failed"}
@@ -37,7 +37,7 @@ class QuietLifespan(LifespanOn):
 
 
 def why_it_failed(reason: str) -> str:
-    """The sentence in what an app's lifespan gave as its reason: Starlette gives a whole traceback."""
+    """The one sentence of an app's reason for its failed start-up: Starlette gives a whole traceback."""
     lines = reason.strip().splitlines() or ["the app gave no reason"]
     if "Traceback (most recent call last):" not in reason:
         return f"the app's start-up failed: {reason.strip() or lines[0]}"

@@ -1,4 +1,4 @@
-"""Listening sockets. They are made first, so that a wrong address is reported before anything else starts."""
+"""Listening sockets. They are opened first, so that a wrong address is reported before anything else starts."""
 
 from __future__ import annotations
 
@@ -24,12 +24,12 @@ def bind(options: ServeOptions, *, shared: bool = False, listen: bool = True) ->
     """Bind every address of the options' host and port, or their Unix socket.
 
     Args:
-        options: host, port and uds are looked at.
+        options: the host and port, or the path of the socket (uds).
         shared: let other sockets that are bound in this way share the port and its connections (SO_REUSEPORT).
-        listen: take connections at once, even before they are accepted. A socket that does not listen gets none.
+        listen: let the kernel queue connections at once. A socket that does not listen gets none.
 
     Raises:
-        CannotStart: the address cannot be bound; the message says why and what to do.
+        CannotStart: the address cannot be bound; the message gives the reason and the fix.
     """
     if options.uds is not None:
         return [_bind_unix(options.uds)]
@@ -46,7 +46,7 @@ def bind(options: ServeOptions, *, shared: bool = False, listen: bool = True) ->
         for family, _, protocol, _, address in dict.fromkeys(found):
             each = _bind_inet(family, protocol, (address[0], port, *address[2:]), shared, listen)
             bound.append(each)
-            port = each.getsockname()[1]  # with port 0, all addresses get the one that the first was given
+            port = each.getsockname()[1]  # with port 0, all addresses use the port that the first one got
     except OSError as error:
         for each in bound:
             each.close()
@@ -75,7 +75,7 @@ def _bind_inet(family: int, protocol: int, address: tuple[object, ...], shared: 
 
 def _bind_unix(path: str) -> socket.socket:
     if not hasattr(socket, "AF_UNIX"):
-        raise CannotStart("there are no Unix sockets on this system: use a host and a port")
+        raise CannotStart("this system has no Unix sockets: use a host and a port")
     each = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
     try:
         _remove_stale(path)
@@ -88,12 +88,12 @@ def _bind_unix(path: str) -> socket.socket:
         each.close()
         if error.errno == errno.EADDRINUSE:
             raise CannotStart(f"{path} is in use by another server, or is not a socket") from None
-        raise CannotStart(f"{path} cannot be listened on: {error.strerror or error}") from None
+        raise CannotStart(f"cannot listen on {path}: {error.strerror or error}") from None
     return each
 
 
 def _remove_stale(path: str) -> None:
-    """Remove the socket of a server that is gone; one that answers stays, and binding fails."""
+    """Remove the socket of a server that has ended; if a server answers on it, keep it: binding will fail."""
     if not Path(path).exists() or not stat.S_ISSOCK(Path(path).stat().st_mode):
         return
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as probe:
@@ -115,14 +115,12 @@ def _why(error: OSError, host: str, port: int) -> str:
             f" listen on {port}"
         )
     if error.errno == errno.EADDRNOTAVAIL:
-        return (
-            f"{host} is no address of this machine: give one that it has, such as 127.0.0.1, or 0.0.0.0 for all of them"
-        )
-    return f"{host}:{port} cannot be listened on: {error.strerror or error}"
+        return f"{host} is not an address of this machine: use one of its own, such as 127.0.0.1, or 0.0.0.0 for all"
+    return f"cannot listen on {host}:{port}: {error.strerror or error}"
 
 
 def listening_address(sockets: Sequence[socket.socket], options: ServeOptions) -> str:
-    """Where a person on this machine finds the server: ``http://127.0.0.1:8000``, or ``unix:/path``."""
+    """The server's address for users of this machine: ``http://127.0.0.1:8000``, or ``unix:/path``."""
     if options.uds is not None:
         return f"unix:{options.uds}"
     port = sockets[0].getsockname()[1]
@@ -135,12 +133,13 @@ def listening_address(sockets: Sequence[socket.socket], options: ServeOptions) -
 class Ports:
     """The listening sockets of several workers.
 
-    On Linux each worker has sockets of its own on the same port (SO_REUSEPORT), and the kernel spreads connections over
-    them by a hash of both addresses. They stay open here, so that connections that wait for a worker are left to its
-    successor. Elsewhere, and on a Unix socket, all workers accept from the same one, and the quicker ones get more.
+    On Linux each worker has sockets of its own on the same port (SO_REUSEPORT), and the kernel distributes connections
+    by a hash of both addresses. This process keeps them open, so that connections in a worker's queue are accepted by
+    its replacement. On other systems, and on a Unix socket, all workers accept from the same socket, and faster ones
+    get more connections.
 
     Args:
-        options: host, port or uds, and workers.
+        options: the host and port or uds, and the number of workers.
 
     Raises:
         CannotStart: see :func:`bind`.
@@ -166,12 +165,12 @@ class Ports:
             raise
 
     def descriptors(self, index: int) -> list[int]:
-        """What the worker at this place listens on."""
+        """The descriptors of the sockets that the worker with this index listens on."""
         return [each.fileno() for each in self._sets[index if self._each else 0]]
 
     def close(self, index: int) -> None:
-        """Let the other workers have this one's connections, where each has sockets of its own. The last keeps the
-        port.
+        """Give a worker's connections to the other workers, if each has sockets of its own. The last worker's sockets
+        stay open to keep the port.
         """
         if self._each and sum(map(bool, self._sets)) > 1:
             for each in self._sets[index]:
@@ -179,7 +178,7 @@ class Ports:
             self._sets[index] = []
 
     def open(self, index: int) -> None:
-        """Undo :meth:`close`, if that was called; connections come once the worker listens."""
+        """Undo :meth:`close`, if that was called; the worker gets connections once it listens."""
         if self._each and not self._sets[index]:
             self._sets[index] = bind(self._options, shared=True, listen=False)
 

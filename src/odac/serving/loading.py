@@ -1,4 +1,4 @@
-"""From ``module:app`` to an app, or to a sentence that says why not."""
+"""Loads the app that ``module:app`` names, or explains in one sentence why it cannot."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ def load_app(target: str, *, factory: bool = False, app_dir: str = "") -> Any:
     Args:
         target: the module, a colon, and the name in it (with dots for attributes of attributes).
         factory: the name is a function that returns the app.
-        app_dir: where modules are looked for first; by default the current directory.
+        app_dir: the directory that is searched first for modules; by default the current directory.
 
     Raises:
-        CannotStart: there is no such thing, it is not an app, or importing it fails; the message says where.
+        CannotStart: there is no such name, it is not an app, or importing it fails; the message names the place.
     """
     module_name, colon, path = target.partition(":")
     if not colon or not module_name or not path:
@@ -60,7 +60,7 @@ def load_app(target: str, *, factory: bool = False, app_dir: str = "") -> Any:
 
 
 def load_and_check(app: str | Any, options: ServeOptions) -> tuple[Any, list[Found]]:
-    """Import the app, and look at all that can be known before it starts.
+    """Import the app, and check everything that can be checked before it starts.
 
     Raises:
         OdacError: something is wrong with it; the message names the fix.
@@ -71,7 +71,7 @@ def load_and_check(app: str | Any, options: ServeOptions) -> tuple[Any, list[Fou
     found = find_odac_apps(loaded)
     for each in found:
         if options.broker is not None:
-            each.app.broker_url = options.broker  # also where the app names one itself: the command line is nearer
+            each.app.broker_url = options.broker  # this overrides the app's own broker: the command line has precedence
         each.app.check()
     return loaded, found
 
@@ -80,8 +80,8 @@ class Found(NamedTuple):
     """An Odac app within an ASGI app.
 
     Args:
-        app: it.
-        path: where it is mounted; empty at the root.
+        app: the app.
+        path: the path where it is mounted; empty at the root.
     """
 
     app: Odac
@@ -89,7 +89,7 @@ class Found(NamedTuple):
 
 
 def find_odac_apps(app: Any) -> list[Found]:
-    """The Odac apps in an ASGI app, outermost first: itself, what it wraps, and what is mounted in it."""
+    """The Odac apps in an ASGI app, outermost first: itself, the app that it wraps, and those mounted in it."""
     found: list[Found] = []
     seen: set[int] = set()
     pending: list[tuple[Any, str]] = [(app, "")]
@@ -148,7 +148,7 @@ def _told(error: BaseException, what: str) -> str:
 
 
 def _line_of(error: BaseException) -> str:
-    """The line that a person can mend: the last one that is neither Python's, a package's nor Odac's own."""
+    """The line that the user can fix: the last one that is neither in Python, nor in a package, nor in Odac."""
     frames = traceback.extract_tb(error.__traceback__)
     own = [
         frame
@@ -159,7 +159,7 @@ def _line_of(error: BaseException) -> str:
 
 
 def app_names(module: Any) -> list[str]:
-    """The names of the Odac apps in a module; none in what is no module."""
+    """The names of the Odac apps in a module; none if it is not a module."""
     return [key for key, value in vars(module).items() if isinstance(value, Odac)] if inspect.ismodule(module) else []
 
 
@@ -190,7 +190,7 @@ def _check_asgi(target: str, app: Any) -> None:
     try:
         signature = inspect.signature(app)
     except (TypeError, ValueError):
-        return  # a callable that says nothing of itself
+        return  # a callable without a signature
     if _takes(signature, 3):
         return
     if _takes(signature, 0):
@@ -199,7 +199,7 @@ def _check_asgi(target: str, app: Any) -> None:
         raise CannotStart(
             f"{target!r} looks like a WSGI app: put it into an Odac app with Odac(http=WSGIMiddleware(…)), from a2wsgi"
         )
-    raise CannotStart(f"{target!r} is no ASGI app: it does not take scope, receive and send")
+    raise CannotStart(f"{target!r} is not an ASGI app: it does not take scope, receive and send")
 
 
 def _takes(signature: inspect.Signature, count: int) -> bool:

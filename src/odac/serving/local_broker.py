@@ -22,8 +22,8 @@ def local_brokers(urls: Iterable[str]) -> Iterator[None]:
     """Run the proxy of every ``local://`` URL among these, or stand by while another process runs it.
 
     Raises:
-        ConfigurationError: a URL is malformed, or others may write to its directory.
-        BrokerError: the sockets cannot be made.
+        ConfigurationError: a URL is malformed, or other users may write to its directory.
+        BrokerError: the sockets cannot be created.
     """
     local = [url for url in map(parse_url, urls) if url.scheme == "local"]
     with contextlib.ExitStack() as stack:
@@ -31,7 +31,7 @@ def local_brokers(urls: Iterable[str]) -> Iterator[None]:
             try:
                 from odac.brokers.local_proxy import LocalProxy
             except ModuleNotFoundError:
-                break  # an app that names another broker needs none; for others, Odac() says what to install
+                break  # an app with another broker needs no proxy; for others, Odac() reports what to install
             proxy = LocalProxy(directory)
             proxy.start()
             stack.callback(proxy.stop)
@@ -43,7 +43,7 @@ def private_directory() -> Iterator[str]:
     """A directory for the nameless local broker of one server; directories of killed servers are removed."""
     base().mkdir(mode=0o700, exist_ok=True)
     if not only_ours(base()):
-        raise ConfigurationError(f"{base()}: others may put a socket there; chmod 700 it, as its owner")
+        raise ConfigurationError(f"{base()}: other users may put a socket there; as its owner, run chmod 700 on it")
     for left in base().glob(f"{_PRIVATE}*"):
         _remove(left)
     path = Path(tempfile.mkdtemp(prefix=_PRIVATE, dir=base()))
@@ -57,7 +57,7 @@ def _remove(path: Path) -> None:
     """Remove a directory whose proxy no process runs."""
     import fcntl
 
-    with contextlib.suppress(OSError):  # it is in use, or has gone meanwhile
+    with contextlib.suppress(OSError):  # it is in use, or another process has removed it
         lock = os.open(path, os.O_RDONLY)
         try:
             fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)

@@ -1,4 +1,4 @@
-"""What the server logs, and how it looks. Applications keep their loggers: only ``odac`` and ``uvicorn`` are set."""
+"""The format of the server's log. Applications keep their loggers: only ``odac`` and ``uvicorn`` are configured."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ def configure_logging(level: LogLevel, *, access_log: bool = False, name_process
     """Let Odac and uvicorn log to stderr.
 
     Args:
-        level: of both.
+        level: the level of both.
         access_log: one line for each HTTP request.
         name_process: each line gets its process id, which tells workers apart.
     """
@@ -37,7 +37,7 @@ def configure_logging(level: LogLevel, *, access_log: bool = False, name_process
         "loggers": {
             "odac": {"handlers": ["plain"], "level": shout, "propagate": False},
             "uvicorn": {"handlers": ["plain"], "level": shout, "propagate": False},
-            # Its own level, because uvicorn looks at this logger's alone to see whether it traces every connection.
+            # A level of its own, because uvicorn traces every connection depending on this logger's level alone.
             "uvicorn.error": {"level": shout},
             "uvicorn.access": {
                 "handlers": ["access"] if access_log else [],

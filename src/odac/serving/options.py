@@ -1,4 +1,4 @@
-"""How an app is served: everything that ``odac run`` can be told, and what the command line says of it."""
+"""How an app is served: all options of ``odac run``, with their help texts."""
 
 # ruff: noqa: RUF009 - _option is field() with a text for the command line
 
@@ -20,7 +20,7 @@ LOG_LEVELS: Final[tuple[LogLevel, ...]] = get_args(LogLevel)
 
 
 class CannotStart(ConfigurationError):
-    """The server cannot start. The message is what a person needs to mend it."""
+    """The server cannot start. The message tells the user how to fix it."""
 
 
 class CommandLine(NamedTuple):
@@ -28,8 +28,8 @@ class CommandLine(NamedTuple):
 
     Args:
         help: one sentence.
-        metavar: what stands for the value.
-        flag: the option's name where it is not the field's.
+        metavar: the placeholder for the value.
+        flag: the option's name, if it differs from the field's.
         negatable: whether a switch has a ``--no-`` form as well.
         envvar: an environment variable that gives the value.
     """
@@ -54,27 +54,26 @@ class ServeOptions:
     """
 
     host: str = _option("127.0.0.1", "Address or name to listen on; 0.0.0.0 for all.")
-    port: int = _option(8000, "0 takes any that is free.")
+    port: int = _option(8000, "Port to listen on; 0 for any free one.")
     uds: str | None = _option(None, "Listen on a Unix socket instead.", metavar="PATH")
     workers: int = _option(1, "Processes that share the port.")
-    reload: bool = _option(False, "Start again when a source file changes (for development).")
+    reload: bool = _option(False, "Restart when a source file changes (for development).")
     reload_dirs: Sequence[str] = _option(
-        (), "What --reload watches; default: the current directory.", metavar="PATH", flag="--reload-dir"
+        (), "Directory that --reload watches; default: the current one.", metavar="PATH", flag="--reload-dir"
     )
     preload: bool = _option(
         False, "Import the app once, in a process that workers are forked from: a worker is replaced at once."
     )
     broker: str | None = _option(
         None,
-        "What connects processes, such as redis://localhost or local://name; default: $ODAC_BROKER, or what the app"
-        " names.",
+        "URL of the broker, such as redis://localhost or local://name; default: $ODAC_BROKER, or what the app names.",
         metavar="URL",
     )
-    log_level: LogLevel = _option("info", "The least severe messages that are logged.")
+    log_level: LogLevel = _option("info", "The lowest level of messages that are logged.")
     access_log: bool = _option(False, "One line for each HTTP request.", negatable=True)
     ssl_certfile: str | None = _option(None, "Certificate chain in PEM form, for HTTPS and wss://.", metavar="PATH")
     ssl_keyfile: str | None = _option(
-        None, "Its private key, if the certificate's file does not hold it.", metavar="PATH"
+        None, "Its private key, if the certificate's file does not contain it.", metavar="PATH"
     )
     ssl_keyfile_password: str | None = _option(
         None,
@@ -83,9 +82,9 @@ class ServeOptions:
         envvar="ODAC_SSL_KEYFILE_PASSWORD",
     )
     proxy_headers: bool = _option(
-        False, "Believe X-Forwarded-For and X-Forwarded-Proto of trusted proxies.", negatable=True
+        False, "Trust X-Forwarded-For and X-Forwarded-Proto from trusted proxies.", negatable=True
     )
-    forwarded: bool = _option(False, "Believe the Forwarded header (RFC 7239) of trusted proxies instead.")
+    forwarded: bool = _option(False, "Trust the Forwarded header (RFC 7239) from trusted proxies instead.")
     proxy_protocol: bool = _option(
         False, "Connections of trusted proxies begin with the PROXY protocol, version 1 or 2."
     )
@@ -97,9 +96,9 @@ class ServeOptions:
         "Trusted proxies: addresses and networks, with commas; default: $FORWARDED_ALLOW_IPS, or 127.0.0.1,::1.",
         metavar="LIST",
     )
-    root_path: str = _option("", "Where a proxy has mounted the app.", metavar="PATH")
+    root_path: str = _option("", "Path at which a proxy has mounted the app.", metavar="PATH")
     factory: bool = _option(False, "APP is a function that returns the app.")
-    app_dir: str = _option("", "Where MODULE is looked for first; default: the current directory.", metavar="PATH")
+    app_dir: str = _option("", "Directory searched first for MODULE; default: the current one.", metavar="PATH")
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "reload_dirs", tuple(self.reload_dirs))
@@ -112,7 +111,7 @@ class ServeOptions:
         self._check_tls()
         self._check_proxies()
         if self.reload_dirs and not self.reload:
-            raise ConfigurationError("reload_dirs says what to watch, and has no effect without reload")
+            raise ConfigurationError("reload_dirs has no effect without reload: turn reload on, or leave it out")
         if self.preload and self.reload:
             raise ConfigurationError("reload imports the app anew after each change, and preload only once: choose one")
         if self.preload and not hasattr(os, "fork"):
@@ -127,9 +126,9 @@ class ServeOptions:
 
     def _check_tls(self) -> None:
         if self.ssl_keyfile and not self.ssl_certfile:
-            raise ConfigurationError("ssl_keyfile needs ssl_certfile as well: TLS takes both (one file may hold both)")
+            raise ConfigurationError("ssl_keyfile needs ssl_certfile as well (one file may contain both)")
         if self.ssl_certfile and self.behind_tls:
-            raise ConfigurationError("behind_tls says that TLS ends in front of this server: leave ssl_certfile out")
+            raise ConfigurationError("behind_tls means that TLS ends in front of this server: leave ssl_certfile out")
         if self.ssl_certfile and self.proxy_protocol:
             raise ConfigurationError(
                 "proxy_protocol comes in front of TLS, so it cannot be read here: let the proxy end TLS, and leave"
@@ -140,17 +139,17 @@ class ServeOptions:
         ways = [name for name in ("proxy_headers", "forwarded", "proxy_protocol") if getattr(self, name)]
         if len(ways) > 1:
             raise ConfigurationError(
-                f"{' and '.join(ways)}: choose the one way in which the proxy names the client; what it does not set"
-                " itself, it passes on as the client sent it"
+                f"{' and '.join(ways)}: choose the one way in which the proxy names the client; it passes on headers"
+                " that it does not set itself as the client sent them"
             )
         if self.behind_tls and (self.proxy_headers or self.forwarded):
             raise ConfigurationError(
-                f"behind_tls is for a program that adds no headers: those that {ways[0]} believes would be the client's"
+                f"behind_tls is for a program that adds no headers: those that {ways[0]} trusts would be the client's"
                 " own. Leave one of them out"
             )
         if self.forwarded_allow_ips is not None and not ways:
             raise ConfigurationError(
-                "forwarded_allow_ips says which proxies to trust, and has no effect without proxy_headers, forwarded or"
+                "forwarded_allow_ips lists trusted proxies, and has no effect without proxy_headers, forwarded or"
                 " proxy_protocol"
             )
         if ways:
@@ -196,7 +195,7 @@ class RunOptions(TypedDict, total=False):
 
 
 def _check_addresses(given: str | None) -> None:
-    """Refuse what is no address: a host's name would be compared with addresses, and never match."""
+    """Refuse host names: they would be compared with addresses and never match."""
     where = "forwarded_allow_ips" if given is not None else "$FORWARDED_ALLOW_IPS"
     trusted = os.environ.get("FORWARDED_ALLOW_IPS", "") if given is None else given
     for each in filter(None, (part.strip() for part in trusted.split(","))):

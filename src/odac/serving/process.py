@@ -26,7 +26,7 @@ __all__ = ["STUCK", "serve"]
 logger = logging.getLogger("odac.server")
 
 STUCK: Final = 5.0
-"""Seconds after a complete stop at which threads that are still at work are left behind."""
+"""Seconds after a complete stop after which threads that still run are abandoned."""
 
 
 def serve(
@@ -46,15 +46,15 @@ def serve(
 
     Args:
         app: any ASGI app.
-        options: how.
-        sockets: listening already.
-        tls: for the sockets, or None.
+        options: how it is served.
+        sockets: the listening sockets.
+        tls: the TLS context for the sockets, or None.
         apps: the Odac apps in it; the first one's limits bound every handshake.
         started: called once connections are accepted.
         grace: see :class:`Server`; default: :func:`grace_of` the apps.
         prepare: called with the server on its running event loop, before the app starts.
-        signals: stop it.
-        exiting: the process ends afterwards, and threads that are still at work do not hold it.
+        signals: the signals that stop it.
+        exiting: the process ends afterwards, even if threads still run.
 
     Raises:
         OdacError: the app cannot start.
@@ -74,7 +74,8 @@ def serve(
         signals=signals,
     )
 
-    # A task that ignores its cancellation would hold the event loop for ever, and a thread (asyncio.to_thread) its end.
+    # A task that ignores its cancellation would keep the event loop running forever, and a thread (asyncio.to_thread)
+    # would prevent its end.
     last = threading.Timer(STUCK, _leave)
     last.daemon = True
 
@@ -91,19 +92,19 @@ def serve(
 
 
 def _use_all_files() -> None:
-    """Raise the limit of open files, of which each connection is one, to what this process may have."""
+    """Raise the limit of open files to its maximum: each connection is one."""
     try:
         import resource
     except ImportError:  # Windows has no such limit
         return
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    with contextlib.suppress(OSError, ValueError):  # macOS calls its limit infinite, and refuses that
+    with contextlib.suppress(OSError, ValueError):  # macOS reports an infinite limit, and refuses to set it
         if soft != hard:
             resource.setrlimit(resource.RLIMIT_NOFILE, (hard, hard))
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    """The uvloop factory where it is installed, else asyncio's own."""
+    """The factory of uvloop if it is installed, else that of asyncio."""
     try:
         import uvloop
     except ImportError:
@@ -112,6 +113,6 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
 
 
 def _leave() -> None:
-    logger.warning("tasks or threads were still at work %g s after everything had stopped, and are left behind", STUCK)
+    logger.warning("tasks or threads still ran %g s after everything had stopped, and are abandoned", STUCK)
     sys.stderr.flush()
     os._exit(0)

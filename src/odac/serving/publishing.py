@@ -16,24 +16,24 @@ from odac.publishing.publisher import Publisher
 __all__ = ["publish"]
 
 ACCEPTED: Final = 202
-"""What the endpoint answers once a message is on its way (RFC 9110 section 15.3.3)."""
+"""The endpoint's answer to a message that it has accepted (RFC 9110 section 15.3.3)."""
 
 
 def publish(url: str, room: str | None, text: str, *, key: str | None = None, timeout: float = 5.0) -> None:
     """Send JSON to a room, or to all clients.
 
     Args:
-        url: of the broker, or of the endpoint ``POST {prefix}/publish``.
-        room: None for all clients.
+        url: the URL of the broker, or of the endpoint ``POST {prefix}/publish``.
+        room: the room; None for all clients.
         text: JSON.
         key: a bearer key, for the endpoint.
-        timeout: seconds to wait for either.
+        timeout: seconds to wait for the broker or the endpoint.
 
     Raises:
         ValueError: the text is not JSON, or the room's name is not allowed.
-        ConfigurationError: the URL is no broker's, its client library is missing, or the endpoint does not take the
+        ConfigurationError: the URL is not that of a broker, its client library is missing, or the endpoint refuses the
             key.
-        BrokerError: it cannot be reached, or did not take the message.
+        BrokerError: it cannot be reached, or did not accept the message.
     """
     try:
         data = msgspec.json.decode(text)
@@ -73,12 +73,12 @@ def _post(url: str, content: dict[str, Any], key: str | None, timeout: float) ->
         if 300 <= error.code < 400:
             to = harmless(error.headers.get("Location", "elsewhere")[:200])
             raise ConfigurationError(
-                f"{url} answered {error.code}, which leads to {to}: give that address if it is the app's. Redirects"
-                " are not followed, because the key would go along"
+                f"{url} answered {error.code}, a redirect to {to}: use that address if it is the app's. Redirects"
+                " are not followed, because the key would be sent there"
             ) from None
         if error.code == 404:
             raise ConfigurationError(
-                f"{url} is not there (404): the app has no publish key, or another prefix"
+                f"{url} was not found (404): the app has no publish key, or another prefix"
             ) from None
         raise BrokerError(f"{url} answered {error.code}: {said}") from None
     except (urllib.error.URLError, OSError, ValueError) as error:
@@ -88,7 +88,7 @@ def _post(url: str, content: dict[str, Any], key: str | None, timeout: float) ->
 
 
 class _NoRedirects(urllib.request.HTTPRedirectHandler):
-    """Makes a redirect an error: urllib would send the Authorization header to wherever it leads."""
+    """Makes a redirect an error: urllib would send the Authorization header to its target."""
 
     def redirect_request(self, req: Any, fp: Any, code: Any, msg: Any, headers: Any, newurl: Any) -> None:
         """See the base class."""

@@ -1,4 +1,4 @@
-"""Watching source files, by their times: nothing to install, and no limit of watches to run into."""
+"""Watches source files by their modification times, which needs no package and has no limit of watches."""
 
 from __future__ import annotations
 
@@ -11,12 +11,12 @@ from typing import Final
 __all__ = ["Watch", "source_files"]
 
 _INTERVAL: Final = 0.4
-"""Seconds between two looks."""
+"""Seconds between two checks."""
 _SKIPPED: Final = frozenset({"node_modules", "site-packages", "__pycache__", "venv"})
 
 
 def source_files(folders: Sequence[str]) -> Iterator[str]:
-    """Every ``.py`` file below these folders, without packages that are installed there and hidden folders."""
+    """Every ``.py`` file below these folders, except in installed packages and hidden folders."""
     for folder in folders:
         for path, inner, names in os.walk(folder or "."):
             inner[:] = [each for each in inner if each not in _SKIPPED and not each.startswith(".")]
@@ -36,10 +36,10 @@ def _times(folders: Sequence[str]) -> dict[str, int]:
 
 
 class Watch:
-    """Watches source files from its making on.
+    """Watches source files from its creation on.
 
     Args:
-        folders: where they are; an empty name is the current directory.
+        folders: the folders that contain them; an empty name is the current directory.
     """
 
     def __init__(self, folders: Sequence[str]) -> None:
@@ -55,7 +55,7 @@ class Watch:
             different = {path for path in seen.keys() | now.keys() if seen.get(path) != now.get(path)}
             self._seen = now
             pending |= different
-            if pending and not different:  # an editor or a checkout may write several, one after the other
+            if pending and not different:  # wait until nothing changes: an editor or a checkout may write several files
                 names = sorted(Path(path).as_posix().removeprefix("./") for path in pending)
                 pending = set()
                 yield ", ".join(names[:3]) + (f" and {len(names) - 3} more" if len(names) > 3 else "")

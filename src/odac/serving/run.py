@@ -1,4 +1,4 @@
-"""From options to a running server."""
+"""Runs a server as the options say."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def run_app(app: str | Any, *, exiting: bool = False, **given: Any) -> None:
 
     Args:
         app: the app or its name.
-        exiting: the process ends afterwards, and threads that are still at work do not hold it.
+        exiting: the process ends afterwards, even if threads still run.
         **given: see :class:`~odac.serving.options.ServeOptions`.
     """
     options = ServeOptions(**given)
@@ -46,7 +46,7 @@ def run_app(app: str | Any, *, exiting: bool = False, **given: Any) -> None:
         )
     elif threading.current_thread() is not threading.main_thread():
         raise CannotStart(
-            "workers, preload and reload take signals, which Python delivers to a program's main thread only: call"
+            "workers, preload and reload need signals, which Python delivers to a program's main thread only: call"
             " run() there"
         )
     else:
@@ -82,7 +82,7 @@ def _run_supervised(app: str, options: ServeOptions) -> None:
     environment = dict(os.environ)
     own_secret = not environment_secrets(environment)
     if own_secret:
-        # All workers share it, so that a token from one is valid at another, and a session outlives a reload.
+        # All workers share it, so that each accepts the others' tokens, and sessions stay valid after a reload.
         environment[WORKERS_VARIABLE] = secrets.token_urlsafe(32)
     with contextlib.ExitStack() as stack:
         stack.enter_context(_closing((), options.uds))
@@ -95,10 +95,10 @@ def _run_supervised(app: str, options: ServeOptions) -> None:
 
 @contextlib.contextmanager
 def _broker(options: ServeOptions, environment: dict[str, str]) -> Iterator[None]:
-    """Connect the workers: run the local broker's proxy where they use it.
+    """Connect the workers: run the local broker's proxy if they use it.
 
-    Where the user names no broker, the workers learn of the private one by ``$ODAC_LOCAL_DIRECTORY`` alone:
-    ``$ODAC_BROKER`` stays what the user made of it, because the app may read it as well.
+    If the user names no broker, only ``$ODAC_LOCAL_DIRECTORY`` names the private one to the workers: ``$ODAC_BROKER``
+    keeps the user's value, because the app may read it as well.
     """
     url = options.broker or environment.get("ODAC_BROKER")
     if url is None and options.workers == 1:

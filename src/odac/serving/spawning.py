@@ -1,4 +1,4 @@
-"""Starting processes of Odac's own, without a moment in which Ctrl-C would end one with a traceback."""
+"""Starts Odac's own processes, in such a way that Ctrl-C never ends one with a traceback."""
 
 from __future__ import annotations
 
@@ -15,20 +15,20 @@ from odac.serving.worker import GROUP_SIGNALS
 
 __all__ = ["UNKNOWN", "Process", "how_it_ended", "spawn"]
 
-# Modules are found as they are here, and -P keeps the current directory from coming before Python's own until then.
+# The process searches modules in the same places as this one; until then, -P excludes the current directory.
 _START: Final = (
     "import sys; sys.path[:] = sys.argv[2:]; from odac.serving.{} import main; main()  # one of Odac's workers"
 )
 
 UNKNOWN: Final = 256
-"""The exit code of a process that ended in a way that nothing tells."""
+"""The exit code of a process whose real exit code is unknown."""
 
 _starting = 0
 """How many processes are being started at this moment."""
 
 
 class Process(Protocol):
-    """What a worker needs of its process; a child's is :class:`asyncio.subprocess.Process`."""
+    """A worker's process; that of a direct child is an :class:`asyncio.subprocess.Process`."""
 
     @property
     def pid(self) -> int:
@@ -55,12 +55,12 @@ async def spawn(
 
     Args:
         module: its name.
-        channel: the process's end of a pair, which is closed here.
+        channel: the process's end of a socket pair, which is closed in this process.
         sockets: further descriptors for the process.
-        environment: of the process.
+        environment: the process's environment.
 
     Raises:
-        CannotStart: the system starts no process.
+        CannotStart: the system cannot start a process.
     """
     try:
         with channel, _group_signals_blocked():
@@ -84,8 +84,8 @@ def _group_signals_blocked() -> Iterator[None]:
 
     A process inherits the signal mask. A worker needs these signals blocked until it ignores them: Ctrl-C would end it
     with a traceback before its first line. Several workers are started at the same time, and creating a process
-    awaits, so only the last one to finish may unblock: each one restoring the mask that it found would leave the
-    signals of this process blocked for good.
+    awaits, so only the last one to finish may unblock the signals: if each restored the mask that it found, this
+    process would keep them blocked.
     """
     global _starting
     _starting += 1
@@ -100,7 +100,7 @@ def _group_signals_blocked() -> Iterator[None]:
 
 
 def how_it_ended(code: int) -> str:
-    """An exit code in words."""
+    """Describe an exit code in words."""
     if code == UNKNOWN:
         return "has ended"
     if code < 0:

@@ -27,10 +27,10 @@ class Starter:
     """Starts each worker in a fresh process, which imports the app.
 
     Args:
-        app: as ``module:app``.
+        app: the app, as ``module:app``.
         options: how it is served.
-        address: where it is found, for people.
-        environment: of the workers.
+        address: the server's address, for log lines.
+        environment: the workers' environment.
     """
 
     def __init__(self, app: str, options: ServeOptions, address: str, environment: Mapping[str, str]) -> None:
@@ -50,7 +50,7 @@ class Starter:
         }
 
     async def start(self, sockets: list[int]) -> Worker:
-        """Start one that listens on these sockets.
+        """Start a worker that listens on these sockets.
 
         Raises:
             CannotStart: no process can be started, or the app cannot be imported.
@@ -58,10 +58,10 @@ class Starter:
         return await Worker.start(self._job(sockets), self._environment)
 
     async def renew(self) -> None:
-        """Let the workers that are started from now on have the code as it is now.
+        """Make workers that are started from now on use the present code.
 
         Raises:
-            CannotStart: the app cannot be imported; what was imported before stays in use.
+            CannotStart: the app cannot be imported; the code that was imported before stays in use.
         """
 
     async def stop(self) -> None:
@@ -100,8 +100,8 @@ class ForkingStarter(Starter):
             self._retire(before)
         if template.threads:
             logger.warning(
-                "--preload: importing the app started threads (%s), which a forked process would lack, so each worker"
-                " imports the app by itself: start them in the app's lifespan instead",
+                "--preload: importing the app started threads (%s), which forked processes do not have, so each worker"
+                " imports the app by itself: start the threads in the app's lifespan instead",
                 ", ".join(template.threads),
             )
             self._retire(template)

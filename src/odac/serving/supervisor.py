@@ -26,19 +26,19 @@ __all__ = ["Supervisor"]
 logger = logging.getLogger("odac.server")
 
 _YOUNG: Final = 5.0
-"""Seconds. A worker that has lived this long resets the delay before the next restart."""
+"""Seconds. A worker that has run this long resets the delay before the next restart."""
 _LONGEST_WAIT: Final = 30.0
 
 
 class Supervisor:
-    """Keeps as many workers as asked for, until it is told to stop.
+    """Keeps the requested number of workers running until it is stopped.
 
     Args:
-        app: as ``module:app``.
+        app: the app, as ``module:app``.
         options: how it is served.
-        ports: the listening sockets, one set for each worker where the system allows.
-        environment: of the workers.
-        own_secret: the secret in it was made for them.
+        ports: the listening sockets, one set for each worker if the system allows that.
+        environment: the workers' environment.
+        own_secret: whether the secret in it is a random one, made for these workers.
     """
 
     def __init__(
@@ -133,7 +133,7 @@ class Supervisor:
             self._failed_to_start(slot, why)
 
     async def _start(self, slot: Slot, turn: int) -> Report | None:
-        """Start a worker in its place and return its report; None if that is wanted no more."""
+        """Start a worker in a slot and return its report; None if it is no longer needed."""
         async with slot.lock:
             if slot.turn != turn or self._stopping.is_set():
                 return None
@@ -172,8 +172,8 @@ class Supervisor:
     # Replacing
 
     async def _watch(self, slot: Slot, worker: Worker) -> None:
-        """Replace a worker that ends by itself, or that stands still."""
-        if not self._options.reload:  # it may be looked at in a debugger
+        """Replace a worker that ends by itself, or that hangs."""
+        if not self._options.reload:  # with it, the worker may be paused in a debugger
             self._own(self._end_if_frozen(worker))
         code = await worker.process.wait()
         if self._stopping.is_set() or slot.worker is not worker:
@@ -186,8 +186,8 @@ class Supervisor:
     async def _end_if_frozen(self, worker: Worker) -> None:
         if await worker.stands_still():
             logger.error(
-                "worker %d has given no sign of life for %g s: it is frozen, or code in it does not return to the"
-                " event loop. It is killed",
+                "worker %d has sent no heartbeat for %g s: it is suspended, or code in it does not return to the"
+                " event loop; it is killed",
                 worker.pid,
                 worker_handle.BEAT * worker_handle.MISSED,
             )
@@ -197,7 +197,7 @@ class Supervisor:
         if self._options.reload:
             logger.error("%s\nwaiting for a change", why)
         else:
-            logger.error("a worker cannot start%s", ", for the same reason" if why == self._why else f": {why}")
+            logger.error("a worker cannot start%s", " for the same reason" if why == self._why else f": {why}")
             self._why = why
             self._own(self._replace(slot))
 
@@ -207,7 +207,7 @@ class Supervisor:
         turn = slot.turn
         if wait:
             logger.error("the next attempt is in %g s", wait)
-            # New connections go to the other workers meanwhile.
+            # Meanwhile the other workers get the new connections.
             self._ports.close(slot.index)
             await asyncio.sleep(wait)
         if self._stopping.is_set():
@@ -222,17 +222,17 @@ class Supervisor:
             self._introduce(report)
 
     async def _restart_one_by_one(self) -> None:
-        """Give each slot a new worker before its old one goes, so that the port is always answered."""
+        """Start a new worker in each slot before the old one stops, so that the port is always served."""
         if self._restart_due:
             return
-        self._restart_due = True  # in a restart under way, some workers may have imported the old code
+        self._restart_due = True  # workers of a running restart may have imported the old code
         async with self._restarting:
             self._restart_due = False
             logger.info("rolling restart started: replacing the workers one by one")
             try:
                 await self._starter.renew()
             except CannotStart as error:
-                logger.error("a new worker cannot start, so the others stay: %s", error)
+                logger.error("a new worker cannot start, so the old ones keep running: %s", error)
                 return
             for slot in self._slots:
                 async with slot.lock:
@@ -242,14 +242,14 @@ class Supervisor:
                 if self._stopping.is_set():
                     return
                 if why:
-                    logger.error("a new worker cannot start, so the others stay: %s", why)
+                    logger.error("a new worker cannot start, so the old ones keep running: %s", why)
                     return
                 if old is not None:
                     await old.stop()
             logger.info("rolling restart complete: all workers are new")
 
     async def _renew(self, slot: Slot) -> str:
-        """Put a new worker into a place, or return why that is not possible."""
+        """Put a new worker into a slot, or return the reason why that is not possible."""
         try:
             new = await self._spawn(slot)
             report = await new.report()

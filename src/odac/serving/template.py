@@ -1,9 +1,10 @@
 """The process that ``--preload`` forks workers from: it has imported the app, and runs no event loop and no server.
 
-The supervisor speaks to it through a socket. The first line is a job as a worker gets it; the answer is a line of JSON
-once the app is imported or cannot be. Each further line is a job for a worker, and comes with the worker's channel and
-listening sockets (SCM_RIGHTS, unix(7)); the answer is the new process's id. When one of these processes ends, a line
-says so with its exit code. The end of the supervisor's lines retires the template: it ends with its last worker.
+The supervisor sends it lines through a socket. The first line is a job as for a worker; the answer is a line of JSON
+when the app is imported, or the import has failed. Each further line is a job for a worker, sent with the worker's
+channel and listening sockets (SCM_RIGHTS, unix(7)); the answer is the new process's id. When one of these processes
+ends, the template sends a line with its exit code. When the supervisor closes its side, the template is retired: it
+ends with its last worker.
 """
 
 from __future__ import annotations
@@ -25,16 +26,16 @@ from odac.serving.worker import Job, begin, run_job, say
 __all__ = ["MAX_LINE", "Said", "main"]
 
 MAX_LINE: Final = 65_536
-"""Bytes of a job: more than any options have."""
+"""The most bytes of a job: more than any options need."""
 _MOST_SOCKETS: Final = 64
 
 
 class Said(TypedDict, total=False):
-    """A line of the template: one of these keys, and ``code`` beside ``ended``.
+    """A line from the template: one of these keys, and ``code`` together with ``ended``.
 
-    ``failed`` is a sentence, ``threads`` the names of those that importing the app has started, ``pid`` a worker that
-    was forked, ``refused`` why one was not, and ``ended`` a worker that is gone, with its exit code as
-    :attr:`subprocess.Popen.returncode` has it.
+    ``failed`` is a sentence, ``threads`` the names of the threads that importing the app has started, ``pid`` the id of
+    a forked worker, ``refused`` the reason why none was forked, and ``ended`` the id of a worker that has ended, with
+    its exit code in the form of :attr:`subprocess.Popen.returncode`.
     """
 
     failed: str
@@ -46,14 +47,14 @@ class Said(TypedDict, total=False):
 
 
 class _Forked(NamedTuple):
-    """What a worker begins with."""
+    """The state that a forked worker starts with."""
 
     channel: socket.socket
     job: Job
 
 
 def main() -> None:
-    """Import the app, and fork until told to end."""
+    """Import the app, and fork workers until the template is retired."""
     channel, job, options = begin()
     try:
         loaded = load_and_check(job["app"], options)
@@ -64,7 +65,7 @@ def main() -> None:
     signal.signal(signal.SIGTERM, signal.SIG_IGN)
     own = threading.current_thread()
     say(channel, {"threads": [each.name for each in threading.enumerate() if each is not own]})
-    # What exists now is never collected: a worker's collector would write to all of it, and so copy the shared memory.
+    # Exclude all present objects from collection: a worker's collector would write to them, and so copy shared memory.
     gc.collect()
     gc.freeze()
     forked = _fork_until_retired(channel)
@@ -73,7 +74,7 @@ def main() -> None:
 
 
 def _fork_until_retired(channel: socket.socket) -> _Forked | None:
-    """Fork for each job. Returns in each worker, with what it begins with; and here with None, in the end."""
+    """Fork for each job. Returns in each worker, with its state; and finally in this process, with None."""
     woken, waker = socket.socketpair()
     waker.setblocking(False)
     woken.setblocking(False)
@@ -107,7 +108,7 @@ def _fork_until_retired(channel: socket.socket) -> _Forked | None:
 
 
 def _fork(channel: socket.socket, descriptors: list[int]) -> int:
-    """0 in the child, its process id here; -1 where no process can be made."""
+    """Return 0 in the child, the child's process id in this process, and -1 if no process can be created."""
     sys.stdout.flush()
     sys.stderr.flush()
     try:
@@ -127,7 +128,7 @@ def _fork(channel: socket.socket, descriptors: list[int]) -> int:
 
 
 def _next_job(channel: socket.socket) -> tuple[Job | None, list[int]]:
-    """The next job with its descriptors; None where no more come."""
+    """The next job with its descriptors; None if there are no more."""
     try:
         line, descriptors, _, _ = socket.recv_fds(channel, MAX_LINE, _MOST_SOCKETS)
         while line and not line.endswith(b"\n"):

@@ -1,4 +1,4 @@
-"""The process that workers are forked from, and these workers' processes, as the supervisor holds them."""
+"""The supervisor's handles of the process that workers are forked from, and of these workers' processes."""
 
 from __future__ import annotations
 
@@ -19,14 +19,14 @@ from odac.serving.worker import Job
 __all__ = ["Template"]
 
 _LOOK: Final = 0.2
-"""Seconds between two looks at a worker whose template has ended, and which nothing tells about."""
+"""Seconds between two checks of a worker whose template has ended, so that its end is not reported."""
 
 
 class Template:
-    """One template, from its start to its end. :meth:`start` makes it.
+    """One template process (see :mod:`odac.serving.template`), from its start to its end. :meth:`start` creates it.
 
     Attributes:
-        threads: the names of those that importing the app has started, which a forked process would lack.
+        threads: the names of the threads that importing the app has started, which forked processes do not have.
     """
 
     def __init__(self, process: asyncio.subprocess.Process, channel: socket.socket) -> None:
@@ -45,7 +45,7 @@ class Template:
         """Start a process that imports the app.
 
         Raises:
-            CannotStart: the app cannot be imported; the message says why.
+            CannotStart: the app cannot be imported; the message gives the reason.
         """
         ours, theirs = socket.socketpair()
         try:
@@ -81,7 +81,7 @@ class Template:
                         process.over(said["code"])
                 elif self._answer is not None and not self._answer.done():
                     process = None
-                    if "pid" in said:  # before the next line is read, which may say that it has ended
+                    if "pid" in said:  # before the next line is read, which may report its end
                         process = self._forked[said["pid"]] = ForkedProcess(said["pid"])
                     self._answer.set_result((said, process))
         self.is_alive = False
@@ -96,14 +96,14 @@ class Template:
         self._forked.clear()
 
     async def fork(self, channel: socket.socket, job: Job) -> ForkedProcess:
-        """Let it fork a process for a job.
+        """Fork a process for a job.
 
         Args:
-            channel: the process's end of a pair.
-            job: its listening sockets are handed over.
+            channel: the process's end of a socket pair.
+            job: the job; its listening sockets are passed to the process.
 
         Raises:
-            CannotStart: it cannot.
+            CannotStart: the process cannot be forked.
         """
         async with self._forking:
             line = json.dumps(job).encode() + b"\n"
@@ -122,18 +122,18 @@ class Template:
             return process
 
     def retire(self) -> None:
-        """Let it end with its last worker."""
+        """Make it end with its last worker."""
         with contextlib.suppress(OSError):
             self._channel.shutdown(socket.SHUT_WR)
 
     def kill(self) -> None:
-        """End it at once; its workers go on."""
+        """End it at once; its workers keep running."""
         if self._process.returncode is None:
             with contextlib.suppress(ProcessLookupError):
                 os.kill(self._process.pid, signal.SIGKILL)
 
     async def ended(self) -> None:
-        """Wait until it has ended, and all of its lines have been read."""
+        """Wait until it has ended and all its lines have been read."""
         await self._process.wait()
         if self._reading is not None:
             await asyncio.gather(self._reading, return_exceptions=True)
@@ -144,7 +144,7 @@ class Template:
 
 
 class ForkedProcess:
-    """A worker's process that a template has forked, as :class:`asyncio.subprocess.Process` is for a child."""
+    """The process of a worker that a template has forked; :class:`asyncio.subprocess.Process` is only for children."""
 
     def __init__(self, pid: int) -> None:
         self.pid = pid
@@ -166,7 +166,7 @@ class ForkedProcess:
 
 
 async def _look_at(process: ForkedProcess) -> None:
-    """Notice the end of a worker whose template has ended before: it is the child of another process now."""
+    """Detect the end of a worker whose template has ended before: it is the child of another process now."""
     while process.returncode is None:
         if (code := _code_of(process.pid)) is not None:
             process.over(code)
@@ -174,9 +174,9 @@ async def _look_at(process: ForkedProcess) -> None:
 
 
 def _code_of(pid: int) -> int | None:
-    """The exit code of a process; None while it is there."""
+    """The exit code of a process; None while it runs."""
     try:
-        # Where this is the first process of a container, what loses its parent becomes a child of this one.
+        # If this is the first process of a container, processes whose parent has ended become its children.
         ended, status = os.waitpid(pid, os.WNOHANG)
     except ChildProcessError:
         try:

@@ -1,4 +1,4 @@
-"""Tell a closed terminal (stop) from ``kill -HUP`` (restart): both send SIGHUP."""
+"""Distinguishes a closed terminal (stop) from ``kill -HUP`` (restart): both send SIGHUP."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ __all__ = ["terminal_is_gone"]
 
 
 def terminal_is_gone() -> bool:
-    """Whether the process was started in a terminal that is not there any more."""
+    """Whether the process was started in a terminal that has been closed."""
     try:
         with open("/dev/tty"):  # noqa: PTH123 - opens at once or not at all
             return False

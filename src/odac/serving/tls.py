@@ -1,4 +1,4 @@
-"""Certificates, read before anything starts, and what carries TLS."""
+"""Certificates, which are read before anything starts, and TLS transports."""
 
 from __future__ import annotations
 
@@ -18,10 +18,10 @@ logger = logging.getLogger("odac.server")
 
 
 def server_context(options: ServeOptions) -> ssl.SSLContext | None:
-    """The TLS context for these options, or None where they name no certificate.
+    """The TLS context for these options, or None if they name no certificate.
 
     Raises:
-        CannotStart: the certificate or its key cannot be used; the message says which, and why.
+        CannotStart: the certificate or its key cannot be used; the message names the file and the reason.
     """
     if options.ssl_certfile is None:
         return None
@@ -31,7 +31,7 @@ def server_context(options: ServeOptions) -> ssl.SSLContext | None:
         except OSError as error:
             raise CannotStart(f"{path} cannot be read: {error.strerror or error}") from None
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    # Without a password of its own, OpenSSL would stop and ask on the terminal.
+    # Without a password argument, OpenSSL would ask for one on the terminal.
     password = options.ssl_keyfile_password or ""
     try:
         context.load_cert_chain(options.ssl_certfile, options.ssl_keyfile, lambda: password)
@@ -43,12 +43,12 @@ def server_context(options: ServeOptions) -> ssl.SSLContext | None:
 def listening(
     loop: asyncio.AbstractEventLoop, tls: ssl.SSLContext | None
 ) -> Callable[..., Coroutine[Any, Any, asyncio.Server]]:
-    """What takes the arguments of ``loop.create_server``: with TLS, aiofastnet's, where it is installed.
+    """Return the function to call in place of ``loop.create_server``: with TLS, aiofastnet's, if it is installed.
 
-    Its transports call OpenSSL without copies in between, on any event loop. Without TLS, the loop's own are kept:
-    Odac writes past them. On uvloop, aiofastnet 1.2 does not see a reset that comes with a part of a TLS record: it
-    reads once, and libuv polls a socket with an error no more. Such a connection ends with the handshake's timeout, or
-    at the next write, which the heartbeat's ping is.
+    Its transports call OpenSSL without intermediate copies, on any event loop. Without TLS, the loop's own function is
+    used: Odac writes past its transports. On uvloop, aiofastnet 1.2 does not detect a reset that arrives together with
+    a part of a TLS record: it reads once, and libuv stops polling a socket with an error. Such a connection ends with
+    the handshake's timeout, or at the next write, such as the heartbeat's ping.
     """
     if tls is None:
         return loop.create_server
@@ -71,9 +71,9 @@ def listening(
 
 
 def _is_peers_fault(context: dict[str, Any]) -> bool:
-    """Whether aiofastnet reports what asyncio's own TLS is silent about: a peer that speaks no TLS, or is gone.
+    """Whether aiofastnet reports an error that asyncio's own TLS ignores: the peer does not speak TLS, or is gone.
 
-    Anybody could fill the log with it. Where a peer has gone, the exception may be a class, which logging cannot take.
+    Any client could fill the log with it. If the peer is gone, the exception may be a class, which logging refuses.
     """
     error = context.get("exception")
     kind = error if isinstance(error, type) else type(error)
@@ -93,5 +93,5 @@ def _why(error: ssl.SSLError, options: ServeOptions) -> str:
     both = f"{options.ssl_certfile} and {key}" if key != options.ssl_certfile else f"{key}"
     return (
         f"no certificate and key in PEM form can be read from {both} ({error.reason or error}); without"
-        " --ssl-keyfile, the one file must hold both"
+        " --ssl-keyfile, the one file must contain both"
     )

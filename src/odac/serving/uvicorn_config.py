@@ -22,11 +22,11 @@ class UvicornConfig(uvicorn.Config):
 
     Args:
         app: any ASGI app.
-        options: of the run.
+        options: the server's options.
         limits: bound every handshake.
 
     Attributes:
-        proxies: those from which connections begin with the PROXY protocol; None where it is not switched on.
+        proxies: the proxies whose connections begin with the PROXY protocol; None if it is not turned on.
     """
 
     def __init__(self, app: Any, options: ServeOptions, limits: Limits) -> None:
@@ -50,7 +50,7 @@ class UvicornConfig(uvicorn.Config):
         self.proxies = self._trusted() if options.proxy_protocol else None
 
     def load(self) -> None:
-        """Import and wrap what is configured by name; uvicorn calls this before it serves."""
+        """Import and wrap the app and the classes that are configured by name; uvicorn calls this before it serves."""
         super().load()
         if self._options.forwarded:
             self.loaded_app = cast("Any", ForwardedHeader(self.loaded_app, self._trusted()))
@@ -58,7 +58,7 @@ class UvicornConfig(uvicorn.Config):
             self.loaded_app = cast("Any", BehindTls(self.loaded_app))
 
     def _trusted(self) -> Trusted:
-        # uvicorn's own reading of such a list, so that it means the same in each of the three ways.
+        # Parsed by uvicorn's own class, so that the list has the same meaning for all three options.
         trusted: Trusted = ProxyHeadersMiddleware(cast("Any", None), self.forwarded_allow_ips).trusted_hosts
         return trusted
 

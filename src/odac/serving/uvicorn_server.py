@@ -1,4 +1,4 @@
-"""uvicorn's server as ``odac run`` has it: signals, start-up without a log line for each step, and an orderly stop."""
+"""uvicorn's server as ``odac run`` uses it: signals, start-up without a log line for each step, and a graceful stop."""
 
 from __future__ import annotations
 
@@ -35,23 +35,23 @@ __all__ = ["SIGNALS", "Server", "grace_of"]
 logger = logging.getLogger("odac.server")
 
 SIGNALS: Final = tuple(getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name))
-"""Stop a server that has no supervisor."""
+"""The signals that stop a server without a supervisor."""
 _LOOK: Final = 0.05
-"""Seconds between two looks at whether everything has ended."""
+"""Seconds between two checks whether everything has ended."""
 
 
 class Server(uvicorn.Server):
     """Serves one app in this process.
 
     Args:
-        config: uvicorn's.
-        sockets: listening already; they are closed in the end.
-        tls: for the sockets, or None.
+        config: uvicorn's configuration.
+        sockets: the listening sockets; the server closes them when it stops.
+        tls: the TLS context for the sockets, or None.
         apps: the Odac apps in the app, which are drained.
         limits: bound the handshake and the time that stopping takes.
         started: called once connections are accepted.
-        grace: seconds until stopping ends what has not ended by itself.
-        signals: stop it.
+        grace: seconds after which stopping cancels what has not ended by itself.
+        signals: the signals that stop it.
     """
 
     def __init__(
@@ -84,7 +84,7 @@ class Server(uvicorn.Server):
 
     @contextlib.contextmanager
     def capture_signals(self) -> Generator[None, None, None]:
-        """Stop at the first signal, end at once at the second; an orderly stop does not show in the exit code."""
+        """Stop at the first signal, end at once at the second; a graceful stop does not change the exit code."""
         if threading.current_thread() is not threading.main_thread():
             yield
             return
@@ -105,8 +105,8 @@ class Server(uvicorn.Server):
     def handle_exit(self, sig: int, frame: FrameType | None) -> None:
         """Stop at the first signal and end at once at the second.
 
-        A worker may be draining at the supervisor's word when its first signal comes: systemd sends SIGTERM to every
-        process of a service.
+        A worker may already be draining on the supervisor's command when its first signal arrives: systemd sends
+        SIGTERM to every process of a service.
         """
         if self._signalled:
             self.end_at_once(sig)
@@ -136,11 +136,11 @@ class Server(uvicorn.Server):
 
         Raises:
             CannotStart: the app's own start-up failed.
-            OdacError: what an Odac app's start-up raises.
+            OdacError: an Odac app's start-up raised it.
         """
         outer = self._apps[0].app if self._apps and self._apps[0].app is self.config.app else None
         if isinstance(outer, Odac):
-            await outer.startup()  # raises what is wrong; below its lifespan, only a text of it would arrive here
+            await outer.startup()  # called here so that its exception is raised; the lifespan would only pass on a text
         await self.lifespan.startup()
         if self.lifespan.should_exit:
             raise CannotStart(why_it_failed(self.lifespan.reason))
@@ -160,7 +160,7 @@ class Server(uvicorn.Server):
             )
             return protocol
 
-        # A client that never finishes its TLS handshake holds a descriptor as long as one that never sends a request.
+        # A client that never finishes its TLS handshake occupies a descriptor, like one that never sends a request.
         timeout = None if self._tls is None else self._limits.handshake_timeout
         listen = listening(loop, self._tls)
         for each in self._sockets:
@@ -178,7 +178,7 @@ class Server(uvicorn.Server):
         self._on_started()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
-        """Stop accepting, drain, end what does not end by itself, and let the app shut down."""
+        """Stop accepting, drain, cancel what does not end by itself, and shut down the app."""
         for server in self.servers:
             server.close()
         for each in self._sockets:
@@ -190,14 +190,15 @@ class Server(uvicorn.Server):
         self._tell()
         if not await self._ends_within(self._grace, tell=True):
             await self._end_the_rest()
-        for connection in list(self.server_state.connections):  # idle ones, which could ask for /odac/health until now
+        for connection in list(self.server_state.connections):  # idle ones, kept until now for health checks
             _transport_of(connection).close()
         await self.lifespan.shutdown()
 
     def _tell(self) -> None:
-        """Tell every connection once that the server stops, but let a handshake under way finish first.
+        """Notify every connection once that the server is stopping, but let pending handshakes finish first.
 
-        A restart then refuses no client that has connected already: it is let in, and told like the others.
+        So a restart refuses no client that has connected already: its handshake is completed, and then it is closed
+        like the others.
         """
         for connection in self.server_state.connections - self._told:
             if getattr(connection, "is_answered", True):
@@ -208,7 +209,7 @@ class Server(uvicorn.Server):
     async def _ends_within(self, seconds: float, *, tell: bool = False) -> bool:
         state, loop = self.server_state, asyncio.get_running_loop()
         begun = loop.time()
-        await asyncio.sleep(_LOOK)  # connections that the kernel had accepted reach the event loop meanwhile
+        await asyncio.sleep(_LOOK)  # the event loop accepts the connections in the kernel's queue meanwhile
         while state.tasks or not all(getattr(connection, "is_idle", False) for connection in state.connections):
             waited = loop.time() - begun
             if waited >= seconds:
@@ -216,7 +217,7 @@ class Server(uvicorn.Server):
             if tell and waited > 1:
                 tell = False
                 logger.info(
-                    "waiting for %d connections and %d tasks, %g s at most; a second Ctrl-C ends at once",
+                    "waiting for %d connections and %d tasks, %g s at most; a second Ctrl-C stops at once",
                     len(state.connections),
                     len(state.tasks),
                     seconds,
@@ -228,12 +229,12 @@ class Server(uvicorn.Server):
     async def _end_the_rest(self) -> None:
         state = self.server_state
         logger.warning(
-            "%d connections and %d tasks did not end within %g s and are ended",
+            "%d connections and %d tasks did not end within %g s and are cancelled",
             len(state.connections),
             len(state.tasks),
             self._grace,
         )
-        for name in ("uvicorn.error", "odac"):  # uvicorn logs what an HTTP request raises, Odac what a WebSocket does
+        for name in ("uvicorn.error", "odac"):  # uvicorn logs the exceptions of HTTP requests, Odac those of WebSockets
             logging.getLogger(name).addFilter(_is_no_cancellation)
         for task in list(state.tasks):
             task.cancel("the server stops")
@@ -243,14 +244,12 @@ class Server(uvicorn.Server):
 
 
 def _is_no_cancellation(record: logging.LogRecord) -> bool:
-    """Whether a record is other than the traceback of a request's task that was cancelled to stop."""
+    """Whether a log record is not the traceback of a request's task that was cancelled for the stop."""
     return record.exc_info is None or not isinstance(record.exc_info[1], asyncio.CancelledError)
 
 
 def grace_of(apps: Sequence[Found]) -> float:
-    """Seconds that stopping may take: what the apps' limits let a drain take, and the closing handshakes of its last
-    turn.
-    """
+    """Seconds that stopping may take: the apps' limits for a drain, and for the closing handshakes of its last turn."""
     limits = [found.app.limits for found in apps] or [Limits()]
     return max(each.drain_timeout + each.close_timeout for each in limits) + 1.0
 

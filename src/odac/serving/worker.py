@@ -1,8 +1,8 @@
 """One worker of several, in a process of its own that the supervisor starts.
 
-The supervisor speaks through a socket, line by line: first a job, later ``drain`` or ``end``. The worker answers with
-one line of JSON, once it serves or cannot, and from then on now and then with an empty one, as a heartbeat. When the
-other end is gone, so is the supervisor, and the worker stops as well.
+The supervisor sends lines through a socket: first a job, later ``drain`` or ``end``. The worker answers with one line
+of JSON when it serves or its start has failed, and from then on sends an empty line regularly, as a heartbeat. When the
+other end of the socket is closed, the supervisor has ended, and the worker stops as well.
 """
 
 from __future__ import annotations
@@ -32,13 +32,13 @@ __all__ = ["DRAIN", "END", "GROUP_SIGNALS", "Job", "Report", "begin", "main", "r
 DRAIN: Final = b"drain\n"
 END: Final = b"end\n"
 GROUP_SIGNALS: Final = (signal.SIGINT, signal.SIGHUP)
-"""Ctrl-C and a closed terminal reach every process of the group; the supervisor decides what follows from them."""
+"""Ctrl-C and a closed terminal signal every process of the group; only the supervisor handles these signals."""
 
 logger = logging.getLogger("odac.server")
 
 
 class Job(TypedDict):
-    """What a worker is started with."""
+    """The job that a worker is started with."""
 
     app: str
     options: dict[str, Any]
@@ -49,10 +49,10 @@ class Job(TypedDict):
 
 
 class Report(TypedDict, total=False):
-    """What a worker answers: ``failed`` alone, or all the others.
+    """A worker's answer: ``failed`` alone, or all the other keys.
 
-    ``failed`` is a sentence. ``introduction`` is for the terminal, ``grace`` how many seconds stopping may take,
-    ``needs_secret`` whether an app signs with ``$ODAC_SECRET``, and ``alone`` whether one reaches no other process.
+    ``failed`` is a sentence. ``introduction`` is for the terminal, ``grace`` the seconds that stopping may take,
+    ``needs_secret`` whether an app signs with ``$ODAC_SECRET``, and ``alone`` whether an app reaches no other process.
     """
 
     failed: str
@@ -63,41 +63,41 @@ class Report(TypedDict, total=False):
 
 
 def warnings_of(report: Report, workers: int, *, own_secret: bool) -> list[str]:
-    """What a user should know about an app that is served by workers.
+    """Warnings for the user about an app that is served by workers.
 
     Args:
-        report: of one worker.
-        workers: how many there are.
+        report: the report of one worker.
+        workers: the number of workers.
         own_secret: whether a random secret was made for them.
     """
     warnings = []
     if report["needs_secret"] and own_secret:
         warnings.append(
-            "No secret is set: sessions and tokens are signed with a random one that these workers share, and end"
-            " with this server. Set $ODAC_SECRET or Odac(secret=…)."
+            "No secret is set: sessions and tokens are signed with a random one that these workers share, and become"
+            " invalid when this server stops. Set $ODAC_SECRET or Odac(secret=…)."
         )
     if report["alone"] and workers > 1:
         warnings.append(
-            "The app's broker is memory://, so what one worker sends does not reach the others' clients: leave"
+            "The app's broker is memory://, so messages of one worker do not reach the clients of the others: leave"
             " broker= out, or name one such as local://"
         )
     return warnings
 
 
 def main() -> None:
-    """Serve until told to stop."""
+    """Serve until the supervisor or a signal stops the worker."""
     channel, job, options = begin()
     run_job(channel, job, options)
 
 
 def begin() -> tuple[socket.socket, Job, ServeOptions]:
-    """What a process that the supervisor has started does first: take its job, and set up signals and logging.
+    """The first steps of a process that the supervisor has started: read its job, and set up signals and logging.
 
     Returns:
         the channel to the supervisor, the job, and the options in it.
 
     Raises:
-        SystemExit: the supervisor is gone.
+        SystemExit: the supervisor has ended.
     """
     for each in GROUP_SIGNALS:
         signal.signal(each, signal.SIG_IGN)
@@ -113,16 +113,16 @@ def begin() -> tuple[socket.socket, Job, ServeOptions]:
 def run_job(
     channel: socket.socket, job: Job, options: ServeOptions, loaded: tuple[Any, list[Found]] | None = None
 ) -> None:
-    """Serve until told to stop.
+    """Serve until the supervisor or a signal stops the worker.
 
     Args:
-        channel: to the supervisor.
+        channel: the channel to the supervisor.
         job: what is served, and how.
-        options: those in the job.
-        loaded: the app, where it has been imported, and the Odac apps in it.
+        options: the options in the job.
+        loaded: the app, if it is imported already, and the Odac apps in it.
 
     Raises:
-        SystemExit: it cannot start, and the supervisor knows why.
+        SystemExit: it cannot start; the supervisor has been sent the reason.
     """
     try:
         _serve(channel, job, options, loaded)
@@ -152,7 +152,7 @@ def _serve(
         _beat(channel, job["beat"])
 
     sockets = [socket.socket(fileno=each) for each in job["sockets"]]
-    # Behind the supervisor, if it runs the proxy as well.
+    # Stands by behind the supervisor, if that runs the proxy as well.
     with local_brokers(each.app.broker_url for each in found):
         serve(
             app,
@@ -169,8 +169,8 @@ def _serve(
 
 
 def _read_line(channel: socket.socket) -> bytes:
-    """The next line; ends the process where there is none, for the supervisor is gone."""
-    # Unbuffered, so that a command behind the line stays in the socket, for the event loop.
+    """The next line; ends the process if there is none, because then the supervisor has ended."""
+    # Unbuffered, so that a command after the line stays in the socket for the event loop.
     with channel.makefile("rb", buffering=0) as stream:
         line = stream.readline()
     if not line.endswith(b"\n"):
@@ -179,7 +179,7 @@ def _read_line(channel: socket.socket) -> bytes:
 
 
 def say(channel: socket.socket, told: Mapping[str, object]) -> None:
-    """Send the supervisor a line of JSON; nothing if it is gone, which the reader of the channel notices."""
+    """Send the supervisor a line of JSON. If it has ended, do nothing: the reader of the channel detects that."""
     with contextlib.suppress(OSError):
         channel.sendall(json.dumps(told).encode() + b"\n")
 
@@ -206,7 +206,7 @@ def _listen(channel: socket.socket, server: Server) -> None:
         if not said:
             loop.remove_reader(channel)
             if not server.should_exit:
-                logger.warning("the process that started this worker is gone: it stops too")
+                logger.warning("the process that started this worker has ended: the worker stops too")
         server.should_exit = True
 
     loop.add_reader(channel, readable)

@@ -1,4 +1,4 @@
-"""A worker's process, and its place, as the supervisor holds them."""
+"""The supervisor's handles of a worker's process, and of its slot."""
 
 from __future__ import annotations
 
@@ -24,16 +24,16 @@ __all__ = ["BEAT", "MISSED", "PATIENCE", "Slot", "Worker"]
 logger = logging.getLogger("odac.server")
 
 PATIENCE: Final = 20.0
-"""Seconds beyond a worker's own limits after which one that does not end is killed: what an app's shutdown may take."""
+"""Seconds beyond a worker's own limits, for the app's shutdown, after which a worker that does not end is killed."""
 _RELOAD_PATIENCE: Final = 2.0
 BEAT: Final = 5.0
 """Seconds between two heartbeats of a worker."""
 MISSED: Final = 6
-"""Heartbeats that do not come from one that is frozen, or whose event loop is held up."""
+"""Missing heartbeats after which a worker counts as suspended, or its event loop as blocked."""
 
 
 class Worker:
-    """One process, from its start to its end."""
+    """One worker process, from its start to its end."""
 
     def __init__(
         self,
@@ -56,7 +56,7 @@ class Worker:
         """Start a fresh process on a job.
 
         Raises:
-            CannotStart: the system starts no process.
+            CannotStart: the system cannot start a process.
         """
         ours, theirs = socket.socketpair()
         try:
@@ -70,10 +70,10 @@ class Worker:
 
     @classmethod
     async def fork(cls, job: Job, template: Template) -> Worker:
-        """Let a process that has imported the app fork one for a job.
+        """Fork a process for a job from a template, which has imported the app.
 
         Raises:
-            CannotStart: it cannot.
+            CannotStart: the process cannot be forked.
         """
         ours, theirs = socket.socketpair()
         try:
@@ -90,7 +90,7 @@ class Worker:
         return cls(process, writer, reader, PATIENCE if job["grace"] is None else _RELOAD_PATIENCE)
 
     async def report(self) -> Report:
-        """What it says once it serves, or cannot."""
+        """The worker's report, sent when it serves or its start has failed."""
         with contextlib.suppress(ConnectionError):
             line = await self._reader.readline()
             if line:
@@ -102,9 +102,9 @@ class Worker:
         return {"failed": f"a worker {how_it_ended(code)} before it served"}
 
     async def stands_still(self) -> bool:
-        """Wait until it has sent no heartbeat for long, and return True; False once it has ended.
+        """Wait until it has missed too many heartbeats, and return True; return False when it has ended.
 
-        The signs that did not come are counted, and not the time: Ctrl-Z stops this process as well.
+        Missing heartbeats are counted instead of the time, because Ctrl-Z suspends this process as well.
         """
         missed = 0
         while missed < MISSED:
@@ -121,16 +121,16 @@ class Worker:
         return True
 
     def say(self, word: bytes) -> None:
-        """Tell it to drain, or to end."""
+        """Send it a command: ``drain`` or ``end``."""
         if not self._channel.is_closing():
             self._channel.write(word)
 
     async def stop(self) -> bool:
-        """Let it drain and end; kill it if it does not. False if it was killed."""
+        """Drain and end it; kill it if it does not end in time. Return False if it was killed."""
         if self._serves:
             self.say(DRAIN)
         else:
-            # It may still be importing the app, and reads no orders until then.
+            # It may still be importing the app, and reads no commands until then.
             self._signal(signal.SIGTERM)
         try:
             async with asyncio.timeout(self.grace + self._patience):
@@ -143,7 +143,7 @@ class Worker:
         return True
 
     async def ended(self) -> int:
-        """Its exit code, once it has ended by whatever cause."""
+        """Wait until it has ended, and return its exit code."""
         code = await self.process.wait()
         self._channel.close()
         return code
@@ -162,11 +162,11 @@ class Worker:
 
 
 class Slot:
-    """The place of one worker, with its own share of the connections."""
+    """The place of one worker, which stays when the worker is replaced; it has its own listening sockets."""
 
     def __init__(self, index: int) -> None:
         self.index = index
         self.worker: Worker | None = None
         self.failures = 0
-        self.turn = 0  # counts the workers, so that two ways to replace one do not both do it
-        self.lock = asyncio.Lock()  # held while one is started
+        self.turn = 0  # counts the workers of this slot, so that two causes do not both replace one
+        self.lock = asyncio.Lock()  # held while a worker is started

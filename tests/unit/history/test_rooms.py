@@ -59,7 +59,7 @@ def test_inboxes_have_a_rule_of_their_own() -> None:
 
 def test_an_app_that_does_not_run_keeps_nothing() -> None:
     made = rooms()
-    with pytest.raises(RuntimeError, match="its event loop starts it"):
+    with pytest.raises(RuntimeError, match="a server has to start it"):
         made.send("kept-1", frozenset(), Prepared(1, b"x"))
     assert made.arrived("a channel that nobody follows", b"") is False
     assert not made.behind(("kept-1",), lambda: None)

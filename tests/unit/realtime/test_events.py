@@ -134,7 +134,7 @@ def test_a_binary_message_is_invalid_where_the_route_takes_json() -> None:
         connection.on("message", got.append)
         connection.on("invalid", lambda error: got.append(error.reason))
         connection.inbox.receive_binary(b"\x00")
-        assert got == ["a binary message, where the route takes JSON text"]
+        assert got == ["a binary message, but the route expects JSON text"]
         silent = connect(takes_binary=False)
         silent.on("message", got.append)
         silent.inbox.receive_binary(b"\x00")

@@ -80,7 +80,7 @@ def test_from_another_thread_sends_and_closes_are_handed_to_the_loop() -> None:
 
 def test_before_the_start_the_error_says_why() -> None:
     hub = Hub(Limits())
-    with pytest.raises(RuntimeError, match=r"event loop starts it.*odac\.Publisher"):
+    with pytest.raises(RuntimeError, match=r"a server has to start it.*odac\.Publisher"):
         hub.send(EVERYONE, encode("x"))
     assert hub.orders.count_local(EVERYONE) == 0
 

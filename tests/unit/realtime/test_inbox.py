@@ -207,7 +207,7 @@ def test_a_handler_that_returns_without_a_listener_does_not_stop_the_reading(cap
         arrive(other, *"123456")
 
     run(test())
-    lines = [each for each in caplog.records if "nothing takes them" in each.getMessage()]
+    lines = [each for each in caplog.records if "route does not receive them" in each.getMessage()]
     assert [each.levelno for each in lines] == [logging.WARNING]
 
 

@@ -50,7 +50,7 @@ def test_no_package_of_a_broker_is_needed(folder: Path, monkeypatch: pytest.Monk
 
 def test_a_file_that_says_something_else_is_named(folder: Path) -> None:
     kept = folder / "kept.txt"
-    with pytest.raises(ConfigurationError, match=r"kept\.txt is not what contracted:app says"):
+    with pytest.raises(ConfigurationError, match=r"kept\.txt differs from the contract of contracted:app"):
         written(folder, str(kept))
     kept.write_text("/{name}")
     assert written(folder, str(kept)) == ""

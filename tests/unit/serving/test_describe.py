@@ -62,4 +62,4 @@ def test_where_the_app_inside_is_named_the_one_around_it_is_told(monkeypatch: py
     shop = types.ModuleType("shop")
     shop.api, shop.app = object(), Odac(SECRET)  # type: ignore[attr-defined]
     monkeypatch.setitem(sys.modules, "shop", shop)
-    assert "no Odac app in it: served as it is; shop:app is one" in introduction("shop:api", "-", [])
+    assert "no Odac app in it: served as it is; did you mean shop:app" in introduction("shop:api", "-", [])

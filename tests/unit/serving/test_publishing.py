@@ -76,7 +76,7 @@ def test_refusals_are_told(endpoint: Server) -> None:
     endpoint.answers(401, b"why\r\n")
     assert f"{endpoint.url} answered 401: why" in publish(endpoint, "r", "1").stderr
     endpoint.answers(404)
-    assert "is not there (404): the app has no publish key" in publish(endpoint, "r", "1").stderr
+    assert "was not found (404): the app has no publish key" in publish(endpoint, "r", "1").stderr
 
 
 @pytest.mark.parametrize("status", [301, 302, 303, 307, 308])

@@ -62,7 +62,7 @@ def test_two_files_or_one(folder: Path) -> None:
     [
         ("none.crt", None, "none.crt cannot be read: No such file"),
         ("one.crt", "none.key", "none.key cannot be read"),
-        ("one.crt", None, "the one file must hold both"),
+        ("one.crt", None, "the one file must contain both"),
         ("one.crt", "two.key", "is not the one of the certificate"),
     ],
 )

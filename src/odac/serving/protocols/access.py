@@ -1,6 +1,6 @@
 """Lines of the access log about WebSockets: the answer to each handshake, and the end of each connection.
 
-The path is written without its query and no header is, because both may hold a token.
+The path is written without its query, and headers are not written, because both may contain a token.
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ class AccessLog:
     """One handshake's lines, in the form of those for HTTP requests.
 
     Args:
-        scope: of the handshake; the client is the one that the middleware around the app has found by the first line.
+        scope: the handshake's. The client in it is the one that the middleware around the app has set before the first
+            line is written.
     """
 
     __slots__ = ("_client", "_is_open", "_scope")
@@ -39,12 +40,12 @@ class AccessLog:
             client = self._scope.get("client")
             self._client = f"{client[0]}:{client[1]}" if client else ""
             self._write("WebSocket", self._scope["path"], status)
-            # Of the scope, an open connection's end needs the path alone.
+            # The line for the end of a connection needs only the scope's path.
             self._scope = {"path": self._scope["path"]} if status == 101 else None
             self._is_open = status == 101
 
     def ended(self, code: int) -> None:
-        """The connection is over, with this close code (RFC 6455 section 7.1.5)."""
+        """The connection has ended, with this close code (RFC 6455 section 7.1.5)."""
         if self._is_open and self._scope is not None:
             self._is_open = False
             self._write("WebSocket closed", self._scope["path"], code)
@@ -54,5 +55,5 @@ class AccessLog:
 
 
 def _escaped(path: str) -> str:
-    """A decoded path without what could break the line or speak to a terminal."""
+    """A decoded path without characters that could break the line or control a terminal."""
     return path if path.isprintable() else path.encode("unicode_escape").decode("ascii")

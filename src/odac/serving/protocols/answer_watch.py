@@ -1,4 +1,4 @@
-"""A client that does not take the answer to its HTTP request: the connection is cut."""
+"""Cuts connections whose client does not read the answer to its HTTP request."""
 
 from __future__ import annotations
 
@@ -15,16 +15,16 @@ __all__ = ["RATE", "AnswerWatch"]
 logger = logging.getLogger("odac.server")
 
 RATE: Final = 500
-"""Bytes per second that a client at least sends of a body that the server would take, or takes of an answer."""
+"""The least bytes per second that a client must send of a body that the server reads, or read of an answer."""
 
 
 class Answering(Protocol):
     """A connection that answers HTTP requests.
 
     Attributes:
-        reception: of the server.
-        transport: holds what the client has not taken yet.
-        taken: how often the transport has made room for more of an answer since the last look.
+        reception: the server's.
+        transport: buffers what the client has not read yet.
+        taken: how often the transport has made room for more of an answer since the last check.
     """
 
     reception: Reception
@@ -33,7 +33,7 @@ class Answering(Protocol):
 
 
 class AnswerWatch:
-    """An answer that the transport still holds, and how much of it: a client that takes nothing is cut off."""
+    """Watches an answer that is still in the transport's buffer: a client that reads nothing is cut off."""
 
     __slots__ = ("_connection", "_left", "is_watched")
 
@@ -43,7 +43,7 @@ class AnswerWatch:
         self.is_watched = False
 
     def watch(self) -> None:
-        """Begin, unless nothing is held or it is watched already."""
+        """Start, unless the transport's buffer is empty or this answer is being watched already."""
         self._left = self._connection.transport.get_write_buffer_size()
         if self._left and not self.is_watched:
             self.is_watched = True
@@ -54,14 +54,14 @@ class AnswerWatch:
         self._connection.reception.deadlines.discard(self)
 
     def expire(self) -> None:
-        """Look how much the client has taken since the last look."""
+        """Check how much the client has read since the last check."""
         self.is_watched = False
         connection = self._connection
         seconds = connection.reception.limits.handshake_timeout
         left = connection.transport.get_write_buffer_size()
         if left and connection.taken == 0 and self._left - left < RATE * seconds:
             logger.debug(
-                "a connection was closed: less than %d bytes of an answer were taken in %g s"
+                "a connection was closed: the client read less than %d bytes of an answer in %g s"
                 " (Limits.handshake_timeout)",
                 RATE * seconds,
                 seconds,

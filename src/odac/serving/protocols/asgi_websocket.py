@@ -33,18 +33,18 @@ Message = dict[str, Any]
 
 
 class ClientGone(OSError):
-    """Sending to a client that is gone: an OSError, as version 2.4 of the ASGI specification asks for."""
+    """The client has disconnected: an OSError, as version 2.4 of the ASGI specification requires."""
 
 
 class ServerProtocol(Protocol):
-    """The protocol class in uvicorn's ``ws=`` option that did the handshake, as far as a session needs it."""
+    """The protocol class in uvicorn's ``ws=`` option, which did the handshake, as :class:`AsgiWebSocket` uses it."""
 
     config: Config
     loop: asyncio.AbstractEventLoop
     transport: asyncio.Transport
 
     def respond(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
-        """Answer with an HTTP status, and end."""
+        """Answer with an HTTP status, and close the connection."""
         ...
 
     @property
@@ -53,15 +53,15 @@ class ServerProtocol(Protocol):
         ...
 
     def pass_on(self, status: int, data: bytes, *, last: bool) -> None:
-        """Send a part of an HTTP answer, and end behind the last."""
+        """Send a part of an HTTP answer; close the connection after the last one."""
         ...
 
     def upgrade(self, subprotocol: str | None, extensions: str | None, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
-        """Answer with the upgrade; return what the client has sent already."""
+        """Answer with the upgrade; return the bytes that the client has sent already."""
         ...
 
     def negotiate(self) -> Negotiated | None:
-        """What the client offers of permessage-deflate, as the server takes it."""
+        """The parameters of permessage-deflate that the server accepts from the client's offer, or None."""
         ...
 
 
@@ -82,12 +82,12 @@ class AsgiWebSocket:
         self._queue: deque[Message] = deque([{"type": "websocket.connect"}])
         self._waiter: asyncio.Future[None] | None = None
         self._disconnect: Message | None = None
-        self._said_close = False  # by the application, after which it may say nothing more
+        self._said_close = False  # whether the application has closed; it may send nothing after that
         self._parser: Parser | None = None
         self._bits = 0
         self._paused = False
         self._turn = turn_of(server.loop)
-        self._reading: PacedReading | None = None  # once the handshake is accepted
+        self._reading: PacedReading | None = None  # set when the handshake is accepted
         self._writable: asyncio.Event | None = None
         self._denial: Denial | None = None
         self._closing = ClosingHandshake()
@@ -97,7 +97,7 @@ class AsgiWebSocket:
 
     @property
     def close_code(self) -> int:
-        """The code that the application was told."""
+        """The close code that the application got."""
         return int(self._disconnect["code"]) if self._disconnect is not None else int(CloseCode.ABNORMAL)
 
     @property
@@ -105,7 +105,7 @@ class AsgiWebSocket:
         """Whether the application answers the handshake with an HTTP response."""
         return self._state is _State.RESPONDING
 
-    # The application's side
+    # Called by the application
 
     async def receive(self) -> Message:
         """The next ASGI message."""
@@ -125,11 +125,11 @@ class AsgiWebSocket:
         return message
 
     async def send(self, message: Message) -> None:
-        """Take an ASGI message.
+        """Handle an ASGI message of the application.
 
         Raises:
-            ClientGone: the client has left.
-            RuntimeError: the message is not one that may come now.
+            ClientGone: the client has disconnected.
+            RuntimeError: the message is not allowed in this state.
         """
         if self._writable is not None and self._disconnect is None:
             await self._writable.wait()
@@ -217,10 +217,10 @@ class AsgiWebSocket:
     def _write(self, message: Prepared) -> None:
         self._server.transport.write(message.compressed(self._bits) if self._bits else message.frame)
 
-    # The client's side
+    # Data from the client
 
     def data_received(self, data: bytes) -> None:
-        """Bytes after the upgrade."""
+        """Bytes have arrived after the upgrade."""
         self._alive = True
         parser = self._parser
         if parser is None:
@@ -301,7 +301,7 @@ class AsgiWebSocket:
 
     def _close(self, code: int, reason: str) -> None:
         self._state = _State.CLOSING
-        self._paused = False  # the peer's close frame must come through
+        self._paused = False  # the peer's close frame must be read
         if not self._server.transport.is_closing():
             self._server.transport.write(self._closing.send(code, reason))
             self._reads().resume()
@@ -325,13 +325,13 @@ class AsgiWebSocket:
                 self._server.respond(500, (), b"Internal Server Error")
 
     def shutdown(self) -> None:
-        """The server stops."""
+        """The server is stopping."""
         if self._state is _State.OPEN:
             self._disconnected(CloseCode.SERVICE_RESTART, "")
             self._close(CloseCode.SERVICE_RESTART, "")
             self._server.transport.close()
         elif self._state is _State.CLOSING:
-            self._server.transport.close()  # the peer has had its time
+            self._server.transport.close()  # the peer has not answered the close frame in time
         else:
             self._server.respond(503, ((b"retry-after", b"1"),), b"The server is stopping.")
 

@@ -1,4 +1,4 @@
-"""Where a chunked body ends (RFC 9112 section 7.1), so that a parser is never given bytes of the request behind it."""
+"""Finds the end of a chunked body (RFC 9112 section 7.1), so that a parser gets no bytes of the request after it."""
 
 from __future__ import annotations
 
@@ -19,23 +19,23 @@ class _Part(Enum):
 
 
 class ChunkedBody:
-    """Follows the framing of one body, however it is cut into pieces.
+    """Follows the framing of one body, however it is split into pieces.
 
-    What does not follow the grammar is not judged here: it counts as part of the body, for the parser to refuse.
+    Bytes that violate the grammar count as part of the body, so that the parser refuses them.
     """
 
     __slots__ = ("_left", "_line", "_part")
 
     def __init__(self) -> None:
         self._part = _Part.SIZE
-        self._left = 0  # bytes of the chunk that are still to come, with the line end behind them
-        self._line = b""  # the beginning of a line whose end is still to come
+        self._left = 0  # missing bytes of the chunk, including the line end after it
+        self._line = b""  # the beginning of an incomplete line
 
     def end(self, data: bytes, at: int) -> tuple[int, bool]:
-        """Look at the bytes from ``at`` on, each of which must be given once and in order.
+        """Scan the bytes from ``at`` on. Every byte must be passed once and in order.
 
         Returns:
-            Up to where they belong to the body, and whether the body ends there.
+            The offset up to which they belong to the body, and whether the body ends there.
         """
         size = len(data)
         while at < size:
@@ -64,7 +64,7 @@ class ChunkedBody:
         return at, False
 
     def _line_end(self, data: bytes, at: int) -> int:
-        """The offset behind the line end that comes next, or -1."""
+        """The offset after the next line end, or -1."""
         if self._line.endswith(b"\r") and data[at : at + 1] == b"\n":
             return at + 1
         return data.find(_LINE_END, at) + len(_LINE_END) if data.find(_LINE_END, at) >= 0 else -1

@@ -1,4 +1,4 @@
-"""The HTTP answer of an ASGI app that denies a handshake, framed as HTTP/1.1 asks and passed on as it comes."""
+"""The HTTP answer of an ASGI app that denies a handshake, framed as HTTP/1.1 requires and sent part by part."""
 
 from __future__ import annotations
 
@@ -18,11 +18,11 @@ class Denial:
 
     Args:
         status: the HTTP status.
-        headers: the app's.
+        headers: the app's headers.
 
     Raises:
-        RuntimeError: the status cannot be that of a final response.
-        ValueError: Content-Length is not a number, a name is not a token, or a value holds a line break or NUL.
+        RuntimeError: the status is not that of a final response.
+        ValueError: Content-Length is not a number, a name is not a token, or a value contains a line break or NUL.
     """
 
     __slots__ = ("_chunked", "_headers", "_left", "begun", "status")
@@ -32,20 +32,20 @@ class Denial:
             raise RuntimeError(f"Invalid HTTP status code '{status}' in response.")
         self.begun = False
         self.status = status
-        # The connection ends with this response, and its framing is decided here, from what the body turns out to be:
+        # The connection ends with this response, and its framing is decided here, once the body is known:
         # Transfer-Encoding excludes Content-Length (RFC 9112 section 6.2), and 204 has neither (RFC 9110 section 8.6).
         self._headers = [(name, value) for name, value in headers if name.lower() not in _FRAMING]
         lengths = [value for name, value in headers if name.lower() == b"content-length"]
         coded = any(name.lower() == b"transfer-encoding" for name, _ in headers)
         self._left = int(lengths[0]) if lengths and not coded else None
         self._chunked = False
-        response_head(status, headers)  # what is wrong with them is the caller's mistake, and is told at once
+        response_head(status, headers)  # raises at once if they are invalid, which is the caller's mistake
 
     def body(self, data: bytes, *, more: bool) -> bytes:
-        """The bytes to send for a part of the body, with the head in front of the first.
+        """The bytes to send for a part of the body, with the head before the first part.
 
         Raises:
-            RuntimeError: the body is longer or shorter than Content-Length says.
+            RuntimeError: the length of the body differs from Content-Length.
         """
         head = b""
         if self.status in _WITHOUT_BODY:

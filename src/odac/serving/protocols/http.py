@@ -1,7 +1,7 @@
-"""The class for uvicorn's option ``http=``: lets no request in before its head is complete and within the limits.
+"""The class for uvicorn's option ``http=``: accepts a request only when its head is complete and within the limits.
 
-A WebSocket handshake goes to the class of the option ``ws=`` as the bytes that came, with whatever follows it;
-everything else to :mod:`odac.serving.protocols.http_connection`.
+A WebSocket handshake is passed to the class of the option ``ws=`` as it was received, with the bytes after it;
+every other request to :mod:`odac.serving.protocols.http_connection`.
 """
 
 from __future__ import annotations
@@ -36,13 +36,13 @@ _WEBSOCKET: Final = b": websocket\r\n"
 class HttpProtocol(asyncio.Protocol):
     """A connection until the head of its first request: ``uvicorn --http odac.server:HttpProtocol module:app``.
 
-    One that has not sent it within ``Limits.handshake_timeout`` is closed, whether it sent a part or nothing.
+    It is closed if the head is not complete within ``Limits.handshake_timeout``.
     """
 
     __slots__ = ("_is_over", "_received", "_since", "app_state", "client", "reception", "transport")
 
     limits: ClassVar[Limits] = Limits()
-    """Bounds on every request; ``odac run`` puts its app's in this place."""
+    """Bounds on every request; ``odac run`` replaces them by its app's."""
 
     def __init__(
         self,
@@ -56,14 +56,14 @@ class HttpProtocol(asyncio.Protocol):
         self.reception = Reception.of(config, server_state, _loop or asyncio.get_running_loop(), self.limits)
         self.app_state = app_state
         self.transport: asyncio.Transport = None  # type: ignore[assignment]  # connection_made() follows at once
-        self.client: tuple[str, int] | None = None  # where a proxy has named it by the PROXY protocol
+        self.client: tuple[str, int] | None = None  # set if a proxy has named it by the PROXY protocol
         self._received = b""
         self._since = 0.0
-        self._is_over = True  # while the connection is not this protocol's
+        self._is_over = True  # True while another protocol has the connection
 
     @property
     def is_idle(self) -> bool:
-        """Whether stopping need not wait: a client that connects for a request sends it at once."""
+        """Whether stopping need not wait for it: a client that connects for a request sends it at once."""
         return self.reception.loop.time() - self._since > _PROMPT
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
@@ -81,11 +81,11 @@ class HttpProtocol(asyncio.Protocol):
         known = len(self._received)
         data = self._received + data if known else data.lstrip(b"\r\n")  # RFC 9112 section 2.2
         if not data:
-            return  # empty lines are no request: the deadline goes on
+            return  # empty lines are not a request: the deadline stays
         reception = self.reception
         limits = reception.limits
         if not known and _WEBSOCKET in data and reception.config.ws_protocol_class is not None:
-            # A usual handshake is checked and taken apart in one look.
+            # A handshake in its usual form is checked and parsed in one pass.
             usual = usual_request(data, limits.max_headers, limits.max_header_bytes, MAX_LIST)
             if usual is not None:
                 self._leave()
@@ -106,7 +106,7 @@ class HttpProtocol(asyncio.Protocol):
             reception.upgrade(self, self.transport, self.app_state, data)
 
     def _leave(self) -> None:
-        """The connection is another protocol's from now on."""
+        """Another protocol has the connection from now on."""
         if not self._is_over:
             self._is_over = True
             self._received = b""
@@ -119,7 +119,7 @@ class HttpProtocol(asyncio.Protocol):
         self._leave()
 
     def expire(self) -> None:
-        """The request's head did not come in time."""
+        """The request's head did not arrive in time."""
         logger.debug(
             "a connection was closed: no complete request within %g s (Limits.handshake_timeout)",
             self.reception.limits.handshake_timeout,
@@ -127,10 +127,10 @@ class HttpProtocol(asyncio.Protocol):
         self.transport.abort()
 
     def stop_soon(self) -> None:
-        """The server stops, but a request that is on its way is served."""
+        """The server is stopping, but a request whose head is arriving is still served."""
 
     def shutdown(self) -> None:
-        """The server stops (uvicorn calls this)."""
+        """The server is stopping (uvicorn calls this)."""
         self.transport.close()
 
     def _serve(self, data: bytes) -> None:

@@ -1,7 +1,7 @@
 """A connection that carries HTTP requests: one is parsed at a time, and answered by uvicorn's own HTTP protocol.
 
-What a client sends behind a request that is still being answered stays unparsed, and is not read any further, so that a
-client costs the same however many requests it sends ahead (RFC 9112 section 9.3.2 allows it any number).
+Bytes after a request that is still being answered are not parsed, and reading pauses, so that a client costs the same
+memory however many requests it pipelines (RFC 9112 section 9.3.2 allows any number).
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ _EMPTY_LINES: Final = re.compile(rb"[\r\n]*")
 
 
 class _Flow(FlowControl):
-    """Reading stays paused while a further request waits, also when an app asks for more of its body."""
+    """Keeps reading paused while a further request is queued, even if an app asks for more of its body."""
 
     holds = False
 
@@ -53,27 +53,27 @@ class HttpConnection(HttpToolsProtocol):
     """A connection from its first request on.
 
     Args:
-        reception: of the server.
-        app_state: of the lifespan.
+        reception: the server's.
+        app_state: the lifespan's state.
         key: see :meth:`Reception.take_place`.
     """
 
     def __init__(self, reception: Reception, app_state: dict[str, Any], key: str) -> None:
         super().__init__(reception.config, reception.state, app_state, reception.loop)
         self.reception = reception
-        self.taken = 0  # how often the transport has made room for more of an answer since the last look
+        self.taken = 0  # how often the transport has made room for more of an answer since the last check
         self._key = key
-        self._held = b""  # received, and from the offset on not parsed
+        self._held = b""  # received bytes; those from the offset on are not parsed
         self._offset = 0
-        self._known = 0  # bytes from the offset on that hold no end of a head
+        self._known = 0  # bytes from the offset on that are known to contain no end of a head
         self._at_head = True  # between two requests, or within the head of one
         self._is_over = False  # another protocol has the connection
-        self._length = 0  # bytes of the body that are still to come, where the head says how many
+        self._length = 0  # missing bytes of the body, if the head gives its length
         self._chunked: ChunkedBody | None = None
         self._upgrade_fields: Headers = []
         self._refusal: HandshakeError | None = None
-        self._unseen_bytes = 0  # parsed since there was something for the app: chunk extensions, or trailers
-        self._body_bytes = 0  # since the deadline was set
+        self._unseen_bytes = 0  # bytes parsed since the app last got some: chunk extensions or trailers
+        self._body_bytes = 0  # bytes of the body since the deadline was set
         self._answer = AnswerWatch(self)
 
     @property
@@ -145,7 +145,7 @@ class HttpConnection(HttpToolsProtocol):
         if not self._known:
             self._offset = _EMPTY_LINES.match(held, self._offset).end()  # type: ignore[union-attr] # matches always
             if self._offset == len(held):
-                reception.deadlines.add(self)  # empty lines are no request
+                reception.deadlines.add(self)  # empty lines are not a request
                 return True
         at = self._offset
         end = held.find(_END, at + max(0, self._known - 3))
@@ -161,7 +161,7 @@ class HttpConnection(HttpToolsProtocol):
             return False
         self._known = 0
         if head is Head.WEBSOCKET and reception.config.ws_protocol_class is not None:
-            if reception.stopping:  # a proxy's kept connection: its next handshake belongs to a process that stays
+            if reception.stopping:  # a proxy's keep-alive connection: another process should serve its next handshake
                 self._refuse(HandshakeError(503, "The server is stopping.", (("Retry-After", "1"),)))
                 return False
             self._leave()
@@ -170,7 +170,7 @@ class HttpConnection(HttpToolsProtocol):
             return False
         self._offset += len(data)
         self._at_head = False
-        # No upgrade that this server knows: the request is answered as any other (RFC 9110 section 7.8).
+        # This server does not support the upgrade: the request is answered like any other (RFC 9110 section 7.8).
         data, self._upgrade_fields = without_upgrade(as_http_1_1(data))
         self._parse(data)
         return True
@@ -192,10 +192,10 @@ class HttpConnection(HttpToolsProtocol):
         try:
             self.parser.feed_data(data)
         except (httptools.HttpParserError, httptools.HttpParserUpgrade):
-            self._refuse(self._refusal or HandshakeError(400, "this is no HTTP/1.1 request"))
+            self._refuse(self._refusal or HandshakeError(400, "this is not an HTTP/1.1 request"))
             return
         if not self._at_head and not self._is_over and not self.transport.is_closing():
-            self.reception.deadlines.add(self)  # of the next part of the body
+            self.reception.deadlines.add(self)  # for the next part of the body
 
     def _refuse(self, error: HandshakeError) -> None:
         if self._is_over or self.transport.is_closing():
@@ -212,7 +212,7 @@ class HttpConnection(HttpToolsProtocol):
         else:
             self.reception.refuse(self, self.transport, error)
 
-    # The parser
+    # Called by the parser
 
     def on_message_begin(self) -> None:
         """The parser has found a request."""
@@ -252,7 +252,7 @@ class HttpConnection(HttpToolsProtocol):
         super().on_message_complete()
         self.reception.deadlines.discard(self)
         self._at_head = True
-        if self.is_idle and not self.transport.is_closing():  # answered before its body had come
+        if self.is_idle and not self.transport.is_closing():  # answered before its body had arrived
             self._unset_keepalive_if_required()
             self.timeout_keep_alive_task = self.loop.call_later(
                 self.timeout_keep_alive, self.timeout_keep_alive_handler
@@ -275,7 +275,7 @@ class HttpConnection(HttpToolsProtocol):
     # Time
 
     def expire(self) -> None:
-        """The head of a further request did not come in time, or too little of a body."""
+        """The head of a further request, or enough of a body, did not arrive in time."""
         if self._at_head:
             self.transport.abort()
             return
@@ -293,6 +293,6 @@ class HttpConnection(HttpToolsProtocol):
             self.transport.abort()
 
     def stop_soon(self) -> None:
-        """Answer what is asked while the server stops, but let no connection outlive its answer."""
+        """The server is stopping: answer the present request, and close the connection after the answer."""
         if not self.is_idle:
             self.cycle.keep_alive = False

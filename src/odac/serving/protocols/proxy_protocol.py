@@ -1,8 +1,8 @@
 """The PROXY protocol, versions 1 and 2, in front of the first request of a connection from a trusted proxy.
 
-The client's address comes before anything else (https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt). Whether a
-header is expected is decided by the peer's address alone and never by the bytes, as that document demands: a client
-could send such bytes itself.
+The client's address comes before anything else (https://www.haproxy.org/download/3.0/doc/proxy-protocol.txt). Only the
+peer's address decides whether a header is expected, never the bytes, as that document requires: a client could send
+such bytes itself.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ __all__ = ["Introduction", "ProxiedProtocol", "read_introduction"]
 _SIGNATURE: Final = b"\r\n\r\n\x00\r\nQUIT\n"
 _LONGEST_1: Final = 107
 _LONGEST_2: Final = 4096
-"""Bytes of a version 2 header: addresses, and TLVs of which nothing is used here."""
+"""The most bytes of a version 2 header: addresses, and TLVs, which are ignored."""
 _TCP: Final = {0x11: (socket.AF_INET, 4), 0x21: (socket.AF_INET6, 16)}
 _MISSING: Final = (
     "the connection does not begin with the PROXY protocol, which --proxy-protocol expects of trusted proxies: turn it"
@@ -34,8 +34,8 @@ class Introduction(NamedTuple):
     """A complete header.
 
     Args:
-        length: its bytes.
-        client: address and port of the client; None where the proxy speaks for itself, as for health checks.
+        length: its length in bytes.
+        client: address and port of the client; None if the proxy connects for itself, as for health checks.
     """
 
     length: int
@@ -46,7 +46,7 @@ def read_introduction(data: bytes) -> Introduction | None:
     """Read the header at the start of ``data``; None while it is incomplete.
 
     Raises:
-        HandshakeError: 400, these bytes begin no header of version 1 or 2.
+        HandshakeError: 400, these bytes are not the beginning of a header of version 1 or 2.
     """
     if data.startswith(b"PROXY "):
         return _read_1(data)
@@ -101,9 +101,9 @@ def _read_2(data: bytes) -> Introduction | None:
 
 
 class ProxiedProtocol(HttpProtocol):
-    """A connection that begins with a PROXY header where it comes from a trusted proxy (``odac run --proxy-protocol``).
+    """A connection that begins with a PROXY header if it is from a trusted proxy (``odac run --proxy-protocol``).
 
-    One from any other address is served as it is, with its own address.
+    A connection from any other address is served without one, with its own address.
     """
 
     __slots__ = ("_before", "_expects")

@@ -1,4 +1,4 @@
-"""What the connections of one server share, and where a connection goes once its first bytes have been read."""
+"""State that the connections of one server share, and the choice of the protocol that serves a connection."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ FULL: Final = HandshakeError(503, "Too many connections. Try again later.", (("R
 
 
 class Reception:
-    """What the connections of one server share.
+    """State that the connections of one server share.
 
     Args:
-        config: uvicorn's.
-        state: the server's.
+        config: uvicorn's configuration.
+        state: the server's state.
         loop: the event loop that the server runs on.
-        limits: bound every request's head, and how many connections there may be.
-        addresses: the connections of each client address; by default the server's own count.
+        limits: bound every request's head, and the number of connections.
+        addresses: the number of connections of each client address; by default the server's own count.
     """
 
     def __init__(
@@ -56,8 +56,8 @@ class Reception:
         self.addresses = addresses or Addresses(limits.connections_per_ip)
         self.deadlines = Deadlines(loop, limits.handshake_timeout)
         self.stopping = False
-        self.proxies: Trusted | None = None  # from which connections begin with a PROXY header
-        self.uncounted = 0  # connections that have no request yet, or have been refused: each ends in a short time
+        self.proxies: Trusted | None = None  # the proxies whose connections begin with a PROXY header
+        self.uncounted = 0  # connections without a request yet, and refused ones: each of them ends soon
 
     @classmethod
     def of(
@@ -68,8 +68,8 @@ class Reception:
         limits: Limits,
         addresses: Addresses | None = None,
     ) -> Reception:
-        """The reception of this server, made at the first call."""
-        kept = state.__dict__  # uvicorn hands each protocol only this object, which lives as long as the server
+        """The reception of this server, created at the first call."""
+        kept = state.__dict__  # the only object that uvicorn passes to every protocol and that lives with the server
         found: Reception | None = kept.get(_RECEPTION)
         if found is None:
             found = kept[_RECEPTION] = cls(config, state, loop, limits, addresses)
@@ -79,7 +79,7 @@ class Reception:
 
     @property
     def is_full(self) -> bool:
-        """Whether there are as many connections as there may be, HTTP and WebSocket together."""
+        """Whether the maximum number of connections is reached, HTTP and WebSocket together."""
         if len(self.connections) - self.uncounted < self.limits.max_connections:
             return False
         limit_met(
@@ -93,11 +93,11 @@ class Reception:
         """Count a connection that has sent its first request.
 
         Args:
-            transport: of the connection.
-            client: the client's address, where a proxy has named it by the PROXY protocol.
+            transport: the connection's.
+            client: the client's address, if a proxy has named it by the PROXY protocol.
 
         Returns:
-            Its key for :meth:`give_back`; None where a limit is met, and the connection must be refused.
+            Its key for :meth:`give_back`; None if a limit is reached and the connection must be refused.
         """
         limits = self.limits
         if self.is_full:
@@ -120,7 +120,7 @@ class Reception:
         return key
 
     def give_back(self, key: str) -> None:
-        """A connection that was counted is gone, or is counted elsewhere from now on."""
+        """A connection that was counted has ended, or is counted elsewhere from now on."""
         if key:
             self.addresses.release(key)
 
@@ -128,7 +128,7 @@ class Reception:
         trusted = getattr(self.config.loaded_app, "trusted_hosts", None)
         return trusted is not None and ip in trusted
 
-    # Where a connection goes
+    # Choosing the protocol of a connection
 
     def upgrade(
         self,
@@ -138,7 +138,7 @@ class Reception:
         data: bytes,
         usual: UsualRequest | None = None,
     ) -> None:
-        """Hand a connection to the class of uvicorn's option ``ws=``.
+        """Pass a connection to the class of uvicorn's option ``ws=``.
 
         Args:
             protocol: the connection's present protocol.
@@ -168,12 +168,12 @@ class Reception:
         successor.data_received(data)
 
     def refuse(self, protocol: asyncio.Protocol, transport: asyncio.Transport, error: HandshakeError) -> None:
-        """Answer what cannot be served, and end the connection."""
+        """Answer a request that cannot be served with an error, log it, and end the connection."""
         warn("request", "a request was refused: %s", error)
         self.turn_away(protocol, transport, error)
 
     def turn_away(self, protocol: asyncio.Protocol, transport: asyncio.Transport, error: HandshakeError) -> None:
-        """Answer, and end the connection, without a line in the log."""
+        """Answer with an error and end the connection, without a line in the log."""
         self.deadlines.discard(protocol)  # type: ignore[arg-type]
         self.connections.discard(protocol)
         transport.write(response_error(error.status, error.headers, error.reason))
@@ -181,7 +181,7 @@ class Reception:
 
 
 class RefusedConnection(asyncio.Protocol):
-    """A connection that has its last answer: ignores what is sent until the client closes, or a second is over."""
+    """A refused connection after its answer: ignores all bytes until the client closes, for at most a second."""
 
     is_idle: Final = True
 
@@ -194,7 +194,7 @@ class RefusedConnection(asyncio.Protocol):
             transport.write_eof()
             reception.connections.add(self)
             reception.uncounted += 1
-        else:  # TLS: its own closing message says that all has been sent
+        else:  # TLS has a closing message of its own
             transport.close()
 
     def connection_lost(self, exc: Exception | None) -> None:
@@ -205,5 +205,5 @@ class RefusedConnection(asyncio.Protocol):
         self._timer.cancel()
 
     def shutdown(self) -> None:
-        """The server stops (uvicorn calls this)."""
+        """The server is stopping (uvicorn calls this)."""
         self.transport.close()

@@ -21,7 +21,7 @@ _ABSOLUTE: Final = re.compile(rb"(?:http|https|ws|wss)://([^/?#]*)([^#]*)", re.I
 
 
 class Head(Enum):
-    """What a connection has sent of its request."""
+    """The state and kind of the first request of a connection."""
 
     UNFINISHED = auto()
     HTTP = auto()
@@ -33,11 +33,11 @@ def read_head(data: bytes, known: int, limits: Limits) -> Head:
 
     Args:
         data: begins with the request line.
-        known: as many of its first bytes were looked at before, and held no end.
+        known: the number of first bytes that were scanned before and contain no end.
         limits: ``max_header_bytes`` (which bounds the request line as well) and ``max_headers``.
 
     Raises:
-        HandshakeError: 400 for what is no request line of HTTP/1, 414 and 431 past a limit, 505 for another version.
+        HandshakeError: 400 if it is not a request line of HTTP/1, 414 and 431 over a limit, 505 for another version.
     """
     end = data.find(_END, max(0, known - 3))
     line = data.find(b"\r\n")
@@ -51,7 +51,7 @@ def read_head(data: bytes, known: int, limits: Limits) -> Head:
         # rest.
         _check_line(data, line)
     start = line + 2
-    # Where the end is missing, the last lines may have come with a part of it: up to three bytes, and one line break.
+    # If the end is missing, a part of it may have arrived: up to three bytes, one line break.
     stop, spare, lines = (end, 0, 1) if end >= 0 else (len(data), 3, 0)
     if stop - start > limits.max_header_bytes + spare:
         raise HandshakeError(431, f"headers over {limits.max_header_bytes} bytes together (max_header_bytes)")
@@ -61,7 +61,7 @@ def read_head(data: bytes, known: int, limits: Limits) -> Head:
         return Head.UNFINISHED
     if data[line - 1 : line] == b"0":
         return Head.HTTP  # HTTP/1.0 has no Upgrade: it must be ignored (RFC 9110 section 7.8)
-    # What nearly every client sends, found without a copy.
+    # The form that nearly every client sends, found without a copy.
     if data.find(b"\r\nUpgrade: websocket\r\n", line, end + 2) < 0 or data.find(_USUAL, line, end + 2) < 0:
         fields = data[line + 2 : end].lower()
         if b"websocket" not in fields or not _asks_for_websocket(fields):
@@ -86,8 +86,8 @@ def _elements(value: bytes) -> set[bytes]:
 
 
 def as_http_1_1(data: bytes) -> bytes:
-    """A head of a later minor version of HTTP/1 as one of HTTP/1.1, which is how it is to be read (RFC 9110 section
-    2.5).
+    """Change the version of a head of a later minor version of HTTP/1 to HTTP/1.1, as which it must be read (RFC 9110
+    section 2.5).
     """
     line = data.find(b"\r\n")
     if data[line - 9 : line - 1] == b" HTTP/1." and data[line - 1 : line] not in (b"0", b"1"):
@@ -96,7 +96,7 @@ def as_http_1_1(data: bytes) -> bytes:
 
 
 def without_upgrade(data: bytes) -> tuple[bytes, Headers]:
-    """A head without its Upgrade headers, and these: a parser must not take what follows for another protocol's."""
+    """Return a head without its Upgrade headers, and these headers: a parser must not expect another protocol next."""
     if b"\r\nupgrade:" not in data.lower():
         return data, []
     kept, taken = [], []
@@ -110,19 +110,18 @@ def without_upgrade(data: bytes) -> tuple[bytes, Headers]:
 
 
 def check_fields(version: str, headers: Headers) -> int | None:
-    """Check what every request's head must have, and how its body is framed.
+    """Check the headers that every request must have, and the framing of its body.
 
     Args:
         version: ``1.0`` or ``1.1``.
-        headers: lower-case names.
+        headers: with names in lower case.
 
     Returns:
-        The bytes of the body; None where it comes in chunks.
+        The bytes of the body; None if it is chunked.
 
     Raises:
-        HandshakeError: 400 for a missing, repeated or malformed Host (RFC 9112 section 3.2) and for framing that others
-            could read in another way (sections 6.1 and 6.3), 501 for a transfer coding that this server does not know
-            (6.1).
+        HandshakeError: 400 for a missing, repeated or malformed Host (RFC 9112 section 3.2) and for framing that other
+            programs could interpret differently (sections 6.1 and 6.3), 501 for an unknown transfer coding (6.1).
     """
     hosts = [value for name, value in headers if name == b"host"]
     if len(hosts) > 1 or (not hosts and version == "1.1"):
@@ -136,18 +135,18 @@ def check_fields(version: str, headers: Headers) -> int | None:
             raise HandshakeError(400, "Content-Length must be one number")
         return int(lengths[0]) if lengths else 0
     if version == "1.0" or lengths:
-        raise HandshakeError(400, "Transfer-Encoding must stand neither in HTTP/1.0 nor beside Content-Length")
+        raise HandshakeError(400, "Transfer-Encoding is not allowed in HTTP/1.0, nor together with Content-Length")
     named = [element.strip(b" \t").lower() for value in codings for element in value.split(b",")]
     named = [element for element in named if element]
     if named.count(b"chunked") != 1 or named[-1] != b"chunked":
         raise HandshakeError(400, "the last transfer coding must be chunked, once")
     if len(named) > 1:
-        raise HandshakeError(501, "no transfer coding but chunked is known here")
+        raise HandshakeError(501, "the only supported transfer coding is chunked")
     return None
 
 
 def origin_form(target: bytes) -> tuple[bytes | None, bytes]:
-    """Take a request target apart (RFC 9112 section 3.2).
+    """Split a request target (RFC 9112 section 3.2).
 
     Returns:
         The authority of an absolute-form target (``http://example.com/path``), which replaces the Host header (section
@@ -166,13 +165,13 @@ def origin_form(target: bytes) -> tuple[bytes | None, bytes]:
 
 
 def with_lower_names(data: bytes) -> bytes:
-    """The same request with lower-case header names, for WebSocket classes that pass names on as they came.
+    """The same request with lower-case header names, for WebSocket classes that pass names on unchanged.
 
-    uvicorn's own HTTP protocols hand a handshake over in this form, and its ``websockets`` classes rely on it: ASGI
+    uvicorn's own HTTP protocols pass on a handshake in this form, and its ``websockets`` classes rely on it: ASGI
     scopes have lower-case names (ASGI specification, "WebSocket connection scope").
 
     Args:
-        data: holds a complete head; what follows it stays as it is.
+        data: contains a complete head; the bytes after it stay unchanged.
     """
     head, end, rest = data.partition(_END)
     line, *fields = head.split(b"\r\n")
@@ -183,21 +182,21 @@ def with_lower_names(data: bytes) -> bytes:
 def _check_beginning(data: bytes, limits: Limits) -> None:
     if len(data) > limits.max_header_bytes:
         raise HandshakeError(414, f"request line over {limits.max_header_bytes} bytes (max_header_bytes)")
-    # A line feed alone ends no line (RFC 9112 section 2.2 lets a server see it so); waiting for more would not help.
+    # A line feed alone does not end a line (RFC 9112 section 2.2 allows this); waiting for more would not help.
     if _BEGINS.match(data) is None or b"\n" in data:
         raise HandshakeError(400, _what_it_is(data))
 
 
 def _what_it_is(data: bytes) -> str:
-    """Name what nearly always stands where a request should: the PROXY protocol, or TLS."""
-    if data.startswith((b"PROXY ", b"\x00\r\nQUIT\n")):  # version 2 begins with empty lines, which are gone by now
+    """Describe the bytes that usually are the cause if they are not a request: the PROXY protocol, or TLS."""
+    if data.startswith((b"PROXY ", b"\x00\r\nQUIT\n")):  # version 2 begins with empty lines, which are removed by now
         return (
             "this is the PROXY protocol: run the server with --proxy-protocol and $FORWARDED_ALLOW_IPS, or turn it off"
             " in the proxy"
         )
     if data.startswith(b"\x16\x03"):
         return (
-            "this is TLS, and the port takes plain HTTP: give a certificate (--ssl-certfile), or connect with http://"
+            "this is TLS, but the port expects plain HTTP: give a certificate (--ssl-certfile), or connect with http://"
         )
     return "the first line is not an HTTP/1.1 request line"
 

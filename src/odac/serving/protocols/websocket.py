@@ -1,4 +1,4 @@
-"""The class for uvicorn's option ``ws=``: shakes hands, then hands the connection over or serves it as plain ASGI."""
+"""The class for uvicorn's option ``ws=``: does the handshake; the connection then goes to Odac or another app."""
 
 from __future__ import annotations
 
@@ -49,8 +49,8 @@ _NO_OPCODE = 0xF
 class WebSocketProtocol(asyncio.Protocol):
     """A WebSocket handshake under uvicorn: ``uvicorn --ws odac.server:WebSocketProtocol module:app``.
 
-    An Odac app finds ``odac.lane`` among the scope's extensions and takes the connection over. Any other app finds a
-    complete ASGI WebSocket server here, with uvicorn's own settings (``ws_max_size``, ``ws_ping_interval``, …).
+    An Odac app finds ``odac.lane`` among the scope's extensions and takes the connection over. For any other app this
+    is a complete ASGI WebSocket server, with uvicorn's own settings (``ws_max_size``, ``ws_ping_interval``, …).
     """
 
     __slots__ = (
@@ -77,7 +77,7 @@ class WebSocketProtocol(asyncio.Protocol):
     )
 
     limits: ClassVar[Limits] = Limits()
-    """Bounds on the request itself; ``odac run`` puts its app's in this place."""
+    """Bounds on the request itself; ``odac run`` replaces them by its app's."""
 
     transport: asyncio.Transport
 
@@ -96,18 +96,18 @@ class WebSocketProtocol(asyncio.Protocol):
         self.tasks = server_state.tasks
         self.default_headers = server_state.default_headers
         self.app_state = app_state
-        self.client: tuple[str, int] | None = None  # where a proxy has named it by the PROXY protocol
+        self.client: tuple[str, int] | None = None  # set if a proxy has named it by the PROXY protocol
         self._access: AccessLog | None = None
-        self._headers: Headers | None = None  # once the head has been read
+        self._headers: Headers | None = None  # set when the head has been read
         self._key = b""
-        self._received = b""  # the head while it is incomplete; afterwards what came too early
+        self._received = b""  # the incomplete head; afterwards bytes that arrived before the answer
         self._session: AsgiWebSocket | None = None
-        self._context: Context | None = None  # of what answers the handshake, and then of the connection
+        self._context: Context | None = None  # of the code that answers the handshake, and later of the connection
         self._at_once = False  # while the app answers without a task
-        self._opened: Connection | None = None  # by it, meanwhile
+        self._opened: Connection | None = None  # the connection that it has opened meanwhile
         self._answered = False
         self._has_lane = False  # which the transport belongs to from then on
-        self._sending: asyncio.TimerHandle | None = None  # while a client takes nothing of an HTTP answer
+        self._sending: asyncio.TimerHandle | None = None  # set while a client reads nothing of an HTTP answer
         self._gone = False
 
     # Transport
@@ -161,7 +161,7 @@ class WebSocketProtocol(asyncio.Protocol):
         return self._answered
 
     def shutdown(self) -> None:
-        """The server stops (uvicorn calls this)."""
+        """The server is stopping (uvicorn calls this)."""
         if self._session is not None:
             self._session.shutdown()
         else:
@@ -223,7 +223,7 @@ class WebSocketProtocol(asyncio.Protocol):
         # uvloop's callbacks share one context among all connections.
         self._context = copy_context()
         app: Any = self.config.loaded_app
-        # uvicorn's own HTTP protocols put this one in their place only afterwards: then a lane must not do so before.
+        # uvicorn's own HTTP protocols replace themselves by this one only afterwards; a lane must not do so earlier.
         if getattr(app, BEGINS_WITHOUT_TASK, False) and (known is not None or self.transport.get_protocol() is self):
             task = self._run_at_once(app, scope)
             if task is None:
@@ -300,7 +300,7 @@ class WebSocketProtocol(asyncio.Protocol):
     ) -> None:
         try:
             if not self._at_once and self.transport.get_protocol() is not self:
-                await asyncio.sleep(0)  # an eager task factory runs this before uvicorn has given the transport over
+                await asyncio.sleep(0)  # an eager task factory runs this before uvicorn has passed on the transport
             await (app(scope, self.receive, self.send) if rest is None else rest)
         except ClientGone:
             self._end(CloseCode.NORMAL, "")
@@ -336,7 +336,7 @@ class WebSocketProtocol(asyncio.Protocol):
     async def open(
         self, hub: Hub, policy: Policy, subprotocol: str | None, *, speaks_odac: bool, compression: bool
     ) -> Connection | None:
-        """Upgrade, and hand the transport to a direct lane."""
+        """Upgrade, and pass the transport to a direct lane."""
         return self.open_now(hub, policy, subprotocol, speaks_odac, compression)
 
     def refuse_now(self, status: int, reason: str, headers: Sequence[tuple[str, str]] = ()) -> None:
@@ -365,19 +365,19 @@ class WebSocketProtocol(asyncio.Protocol):
         self.connections.discard(self)
         if self._received:
             early, self._received = self._received, b""
-            # The loop may have been told already of what comes behind it: that waits until this has been taken.
+            # The loop may already have read more bytes: they must wait until these have been handled.
             self.transport.pause_reading()
             self.loop.call_soon(_take_early, self.transport, lane, early)
         return connection
 
     async def serve(self, connection: Connection, handle: Callable[[], Awaitable[None]]) -> None:
-        """Run the handler; when it returns, no task stays behind."""
+        """Run the handler; no task remains when it returns."""
         await handle()
 
     # Plain ASGI: see odac.serving.protocols.asgi_websocket.ServerProtocol
 
     def upgrade(self, subprotocol: str | None, extensions: str | None, headers: Sequence[tuple[bytes, bytes]]) -> bytes:
-        """Answer with the upgrade; return what the client has sent already."""
+        """Answer with the upgrade; return the bytes that the client has sent already."""
         self._answered = True
         if self._access is not None:
             self._access.answered(101)
@@ -398,7 +398,7 @@ class WebSocketProtocol(asyncio.Protocol):
         return response_101(accept_value(self._key), subprotocol, extensions, headers)
 
     def respond(self, status: int, headers: Sequence[tuple[bytes, bytes]], body: bytes) -> None:
-        """Answer with an HTTP status, and end."""
+        """Answer with an HTTP status, and close the connection."""
         if not self._answered and not self.transport.is_closing():
             self._answered = True
             if self._access is not None:
@@ -412,7 +412,7 @@ class WebSocketProtocol(asyncio.Protocol):
         return [header for header in self.default_headers if header[0] == b"date"]
 
     def pass_on(self, status: int, data: bytes, *, last: bool) -> None:
-        """Send a part of an HTTP answer, and end behind the last."""
+        """Send a part of an HTTP answer; close the connection after the last one."""
         if not self.transport.is_closing():
             if self._access is not None and not self._answered:
                 self._access.answered(status)
@@ -422,7 +422,7 @@ class WebSocketProtocol(asyncio.Protocol):
                 self._end_answer()
 
     def _end_answer(self) -> None:
-        """Close behind an HTTP answer; a client that does not take it is cut off in the end."""
+        """Close the connection after an HTTP answer; a client that does not read the answer is cut off."""
         self.transport.close()
         self._limit_sending()
 
@@ -436,7 +436,7 @@ class WebSocketProtocol(asyncio.Protocol):
             self._sending = None
 
     def negotiate(self) -> deflate.Negotiated | None:
-        """What the client offers of permessage-deflate, as the server takes it."""
+        """The parameters of permessage-deflate that the server accepts from the client's offer, or None."""
         assert self._headers is not None
         offers = [value.decode("latin-1") for name, value in self._headers if name == b"sec-websocket-extensions"]
         return deflate.negotiate(offers) if offers else None
@@ -458,7 +458,7 @@ class WebSocketProtocol(asyncio.Protocol):
 
 
 class _Upgrade(Prepared):
-    """The answer that opens a connection, as the first thing that it is sent."""
+    """The answer to the handshake, as the first message of the connection."""
 
     __slots__ = ()
 
