@@ -12,6 +12,8 @@ PY := $(VENV)/bin/python
 HOST ?= 127.0.0.1
 PORT ?= 8000
 WORKERS ?= 1
+# For make test-versions: some of the versions that are there, or "newest".
+VERSIONS ?=
 # Passed to pytest: make test ARGS="tests/unit -k room"
 ARGS ?=
 
@@ -42,7 +44,7 @@ $(VENV)/.secret: $(VENV)/.created
 
 .PHONY: help
 help: ## list these targets
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-12s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-15s %s\n", $$1, $$2 }' Makefile
 
 .PHONY: run
 run: $(VENV)/.run $(VENV)/.secret ## start the chat demo (HOST=… PORT=… WORKERS=…)
@@ -58,6 +60,10 @@ test: $(VENV)/.test ## run the tests that every change needs, or with ARGS="…"
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" scripts/test $(ARGS)
 test-all: $(VENV)/.test ## run every test that this machine can, and say what was left out
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" scripts/test --all
+
+.PHONY: test-versions
+test-versions: ## run them with every other Python from 3.11 on that is installed (VERSIONS="3.12 3.13", ARGS="tests/unit", …)
+	@VENV="$(CURDIR)/$(VENV)" VERSIONS="$(VERSIONS)" scripts/test_versions $(ARGS)
 
 .PHONY: lint ruff formatted
 lint: ruff formatted ## ruff: mistakes, and formatting
@@ -88,6 +94,11 @@ check: lint types imports ## everything that is not a test of behaviour
 $(VENV)/.docs: $(VENV)/.test
 	@echo "Installing what builds the documentation into $(VENV)"
 	@$(PIP) --editable '.[all,docs]' && touch $@
+
+# All of the above at once, and what the fuzzer and foreign suites take: CI installs nothing while its tests run.
+$(VENV)/.everything: $(VENV)/.created $(PACKAGED)
+	@echo "Installing Odac, and what its tests and checks use, into $(VENV)"
+	@$(PIP) --editable '.[all,test,check,docs]' atheris httpx2 && touch $(VENV)/.run $(VENV)/.test && touch $(VENV)/.check $(VENV)/.docs $@
 
 .PHONY: docs
 docs: $(VENV)/.docs ## the documentation as a site, into build/docs; a warning is an error
