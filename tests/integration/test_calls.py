@@ -235,10 +235,14 @@ def test_what_is_no_call_is_ignored(server: Server, values: list[Any]) -> None:
 def test_odd_times_and_retries_do_no_harm(server: Server) -> None:
     with caller(server, "/chess/7") as ws:
         odd: list[Any] = ["x", -1, 1e300, True, {}, [], [1, 2], ["x", "y"], None]
+        answers: list[Any] = []
+        # Nine at a time: a connection may have sixteen calls under way.
         for number, value in enumerate(odd):
             ws.send("call", number, "sync", number, value, 60_000, None)
+        answers += [ws.control() for _ in odd]
+        for number, value in enumerate(odd):
             ws.send("call", 100 + number, "sync", number, 0, value, None)
-        answers = [ws.control() for _ in range(2 * len(odd))]
+        answers += [ws.control() for _ in odd]
         assert {answer[1] for answer in answers} == {*range(len(odd)), *range(100, 100 + len(odd))}
         assert all(answer[0] == "reply" or answer[2] == "timeout" for answer in answers)
 
