@@ -1,3 +1,4 @@
+import ssl
 import sys
 
 import orjson
@@ -32,10 +33,20 @@ class Room(WSListener):
             x.send(WSMsgType.TEXT, b)
 
 
+def tls():
+    """With a certificate and a key as further arguments."""
+    if len(sys.argv) < 4:
+        return None
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(sys.argv[2], sys.argv[3])
+    return context
+
+
 async def main():
-    s = await ws_create_server(
-        lambda r: Room() if r.path.startswith(b"/room") else Echo(), "127.0.0.1", int(sys.argv[1]), backlog=4096
-    )
+    def choose(request):
+        return Room() if request.path.startswith(b"/room") else Echo()
+
+    s = await ws_create_server(choose, "127.0.0.1", int(sys.argv[1]), backlog=4096, ssl=tls())
     await s.serve_forever()
 
 
