@@ -44,10 +44,10 @@ APPEND: Final = Script(
     + f"""
 local size, bytes, ttl, origin = tonumber(ARGV[3]), tonumber(ARGV[4]), tonumber(ARGV[5]), 'o' .. ARGV[6]
 local first, publish, skip = tonumber(ARGV[7]), ARGV[8], 0
-local held = 0
+local held, last = 0, false
 if whole then
   held = len > 0 and tonumber(s[6]) or 0
-  local last = redis.call('HGET', h, origin)
+  last = redis.call('HGET', h, origin)
   if last then skip = math.max(0, tonumber(string.match(last, '^%d+')) + 1 - first) end
 else
   epoch, top, len = ARGV[2], 0, 0
@@ -75,7 +75,7 @@ redis.call('HSET', h, 'e', epoch, 'g', guard, 't', top, 'n', len, 'x', now + ttl
   origin, string.format('%d:%d', first + #ARGV - 9, t[1]))
 redis.call('PEXPIREAT', l, now + ttl)
 redis.call('PEXPIREAT', h, now + ttl + {int(KEPT_LONGER * 1000)})
-if redis.call('HLEN', h) > {7 + ORIGINS} then
+if not last and redis.call('HLEN', h) > {7 + ORIGINS} then
   local all = redis.call('HGETALL', h)
   for i = 1, #all, 2 do
     local seen = string.byte(all[i]) == 111 and string.match(all[i + 1], ':(%d+)$')

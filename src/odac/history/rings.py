@@ -81,9 +81,9 @@ class Rings:
             log.entries.append(entry)
             self._grow(log, len(body) + ENTRY_COST)
         if new:
-            log.origins.pop(origin, None)
+            if origin not in log.origins:
+                _forget_origins(log, now)
             log.origins[origin] = (first + len(bodies) - 1, now)
-            _forget_origins(log, now)
             log.kept_until = now + history.ttl + KEPT_LONGER
             self._logs.move_to_end(channel)
             self._trim(log, history, now)

@@ -7,6 +7,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import re
 import socket
 from collections.abc import AsyncIterator, Callable, Coroutine
 from typing import Any
@@ -361,6 +362,28 @@ def ask(server: Redis, *words: str) -> bytes:
             b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%s\r\n" % (len(w.encode()), w.encode()) for w in words)
         )
         return connection.recv(65_536)
+
+
+def test_an_append_does_not_look_at_all_users_that_were_revoked(own_redis: Redis, run: Run) -> None:
+    """The room's hash holds them as well as the senders, and is looked through only when a sender comes anew."""
+
+    def looks() -> int:
+        found = re.search(rb"cmdstat_hgetall:calls=(\d+)", ask(own_redis, "INFO", "commandstats"))
+        return int(found[1]) if found else 0
+
+    async def main() -> None:
+        async with processes(own_redis.url, 1) as (one,):
+            server = app_of(one).route.ws_server
+            await server.to_room("chat-7", "first")
+            for number in range(30):
+                await server.revoke("chat-7", f"user {number}")
+            before = looks()
+            for number in range(10):
+                await server.to_room("chat-7", number)
+            assert looks() == before
+            assert [entry.data for entry in await server.history("chat-7", last=10)] == [*range(10)]
+
+    run(main())
 
 
 @pytest.mark.parametrize("what", ["flushall", "hash evicted", "list evicted"])
