@@ -9,9 +9,11 @@ that catch up, from the cache (:mod:`odac.history.ring`) or by reads (:mod:`odac
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
+from odac.close_codes import CloseCode
 from odac.history.cursor import Counters, Cursor
 from odac.history.entries import Kept
 from odac.history.fanout import FanOut
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from odac.realtime.hub import Hub
 
 __all__ = ["Feed"]
+
+_log = logging.getLogger("odac")
 
 
 class Feed:
@@ -107,10 +111,16 @@ class Feed:
         elif not cursor.connection.is_open:
             cursor.abandon()
         else:
-            if not cursor.admitted:
-                self.recoveries.admit(cursor)
-            if cursor.step():
-                self.owner.step_soon(cursor)
+            try:
+                if not cursor.admitted:
+                    self.recoveries.admit(cursor)
+                if cursor.step():
+                    self.owner.step_soon(cursor)
+            except Exception:
+                # Raised further, it would end the turns of all members that catch up. This one comes back and goes on.
+                _log.exception("%s: sending a member what it missed failed; its connection is closed", self.room)
+                cursor.abandon()
+                cursor.connection.begin_close(CloseCode.INTERNAL_ERROR, "internal error")
 
     def follow(self, connection: Connection) -> None:
         """A member has caught up: it is live from now on."""

@@ -8,6 +8,7 @@ members.
 from __future__ import annotations
 
 import asyncio
+import logging
 from typing import Final
 
 from odac.errors import BrokerError
@@ -21,8 +22,11 @@ from odac.realtime.hub import Hub
 
 __all__ = ["Follower"]
 
+_log = logging.getLogger("odac")
+
 PROBE_FIRST: Final = 0.02
 PROBE_LONGEST: Final = 1.0
+PAUSE_AFTER_FAILURE: Final = 1.0
 REPLAY_UNKNOWN: Final = 256
 """Entries that the first read asks for if a member has sent a position: most members have missed fewer."""
 
@@ -130,10 +134,23 @@ class Follower:
     async def _sync(self) -> None:
         try:
             await self._owner.agreed.wait()  # before that it is not known which positions are good
-            await self._get_in_step()
+            await self._follow()
         finally:
             self._task = self._early = None
         self._pages.run_waiting()
+
+    async def _follow(self) -> None:
+        """Get in step, again and again where that fails for a reason that no store tells."""
+        while True:
+            try:
+                await self._get_in_step()
+            except Exception:
+                # Raised, it would end the task: the members would wait for good, and nobody would notice.
+                _log.exception("%s: following the room's history failed; it is tried again", self._feed.room)
+                self._unproven, self._early = True, []
+            else:
+                return
+            await asyncio.sleep(PAUSE_AFTER_FAILURE)
 
     async def _get_in_step(self) -> None:
         while True:

@@ -5,12 +5,15 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
+import pytest
+
 from odac.config import Limits
 from odac.history.cursor import Counters, Cursor
 from odac.history.feed import Feed
 from odac.history.position import Tickets
 from odac.history.rules import History
 from odac.history.store import Slice
+from odac.protocol.message import Prepared
 from odac.realtime.hub import Hub
 from odac.realtime.receipts import Joining
 from tests.unit.history.history_fakes import EPOCH, OTHER, FakeMember, FakeOwner, as_connection, kept
@@ -69,6 +72,39 @@ def test_a_member_waits_until_the_feed_is_in_step() -> None:
         assert not feed.is_used, "it has ended meanwhile"
 
     asyncio.run(main())
+
+
+def test_a_member_that_cannot_be_sent_what_it_missed_is_closed_and_the_others_go_on(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Failing(FakeMember):
+        def send_prepared(self, message: Prepared) -> None:
+            raise KeyError("a defect")
+
+    async def main() -> None:
+        feed, _ = feed_at(0)
+        feed.appended(EPOCH, [kept(1), kept(2)])
+        members = [Failing("x.1", speaks_odac=False), FakeMember("y.1", speaks_odac=False)]
+        joining = []
+        feed.is_ready = False
+        for member in members:
+            joining.append(Joining(asyncio.get_running_loop()))
+            cursor = Cursor(as_connection(member), feed, joining[-1], replay=2)
+            feed.cursors[cursor.connection] = cursor
+            feed.run(cursor)
+        feed.is_ready = True
+        followed: list[Any] = []
+        monkeypatch.setattr(feed, "follow", followed.append)
+        feed.pages.run_waiting()
+        assert members[1].got == [b"x", b"x"]
+        assert followed == [members[1]]
+        assert [member.closed for member in members] == [[(1011, "internal error")], []]
+        assert as_connection(members[0]) not in feed.cursors
+        async with asyncio.timeout(30):
+            await joining[0]
+
+    asyncio.run(main())
+    assert "a defect" in caplog.text
 
 
 def test_a_gap_is_told_to_those_who_catch_up_too() -> None:

@@ -9,6 +9,7 @@ from typing import Any, cast
 import pytest
 
 from odac.config import Limits
+from odac.history import follower
 from odac.history.cursor import Counters
 from odac.history.feed import Feed
 from odac.history.position import Tickets
@@ -175,6 +176,34 @@ def test_a_log_erased_while_it_reads_is_gone(prove: bool) -> None:
         assert feed.cached(0, 100, 1 << 20) is None
 
     with_feed(test)
+
+
+def test_a_failure_that_no_store_tells_is_tried_again(
+    monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The members would wait for good, and nobody would notice."""
+    monkeypatch.setattr(follower, "PAUSE_AFTER_FAILURE", 0.001)
+
+    async def test(feed: Feed, store: FakeStore) -> None:
+        await ready(feed, store)
+        emit, fails = feed.emit, [KeyError("a defect"), KeyError("a defect")]
+
+        def failing(entries: Any) -> None:
+            if fails:
+                raise fails.pop()
+            emit(entries)
+
+        monkeypatch.setattr(feed, "emit", failing)
+        store.append(2)
+        feed.sync(prove=False)
+        while feed.top < 2 or not feed.is_ready:
+            feed.take(store.probes[-1])
+            await asyncio.sleep(0.001)
+        feed.take(Notice(EPOCH, 3, tuple(store.append(1))))
+        assert feed.top == 3
+
+    with_feed(test)
+    assert caplog.text.count("a defect") >= 2
 
 
 def test_what_follows_a_loss_while_it_reads_is_read_once_more() -> None:
