@@ -1,4 +1,4 @@
-"""The smallest app: what comes in goes out again.
+"""The smallest app: it sends every message back to its sender.
 
 ::
 
@@ -15,5 +15,5 @@ app = Odac()
 
 @app.route.ws("/echo", token=False)
 def echo(odac: Context) -> None:
-    """Send every message back, whatever it is."""
+    """Send every message back to the client that sent it."""
     odac.ws.on("message", odac.ws.send)

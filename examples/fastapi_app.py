@@ -1,4 +1,4 @@
-"""Odac around FastAPI: an auction. Bids come in by HTTP, everyone who looks on sees them at once.
+"""Odac around FastAPI: an auction. Bids arrive over HTTP, and all clients that watch the item get them at once.
 
 ::
 
@@ -18,7 +18,7 @@ from odac import Context, Odac
 
 
 class Highest(TypedDict):
-    """What everyone who looks on is sent."""
+    """The message that the server sends to the clients that watch an item."""
 
     item: str
     highest: int
@@ -31,13 +31,13 @@ highest: dict[str, int] = {"clock": 0, "lamp": 0}
 
 @api.get("/auction")
 def auctions() -> dict[str, int]:
-    """The highest bids."""
+    """Return the highest bid for each item."""
     return highest
 
 
 @api.post("/auction/{item}/bid")
 def bid(item: str, amount: int) -> dict[str, int]:
-    """Bid, and tell everybody who looks on. A plain ``def``: FastAPI runs it in a thread."""
+    """Place a bid, and send it to all clients that watch the item. FastAPI runs a plain ``def`` in a thread."""
     if item not in highest:
         raise HTTPException(404, f"There is no {item} for sale.")
     if amount <= highest[item]:
@@ -48,8 +48,8 @@ def bid(item: str, amount: int) -> dict[str, int]:
 
 
 @app.route.ws("/auction/{item}", token=False, sends=Highest)
-async def look_on(odac: Context[Any, Highest]) -> None:
-    """Follow one item."""
+async def watch(odac: Context[Any, Highest]) -> None:
+    """Watch one item: join its room, and get the highest bid now and after each change."""
     item = odac.request.data.url["item"]
     if item not in highest:
         odac.ws.close(4404, f"There is no {item} for sale.")

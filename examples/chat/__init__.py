@@ -1,1 +1,1 @@
-"""A chat: rooms, the people in them, typing, announcements. ``make run`` starts it."""
+"""A chat: rooms, the people in them, typing indicators, announcements. ``make run`` starts it."""

@@ -1,12 +1,12 @@
 """The chat. Start it with ``make run``, or ``odac run examples.chat.app:app``; core.py lists its settings.
 
-core.py      the app, its rooms' history and presence, what this process knows
+core.py      the app, its rooms' history and presence, and the state of this process
 talk.py      a room over its WebSocket: messages, and calls that are answered
-news.py      what happens in all rooms, over one connection that all tabs share
+news.py      events of all rooms, over one connection that all tabs share
 archive.py   older messages, search and unread messages, from the room's history
 web.py       the pages over HTTP, with pages.py and guests.py
-demo.py      faults on request, and the first visit's messages
-messages.py, rooms.py, people.py, names.py   pure data
+demo.py      faults on request, and the first messages of an empty lobby
+messages.py, rooms.py, people.py, names.py   data and rules, without input or output
 """
 
 from __future__ import annotations

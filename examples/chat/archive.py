@@ -1,6 +1,6 @@
-"""A room's messages as its history tells them now: edited, deleted, with reactions.
+"""A room's messages in their present state, built from the room's history: with edits, deletions and reactions.
 
-Each process that is asked for older messages keeps such a view, and reads only what is new since it was last asked.
+Each process that is asked for older messages keeps such an archive, and reads only the events since the last request.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ class Archive:
         self._reading = asyncio.Lock()
 
     async def refresh(self) -> None:
-        """Read what was said since the last time."""
+        """Read the events since the last call."""
         if not KEEPS:
             return
         async with self._reading:
             history = app.route.ws_server.history
             try:
                 entries = await history(self._room, since=self._position)
-            except LookupError:  # that place is gone: begin anew
+            except LookupError:  # the position has expired: start again
                 self.messages.clear()
                 entries = await history(self._room)
             for entry in entries:
@@ -45,7 +45,7 @@ class Archive:
             self._forget_old()
 
     def before(self, id_: str | None, count: int) -> tuple[list[Event], bool]:
-        """Up to ``count`` messages before one, or the last ones, oldest first; and whether there are older ones."""
+        """Up to ``count`` messages before ``id_``, or the last ones, oldest first; and whether there are older ones."""
         ids = list(self.messages)
         end = ids.index(id_) if id_ in self.messages else len(ids) if id_ is None else 0
         start = max(0, end - count)
@@ -66,7 +66,7 @@ class Archive:
 
     def _apply(self, event: Event) -> None:
         if isinstance(event, dict) and self.messages.get(event.get("id", ""), {}).get("deleted"):
-            return  # an edit or a reaction from before its author took it back
+            return  # an edit of or a reaction to a message that was deleted later
         match event:
             case {"type": "message", "id": str(id_), "from": dict(), "text": str(), "at": int()}:
                 self.messages.setdefault(id_, {**event, "reactions": {}})
@@ -97,10 +97,10 @@ async def archive_of(room: str) -> Archive:
     """The room's archive, up to date.
 
     Raises:
-        CallError: the broker cannot be asked, in words for the caller.
+        CallError: the broker cannot be reached; the text is for the caller.
     """
     archive = _archives.pop(room, None) or Archive(room)
-    _archives[room] = archive  # the one that was not asked for longest comes first
+    _archives[room] = archive  # the least recently used one is first
     while len(_archives) > MOST_ARCHIVES:
         del _archives[next(iter(_archives))]
     try:
@@ -111,5 +111,5 @@ async def archive_of(room: str) -> Archive:
 
 
 def forget_all() -> None:
-    """Another run of the app, with another event loop, begins."""
+    """Forget all archives: the app starts again, with another event loop."""
     _archives.clear()

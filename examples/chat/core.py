@@ -1,13 +1,13 @@
-"""What the chat's modules share: the app, the pages' Starlette, and what this process knows.
+"""Shared by the chat's modules: the app, the Starlette app of the pages, and the state of this process.
 
-Settings come from the environment:
+Environment variables:
 
 ``ODAC_SECRET``
     signs the sessions; without it, all users have to sign in again after a restart.
 ``CHAT_ADMIN_KEY``
-    lets its holder make announcements; without it, one is made at each start and printed.
+    the key for making announcements; without it, a random one is printed at each start.
 ``CHAT_URL``
-    where the chat is, for what is printed.
+    the chat's address, for the printed command.
 ``CHAT_DEMO``
     ``1`` shows the button "Kill this worker" to pages on this machine: see demo.py.
 """
@@ -26,21 +26,21 @@ from .people import Names, Paces, Person
 from .rooms import Rooms
 
 GRACE: Final = 6.0
-"""Seconds between the end of a person's last tab and "left": reloading a page is not leaving."""
+"""Seconds from the end of a person's last connection until the person counts as gone: a reload must not show."""
 KEPT: Final = 10_000
-"""Messages, edits and reactions of one room; older ones are forgotten."""
+"""Messages, edits and reactions that a room keeps; older ones are dropped."""
 KEPT_FOR: Final = 86_400.0
 """Seconds for which a room keeps them."""
 
-# A chat in one process has few clients: two seconds suffice to spread their return after a restart.
+# A chat in one process has few clients: two seconds are enough to spread their reconnects after a restart.
 web = Starlette()
 app = Odac(http=web, limits=Limits(drain_timeout=2.0))
 
 KEEPS: Final = not app.broker_url.startswith(("nats://", "tls://"))
-"""Whether the broker keeps what was said. NATS does not."""
+"""Whether the broker can keep the rooms' history. NATS cannot."""
 
-# Who is here: on all workers, and a page that is loaded again has not left.
-# And what was said: a page that comes back gets what it missed, over any worker.
+# Presence: the people in a room on all workers. The grace period covers the reload of a page.
+# History: a page that reconnects, to any worker, gets the messages that it missed.
 app.rooms(
     "*",
     presence=Presence(grace=GRACE, limit=200),
@@ -50,23 +50,23 @@ app.rooms(
 
 @dataclass
 class State:
-    """What this process knows. A real chat keeps the names and the rooms in a database."""
+    """The state of this process. A real chat keeps the names and the rooms in a database."""
 
     names: Names = field(default_factory=Names)
     rooms: Rooms = field(default_factory=Rooms)
     messages: Paces = field(default_factory=lambda: Paces(burst=5, seconds=1.0))
     lookups: Paces = field(default_factory=lambda: Paces(burst=30, seconds=0.5))
-    """Of older messages, searches and unread messages: each goes through a room's whole history."""
+    """The rate of requests for older, matching and unread messages: each of them scans a room's whole history."""
     entries: Paces = field(default_factory=lambda: Paces(burst=20, seconds=1.0))
     sign_ins: Paces = field(default_factory=lambda: Paces(burst=100, seconds=10.0))
-    """Per address, of which an office has one for all of its people."""
+    """The rate per network address, which all people of an office may share."""
 
 
 state = State()
 
 
 def me(odac: Context[Any, Any]) -> Person:
-    """Whose connection this is; the middleware "rate-limit" has found it out."""
+    """The person of this connection; the middleware "rate-limit" has set it."""
     person: Person = odac.ws.data.me
     return person
 
@@ -80,5 +80,5 @@ async def rate_limit(odac: Context[Any, Any]) -> bool:
 
 
 def setting(name: str, default: str = "") -> str:
-    """A setting from the environment."""
+    """The value of an environment variable."""
     return os.environ.get(name) or default

@@ -1,4 +1,4 @@
-"""What the chat has for showing: faults on request, and a first visit that finds something to read."""
+"""For demonstrations: faults on request, and first messages in an empty lobby."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ from .rooms import LOBBY
 __all__ = ["CUT_FOR", "can_kill", "cut", "kill", "seed_lobby", "worker"]
 
 CUT_FOR: Final = 5.0
-"""Seconds for which a connection stays away that was cut on request: less than the grace, so that nobody "left"."""
+"""Seconds before a person may reconnect after "Cut my connection": less than GRACE, so that the person stays listed."""
 
 
 def worker() -> str:
@@ -35,7 +35,7 @@ _cut_until: dict[str, float] = {}
 
 @app.middleware("cut")
 async def keep_away(odac: Context[Any, Any]) -> None:
-    """Let a person who cut their connection wait before they come back."""
+    """Delay the reconnects of a person who has cut their connection."""
     if not _cut_until:
         return
     user = await odac.auth.user()
@@ -47,7 +47,7 @@ async def keep_away(odac: Context[Any, Any]) -> None:
 
 
 def cut(odac: Context[Any, Any]) -> None:
-    """End the caller's own connections to rooms, which come back by themselves."""
+    """Close the caller's own connections to rooms; the clients reconnect by themselves."""
     person = me(odac)
     _cut_until[person.id] = asyncio.get_running_loop().time() + CUT_FOR
     for client in list(app.route.ws_server.clients.values()):
@@ -59,16 +59,16 @@ def cut(odac: Context[Any, Any]) -> None:
 
 
 def can_kill(request: Request) -> bool:
-    """Whether this page may end the process: with ``CHAT_DEMO=1``, from a browser on this very machine, no proxy."""
+    """Whether this page may kill the process: with ``CHAT_DEMO=1``, from a browser on this machine, without a proxy."""
     return setting("CHAT_DEMO") == "1" and is_this_machine(request)
 
 
 def is_this_machine(request: Request) -> bool:
-    """Whether the browser runs here and asked for this machine by its own name, without a proxy between.
+    """Whether the browser runs on this machine, used a local name for it, and is connected without a proxy.
 
-    The Host header has to be a name of this machine, so that no name that somebody else's DNS points here will do. So
-    has Origin, which every browser sends with a handshake and a proxy passes on: a proxy that sets its own Host and adds
-    no header does not make its visitors local.
+    The Host header must be a local name, so that a foreign DNS name that points to this machine is refused. So must
+    Origin, which every browser sends with a handshake and proxies pass on: otherwise visitors behind a local proxy that
+    sets its own Host and adds no headers would count as local.
     """
     if any(request.header(name) for name in ("forwarded", "x-forwarded-for", "x-real-ip", "via")):
         return False
@@ -86,7 +86,7 @@ def _is_loopback(address: str | None) -> bool:
 
 
 def kill(odac: Context[Any, Any]) -> None:
-    """End this process as a crash does; with ``--workers``, another one takes its place."""
+    """Kill this process, as a crash would; with ``--workers``, the supervisor starts another one."""
     if not can_kill(odac.request):
         raise CallError("refused", "This chat lets nobody kill its workers.")
     os.kill(os.getpid(), signal.SIGKILL)
@@ -106,7 +106,7 @@ _LINES = (
 
 
 async def seed_lobby() -> None:
-    """Say something in a lobby in which nothing is said. Two workers that do it at once say the same messages."""
+    """Send messages to an empty lobby. Their ids are fixed, so that two workers cannot send them twice."""
     if _SEEDED or not KEEPS:
         return
     _SEEDED.append(True)
@@ -114,7 +114,7 @@ async def seed_lobby() -> None:
         if (await archive_of(LOBBY)).messages:
             return
     except CallError:
-        _SEEDED.clear()  # the next one who enters tries again
+        _SEEDED.clear()  # retried when the next person enters
         return
     for number, (minutes, name, text) in enumerate(_LINES):
         message = {
@@ -128,6 +128,6 @@ async def seed_lobby() -> None:
 
 
 def forget_seeds() -> None:
-    """Another run of the app begins."""
+    """The app starts again."""
     _SEEDED.clear()
     _cut_until.clear()

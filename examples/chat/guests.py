@@ -1,7 +1,7 @@
-"""Two people in one browser, for the page /two: each frame has a signed token that says who it is.
+"""Two people in one browser, for the page /two: each frame has a signed token that identifies its guest.
 
-A session cookie is the whole browser's, so it cannot tell two frames apart. The frame's pages know their guest by a
-cookie that is sent below the frame's own path, and its WebSocket by the same token as a bearer token.
+A session cookie belongs to the whole browser, so it cannot distinguish two frames. The pages of a frame identify their
+guest by a cookie for the frame's own path, and its WebSocket sends the same token as a bearer token.
 """
 
 from __future__ import annotations
@@ -28,13 +28,13 @@ _KEY = (setting("ODAC_SECRET") or secrets.token_urlsafe(32)).encode()
 
 @app.authenticate
 def guest(request: Request) -> dict[str, str] | None:
-    """Whose connection it is: a guest's, by the token that it sent first. Else Odac asks the session."""
+    """The guest of a connection, by the bearer token that it sent; None without one: then Odac uses the session."""
     person = read(request.bearer)
     return person.as_json() if person else None
 
 
 def new_guest(side: str) -> Person:
-    """Somebody with a name that is free. The two sides do not try the same names first."""
+    """A person with a name that is free. The two frames try the names in a different order."""
     names = NAMES[:5] if side == SIDES[0] else NAMES[5:]
     for name in (*names, *(f"{name} {secrets.randbelow(9_000) + 1_000}" for name in names)):
         try:
@@ -45,13 +45,13 @@ def new_guest(side: str) -> Person:
 
 
 def token_of(person: Person) -> str:
-    """A text that says who somebody is, and that nobody else can write."""
+    """A signed text that identifies a person."""
     text = base64.urlsafe_b64encode(json.dumps(person.as_json()).encode()).decode()
     return f"{text}.{_signature(text)}"
 
 
 def read(token: str | None) -> Person | None:
-    """Whom a token names; None where it is none of this chat's."""
+    """The person that a token identifies; None if this chat has not signed it."""
     text, _, signature = (token or "").partition(".")
     if not text or not hmac.compare_digest(_signature(text).encode(), signature.encode()):
         return None

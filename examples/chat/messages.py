@@ -1,7 +1,7 @@
-"""What is said in a room: the messages, and what happens to them later. Pure data.
+"""The events of a room: messages, edits, deletions and reactions.
 
-A room's history is a log of these events. A message's id is ``<author's id>.<key>``, where the author's page makes the
-key and the server writes the author. So a message that is sent twice has one id, and the id tells who may change it.
+A room's history is a log of these events. A message's id is ``<author's id>.<key>``: the author's page chooses the key,
+and the server adds the author. So a message that is sent twice has one id, and the id determines who may change it.
 """
 
 from __future__ import annotations
@@ -29,29 +29,29 @@ def now_ms() -> int:
 
 
 def is_key(text: str) -> bool:
-    """Whether a page may call its message by this key."""
+    """Whether a page may use this key for a message."""
     return _KEY.fullmatch(text) is not None
 
 
 def message_id(author: Person, key: str) -> str:
-    """The id of the message that this author's page calls ``key``."""
+    """The id of this author's message with this key."""
     return f"{author.id}.{key}"
 
 
 def is_own(person: Person, id_: str) -> bool:
-    """Whether a message is this person's."""
+    """Whether this person is the author of a message."""
     author, _, key = id_.partition(".")
     return author == person.id and is_key(key)
 
 
 def is_message_id(id_: str) -> bool:
-    """Whether a message may have this id."""
+    """Whether this text has the form of a message's id."""
     author, _, key = id_.partition(".")
     return is_key(author) and is_key(key)
 
 
 def said(author: Person, key: str, text: str) -> Event:
-    """A message."""
+    """The event of a new message."""
     return {
         "type": "message",
         "id": message_id(author, key),
@@ -62,22 +62,22 @@ def said(author: Person, key: str, text: str) -> Event:
 
 
 def changed(id_: str, text: str) -> Event:
-    """The author wrote it anew."""
+    """The event of an edit by the author."""
     return {"type": "edit", "id": id_, "text": text}
 
 
 def removed(id_: str) -> Event:
-    """The author took it back."""
+    """The event of a deletion by the author."""
     return {"type": "delete", "id": id_}
 
 
 def reacted(id_: str, person: Person, emoji: str, on: bool) -> Event:
-    """Somebody put an emoji on a message, or took it away."""
+    """The event of a reaction that a person adds to a message or removes."""
     return {"type": "react", "id": id_, "by": person.as_json(), "emoji": emoji, "on": on}
 
 
 def what_is_wrong(text: str) -> str | None:
-    """Why this text cannot be sent, in words for its author."""
+    """The reason why this text cannot be sent, for its author; None if it can."""
     if not text.strip():
         return "The message is empty."
     if len(text) > LONGEST_MESSAGE:
@@ -86,5 +86,5 @@ def what_is_wrong(text: str) -> str | None:
 
 
 def is_mention(text: str, person: Person) -> bool:
-    """Whether a text calls this person: ``@Ada`` or ``@Ada Lovelace``, but not ``@Adam``."""
+    """Whether a text mentions this person: ``@Ada`` or ``@Ada Lovelace``, but not ``@Adam``."""
     return re.search(rf"@{re.escape(person.name)}(?!\w)", text, re.IGNORECASE) is not None

@@ -1,4 +1,4 @@
-"""What may be a name, and which names look alike: Unicode Technical Standard 39 in the small, for names of people."""
+"""Valid names of people, and names that look alike: a small part of Unicode Technical Standard 39."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ _LOOKS_LIKE = str.maketrans(
 
 
 class NotAllowed(ValueError):
-    """What a person asked for cannot be had; the text says why, to that person."""
+    """A person's request is refused; the text gives the person the reason."""
 
 
 def clean_name(text: str) -> str:
@@ -81,7 +81,7 @@ def clean_name(text: str) -> str:
 
 
 def look(name: str) -> str:
-    """How a name looks at a glance: two names of one look are taken for each other.
+    """The appearance of a name: two names with the same result can be mistaken for each other.
 
     Case, width, joiners, spaces and punctuation make no difference, nor do letters of other scripts that look like
     Latin ones.
@@ -93,7 +93,7 @@ def look(name: str) -> str:
 
 
 def _shows(name: str, at: int) -> bool:
-    """Whether a character of the name can be seen where it stands."""
+    """Whether a character of the name is visible at its position."""
     character = name[at]
     if character in (_ZWNJ, _ZWJ):
         return _joins(name[at - 1] if at else "", name[at + 1 : at + 2], character)
@@ -105,7 +105,7 @@ def _shows(name: str, at: int) -> bool:
 
 
 def _joins(before: str, after: str, joiner: str) -> bool:
-    """Whether a joiner changes how its neighbours look."""
+    """Whether a joiner changes the appearance of its neighbours."""
     if not before or not after:
         return False
     if joiner == _ZWJ and unicodedata.category(after) == "So":
@@ -114,7 +114,7 @@ def _joins(before: str, after: str, joiner: str) -> bool:
 
 
 def _script(character: str) -> str:
-    """The script of a letter; "" for what belongs to none."""
+    """The script of a letter; "" for a character without one."""
     if not character.isalpha():
         return ""
     word = _word(character).partition("-")[0]
@@ -126,7 +126,7 @@ def _word(character: str) -> str:
 
 
 def _plain(character: str) -> str:
-    """A small capital as the letter that it is."""
+    """The plain letter for a small capital."""
     name = unicodedata.name(character, "")
     small = name.removeprefix("LATIN LETTER SMALL CAPITAL ")
     return small.lower() if small != name and len(small) == 1 else character

@@ -1,4 +1,4 @@
-"""What happens in all rooms, over one connection that all tabs of a browser share."""
+"""Events of all rooms, over one connection that all tabs of a browser share."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ __all__ = ["ROOMS_EVERY", "listing", "opened", "tell", "tell_rooms", "tell_rooms
 NEWS: Final = "@news"
 """The room that all pages are in. No room of the chat can have this name."""
 OPENED: Final = "@opened"
-"""A room whose history tells all workers which rooms are in use."""
+"""A room whose history lists the rooms in use, for all workers."""
 ROOMS_EVERY: Final = 3.0
-"""Seconds after which the list of rooms is looked at again, because other workers' people come and go too."""
+"""Seconds between two updates of the list of rooms, which depends on the people on other workers too."""
 MOST_ASKED: Final = 30
 
 news = app.route.use("rate-limit").auth.ws("/ws/news", max_payload=16 * 1024, rate_limit=RateLimit(10, 1.0))
@@ -29,17 +29,17 @@ news = app.route.use("rate-limit").auth.ws("/ws/news", max_payload=16 * 1024, ra
 
 @news
 def follow(odac: Context[Any, Any]) -> None:
-    """A browser's first tab has come."""
+    """A browser has opened its shared connection."""
     odac.ws.join(NEWS)
 
 
 def tell(room: str, message: Event) -> None:
-    """Tell all pages what was said in a room. It is not kept: a page that was away asks "unread"."""
+    """Send an event of a room to all pages. It is not kept: a page that was disconnected calls "unread"."""
     app.route.ws_server.to(NEWS).send({"type": "said", "room": room, "message": message}, keep=False)
 
 
 class Unread(TypedDict):
-    """What somebody has not read in a room."""
+    """The unread messages of one person in one room."""
 
     count: int
     mentions: int
@@ -47,7 +47,7 @@ class Unread(TypedDict):
 
 @news.answer("unread")
 async def unread(odac: Context[Any, Any], seen: dict[str, int]) -> dict[str, Unread]:
-    """Count what was said since the person last looked: for each room, the time of the last message that they saw."""
+    """Count the unread messages. ``seen`` has, for each room, the time of the last message that the person has seen."""
     person = me(odac)
     if state.lookups.of(person).wait():
         raise CallError("slow", "You are asking too often. Wait a second.")
@@ -64,7 +64,7 @@ async def unread(odac: Context[Any, Any], seen: dict[str, int]) -> dict[str, Unr
 
 @news.answer("rooms")
 async def rooms(odac: Context[Any, Any]) -> list[dict[str, Any]]:
-    """The rooms, for a tab that comes to a connection that is open already."""
+    """The list of rooms, for a tab that joins a shared connection that is open already."""
     try:
         return await listing()
     except BrokerError:
@@ -72,7 +72,7 @@ async def rooms(odac: Context[Any, Any]) -> list[dict[str, Any]]:
 
 
 def opened(room: str) -> None:
-    """Tell the other workers that this one has somebody in a room."""
+    """Record, for the other workers, that this worker has people in a room."""
     if KEEPS:
         app.route.ws_server.to_room(OPENED, room)
 
@@ -81,7 +81,7 @@ _position: list[str] = []
 
 
 async def learn() -> None:
-    """Read which rooms other workers have opened since the last time."""
+    """Read the rooms that other workers have opened since the last call."""
     if not KEEPS:
         return
     history = app.route.ws_server.history
@@ -91,12 +91,12 @@ async def learn() -> None:
         entries = await history(OPENED)
     for entry in entries:
         _position[:] = [entry.position]
-        with contextlib.suppress(NotAllowed):  # there are too many
+        with contextlib.suppress(NotAllowed):  # too many rooms
             state.rooms.room(entry.data)
 
 
 async def listing() -> list[dict[str, Any]]:
-    """The rooms in use, and how many people are in them."""
+    """The rooms in use, with the number of people in each."""
     server = app.route.ws_server
     await learn()
     names = state.rooms.names
@@ -109,7 +109,7 @@ _told: list[list[dict[str, Any]]] = []
 
 
 def tell_rooms() -> None:
-    """Send the rooms to all pages of this worker, if they have changed. Many changes within a moment are sent once."""
+    """Send the list of rooms to all pages of this worker if it has changed; quick changes are sent once."""
 
     async def tell() -> None:
         await asyncio.sleep(0.3)
@@ -117,7 +117,7 @@ def tell_rooms() -> None:
         try:
             rooms = await listing()
         except BrokerError:
-            return  # the next time
+            return  # retried at the next update
         if _told != [rooms]:
             _told[:] = [rooms]
             for client in app.route.ws_server.clients.values():
@@ -129,7 +129,7 @@ def tell_rooms() -> None:
 
 
 async def tell_rooms_forever() -> None:
-    """Tell of people who come and go on other workers, and of those whose grace is over."""
+    """Send the list of rooms again and again, for changes on other workers and the ends of grace periods."""
     _telling.clear()
     _told.clear()
     _position.clear()

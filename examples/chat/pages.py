@@ -1,4 +1,4 @@
-"""The HTML pages: templates filled with escaped text, under a policy that lets no foreign or inline code run."""
+"""The HTML pages: templates filled with escaped text, with a policy that blocks foreign and inline scripts."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _HEADERS = {
 
 
 def sign_in(*, name: str = "", next_room: str = "lobby", problem: str = "", status: int = 200) -> HTMLResponse:
-    """The page that asks for a name; ``problem`` says what was wrong with the last one."""
+    """The page that asks for a name; ``problem`` is the reason why the last one was refused."""
     return _page("sign_in", status, name=name, room=next_room, longest=str(LONGEST_NAME), problem=problem)
 
 
@@ -37,16 +37,16 @@ def room(
     problem: str = "",
     status: int = 200,
 ) -> HTMLResponse:
-    """One room, as this person sees it.
+    """The page of one room for one person.
 
     Args:
-        name: the room's.
-        person: whose page it is.
-        base: what comes before the addresses of rooms: the frame's path, in the page /two.
+        name: the room's name.
+        person: the person.
+        base: the prefix of the addresses of rooms: in the page /two, the frame's path.
         token: the bearer token of the frame's guest.
-        text: what the person was about to say.
-        problem: why it was not taken.
-        status: of the answer.
+        text: the text of a refused message.
+        problem: the reason why it was refused.
+        status: the HTTP status.
     """
     settings = {
         "room": name,
@@ -72,12 +72,12 @@ def room(
 
 
 def two(room_name: str) -> HTMLResponse:
-    """Two people side by side."""
+    """The page with two people side by side."""
     return _page("two", 200, room=room_name)
 
 
 def problem(text: str, *, status: int) -> HTMLResponse:
-    """A page that says what is wrong and leads back to the lobby."""
+    """An error page with a link to the lobby."""
     return _page("problem", status, problem=text)
 
 

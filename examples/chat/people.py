@@ -1,4 +1,4 @@
-"""People: names that belong to one person at a time, and rate limits for each person."""
+"""People: each name belongs to one person at a time, and each person has rate limits."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ __all__ = [
 Clock = Callable[[], float]
 
 KEPT_FOR = 600.0
-"""Seconds for which a name stays taken after its person was last seen: long enough to come back from a tunnel."""
+"""Seconds for which a name stays reserved after its person's last activity, for long disconnections."""
 
 NAME_TAKEN = "Somebody else took your name meanwhile. Sign out and choose another."
 
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """Somebody who signed in; also what the session cookie holds."""
+    """A person who has signed in; the session cookie contains the same data."""
 
     id: str
     name: str
@@ -44,17 +44,17 @@ class Person:
 
 
 class Names:
-    """Which name is whose. ``Ada``, ``ADA`` and what looks like it are one name."""
+    """The owners of names. ``Ada``, ``ADA`` and names that look like them are the same name."""
 
     def __init__(self, clock: Clock = time.monotonic) -> None:
         self._clock = clock
         self._holders: dict[str, tuple[str, float]] = {}
 
     def sign_in(self, text: str) -> Person:
-        """A new person of this name.
+        """Return a new person with this name.
 
         Raises:
-            NotAllowed: the name is not a name, or somebody else has it.
+            NotAllowed: it is not a valid name, or another person has it.
         """
         person = Person(secrets.token_urlsafe(9), clean_name(text))
         if not self.keep(person):
@@ -62,7 +62,7 @@ class Names:
         return person
 
     def keep(self, person: Person) -> bool:
-        """Keep the name for this person for a while longer; False when it has become somebody else's."""
+        """Reserve the name for this person for a further period; return False if another person has it now."""
         now = self._clock()
         key = look(person.name)
         holder, until = self._holders.get(key, (person.id, 0.0))
@@ -74,14 +74,14 @@ class Names:
         return True
 
     def seen(self, person: Person) -> bool:
-        """The person is still here, or has just gone: a name that they hold stays theirs for a while longer.
+        """The person is connected or has just disconnected: reserve the name for a further period.
 
-        False when it is not theirs any more, because they signed out.
+        Returns False if the name is no longer theirs, because they signed out.
         """
         return self._holder(person) == person.id and self.keep(person)
 
     def give_up(self, person: Person) -> None:
-        """The person signed out: the name is free at once."""
+        """The person has signed out: the name is free at once."""
         if self._holder(person) == person.id:
             del self._holders[look(person.name)]
 
@@ -90,7 +90,7 @@ class Names:
 
 
 class Pace:
-    """How fast one person may go: ``burst`` at once, then one per ``seconds``."""
+    """A rate limit: ``burst`` actions at once, then one per ``seconds``."""
 
     __slots__ = ("_burst", "_clock", "_full_at", "_seconds")
 
@@ -98,15 +98,15 @@ class Pace:
         self._burst = burst
         self._seconds = seconds
         self._clock = clock
-        self._full_at = 0.0  # when all of the burst is available again
+        self._full_at = 0.0  # the time at which the whole burst is available again
 
     @property
     def rested(self) -> bool:
-        """Whether nothing was used lately, so that forgetting this pace changes nothing."""
+        """Whether the whole burst is available, so that this object can be dropped."""
         return self._full_at <= self._clock()
 
     def wait(self) -> float:
-        """Use one turn and return 0, or use none and return the seconds until the next turn."""
+        """Count one action and return 0; or, if none is allowed now, return the seconds until one is."""
         now = self._clock()
         full_at = max(self._full_at, now) + self._seconds
         over = full_at - now - self._burst * self._seconds
@@ -117,7 +117,7 @@ class Pace:
 
 
 class Paces:
-    """One pace per person, over all their tabs and reconnects; or per client that has not signed in yet."""
+    """One rate limit per person, over all their tabs and reconnects, or per client that has not signed in yet."""
 
     def __init__(self, burst: int, seconds: float, clock: Clock = time.monotonic) -> None:
         self._burst = burst
@@ -126,7 +126,7 @@ class Paces:
         self._paces: dict[str, Pace] = {}
 
     def of(self, person: Person | str) -> Pace:
-        """The pace of this person, or of the client at this address."""
+        """The rate limit of this person, or of the client at this address."""
         key = person.id if isinstance(person, Person) else _network(person)
         if len(self._paces) > 10_000:
             self._paces = {key: pace for key, pace in self._paces.items() if not pace.rested}
@@ -134,7 +134,7 @@ class Paces:
 
 
 def _network(address: str) -> str:
-    """The client that an address stands for: a home or a phone has all addresses of an IPv6 /64."""
+    """The network of an address, which counts as one client: a home or a phone has a whole IPv6 /64."""
     try:
         found = ip_address(address)
     except ValueError:

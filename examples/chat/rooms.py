@@ -1,4 +1,4 @@
-"""The rooms' names. Pure state of this process; what was said, and who is here, is Odac's: see ``app.rooms`` in core.py."""
+"""The rooms' names, as known to this process. Messages and people are in Odac: see ``app.rooms`` in core.py."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from .people import NotAllowed
 
 LONGEST_ROOM_NAME = 40
 REMEMBERED = 50
-"""Messages shown to a person who enters a room."""
+"""The number of messages that a person gets on entering a room."""
 MOST_ROOMS = 1_000
 LOBBY = "lobby"
 ALWAYS_THERE = (LOBBY, "kitchen", "music")
@@ -18,7 +18,7 @@ def clean_room_name(text: str) -> str:
     """``text`` as a room's name: lower case, with hyphens for spaces.
 
     Raises:
-        NotAllowed: it is empty, too long, or holds more than letters, digits and hyphens.
+        NotAllowed: it is empty, too long, or contains other characters than letters, digits and hyphens.
     """
     name = "-".join(text.strip().lstrip("#").casefold().split())
     if not name:
@@ -31,7 +31,7 @@ def clean_room_name(text: str) -> str:
 
 
 def is_room_name(text: str) -> bool:
-    """Whether a room may be called just this."""
+    """Whether this is a room's name in its normal form."""
     try:
         return clean_room_name(text) == text
     except NotAllowed:
@@ -53,13 +53,13 @@ class Room:
 
 
 class Rooms:
-    """All rooms, made when somebody enters and forgotten, when empty, past :data:`MOST_ROOMS`."""
+    """All rooms: created when a person enters; above :data:`MOST_ROOMS`, empty ones are dropped."""
 
     def __init__(self) -> None:
         self._rooms = {name: Room(name) for name in ALWAYS_THERE}
 
     def room(self, name: str) -> Room:
-        """The room of this name.
+        """The room with this name; a new one if there is none.
 
         Raises:
             NotAllowed: it is new, and there are too many rooms in use.
@@ -75,14 +75,14 @@ class Rooms:
 
     @property
     def names(self) -> list[str]:
-        """All that are known: there may be people in them, on this process or another."""
+        """The names of all known rooms, which may have people on this process or another one."""
         return list(self._rooms)
 
     def listing(self, people: dict[str, int]) -> list[dict[str, Any]]:
-        """The rooms worth showing: those always there, then the others with people in them, fullest first.
+        """The rooms to list: the permanent ones, then the others with people in them, those with most people first.
 
         Args:
-            people: how many are in each room.
+            people: the number of people in each room.
         """
         others = sorted(
             (name for name, count in people.items() if name not in ALWAYS_THERE and count),

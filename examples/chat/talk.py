@@ -1,4 +1,4 @@
-"""A room over its WebSocket: who enters, what they say, and what they ask."""
+"""A room over its WebSocket: joining, messages, and calls."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ __all__ = ["talk"]
 
 
 class Typing(msgspec.Struct, tag="typing"):
-    """The person began or stopped to write."""
+    """The person has started or stopped typing."""
 
     on: bool
 
@@ -52,7 +52,7 @@ talk = app.route.use("cut", "rate-limit").auth.ws(
 
 @talk
 async def enter(odac: Context[Typing | Read, Any]) -> None:
-    """Somebody's tab comes into a room."""
+    """A tab has connected to a room."""
     ws, person = odac.ws, me(odac)
     try:
         here = state.rooms.room(clean_room_name(odac.request.data.url["room"]))
@@ -91,19 +91,19 @@ def room_of(odac: Context[Any, Any]) -> str:
     return here.name
 
 
-# ---- messages: nobody waits for an answer
+# ---- messages, which have no answer
 
 
 @talk.on(Typing)
 def typing(odac: Context[Typing | Read, Any], message: Typing) -> None:
-    """The others see that somebody writes."""
+    """Tell the other members that a person is typing."""
     event = {"type": "typing", "id": me(odac).id, "on": message.on}
     odac.ws.to(room_of(odac)).excluding(odac.ws).send(event, keep=False)
 
 
 @talk.on(Read)
 def read(odac: Context[Typing | Read, Any], message: Read) -> None:
-    """How far somebody has read is part of their presence: it costs ten events a second and room at most."""
+    """Update the last message that a person has read, in their presence: at most ten events a second for each room."""
     odac.ws.join(room_of(odac), presence={**me(odac).as_json(), "read": message.at})
 
 
@@ -112,7 +112,7 @@ def read(odac: Context[Typing | Read, Any], message: Read) -> None:
 
 @dataclass
 class Say:
-    """A new message. ``again``: the page cannot know whether an earlier try has arrived."""
+    """A new message. ``again``: the page has sent it before, and does not know whether it arrived."""
 
     text: str
     key: str
@@ -120,7 +120,7 @@ class Say:
 
 
 class Taken(TypedDict):
-    """The room has it; ``stored`` tells whether it is kept."""
+    """The answer to a message that was sent to the room; ``stored`` tells whether the history has it."""
 
     at: int
     stored: bool
@@ -131,13 +131,13 @@ _saying: dict[str, asyncio.Task[Taken]] = {}
 
 @talk.answer("say")
 async def say(odac: Context[Any, Any], say: Say) -> Taken:
-    """Say something, once, however often the page sends it."""
+    """Send a message to the room, once, even if the page sends it several times."""
     person, room = me(odac), room_of(odac)
     if not is_key(say.key):
         raise CallError("refused", "The message has no proper key. Please load the page again.")
     id_ = message_id(person, say.key)
     if say.again:
-        # Over this process it may be on its way into the room; over another one it may be there already.
+        # This process may be sending it right now, or another process may have sent it.
         if id_ in _saying:
             return await asyncio.shield(_saying[id_])
         if earlier := (await archive_of(room)).messages.get(id_):
@@ -151,7 +151,7 @@ async def say(odac: Context[Any, Any], say: Say) -> Taken:
 
 
 async def publish(room: str, message: Event) -> Taken:
-    """Send a message to a room, and a copy to the pages in other rooms; then wait until the broker has it."""
+    """Send a message to a room, and a copy to the pages in other rooms; then wait until the broker has stored it."""
     server = app.route.ws_server
     sent = server.to_room(room, message)
     news.tell(room, message)
@@ -163,17 +163,17 @@ async def publish(room: str, message: Event) -> Taken:
 
 
 def check_pace(odac: Context[Any, Any]) -> None:
-    """Refuse a message of a person who sends too fast."""
+    """Refuse a message from a person who sends too fast."""
     refuse_before(odac.ws.data.pace.wait(), "sending")
 
 
 def check_lookups(odac: Context[Any, Any]) -> None:
-    """Refuse a question about a room's history to a person who asks too often."""
+    """Refuse a lookup in a room's history by a person who requests too many."""
     refuse_before(state.lookups.of(me(odac)).wait(), "looking things up")
 
 
 def refuse_before(wait: float, doing: str) -> None:
-    """Refuse a call if there are seconds to wait."""
+    """Refuse a call if the caller must wait."""
     if wait:
         seconds = max(1, round(wait))
         raise CallError("slow", f"You are {doing} too fast. Wait {seconds} {'second' if seconds == 1 else 'seconds'}.")
@@ -181,7 +181,7 @@ def refuse_before(wait: float, doing: str) -> None:
 
 @dataclass
 class Edit:
-    """Another text for a message."""
+    """A new text for a message."""
 
     id: str
     text: str
@@ -189,7 +189,7 @@ class Edit:
 
 @talk.answer("edit")
 async def edit(odac: Context[Any, Any], edit: Edit) -> None:
-    """Write one's own message anew."""
+    """Change the text of one's own message."""
     check_own(me(odac), edit.id)
     if reason := what_is_wrong(edit.text):
         raise CallError("refused", reason)
@@ -198,20 +198,20 @@ async def edit(odac: Context[Any, Any], edit: Edit) -> None:
 
 @talk.answer("delete")
 async def delete(odac: Context[Any, Any], id_: str) -> None:
-    """Take one's own message back."""
+    """Delete one's own message."""
     check_own(me(odac), id_)
     await send(odac, removed(id_))
 
 
 def check_own(person: Person, id_: str) -> None:
-    """Only the author may change a message; its id says who that is."""
+    """Refuse a change of another person's message; the id contains the author."""
     if not is_own(person, id_):
         raise CallError("refused", "Only its author can change a message.")
 
 
 @dataclass
 class React:
-    """An emoji on a message."""
+    """A reaction with an emoji to a message."""
 
     id: str
     emoji: str
@@ -220,14 +220,14 @@ class React:
 
 @talk.answer("react")
 async def react(odac: Context[Any, Any], react: React) -> None:
-    """Put an emoji on a message, or take it away."""
+    """Add a reaction to a message, or remove it."""
     if react.emoji not in REACTIONS or not is_message_id(react.id):
         raise CallError("refused", "That is no reaction.")
     await send(odac, reacted(react.id, me(odac), react.emoji, react.on))
 
 
 async def send(odac: Context[Any, Any], event: Event) -> None:
-    """Send what happened to a message to its room."""
+    """Send an edit, a deletion or a reaction to the message's room."""
     check_pace(odac)
     try:
         await odac.ws.to(room_of(odac)).send(event)
@@ -237,7 +237,7 @@ async def send(odac: Context[Any, Any], event: Event) -> None:
 
 @dataclass
 class Before:
-    """Which older messages a page wants: those before this one, or the last."""
+    """A request for older messages: those before this one, or the last ones."""
 
     id: str | None = None
     count: int = 100
@@ -252,7 +252,7 @@ class Page(TypedDict):
 
 @talk.answer("older")
 async def older(odac: Context[Any, Any], before: Before) -> Page:
-    """Messages from before those that the page has."""
+    """Return messages older than those that the page has."""
     check_lookups(odac)
     archive = await archive_of(room_of(odac))
     messages, more = archive.before(before.id, min(max(before.count, 1), 300))
@@ -261,7 +261,7 @@ async def older(odac: Context[Any, Any], before: Before) -> Page:
 
 @talk.answer("search")
 async def search(odac: Context[Any, Any], text: str) -> list[Event]:
-    """Find the last messages with a text in them."""
+    """Find the last messages that contain a text."""
     if not text.strip():
         return []
     check_lookups(odac)
@@ -270,7 +270,7 @@ async def search(odac: Context[Any, Any], text: str) -> list[Event]:
 
 @talk.answer("ping")
 def ping(odac: Context[Any, Any]) -> str:
-    """Answer with the worker's name; the page measures how long that takes."""
+    """Answer with the worker's name; the page measures the time until the answer."""
     return worker()
 
 

@@ -25,7 +25,7 @@ ADMIN_KEY = setting("CHAT_ADMIN_KEY") or secrets.token_urlsafe(12)
 
 
 async def home(request: Request) -> Response:
-    """Ask for a name, or go on to the room."""
+    """Show the sign-in page, or redirect a signed-in person to the lobby."""
     room = request.query_params.get("room", "lobby")
     if await signed_in(request):
         return RedirectResponse(f"/room/{room}", 303)
@@ -33,7 +33,7 @@ async def home(request: Request) -> Response:
 
 
 async def sign_in(request: Request) -> Response:
-    """Take a name."""
+    """Handle the sign-in form."""
     form = parse_qs(await body(request))
     name, room = form.get("name", [""])[0], form.get("room", ["lobby"])[0]
     if is_from_elsewhere(request):
@@ -55,15 +55,15 @@ async def sign_in(request: Request) -> Response:
 
 
 def too_many_names(request: Request) -> bool:
-    """Whether this client has taken more names than anybody needs."""
+    """Whether this client has requested too many names."""
     return state.sign_ins.of(request.client.host if request.client else "").wait() > 0
 
 
 def is_from_elsewhere(request: Request) -> bool:
     """Whether a page of another site sent this form.
 
-    All current browsers say so (Fetch Metadata), but over plain HTTP to this machine only: elsewhere the form's origin
-    tells it.
+    All current browsers send this information (Fetch Metadata), but over plain HTTP only to this machine: for other
+    hosts, the form's origin is checked.
     """
     if site := request.headers.get("sec-fetch-site"):
         return site not in {"same-origin", "none"}
@@ -72,7 +72,7 @@ def is_from_elsewhere(request: Request) -> bool:
 
 
 async def sign_out(request: Request) -> Response:
-    """Give the name back."""
+    """Handle the sign-out form: the name is free again."""
     if is_from_elsewhere(request):
         return pages.problem("That form was sent from another site. Please sign out here.", status=403)
     person = await signed_in(request)
@@ -91,18 +91,18 @@ async def signed_in(request: Request) -> Person | None:
     return Person(**user) if user else None
 
 
-# ---- rooms; their messages come over the WebSocket
+# ---- rooms; their messages are sent over the WebSocket
 
 
 async def room(request: Request) -> Response:
-    """A room."""
+    """Show a room."""
     name = room_name(request.path_params["room"])
     person = await signed_in(request)
     return pages.room(name, person) if person else pages.sign_in(next_room=name, status=401)
 
 
 async def say(request: Request) -> Response:
-    """Take a message by HTTP, from a page whose scripts have not been loaded."""
+    """Handle a message that a page without loaded scripts sends over HTTP."""
     base = request.url.path.partition("/room/")[0]
     name = room_name(request.path_params["room"])
     form = parse_qs(await body(request, 64 * 1024))
@@ -127,17 +127,17 @@ async def say(request: Request) -> Response:
 
 
 async def open_room(request: Request) -> Response:
-    """From the form "open another room" to that room's address."""
+    """Redirect the form "open another room" to that room's address."""
     base = request.query_params.get("base", "")
     base = base if base in {f"/two/{side}" for side in guests.SIDES} else ""
     return RedirectResponse(f"{base}/room/{room_name(request.query_params.get('name', ''), 400)}", 303)
 
 
 def room_name(text: str, status: int = 404) -> str:
-    """The room's name.
+    """The room's name in its normal form.
 
     Raises:
-        HTTPException: it is none.
+        HTTPException: it is not a valid name.
     """
     try:
         return clean_room_name(text)
@@ -149,12 +149,12 @@ def room_name(text: str, status: int = 404) -> str:
 
 
 async def two(request: Request) -> Response:
-    """Two guests in one room, for those who look at the chat alone."""
+    """Show two guests in one room, for a visitor who tries the chat alone."""
     return pages.two(room_name(request.query_params.get("room", "lobby")))
 
 
 async def two_room(request: Request) -> Response:
-    """One of the frames; a guest who is not known yet gets a name."""
+    """Show one of the frames; a guest without a token gets a name and a token."""
     side, name = request.path_params["side"], room_name(request.path_params["room"])
     if side not in guests.SIDES:
         raise HTTPException(404)
@@ -188,7 +188,7 @@ async def announce(request: Request) -> Response:
 
 
 async def body(request: Request, most: int = 16 * 1024) -> str:
-    """The request's body as text; past ``most`` bytes, 413."""
+    """The request's body as text; answer 413 above ``most`` bytes."""
     data = b""
     async for chunk in request.stream():
         data += chunk
@@ -198,7 +198,7 @@ async def body(request: Request, most: int = 16 * 1024) -> str:
 
 
 async def not_here(_: Request, error: Exception) -> Response:
-    """A page for what cannot be shown."""
+    """The error page for an unknown address or method."""
     assert isinstance(error, HTTPException)
     known = {404: "There is nothing at this address.", 405: "This address takes no such request."}
     text = (

@@ -1,1 +1,1 @@
-"""Everybody's cursor on one page."""
+"""A page that shows the cursors of all its visitors."""

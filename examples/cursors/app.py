@@ -1,4 +1,4 @@
-"""A page that shows where everybody points.
+"""A page that shows the cursors of all its visitors, by presence.
 
 ::
 
@@ -24,24 +24,24 @@ COLORS = ("#d6336c", "#1c7ed6", "#2f9e44", "#e8590c", "#7048e8", "#0c8599")
 
 
 class You(TypedDict):
-    """What each window is sent first: the id of its own connection."""
+    """The first message to each window: the id of its own connection."""
 
     you: str
 
 
 async def page(request: Request) -> FileResponse:
-    """The page."""
+    """Serve the page."""
     return FileResponse(HERE / "page.html")
 
 
 app = Odac(http=Starlette(routes=[Route("/", page)]))
-# A cursor that is gone for a second was only a lost connection or a reload.
+# The grace period keeps a visitor in the list during a reload or a short loss of the connection.
 app.rooms("page", presence=Presence(grace=3.0, limit=50))
 
 
 @app.route.ws("/cursors/{name}", token=False, sends=You, rate_limit=RateLimit(40, 1.0))
 async def cursors(odac: Context[Any, You]) -> None:
-    """One window: it says where its pointer is, in thousandths of the page's width and height."""
+    """The connection of one window, which sends its pointer's position in thousandths of the page's size."""
     name = odac.request.data.url["name"][:20]
     color = COLORS[sum(odac.ws.id.encode()) % len(COLORS)]
     me = {"id": odac.ws.id, "name": name, "color": color}

@@ -1,4 +1,4 @@
-// What can be done with one message: reactions for everybody, changing and deleting for its author. There is one row of
+// The actions on one message: reactions for everybody, editing and deleting for its author. There is one row of
 // buttons, which moves to the message that the pointer is over, that has the focus, or that was touched.
 import { make } from './person.js'
 

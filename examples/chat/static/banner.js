@@ -1,4 +1,4 @@
-// What the connection is doing, in words, and only when there is something to do or to wait for.
+// The banner: it describes the connection, and is shown only when the person must wait or act.
 const PATIENCE = 700 // a reconnect faster than this is nobody's business
 const SHOWN = 4_000
 
@@ -36,7 +36,7 @@ export class Banner {
     else clearTimeout(this.#timer)
   }
 
-  /** What the return has brought: messages of one's own that were sent, and of others that were missed. */
+  /** After a reconnect: the number of own messages that were sent, and of others' messages that were missed. */
   back(sent, missed) {
     const news = [...counted(sent, 'sent'), ...counted(missed, 'caught up')].join(', ')
     this.#show('back', news ? `You are back: ${news}.` : 'You are back.')

@@ -1,4 +1,4 @@
-// How one entry of the conversation looks. Nothing that anybody wrote is ever read as HTML.
+// Renders one entry of the conversation. Text that people wrote is never interpreted as HTML.
 import { avatar, make } from './person.js'
 import { clock, dayName } from './time.js'
 
@@ -10,7 +10,7 @@ const timeOf = (at) => {
   return element
 }
 
-// Text with its web addresses as links, and with the reader's own name marked where somebody calls them.
+// Text with its web addresses as links, and with mentions of the reader's own name marked.
 const ADDRESS = /https?:\/\/[^\s<>"']*[^\s<>"'.,;:!?)\]]/g
 
 const linked = (text) => {
@@ -94,7 +94,7 @@ export const drawMessage = (message, { me, follows }) => {
   return element
 }
 
-/** A message that the server has not taken yet. Read out once, when it has. */
+/** A message that the server has not accepted yet. Screen readers announce it once, after that. */
 export const drawUnsent = ({ text }, state, buttons = []) => {
   const element = make('article', `message mine ${state === 'Sending…' ? 'pending' : 'refused'}`)
   if (state === 'Sending…') element.setAttribute('aria-hidden', 'true')

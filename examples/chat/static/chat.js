@@ -1,4 +1,4 @@
-// One room: the connection, and what its messages do to the page.
+// One room: the connection, and how the page handles its messages.
 import { Actions } from './actions.js'
 import { Banner } from './banner.js'
 import { Composer } from './composer.js'
@@ -84,7 +84,7 @@ function countUnread(change) {
   else navigator.clearAppBadge?.().catch(() => {})
 }
 
-// How far this person has read, told to the others once a second at most.
+// The last message that this person has read, sent to the others at most once a second.
 let seen = 0
 let telling = 0
 
@@ -164,7 +164,7 @@ new Search(
   { find: (text) => ws.call('search', text), goTo: (id) => log.goTo(id) },
 )
 
-// A change of a message that is there: the room tells of it, and only a refusal is told here.
+// A change of a message: the page is updated by the room's event; only a refusal is shown here.
 async function ask(name, args) {
   try {
     await ws.call(name, args, { retry: true })
@@ -173,7 +173,7 @@ async function ask(name, args) {
   }
 }
 
-// ---- coming back: what it has brought
+// ---- after a reconnect
 
 const back = {
   from: 0, // when the connection was lost
@@ -200,7 +200,7 @@ const back = {
     this.tell()
   },
   tell() {
-    // A return that was quick and brought nothing is nobody's business.
+    // A quick reconnect without missed messages is not reported.
     if (this.own || this.missed || banner.state !== 'none') banner.back(this.own, this.missed)
     if (outbox.waiting === 0 && this.told) this.from = 0
   },
@@ -208,8 +208,8 @@ const back = {
 
 // ---- what arrives
 
-// The first that is told over a new connection is who is here. People who were there when the last one was lost may come
-// back one by one, after a restart of the server: no news to anybody.
+// A new connection first gets the list of people. After a restart of the server, people who were in the previous list
+// may reconnect one by one: this is not announced.
 let first = true
 let returning = new Set()
 let visited = false
@@ -227,7 +227,7 @@ const receive = {
     people.stopped(message.from.id)
     if (!mine && !messages.has(message.id)) back.received()
     const ours = mine && outbox.arrived(keyOf(message.id))
-    // What was said before this page was opened is no news; what was said while it was away is.
+    // Messages from before this page was opened are not announced; those sent while it was disconnected are.
     log.message(message, { old: message.at < opened })
     if (mine && !ours && settings.keeps) log.stored(message.id) // said in another tab, or before: no answer is to come
   },
@@ -285,12 +285,12 @@ ws.on('open', () => {
   clearTimeout(gone)
   banner.open()
   setTimeout(() => returning.clear(), 30_000)
-  // A room without history tells nothing of recovery.
+  // A room without history reports no recovery.
   setTimeout(() => ws.connected && !back.told && back.caughtUp(), 3_000)
   if (seen) ws.send({ type: 'read', at: seen })
 })
 
-// The network has gone. The connection may outlive it: then its return is all that there is to tell.
+// The network is gone. The connection may survive that; then only the return of the network is reported.
 ws.on('offline', () => banner.trying(true))
 addEventListener('online', () => {
   if (ws.connected) banner.open()
@@ -308,7 +308,7 @@ ws.on('close', (code, reason) => {
   }
   first = true
   people.nobodyTypes()
-  // Unless a retry is announced in the same breath, this was the end.
+  // Unless a retry is announced in the same turn, the connection has ended for good.
   clearTimeout(gone)
   gone = setTimeout(() => {
     const ends = {

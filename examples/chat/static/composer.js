@@ -1,4 +1,4 @@
-// The box to write in: its draft, its limit, Enter, and what it tells the others about typing.
+// The text box: its draft, its limit, the Enter key, and the typing indicator.
 const QUIET = 4_000 // without a key, typing is over
 const REPEAT = 3_000 // said again this often, forgotten by the others after 5 s: a lost message leaves nobody typing for ever
 
@@ -14,7 +14,7 @@ export class Composer {
 
   /**
    * @param parts elements: form, text, send, left, editing, stopEditing
-   * @param draft keeps what is not finished
+   * @param draft stores the unfinished text
    * @param hooks say(text), change(id, text), typing(on), lastOwn(): a message to change
    */
   constructor(parts, draft, longest, hooks) {
@@ -23,7 +23,7 @@ export class Composer {
     this.#longest = longest
     this.#hooks = hooks
     const { form, text, stopEditing } = parts
-    // What was written before the scripts came wins over what was written before the reload.
+    // Text typed before the scripts were loaded has precedence over the draft from before the reload.
     text.value ||= draft.load()
     text.addEventListener('input', () => this.#written())
     text.addEventListener('keydown', (event) => this.#key(event))
@@ -44,7 +44,7 @@ export class Composer {
     this.#parts.text.focus()
   }
 
-  /** Write one's own message anew. */
+  /** Edit an own message. */
   edit(message) {
     if (!this.#editing) this.#draft.save(this.#parts.text.value)
     this.#editing = { id: message.id, text: message.text } // as it is now: it may change meanwhile
@@ -54,18 +54,18 @@ export class Composer {
     this.focus()
   }
 
-  /** A message was deleted. What was written in its place stays in the box, to be sent as a new one. */
+  /** A message was deleted. If it was being edited, the text stays in the box and is sent as a new message. */
   deleted(id) {
     if (this.#editing?.id !== id) return
     const written = this.#parts.text.value
-    // Its own text went with it, and what was in the box before comes back.
+    // An unchanged text is removed, and the draft from before the edit is restored.
     if (written === this.#editing.text) return this.#stopEditing()
     const before = this.#draft.load()
     this.#draft.save(before ? `${before}\n${written}` : written)
     this.#stopEditing()
   }
 
-  /** Nothing can be sent any more. What stands in the box is kept. */
+  /** Disable sending. The text in the box is kept. */
   close(reason) {
     this.#closed = reason
     this.#parts.text.readOnly = true
@@ -98,7 +98,7 @@ export class Composer {
   }
 
   #key(event) {
-    // 229: the Enter that ends a composition, in browsers that have left composing when they tell of it.
+    // 229: the Enter that ends a composition, in browsers that end composing before the event.
     if (event.isComposing || event.keyCode === 229) return
     if (event.key === 'Enter' && !event.shiftKey) {
       event.preventDefault()

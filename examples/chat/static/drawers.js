@@ -1,5 +1,5 @@
 // On a narrow screen the rooms and the people are drawers: opened by a button, closed by Escape, the scrim or the cross.
-// While one is open, everything else is inert: neither the focus nor a screen reader gets behind the scrim.
+// While one is open, everything else is inert: neither the focus nor a screen reader can leave the drawer.
 const narrow = matchMedia('(max-width: 759px)')
 const medium = matchMedia('(max-width: 1099px)')
 

@@ -1,5 +1,5 @@
 // The conversation on the screen: about 500 entries of it, the others on demand. It keeps the reader's place, counts what
-// is new, and shows how far one's own messages have come.
+// is new, and shows the delivery state of one's own messages.
 import { drawAnnouncement, drawArrivals, drawDay, drawMessage, drawNote, drawTick } from './bubble.js'
 import { make } from './person.js'
 import { dayName, dayOf, eachMidnight } from './time.js'
@@ -55,9 +55,9 @@ export class Log {
     return this.#messages.items
   }
 
-  // ---- what comes
+  // ---- new entries
 
-  /** A message of the room; one that is known already is left alone. */
+  /** Add a message of the room, unless it is known already. */
   message(message, { old = false } = {}) {
     if (this.#messages.has(message.id)) return false
     const mine = message.from.id === this.#me.id
@@ -65,13 +65,13 @@ export class Log {
     return true
   }
 
-  /** What happened to a message later. */
+  /** Apply an edit, a deletion or a reaction to a message. */
   change(event) {
     const item = this.#messages.change(event)
     if (item) this.#keepPlace(() => this.#redraw(item))
   }
 
-  /** Somebody came in or left: such lines that follow one another are one. */
+  /** A person has joined or left: consecutive lines of this kind are combined. */
   arrival(kind, name, at) {
     const last = this.#items.at(-1)
     if (last?.kind !== 'arrivals' || dayOf(last.at) !== dayOf(at)) {
@@ -90,7 +90,7 @@ export class Log {
     this.#append({ kind: 'announcement', text, at }, { unread: true })
   }
 
-  /** The newest messages, of a server that could not tell what was missed. Returns whether they continue what is here. */
+  /** The newest messages, after a gap of unknown size. Returns whether they continue the entries of the page. */
   reloaded(messages, more) {
     const known = messages.some(({ id }) => this.#messages.has(id))
     if (!known && more) {
@@ -106,7 +106,7 @@ export class Log {
     return known || messages.length === 0
   }
 
-  /** A line before the next message of somebody else: here the reader was cut off. */
+  /** Add a line before the next message of another person: the reader was disconnected here. */
   markNext(text) {
     this.#mark = { item: null, text }
   }
@@ -115,18 +115,18 @@ export class Log {
     if (this.#mark?.item === null) this.#mark = null
   }
 
-  /** With nothing said yet, say what this place is. */
+  /** Show the introduction of an empty room. */
   settle() {
     this.#parts.empty.hidden = this.#items.some(({ kind }) => kind === 'message' || kind === 'announcement')
   }
 
-  /** There may be older messages: the server is asked when the reader comes to the beginning. */
+  /** There may be older messages: they are requested when the reader scrolls to the beginning. */
   mayHaveOlder() {
     this.#more = true
     this.#looked()
   }
 
-  // ---- how far one's own messages have come
+  // ---- the delivery state of one's own messages
 
   stored(id) {
     const item = this.#messages.get(id)
@@ -151,19 +151,19 @@ export class Log {
     drawTick(tick, names.length || (item.stored ? 'stored' : 'sent'), names)
   }
 
-  // ---- where the reader is
+  // ---- the scroll position
 
   toEnd() {
     this.#parts.root.scrollTop = this.#parts.root.scrollHeight
   }
 
-  /** The person has written something: they have read what is above it. */
+  /** The person has sent a message: everything above it counts as read. */
   wrote() {
     if (this.#mark?.item) this.#remark(null)
     this.showEnd()
   }
 
-  /** Something at the end has another height. */
+  /** An element at the end has changed its height. */
   stayAtEnd() {
     if (this.#follow) this.#endSoon()
   }
@@ -175,7 +175,7 @@ export class Log {
     this.#looked()
   }
 
-  /** Show a message that may be further up than the page knows; returns whether there is one. */
+  /** Show a message, which may have to be loaded first; returns whether it exists. */
   async goTo(id) {
     while (!this.#messages.has(id) && this.#more) if (!(await this.#ask())) break
     const item = this.#messages.get(id)
@@ -218,7 +218,7 @@ export class Log {
     if (before) this.#redraw(before)
   }
 
-  /** Make the nodes of an item: what separates it from the one before, and itself. */
+  /** Create the nodes of an item: its separator from the previous one, and the item itself. */
   #draw(index) {
     const item = this.#items[index]
     const before = this.#items[index - 1]
@@ -331,14 +331,14 @@ export class Log {
     if (this.#first > 0) this.#showEarlier()
   }
 
-  /** Change what stands in the log without reading it out: it is not new. */
+  /** Change the log without an announcement by screen readers: nothing in it is new. */
   #quietly(change) {
     this.#parts.root.setAttribute('aria-live', 'off')
     change()
     setTimeout(() => this.#parts.root.removeAttribute('aria-live'), 500)
   }
 
-  /** Change what stands in the log, and leave what the reader looks at where it is, to the pixel. */
+  /** Change the log, and keep the scroll position of the visible entries, to the pixel. */
   #keepPlace(change) {
     if (this.#follow) {
       change()
@@ -372,7 +372,7 @@ export class Log {
   #looked() {
     const { scrollHeight, scrollTop, clientHeight } = this.#parts.root
     const below = scrollHeight - scrollTop - clientHeight
-    // A frame of another height scrolled by itself, not because the reader did: the observer above puts that right.
+    // A change of the frame's height has scrolled it, not the reader: the observer above corrects that.
     if (clientHeight === this.#height && !this.#scrolling) {
       this.#follow = below < NEAR && this.#end === this.#items.length
     }

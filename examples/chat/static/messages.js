@@ -1,4 +1,4 @@
-// The entries of the conversation that the page knows, in the room's order, and what happens to them later.
+// The entries of the conversation that are loaded, in the room's order, with their edits, deletions and reactions.
 export class Messages {
   items = []
   #byId = new Map()
@@ -16,13 +16,13 @@ export class Messages {
     return this.items.find(({ kind }) => kind === 'message')?.id ?? null
   }
 
-  /** At the end. */
+  /** Append an entry. */
   add(item) {
     this.items.push(item)
     if (item.id) this.#byId.set(item.id, item)
   }
 
-  /** Before all others; returns how many were new. */
+  /** Insert entries before all others; returns the number of new ones. */
   addOlder(messages) {
     const fresh = messages.filter(({ id }) => !this.#byId.has(id)).map((message) => ({ ...message, kind: 'message' }))
     for (const message of fresh) this.#byId.set(message.id, message)
@@ -30,7 +30,7 @@ export class Messages {
     return fresh.length
   }
 
-  /** Forget the first `count`: the server has them. */
+  /** Drop the first `count` entries; they can be loaded again from the server. */
   forget(count) {
     for (const { id } of this.items.splice(0, count)) this.#byId.delete(id)
   }
@@ -39,7 +39,7 @@ export class Messages {
     this.forget(this.items.length)
   }
 
-  /** Apply an edit, a deletion or a reaction; returns the message, if it is here and was not deleted before. */
+  /** Apply an edit, a deletion or a reaction; returns the message, if it is loaded and not deleted. */
   change({ type, id, text, by, emoji, on }) {
     const message = this.#byId.get(id)
     if (!message || message.deleted) return undefined

@@ -1,4 +1,4 @@
-// What happens in the other rooms, over one connection that all tabs of this browser share.
+// Events of the other rooms, over one connection that all tabs of this browser share.
 import { isMention } from './bubble.js'
 import { identity, kept, me, pathOf, room } from './page.js'
 
@@ -10,23 +10,23 @@ export class News {
   /** @param hooks rooms(list), unread(byRoom, total), called({room, message}) */
   constructor(hooks) {
     this.#hooks = hooks
-    // A frame of /two is somebody else than the browser's session, and has a connection of its own.
+    // A frame of /two has its own person instead of the browser's session, and so a connection of its own.
     const ws = Odac.ws('/ws/news', { ...identity, shared: !identity.auth, maxReconnectAttempts: null })
-    // A tab that comes later hears nothing of what was sent to the first: each asks for what it needs to begin with.
+    // A later tab does not get messages that were sent before it joined: each tab requests the initial state.
     ws.on('open', async () => {
       try {
         hooks.rooms(await ws.call('rooms'))
         this.#unread = await ws.call('unread', this.#others())
         this.#tell()
       } catch {
-        // The connection has ended; the next one asks again.
+        // The connection has ended; the request is repeated on the next one.
       }
     })
     ws.on('message', (news) => {
       if (news.type === 'rooms') hooks.rooms(news.rooms)
       else if (news.type === 'said') this.#said(news)
     })
-    // Another tab has read something.
+    // Another tab has marked messages as read.
     addEventListener('storage', ({ key }) => {
       if (key !== this.#seen.key) return
       const seen = this.#seen.load()
@@ -35,7 +35,7 @@ export class News {
     })
   }
 
-  /** The person has read this room up to a message. */
+  /** The person has read the room's messages up to this one. */
   seen(at) {
     const seen = this.#seen.load()
     if (!(at > (seen[room] ?? 0))) return
@@ -66,7 +66,7 @@ export class News {
   }
 }
 
-/** A button that asks for the browser's permission, and what it is good for. */
+/** The button that requests permission for notifications, with an explanation. */
 export class Notifications {
   #on = kept(localStorage, 'notify', false)
   #button
@@ -98,7 +98,7 @@ export class Notifications {
 
   show({ room: where, message }) {
     if (this.#button.hidden || !this.#active || (!document.hidden && where === room)) return
-    // Each tab hears of it; the tag makes it one notification.
+    // Each tab gets the event; the tag combines them into one notification.
     const shown = new Notification(`${message.from.name} in #${where}`, { body: message.text, tag: message.id })
     shown.onclick = () => {
       window.focus()

@@ -1,4 +1,4 @@
-// What this person has written and the server has not taken yet: sent in order, once each, kept over a reload.
+// The person's messages that the server has not confirmed yet: sent in order, once each, kept during a reload.
 import { drawUnsent } from './bubble.js'
 import { make } from './person.js'
 
@@ -28,7 +28,7 @@ export class Outbox {
     this.#hooks = hooks
     this.#entries = store.load()
     for (const entry of this.#entries) {
-      // Written before this page was loaded. Without a word from the server it is not known whether it has it.
+      // Sent before this page was loaded: it is unknown whether the server has them.
       if (!entry.failed) entry.until = Date.now() + WITHIN
       entry.patient = true
       this.#draw(entry)
@@ -44,7 +44,7 @@ export class Outbox {
 
   add(text) {
     const key = crypto.getRandomValues(new Uint32Array(3)).join('-')
-    // What is written without a connection goes out as fast as the server allows, and no faster.
+    // Messages written while disconnected are sent as fast as the server's rate limit allows.
     const entry = { key, text, until: Date.now() + WITHIN, patient: !this.#ws.connected, tried: false, failed: '' }
     this.#entries.push(entry)
     this.#draw(entry)
@@ -53,7 +53,7 @@ export class Outbox {
     void this.#work()
   }
 
-  /** The room has a message of this person. Its answer, which may still be under way, tells whether it is stored. */
+  /** The room has a message of this person. The call's answer, which may arrive later, tells whether it is stored. */
   arrived(key) {
     const entry = this.#entries.find((other) => other.key === key)
     if (entry) this.#remove(entry)
@@ -70,7 +70,7 @@ export class Outbox {
     this.#working = false
   }
 
-  /** Send one, and wait for the answer. Returns why it is not sent; nothing where it is, or is tried again. */
+  /** Send one, and wait for the answer. Returns the reason if it is refused, and nothing if it is sent or retried. */
   async #send(entry) {
     const { key, text, tried } = entry
     const timeout = entry.until - Date.now()
@@ -78,8 +78,8 @@ export class Outbox {
     entry.tried = true
     this.#store.save(this.#entries)
     try {
-      // `retry` has one answer for a call that is sent again over another connection. Where Odac cannot know whether it
-      // was executed ("interrupted"), and after a reload, `again` makes the server look into the room.
+      // With `retry`, a call that is resent over another connection is executed once. If Odac cannot know whether it
+      // was executed ("interrupted"), and after a reload, `again` makes the server check the room's history.
       const answer = await this.#ws.call('say', { text, key, again: tried }, { retry: true, timeout })
       this.#remove(entry)
       this.#hooks.taken(key, answer, text)

@@ -1,4 +1,4 @@
-// What the page is about: its room, its person, and where it keeps what a reload must not lose.
+// The page's room and person, and its storage for data that must survive a reload.
 export const byId = (id) => document.getElementById(id)
 
 export const settings = JSON.parse(document.body.dataset.settings)
@@ -7,7 +7,7 @@ export const me = { id: settings.id, name: settings.name }
 
 export const pathOf = (name) => `${settings.base}/room/${encodeURIComponent(name)}`
 
-// What every connection of this page is opened with: a frame of /two says by a token who it is.
+// The options of every connection of this page: a frame of /two identifies its person by a token.
 export const identity = settings.token ? { auth: () => settings.token } : {}
 
 /** A value in `storage` (this tab's or the browser's), for this person: `load()`, and `save(value)`. */
@@ -27,7 +27,7 @@ export const kept = (storage, name, empty) => {
         if (value === '' || value?.length === 0) storage.removeItem(key)
         else storage.setItem(key, JSON.stringify(value))
       } catch {
-        // The storage is full or forbidden: then nothing outlives a reload.
+        // The storage is full or forbidden: then the data is lost on a reload.
       }
     },
   }

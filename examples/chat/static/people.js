@@ -1,4 +1,4 @@
-// Who is here, and who is typing.
+// The people in the room, and who is typing.
 import { avatar, make } from './person.js'
 
 const TYPING_LASTS = 5_000
@@ -34,7 +34,7 @@ export class People {
     this.#here = new Map(people.map((person) => [person.id, person]))
     this.#total = total
     for (const id of [...this.#typing.keys()]) if (!this.#here.has(id)) this.stopped(id)
-    // How far a person has read changes often; log.js shows it.
+    // A person's read position changes often, and is shown by log.js; it does not change this list.
     if (JSON.stringify([this.ids, total]) !== before) this.#draw()
   }
 

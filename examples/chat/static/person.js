@@ -1,4 +1,4 @@
-// How a person looks: initials on a colour of their own.
+// A person's picture: their initials on a colour.
 const segmenter = 'Segmenter' in Intl ? new Intl.Segmenter() : null
 const letters = (text) => (segmenter ? [...segmenter.segment(text)].map((part) => part.segment) : [...text])
 
@@ -9,7 +9,7 @@ export const initials = (name) => {
   return (first(words[0]) + (words.length > 1 ? first(words.at(-1)) : '')).toUpperCase()
 }
 
-// The name decides, so that a person keeps their colour after signing in again.
+// The colour depends on the name, so that a person keeps it after signing in again.
 export const hue = (name) => {
   let hash = 7
   for (const character of name.toLowerCase()) hash = (hash * 31 + character.codePointAt(0)) >>> 0

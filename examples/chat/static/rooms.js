@@ -1,4 +1,4 @@
-// The list of rooms: how many people are in each, what is unread there, and a box to find one.
+// The list of rooms, with the numbers of people and unread messages, and a search box.
 import { make } from './person.js'
 
 export class Rooms {
@@ -28,7 +28,7 @@ export class Rooms {
     this.#draw()
   }
 
-  /** How many people are in this room, which the page knows best. */
+  /** Set the number of people in this room, which the page knows exactly. */
   showHere(people) {
     if (people === this.#here) return
     this.#here = people
@@ -41,7 +41,7 @@ export class Rooms {
     this.#draw()
   }
 
-  /** @param rooms those in which something of this person is not sent yet */
+  /** @param rooms the rooms with unsent messages of this person */
   markUnsent(rooms) {
     this.#unsent = new Set(rooms)
     this.#draw()

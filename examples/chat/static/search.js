@@ -1,4 +1,4 @@
-// Search in the room: the server looks through all that the room keeps, and a result leads to its place.
+// Search in the room: the server searches the room's whole history, and a result leads to its message.
 import { make } from './person.js'
 import { clock, dayName } from './time.js'
 

@@ -1,4 +1,4 @@
-// The connection, live: whether there is one, how fast it is, to which worker, and when the next attempt begins.
+// The connection's state: connected or not, round trip, worker, and the time until the next attempt.
 const EVERY = 5_000 // between two measurements
 
 export class Status {
@@ -27,7 +27,7 @@ export class Status {
       if (!panel.hidden && !button.parentElement.contains(target)) open(false)
     })
     for (const [element, call] of [[cut, 'cut'], [kill, 'kill']]) {
-      // The answer is the end of the connection.
+      // There is no answer: the connection ends.
       element.addEventListener('click', () => {
         open(false)
         button.focus()

@@ -1,4 +1,4 @@
-// Times and days as the reader writes them.
+// Times and days in the reader's locale.
 export const clock = new Intl.DateTimeFormat([], { hour: '2-digit', minute: '2-digit' })
 const longDay = new Intl.DateTimeFormat([], { weekday: 'long', day: 'numeric', month: 'long' })
 
@@ -11,7 +11,7 @@ export const dayName = (at) => {
   return dayOf(at) === dayOf(now) ? 'Yesterday' : longDay.format(at)
 }
 
-/** Call `then` at each midnight; and when the page is looked at again, for timers of a sleeping machine are late. */
+/** Call `then` at each midnight, and when the page becomes visible, because timers of a sleeping machine are late. */
 export const eachMidnight = (then) => {
   let day = dayOf(Date.now())
   const look = () => {
