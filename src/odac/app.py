@@ -209,6 +209,8 @@ class Odac:
         self._room_rules: list[tuple[str, History | None, Presence | None]] = []
         self._takes_over = takeover
         self._started_on: asyncio.AbstractEventLoop | None = None
+        # See odac.lanes.base.BEGINS_WITHOUT_TASK; a subclass may await anything in its own __call__.
+        self.begins_without_task = type(self).__call__ is Odac.__call__
         self._starting: asyncio.Lock | None = None
 
     @property
@@ -443,11 +445,6 @@ class Odac:
         return figures
 
     # ASGI
-
-    @property
-    def begins_without_task(self) -> bool:
-        """See :data:`odac.lanes.base.BEGINS_WITHOUT_TASK`; a subclass may await anything in its own ``__call__``."""
-        return type(self).__call__ is Odac.__call__
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         """Serve one ASGI scope."""

@@ -98,7 +98,10 @@ class Request:
     def cookies(self) -> Mapping[str, str]:
         """The cookies by name."""
         if self._cookies is None:
-            lines = [value for key, value in self.scope["headers"] if key == b"cookie"]
+            lines: list[bytes] = []
+            for key, value in self.scope["headers"]:
+                if key == b"cookie":
+                    lines.append(value)
             self._cookies = parse_cookies(lines) if lines else {}
         return self._cookies
 

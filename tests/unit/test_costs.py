@@ -50,8 +50,8 @@ LIMITS = {
     "echo, binary": (4, 34),
     "delivery": (0, 1),
     "message to a room": (21, 26),
-    "handshake": (114, 180),
-    "handshake, cookie, token and middleware": (203, 290),
+    "handshake": (98, 164),
+    "handshake, cookie, token and middleware": (190, 271),
     "end": (26, 26),
 }
 FEWER = {

@@ -89,6 +89,7 @@ class DirectLane(asyncio.Protocol):
     )
 
     pings = True
+    get_buffer: ClassVar[None] = None  # uvloop asks for it, and an AttributeError would take it longer
     reference_data_received: ClassVar[Callable[[DirectLane, bytes], None]]
 
     def __init__(

@@ -37,11 +37,12 @@ def begin_handler(connection: HandlerOwner, handler: Callable[[], Any]) -> Corou
     waits = False
     try:
         result = handler()
-        if is_to_be_awaited(result):
-            waits = True
-            return _await(connection, result)
-        if isinstance(result, _DATA):
-            _warn_of_data(connection, result)
+        if result is not None:
+            if is_to_be_awaited(result):
+                waits = True
+                return _await(connection, result)
+            if isinstance(result, _DATA):
+                _warn_of_data(connection, result)
     except RAISED as error:
         _failed(connection, error)
     finally:

@@ -57,7 +57,12 @@ class Heartbeat:
     def watch(self, connection: Connection) -> None:
         """Watch a connection until it is closed."""
         due = self._loop.time() + self._interval
-        self._line_up(due, connection)
+        line = self._to_ping
+        self._watched += 1
+        if line and due - line[-1][0] <= self._granularity:
+            line[-1][1].append(connection)
+        else:
+            line.append((due, [connection]))
         if self._timer is None:
             self._beat_at(due)
 

@@ -51,12 +51,13 @@ def fit(handler: Handler, available: int) -> Handler:
 def _positional(handler: Handler) -> tuple[int, int]:
     # Plain functions and methods first: inspect.signature() would cost more than the rest of a handshake.
     function, bound = (handler.__func__, 1) if isinstance(handler, MethodType) else (handler, 0)
-    if isinstance(function, FunctionType) and not function.__kwdefaults__ and not function.__code__.co_kwonlyargcount:
-        code = function.__code__
+    if type(function) is FunctionType and not function.__kwdefaults__ and not function.__code__.co_kwonlyargcount:
+        code, defaults = function.__code__, function.__defaults__
         if code.co_flags & _GENERATORS:
             raise TypeError(f"{handler!r} contains a yield: calling it would run none of its code")
-        required = max(code.co_argcount - len(function.__defaults__ or ()) - bound, 0)
-        return (1_000 if code.co_flags & _VARIADIC else code.co_argcount - bound), required
+        accepted = code.co_argcount - bound
+        required = accepted - len(defaults) if defaults else accepted
+        return (1_000 if code.co_flags & _VARIADIC else accepted), max(0, required)
     if not callable(handler):
         raise TypeError(f"a listener must be callable, not {handler!r}")
     if any(is_one(each) for each in (handler, type(handler).__call__) for is_one in _IS_GENERATOR):

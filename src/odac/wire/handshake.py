@@ -119,7 +119,10 @@ def offered_subprotocols(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:
     Raises:
         HandshakeError: 400 when it offers something that is not a token, too much, or nothing.
     """
-    values = [value for name, value in headers if name == b"sec-websocket-protocol"]
+    values: list[bytes] = []
+    for name, value in headers:
+        if name == b"sec-websocket-protocol":
+            values.append(value)
     if not values:
         return []
     if len(values) == 1 and not values[0].translate(None, _OFFER):

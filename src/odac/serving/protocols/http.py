@@ -41,6 +41,9 @@ class HttpProtocol(asyncio.Protocol):
 
     __slots__ = ("_is_over", "_received", "_since", "app_state", "client", "reception", "transport")
 
+    get_buffer: ClassVar[None] = None
+    """There is none: uvloop asks each protocol for it, and building the AttributeError takes it longer than this."""
+
     limits: ClassVar[Limits] = Limits()
     """Bounds on every request; ``odac run`` replaces them by its app's."""
 
@@ -78,19 +81,19 @@ class HttpProtocol(asyncio.Protocol):
 
     def data_received(self, data: bytes) -> None:
         """See :meth:`asyncio.Protocol.data_received`."""
-        known = len(self._received)
-        data = self._received + data if known else data.lstrip(b"\r\n")  # RFC 9112 section 2.2
-        if not data:
-            return  # empty lines are not a request: the deadline stays
         reception = self.reception
         limits = reception.limits
-        if not known and _WEBSOCKET in data and reception.config.ws_protocol_class is not None:
+        if _WEBSOCKET in data and not self._received and reception.config.ws_protocol_class is not None:
             # A handshake in its usual form is checked and parsed in one pass.
             usual = usual_request(data, limits.max_headers, limits.max_header_bytes, MAX_LIST)
             if usual is not None:
                 self._leave()
                 reception.upgrade(self, self.transport, self.app_state, data, usual)
                 return
+        known = len(self._received)
+        data = self._received + data if known else data.lstrip(b"\r\n")  # RFC 9112 section 2.2
+        if not data:
+            return  # empty lines are not a request: the deadline stays
         try:
             head = read_head(data, known, limits)
         except HandshakeError as error:

@@ -57,6 +57,8 @@ class Reception:
         self.deadlines = Deadlines(loop, limits.handshake_timeout)
         self.stopping = False
         self.proxies: Trusted | None = None  # the proxies whose connections begin with a PROXY header
+        self._upgraded: type[Any] | None = None  # the class of the option ws=, when it was last checked
+        self._is_own = False
         self.uncounted = 0  # connections without a request yet, and refused ones: each of them ends soon
 
     @classmethod
@@ -147,11 +149,13 @@ class Reception:
             data: the handshake, and whatever has come behind it.
             usual: what the handshake was taken apart to, if it was; then the protocol has left already.
         """
-        if self.is_full:
+        if len(self.connections) - self.uncounted >= self.limits.max_connections and self.is_full:
             self.turn_away(protocol, transport, FULL)
             return
         make: type[Any] = self.config.ws_protocol_class  # type: ignore[assignment]  # its callers have looked
-        is_own = issubclass(make, WebSocketProtocol)
+        if make is not self._upgraded:
+            self._upgraded, self._is_own = make, issubclass(make, WebSocketProtocol)
+        is_own = self._is_own
         if not is_own:
             data = with_lower_names(data)
         successor = make(config=self.config, server_state=self.state, app_state=app_state, _loop=self.loop)

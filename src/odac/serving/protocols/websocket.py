@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import unquote
@@ -185,18 +185,23 @@ class WebSocketProtocol(asyncio.Protocol):
         """
         self.transport = transport
         self.client = client
-        self._received = data
-        self._read_head(usual)
+        target, self._headers, self._key, end = usual
+        if end < len(data):
+            self._received = data[end:]
+        try:
+            scope = self._scope(target, self._headers)
+        except HandshakeError as error:
+            self._refuse_head(error)
+        else:
+            self._call(scope, is_ours=True)
         if not self._has_lane:
             self.connections.add(self)
             transport.set_protocol(self)
 
-    def _read_head(self, usual: UsualRequest | None = None) -> None:
+    def _read_head(self) -> None:
         limits = self.limits
         try:
-            known = usual
-            if usual is None:
-                usual = usual_request(self._received, limits.max_headers, limits.max_header_bytes, MAX_LIST)
+            usual = usual_request(self._received, limits.max_headers, limits.max_header_bytes, MAX_LIST)
             if usual is not None:
                 target, self._headers, self._key, end = usual
             else:
@@ -210,21 +215,29 @@ class WebSocketProtocol(asyncio.Protocol):
                 target, self._headers = head.target, head.headers
             scope = self._scope(target, self._headers)
         except HandshakeError as error:
-            warn("request", "a handshake was refused: %s", error)
-            self.respond(
-                error.status,
-                [(name.lower().encode(), value.encode()) for name, value in error.headers],
-                error.reason.encode(),
-            )
+            self._refuse_head(error)
             return
         self._received = self._received[end:]
+        # uvicorn's own HTTP protocols replace themselves by this one only afterwards; a lane must not do so earlier.
+        self._call(scope, is_ours=self.transport.get_protocol() is self)
+
+    def _refuse_head(self, error: HandshakeError) -> None:
+        warn("request", "a handshake was refused: %s", error)
+        self.refuse_now(error.status, error.reason, error.headers)
+
+    def _call(self, scope: dict[str, Any], *, is_ours: bool) -> None:
+        """Let the app answer.
+
+        Args:
+            scope: of the handshake.
+            is_ours: whether a lane may take the transport already.
+        """
         if self.config.access_log and AccessLog.is_on(True):
             self._access = AccessLog(scope)
         # uvloop's callbacks share one context among all connections.
         self._context = copy_context()
         app: Any = self.config.loaded_app
-        # uvicorn's own HTTP protocols replace themselves by this one only afterwards; a lane must not do so earlier.
-        if getattr(app, BEGINS_WITHOUT_TASK, False) and (known is not None or self.transport.get_protocol() is self):
+        if is_ours and getattr(app, BEGINS_WITHOUT_TASK, False):
             task = self._run_at_once(app, scope)
             if task is None:
                 return
@@ -237,8 +250,16 @@ class WebSocketProtocol(asyncio.Protocol):
         """Let the app answer; the task is what goes on where it has to wait."""
         assert self._context is not None
         self._at_once = True
-        rest = self._context.run(self._begin_app, app, scope)
-        task = None if rest is None else begin(rest, self.loop, self._context)
+        task = None
+        try:
+            rest = self._context.run(app.begin_handshake, scope, self)
+        except BaseException as error:
+            self._context.run(self._failed, error)
+        else:
+            if rest is not None:
+                task = begin(self._run(app, scope, rest), self.loop, self._context)
+            elif not self._answered:
+                self._returned(scope)
         self._at_once = False
         if self._opened is not None:
             # What the gates and the handler sent goes out with the answer, in one system call.
@@ -246,28 +267,17 @@ class WebSocketProtocol(asyncio.Protocol):
             opened.outbox.uncork()
         return task
 
-    def _begin_app(self, app: Any, scope: dict[str, Any]) -> Coroutine[Any, Any, None] | None:
-        """Call the app; the coroutine is what may have to wait."""
-        try:
-            rest = app.begin_handshake(scope, self)
-        except BaseException as error:
-            self._failed(error)
-            return None
-        if rest is not None:
-            return self._run(app, scope, rest)
-        if not self._answered:
-            self._returned(scope)
-        return None
-
     def _scope(self, target: bytes, headers: Headers) -> dict[str, Any]:
         transport, config = self.transport, self.config
-        if not target.startswith(b"/"):
+        if target[:1] != b"/":
             host, target = origin_form(target)
             if host is not None:
                 headers[:] = [(name, host if name == b"host" else value) for name, value in headers]
-        path, _, query = target.partition(b"?")
-        if not path.startswith(b"/"):
-            raise HandshakeError(400, "the request line must name a path that begins with a slash")
+            if target[:1] != b"/":
+                raise HandshakeError(400, "the request line must name a path that begins with a slash")
+        path, query = target, b""
+        if b"?" in target:
+            path, _, query = target.partition(b"?")
         decoded = path.decode("ascii")
         if "%" in decoded:
             decoded = unquote(decoded)
