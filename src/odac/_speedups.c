@@ -631,7 +631,7 @@ enum { FREE = 4096 }; /* see odac/realtime/turn_budget.py */
 static PyMethodDef receive_method;
 
 static struct {
-    PyObject *reference, *put_reference, *decode_text, *decode_json, *sent, *raised, *admitting, *open;
+    PyObject *reference, *put_reference, *decode_text, *decode_json, *sent, *raised, *admitting, *open, *released;
     PyTypeObject *connection_type, *outbox_type, *delivery_type, *parser_type, *inbox_type, *policy_type, *turn_type;
     PyObject *failed, *undecodable, *follow, *uncork, *write_rest, *spend; /* names of methods */
     Py_ssize_t connection, parser, meter, lane_fd, whole_limit;
@@ -654,6 +654,7 @@ static PyObject *bind_receive(PyObject *module, PyObject *args) {
     const struct { const char *name; PyObject **value; } used[] = {
         {"decode_text", &lane.decode_text}, {"decode_json", &lane.decode_json}, {"SENT", &lane.sent},
         {"RAISED", &lane.raised}, {"ADMITTING", &lane.admitting}, {"OPEN", &lane.open},
+        {"RELEASED", &lane.released},
     };
     const struct { const char *type, *name; Py_ssize_t *offset; } needed[] = {
         {"DirectLane", "_connection", &lane.connection}, {"DirectLane", "_parser", &lane.parser},
@@ -893,7 +894,9 @@ static PyObject *data_received(PyObject *self, PyObject *data) {
         else {
             put_slot(delivery, lane.spare, fresh);
             Py_DECREF(fresh);
-            if (SLOT(connection, lane.context) == Py_None) put_slot(connection, lane.context, context);
+            /* An ended connection keeps none: the context may refer to the connection. */
+            if (SLOT(connection, lane.context) == Py_None && SLOT(connection, lane.phase) != lane.released)
+                put_slot(connection, lane.context, context);
         }
     }
     Py_DECREF(context);
@@ -1007,9 +1010,9 @@ static void stop(void *self) {
     PyObject **kept[] = {
         &fd_name, &codec.prepared, &codec.encode_json, &codec.reference, &codec.text, &codec.binary, &lane.reference,
         &lane.put_reference, &lane.decode_text,
-        &lane.decode_json, &lane.sent, &lane.raised, &lane.admitting, &lane.open, (PyObject **)&lane.connection_type,
-        (PyObject **)&lane.outbox_type, (PyObject **)&lane.delivery_type, (PyObject **)&lane.parser_type,
-        (PyObject **)&lane.inbox_type,
+        &lane.decode_json, &lane.sent, &lane.raised, &lane.admitting, &lane.open, &lane.released,
+        (PyObject **)&lane.connection_type, (PyObject **)&lane.outbox_type, (PyObject **)&lane.delivery_type,
+        (PyObject **)&lane.parser_type, (PyObject **)&lane.inbox_type,
         (PyObject **)&lane.policy_type, (PyObject **)&lane.turn_type, (PyObject **)&meter_type,
         &rate_clock.monotonic, &lane.spend, &lane.failed, &lane.undecodable, &lane.follow,
         &lane.uncork, &lane.write_rest,

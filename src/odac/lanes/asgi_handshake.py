@@ -67,8 +67,8 @@ class AsgiHandshake:
 
     async def serve(self, connection: Connection, handle: Callable[[], Awaitable[None]]) -> None:
         """Run the handler beside the loop that receives."""
+        lane = cast("AsgiLane", connection.lane)  # before the handler: a connection that has ended lets go of it
         handler = connection.loop.create_task(_handler(handle), context=connection.context)
-        lane = cast("AsgiLane", connection.lane)
         try:
             await lane.serve()
             await handler

@@ -58,6 +58,7 @@ _USER_TIMEOUT: Final[int | None] = getattr(sockets, "TCP_USER_TIMEOUT", None)
     RAISED=RAISED,
     ADMITTING=Phase.ADMITTING,
     OPEN=Phase.OPEN,
+    RELEASED=Phase.RELEASED,
 )
 class DirectLane(asyncio.Protocol):
     """An open WebSocket connection as a protocol of its transport.

@@ -35,6 +35,6 @@ class _Gone(asyncio.Transport):
 GONE: Final = _Gone()
 """Takes the transport's place in a lane once that has reported its end.
 
-A connection's parts refer to each other until the garbage collector looks at them. Over TLS the transport holds
-OpenSSL's memory and buffers of several hundred KiB, which must not stay that long.
+A handler may run on after the end, and its connection keeps the lane meanwhile. Over TLS the transport holds OpenSSL's
+memory and buffers of several hundred KiB, which must not stay that long.
 """

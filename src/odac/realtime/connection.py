@@ -24,12 +24,23 @@ from odac.realtime.generics import In, Out, Typed
 from odac.realtime.identity import new_id
 from odac.realtime.inbox import Inbox
 from odac.realtime.iteration import Messages
-from odac.realtime.listeners import Event, Handler, OnClose, OnError, OnInvalid, OnMessage, OnPong
+from odac.realtime.listeners import (
+    Event,
+    Handler,
+    OnClose,
+    OnError,
+    OnInvalid,
+    OnMessage,
+    OnPong,
+    Registered,
+    listeners_of,
+)
 from odac.realtime.outbox import Outbox
 from odac.realtime.ownership import Owned
 from odac.realtime.phase import CLOSED, CLOSING, OPEN, Phase, ReadyState
 from odac.realtime.ping import Ping, Pings
 from odac.realtime.receipts import Joined
+from odac.realtime.released import NO_LANE, Released
 from odac.realtime.sent import SENT, Sent
 from odac.realtime.targets import Target
 from odac.wire.frames import PING, check_close
@@ -54,7 +65,7 @@ class Connection(Typed[In, Out]):
     everything else must be called on the event loop's thread.
 
     It consists of ``outbox`` (messages to the peer), ``inbox`` (messages from the peer to the application) and
-    ``events`` (its listeners). ``phase`` is its state, and four methods end it: :meth:`close` (this side closes),
+    ``events`` (calls its listeners). ``phase`` is its state, and four methods end it: :meth:`close` (this side closes),
     :meth:`fail` (the peer broke a rule), :meth:`lost` (the transport has ended) and :meth:`closed` (notify the
     application).
     """
@@ -65,11 +76,12 @@ class Connection(Typed[In, Out]):
         "context",
         "due",
         "ended",
-        "events",
         "fd",
         "handler",
         "id",
         "inbox",
+        "is_told",
+        "listeners",
         "memberships",
         "on_release",
         "opened_at",
@@ -88,10 +100,11 @@ class Connection(Typed[In, Out]):
         self.speaks_odac = speaks_odac  # the subprotocol odac.v1
         self.fd = -1  # the socket while the delivery may write to it directly, else -1; see Outbox
         self.outbox = Outbox(self, hub.delivery, lane)
-        self.events = Events(self)
         self.inbox = Inbox(self)
+        self.listeners: Registered = ()
         self.memberships: Mapping[str, None] = _NO_ROOMS
         self.ended: tuple[int, str] | None = None  # code and reason, once the connection has ended
+        self.is_told = False  # whether the close listeners have been called, or are being called
         self.was_admitted = False
         self.opened_at = monotonic()  # an order to close a user's connections concerns those that were open before it
         self.due: float | None = None  # when the answer to a ping is due; None once anything has arrived since
@@ -325,7 +338,7 @@ class Connection(Typed[In, Out]):
             self._belongs_here("on")
         if event == "message":
             self.inbox.check_no_reader()
-        self.events.on(event, handler)
+        Events(self).on(event, handler)
         if event == "message":
             self.inbox.listeners_changed()
         return handler
@@ -337,7 +350,7 @@ class Connection(Typed[In, Out]):
             ValueError: there is no such event.
         """
         self._belongs_here("off")
-        self.events.off(event, handler)
+        Events(self).off(event, handler)
         if event == "message":
             self.inbox.listeners_changed()
 
@@ -421,6 +434,11 @@ class Connection(Typed[In, Out]):
         """What carries its frames."""
         return self.outbox.lane
 
+    @property
+    def events(self) -> Events:
+        """What calls its listeners."""
+        return Events(self)
+
     def is_in(self, entry: Entry) -> bool:
         """Whether a room message is for this connection."""
         rooms, also_in, _, _ = entry
@@ -487,18 +505,21 @@ class Connection(Typed[In, Out]):
         finally:
             if is_spare and context:  # something was set in it: it is this connection's now
                 self.outbox.delivery.spare = ContextOfVariables()
-                if self.context is None:
+                if self.context is None and self.phase is not Phase.RELEASED:
                     self.context = context
 
     @property
     def owned(self) -> Owned:
         """Timers and tasks of this connection."""
         extras = self._extend()
-        if extras.owned is None:
-            extras.owned = Owned(self.loop, self.run, self.events.failed, self.inbox.reconsider)
+        owned = extras.owned
+        if owned is None:
+            owned = Owned(self.loop, self.run, self.events.failed, self.inbox.reconsider)
             if self.phase >= CLOSED:
-                extras.owned.cancel()
-        return extras.owned
+                owned.cancel()
+            if self.phase is not Phase.RELEASED:  # else it would refer to the connection, and the connection to it
+                extras.owned = owned
+        return owned
 
     @property
     def has_tasks(self) -> bool:
@@ -605,6 +626,7 @@ class Connection(Typed[In, Out]):
         self._hub.population -= 1
         if self.on_release is not None:
             self.on_release(code)
+            self.on_release = None
         if self.was_admitted or self.memberships:
             for observer in self._hub.observers:
                 observer.ended(self, code, reason)
@@ -612,7 +634,14 @@ class Connection(Typed[In, Out]):
 
     def closed(self) -> None:
         """Notify the application that the connection has ended; every message before that has been handled."""
-        self.events.tell_end()
+        if self.is_told:
+            return
+        self.is_told = True
+        told = listeners_of(self.listeners, "close") if self.listeners else ()
+        if told:
+            self.events.tell_end(told)
+        else:
+            self.release()
 
     def release(self) -> None:
         """The close listeners have run: cancel timers and tasks, and forget the rooms."""
@@ -626,6 +655,15 @@ class Connection(Typed[In, Out]):
             self.limit_overtime(self.handler, "a handler")
 
     def drop(self) -> None:
-        """Forget the listeners and the messages: no code of the application runs for this connection any more."""
-        self.events.drop()
-        self.inbox.drop()
+        """No code of the application runs for this connection any more: forget whatever may refer back to it.
+
+        Its last reference frees it then, without the garbage collector: see :mod:`odac.realtime.released`.
+        """
+        self.listeners = ()
+        self.context = None
+        outbox = self.outbox
+        released = Released(self.policy, outbox.delivery.loop, self.ended)
+        self.inbox.drop(released)
+        outbox.drop(released, NO_LANE)
+        if self._extras is not None:
+            self._extras.owned = self._extras.calls = None

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from typing import TYPE_CHECKING, Any, Final
 
 from odac.close_codes import CloseCode
@@ -11,7 +11,7 @@ from odac.errors import Disconnected, InvalidMessage
 from odac.notices import raised, unhandled
 from odac.protocol import control
 from odac.realtime.cancellation import OVERDUE, RAISED, Raised, is_own
-from odac.realtime.listeners import EVENTS, Handler, fit
+from odac.realtime.listeners import EVENTS, Handler, fit, listeners_of
 from odac.realtime.phase import CLOSED
 from odac.realtime.sent import is_to_be_awaited
 
@@ -27,46 +27,42 @@ _ERROR_LISTENER: Final = "an error listener raised; its connection is closed wit
 
 
 class Events:
-    """The listeners of one connection."""
+    """The listeners of one connection, which keeps them: this is made when there is something to do with them.
 
-    __slots__ = ("_is_told", "_listeners", "_owner")
+    Args:
+        owner: the connection.
+    """
+
+    __slots__ = ("_owner",)
 
     def __init__(self, owner: EventsOwner) -> None:
         self._owner = owner
-        # For each listener: its event, the function as registered, and the function to call. A flat tuple to save
-        # memory: every connection has it, and most have one or two listeners.
-        self._listeners: tuple[Any, ...] = ()
-        self._is_told = False  # of the connection's end
 
     def on(self, event: str, handler: Handler) -> None:
         """Add a listener."""
         if event not in EVENTS:
             check_event(event)
         called = fit(handler, EVENTS[event])
-        self._listeners += (event, handler, called)
-        if event == "close" and self._is_told:
+        owner = self._owner
+        owner.listeners += (event, handler, called)
+        if event == "close" and owner.is_told:
             # The connection ended before its handler added this listener. It is called nevertheless, because it may
             # have to clean up.
-            self._owner.loop.call_soon(self._owner.run, self._tell_end, [called])
+            owner.loop.call_soon(owner.run, self.tell_end, [called])
 
     def off(self, event: str, handler: Handler | None) -> None:
         """Remove a listener, or all of an event."""
         check_event(event)
-        listeners = self._listeners
+        listeners = self._owner.listeners
         kept: list[Any] = []
         for at in range(0, len(listeners), 3):
             if listeners[at] != event or (handler is not None and listeners[at + 1] != handler):
                 kept += listeners[at : at + 3]
-        self._listeners = tuple(kept)
+        self._owner.listeners = tuple(kept)
 
     def of(self, event: str) -> list[Handler]:
         """The listeners of an event, in the form in which they are called."""
-        found = []
-        listeners = self._listeners
-        for at in range(0, len(listeners), 3):
-            if listeners[at] == event:
-                found.append(listeners[at + 2])  # noqa: PERF401 - a comprehension is a call before Python 3.12
-        return found
+        return listeners_of(self._owner.listeners, event)
 
     async def call(self, listeners: list[Handler], *arguments: object) -> None:
         """Call listeners one after another, awaiting the asynchronous ones."""
@@ -165,13 +161,8 @@ class Events:
 
     # The end
 
-    def tell_end(self) -> None:
-        """Call the close listeners, once; then the owner is released."""
-        if not self._is_told:
-            self._is_told = True
-            self._tell_end(self.of("close") if self._listeners else [])
-
-    def _tell_end(self, listeners: list[Handler]) -> None:
+    def tell_end(self, listeners: Sequence[Handler]) -> None:
+        """Call close listeners one after another; then the owner is released."""
         arguments = self._owner.ended
         assert arguments is not None
         for index, called in enumerate(listeners):
@@ -186,7 +177,7 @@ class Events:
                 return
         self._owner.release()
 
-    async def _tell_rest(self, result: Awaitable[object], rest: list[Handler]) -> None:
+    async def _tell_rest(self, result: Awaitable[object], rest: Sequence[Handler]) -> None:
         try:
             await self.awaited(result)
         except asyncio.CancelledError as error:
@@ -194,11 +185,7 @@ class Events:
                 self._owner.release()
                 raise
             # Only this listener has run out of time; those after it still get theirs.
-        self._tell_end(rest)
-
-    def drop(self) -> None:
-        """Forget the listeners: they may refer to objects that refer to the connection."""
-        self._listeners = ()
+        self.tell_end(rest)
 
 
 def check_event(event: str) -> None:

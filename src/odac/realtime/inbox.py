@@ -12,7 +12,7 @@ from odac.close_codes import CloseCode
 from odac.errors import Disconnected, InvalidMessage
 from odac.notices import limit_met
 from odac.realtime.cancellation import RAISED, Raised
-from odac.realtime.listeners import Handler
+from odac.realtime.listeners import Handler, listeners_of
 from odac.realtime.phase import CLOSED
 from odac.realtime.queue import MessageQueue
 from odac.realtime.sent import SENT, is_to_be_awaited
@@ -56,7 +56,7 @@ class Inbox:
     )
 
     def __init__(self, owner: InboxOwner) -> None:
-        self._owner = owner
+        self._owner: InboxOwner = owner
         self._takers = _HANDLER  # what can still receive messages, as bits of one number to save memory
         self._queue: MessageQueue | None = None
         self._pump: asyncio.Task[None] | None = None  # awaits an asynchronous listener
@@ -81,7 +81,7 @@ class Inbox:
 
     def listeners_changed(self) -> None:
         """A message listener was added or removed."""
-        listeners = self._owner.events.of("message")
+        listeners = listeners_of(self._owner.listeners, "message")
         if listeners:
             self._takers |= _LISTENERS
         else:
@@ -96,7 +96,7 @@ class Inbox:
         self.reconsider()
 
     def _choose_listener(self) -> None:
-        listeners = self._owner.events.of("message")
+        listeners = listeners_of(self._owner.listeners, "message")
         ready = self._pump is None and not self._queue
         self.sole_listener = listeners[0] if len(listeners) == 1 and ready else None
 
@@ -266,7 +266,7 @@ class Inbox:
         self._choose_listener()
 
     def _handle(self, data: object) -> None:
-        listeners = self._owner.events.of("message")
+        listeners = listeners_of(self._owner.listeners, "message")
         for index, listener in enumerate(listeners):
             try:
                 result = listener(data)
@@ -294,7 +294,7 @@ class Inbox:
             while queue and self._takers & _LISTENERS:
                 data = self._next(queue)
                 if data is not NO_MESSAGE:
-                    await events.call(events.of("message"), data)
+                    await events.call(listeners_of(owner.listeners, "message"), data)
         except asyncio.CancelledError:
             if owner.phase < CLOSED:
                 logger.warning(
@@ -373,7 +373,12 @@ class Inbox:
         else:
             self._owner.limit_overtime(self._pump, "a message listener")
 
-    def drop(self) -> None:
-        """The listeners were removed: drop the messages."""
+    def drop(self, released: Any) -> None:
+        """The connection is released: call its listeners no more, and ask this in its place.
+
+        Args:
+            released: has what an inbox without listeners asks of its owner.
+        """
         self._takers &= ~_LISTENERS
         self.sole_listener = None
+        self._owner = released

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from odac.realtime.audience import Audience
     from odac.realtime.backlog import Backlog
     from odac.realtime.history import RoomHistory
+    from odac.realtime.listeners import Registered
     from odac.realtime.policy import Policy
     from odac.realtime.sent import Sent
     from odac.realtime.turn_budget import TurnBudget
@@ -109,6 +110,7 @@ class Entry(NamedTuple):
 class SharedLog(Protocol):
     """The delivery, as an outbox uses it: the room messages of this tick, which all connections share."""
 
+    loop: asyncio.AbstractEventLoop
     thread: int
     log: list[Entry]
     is_writing: bool
@@ -175,6 +177,8 @@ class EventsOwner(Protocol):
     phase: Phase
     policy: Policy
     speaks_odac: bool
+    listeners: Registered
+    is_told: bool  # whether the close listeners have been called, or are being called
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -238,10 +242,6 @@ class HandlerOwner(EventsOwner, Protocol):
 
 class Listeners(Protocol):
     """The listeners, as an inbox uses them; see :class:`odac.realtime.events.Events`."""
-
-    def of(self, event: str) -> list[Callable[..., Any]]:
-        """The listeners of an event."""
-        ...
 
     async def call(self, listeners: list[Callable[..., Any]], *arguments: object) -> None:
         """Call listeners one after another, awaiting the asynchronous ones."""

@@ -9,7 +9,19 @@ from typing import Any, Final, Literal, TypeVar
 
 from odac.errors import InvalidMessage
 
-__all__ = ["EVENTS", "Event", "Handler", "OnClose", "OnError", "OnInvalid", "OnMessage", "OnPong", "fit"]
+__all__ = [
+    "EVENTS",
+    "Event",
+    "Handler",
+    "OnClose",
+    "OnError",
+    "OnInvalid",
+    "OnMessage",
+    "OnPong",
+    "Registered",
+    "fit",
+    "listeners_of",
+]
 
 Handler = Callable[..., Any]
 
@@ -23,9 +35,23 @@ OnPong = TypeVar("OnPong", bound=Callable[[], object])
 EVENTS: Final = {"message": 1, "invalid": 1, "close": 2, "error": 1, "pong": 0}
 """The events of a connection, each with the number of arguments that its listeners get."""
 
+Registered = tuple[Any, ...]
+"""The listeners of a connection: for each its event, the function as registered, and the function to call. A flat tuple
+to save memory: every connection has it, and most have one or two listeners.
+"""
+
 _VARIADIC: Final = inspect.CO_VARARGS
 _GENERATORS: Final = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 _IS_GENERATOR: Final = (inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+
+
+def listeners_of(registered: Registered, event: str) -> list[Handler]:
+    """The listeners of an event, as they are to be called."""
+    found = []
+    for at in range(0, len(registered), 3):
+        if registered[at] == event:
+            found.append(registered[at + 2])  # noqa: PERF401 - a comprehension is a call before Python 3.12
+    return found
 
 
 def fit(handler: Handler, available: int) -> Handler:

@@ -275,6 +275,11 @@ class Outbox:
             self.backlog.pending_close = (code, reason)
             self.lane.expect_end()
 
+    def drop(self, released: OutboxOwner, lane: Lane) -> None:
+        """The connection is released: ask this in its place, and write to this lane, which drops everything."""
+        self._owner = released
+        self.lane = lane
+
     def close_now(self) -> None:
         """Drop the backlog, and send the close frame that was queued after it.
 

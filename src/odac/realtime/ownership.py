@@ -18,11 +18,11 @@ T = TypeVar("T")
 class Timer:
     """A timer of a connection; :meth:`cancel` stops it."""
 
-    __slots__ = ("_call", "_function", "_handle", "_interval", "_owned", "_running")
+    __slots__ = ("_function", "_handle", "_interval", "_owned", "_running")
 
     def __init__(self, owned: Owned, delay: float, function: Callable[[], object], interval: float | None) -> None:
-        self._owned = owned
-        self._function = function
+        self._owned: Owned | None = owned  # None once it has ended: the application may keep it beside the connection
+        self._function: Callable[[], object] | None = function
         self._interval = interval
         self._running: asyncio.Task[Any] | None = None
         self._handle: asyncio.TimerHandle | None = owned.loop.call_later(delay, owned.run, self._fire)
@@ -32,24 +32,32 @@ class Timer:
         if self._handle is not None:
             self._handle.cancel()
             self._handle = None
-        self._interval = None
-        self._owned.forget(self)
+        self._end()
+
+    def _end(self) -> None:
+        owned = self._owned
+        self._interval = self._function = self._owned = None
+        if owned is not None:
+            owned.forget(self)
 
     def _fire(self) -> None:
         self._handle = None
+        owned, function = self._owned, self._function
+        assert owned is not None
+        assert function is not None
         if self._interval is not None:
-            self._handle = self._owned.loop.call_later(self._interval, self._owned.run, self._fire)
+            self._handle = owned.loop.call_later(self._interval, owned.run, self._fire)
         else:
-            self._owned.forget(self)
+            self._end()
         if self._running is not None and not self._running.done():
             return  # an asynchronous function that takes longer than the interval is not started a second time
         try:
-            result = self._function()
+            result = function()
         except RAISED as error:
-            self._owned.failed(error)
+            owned.failed(error)
             return
         if asyncio.iscoroutine(result):
-            self._running = self._owned.create_task(result)
+            self._running = owned.create_task(result)
 
 
 class Owned:

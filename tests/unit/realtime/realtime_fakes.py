@@ -306,8 +306,9 @@ class Room:
         self, *, speaks_odac: bool = False, bare: bool = True, admitted: bool = True, **policy: Any
     ) -> Connection:
         lane = FakeLane(self.kernel, bare=bare)
-        connection = Connection(self.hub, lane, Policy("/test", self.limits, **policy), speaks_odac=speaks_odac)
+        connection = Carried(self.hub, lane, Policy("/test", self.limits, **policy), speaks_odac=speaks_odac)
         lane.connection = connection
+        connection.carrier = lane
         self.hub.population += 1
         if admitted:
             self.hub.add(connection)
@@ -332,6 +333,14 @@ async def idle() -> None:
         await asyncio.sleep(0)
 
 
+class Carried(Connection):
+    """A connection whose lane a test can look at after the end, when the connection has let go of it."""
+
+    __slots__ = ("carrier",)
+
+    carrier: FakeLane
+
+
 def lane_of(connection: Connection) -> FakeLane:
-    """The fake lane that a connection of :class:`Room` has."""
-    return cast(FakeLane, connection.lane)
+    """The fake lane that a connection of :class:`Room` has, or had."""
+    return cast(FakeLane, getattr(connection, "carrier", connection.lane))

@@ -248,16 +248,17 @@ class WebSocketProtocol(asyncio.Protocol):
 
     def _run_at_once(self, app: Any, scope: dict[str, Any]) -> asyncio.Task[None] | None:
         """Let the app answer; the task is what goes on where it has to wait."""
-        assert self._context is not None
+        context = self._context
+        assert context is not None
         self._at_once = True
         task = None
         try:
-            rest = self._context.run(app.begin_handshake, scope, self)
+            rest = context.run(app.begin_handshake, scope, self)
         except BaseException as error:
-            self._context.run(self._failed, error)
+            context.run(self._failed, error)
         else:
             if rest is not None:
-                task = begin(self._run(app, scope, rest), self.loop, self._context)
+                task = begin(self._run(app, scope, rest), self.loop, context)
             elif not self._answered:
                 self._returned(scope)
         self._at_once = False
@@ -364,7 +365,7 @@ class WebSocketProtocol(asyncio.Protocol):
         lane = DirectLane(self.transport, policy.limits, negotiated, self.connections)
         connection = Connection(hub, lane, policy, speaks_odac=speaks_odac)
         lane.attach(connection)
-        connection.context = self._context
+        connection.context, self._context = self._context, None  # it may come to refer to the request, and so to this
         if self._access is not None:
             self._access.answered(101)
             connection.on_release = self._access.ended
