@@ -55,8 +55,10 @@ export interface OdacPresence<Room extends string = string> {
   readonly room: Room
   /** All people in the room; empty above its limit, where only `total` is sent. */
   readonly users: readonly OdacPerson[]
-  /** People who are new or whose data changed. */
+  /** People who are new. */
   readonly joined: readonly OdacPerson[]
+  /** People who were here before, and whose data is another now. */
+  readonly changed: readonly OdacPerson[]
   /** People who have left, with their last data. */
   readonly left: readonly OdacPerson[]
   /** The number of people in the room. */
@@ -131,6 +133,11 @@ export interface OdacBaseSocket<Message = unknown, Rooms extends OdacRooms = Oda
   readonly state: number
   /** Answer the server's `odac.ws.call(name, …)`; a later function replaces an earlier one. */
   answer<Arguments = unknown>(name: string, answer: OdacAnswer<Arguments>): this
+  /**
+   * Connect now, without waiting for the next retry, and also after the client gave up. An open connection is asked
+   * for an answer, and dropped if there is none; after `close` nothing happens.
+   */
+  reconnect(): void
   /** Close the connection for good and drop the queue. */
   close(code?: number, reason?: string): void
   /** Call `listener` at each `event`, after the listeners that were added before. */

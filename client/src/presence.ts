@@ -2,7 +2,8 @@ import type { OdacPerson, OdacPresence } from './api'
 
 type Pair = [key: string, data: unknown]
 
-const persons = (pairs: Iterable<Pair>): OdacPerson[] => [...pairs].map(([key, data]) => ({ key, data }))
+const persons = (pairs: Iterable<Pair>, wanted: (pair: Pair) => unknown = Boolean): OdacPerson[] =>
+  [...pairs].filter(wanted).map(([key, data]) => ({ key, data }))
 
 /**
  * The people in each room, from the server's control messages. They are kept while there is no connection, so that the
@@ -34,12 +35,13 @@ export class Rosters {
     return {
       room,
       users: persons(now),
-      joined: persons([...now].filter(([key, data]) => !before.has(key) || differ(before.get(key), data))),
-      left: persons([...before].filter(([key]) => people && !now.has(key))),
+      joined: persons(now, ([key]) => !before.has(key)),
+      changed: persons(
+        now,
+        ([key, data]) => before.has(key) && JSON.stringify(before.get(key)) !== JSON.stringify(data),
+      ),
+      left: persons(before, ([key]) => people && !now.has(key)),
       total: total as number,
     }
   }
 }
-
-const differ = (one: unknown, other: unknown): boolean =>
-  one !== other && JSON.stringify(one) !== JSON.stringify(other)

@@ -104,6 +104,10 @@ export class Socket extends Emitter {
     return this
   }
 
+  reconnect(): void {
+    this.#transport.wake()
+  }
+
   close(code?: number, reason?: string): void {
     checkClose(code, reason)
     this.#transport.close(code, reason)

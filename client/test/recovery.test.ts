@@ -182,9 +182,9 @@ test('presence is an event, and what changed while the connection was away is al
   const [ada, bob] = [{ key: 'a', data: { name: 'Ada' } }, { key: 'b', data: 2 }]
   assert.deepEqual(log, [
     ['open'],
-    ['presence', { room: 'tea', users: [ada], joined: [ada], left: [], total: 1 }],
+    ['presence', { room: 'tea', users: [ada], joined: [ada], changed: [], left: [], total: 1 }],
     ['close', 1006, ''],
     ['open'],
-    ['presence', { room: 'tea', users: [ada, bob], joined: [bob], left: [], total: 2 }],
+    ['presence', { room: 'tea', users: [ada, bob], joined: [bob], changed: [], left: [], total: 2 }],
   ])
 })

@@ -227,3 +227,9 @@ test('without a listener the console is told, once', (context) => {
   assert.match(text, /message refused/)
   assert.deepEqual(invalid, { field: 'to', reason: 'first' })
 })
+
+test('reconnect wakes the transport', () => {
+  const { socket, transport } = make()
+  socket.reconnect()
+  assert.deepEqual(transport.calls, ['wake'])
+})

@@ -203,6 +203,27 @@ def test_two_people_side_by_side_and_a_cut_connection(visitor: MakeVisitor) -> N
     )
 
 
+def test_the_next_attempt_is_made_when_the_visitor_wants_it(
+    chromium: Browser, start_server: Callable[..., ServerProcess]
+) -> None:
+    server = start_server("examples.chat.app:app")
+    people = visitors(chromium, server.url)
+    ada = next(people)(lost_server=True)
+    ada.page.clock.install()
+    ada.enter("Ada", "impatient")
+    expect(ada.page.locator("#status")).to_contain_text("Connected")
+    server.kill()
+    expect(ada.page.locator("#status")).to_contain_text("Reconnecting")
+    # From here on no timer fires in the page: the retry that it waits for never comes by itself.
+    ada.page.clock.pause_at(ada.page.evaluate("Date.now() + 1"))
+    server.start_again()
+    ada.page.locator("#status").click()
+    ada.page.get_by_role("button", name="Try again now").click()
+    expect(ada.page.locator("#status")).to_contain_text("Connected", timeout=30_000)
+    expect(ada.page.locator("#retry")).to_be_hidden()
+    assert next(people, None) is None
+
+
 @pytest.mark.slow
 def test_the_worker_is_killed_from_the_page(chromium: Browser, start_server: Callable[..., ServerProcess]) -> None:
     server = start_server("examples.chat.app:app", {"CHAT_DEMO": "1"}, ["--workers", "2"])

@@ -98,7 +98,7 @@ def test_people_come_change_and_go(server: Server, ada: Person) -> None:
         bob.until("Ada", "Bob")
         assert [person.data for person in ada.until("Ada", "Bob").joined] == [{"name": "Bob"}]
         client.send('"hello"')
-        assert [person.data for person in ada.next().joined] == [{"name": "Bob", "says": "hello"}]
+        assert [person.data for person in ada.next().changed] == [{"name": "Bob", "says": "hello"}]
         client.send("leave")
         assert [person.data["name"] for person in ada.until("Ada").left] == ["Bob"]
         bob.until()
@@ -156,11 +156,12 @@ def test_an_older_connection_of_the_same_client_is_no_leaving(server: Server) ->
             Person(newer).until("Ada", "Bob")
             newer.send(json.dumps("still here"))
             change = ada.next()
-            while not change.joined:
-                assert change.left == []
+            while not change.changed:
+                assert (change.joined, change.left) == ([], [])
                 change = ada.next()
-            assert ([person.data for person in change.joined], change.left) == (
+            assert ([person.data for person in change.changed], change.joined, change.left) == (
                 [{"name": "Bob", "says": "still here"}],
+                [],
                 [],
             )
 

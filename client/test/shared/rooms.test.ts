@@ -242,18 +242,18 @@ for (const mode of MODES) {
     await settle()
     const [late] = (await visit(bench)) as [Visitor]
     assert.deepEqual(late.of('presence'), [
-      { room: 'tea', users: [ada, bob], joined: [ada, bob], left: [], total: 2 },
-      { room: 'big', users: [], joined: [], left: [], total: 500 },
+      { room: 'tea', users: [ada, bob], joined: [ada, bob], changed: [], left: [], total: 2 },
+      { room: 'big', users: [], joined: [], changed: [], left: [], total: 500 },
     ])
     bench.only.control('diff', 1, [], ['b'], 1)
     await settle()
     const all = [...visitors, late]
-    const gone = { room: 'tea', users: [ada], joined: [], left: [bob], total: 1 }
+    const gone = { room: 'tea', users: [ada], joined: [], changed: [], left: [bob], total: 1 }
     for (const visitor of all) assert.deepEqual(visitor.of('presence').at(-1), gone)
     const left = await die(bench, all, mode)
     hello(bench.only.accept(), 'S2').control('here', 7, [['a', 1], ['e', 3]], 2, 'tea')
     await settle()
-    const news: OdacPresence = { room: 'tea', users: [ada, eve], joined: [eve], left: [], total: 2 }
+    const news: OdacPresence = { room: 'tea', users: [ada, eve], joined: [eve], changed: [], left: [], total: 2 }
     for (const visitor of left) assert.deepEqual(visitor.of('presence').at(-1), news)
   })
 }

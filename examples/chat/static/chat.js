@@ -34,6 +34,7 @@ const status = new Status(ws, {
   state: byId('status-state'),
   trip: byId('status-trip'),
   worker: byId('status-worker'),
+  retry: byId('retry'),
   cut: byId('cut'),
   kill: byId('kill'),
 })
@@ -249,13 +250,12 @@ ws.on('message', (message) => {
   if (message && Object.hasOwn(receive, message.type)) receive[message.type](message)
 })
 
-ws.on('presence', ({ users, joined, left, total }) => {
+ws.on('presence', ({ users, joined, changed, left, total }) => {
   const now = Date.now()
   for (const { data } of joined) {
-    const isNew = !people.has(data.id) && !first && !returning.delete(data.id) && data.id !== me.id
-    if (isNew) log.arrival('came', data.name, now)
-    log.read(data)
+    if (!first && !returning.delete(data.id) && data.id !== me.id) log.arrival('came', data.name, now)
   }
+  for (const { data } of [...joined, ...changed]) log.read(data)
   for (const { data } of left) if (!first) log.arrival('left', data.name, now)
   people.replace(users.map(({ data }) => data), total)
   rooms.showHere(total)

@@ -24,10 +24,6 @@ export class People {
     return this.#total
   }
 
-  has(id) {
-    return this.#here.has(id)
-  }
-
   /** @param total how many there are; more than `people` in a room that is too full to be listed */
   replace(people, total) {
     const before = JSON.stringify([this.ids, this.#total])

@@ -8,11 +8,11 @@ export class Status {
   #worker = ''
   #hadOne = false
 
-  /** @param parts elements: button, word, detail, panel, state, trip, worker, cut, kill */
+  /** @param parts elements: button, word, detail, panel, state, trip, worker, retry, cut, kill */
   constructor(ws, parts) {
     this.#ws = ws
     this.#parts = parts
-    const { button, panel, cut, kill } = parts
+    const { button, panel, retry, cut, kill } = parts
     const open = (on) => {
       panel.hidden = !on
       button.setAttribute('aria-expanded', on)
@@ -34,6 +34,10 @@ export class Status {
         ws.call(call).catch(() => {})
       })
     }
+    retry.addEventListener('click', () => {
+      button.focus()
+      ws.reconnect()
+    })
     ws.on('open', () => void this.#measure())
     ws.on('state', (state) => state === 0 && this.#show('trying', this.#hadOne ? 'Reconnecting…' : 'Connecting…'))
     ws.on('reconnecting', (_, delay) => this.#countDown(Date.now() + delay))
@@ -80,7 +84,7 @@ export class Status {
 
   #show(state, text, detail = '', trip = '–') {
     clearTimeout(this.#timer)
-    const { button, word, detail: rest, state: long, trip: time, worker, cut, kill } = this.#parts
+    const { button, word, detail: rest, state: long, trip: time, worker, retry, cut, kill } = this.#parts
     button.dataset.state = state
     word.textContent = text
     rest.textContent = detail
@@ -88,6 +92,7 @@ export class Status {
     long.textContent = state === 'open' ? text : `${text} ${detail}`.trim()
     time.textContent = trip
     worker.textContent = state === 'open' ? this.#worker : '–'
+    retry.hidden = state !== 'trying'
     cut.disabled = kill.disabled = state !== 'open'
   }
 }

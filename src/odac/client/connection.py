@@ -273,6 +273,10 @@ class ClientConnection:
         self._session.close(CloseCode.NORMAL if kind is None else CloseCode.GOING_AWAY, "")
         await self._session.joined()
 
+    def reconnect(self) -> None:
+        """Make the next attempt now, where the client waits for it. Otherwise nothing happens."""
+        self._session.hurry()
+
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> Awaitable[None]:
         """End the connection for good and drop what is queued. It may be called from anywhere, and again.
 

@@ -27,7 +27,8 @@ class PresenceChange:
     Args:
         room: its name.
         users: all members now; empty in a room over its limit, where only ``total`` is sent.
-        joined: new members, and those whose data changed.
+        joined: new members.
+        changed: members who were there before, and whose data is another now.
         left: members who left, with their last data.
         total: how many people are there.
     """
@@ -35,6 +36,7 @@ class PresenceChange:
     room: str
     users: list[Person]
     joined: list[Person]
+    changed: list[Person]
     left: list[Person]
     total: int
 
@@ -63,24 +65,25 @@ class Rosters:
         match kind, values:
             case "here", [int() as number, list() | None as people, int() as total, str() as room, *_]:
                 self._numbers[number] = room
-                now = dict(map(_pair, people or ()))
                 before = self._people.get(room, {})
-                joined = [Person(key, data) for key, data in now.items() if key not in before or before[key] != data]
-                left = [Person(key, data) for key, data in before.items() if key not in now and people is not None]
-                self._people[room] = now
+                now = dict(map(_pair, people or ()))
             case "diff", [int() as number, list() | None as people, list() | None as keys, int() as total, *_]:
                 found = self._numbers.get(number)
                 if found is None:
                     return None
-                room = found
-                now = self._people[room] if people is not None else {}
-                self._people[room] = now
-                joined = [Person(key, data) for key, data in map(_pair, people or ())]
-                left = [Person(key, now.pop(key)) for key in keys or () if key in now]
-                now.update(joined)
+                room, before = found, self._people[found]
+                now = {} if people is None else {**before, **dict(map(_pair, people))}
+                for key in keys or ():
+                    now.pop(key, None)
             case _:
                 return None
-        return PresenceChange(room, self.people(room), joined, left, total)
+        self._people[room] = now
+        users = self.people(room)
+        joined = [each for each in users if each.key not in before]
+        changed = [each for each in users if each.key in before and before[each.key] != each.data]
+        # No list: the room has too many people, and the message has the total alone.
+        left = [] if people is None else [Person(key, data) for key, data in before.items() if key not in now]
+        return PresenceChange(room, users, joined, changed, left, total)
 
 
 def _pair(each: Any) -> tuple[str, Any]:

@@ -66,6 +66,7 @@ class Session:
         "_first",
         "_headers",
         "_offered",
+        "_pausing",
         "_pending",
         "_reader",
         "_reconnect",
@@ -101,6 +102,7 @@ class Session:
         self._events = events
         self._clock = clock
         self._dial = dial
+        self._pausing: asyncio.Task[None] | None = None
         self._pending = Pending()
         self._first: asyncio.Future[None] | None = None  # the first opening, or why there will be none
         self._reader: asyncio.Task[None] | None = None
@@ -215,7 +217,7 @@ class Session:
                 if wait is None:
                     break
                 self._events.post("reconnecting", self._reconnect.attempts, wait)
-                await self._clock.sleep(wait)
+                await self._pause(wait)
         except asyncio.CancelledError:
             if self._close_request is None:
                 raise
@@ -227,6 +229,20 @@ class Session:
             self._settle_first(self._final_error or Disconnected(code, reason))
             self.calls.finished(code, reason)
             self._events.finish(code, reason)
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait for the next attempt, unless :meth:`hurry` ends the wait."""
+        self._pausing = asyncio.ensure_future(self._clock.sleep(seconds))
+        try:
+            await asyncio.wait([self._pausing])
+        finally:
+            self._pausing.cancel()
+            self._pausing = None
+
+    def hurry(self) -> None:
+        """Make the next attempt now, if one is waited for."""
+        if self._pausing is not None:
+            self._pausing.cancel()
 
     async def _once(self) -> tuple[int, str, float | None]:
         """Make one attempt, and run its connection to the end. Return how it ended and the seconds until the next."""

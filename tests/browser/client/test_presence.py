@@ -42,7 +42,10 @@ def test_pages_see_who_comes_changes_and_goes(site: Site, name: str, engine: Eng
     try:
         ada = visit(one, site, enter(f"/tea/{name}"))
         assert (
-            ada.run("seen.map(({ room, users, joined, left, total }) => [room, users, joined, left, total])[0][4]") == 1
+            ada.run(
+                "seen.map(({ room, users, joined, changed, left, total }) => [room, users, joined, changed, left, total])[0][5]"
+            )
+            == 1
         )
         bob = visit(other, site, enter(f"/tea/{name}"))
         until_all_say(bob, "hello", "hello")

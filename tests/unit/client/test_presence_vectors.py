@@ -26,5 +26,9 @@ def test_a_vector(case: dict[str, Any]) -> None:
             continue
         kind, *values = step["control"]
         change = rosters.receive(kind, values)
-        told = change and [change.room, *map(pairs, (change.users, change.joined, change.left)), change.total]
+        told = change and [
+            change.room,
+            *map(pairs, (change.users, change.joined, change.changed, change.left)),
+            change.total,
+        ]
         assert told == step.get("tells")

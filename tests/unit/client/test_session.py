@@ -221,6 +221,34 @@ def test_a_lost_connection_comes_back_with_a_fresh_token() -> None:
     run(test())
 
 
+def test_reconnect_ends_the_wait_for_the_next_attempt_alone() -> None:
+    async def test() -> None:
+        network = FakeNetwork()
+        client = network.client(max_reconnect_attempts=3)
+        log = Log(client)
+        client.reconnect()  # before the first attempt there is nothing to hurry
+        async with client:
+            client.reconnect()
+            await idle()
+            assert len(network.sockets) == 1, "an open connection is left alone"
+            network.plan.append(ConnectionRefusedError())
+            network.socket.end(1006)
+            await until(lambda: log.of("reconnecting"))
+            client.reconnect()
+            await until(lambda: len(log.of("reconnecting")) == 2)
+            assert log.of("reconnecting") == [(1, 3.0), (2, 4.5)], "and it counts as an attempt"
+            client.reconnect()
+            await until(lambda: client.connected)
+            network.socket.end(1006)
+            await until(lambda: len(log.of("reconnecting")) == 3)
+            await client.close()
+        client.reconnect()
+        await idle()
+        assert len(network.sockets) == 2, "one that is closed for good stays closed"
+
+    run(test())
+
+
 def test_reading_goes_on_across_a_reconnection() -> None:
     async def test() -> None:
         network = FakeNetwork()
