@@ -306,7 +306,7 @@ def test_attempts_to_replace_a_worker_come_less_and_less_often(tmp_path: Path) -
         ("import nowhere", "ModuleNotFoundError: No module named 'nowhere'"),
         (
             "from odac import Odac\napp = Odac()\napp.route.use('x').ws('/', print)",
-            "uses the middleware 'x', which is not there",
+            "uses the middleware 'x', which does not exist",
         ),
         ("import os\nos._exit(7)", "a worker ended with exit code 7 before it served"),
         ("from odac import Odac\napp = Odac(broker='redis:x')", "the broker's URL has no scheme"),

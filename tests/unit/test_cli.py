@@ -106,7 +106,7 @@ GOOD = "from odac import Odac\napp = Odac('a secret for the tests, and a long on
         pytest.param(
             "app:app",
             GOOD + "app.route.use('missing').ws('/x', print)",
-            ["the route '/x' uses the middleware 'missing', which is not there"],
+            ["the route '/x' uses the middleware 'missing', which does not exist"],
             id="a middleware that is not there",
         ),
     ],

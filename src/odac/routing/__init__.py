@@ -1,1 +1,1 @@
-"""From a path and its gates to a handler."""
+"""Routes: finds the route of a path, runs its gates (the checks of a handshake), and calls its handler."""

@@ -1,4 +1,4 @@
-"""How many connections each client address has, for ``Limits.connections_per_ip``."""
+"""Counts the connections of each client address, for ``Limits.connections_per_ip``."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ _SUBNET: Final = (1 << 64) - 1
 
 
 def address_group(ip: str) -> str:
-    """What counts as one client.
+    """The group of addresses that counts as one client.
 
     Args:
-        ip: an address as the server or a proxy names it; empty if the client has none, as over a Unix socket.
+        ip: an address from the server or a proxy; empty if the client has none, as over a Unix socket.
 
     Returns:
-        The IPv4 address, also where it comes in its IPv6 form (``::ffff:203.0.113.9``, RFC 4291 section 2.5.5.2); the
-        /64 of an IPv6 address, all of which one customer has (RFC 6177); one name for all clients without an address.
+        The IPv4 address, even if it is given in its IPv6 form (``::ffff:203.0.113.9``, RFC 4291 section 2.5.5.2); the
+        /64 of an IPv6 address, which belongs to one customer (RFC 6177); one name for all clients without an address.
     """
     if not ip:
         return _NO_ADDRESS
@@ -38,7 +38,7 @@ class Addresses:
     """Counts connections by client address.
 
     Args:
-        most: connections that one address may have, or None for any number.
+        most: the maximum number of connections of one address, or None for any number.
     """
 
     __slots__ = ("_counts", "most")
@@ -51,7 +51,7 @@ class Addresses:
         """Count one more connection of an address.
 
         Returns:
-            The key to :meth:`release` it by; None if the address has as many as it may have, and nothing was counted.
+            The key for :meth:`release`; None if the address has reached its maximum, and nothing was counted.
         """
         key = address_group(ip)
         count = self._counts.get(key, 0)
@@ -61,7 +61,7 @@ class Addresses:
         return key
 
     def release(self, key: str) -> None:
-        """A connection that was counted is gone."""
+        """A connection that was counted has ended."""
         left = self._counts.get(key, 0) - 1
         if left > 0:
             self._counts[key] = left

@@ -1,4 +1,4 @@
-"""A connection between its upgrade and its handler, while gates decide about it."""
+"""A connection between its upgrade and its handler, while the gates (the route's checks) run."""
 
 from __future__ import annotations
 
@@ -41,21 +41,21 @@ class Admission:
         self._user_id: object = None
         self._task: asyncio.Task[Any] | None = None  # set once a gate awaits something
         self.late = False
-        self.session_id: str | None = None  # of the session of its handshake, where a client can be named for it
+        self.session_id: str | None = None  # the id of the handshake's session, if a client's name can be bound to it
 
     @property
     def user_id(self) -> str | None:
-        """What identifies the user, as far as a gate has asked."""
+        """The user's id, if a gate has looked up the user."""
         return None if self._user_id is None else str(self._user_id)
 
     async def resume(self) -> None:
-        """Wait for what a client says that has offered to resume."""
+        """Wait for the ``resume`` of a client that has offered one."""
         if self._hub.history is not None:
             await in_task()
             await self._hub.history.resume(self._connection, self.session_id, self.user_id)
 
     async def start_deadline(self) -> None:
-        """Count the time from now on; awaited before the application's own code is, for the first of it counts."""
+        """Start the deadline, at the first call; awaited before any of the application's own code is."""
         task = await in_task()
         if self._task is None and self._deadlines is not None:
             self._task = task
@@ -82,7 +82,7 @@ class Admission:
             self._task.cancel()
 
     def recognized(self, user_id: object) -> None:
-        """Let the connection join its user's room, at once or on admission."""
+        """The user is known: the connection joins its user's room, at once or on admission."""
         self._user_id = user_id
         if self._admitted:
             join_inbox(self._connection, self._hub, str(user_id))
@@ -92,11 +92,11 @@ class Admission:
         self._hub.expire(self._connection, when)
 
     def belongs_to(self, login: str) -> None:
-        """Let the end of this login close the connection."""
+        """The login is known: its end closes the connection."""
         self._hub.enter(self._connection, browser_room(login))
 
     def admit(self) -> None:
-        """Make the connection reachable: all gates have passed."""
+        """All gates have passed: make the connection reachable."""
         connection = self._connection
         if connection.speaks_odac:
             # Clients send their queued messages when they receive this, so it must not go out before every gate has

@@ -12,15 +12,15 @@ __all__ = ["annotations_of"]
 
 
 def annotations_of(function: Callable[..., Any], names: Mapping[str, Any], what: str | None) -> tuple[list[Any], Any]:
-    """The types of a function's positional parameters, in their order, and of what it returns; Any where none is said.
+    """The types of a function's positional parameters, in order, and of its result; Any without an annotation.
 
     Args:
         function: any callable.
-        names: what annotations may name besides the globals of the function's module.
-        what: the function in words, for the error; with None an annotation that names nothing is Any.
+        names: names for annotations, in addition to the globals of the function's module.
+        what: a description of the function, for the error; with None, an unknown name means Any.
 
     Raises:
-        ConfigurationError: an annotation names nothing.
+        ConfigurationError: an annotation contains an unknown name.
     """
     found = inspect.unwrap(function)
     if not inspect.isroutine(found) and not inspect.isclass(found):

@@ -1,4 +1,4 @@
-"""Bearer tokens of browsers, which cannot set headers: sent over the connection, before anything else."""
+"""Bearer tokens of browsers, which cannot set headers: sent as the first message over the connection."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ class Bearers:
         self._awaited[connection] = connection.loop.create_future()
 
     def receive(self, connection: Connection, values: Sequence[Any]) -> None:
-        """A control message ``auth`` has arrived; one that nothing waits for is ignored."""
+        """A control message ``auth`` has arrived; it is ignored unless a token is awaited."""
         awaited = self._awaited.get(connection)
         if awaited is not None and not awaited.done():
             token = values[0] if values else None
             awaited.set_result(token if isinstance(token, str) and token else None)
 
     async def token(self, connection: Connection) -> str | None:
-        """Wait for the token; None where none comes in time."""
+        """Wait for the token; return None if it does not arrive in time."""
         try:
             async with asyncio.timeout(BEARER_TIMEOUT):
                 return await self._awaited[connection]

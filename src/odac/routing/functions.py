@@ -1,4 +1,4 @@
-"""The functions of a route besides its handler: one for each type of message, one for each call."""
+"""The functions of a route in addition to its handler: one for each type of message, and one for each call."""
 
 from __future__ import annotations
 
@@ -26,13 +26,13 @@ class Functions:
     """What ``@route.on(Type)`` and ``@route.answer(name)`` have added to one route.
 
     Args:
-        path: the route's, for messages to the programmer.
+        path: the route's path, for error messages.
         message: the route's ``message=``.
 
     Attributes:
         by_class: the functions for messages, by the class of the message.
-        sources: the same functions as they were written, by the declared type.
-        answers: by the name of the call.
+        sources: the same functions as registered, by the declared type.
+        answers: the functions for calls, by the name of the call.
     """
 
     __slots__ = ("answers", "by_class", "message", "path", "sources")
@@ -48,7 +48,7 @@ class Functions:
         """Add the function for one type of message.
 
         Raises:
-            ConfigurationError: the route takes no such message, or it has a function already.
+            ConfigurationError: the route does not accept this type, or the type has a function already.
         """
         if self.message is None:
             raise ConfigurationError(
@@ -74,12 +74,12 @@ class Functions:
         """Add the function that answers a call.
 
         Args:
-            name: of the call.
+            name: the name of the call.
             function: takes the context and the arguments, whose annotation is their type.
-            names: those of the place where it was written, for its annotations.
+            names: the names in the scope where it was defined, for its annotations.
 
         Raises:
-            ConfigurationError: the name is taken or none, or an annotation cannot be used.
+            ConfigurationError: the name is used already or invalid, or an annotation cannot be used.
         """
         if not isinstance(name, str) or not 0 < len(name) <= _LONGEST_NAME:
             raise ConfigurationError(
@@ -89,7 +89,7 @@ class Functions:
             raise ConfigurationError(f"{self.path!r}: there are two answers to {name!r}: remove one")
         fitted = self._fitted(f"answer({name!r})", function)
         parameters, returns = annotations_of(function, names, f"{self.path!r}: answer({name!r})")
-        # A function of one argument takes none from the caller: whatever comes is let go.
+        # A function with one argument gets no arguments from the caller: they are ignored.
         arguments = parameters[1] if len(parameters) > 1 else None if len(parameters) == 1 else Any
         convert = None
         if arguments is not None and arguments is not Any and arguments is not object:
@@ -111,10 +111,10 @@ class Functions:
             ) from None
 
     def check(self, handler: Callable[..., Any]) -> None:
-        """Look at what can be judged only when all functions are there.
+        """Check what can be checked only after all functions were added.
 
         Args:
-            handler: the route's.
+            handler: the route's handler.
 
         Raises:
             ConfigurationError: a type of message has no function though others have, or the handler's annotation
@@ -142,7 +142,7 @@ class Functions:
                 )
 
     def run(self, handler: Callable[[Context[Any, Any]], Any], context: Context[Any, Any]) -> Any:
-        """Call the handler; when it is through, the functions take the messages."""
+        """Call the handler; after it has returned, the functions get the messages."""
         if not self.by_class:
             return handler(context)
         context.ws.inbox.reserve()

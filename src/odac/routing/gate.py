@@ -1,7 +1,7 @@
 """The order of the checks at a handshake.
 
-Origin (403) → route (404) → room for one more (503) → upgrade → authentication (4001) → token (4002) → middleware
-(4003, 4000) → handler. A refusal before the upgrade is an HTTP status; after it, a close code, which a browser can see.
+Origin (403) → route (404) → maximum of connections (503) → upgrade → authentication (4001) → token (4002) → middleware
+(4003, 4000) → handler. A refusal before the upgrade is an HTTP status; after it, a close code, which a page can read.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ _FULL: Final[Refusal] = (503, "Too many connections. Try again later.", (("Retry
 
 
 class Gate:
-    """Lets connections in, or says why not.
+    """Admits connections or refuses them.
 
     Args:
         router: the routes.
         middlewares: the named middlewares.
         origins: the app's origin check.
-        hosts: the host names that handshakes are answered for.
-        auth: finds a connection's user.
+        hosts: the host names for which handshakes are answered.
+        auth: looks up a connection's user.
         tokens: verifies tokens.
         hub: gets the connections.
-        limits: the app's.
+        limits: the app's limits.
         compression: whether permessage-deflate is negotiated.
-        calls: the app's.
+        calls: the app's calls.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class Gate:
         """Look up every name that the routes use.
 
         Raises:
-            ConfigurationError: one is not there.
+            ConfigurationError: one is not registered.
         """
         for route in self._router.routes:
             self._entrance.middleware_of(route)
@@ -90,7 +90,7 @@ class Gate:
     async def admit(
         self, route: Route | None, parameters: dict[str, Any], scope: dict[str, Any], handshake: PendingHandshake
     ) -> None:
-        """Take one handshake through all gates, and its connection through the handler."""
+        """Run one handshake through all gates, and then the handler of its connection."""
         refusal = self._refusal(route, scope)
         if refusal is not None or route is None:
             await handshake.refuse(*(refusal or _NOT_FOUND))
@@ -101,7 +101,7 @@ class Gate:
             return
         offered: list[str] = list(scope.get("subprotocols") or ())
         subprotocol = select_subprotocol(offered, route.subprotocols) if offered else None
-        # Counted from here until the transport is gone, so that what is refused behind the upgrade counts as well.
+        # Counted from here until the transport has ended, so that connections refused after the upgrade count as well.
         self._hub.population += 1
         connection: Connection | None = None
         try:

@@ -1,4 +1,4 @@
-"""Named middleware: functions that a connection passes after its upgrade and before the handler."""
+"""Named middleware: functions that decide about a connection after its upgrade and before its handler."""
 
 from __future__ import annotations
 
@@ -49,14 +49,14 @@ class MiddlewareRegistry:
         """The name and the function of what a route uses.
 
         Raises:
-            ConfigurationError: no middleware has this name, or the function takes no ``odac``.
+            ConfigurationError: no middleware has this name, or the function does not accept ``odac``.
         """
         if isinstance(each, str):
             function = self._named.get(each)
             if function is None:
                 known = ", ".join(sorted(repr(name) for name in self._named))
                 raise ConfigurationError(
-                    f"the route {path!r} uses the middleware {each!r}, which is not there: add"
+                    f"the route {path!r} uses the middleware {each!r}, which does not exist: add"
                     f" @app.middleware({each!r})" + (f", or use one of these: {known}" if known else "")
                 )
             name = each

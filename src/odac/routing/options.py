@@ -31,23 +31,23 @@ class RouteOptions(TypedDict, total=False):
     max_payload: int | None
     """Bytes of one incoming message; None for the app's limit."""
     rate_limit: RateLimit | None
-    """In place of the app's; None for no limit."""
+    """Replaces the app's rate limit; None for no limit."""
     raw: bool
     """True: text arrives as ``str``, unparsed."""
     subprotocols: Sequence[str]
-    """Application subprotocols that the route speaks."""
+    """Application subprotocols that the route supports."""
     origins: Sequence[str] | str | None
-    """In place of the app's; ``"*"`` turns the check off."""
+    """Replaces the app's allowed origins; ``"*"`` turns the check off."""
     overflow: Overflow
     """``"close"`` or ``"drop_oldest"``."""
     message: Any
     """A type that incoming JSON is decoded and validated into."""
     on_invalid: OnInvalidMessage
-    """``"close"`` with 1007, or ``"answer"`` what is wrong with a message to clients that speak ``odac.v1``."""
+    """For invalid messages: ``"close"`` with 1007, or ``"answer"``: send the reason to ``odac.v1`` clients."""
     sends: Any
-    """The type of what the route sends: for the written contract, and nothing that is checked while it runs."""
+    """The type of the messages that the route sends: only for the contract; it is not checked at run time."""
     compression: bool | None
-    """Whether permessage-deflate is negotiated, in place of the app's; None for the app's."""
+    """Whether permessage-deflate is negotiated; None for the app's setting."""
 
 
 OPTIONS: Final = tuple(RouteOptions.__annotations__)
@@ -84,7 +84,7 @@ class CheckedOptions:
         if self.on_invalid not in ("close", "answer"):
             raise ConfigurationError(f"on_invalid={self.on_invalid!r} must be 'close' or 'answer'")
         if self.raw and self.message is not None:
-            raise ConfigurationError("raw=True gives text as it came, message= decodes it: choose one")
+            raise ConfigurationError("raw=True delivers text undecoded, message= decodes it: choose one")
         _check_subprotocols(self.subprotocols)
 
     def given(self) -> dict[str, object]:
@@ -104,8 +104,8 @@ class CheckedOptions:
         """The limits and the decoder of the route's connections.
 
         Args:
-            path: of the route, for log lines.
-            limits: the app's, which the route's own are put over.
+            path: the route's path, for log lines.
+            limits: the app's limits, which the route's own override.
 
         Raises:
             ConfigurationError: a limit is out of its range, or JSON cannot be decoded into the type.

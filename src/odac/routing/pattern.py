@@ -1,8 +1,8 @@
-"""A route's path as a pattern, matched in a time that any path of 8 KiB keeps within a millisecond.
+"""A route's path as a pattern, which matches any path of 8 KiB within a millisecond.
 
 Starlette's pattern is one regular expression. It takes linear time as long as a segment has one parameter. With
 several, such as ``{name}.{ext}``, a hostile path makes it try every way to divide the segment: 0.3 s for 8,000 dots. So
-such segments are divided here, from the right, which finds the same division without ever trying a second one.
+such segments are divided here, from the right, which finds the same division without backtracking.
 """
 
 from __future__ import annotations
@@ -28,7 +28,7 @@ _WRONG: Final = {
     r"\s+$": "no path ends with a space",
     r"%[0-9a-fA-F]{2}": "paths are compared decoded: write the character itself",
 }
-"""What no path of a request can match, or only one that is most likely a mistake; with the fix."""
+"""Patterns that no request's path can match, or that are most likely mistakes; each with the fix."""
 
 _LONGEST_GUESSED: Final = 256
 """Characters of a path that is compared with a pattern that leaves several ways to divide it and is not simple enough.
@@ -36,17 +36,17 @@ _LONGEST_GUESSED: Final = 256
 
 
 class Pattern:
-    """What paths a route has.
+    """The pattern of a route's paths.
 
     Args:
-        path: with Starlette's parameters, such as ``/room/{id}``.
+        path: the path with Starlette's parameters, such as ``/room/{id}``.
 
     Attributes:
-        convertors: of the parameters, by name.
+        convertors: the convertors of the parameters, by name.
         shape: equal for two paths that differ only in the names of their parameters.
 
     Raises:
-        ConfigurationError: the path cannot be read; the message says why.
+        ConfigurationError: the path cannot be parsed; the message gives the reason.
     """
 
     __slots__ = ("_longest", "_regex", "_segments", "convertors", "shape")
@@ -76,7 +76,7 @@ class Pattern:
                 self._longest = _LONGEST_GUESSED
 
     def match(self, path: str) -> dict[str, Any] | None:
-        """The path parameters, converted, or None if the path is not the route's."""
+        """The path parameters, converted, or None if the path does not match."""
         values = self._divide(path) if self._segments is not None else self._search(path)
         if values is None:
             return None
@@ -104,10 +104,10 @@ class Pattern:
 
 
 def _compile(path: str) -> tuple[re.Pattern[str], dict[str, Convertor[Any]]]:
-    """What Starlette's own ``compile_path`` makes of a path, without the half of Starlette that comes with it.
+    """The result of Starlette's ``compile_path``, without importing half of Starlette.
 
     Raises:
-        ValueError: there is no such convertor, or a name comes twice.
+        ValueError: there is no such convertor, or a name is used twice.
     """
     regex, convertors, end = "^", dict[str, "Convertor[Any]"](), 0
     for found in _parameters.finditer(path):
@@ -140,7 +140,7 @@ class _Segment:
 
     @property
     def is_dividable(self) -> bool:
-        """Whether the last of a text is always the right one of several: what is left of it may hold anything."""
+        """Whether the last occurrence of each text is always the right one: the part to its left may be anything."""
         return (
             all(kind == "str" for kind in self.kinds[:-1])
             and all(kind in _valid for kind in self.kinds)
@@ -148,7 +148,7 @@ class _Segment:
         )
 
     def divide(self, text: str, values: dict[str, str]) -> bool:
-        """Put the parameters' values into ``values``; False if the text does not fit."""
+        """Store the parameters' values in ``values``; return False if the text does not match."""
         if not self._pieces:
             return text == self._first
         start, end = len(self._first), len(text) - len(self._last)
@@ -166,4 +166,4 @@ class _Segment:
 
 
 _valid: Final[dict[str, Callable[[str], object]]] = {"str": bool, "int": re.compile("[0-9]+").fullmatch}
-"""The convertors of which any part of a valid value is valid, and what says so of a text without slashes."""
+"""Convertors for which any part of a valid value is valid, each with a check of a text without slashes."""

@@ -1,4 +1,4 @@
-"""From a path to a route."""
+"""Finds the route of a path."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _UNSET: Any = object()
 
 @dataclass(frozen=True, slots=True)
 class Route:
-    """One WebSocket route, with the options that its decorator was given."""
+    """One WebSocket route, with the options of its decorator."""
 
     path: str
     handler: Callable[..., Any]
@@ -44,7 +44,7 @@ class Route:
     pattern: Pattern = field(repr=False)
 
     def handling(self, context: Context[Any, Any]) -> Callable[[], Any]:
-        """What calls the handler, and what follows it."""
+        """Return the function that calls the handler, and the message functions after it."""
         functions = self.functions
         return partial(functions.run, self.handler, context) if functions.by_class else partial(self.handler, context)
 
@@ -53,7 +53,7 @@ class Router:
     """All routes of an app; ``app.route`` adds to them.
 
     Args:
-        limits: the app's, which a route's options are put over.
+        limits: the app's limits, which a route's options override.
     """
 
     def __init__(self, limits: Limits) -> None:
@@ -63,7 +63,7 @@ class Router:
         self._shapes: dict[str, Route] = {}
 
     def match(self, path: str) -> tuple[Route, dict[str, Any]] | None:
-        """The route of a path and its parameters: one without parameters first, then the first added that fits."""
+        """The route of a path and its parameters: one without parameters wins, then the first added that matches."""
         fixed = self._fixed.get(path)
         if fixed is not None:
             return fixed, {}
@@ -91,7 +91,7 @@ class Router:
         """
         pattern = Pattern(path)
         handler = _fitted(path, handler)
-        same = self._shapes.get(pattern.shape)  # two paths that differ only in their parameters' names
+        same = self._shapes.get(pattern.shape)  # a path that differs only in the names of its parameters
         if same is not None:
             raise ConfigurationError(
                 f"the path {path!r} has a route already ({same.path!r}): remove one, or give it another path"
@@ -121,7 +121,7 @@ class Router:
             self._fixed[path] = route
 
     def give_handler(self, functions: Functions, handler: Callable[..., Any]) -> bool:
-        """Give a handler to the route that was added for its functions; False where it has one, or is missing."""
+        """Set the handler of a route that was added for its functions; return False if it has one or does not exist."""
         for index, route in enumerate(self.routes):
             if route.functions is functions and route.handler is no_handler:
                 route = self.routes[index] = replace(route, handler=_fitted(route.path, handler))
@@ -133,7 +133,7 @@ class Router:
 
 
 class RouteBuilder:
-    """``app.route``, ``app.route.auth`` and ``app.route.use(…)``: what a connection passes before the handler."""
+    """``app.route``, ``app.route.auth`` and ``app.route.use(…)``: adds routes with authentication and middlewares."""
 
     def __init__(self, router: Router, needs_auth: bool = False, middleware: tuple[str | Middleware, ...] = ()) -> None:
         self._router = router
@@ -146,7 +146,7 @@ class RouteBuilder:
         return RouteBuilder(self._router, True, self._middleware)
 
     def use(self, *middleware: str | Middleware) -> RouteBuilder:
-        """Routes that pass these middlewares, in this order, after those of an earlier ``use``.
+        """Routes with these middlewares, in this order, after those of an earlier ``use``.
 
         Args:
             middleware: functions, or the names given with ``@app.middleware(name)``. ``"auth"`` is the authentication
@@ -170,25 +170,24 @@ class RouteBuilder:
         """Add a WebSocket route: ``app.route.ws("/chat", handler)``, or ``@app.route.ws("/chat")`` above a function.
 
         Args:
-            path: with Starlette's parameters and convertors, such as ``/room/{id}`` or ``/room/{id:int}``. Where one
-                has several ``:path`` parameters, or several in one segment of which some are more than a plain
-                ``{name}``, only paths of up to 256 characters are looked at.
+            path: the path, with Starlette's parameters and convertors, such as ``/room/{id}`` or ``/room/{id:int}``. A
+                pattern with several ``:path`` parameters, or with several parameters in one segment that are not all
+                plain ``{name}``, matches only paths of up to 256 characters.
             handler: a ``def`` or ``async def`` that takes ``odac``.
-            **options: ``token=True`` (ask for the CSRF token), ``max_payload`` (bytes), ``rate_limit=RateLimit(max,
-                window)``
-                or None, ``raw=False`` (True: text arrives unparsed), ``subprotocols=()``, ``origins`` (in place of the
-                app's), ``overflow="close"`` or ``"drop_oldest"``, ``message=SomeType`` (incoming JSON is decoded and
-                validated into it), ``sends=SomeType`` (what the route sends, for the contract), ``compression`` (in
-                place of the app's), ``on_invalid="close"`` or ``"answer"`` (what follows a message that is no
-                ``message=``).
+            **options: ``token=True`` (require the CSRF token), ``max_payload`` (bytes), ``rate_limit=RateLimit(max,
+                window)`` or None, ``raw=False`` (True: text arrives unparsed), ``subprotocols=()``, ``origins``
+                (replaces the app's), ``overflow="close"`` or ``"drop_oldest"``, ``message=SomeType`` (incoming JSON is
+                decoded and validated into it), ``sends=SomeType`` (the type that the route sends, for the contract),
+                ``compression`` (replaces the app's), ``on_invalid="close"`` or ``"answer"`` (for a message that is not
+                of the type ``message=``).
 
         Returns:
-            the handler; without one a decorator for it, which can be kept to add further functions: see
+            the handler; without one, a decorator for it, which can be kept to add further functions: see
             :class:`WebSocketRoute`.
 
         Raises:
-            ConfigurationError: the path is taken or malformed, the handler is not callable, or an option is unknown or
-                out of range. The message names the fix.
+            ConfigurationError: the path has a route already or is malformed, the handler is not callable, or an option
+                is unknown or out of range. The message names the fix.
         """
         if callable(path):
             raise ConfigurationError('@app.route.ws needs a path, in parentheses: @app.route.ws("/chat")')
@@ -220,7 +219,7 @@ class RouteBuilder:
 
 
 def no_handler(odac: object) -> None:
-    """Stands for the handler of a route that has none, only functions for its messages and calls."""
+    """The placeholder handler of a route that has only functions for its messages and calls."""
 
 
 def _fitted(path: str, handler: object) -> Callable[..., Any]:

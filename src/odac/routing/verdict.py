@@ -1,4 +1,4 @@
-"""What a middleware's verdict means for its connection."""
+"""Closes a connection or lets it continue, depending on a middleware's result (verdict)."""
 
 from __future__ import annotations
 
@@ -17,16 +17,16 @@ __all__ = ["begin_passing", "passes"]
 
 
 async def passes(name: str, function: Middleware, context: Context, admission: Admission) -> bool:
-    """Call a middleware, and close the connection unless its verdict lets it go on.
+    """Call a middleware, and close the connection unless its result lets it continue.
 
-    True or None let it go on; False closes with 4003, a str with 4000 and that reason, anything else with 4000, an
-    exception with 1011.
+    With True or None the connection continues; False closes it with 4003, a str with 4000 and that reason, anything
+    else with 4000, an exception with 1011.
 
     Args:
-        name: of the middleware, for the log.
+        name: the middleware's name, for the log.
         function: the middleware.
-        context: what it gets.
-        admission: told before the first wait.
+        context: the middleware's argument.
+        admission: starts its deadline before the middleware is awaited.
     """
     passed = begin_passing(name, function, context, admission)
     return passed if isinstance(passed, bool) else await passed

@@ -18,12 +18,12 @@ R = TypeVar("R")
 
 
 class WebSocketRoute:
-    """A decorator that makes a function the handler of a route, and on which further functions can be hung.
+    """A decorator that makes a function the handler of a route, and to which further functions can be added.
 
     Args:
-        add: adds the route to the app with this handler or, with no argument, without one; gives the handler to a route
-            that was added without.
-        functions: the route's.
+        add: adds the route to the app with this handler or, without an argument, without one; sets the handler of a
+            route that was added without one.
+        functions: the route's functions.
     """
 
     __slots__ = ("_add", "_added", "_functions")
@@ -44,17 +44,17 @@ class WebSocketRoute:
         return handler
 
     def on(self, type: type[M]) -> Callable[[Callable[[Context[Any, Any], M], R]], Callable[[Context[Any, Any], M], R]]:  # noqa: A002
-        """Let a function take the messages of one type: ``@chess.on(Say)``.
+        """Register a function for the messages of one type: ``@chess.on(Say)``.
 
-        It takes ``odac`` and the message, may be ``async``, and runs as a message listener does: one at a time, in the
-        order of arrival, once the route's handler has returned. When one type has a function, each type that
-        ``message=`` names must have one, which is checked at start.
+        It takes ``odac`` and the message, may be ``async``, and is called like a message listener: one message at a
+        time, in the order of arrival, once the route's handler has returned. If one type has a function, each type that
+        ``message=`` names must have one; this is checked at start.
 
         Args:
             type: a class that the route's ``message=`` names: a msgspec Struct, dataclass or pydantic model.
 
         Raises:
-            ConfigurationError: the route does not take this type, or it has a function already.
+            ConfigurationError: the route does not accept this type, or the type has a function already.
         """
 
         def register(function: Callable[[Context[Any, Any], M], R]) -> Callable[[Context[Any, Any], M], R]:
@@ -65,16 +65,16 @@ class WebSocketRoute:
         return register
 
     def answer(self, name: str) -> Callable[[H], H]:
-        """Let a function answer the client's ``call(name, arguments)``: ``@chess.answer("move")``.
+        """Register a function that answers the client's ``call(name, arguments)``: ``@chess.answer("move")``.
 
-        It takes ``odac`` and the arguments, whose annotation is their type, and may be ``async``. What it returns is
-        the answer; :class:`odac.CallError` is a refusal that the caller gets.
+        It takes ``odac`` and the arguments, whose annotation is their type, and may be ``async``. Its result is the
+        answer; to refuse a call, it raises :class:`odac.CallError`, which the caller gets.
 
         Args:
-            name: of the call, 1 to 100 characters.
+            name: the name of the call, 1 to 100 characters.
 
         Raises:
-            ConfigurationError: the name is taken, or the function's annotation cannot be used.
+            ConfigurationError: the name is used already, or the function's annotation cannot be used.
         """
         frame = sys._getframe(1)
         names = dict(frame.f_locals) if frame.f_locals is not frame.f_globals else {}

@@ -1,1 +1,1 @@
-"""Deciding which handshakes may connect: hosts, origin, token, session, authentication."""
+"""Decides which handshakes may connect: hosts, origin, token, session, authentication."""

@@ -21,19 +21,19 @@ from odac.security.users import authenticated, expiry, identify, says_authentica
 __all__ = ["LOGIN", "AuthService", "Authentication", "Authenticator", "current_request", "given_user"]
 
 Authenticator = Callable[[Request], Any]
-"""Takes the request, returns a user or None, or something awaitable that gives one."""
+"""Takes the request, and returns a user or None, or an awaitable of one."""
 
 _AuthenticatorT = TypeVar("_AuthenticatorT", bound=Authenticator)
 
 current_request: ContextVar[Request | None] = ContextVar("odac_request", default=None)
-"""The HTTP request that the app passes on to the wrapped one, for ``login`` and ``logout`` in its views."""
+"""The HTTP request that the app passes to the wrapped app, for ``login`` and ``logout`` in its views."""
 
 given_user: ContextVar[Any] = ContextVar("odac_given_user", default=None)
 """A user that is not looked up, set by the test client. It is not part of the scope, so that no server can set it."""
 
 LOGIN: Final = "odac.login"
-"""A key of the scope. An authenticator may leave there a name of the login that it found the user by: closing the
-:func:`odac.realtime.audience.browser_room` of that name closes the connections of this login, and not the user's
+"""A key of the scope. An authenticator may store there the name of the login by which it found the user: closing the
+:func:`odac.realtime.audience.browser_room` of that name closes only the connections of this login, not the user's
 others.
 """
 
@@ -42,22 +42,22 @@ _log = logging.getLogger(__name__)
 
 
 class IdentityListener(Protocol):
-    """Receives what is found out about a connection's user."""
+    """Receives information about a connection's user."""
 
     def recognized(self, user_id: object) -> None:
-        """Called once, with what identifies the user, when the user was asked for and found."""
+        """Called once, with the user's id, when the user was looked up and found."""
         ...
 
     def belongs_to(self, login: str) -> None:
-        """Called with the name of the login that the user was found by, where the authenticator gave one."""
+        """Called with the name of the login by which the user was found, if the authenticator stored one."""
         ...
 
     def expires(self, when: float) -> None:
-        """Called with the time at which the user's login ends, in seconds since 1970, where that is known."""
+        """Called with the time at which the user's login expires, in seconds since 1970, if that is known."""
         ...
 
     async def start_deadline(self) -> None:
-        """Awaited before an ``async`` authenticator is."""
+        """Awaited before an ``async`` authenticator is awaited."""
         ...
 
 
@@ -65,8 +65,8 @@ class AuthService:
     """``app.auth``: logs users in and out, and finds a connection's user.
 
     Args:
-        sessions: makes and reads the session cookie.
-        user_id: what identifies a user; by default its ``id`` or ``pk``, or the ``"id"``, ``"pk"`` or ``"sub"`` of a
+        sessions: creates and reads the session cookie.
+        user_id: returns the id of a user; by default its ``id`` or ``pk``, or the ``"id"``, ``"pk"`` or ``"sub"`` of a
             mapping.
         on_logout: called with a session that has ended, to close its connections everywhere. It may be called from any
             thread.
@@ -90,7 +90,7 @@ class AuthService:
     def authenticate(self, function: _AuthenticatorT) -> _AuthenticatorT:
         """Register the function that finds a request's user: ``@app.authenticate``.
 
-        It is called at most once a connection, on the event loop: a function that queries a database should be
+        It is called at most once for each connection, on the event loop: a function that queries a database should be
         ``async``.
 
         Raises:
@@ -105,7 +105,7 @@ class AuthService:
         if self.authenticator is not None:
             raise ConfigurationError(
                 f"@app.authenticate is used twice, for {_name(self.authenticator)} and {_name(function)}: "
-                "ask both sources in one function"
+                "use one function for both sources"
             )
         self.authenticator = function
         return function
@@ -127,9 +127,9 @@ class AuthService:
 
         Args:
             response: any response with ``set_cookie`` (Starlette, FastAPI, Django, Flask, Litestar).
-            user: JSON: a dict such as ``{"id": 7, "name": "Ada"}``, a str or an int. It travels in the cookie, where
-                its owner can read it, no client can change it, and it is returned by ``await odac.auth.user()``.
-            request: the request of any of these frameworks; not needed where the app is served through
+            user: JSON: a dict such as ``{"id": 7, "name": "Ada"}``, a str or an int. It is stored in the cookie, where
+                its owner can read it and no client can change it; ``await odac.auth.user()`` returns it.
+            request: the request of any of these frameworks; not needed if the app is served through
                 ``Odac(http=app)``.
 
         Raises:
@@ -139,7 +139,7 @@ class AuthService:
         if not isinstance(user, (dict, str, int)) or isinstance(user, bool) or authenticated(user) is None:
             what = "one that is no user" if isinstance(user, (dict, str, int)) else type(user).__name__
             raise TypeError(
-                f"login() takes what the session cookie may hold: a dict, str or int, such as {{'id': user.id}}; "
+                f"login() needs a user that a session cookie can hold: a dict, str or int, such as {{'id': user.id}}; "
                 f"not {what}"
             )
         secure, found = self._where(request)
@@ -181,13 +181,13 @@ class AuthService:
         return None if session is None else authenticated(session.user)
 
     def user_id(self, user: Any) -> Any:
-        """What identifies a user, or None where nothing does: see the ``user_id`` argument."""
+        """The id of a user, or None if there is none: see the ``user_id`` argument."""
         if user is None or self._user_id is None:
             return identify(user)
         return self._user_id(user)
 
     def address(self, user: Any) -> str:
-        """The text of what identifies a user, for ``ws_server.user(…)``.
+        """The text of a user's id, for ``ws_server.user(…)``.
 
         Args:
             user: a user, or an id: a str, an int, or another object that has neither ``id`` nor ``pk`` and whose text
@@ -201,7 +201,7 @@ class AuthService:
             return check_user_id(user)
         try:
             found = self.user_id(user)
-        except (TypeError, AttributeError, LookupError):  # Odac(user_id=…) takes users, and this may be an id
+        except (TypeError, AttributeError, LookupError):  # Odac(user_id=…) expects a user, and this may be an id
             found = None
         if found is None:
             return check_user_id(user)
@@ -216,7 +216,7 @@ class AuthService:
             self.on_logout(session)
 
     def _where(self, request: Any) -> tuple[bool, Found]:
-        """Whether the request being answered came over TLS, and the session among its cookies."""
+        """Whether the request being answered was received over TLS, and the session among its cookies."""
         current = current_request.get()
         if current is not None:
             return current.secure, self.sessions.find(current.cookies, current.secure)
@@ -226,14 +226,14 @@ class AuthService:
         if not self._told:
             self._told = True
             _log.warning(
-                "app.auth does not know which request is being answered, so it takes it for plain HTTP with no "
+                "app.auth does not know which request is being answered, so it assumes plain HTTP without a "
                 "session. Serve the app through Odac(http=app), or pass request=request"
             )
         return False, self.sessions.find({}, False)
 
 
 class Authentication:
-    """``odac.auth``: the connection's user. The look-up happens when a handler or gate first needs it."""
+    """``odac.auth``: the connection's user, who is looked up when a handler or gate first needs it."""
 
     __slots__ = ("_listener", "_request", "_service", "_session", "_user")
 
@@ -261,9 +261,9 @@ class Authentication:
     def user(self) -> Asked[Any]:
         """The user, or None; to be awaited.
 
-        From the first of these that gives one: the function registered with ``@app.authenticate``; ``scope["user"]``
-        where it says ``is_authenticated``; the session cookie. A falsy value, or one whose ``is_authenticated`` is
-        false, is no user. Whatever the function raises goes to the caller, and so does a TypeError for a value that can
+        From the first of these that has one: the function registered with ``@app.authenticate``; ``scope["user"]`` if
+        its ``is_authenticated`` is true; the session cookie. A falsy value, or one whose ``is_authenticated`` is false,
+        means that there is no user. An exception of the function is raised here, as is a TypeError for a value that can
         only be a mistake (see :func:`odac.security.users.authenticated`).
         """
         return Asked(self._ask(), "odac.auth.user()")
@@ -271,7 +271,7 @@ class Authentication:
     async def _ask(self) -> Any:
         if self._user is _UNREAD:
             user, ends = await self._find()
-            if self._user is _UNREAD:  # another task may have asked meanwhile: one connection, one answer
+            if self._user is _UNREAD:  # another task may have looked it up meanwhile: the first result counts
                 self._user = user
                 if self._listener is not None and user is not None:
                     if ends is not None:
@@ -283,11 +283,11 @@ class Authentication:
         return self._user
 
     async def user_id(self) -> Any:
-        """What identifies the user (its ``id``, ``pk`` or ``["id"]``, or what ``Odac(user_id=…)`` returns), or None."""
+        """The user's id (its ``id``, ``pk`` or ``["id"]``, or the result of ``Odac(user_id=…)``), or None."""
         return self._service.user_id(await self._ask())
 
     async def _find(self) -> tuple[Any, float | None]:
-        """The user, and when its login ends; no user once it has ended."""
+        """The user, and when its login expires; no user if it has expired."""
         given = given_user.get()
         if given is not None:
             user = authenticated(given)
@@ -303,7 +303,7 @@ class Authentication:
                 ends = expiry(user)
                 return (user, ends) if ends is None or ends > time() else (None, None)
         user = self._request.scope.get("user")
-        # Anything may have put it there, so it must say by itself that it is authenticated.
+        # Any middleware may have set it, so it counts only if it is marked as authenticated.
         if user is not None and says_authenticated(getattr(user, "is_authenticated", False)):
             user = authenticated(user)
             if user is not None:
@@ -318,9 +318,9 @@ class Authentication:
 
 
 def _read_foreign(request: Any) -> tuple[bool, Mapping[str, str]]:
-    """Whether any framework's request came over TLS, and its cookies."""
+    """Whether a request of any framework was received over TLS, and its cookies."""
     is_secure = getattr(request, "is_secure", None)
-    if is_secure is not None:  # Django: a method; Flask: a property. Both know what their proxy settings say
+    if is_secure is not None:  # Django: a method; Flask: a property. Both consider the framework's proxy settings
         cookies = getattr(request, "COOKIES", None)
         return bool(is_secure() if callable(is_secure) else is_secure), request.cookies if cookies is None else cookies
     scope = getattr(request, "scope", None)

@@ -20,10 +20,10 @@ def from_base64url(text: bytes | str) -> bytes:
     """Decode.
 
     Args:
-        text: characters of the alphabet only: it was signed, or its form was checked.
+        text: only characters of the alphabet: it was signed, or its form was checked.
 
     Raises:
-        ValueError: the length cannot be.
+        ValueError: no encoded text has this length.
     """
     encoded = text.encode("ascii") if isinstance(text, str) else text
     return a2b_base64(encoded.translate(_FROM) + b"=" * (-len(encoded) % 4))

@@ -1,7 +1,7 @@
-"""Which host names Odac's own paths and handshakes answer to: ``Odac(hosts=[…])``.
+"""The host names for which Odac answers handshakes and its own paths: ``Odac(hosts=[…])``.
 
-A page whose own host name was made to point at this server (DNS rebinding) is of the same origin to its browser, so the
-Origin check lets it in: only the name in the Host header tells it from this site's pages.
+If an attacker's host name points to this server (DNS rebinding), the browser treats the server as same-origin with the
+attacker's page, so the Origin check passes: only the name in the Host header reveals it.
 """
 
 from __future__ import annotations
@@ -23,8 +23,8 @@ class HostPolicy:
     """Decides from the Host header whether a request is answered.
 
     Args:
-        hosts: names without a port, such as ``"example.com"``; with a dot in front, such as ``".example.com"``, a name
-            and all below it. ``"*"`` lets every name in, and so does None.
+        hosts: names without a port, such as ``"example.com"``; with a leading dot, such as ``".example.com"``, a name
+            and all its subdomains. ``"*"`` and None allow every name.
 
     Raises:
         ConfigurationError: an entry is not a host name; the message names the fix.

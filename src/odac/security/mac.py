@@ -1,4 +1,4 @@
-"""HMAC-SHA256 under a key that stays the same."""
+"""HMAC-SHA256 with a fixed key."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ _OUTER: Final = bytes(byte ^ 0x5C for byte in range(256))
 
 
 class Mac:
-    """Signs with one key (RFC 2104). ``hmac.digest`` hashes the key anew each time, which takes longer than the
+    """Signs with one key (RFC 2104). ``hmac.digest`` hashes the key in each call, which takes longer than the
     message.
 
     Args:

@@ -1,8 +1,8 @@
 """The Origin check: which sites' pages may open a connection.
 
-A browser lets any page open a WebSocket to any server and sends the cookies along; the one thing that it does not let a
-page forge is the ``Origin`` header (RFC 6454, WHATWG Fetch "Origin header"). So scheme, host and port in it must equal
-the request's own, or those of an allowed origin, as parsed values. No header at all means no browser.
+A browser lets any page open a WebSocket to any server, and sends the cookies; but a page cannot forge the ``Origin``
+header (RFC 6454, WHATWG Fetch "Origin header"). So its scheme, host and port must equal those of the request, or those
+of an allowed origin, compared as parsed values. A request without the header is not from a browser.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from odac.notices import warn
 __all__ = ["OriginPolicy"]
 
 _Origin = tuple[bytes, bytes, int | None]
-"""Scheme, host in lower case, port (None where the scheme has no default one and none is given)."""
+"""Scheme, host in lower case, port (None if it is missing and the scheme has no default)."""
 
 _HOST: Final = rb"([A-Za-z0-9._-]{1,253}|\[[0-9A-Fa-f:.]{2,45}\])(?::([0-9]{1,5}))?"
 _parse_origin = re.compile(rb"([a-z][a-z0-9+.-]{0,30})://" + _HOST).fullmatch
@@ -95,7 +95,7 @@ class OriginPolicy:
         return _foreign(origin, parsed, own, scope)
 
     def _warn_of_plain_http(self, scope: Mapping[str, Any], parsed: _Origin, host: bytes | None) -> None:
-        """Say once that a site's own https pages are let in by ``origins`` alone: its cookie is not Secure then."""
+        """Warn once if a site's own https pages are allowed only by ``origins``: its cookie is not Secure then."""
         if self._has_warned or parsed[0] != b"https" or _SCHEMES.get(scope.get("scheme", "ws")) != b"http":
             return
         match = _parse_host(host or b"")
@@ -103,8 +103,8 @@ class OriginPolicy:
             self._has_warned = True
             warn(
                 "secure",
-                "pages of %s are let in by origins=, but this server takes their requests for plain http, so its"
-                " session cookie has no Secure: let the proxy set X-Forwarded-Proto, and run with --proxy-headers",
+                "pages of %s are allowed by origins=, but this server treats their requests as plain http, so its"
+                " session cookie is not Secure: let the proxy set X-Forwarded-Proto, and run with --proxy-headers",
                 _text(*parsed),
             )
 
@@ -113,7 +113,7 @@ class OriginPolicy:
 
 
 def _parts(scheme: bytes, host: bytes, port: bytes | None) -> _Origin | None:
-    """The parsed form to compare, or None for a port or an IPv6 address that there cannot be."""
+    """The parsed form for comparison, or None for an invalid port or IPv6 address."""
     number = _PORTS.get(scheme) if port is None else int(port)
     if number is not None and number > 65_535:
         return None
@@ -127,7 +127,7 @@ def _parts(scheme: bytes, host: bytes, port: bytes | None) -> _Origin | None:
 
 
 def _configured(entry: object) -> _Origin:
-    """Parse one configured origin, or say what to write instead."""
+    """Parse one configured origin; if it is wrong, the error shows the correct form."""
     if not isinstance(entry, str):
         raise ConfigurationError(f"origins={entry!r}: an origin is a str such as 'https://app.example.com'")
     if "*" in entry:
@@ -168,7 +168,7 @@ def _unparsable(origin: bytes) -> str:
 
 
 def _foreign(origin: bytes, parsed: _Origin, own: _Origin, scope: Mapping[str, Any]) -> str:
-    """Why a well-formed origin is refused, with what to set."""
+    """The reason why a well-formed origin is refused, with the setting to change."""
     reason = f"Origin {_shown(origin)} is not this server's own {_shown(_text(*own).encode())}"
     if parsed[1] == own[1]:
         if (parsed[0], own[0]) == (b"https", b"http"):
@@ -183,7 +183,7 @@ def _foreign(origin: bytes, parsed: _Origin, own: _Origin, scope: Mapping[str, A
 
 
 def _why_plain(scope: Mapping[str, Any]) -> str:
-    """Which part of X-Forwarded-Proto is missing where a page came over https and the request seems not to."""
+    """Why the request of an https page seems to be plain http: the missing part of the set-up of X-Forwarded-Proto."""
     named = [value.strip().lower() for name, value in scope["headers"] if name == b"x-forwarded-proto"]
     if not named:
         if any(name == b"forwarded" for name, _ in scope["headers"]):
@@ -206,7 +206,7 @@ def _why_plain(scope: Mapping[str, Any]) -> str:
 
 
 def _is_inside(host: bytes) -> bool:
-    """Whether a host name is one that a proxy uses for a server rather than one of a site."""
+    """Whether a host name is an internal one, which a proxy uses for a server."""
     try:
         address = ipaddress.ip_address(host.strip(b"[]").decode("ascii"))
     except ValueError:
@@ -220,5 +220,5 @@ def _text(scheme: bytes, host: bytes, port: int | None) -> str:
 
 
 def _shown(value: bytes) -> str:
-    """Bytes from the network, fit for one log line: no control characters, at most 100 characters."""
+    """Bytes from the network in a form for one log line: no control characters, at most 100 characters."""
     return repr(value[:100].decode("ascii", "backslashreplace")) + ("…" if len(value) > 100 else "")

@@ -1,4 +1,4 @@
-"""Which sessions have ended although their cookies are signed and not expired."""
+"""Sessions that were ended although their cookies are correctly signed and not expired."""
 
 from __future__ import annotations
 
@@ -26,17 +26,17 @@ class _Block(NamedTuple):
 
 
 class RevokedSessions:
-    """The sessions that were logged out, each remembered until no cookie of it can be valid any more.
+    """The sessions that were logged out, each kept until none of its cookies can be valid any more.
 
-    Adding entries never pushes out others. At the memory limit, :attr:`none_before` moves on instead: the sessions that
-    began before it are refused as a whole, and their users log in again. Callable from any thread.
+    Adding entries never evicts others. At the memory limit, :attr:`none_before` advances instead: all sessions that
+    began before it are refused, and their users have to log in again. Callable from any thread.
 
     Args:
-        lifetime: seconds after its beginning at which a session ends by itself.
+        lifetime: seconds from its beginning until a session ends by itself.
         clock: the time in seconds since 1970.
 
     Attributes:
-        none_before: sessions that began at this time or before are no more; at first minus infinity.
+        none_before: sessions that began at this time or before are refused; initially minus infinity.
     """
 
     __slots__ = ("_blocks", "_clock", "_lifetime", "_lock", "_recent", "none_before")
@@ -51,7 +51,7 @@ class RevokedSessions:
 
     def add(self, session_id: str) -> None:
         """Refuse this session from now on."""
-        # The hash of a str is 64 bits, keyed anew in each process (PEP 456).
+        # The hash of a str has 64 bits, and a random key in each process (PEP 456).
         word = hash(session_id) & _WORD
         with self._lock:
             now = self._clock()

@@ -18,11 +18,11 @@ Secret = str | bytes | Sequence[str | bytes] | None
 """One secret, several (the first signs, all verify), or None for ``$ODAC_SECRET``."""
 
 SHORTEST: Final = 16
-"""Bytes below which a secret is refused: fewer can be guessed offline from one signed cookie."""
+"""The least bytes of a secret: a shorter one could be guessed offline from one signed cookie."""
 
 WORKERS_VARIABLE: Final = "ODAC_WORKERS_SECRET"
-"""Where ``odac run`` gives its workers the random secret that they share. It is not ``ODAC_SECRET``, which apps and
-:class:`odac.contrib.django.DjangoOdac` read as the user's own.
+"""The environment variable by which ``odac run`` passes a shared random secret to its workers. It is not
+``ODAC_SECRET``, which apps and :class:`odac.contrib.django.DjangoOdac` read as the user's own.
 """
 
 _ADVISED: Final = 32
@@ -36,13 +36,13 @@ class Secrets:
 
     Args:
         secret: one secret, or several for a rotation: the first signs, all verify. None takes ``$ODAC_SECRET``
-            (several separated by commas); with none there either, a random one is made and a warning logged, for then
-            every session ends with the process and no other process accepts it. Workers of one ``odac run`` share the
-            random one that it has made for them.
-        environ: where ``ODAC_SECRET`` and :data:`WORKERS_VARIABLE` are looked up.
+            (several separated by commas); if that is not set either, a random one is generated and a warning is logged:
+            then every session ends with the process, and other processes do not accept it. The workers of one
+            ``odac run`` share a random one.
+        environ: the environment with ``ODAC_SECRET`` and :data:`WORKERS_VARIABLE`.
 
     Attributes:
-        is_random: the secret ends with the server.
+        is_random: whether the secret was generated, so that it is lost when the server stops.
 
     Raises:
         ConfigurationError: a secret is empty, shorter than 16 bytes, or neither ``str`` nor ``bytes``.
@@ -95,7 +95,7 @@ def _checked(secret: object, source: str) -> bytes:
     return bytes(secret)
 
 
-@functools.cache  # one a process: several apps in it accept one another's session cookie instead of overwriting it
+@functools.cache  # one for each process, so that several apps in it accept each other's session cookies
 def _random_secret() -> bytes:
     _log.warning(
         "No secret is set: sessions and tokens are signed with a random one, end with this process and are not valid "

@@ -1,8 +1,8 @@
-"""Sessions in a signed cookie: they identify a browser with no storage on the server.
+"""Sessions in a signed cookie: they identify a browser without storage on the server.
 
 The cookie is ``payload.signature``, both in base64url without padding: the payload is the JSON
-``[issued, id, user, began]``, the signature HMAC-SHA256 over the payload as it stands there. Its holder can read it and
-cannot change it.
+``[issued, id, user, began]``, the signature HMAC-SHA256 over the encoded payload. Its owner can read it but not change
+it.
 """
 
 from __future__ import annotations
@@ -61,13 +61,13 @@ class Session:
         self.began = began
 
     def fingerprint(self, user_id: Any) -> str:
-        """An opaque value that two answers share only if they are of the same session and the same user.
+        """An opaque value that is equal only for the same session and the same user.
 
-        It is no secret and leads back to neither: the id, 128 random bits, is the key of an HMAC over the user. No
-        secret of the app goes in, so that it outlives a rotation.
+        It is not secret, and neither can be derived from it: the id, 128 random bits, is the key of an HMAC over the
+        user. It does not depend on the app's secret, so that it stays the same when that is rotated.
 
         Args:
-            user_id: what identifies the user, or None for an anonymous session.
+            user_id: the user's id, or None for an anonymous session.
         """
         user = "" if user_id is None else f"={user_id}"
         mac = hmac.digest(self.id.encode(), b"odac shared" + user.encode("utf-8", "surrogatepass"), "sha256")
@@ -78,15 +78,15 @@ class Session:
 
 
 class Found(NamedTuple):
-    """What a request's cookies hold."""
+    """The result of searching a request's cookies for the session."""
 
     session: Session | None
     name: str
-    """The cookie that holds the session, or that a new one goes into."""
+    """The name of the cookie with the session, or for a new one."""
 
 
 class Sessions:
-    """Makes, signs and reads sessions.
+    """Creates, signs and reads sessions.
 
     Args:
         secrets: the app's secrets; the first signs, all verify.
@@ -106,7 +106,7 @@ class Sessions:
         self.max_age = options.max_age
         self.lifetime = options.lifetime
         self._clock = clock
-        # Cookies know no ports (RFC 6265 section 8.5), so another project's may stand under the first name.
+        # Cookies are shared by all ports (RFC 6265 section 8.5), so another project's may have the first name.
         self._names = (options.cookie, *(f"{options.cookie}-{suffix}" for suffix in _suffixes(secrets)))
         self._secure_names = tuple(f"__Host-{name}" for name in self._names)
         self._macs = [Mac(key) for key in secrets.keys("session v1")]
@@ -117,7 +117,7 @@ class Sessions:
         return float(min(session.issued + self.max_age, session.began + self.lifetime))
 
     def load(self, request: Request) -> Session | None:
-        """The request's session, or None where it has no cookie, or one that is forged, expired or revoked."""
+        """The request's session, or None if it has no cookie, or one that is forged, expired or revoked."""
         cookies = request.cookies
         if cookies:
             for name in self._secure_names if request.secure else self._names:
@@ -131,8 +131,8 @@ class Sessions:
 
         Args:
             cookies: the request's, by name.
-            secure: whether it came over HTTPS, where names have the ``__Host-`` prefix, which no other host and no HTTP
-                page can set.
+            secure: whether the request came over HTTPS, where names have the ``__Host-`` prefix: no other host and no
+                HTTP page can set such cookies.
         """
         names = self._secure_names if secure else self._names
         free: str | None = None
@@ -143,7 +143,7 @@ class Sessions:
                 return Found(session, name)
             if free is None and not (value and self._is_foreign(value)):
                 free = name
-        # The name with a suffix is this project's own: what stands there was signed with a secret that is gone.
+        # The name with a suffix belongs to this project: its cookie was signed with a former secret.
         return Found(None, free or names[1])
 
     def create(self, user: Any = None) -> Session:
@@ -174,7 +174,7 @@ class Sessions:
         return value
 
     def read(self, value: str) -> Session | None:
-        """The session in a cookie's value, or None where it is forged, expired or revoked. Never raises."""
+        """The session in a cookie's value, or None if it is forged, expired or revoked. Never raises."""
         payload = self._signed(value)
         if payload is None:
             return None
@@ -182,9 +182,9 @@ class Sessions:
             issued, session_id, user, *rest = _decode(from_base64url(payload))
         except (ValueError, RecursionError):
             return None
-        began = rest[0] if rest else issued  # up to version 0.1, cookies did not say when the session had begun
+        began = rest[0] if rest else issued  # up to version 0.1, cookies did not contain the beginning of the session
         now = self._clock()
-        # One signed a little in the future comes from a machine whose clock is ahead.
+        # A cookie that was signed slightly in the future is from a machine whose clock is ahead.
         if now - issued >= self.max_age or now - began >= self.lifetime:
             return None
         if began <= self._revoked.none_before or session_id in self._revoked:
@@ -192,7 +192,7 @@ class Sessions:
         return Session(session_id, user, issued, began)
 
     def renewed(self, session: Session) -> Session | None:
-        """The same session signed anew if more than half the cookie's time is over, else None."""
+        """The session with a new time of issue if more than half of the cookie's time has passed, else None."""
         now = int(self._clock())
         if now - session.issued <= self.max_age / 2:
             return None
@@ -201,12 +201,12 @@ class Sessions:
     def revoke(self, session_id: str) -> None:
         """Refuse this session's cookies from now on, in this process, though they are signed.
 
-        The cookie is gone from the browser at logout; this is for a copy of it, and for a handshake that was on its
-        way. It is remembered for :attr:`lifetime` seconds. Callable from any thread.
+        A logout removes the cookie from the browser; this refuses copies of it, and handshakes that were sent before.
+        The entry is kept for :attr:`lifetime` seconds. Callable from any thread.
 
         Args:
-            session_id: of a session that has a user: clients can create and end any number of anonymous
-                ones, and must not decide how much memory this takes.
+            session_id: the id of a session with a user: clients can create and end any number of anonymous sessions,
+                and must not decide how much memory this takes.
         """
         self._revoked.add(session_id)
 
@@ -215,17 +215,17 @@ class Sessions:
 
         Args:
             response: has ``set_cookie``.
-            session: to store.
-            secure: whether the response goes out over HTTPS.
-            name: as :meth:`find` gave it.
+            session: the session to store.
+            secure: whether the response is sent over HTTPS.
+            name: the name from :meth:`find`.
         """
         left = min(self.max_age, session.began + self.lifetime - int(self._clock()))
         self._put(response, name, self.encode(session), max(left, 0), secure)
 
     def clear_cookie(self, response: CookieResponse, secure: bool, name: str | None = None) -> None:
-        """Have the browser forget the cookie.
+        """Make the browser delete the cookie.
 
-        Not through ``delete_cookie``: Litestar's cannot set ``Secure``, and browsers ignore a ``__Host-`` cookie
+        ``delete_cookie`` is not used: Litestar's cannot set ``Secure``, and browsers ignore a ``__Host-`` cookie
         without it.
         """
         self._put(response, name, "", 0, secure)
@@ -236,7 +236,7 @@ class Sessions:
             return None
         payload, _, signature = value.encode("ascii").rpartition(b".")
         for mac in self._macs:
-            # Compared as text: decoding first would let several spellings of the last character through.
+            # Compared as text: after decoding, several spellings of the last character would be accepted.
             if hmac.compare_digest(signature, base64url(mac.sign(payload))):
                 return payload
         return None
@@ -257,8 +257,8 @@ class Sessions:
 
 
 def _suffixes(secrets: Secrets) -> tuple[str, ...]:
-    """What tells this project's cookie from another's of the same name, the one to write first."""
-    if secrets.is_random:  # it changes with each start; the directory that the project runs in does not
+    """Suffixes that distinguish this project's cookie from another project's, beginning with the one for writing."""
+    if secrets.is_random:  # a random secret changes with each start; the project's directory does not
         return (hashlib.sha256(os.fsencode(os.environ.get("PWD", ""))).hexdigest()[:8],)
     return tuple(key[:4].hex() for key in secrets.keys("session cookie name"))
 

@@ -1,8 +1,8 @@
 """Tokens: short-lived proof that a handshake comes from a page of this site, bound to its session cookie.
 
 The form: base64url(nonce ‖ expiry ‖ HMAC-SHA256(key, session id ‖ nonce ‖ expiry)). Nonce and expiry
-have fixed lengths and end what is signed, so no two triples sign the same bytes. 16 + 6 + 32 bytes make 72 characters
-with no padding and no unused bits: a token has exactly one spelling.
+have fixed lengths and are at the end of the signed bytes, so no two triples sign the same bytes. 16 + 6 + 32 bytes make
+72 characters without padding or unused bits: a token has exactly one spelling.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ from odac.security.secret import Secrets
 __all__ = ["LIFETIME", "Tokens"]
 
 LIFETIME: Final = 600
-"""Seconds that a token is valid: a page fetches one just before it connects, so minutes are plenty."""
+"""Seconds that a token is valid: a page fetches one just before it connects, so minutes are enough."""
 
 _NONCE: Final = 16
 _EXPIRY: Final = 6
@@ -61,8 +61,8 @@ class Tokens:
     def verify(self, token: str | None, session_id: str | None) -> bool:
         """Whether ``token`` was issued for this session and has not expired.
 
-        Never raises, whatever the token is; without a session no token is valid. The time taken does not depend on
-        how much of the signature is right.
+        Never raises, even for a malformed token; without a session no token is valid. The time taken does not depend
+        on how much of the signature is right.
         """
         if not token or session_id is None or _form(token) is None:
             return False
@@ -75,7 +75,7 @@ class Tokens:
         return False
 
     def is_current(self, token: str | None) -> bool:
-        """Whether it has the form of a token that has not expired. It may be forged: only for telling a cause."""
+        """Whether it has the form of a token that has not expired. It may be forged: use this for log lines only."""
         if not token or _form(token) is None:
             return False
         return self._clock() < int.from_bytes(from_base64url(token)[_NONCE:_HEAD], "big")
