@@ -196,7 +196,10 @@ class Appender:
             delay = min(2 * delay, LONGEST_DELAY)
         for each in batch:
             each.receipt.confirmed()
-        await self._confirmed(channel, done)
+        try:
+            await self._confirmed(channel, done)
+        except Exception:
+            _log.exception("following a confirmed send to a room with history failed; the queue goes on")
 
     def _fail(self, batch: list[_Waiting], error: BrokerError) -> None:
         for each in batch:

@@ -43,9 +43,12 @@ class World:
         self.store = Store()
         self.confirmed: list[tuple[str, int]] = []
         self.failed: list[tuple[str, int]] = []
+        self.fails = False
         self.appender = Appender(cast("Any", self.store), b"o" * 16, Limits(**limits), self._confirmed, self._failed)
 
     async def _confirmed(self, channel: str, done: Appended) -> None:
+        if self.fails:
+            raise KeyError("a defect")
         self.confirmed.append((channel, done.top))
 
     def _failed(self, error: BrokerError, unheard: int) -> None:
@@ -152,6 +155,19 @@ def test_what_no_store_should_raise_fails_the_batch_and_not_the_next_one() -> No
         assert world.store.batches == [("c", 1, [b"x"]), ("c", 2, [b"y"])]
 
     with_world(test)
+
+
+def test_what_follows_a_confirmation_may_fail_and_the_queue_goes_on(caplog: pytest.LogCaptureFixture) -> None:
+    async def test(world: World) -> None:
+        called: list[str] = []
+        world.fails = True
+        world.add(b"x")
+        assert world.appender.behind("c", lambda: called.append("behind"))
+        await until(lambda: called)
+        assert not len(world.appender)
+
+    with_world(test)
+    assert "a defect" in caplog.text
 
 
 def test_more_bytes_than_the_queue_takes_fail_and_name_the_limit() -> None:
