@@ -122,6 +122,7 @@ def three(name: str, port: int) -> Iterator[list[Running]]:
         server, url = broker_of(kind.broker, port)
         broker = stack.enter_context(Running(server, port))
         environment = {key: value.replace("{broker}", url) for key, value in kind.environment.items()}
+        environment["BENCH_PING_INTERVAL"] = "86400"
         workers = [
             stack.enter_context(Running(SERVERS[kind.server], port + 1 + each, environment))
             for each in range(PROCESSES)
