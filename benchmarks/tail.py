@@ -44,17 +44,27 @@ DISTURBED = 0.0005
 its p99.9 mostly from the server.
 """
 
+WAKING = 10e-6
+"""Seconds from the event to the processor that a thread needs at each wake-up, on an idle machine as well: no
+disturbance.
+"""
 
-def _waited(running: Running) -> tuple[int, int]:
-    """Nanoseconds that a server's threads waited for a processor so far, and how often one was taken from them."""
-    nanoseconds = switches = 0
+
+def _waited(running: Running) -> list[int]:
+    """Of a server's main threads so far: nanoseconds that they waited for a processor, how often one was taken from
+    them, and how often they woke up.
+
+    Further threads are not counted: they and the main thread wait for each other, which is the server's own doing.
+    """
+    found = [0, 0, 0]
     for pid in running.pids():
-        for task in Path(f"/proc/{pid}/task").iterdir():
-            with contextlib.suppress(OSError):
-                nanoseconds += int((task / "schedstat").read_text().split()[1])
-                line = next(each for each in (task / "status").read_text().splitlines() if "nonvoluntary" in each)
-                switches += int(line.split()[1])
-    return nanoseconds, switches
+        with contextlib.suppress(OSError):
+            found[0] += int(Path(f"/proc/{pid}/schedstat").read_text().split()[1])
+            lines = Path(f"/proc/{pid}/status").read_text().splitlines()
+            told = dict(line.split(":", 1) for line in lines if "ctxt_switches" in line)
+            found[1] += int(told["nonvoluntary_ctxt_switches"])
+            found[2] += int(told["voluntary_ctxt_switches"])
+    return found
 
 
 def _stolen() -> float:
@@ -72,7 +82,7 @@ class Round:
         ended: by the same clock.
         busy: the share of its core that the server used.
         generator: the same of the load generator.
-        waited: seconds that the two could not run although they had to.
+        waited: seconds that the two could not run although they had to, beyond :data:`WAKING` for each time.
         preempted: how often the processor was taken from one of the two.
         stolen: seconds that the machine below took.
         said: what the load generator says.
@@ -146,17 +156,19 @@ def measure(server: Measured, seconds: float) -> Round:
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
     assert process.stdout is not None
     process.stdout.readline()
-    began, cpu, stolen, (waited, preempted) = time.monotonic(), running.cpu(), _stolen(), _waited(running)
+    began, cpu, stolen, before = time.monotonic(), running.cpu(), _stolen(), _waited(running)
     time.sleep(seconds)
     cpu, ended, stolen = running.cpu() - cpu, time.monotonic(), _stolen() - stolen
-    waited, preempted = (late - early for late, early in zip(_waited(running), (waited, preempted), strict=True))
+    waited, preempted, woken = (late - early for late, early in zip(_waited(running), before, strict=True))
     output, error = process.communicate(timeout=60)
     if process.returncode:
         raise LoadFailed(f"{running.server.name}: {error.strip()[:300]}")
     said = json.loads(output)
     took = ended - began
-    waiting = waited / 1e9 + said["run_delay_ms"] / 1e3
-    return Round(began, ended, cpu / took, said["cpu_s"] / took, waiting, preempted + said["preempted"], stolen, said)
+    waiting = waited / 1e9 + said["run_delay_ms"] / 1e3 - WAKING * (woken + said["woken"])
+    return Round(
+        began, ended, cpu / took, said["cpu_s"] / took, max(0.0, waiting), preempted + said["preempted"], stolen, said
+    )
 
 
 def slowest(rounds: Sequence[Round], *shares: float) -> list[float]:

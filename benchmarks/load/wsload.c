@@ -484,7 +484,7 @@ int main(int argc, char **argv) {
       nconns, (unsigned long long)(sent - first), (unsigned long long)count, (unsigned long long)lost, (unsigned long long)disorder, nclosed,
       AT(lat, nlat, .5), AT(lat, nlat, .99), AT(lat, nlat, .999), AT(lat, nlat, .9999999), AT(lat2, nlat2, .5), AT(lat2, nlat2, .99), elapsed);
     if (histogram) {
-      printf(",\"late_max_us\":%.1f,\"run_delay_ms\":%.3f,\"preempted\":%ld,\"cpu_s\":%.3f,\"histogram\":[", late / 1e3, delayed / 1e6, after.ru_nivcsw - before.ru_nivcsw, cpu_of(&after) - cpu_of(&before));
+      printf(",\"late_max_us\":%.1f,\"run_delay_ms\":%.3f,\"preempted\":%ld,\"woken\":%ld,\"cpu_s\":%.3f,\"histogram\":[", late / 1e3, delayed / 1e6, after.ru_nivcsw - before.ru_nivcsw, after.ru_nvcsw - before.ru_nvcsw, cpu_of(&after) - cpu_of(&before));
       for (int i = 0, some = 0; i < CLASSES; i++) if (classes[i]) printf("%s[%.3f,%llu]", some++ ? "," : "", class_us(i), (unsigned long long)classes[i]);
       printf("]");
     }
