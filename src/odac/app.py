@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 import inspect
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
-from importlib import import_module
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from odac.brokers.registry import default_url
 from odac.calls.service import Calls
 from odac.close_codes import CloseCode
-from odac.cluster.factory import RunningBus, make_bus
+from odac.cluster.factory import make_bus
 from odac.config import Limits, SessionOptions
 from odac.dispatch import Dispatch
 from odac.errors import BrokerError, ConfigurationError
@@ -24,9 +22,8 @@ from odac.http.docs import DocsPage
 from odac.http.endpoints import Endpoints, Health, Services
 from odac.http.publish import Publication
 from odac.lanes.base import LANE_EXTENSION
-from odac.lanes.takeover import take_over
+from odac.life import Life
 from odac.lifespan import Lifespan
-from odac.notices import limit_hits
 from odac.presence.rules import Presence
 from odac.protocol.codec import encode
 from odac.realtime.audience import Audience, browser_room, session_of, session_room
@@ -34,13 +31,13 @@ from odac.realtime.hub import Hub
 from odac.realtime.sent import Sent
 from odac.realtime.ws_server import WsServer
 from odac.request import Request, with_lower_names, with_whole_path
+from odac.room_rules import RoomRules
 from odac.routing.addresses import Addresses
 from odac.routing.gate import Gate
 from odac.routing.middleware import MiddlewareRegistry
 from odac.routing.router import Route, RouteBuilder, Router
 from odac.security.authentication import AuthService
 from odac.security.hosts import HostPolicy
-from odac.security.mac import Mac
 from odac.security.origin import OriginPolicy
 from odac.security.secret import Secret, Secrets
 from odac.security.session import Session, Sessions
@@ -48,9 +45,7 @@ from odac.security.token import Tokens
 from odac.spelling import check_fields, check_names
 
 if TYPE_CHECKING:
-    from odac.history.rooms import HistoryRooms
     from odac.lanes.base import ImmediateHandshake
-    from odac.presence.hub_presence import HubPresence
 
 __all__ = ["Odac"]
 
@@ -160,13 +155,10 @@ class Odac:
         self.prefix = prefix
         self.broker_url = broker or default_url()
         self.http = http
-        secrets = self._secrets = Secrets(secret)
-        self._history: HistoryRooms | None = None
-        self._presence: HubPresence | None = None
+        secrets = Secrets(secret)
         tokens = Tokens(secrets)
         self._hub = Hub(limits, on_close=self._revoke_sessions, issue_token=tokens.issue)
         make_bus(self.broker_url, self._hub)  # so that a wrong URL or a missing library is found now
-        self._bus: RunningBus | None = None
         self.uses_environment_secret = secret is None
         self.auth = AuthService(Sessions(secrets, session), user_id=user_id, on_logout=self._close_session)
         self._router = Router(limits)
@@ -196,8 +188,17 @@ class Odac:
                 docs=DocsPage(self._docs, secrets.is_random if docs is None else docs),
             )
         )
+        self._rules = RoomRules(self._hub, secrets, self.broker_url)
+        self._life = Life(
+            hub=self._hub,
+            rules=self._rules,
+            check=self.check,
+            broker_url=self.broker_url,
+            limits=limits,
+            takes_over=takeover,
+        )
         self._dispatch = Dispatch(
-            runs_here=self._runs_here,
+            runs_here=self._life.runs_here,
             start=self.startup,
             router=self._router,
             gate=self._gate,
@@ -206,12 +207,8 @@ class Odac:
             http=http,
             prefix=prefix,
         )
-        self._room_rules: list[tuple[str, History | None, Presence | None]] = []
-        self._takes_over = takeover
-        self._started_on: asyncio.AbstractEventLoop | None = None
         # See odac.lanes.base.BEGINS_WITHOUT_TASK; a subclass may await anything in its own __call__.
         self.begins_without_task = type(self).__call__ is Odac.__call__
-        self._starting: asyncio.Lock | None = None
 
     @property
     def addresses(self) -> Addresses:
@@ -255,20 +252,12 @@ class Odac:
                 runs.
             TypeError: ``history`` is no :class:`odac.History`, or ``presence`` no :class:`odac.Presence`.
         """
-        if history is None and presence is None:
-            raise ConfigurationError(
-                f"rooms({pattern!r}): set at least one of history=History() and presence=Presence()"
-            )
-        if history is not None:
-            self._rooms_with_history().keep(pattern, history)
-        if presence is not None:
-            self._rooms_with_presence().add(pattern, presence)
-        self._room_rules.append((pattern, history, presence))
+        self._rules.add(pattern, history, presence)
 
     @property
     def room_rules(self) -> Sequence[tuple[str, History | None, Presence | None]]:
         """What :meth:`rooms` was told, in that order."""
-        return tuple(self._room_rules)
+        return tuple(self._rules.declared)
 
     @check_names
     def users(self, *, history: History, replay: int = 0) -> None:
@@ -283,34 +272,7 @@ class Odac:
             TypeError: ``history`` is no :class:`odac.History`.
             ValueError: ``replay`` is not from 0 to 1,000.
         """
-        self._rooms_with_history().keep_inboxes(history, replay)
-
-    def _rooms_with_presence(self) -> HubPresence:
-        self._check_not_running()
-        if self._presence is None:
-            from odac.presence.hub_presence import HubPresence  # an app without presence starts without it
-
-            self._presence = self._hub.presence = HubPresence(Mac(self._secrets.keys("presence")[0]).sign)
-            self._hub.observers.append(self._presence)
-            self._hub.arrivals.append(self._presence.admitted)
-        return self._presence
-
-    def _check_not_running(self) -> None:
-        if self._started_on is not None:
-            raise ConfigurationError("rooms() and users() configure the app: call them before it starts")
-
-    def _rooms_with_history(self) -> HistoryRooms:
-        self._check_not_running()
-        if self._history is None:
-            from odac.cluster.history import make_rooms  # an app without history starts without it
-            from odac.history.position import Tickets
-
-            clients, tickets = self._secrets.keys("client v1"), self._secrets.keys("ticket v1")
-            signer = Tickets([Mac(key) for key in clients], [Mac(key) for key in tickets])
-            self._history = self._hub.history = make_rooms(self.broker_url, self._hub, signer)
-            self._hub.observers.append(self._history)
-            self._hub.control_handlers["resume"] = self._history.said
-        return self._history
+        self._rules.add_inboxes(history, replay)
 
     # Life
 
@@ -336,50 +298,12 @@ class Odac:
         Raises:
             ConfigurationError: see :meth:`check`.
         """
-        if self._runs_here():
-            return
-        if self._starting is None or self._started_on is not None:
-            self._starting = asyncio.Lock()
-            self._started_on = None
-        async with self._starting:
-            if self._runs_here():
-                return
-            self.check()
-            loop = asyncio.get_running_loop()
-            self._hub.start(loop)
-            self._bus = make_bus(self.broker_url, self._hub, self._history)
-            if self.limits.max_payload > self._bus.max_message:
-                logger.warning(
-                    "Limits.max_payload lets messages of %d bytes in, but only %d bytes get to other processes: lower"
-                    " it, or send a link to what is larger",
-                    self.limits.max_payload,
-                    self._bus.max_message,
-                )
-            if self._presence is not None:
-                self._presence.start(loop, self._bus.subsystems)
-            await self._bus.start()
-            self._hub.connect_bus(self._bus)
-            if self._history is not None:
-                try:
-                    await self._history.start()
-                except ConfigurationError:
-                    bus, self._bus = self._bus, None
-                    self._hub.connect_bus(None)
-                    await bus.stop()
-                    raise
-            if self._takes_over:
-                take_over(self.limits)
-            import_module("starlette.responses")  # now, rather than while the first request waits
-            self._started_on = loop
+        await self._life.start()
 
     @property
     def is_running(self) -> bool:
         """Whether the app was started and not stopped since."""
-        return self._started_on is not None
-
-    def _runs_here(self) -> bool:
-        """Whether the app was started on the running event loop."""
-        return self._started_on is asyncio.get_running_loop()
+        return self._life.loop is not None
 
     def drain(self) -> None:
         """Begin to stop: ``GET {prefix}/health`` answers 503, and every connection is closed with 1001 after what was
@@ -387,25 +311,12 @@ class Odac:
 
         Connections are closed one after the other, at most 500 a second, within ``Limits.drain_timeout``.
         """
-        self._hub.draining = True
-        if self._started_on is not None:
-            self._hub.drain()
+        self._life.drain()
 
     async def shutdown(self) -> None:
         """Close every connection with 1001 and leave the broker. A server with lifespan calls this by itself."""
         self.drain()
-        if self._runs_here():
-            await self._hub.drain().over()
-        if self._history is not None:
-            await self._history.stop()
-        if self._bus is not None:
-            bus, self._bus = self._bus, None
-            self._hub.connect_bus(None)
-            if self._presence is not None:
-                self._presence.stop()
-            await bus.stop()
-        self._started_on = None
-        self._hub.ended()
+        await self._life.stop()
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:
@@ -424,25 +335,7 @@ class Odac:
 
         ``limit_rate_limit`` and so on say how often each of ``Limits`` was met, by all apps of the process.
         """
-        hub, bus = self._hub, self._bus
-        figures = {
-            "connections": len(hub.connections),
-            "direct_connections": sum(connection.lane.pings for connection in hub.connections.values()),
-            "rooms": hub.room_count,
-            "healthy": int(self.route.ws_server.healthy),
-        }
-        if self._started_on is not None:
-            figures["overflows"] = hub.delivery.overflows
-            figures["dropped_room_messages"] = hub.delivery.dropped_messages
-        if bus is not None:
-            figures["processes"] = bus.processes
-            figures.update({f"broker_{name}": count for name, count in bus.counters.as_dict().items()})
-        if self._history is not None:
-            figures.update(self._history.figures())
-        if self._presence is not None:
-            figures.update(self._presence.figures())
-        figures.update({f"limit_{name}": count for name, count in limit_hits().items()})
-        return figures
+        return self._life.figures()
 
     # ASGI
 
@@ -467,14 +360,14 @@ class Odac:
             scope: of ``odac run``: with lower-case names and the whole path.
             handshake: has no answer yet.
         """
-        if self._started_on is not handshake.loop:
+        if self._life.loop is not handshake.loop:
             return self(scope, handshake.receive, handshake.send)
         return self._dispatch.begin(scope, handshake)
 
     # Callbacks of the parts
 
     def _close_session(self, session: Session) -> None:
-        if self._started_on is not None:
+        if self._life.loop is not None:
             room = browser_room(session.id) if session.user is None else session_room(session.id)
             self._hub.orders.close(Audience((room,)), CloseCode.UNAUTHORIZED, "Logged out")
 
@@ -492,7 +385,7 @@ class Odac:
         return facts(read(self.websocket_routes, self.room_rules), self.prefix)
 
     def _health(self) -> Health:
-        hub, bus = self._hub, self._bus
+        hub, bus = self._hub, self._life.bus
         details: dict[str, Any] = {"connections": len(hub.connections), "draining": hub.draining}
         if bus is not None:
             details["broker"] = {"healthy": bus.healthy, "processes": bus.processes}

@@ -161,8 +161,8 @@ def test_lifespan_is_a_context_manager_for_an_outer_app() -> None:
     async def test() -> None:
         app = Odac(SECRET)
         async with app.lifespan(object()):
-            assert app._runs_here()
-        assert not app._runs_here()
+            assert app.is_running
+        assert not app.is_running
 
     run(test())
 
@@ -175,7 +175,7 @@ def test_a_wrapped_app_lives_inside() -> None:
 
     async def inner(scope: Any, receive: Any, send: Any) -> None:
         await receive()
-        order.append(f"inner starts, outer runs: {app._started_on is not None}")
+        order.append(f"inner starts, outer runs: {app.is_running}")
         scope["state"]["key"] = "value"
         await send({"type": "lifespan.startup.complete"})
         await receive()
@@ -189,7 +189,7 @@ def test_a_wrapped_app_lives_inside() -> None:
     assert [each["type"] for each in server.sent] == ["lifespan.startup.complete", "lifespan.shutdown.complete"]
     assert order == ["inner starts, outer runs: True", "inner stops"]
     assert state == {"key": "value"}
-    assert app._started_on is None
+    assert not app.is_running
 
 
 @pytest.mark.parametrize("how", ["raises", "returns"])
@@ -211,7 +211,7 @@ def test_a_wrapped_app_that_fails_to_start_stops_the_outer_one() -> None:
 
     app = Odac(SECRET, http=inner)
     assert live(app) == [{"type": "lifespan.startup.failed", "message": "no database"}]
-    assert app._started_on is None
+    assert not app.is_running
 
 
 # Requests

@@ -28,7 +28,7 @@ LAYERS: tuple[frozenset[str], ...] = (
     frozenset({"calls"}),
     frozenset({"routing", "security", "publishing", "lanes", "http", "request", "context"}),
     frozenset({"contract"}),
-    frozenset({"app", "dispatch", "lifespan"}),
+    frozenset({"app", "dispatch", "life", "lifespan", "room_rules"}),
     frozenset({"server", "serving", "cli", "client", "testing", "metrics", "new_project"}),
     frozenset({"contrib"}),
 )

@@ -52,7 +52,7 @@ def user(odac):
 async def ask(odac):
     async for question in odac.ws:
         if question == "counters":
-            odac.ws.send(app._bus.counters.as_dict())
+            odac.ws.send(app._life.bus.counters.as_dict())
         elif question == "close":
             app.route.ws_server.user("u").close(4001, "enough")
             odac.ws.send(True)

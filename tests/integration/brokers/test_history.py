@@ -571,7 +571,7 @@ def test_a_publication_that_got_lost_is_read(own_redis: Redis, run: Run) -> None
             a, b = await come(one), await come(two)
             await a.send("x")
             await until(lambda: b.received == ["x"])
-            store: Any = app_of(one)._history.store  # type: ignore[union-attr]
+            store: Any = app_of(one)._rules.history.store  # type: ignore[union-attr]
             assert store is not None
             original, store._publish = store._publish, "ECHO"
             body = encode_message(Message((), 1, b'"hidden"'))
@@ -600,7 +600,7 @@ def test_the_loss_of_a_rooms_last_message_shows_too(
             a, b = await come(one), await come(two)
             await a.send("x")
             await until(lambda: b.received == ["x"])
-            store: Any = app_of(one)._history.store  # type: ignore[union-attr]
+            store: Any = app_of(one)._rules.history.store  # type: ignore[union-attr]
             original, store._publish = store._publish, "SET"  # takes the same arguments, and publishes nothing
             await app_of(one).route.ws_server.to_room("chat-7", "last")
             store._publish = original

@@ -198,8 +198,8 @@ def test_a_page_is_told_where_a_publisher_kept_nothing_meanwhile(
                     await publisher.to_room("chat", "not kept")
                 if how == "the app goes on":
                     assert isinstance(client.app, Odac)
-                    assert client.app._history is not None
-                    await client.app._history._agree()
+                    assert client.app._rules.history is not None
+                    await client.app._rules.history._agree()
                 else:
                     app = app_of(url, chat=History(), other=History())
                     jar, client = client._jar, await stack.enter_async_context(AsyncTestClient(app))
@@ -236,8 +236,8 @@ def test_members_that_stay_get_a_ticket_for_the_rules_that_were_written_again(
                 await rules.rules(0.001)
                 await gone(rules)
                 assert isinstance(client.app, Odac)
-                assert client.app._history is not None
-                await client.app._history._agree()
+                assert client.app._rules.history is not None
+                await client.app._rules.history._agree()
                 await publisher.to_room("chat", 2)
                 await until(lambda: page.received == [1, 2])
                 await page.drop()

@@ -209,8 +209,8 @@ def test_who_joins_in_a_middleware_is_seen_once_admitted_and_leaves_nothing_behi
         with client.connect("/"):
             client.settle()
             assert [members.total for members in found] == [0, 0, 1]
-        assert app._presence is not None
-        assert app._presence._early == {}
+        assert app._rules.presence is not None
+        assert app._rules.presence._early == {}
 
 
 def test_a_test_sees_people_as_a_client_does(site: tuple[TestClient, Enter, list[Context]]) -> None:

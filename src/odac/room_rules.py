@@ -1,0 +1,88 @@
+"""What ``app.rooms()`` and ``app.users()`` were told, and what it takes to keep it: histories and presence."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from odac.errors import ConfigurationError
+from odac.history.rules import History
+from odac.presence.rules import Presence
+from odac.realtime.hub import Hub
+from odac.security.mac import Mac
+from odac.security.secret import Secrets
+
+if TYPE_CHECKING:
+    from odac.history.rooms import HistoryRooms
+    from odac.presence.hub_presence import HubPresence
+
+__all__ = ["RoomRules"]
+
+
+class RoomRules:
+    """The rules for rooms and inboxes. Histories and presence are made, and imported, with the first rule for them.
+
+    Args:
+        hub: gets what the rules need.
+        secrets: sign the positions of clients, and the keys of people.
+        broker_url: where histories are.
+
+    Attributes:
+        history: the histories, once a rule asks for one.
+        presence: the people, once a rule asks for them.
+        declared: what was declared, in that order.
+        is_fixed: the app runs, and no rule may be added.
+    """
+
+    __slots__ = ("_broker_url", "_hub", "_secrets", "declared", "history", "is_fixed", "presence")
+
+    def __init__(self, hub: Hub, secrets: Secrets, broker_url: str) -> None:
+        self._hub = hub
+        self._secrets = secrets
+        self._broker_url = broker_url
+        self.history: HistoryRooms | None = None
+        self.presence: HubPresence | None = None
+        self.declared: list[tuple[str, History | None, Presence | None]] = []
+        self.is_fixed = False
+
+    def add(self, pattern: str, history: History | None, presence: Presence | None) -> None:
+        """Add a rule for rooms; see :meth:`odac.Odac.rooms`."""
+        if history is None and presence is None:
+            raise ConfigurationError(
+                f"rooms({pattern!r}): set at least one of history=History() and presence=Presence()"
+            )
+        if history is not None:
+            self._rooms_with_history().keep(pattern, history)
+        if presence is not None:
+            self._rooms_with_presence().add(pattern, presence)
+        self.declared.append((pattern, history, presence))
+
+    def add_inboxes(self, history: History, replay: int) -> None:
+        """Keep the messages of users' inboxes; see :meth:`odac.Odac.users`."""
+        self._rooms_with_history().keep_inboxes(history, replay)
+
+    def _rooms_with_presence(self) -> HubPresence:
+        self._check_not_fixed()
+        if self.presence is None:
+            from odac.presence.hub_presence import HubPresence  # an app without presence starts without it
+
+            self.presence = self._hub.presence = HubPresence(Mac(self._secrets.keys("presence")[0]).sign)
+            self._hub.observers.append(self.presence)
+            self._hub.arrivals.append(self.presence.admitted)
+        return self.presence
+
+    def _rooms_with_history(self) -> HistoryRooms:
+        self._check_not_fixed()
+        if self.history is None:
+            from odac.cluster.history import make_rooms  # an app without history starts without it
+            from odac.history.position import Tickets
+
+            clients, tickets = self._secrets.keys("client v1"), self._secrets.keys("ticket v1")
+            signer = Tickets([Mac(key) for key in clients], [Mac(key) for key in tickets])
+            self.history = self._hub.history = make_rooms(self._broker_url, self._hub, signer)
+            self._hub.observers.append(self.history)
+            self._hub.control_handlers["resume"] = self.history.said
+        return self.history
+
+    def _check_not_fixed(self) -> None:
+        if self.is_fixed:
+            raise ConfigurationError("rooms() and users() configure the app: call them before it starts")
