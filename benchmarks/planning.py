@@ -80,7 +80,7 @@ def rarely() -> float:
 
     The constants come from one room that has one message right after another.
     """
-    ratios = [each["ratio"]["processes"] for each in checked()["checks"] if each["kind"] == KIND]
+    ratios: list[float] = [each["ratio"]["processes"] for each in checked()["checks"] if each["kind"] == KIND]
     return max(1.0, statistics.median(ratios))
 
 

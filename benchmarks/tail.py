@@ -1,8 +1,8 @@
 """The slowest deliveries of a room of 1,000 at 60 % load:
 ``python -m benchmarks.tail [--seconds 60] [--round 10] [--minutes 7] [--realtime]``.
 
-The server has core 0 and the load generator core 1. What a delivery costs each server, one message at a time, says
-how many messages a second fill its core; it is sent 60 % of them, evenly, by the clock: a message that could not be
+The server has core 0 and the load generator core 1. What a delivery costs the server, one message at a time, measured
+before each round, says how many messages a second fill its core; it is sent 60 % of them, evenly, by the clock: a message that could not be
 sent or answered in time counts from when it was due. The servers are measured in turn, in rounds, and stopped
 (SIGSTOP) while another one is.
 
@@ -78,6 +78,7 @@ class Round:
     """What one round came to.
 
     Args:
+        rate: messages a second.
         began: by the monotonic clock, as its end.
         ended: by the same clock.
         busy: the share of its core that the server used.
@@ -88,6 +89,7 @@ class Round:
         said: what the load generator says.
     """
 
+    rate: float
     began: float
     ended: float
     busy: float
@@ -113,7 +115,6 @@ class Measured:
     """A server and its rounds."""
 
     running: Running
-    rate: float = 0.0
     rounds: list[Round] = field(default_factory=list)
     pauses: list[tuple[float, float, float | None]] = field(default_factory=list)
 
@@ -135,22 +136,22 @@ class Measured:
             os.kill(int(pid), number)
 
 
-def calibrate(server: Measured) -> None:
-    """Find the rate that fills :data:`SHARE` of the server's core."""
-    cost = statistics.median(run(server.running, LOADS["fan"], 1.0)[0] for _ in range(3))
-    server.rate = SHARE / cost / MEMBERS
+def calibrate(running: Running) -> float:
+    """The rate that fills :data:`SHARE` of the server's core, at the speed that the machine has now."""
+    return SHARE / run(running, LOADS["fan"], 1.0)[0] / MEMBERS
 
 
 def measure(server: Measured, seconds: float) -> Round:
-    """One round, in an open loop, after one second that does not count.
+    """One round, at the rate of this hour, in an open loop, after one second that does not count.
 
     Raises:
         LoadFailed: the load generator gave up.
     """
     running = server.running
+    rate = calibrate(running)
     command = [
         *("taskset", "-c", "1", str(BUILD / "wsload"), "room", "--histogram", "--port", str(running.port)),
-        *("--conns", str(MEMBERS), "--rate", f"{server.rate:.3f}", "--secs", str(seconds), "--warm", "1"),
+        *("--conns", str(MEMBERS), "--rate", f"{rate:.3f}", "--secs", str(seconds), "--warm", "1"),
         *("--size", "64", *running.server.room),
     ]
     process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
@@ -167,7 +168,15 @@ def measure(server: Measured, seconds: float) -> Round:
     took = ended - began
     waiting = waited / 1e9 + said["run_delay_ms"] / 1e3 - WAKING * (woken + said["woken"])
     return Round(
-        began, ended, cpu / took, said["cpu_s"] / took, max(0.0, waiting), preempted + said["preempted"], stolen, said
+        rate,
+        began,
+        ended,
+        cpu / took,
+        said["cpu_s"] / took,
+        max(0.0, waiting),
+        preempted + said["preempted"],
+        stolen,
+        said,
     )
 
 
@@ -206,7 +215,7 @@ def row(server: Measured, seconds: float) -> str:
     took = sum(each.ended - each.began for each in rounds)
     cells = [
         name,
-        f"{server.rate:.0f}",
+        f"{statistics.fmean(each.rate for each in rounds):.0f}",
         *(f"{statistics.fmean(getattr(each, key) for each in rounds):.0%}" for key in ("busy", "generator")),
         *(f"{each:.2f}" for each in slowest(rounds, 0.5, 0.99, 0.999)),
         sum(each.said["lost"] for each in rounds),
@@ -225,7 +234,7 @@ def rounds(servers: list[Measured], seconds: float, length: float, until: float)
         for server in servers:
             if server.calm() >= seconds:
                 continue
-            if time.monotonic() + length + 3 > until:
+            if time.monotonic() + length + 5 > until:
                 return
             server.signal(signal.SIGCONT)
             try:
@@ -268,7 +277,7 @@ def main() -> None:
                 running = stack.enter_context(Running(SERVERS[name], FIRST_PORT + number, environment))
                 servers.append(Measured(running))
                 stack.callback(servers[-1].signal, signal.SIGCONT)
-                calibrate(servers[-1])
+                calibrate(running)  # warms up
                 servers[-1].signal(signal.SIGSTOP)
             rounds(servers, options.seconds, options.round, until)
         for server, file in zip(servers, files, strict=True):
