@@ -59,7 +59,7 @@ FEWER = {
     "handshake": {(3, 12): (2, 2), (3, 14): (0, 1)},
     "handshake, cookie, token and middleware": {(3, 12): (3, 3), (3, 14): (0, 1)},
 }
-BYTES = {"idle connection": 1110, "idle connection, cookie, token and middleware": 1180}
+BYTES = {"idle connection": 960, "idle connection, cookie, token and middleware": 1030}
 """Of Python objects, including the fake transport and the application's listener. The figures vary a little with when
 sets and dicts grow.
 """

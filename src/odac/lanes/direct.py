@@ -5,7 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import socket as sockets
+from _thread import get_ident
 from collections.abc import Callable
+from functools import lru_cache
 from socket import AF_INET, AF_INET6, IPPROTO_TCP
 from typing import TYPE_CHECKING, Any, ClassVar, Final
 
@@ -29,7 +31,7 @@ from odac.realtime.writing import write
 from odac.speedups import compiled_receive
 from odac.wire.closing import ClosingHandshake
 from odac.wire.frames import BINARY, CLOSE, PING, PONG, TEXT
-from odac.wire.parser import Parser
+from odac.wire.parser import Parser, SharedParser
 
 if TYPE_CHECKING:
     from odac.config import Limits
@@ -42,6 +44,16 @@ _DESCRIPTORS: Final = os.name != "nt"
 
 _USER_TIMEOUT: Final[int | None] = getattr(sockets, "TCP_USER_TIMEOUT", None)
 """Linux's option for how long what was sent may stay unacknowledged (RFC 5482)."""
+
+
+@lru_cache(maxsize=256)
+def _shared_parser(_thread: int, max_payload: int, max_fragments: int) -> SharedParser:
+    """The parser of all connections of one event loop, named by its thread, that are between two messages.
+
+    An idle connection then needs none of its own. Bytes are handled one connection after another, so a parser that is
+    within a message after them can still become that connection's own.
+    """
+    return SharedParser(max_payload, max_fragments)
 
 
 @compiled_receive(
@@ -97,8 +109,10 @@ class DirectLane(asyncio.Protocol):
         self, transport: asyncio.Transport, limits: Limits, deflate: Negotiated | None, peers: set[Any]
     ) -> None:
         self._transport = transport
-        self._parser = Parser(
-            limits.max_payload, limits.max_fragments, deflate.inflater(limits.max_payload) if deflate else None
+        self._parser: Parser = (
+            Parser(limits.max_payload, limits.max_fragments, deflate.inflater(limits.max_payload))
+            if deflate
+            else _shared_parser(get_ident(), limits.max_payload, limits.max_fragments)
         )
         self._bits = deflate.server_bits if deflate else 0
         self._peers = peers
@@ -150,7 +164,7 @@ class DirectLane(asyncio.Protocol):
         outbox, inbox = connection.outbox, connection.inbox
         turn = outbox.delivery.turn
         if turn.left <= 0 and (len(data) >= FREE or (self._bits and data)):
-            self._parser.hold(data)
+            self._own_parser().hold(data)
             self._reads().take_rest_later()
             return
         outbox.cork()
@@ -160,7 +174,12 @@ class DirectLane(asyncio.Protocol):
                 limit = connection.policy.limits.rate_limit
                 assert limit is not None
                 meter = self._meter = new_meter(limit)
-            events = self._parser.feed(data)
+            parser = self._parser
+            try:
+                events = parser.feed(data)
+            finally:
+                if parser.whole_limit < 0:
+                    parser = self._own_parser()
             if events and (len(data) >= FREE or self._bits or len(events[0][1]) > len(data)):
                 turn.spend(sum([len(payload) for _, payload in events]))
             for opcode, payload in events:
@@ -179,19 +198,26 @@ class DirectLane(asyncio.Protocol):
                 else:
                     self._receive_close(payload)
                     break
-            if self._parser.error is not None:
-                self._fail(self._parser.error)
-            elif self._parser.rest is not None:
+            if parser.error is not None:
+                self._fail(parser.error)
+            elif parser.rest is not None:
                 self._reads().take_rest_later()
         finally:
             outbox.uncork()
+
+    def _own_parser(self) -> Parser:
+        """This connection's own parser from now on: it is within a message, or in another state that none shares."""
+        parser = self._parser
+        if isinstance(parser, SharedParser):
+            parser = self._parser = parser.split()
+        return parser
 
     def _reads(self) -> PacedReading:
         if self._reading is None:
             self._reading = PacedReading(
                 self._connection.outbox.delivery.turn,
                 self._transport,
-                self._parser,
+                self._own_parser(),
                 self.data_received,
                 self._is_held_back,
             )
@@ -203,7 +229,7 @@ class DirectLane(asyncio.Protocol):
 
     def limit_messages(self, size: int) -> None:
         """Take messages of so many bytes from now on."""
-        self._parser.limit(size)
+        self._own_parser().limit(size)
 
     def pause_reading(self) -> None:
         """Let TCP hold the peer back."""

@@ -12,7 +12,7 @@ from odac.wire.frames import CLOSE, CONTINUATION, DATA_OPCODES, MAX_CONTROL_PAYL
 from odac.wire.mask import apply_mask
 from odac.wire.message_state import ENDED, LARGE, MessageState, Pieces, is_utf8, not_utf8, verify_utf8
 
-__all__ = ["Event", "Parser", "message_too_big", "reference_whole_text", "whole_text"]
+__all__ = ["Event", "Parser", "SharedParser", "message_too_big", "reference_whole_text", "whole_text"]
 
 Event = tuple[int, bytes]
 """An opcode and a payload: a complete message (TEXT, BINARY) or a control frame (CLOSE, PING, PONG)."""
@@ -309,6 +309,31 @@ class Parser:
                 message = state.message = Pieces()
             message.add(chunk)
         return inflated
+
+
+class SharedParser(Parser):
+    """A parser for several connections while each is between two messages, when a parser has nothing to remember.
+
+    Args:
+        max_payload: as of :class:`Parser`.
+        max_fragments: the same.
+    """
+
+    __slots__ = ()
+
+    def __init__(self, max_payload: int, max_fragments: int) -> None:
+        super().__init__(max_payload, max_fragments)
+
+    def split(self) -> Parser:
+        """Return a parser for one connection alone, in the state of this one, which then is as new.
+
+        To be called before another connection's bytes are fed, where :attr:`whole_limit` is -1 after feeding one's.
+        """
+        own = Parser(self._max_payload, self._max_fragments)
+        own._state, own.error, own.rest, own.whole_limit = self._state, self.error, self.rest, self.whole_limit
+        self._state = self.error = self.rest = None
+        self.whole_limit = self._max_payload
+        return own
 
 
 def message_too_big(size: int, limit: int) -> ProtocolError:

@@ -492,3 +492,46 @@ def test_the_bytes_of_a_turn_are_shared_by_all_connections(compressed: bool) -> 
     for site in (*sites, small):
         assert site.transport.reading
         site.close()
+
+
+# The parser that connections share between their messages
+
+
+@pytest.fixture
+def sites() -> Iterator[list[Site]]:
+    room = Room()
+    made = [Site(room=room), Site(room=room), Site(room=room)]
+    yield made
+    for each in made:
+        each.close()
+
+
+def test_parts_of_messages_of_several_connections_do_not_mix(sites: list[Site]) -> None:
+    heard: list[list[Any]] = [[] for _ in sites]
+    for site, got in zip(sites, heard, strict=True):
+        site.connection.on("message", got.append)
+    whole = encode_masked_frame(TEXT, b'"whole"', b"abcd")
+    parts = [
+        encode_masked_frame(TEXT, f'"{number} '.encode(), b"abcd", fin=False)
+        + encode_masked_frame(0, b'ends"', b"abcd")
+        for number in range(len(sites))
+    ]
+    for at in range(len(parts[0])):
+        for site, data in zip(sites, parts, strict=True):
+            site.lane.data_received(data[at : at + 1])
+    for site in sites:
+        site.lane.data_received(whole)
+    assert heard == [["0 ends", "whole"], ["1 ends", "whole"], ["2 ends", "whole"]]
+
+
+def test_connections_share_a_parser_until_one_is_within_a_message(sites: list[Site]) -> None:
+    first, second, third = (each.lane for each in sites)
+    shared = first._parser
+    assert second._parser is third._parser is shared
+    sites[0].arrives((TEXT, b"1"), (PING, b""), (TEXT, "é".encode()))
+    assert first._parser is shared
+    first.data_received(encode_masked_frame(TEXT, b"1", b"abcd")[:3])
+    second.limit_messages(32)
+    assert first._parser is not shared
+    assert second._parser is not shared
+    assert third._parser is shared

@@ -19,7 +19,7 @@ from odac.wire.frames import (
     encode_frame,
     encode_masked_frame,
 )
-from odac.wire.parser import Event, Parser
+from odac.wire.parser import Event, Parser, SharedParser
 
 MASK = b"\x9d\x01\xfe\x42"
 
@@ -465,3 +465,48 @@ def test_nothing_is_left_of_a_rest_behind_a_close_frame_or_an_error() -> None:
         assert [event for event in events if event[0] == TEXT] == [(TEXT, b"x")] * 6
         assert parser.rest is None
         assert parser.feed(frame(TEXT, b"y")) == []
+
+
+# One parser for several connections between two messages
+
+STREAM = (
+    frame(TEXT, b"one")
+    + frame(PING, b"p")
+    + frame(TEXT, b"tw", fin=False)
+    + frame(CONTINUATION, b"o")
+    + frame(BINARY, bytes(300))
+    + frame(TEXT, "grüß".encode())
+)
+GOT = [(TEXT, b"one"), (PING, b"p"), (TEXT, b"two"), (BINARY, bytes(300)), (TEXT, "grüß".encode())]
+
+
+@pytest.mark.parametrize("cut", range(len(STREAM) + 1))
+def test_a_parser_that_is_split_off_goes_on_and_the_shared_one_is_as_new(cut: int) -> None:
+    shared = SharedParser(1 << 20, 16)
+    events = shared.feed(STREAM[:cut])
+    parser = shared.split() if shared.whole_limit < 0 else shared
+    assert shared.feed(STREAM) == GOT  # another connection
+    assert shared.whole_limit >= 0
+    assert events + parser.feed(STREAM[cut:]) == GOT
+
+
+@pytest.mark.parametrize("broken", [b"\x83\x80abcd", frame(TEXT, b"\xff"), frame(CLOSE, b""), header(0x81, 1 << 21)])
+def test_the_end_of_one_stream_is_not_the_end_of_the_others(broken: bytes) -> None:
+    shared = SharedParser(1 << 20, 16)
+    ended = shared.feed(broken)
+    assert shared.whole_limit < 0
+    own = shared.split()
+    assert (own.error is None) is (ended == [(CLOSE, b"")])
+    assert own.feed(STREAM) == []
+    assert (shared.error, shared.rest, shared.feed(STREAM)) == (None, None, GOT)
+
+
+def test_what_a_split_parser_is_told_concerns_no_other() -> None:
+    shared = SharedParser(1 << 20, 16)
+    own = shared.split()
+    own.limit(2)
+    own.hold(frame(TEXT, b"held"))
+    assert shared.feed(STREAM) == GOT
+    assert own.feed(b"") == []
+    assert own.error is not None
+    assert own.error.code == 1009
