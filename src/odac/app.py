@@ -1,4 +1,4 @@
-"""The ASGI application: wires the parts."""
+"""The ASGI application, which creates and connects all components."""
 
 from __future__ import annotations
 
@@ -60,7 +60,7 @@ def _check_asgi(http: object) -> None:
         raise ConfigurationError(f"Odac(http={http!r}): must be an ASGI app")
     try:
         inspect.signature(http).bind("environ", "start_response")
-    except (TypeError, ValueError):  # three arguments are needed, or it does not say
+    except (TypeError, ValueError):  # it needs three arguments, or has no signature
         return
     raise ConfigurationError(
         f"Odac(http={http!r}): is a WSGI app, and must be an ASGI app: wrap it, such as in a2wsgi.WSGIMiddleware(…)"
@@ -85,32 +85,31 @@ class Routes(RouteBuilder):
 
 @check_fields
 class Odac:
-    """A realtime application, to be served by any ASGI server, alone, around another app, or mounted below one.
+    """A realtime application for any ASGI server: alone, around another app, or mounted in another app.
 
     Args:
         secret: signs sessions and tokens: a str or bytes, or a list of them of which the first signs and all verify.
-            Default: ``$ODAC_SECRET``, else a random one with a warning, which ends with the process.
+            Default: ``$ODAC_SECRET``, else a random one with a warning, which is lost when the process ends.
         http: any ASGI app; it answers every HTTP request and WebSocket path that Odac does not know.
         prefix: the path below which the client script and the token endpoint are.
-        broker: URL of what connects the processes: ``memory://``, ``local://``, ``redis://…``, ``nats://…``. Default:
-            ``$ODAC_BROKER``, else what connects the workers of ``odac run --workers``, else memory.
+        broker: the URL of the broker, which connects the processes: ``memory://``, ``local://``, ``redis://…``,
+            ``nats://…``. Default: ``$ODAC_BROKER``, else the private broker of ``odac run --workers``, else memory.
         origins: further allowed origins besides the request's own host, such as ``["https://example.com"]``; ``"*"``
             turns the check off.
         hosts: the host names of this site, as Django's ``ALLOWED_HOSTS``: handshakes and requests below ``prefix`` with
-            another one in their Host header are refused with 400. ``".example.com"`` stands for a name and all below
-            it; ports do not matter. ``{prefix}/health`` answers to every name. Default: every name.
-        limits: what one client may take.
+            another one in their Host header are refused with 400. ``".example.com"`` means a name and all its
+            subdomains; ports are ignored. ``{prefix}/health`` answers for every name. Default: every name.
+        limits: the limits for clients.
         compression: whether permessage-deflate (RFC 7692) is negotiated with clients that offer it.
-        user_id: takes a user, returns what identifies it for ``ws_server.user(id)``; by default its ``id`` or ``pk``,
-            or the ``"id"``, ``"pk"`` or ``"sub"`` of a mapping.
+        user_id: takes a user, returns the id for ``ws_server.user(id)``; by default its ``id`` or ``pk``, or the
+            ``"id"``, ``"pk"`` or ``"sub"`` of a mapping.
         publish_keys: bearer keys for ``POST {prefix}/publish``; without any, there is no such endpoint. Default:
             ``$ODAC_PUBLISH_KEY``.
         session: the session cookie's name, and how long a login lasts.
-        docs: whether a request may read ``GET {prefix}/docs``, a page that shows and tries the routes: True, False, or
-            a function that takes the request (sync or async). Default: everybody while the app signs with a random
-            secret.
-        takeover: whether the app, as it starts, puts Odac's WebSocket class into a running uvicorn (also below
-            gunicorn) that was started without ``--ws``, so that its connections have the direct lane.
+        docs: whether a request may read ``GET {prefix}/docs``, a page to see and try the routes: True, False, or a
+            function that takes the request (sync or async). Default: True while the app signs with a random secret.
+        takeover: whether the app, when it starts, installs Odac's WebSocket class in a running uvicorn (also under
+            gunicorn) that was started without ``--ws``, so that its connections use the direct lane.
 
     Raises:
         ConfigurationError: an argument cannot work; the message names the fix.
@@ -212,19 +211,19 @@ class Odac:
 
     @property
     def addresses(self) -> Addresses:
-        """The connections of each client address, which a server counts its HTTP connections in as well."""
+        """The number of connections of each client address; a server counts its HTTP connections here as well."""
         return self._gate.addresses
 
-    # Set up by the application
+    # Configuration by the application
 
     def middleware(self, name: str) -> Callable[[F], F]:
         """Name a middleware: ``@app.middleware("rate-limit")`` above a function that takes ``odac``.
 
-        True or None let the connection go on; False closes it with 4003; anything else with 4000; an exception
+        With True or None the connection continues; False closes it with 4003; anything else with 4000; an exception
         with 1011.
 
         Raises:
-            ConfigurationError: the name is taken.
+            ConfigurationError: there is a middleware with this name already.
         """
         return self._middlewares.register(name)
 
@@ -243,38 +242,38 @@ class Odac:
 
         Args:
             pattern: a room's name, or one with ``*``, which stands for any text. Exact names win, then the first
-                pattern that fits.
+                pattern that matches.
             history: the number of messages kept, and for how long.
             presence: members that join with ``presence=`` see each other.
 
         Raises:
-            ConfigurationError: the pattern is taken, or names no room; the broker keeps no history; or the app
-                runs.
-            TypeError: ``history`` is no :class:`odac.History`, or ``presence`` no :class:`odac.Presence`.
+            ConfigurationError: the pattern has a rule already, or is no valid name; the broker keeps no history; or
+                the app is running.
+            TypeError: ``history`` is not a :class:`odac.History`, or ``presence`` not a :class:`odac.Presence`.
         """
         self._rules.add(pattern, history, presence)
 
     @property
     def room_rules(self) -> Sequence[tuple[str, History | None, Presence | None]]:
-        """What :meth:`rooms` was told, in that order."""
+        """The rules that were added by :meth:`rooms`, in that order."""
         return tuple(self._rules.declared)
 
     @check_names
     def users(self, *, history: History, replay: int = 0) -> None:
-        """Let every user's inbox keep its messages: what ``ws_server.user(id).send(…)`` sends.
+        """Keep the messages of every user's inbox: those that ``ws_server.user(id).send(…)`` sends.
 
         Args:
             history: the number of messages kept, and for how long.
             replay: how many of the latest messages a newly opened page gets.
 
         Raises:
-            ConfigurationError: the broker keeps no history; or the app runs.
-            TypeError: ``history`` is no :class:`odac.History`.
+            ConfigurationError: the broker keeps no history; or the app is running.
+            TypeError: ``history`` is not a :class:`odac.History`.
             ValueError: ``replay`` is not from 0 to 1,000.
         """
         self._rules.add_inboxes(history, replay)
 
-    # Life
+    # Start and stop
 
     @property
     def websocket_routes(self) -> Sequence[Route]:
@@ -285,7 +284,7 @@ class Odac:
         return tuple(self._router.routes)
 
     def check(self) -> None:
-        """Check everything that the start needs.
+        """Check the whole configuration before the start.
 
         Raises:
             ConfigurationError: a route uses an unknown middleware; the message names the fix.
@@ -302,12 +301,12 @@ class Odac:
 
     @property
     def is_running(self) -> bool:
-        """Whether the app was started and not stopped since."""
+        """Whether the app has been started and not stopped since."""
         return self._life.loop is not None
 
     def drain(self) -> None:
-        """Begin to stop: ``GET {prefix}/health`` answers 503, and every connection is closed with 1001 after what was
-        sent to it.
+        """Begin to stop: ``GET {prefix}/health`` answers 503, and every connection is closed with 1001 after its
+        pending messages.
 
         Connections are closed one after the other, at most 500 a second, within ``Limits.drain_timeout``.
         """
@@ -320,9 +319,9 @@ class Odac:
 
     @asynccontextmanager
     async def lifespan(self, app: object = None) -> AsyncIterator[None]:
-        """Start and stop with the app that this one is mounted in: ``FastAPI(lifespan=odac_app.lifespan)``.
+        """Start and stop this app with the app that it is mounted in: ``FastAPI(lifespan=odac_app.lifespan)``.
 
-        Without it a mounted app starts with its first request.
+        Without it, a mounted app starts with its first request.
         """
         await self.startup()
         try:
@@ -333,7 +332,7 @@ class Odac:
     def figures(self) -> dict[str, int]:
         """This process's counters: connections and rooms now, and messages dropped or lost since its start.
 
-        ``limit_rate_limit`` and so on say how often each of ``Limits`` was met, by all apps of the process.
+        ``limit_rate_limit`` and so on count how often each of ``Limits`` was exceeded, in all apps of the process.
         """
         return self._life.figures()
 
@@ -364,7 +363,7 @@ class Odac:
             return self(scope, handshake.receive, handshake.send)
         return self._dispatch.begin(scope, handshake)
 
-    # Callbacks of the parts
+    # Callbacks
 
     def _close_session(self, session: Session) -> None:
         if self._life.loop is not None:
@@ -393,7 +392,7 @@ class Odac:
 
     def _publish(self, publication: Publication) -> Sent:
         if not self._hub.bus.healthy:
-            # Nor to this process's own connections: a caller that tries again would reach them twice.
+            # It is not sent to this process's own connections either: they would get it twice if the caller retries.
             raise BrokerError("The broker is away, so other processes would not get it. Try again.")
         return self._hub.send(Audience(publication.rooms), encode(publication.data))
 

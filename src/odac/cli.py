@@ -1,4 +1,4 @@
-"""The command ``odac``. What a command needs is imported when it runs, so that ``odac --help`` is quick."""
+"""The command ``odac``. Modules are imported when a command needs them, so that ``odac --help`` is quick."""
 
 from __future__ import annotations
 
@@ -18,13 +18,13 @@ __all__ = ["main"]
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(package_name="odac", prog_name="odac")
 def main() -> None:
-    """Serve realtime apps, look at their routes, and talk to them."""
+    """Serve realtime apps, list their routes, and connect to them."""
 
 
 def _fail(message: object) -> NoReturn:
     from odac.notices import harmless
 
-    # A server's or a broker's own words may be in it.
+    # It may contain text from a server or a broker.
     click.echo("odac: " + "\n".join(map(harmless, str(message).split("\n"))), err=True)
     sys.exit(1)
 
@@ -65,7 +65,7 @@ def run(app: str, **options: Any) -> None:
             run_app(app, exiting=True, **options)
         except OdacError as error:
             _fail(error)
-    except KeyboardInterrupt:  # before the server had begun to listen to signals
+    except KeyboardInterrupt:  # before the server handles signals
         sys.exit(130)
 
 
@@ -92,7 +92,7 @@ def new(name: str) -> None:
 @click.argument("app", metavar="MODULE:APP")
 @click.option("--factory", is_flag=True, help="APP is a function that returns the app.")
 @click.option(
-    "--app-dir", default="", metavar="PATH", help="Where MODULE is looked for first; default: the current directory."
+    "--app-dir", default="", metavar="PATH", help="Directory searched first for MODULE; default: the current one."
 )
 @click.option("--json", "as_json", is_flag=True, help="For programs: a list of objects.")
 def routes(app: str, factory: bool, app_dir: str, as_json: bool) -> None:
@@ -102,7 +102,7 @@ def routes(app: str, factory: bool, app_dir: str, as_json: bool) -> None:
     from odac.serving.describe import route_facts, route_rows, table
     from odac.serving.loading import find_odac_apps, load_app
 
-    # An app that names local:// can be looked at without the server that would run its workers.
+    # Lets an app that names local:// be inspected without the server that would run its workers.
     placed = os.environ.setdefault(DIRECTORY_VARIABLE, NO_DIRECTORY)
     try:
         found = find_odac_apps(load_app(app, factory=factory, app_dir=app_dir))
@@ -124,14 +124,14 @@ def routes(app: str, factory: bool, app_dir: str, as_json: bool) -> None:
 
 
 def _contract(command: Any) -> Any:
-    """The arguments of the commands that write a contract."""
+    """Add the arguments of the commands that write a contract."""
     for decorate in (
         click.option("--check", metavar="FILE", help="Write nothing; fail if FILE holds something else."),
         click.option(
             "--app-dir",
             default="",
             metavar="PATH",
-            help="Where MODULE is looked for first; default: the current directory.",
+            help="Directory searched first for MODULE; default: the current one.",
         ),
         click.option("--factory", is_flag=True, help="APP is a function that returns the app."),
         click.argument("app", metavar="MODULE:APP"),
@@ -158,7 +158,7 @@ def _write(app: str, make: Any, factory: bool, app_dir: str, check: str | None) 
 def schema(
     app: str, factory: bool, app_dir: str, check: str | None, form: str, title: str | None, api_version: str
 ) -> None:
-    """Write what an app's routes take and give, as AsyncAPI 3.0."""
+    """Write the messages that an app's routes receive and send, as AsyncAPI 3.0."""
     from odac.contract import asyncapi
 
     write = asyncapi.to_json if form == "json" else asyncapi.to_yaml
@@ -225,7 +225,7 @@ def publish(url: str, room_and_data: tuple[str, ...], broadcast: bool, key: str 
             "it takes URL JSON with --broadcast" if broadcast else "it takes URL ROOM JSON, or --broadcast URL JSON"
         )
     if room_and_data[-1] == "-" and sys.stdin is None:
-        _fail("the standard input is closed, and - reads the JSON from it")
+        _fail("- reads the JSON from the standard input, which is closed")
     text = sys.stdin.read() if room_and_data[-1] == "-" else room_and_data[-1]
     try:
         send(url, None if broadcast else room_and_data[0], text, key=key, timeout=timeout)
@@ -237,7 +237,7 @@ def publish(url: str, room_and_data: tuple[str, ...], broadcast: bool, key: str 
 @click.argument("url", metavar="URL")
 @click.option("--token/--no-token", default=True, show_default=True, help="Ask for a token first.")
 @click.option(
-    "--reconnect/--no-reconnect", default=True, show_default=True, help="Come back when the connection is lost."
+    "--reconnect/--no-reconnect", default=True, show_default=True, help="Reconnect when the connection is lost."
 )
 @click.option(
     "--header", "-H", "headers", multiple=True, metavar="'NAME: VALUE'", help="A further header of the handshake."
@@ -259,7 +259,7 @@ def publish(url: str, room_and_data: tuple[str, ...], broadcast: bool, key: str 
     help="Seconds to listen after the end of the input.",
 )
 def connect(url: str, headers: tuple[str, ...], cookies: tuple[str, ...], proxy: str | None, **options: Any) -> None:
-    """Talk to a route: each line that is typed is sent, and what comes is printed."""
+    """Connect to a route: send each typed line, and print each received message."""
     from odac.client.interactive import main as talk
 
     options["proxy"] = {None: True, "none": None}.get(proxy, proxy)

@@ -1,7 +1,7 @@
-"""Why a WebSocket connection ended, as one named code each.
+"""The close codes of WebSocket connections, each with a name.
 
-1000 to 1015 come from RFC 6455 section 7.4.1 and the IANA registry that it sets up; 4000 to 4003 are Odac's own, from
-the range that section 7.4.2 leaves to applications.
+1000 to 1015 are defined in RFC 6455 section 7.4.1 and the IANA registry that it sets up; 4000 to 4003 are Odac's own,
+from the range that section 7.4.2 reserves for applications.
 """
 
 from __future__ import annotations
@@ -56,18 +56,18 @@ RETRYABLE: Final = frozenset(
         CloseCode.TRY_AGAIN_LATER,
     }
 )
-"""The codes after which a client connects again on its own. 4002 is apart: it fetches a fresh token and tries once."""
+"""The codes after which a client reconnects by itself. After 4002, it fetches a new token and retries once."""
 
 
 def is_retryable(code: int) -> bool:
-    """Whether a client that was closed with ``code`` may connect again by itself."""
+    """Whether a client that was closed with ``code`` may reconnect by itself."""
     return code in RETRYABLE or code == CloseCode.NO_STATUS
 
 
 def is_sendable(code: int) -> bool:
-    """Whether ``code`` may stand in a close frame (RFC 6455 section 7.4).
+    """Whether a close frame may contain ``code`` (RFC 6455 section 7.4).
 
-    1004 to 1006 and 1015 are for reporting only; 1000 to 2999 belong to the protocol, of which 1000 to 1014 are
-    defined; 3000 to 4999 belong to libraries and applications.
+    1004 to 1006 and 1015 are for reporting only; 1000 to 2999 are reserved for the protocol, which defines 1000 to
+    1014; 3000 to 4999 are for libraries and applications.
     """
     return 1000 <= code <= 1003 or 1007 <= code <= 1014 or 3000 <= code <= 4999

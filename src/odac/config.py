@@ -1,4 +1,4 @@
-"""Limits and session settings: frozen values, checked when they are made. Each default gives its reason."""
+"""Limits and session settings: frozen values, checked when they are created. Each default has its reason."""
 
 from __future__ import annotations
 
@@ -77,14 +77,14 @@ DEFAULT_RATE_LIMIT: Final = RateLimit(100, 1.0)
 @check_fields
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Limits:
-    """What one app allows. Passing a limit is always a named close code or HTTP status, and the log names the field.
+    """The limits of one app. Exceeding one leads to a named close code or HTTP status, and the log names the field.
 
     Args:
-        max_payload: bytes of one message after inflating and reassembling. Past it: close 1009, decided on the frame's
-            header, before anything is buffered. 1 MiB, as ``websockets`` and Socket.IO have it: larger things belong in
-            an HTTP upload.
-        max_fragments: frames of one message. Past it: 1008. 1,024 is far more than any browser makes and keeps
-            a million empty fragments from costing anything.
+        max_payload: bytes of one message after inflating and reassembling. Above it: close 1009, decided on the frame's
+            header, before anything is buffered. 1 MiB, as in ``websockets`` and Socket.IO: larger contents should be
+            uploaded over HTTP.
+        max_fragments: frames of one message. Above it: 1008. 1,024 is far more than any browser sends, and bounds
+            the cost of a message of empty fragments.
         rate_limit: messages per window, or None for no limit. Past it: 1008. 100 a second is more than a person's
             typing, drawing or playing sends, and less than a loop gone wrong.
         outgoing_buffer: bytes waiting for one slow reader, each message counted with 256 bytes more than its frame for
@@ -97,17 +97,17 @@ class Limits:
             10 is a slow phone on a bad network; it bounds what a thousand idle sockets cost.
         max_headers: header lines of a handshake. Past it: 431. 100, as uWebSockets; browsers send about 15.
         max_header_bytes: bytes of all header lines together. Past it: 431. 16 KiB holds four full cookies.
-        ping_interval: seconds between two pings to one connection. 25 is below the 30 s after which the most impatient
-            mobile networks and proxies forget an idle connection.
-        pong_timeout: seconds to wait for anything from the peer after a ping. Past it the peer is sent 1011, where
-            nothing waits in front of that, and ``close`` listeners hear 1006. 20, as Socket.IO.
+        ping_interval: seconds between two pings to one connection. 25 is below the shortest idle timeouts of mobile
+            networks and proxies, 30 s.
+        pong_timeout: seconds to wait for anything from the peer after a ping. After that, the peer gets 1011 if no data
+            is queued before it, and ``close`` listeners get 1006. 20, as in Socket.IO.
         close_timeout: seconds to wait for the peer's close frame. Past it, the transport is aborted.
         rooms_per_connection: rooms one connection may be in. Past it: ``ValueError`` at ``join``. 128, as Centrifugo.
         recovery_entries: messages of rooms with history that one connection may recover after coming back, over all its
             rooms. Past it: it is told that some are missing, and loads the state, which costs less. 1,000.
         recovery_bytes: the same in bytes, for each room. 4 MiB.
-        recovery_rooms: rooms of which one client may say where it was; of further ones, those that it joined first are
-            not recovered, and it is told. 128, as ``rooms_per_connection``.
+        recovery_rooms: rooms for which one client may send a position; above it, the rooms that it joined first are not
+            recovered, and it is notified. 128, as ``rooms_per_connection``.
         recovery_burst: messages that one session may recover at once, over all its connections. Past it: as
             ``recovery_entries``. 20,000 are twenty full recoveries, as of many tabs after a deployment.
         recovery_rate: messages a second by which that fills up again: 200, so that a client that reconnects in a loop

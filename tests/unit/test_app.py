@@ -337,7 +337,7 @@ def test_a_limit_that_is_more_than_travels_between_processes_is_told_at_start(
             pass
 
     asyncio.run(main())
-    assert any("get to other processes" in record.getMessage() for record in caplog.records) == warned
+    assert any("can be sent to other processes" in record.getMessage() for record in caplog.records) == warned
 
 
 @pytest.mark.parametrize("name", ["get", "websocket", "mount"])

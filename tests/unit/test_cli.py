@@ -460,7 +460,7 @@ def test_without_a_standard_input(folder: Path) -> None:
     assert done.stderr == ""
     done = without_input("publish", "memory://a", "room", "-")
     assert done.returncode == 1
-    assert done.stderr == "odac: the standard input is closed, and - reads the JSON from it\n"
+    assert done.stderr == "odac: - reads the JSON from the standard input, which is closed\n"
 
 
 # ---- as a program

@@ -1,1 +1,3 @@
-"""Who is in a room, over any number of processes: each process tells the others its share, and joins the shares."""
+"""Presence: the people in a room, over any number of processes. Each process sends the people of its own connections
+(its share of the room) to the others, and combines the shares.
+"""

@@ -1,4 +1,4 @@
-"""The people of one room whose connection here has ended, and may return within the grace."""
+"""The people of one room whose connection here has ended, and who may return within the grace period."""
 
 from __future__ import annotations
 
@@ -9,16 +9,17 @@ from typing import Final
 __all__ = ["MOST_ABSENT", "Absences", "Budget"]
 
 MOST_ABSENT: Final = 65_536
-"""In all rooms of a process together. Above it, the person of a room who has been away for longest leaves early."""
+"""The most absent people in all rooms of a process. Above it, the person of a room who has been absent longest leaves
+early."""
 _ACCURACY: Final = 1e-3
 """Seconds: a timer may fire a little before its time."""
 
 
 class Budget:
-    """How many people all rooms of the process keep whose connection has ended.
+    """The number of absent people in all rooms of the process.
 
     Attributes:
-        used: so many are there now.
+        used: the present number.
     """
 
     __slots__ = ("used",)
@@ -28,13 +29,13 @@ class Budget:
 
 
 class Absences:
-    """Keeps one ended connection for each person, the last one, until the grace is over.
+    """Keeps one ended connection for each person, the last one, until the grace period is over.
 
     Args:
-        loop: for the timer.
+        loop: the event loop for the timer.
         grace: seconds.
-        budget: shared by all rooms.
-        remove: called with a connection whose person has left, as far as it is known here.
+        budget: the number of absent people, shared by all rooms.
+        remove: called with the connection when the grace period of its person is over.
     """
 
     __slots__ = ("_budget", "_by_person", "_deadlines", "_grace", "_loop", "_remove", "_timer")
@@ -45,7 +46,7 @@ class Absences:
         self._budget = budget
         self._remove = remove
         self._by_person: dict[str, str] = {}
-        self._deadlines: dict[str, tuple[float, str]] = {}  # and the person, by connection; the first ends first
+        self._deadlines: dict[str, tuple[float, str]] = {}  # deadline and person, by connection; ordered by deadline
         self._timer: TimerHandle | None = None
 
     def __len__(self) -> int:
@@ -66,7 +67,7 @@ class Absences:
             self._timer = self._loop.call_later(self._grace, self._expire)
 
     def end(self, person: str) -> None:
-        """Drop the connection that is kept of a person, if there is one: another one has newer data."""
+        """Drop the kept connection of a person, if there is one: another one has newer data."""
         connection = self._by_person.pop(person, None)
         if connection is not None:
             del self._deadlines[connection]

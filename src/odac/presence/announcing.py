@@ -1,4 +1,4 @@
-"""The control messages that tell members who is in a room."""
+"""The control messages that inform members about the people in a room."""
 
 from __future__ import annotations
 
@@ -21,13 +21,13 @@ _URL_SAFE: Final = bytes.maketrans(b"+/", b"-_")
 
 
 class Announcer:
-    """Sends the news of a room, prepared once for all receivers.
+    """Sends the changes of a room, encoded once for all receivers.
 
-    Towards clients, a person is a key that is made for the room. It gives away neither that the same person is in
-    another room, nor the id of the user, which may be a mail address.
+    In messages to clients, a person is identified by a key that is specific to the room. It reveals neither that the
+    same person is in another room, nor the user's id, which may be an email address.
 
     Args:
-        sign: 32 bytes for any bytes, under a secret that all processes share.
+        sign: returns a signature of 32 bytes with a secret that all processes share.
     """
 
     def __init__(self, sign: Callable[[bytes], bytes]) -> None:
@@ -42,7 +42,7 @@ class Announcer:
         self._key = key
 
     def __call__(self, room: str, news: News, viewers: list[Viewer]) -> None:
-        """Tell viewers the news of a room."""
+        """Send the changes of a room to viewers."""
         number = self._number(room)
         key = self._key
         people = left = None
@@ -64,5 +64,5 @@ class Announcer:
         return number
 
     def forget(self, room: str) -> None:
-        """The room is of no use any more; its number is not used again."""
+        """The room is no longer needed; its number is not used again."""
         self._numbers.pop(room, None)

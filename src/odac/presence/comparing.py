@@ -1,4 +1,4 @@
-"""Finds by versions what was lost between two processes: after an outage few rooms differ, if any."""
+"""Detects lost messages between two processes by comparing versions: after an outage, few rooms differ, if any."""
 
 from __future__ import annotations
 
@@ -14,19 +14,19 @@ from odac.presence.room import Around, RoomPresence
 __all__ = ["Collection", "Comparing", "parts_of"]
 
 ROOMS_A_PART: Final = 250
-"""With the longest names 60 KB, and a few KB with usual ones."""
+"""Rooms in one message: 60 KB with the longest names, and a few KB with usual ones."""
 MOST_ENDED: Final = 1024
-"""Shares without people whose last version is remembered. One that asks for older ones is told all versions."""
+"""Empty shares whose last version is remembered. A process that asks for older ones gets all versions."""
 
 
 def parts_of(question: int, versions: dict[str, int], since: int = 0, last: int = 0) -> list[Versions]:
-    """What to tell of the versions of this process's shares.
+    """Split the versions of this process's shares into messages.
 
     Args:
-        question: what this answers, or a new number.
-        versions: by room.
+        question: the question that this answers, or a new number.
+        versions: the versions by room.
         since: only shares that changed after this version are in ``versions``; 0: all shares with people.
-        last: the last version that this process has given.
+        last: the last version that this process has assigned.
     """
     items = list(versions.items())
     size = max(ROOMS_A_PART, -(-len(items) // MAX_PAGES))
@@ -35,7 +35,7 @@ def parts_of(question: int, versions: dict[str, int], since: int = 0, last: int 
 
 
 class Collection:
-    """Puts together what one process told of its versions."""
+    """Collects the versions that one process sends in several messages."""
 
     __slots__ = ("_parts", "_question")
 
@@ -44,7 +44,7 @@ class Collection:
         self._parts: dict[int, Iterable[str]] = {}
 
     def add(self, part: Versions) -> set[str] | None:
-        """Take a part; return all rooms that it and the others name when this was the last one, else None."""
+        """Add a part; if it completes the set, return all rooms in the parts, else None."""
         if part.question != self._question:
             self._question = part.question
             self._parts.clear()
@@ -57,15 +57,15 @@ class Collection:
 
 
 class Comparing:
-    """Compares this process's copies with the versions that the other processes name.
+    """Compares this process's copies with the versions that the other processes send.
 
-    A heartbeat carries the last version that its process has given to any of its shares. Where one has not arrived, the
-    process is asked which shares have changed, and for those whose copy here is older. While nothing changes, nothing
-    is asked.
+    A heartbeat carries the last version that its process has assigned to any of its shares. If one has not arrived
+    here, this process asks which shares have changed, and then requests those whose copy is older. While nothing
+    changes, nothing is sent.
 
     Args:
-        around: what all rooms share.
-        rooms: of this process, by name.
+        around: the objects that all rooms share.
+        rooms: the rooms of this process, by name.
     """
 
     __slots__ = ("_around", "_collections", "_ended", "_ended_before", "_heard", "_rooms")
@@ -75,18 +75,18 @@ class Comparing:
         self._rooms = rooms
         self._heard: dict[bytes, Heard] = {}
         self._collections: dict[bytes, Collection] = {}
-        self._ended: dict[str, int] = {}  # versions of shares that are no more, by room; the oldest is the first
+        self._ended: dict[str, int] = {}  # versions of shares that have ended, by room; the oldest is first
         self._ended_before = 0  # versions of shares that ended up to this one are forgotten
 
-    # What this process says
+    # Sending
 
     def beat(self) -> bytes | None:
-        """What this process's heartbeat carries; None while it has said nothing about any person."""
+        """The contents of this process's heartbeat; None while it has sent nothing about any person."""
         last = self._around.numbering.last
         return encode(Last(last)) if last else None
 
     def ended(self, room: RoomPresence) -> None:
-        """A room is of no use any more."""
+        """A room is no longer needed."""
         self._around.questions.forget_room(room.name)
         version = room.share.version
         if version:
@@ -97,7 +97,7 @@ class Comparing:
                 self._ended_before = max(self._ended_before, self._ended.pop(oldest))
 
     def tell(self, compare: Compare, tell: Callable[[bytes], None]) -> None:
-        """Tell the versions of this process's shares."""
+        """Send the versions of this process's shares."""
         for room in list(self._rooms.values()):
             room.tell_processes()
         since = compare.since if compare.since >= self._ended_before else 0
@@ -110,18 +110,18 @@ class Comparing:
             tell(encode(part))
 
     def ask(self, origin: bytes) -> None:
-        """Ask a process for its versions that sends heartbeats for the first time, or again."""
-        # Rooms that were opened while it was silent have not asked it.
+        """Ask a process whose heartbeats have started or resumed for its versions."""
+        # Rooms that were opened while it was silent did not ask it.
         self._heard.pop(origin, None)
         self._around.sender.send_to(origin, SUBSYSTEM, encode(Compare(new_question())))
 
     def all_with_all(self) -> None:
-        """Ask all processes for their versions, and tell them this one's."""
+        """Ask all processes for their versions, and send them the versions of this one."""
         sender = self._around.sender
         sender.send_to_all(SUBSYSTEM, encode(Compare(new_question())))
         self.tell(Compare(new_question()), lambda part: sender.send_to_all(SUBSYSTEM, part))
 
-    # What the others say
+    # Receiving
 
     def arrived(self, origin: bytes, version: int) -> None:
         """A change of another process's share has arrived."""
@@ -129,7 +129,7 @@ class Comparing:
             self._heard_of(origin).arrived(version)
 
     def heartbeat(self, origin: bytes, last: int) -> None:
-        """A heartbeat of another process has arrived: ask again what it has not answered, and for what is missing."""
+        """A heartbeat of another process has arrived: repeat unanswered questions, and request missing shares."""
         around = self._around
         now = around.loop.time()
         for name in around.questions.overdue(origin, now):
@@ -138,15 +138,15 @@ class Comparing:
                 room.ask_soon(origin)
         heard = self._heard_of(origin)
         if last > heard.confirmed and not any(room.is_watched for room in self._rooms.values()):
-            heard.confirm(last)  # a room that is opened later asks for whole shares
+            heard.confirm(last)  # a room that is opened later requests whole shares
         if heard.is_behind(last, now):
             around.sender.send_to(origin, SUBSYSTEM, encode(Compare(new_question(), heard.confirmed)))
 
     def take(self, origin: bytes, part: Versions) -> None:
-        """Ask for what is not as a process says that it is.
+        """Versions have arrived: request the shares whose copies here have other versions.
 
-        Of a process that sends no heartbeat nothing is kept, because nothing would tell that it has ended: what it says
-        may arrive before its first one, and behind its goodbye. At its first one it is asked for everything.
+        Nothing is kept of a process that sends no heartbeats, because its end would not be detected: its messages may
+        arrive before its first heartbeat, and after its ``Bye``. At its first heartbeat, all its shares are requested.
         """
         is_alive = origin in self._around.sender.origins
         for name, version in part.versions.items():

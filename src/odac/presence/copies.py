@@ -1,4 +1,4 @@
-"""What this process knows of the share that another one has of a room."""
+"""A copy of another process's share of a room."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from odac.presence.messages import Delta, Entry, Page
 __all__ = ["Copy", "Enter"]
 
 MAX_EARLY: Final = 64
-"""Deltas kept while the pages before them are on their way."""
+"""Deltas kept until the pages before them have arrived."""
 
 Enter = Callable[[str, Entry | None, Entry | None], None]
-"""Takes a connection, and what its process said of it before and says now; None: it is not in the share."""
+"""Called with a connection, and its former and its new entry; None: it is not in the share."""
 
 
 class Copy:
-    """What this process knows of the share of another one.
+    """A copy of another process's share.
 
     Args:
-        enter: told of each entry that changes.
+        enter: called for each entry that changes.
     """
 
     __slots__ = ("_early", "_enter", "_pages", "_question", "entries", "version")
@@ -29,12 +29,12 @@ class Copy:
         self.entries: dict[str, Entry] = {}
         self.version = 0
         self._enter = enter
-        self._question = 0  # whose pages are being collected
+        self._question = 0  # the question whose pages are being collected
         self._pages: dict[int, Page] = {}
         self._early: dict[int, Delta] = {}  # by base
 
     def apply(self, delta: Delta) -> bool:
-        """Take a delta; return whether the copy is behind, so that its process must be asked for the share."""
+        """Apply a delta; return whether the copy is out of date, so that the share must be requested."""
         if delta.version <= self.version:
             return False
         if delta.base not in (0, self.version):
@@ -53,10 +53,10 @@ class Copy:
         return False
 
     def take(self, page: Page) -> bool:
-        """Take a page of the whole share; the last one of a set replaces the copy.
+        """Add a page of the whole share; the last one of a set replaces the copy.
 
         Returns:
-            Whether the copy is now as new as the page: it was the last of its set, or told nothing new.
+            Whether the copy is now up to date with the page: it was the last of its set, or contained nothing new.
         """
         if page.pages == 0 or page.version < self.version:
             return True
@@ -76,7 +76,7 @@ class Copy:
         return True
 
     def clear(self) -> None:
-        """The process is gone, and its share with it."""
+        """The process has gone, and its share with it."""
         self._replace({})
 
     def _replace(self, entries: dict[str, Entry]) -> None:
@@ -96,7 +96,7 @@ class Copy:
         self._enter(connection, before, entry)
 
     def _apply_early(self) -> None:
-        """Take the deltas that came before their time and fit now."""
+        """Apply the early deltas that follow the present version."""
         early = self._early
         while early:
             for base in [base for base, delta in early.items() if delta.version <= self.version]:

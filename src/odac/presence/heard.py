@@ -1,4 +1,4 @@
-"""Up to which version everything that another process told has arrived here, or has been compared."""
+"""Tracks the version up to which all changes of another process have arrived here, or have been compared."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from typing import Final
 __all__ = ["EVERY", "UNDER_WAY", "Heard"]
 
 UNDER_WAY: Final = 2.5
-"""Seconds for which a version that a heartbeat names may still be under way: a little less than the interval between
-two heartbeats."""
+"""Seconds for which a version in a heartbeat may still be in transit: a little less than the interval between two
+heartbeats."""
 EVERY: Final = 11.0
-"""Seconds, at least, between two comparisons with one process. A process whose rooms are not all watched here changes
-without a word to this one, so that a busy one would otherwise be asked at each heartbeat."""
+"""The least seconds between two comparisons with one process. Changes in rooms that are not watched here are not sent
+to this process, so that it would otherwise ask a busy process at each heartbeat."""
 MOST_AHEAD: Final = 1024
 
 
 class Heard:
-    """What has arrived of another process, whose versions follow each other without a gap over all its rooms.
+    """The versions that have arrived of another process, which are consecutive over all its rooms.
 
     Attributes:
         confirmed: no change up to this version is missing here in a room that was watched when it was made.
@@ -26,7 +26,7 @@ class Heard:
 
     def __init__(self) -> None:
         self.confirmed = 0
-        self._ahead: set[int] = set()  # arrived, and one before them has not
+        self._ahead: set[int] = set()  # versions that have arrived after a missing one
         self._due = 0  # the version that an earlier heartbeat named
         self._next = 0.0
 
@@ -41,7 +41,7 @@ class Heard:
             self._ahead.add(version)
 
     def confirm(self, version: int) -> None:
-        """All rooms that are watched here were compared when the process had given this version."""
+        """All rooms that are watched here have been compared with the process's state at this version."""
         if version > self.confirmed:
             self.confirmed = version
             self._ahead = {each for each in self._ahead if each > version}
@@ -56,7 +56,7 @@ class Heard:
         """Whether the process must be asked for its versions, because one of them has not arrived.
 
         Args:
-            last: the last version that the process has given, as its heartbeat says.
+            last: the last version that the process has assigned, from its heartbeat.
             now: the loop's time.
         """
         if last <= self.confirmed or now < self._next:

@@ -1,4 +1,4 @@
-"""Presence as the hub knows it: the rules of the app, its connections, and the bus."""
+"""Connects presence with the app's rules, the hub's connections and the bus."""
 
 from __future__ import annotations
 
@@ -27,22 +27,22 @@ class HubPresence:
     """Implements :class:`odac.realtime.ports.PresencePort`, and observes connections.
 
     Args:
-        sign: 32 bytes for any bytes, under a secret that all processes share.
+        sign: returns a signature of 32 bytes with a secret that all processes share.
     """
 
     def __init__(self, sign: Callable[[bytes], bytes]) -> None:
         self._rules: Patterns[Presence] = Patterns()
         self._announcer = Announcer(sign)
         self._service: PresenceService | None = None
-        # What connections said that have not passed all gates. By the connection: its id may change on admission.
+        # The data of connections that are not admitted yet. By connection, because the id may change on admission.
         self._early: dict[Connection, dict[str, bytes]] = {}
 
     def add(self, pattern: str, rule: Presence) -> None:
-        """Let the rooms that a pattern names show who is in them.
+        """Turn presence on for the rooms that a pattern matches.
 
         Raises:
-            TypeError: ``rule`` is no :class:`Presence`.
-            ConfigurationError: the pattern names no room, or is there already.
+            TypeError: ``rule`` is not a :class:`Presence`.
+            ConfigurationError: the pattern is no valid name, or was added before.
         """
         if not isinstance(rule, Presence):
             raise TypeError(f"rooms(presence=…) takes a Presence(…), not {type(rule).__name__}")
@@ -68,7 +68,7 @@ class HubPresence:
             )
         return rule
 
-    # What connections do
+    # Connections
 
     def check(self, room: str, data: Any) -> bytes:
         """The JSON text of what a connection joins a room with.
@@ -81,14 +81,14 @@ class HubPresence:
         return encode_data(data)
 
     def join(self, connection: Connection, room: str, data: bytes) -> None:
-        """A connection that is in a room is seen there from now on, or says something else about its person."""
+        """A connection that is in a room is listed there from now on, or changes its person's data."""
         if connection.phase is Phase.ADMITTING:
             self._early.setdefault(connection, {})[room] = data
         elif self._service is not None:
             self._service.join(connection, room, self._rule(room), person_of(connection), data)
 
     def left(self, connection: Connection, room: str) -> None:
-        """A connection is in a room no more."""
+        """A connection has left a room."""
         early = self._early.get(connection)
         if early is not None:
             early.pop(room, None)
@@ -96,7 +96,7 @@ class HubPresence:
             self._service.leave(connection.id, room)
 
     def recognized(self, connection: Connection) -> None:
-        """A connection's user is known now."""
+        """A connection's user has become known."""
         if self._service is not None:
             self._service.identified(connection, person_of(connection))
 
@@ -111,10 +111,10 @@ class HubPresence:
         if self._service is not None:
             self._service.ended(connection.id, code, replaced=reason == SUPERSEDED)
 
-    # What the application asks for
+    # Called by the application
 
     def figures(self) -> dict[str, int]:
-        """See :meth:`odac.presence.service.PresenceService.figures`; empty while the app does not run."""
+        """See :meth:`odac.presence.service.PresenceService.figures`; empty while the app is not running."""
         return {} if self._service is None else self._service.figures()
 
     async def members(self, room: str, timeout: float) -> Members:  # noqa: ASYNC109 - part of the contract
@@ -122,24 +122,22 @@ class HubPresence:
 
         Raises:
             ValueError: the room has no presence.
-            RuntimeError: the app does not run.
+            RuntimeError: the app is not running.
         """
         rule = self._rule(room)
         if self._service is None:
-            raise RuntimeError(
-                "the app does not run: ws_server.presence(room) can be asked between its start and its stop"
-            )
+            raise RuntimeError("the app is not running: call ws_server.presence(room) between its start and its stop")
         found = await self._service.members(room, rule, timeout)
         users = {_NAMES[person[0]] + person[2:]: member for person, member in found.users.items()}
         return found._replace(users=users)
 
 
 def person_of(connection: Connection) -> str:
-    """What identifies the person of a connection on all processes: the user, else the session, else the client."""
+    """The id of a connection's person on all processes: of the user, else of the session, else of the client."""
     user = next((user for room in connection.memberships if (user := user_of(room)) is not None), None)
     if user is not None:
         return f"u:{user}"
     if connection.session_id is not None:
-        # Not the id itself: it is in the cookie's, and the application's logs may show who is in a room.
+        # A hash instead of the session's id, which is in the cookie: the application may log the members of a room.
         return f"s:{sha256(connection.session_id.encode('utf-8', 'surrogatepass')).hexdigest()[:22]}"
     return f"c:{connection.id.partition('.')[0]}"

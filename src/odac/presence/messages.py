@@ -1,4 +1,4 @@
-"""What the presence of one process tells that of others, in msgpack."""
+"""The messages of presence between processes, in msgpack."""
 
 from __future__ import annotations
 
@@ -20,14 +20,14 @@ Pages = Annotated[int, Meta(ge=0, le=MAX_PAGES)]
 
 
 class Entry(NamedTuple):
-    """What one connection says about its person.
+    """The person of one connection.
 
     Args:
-        person: what identifies the person on all processes.
+        person: the person's id on all processes.
         data: a JSON text.
         since: seconds since 1970 at which the connection joined, by the clock of its process.
         changed: milliseconds since 1970 of the last change of ``data``, by the same clock.
-        away: the connection has ended; the person stays until the grace is over.
+        away: the connection has ended; the person stays until the grace period is over.
     """
 
     person: Name
@@ -38,11 +38,11 @@ class Entry(NamedTuple):
 
 
 class Delta(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=0, gc=False):
-    """What changed in a share. With ``base == version`` nothing did: the version is repeated.
+    """A change of a share. With ``base == version`` nothing changed: the version is repeated.
 
     Args:
         room: the room's name.
-        base: the version that the delta changes; 0 begins a share anew.
+        base: the version that the delta changes; 0 starts the share again.
         version: the version afterwards.
         changed: entries by connection.
         removed: connections.
@@ -60,8 +60,8 @@ class Ask(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=
 
     Args:
         room: the room's name.
-        question: given back with each page, so that the answers to one question can be counted.
-        known: the version that the asking process has of the share of the process that is asked; 0 with several.
+        question: repeated in each page, so that the answers to one question can be counted.
+        known: the version of the asked process's share that the asking process has; 0 if several are asked.
     """
 
     room: Name
@@ -74,11 +74,11 @@ class Page(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag
 
     Args:
         room: the room's name.
-        question: of the :class:`Ask`.
-        version: of the share. Where the process has none: the last that it gave to any, so that what it had before
-            loses against the answer, and what it begins afterwards wins.
-        index: of the page, from 0.
-        pages: how many there are; 0 where the asking process has this version already.
+        question: the question of the :class:`Ask`.
+        version: the share's version. If the process has no share: the last version that it assigned to any share, so
+            that the answer replaces an earlier share and is replaced by a later one.
+        index: the page's index, from 0.
+        pages: the number of pages; 0 if the asking process has this version already.
         entries: by connection.
     """
 
@@ -94,7 +94,7 @@ class Compare(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, 
     """Asks a process, or all of them, for the versions of all their shares.
 
     Args:
-        question: given back with the answer.
+        question: repeated in the answer.
         since: name only the shares that changed after this version; 0: all shares with people.
     """
 
@@ -106,13 +106,12 @@ class Versions(Struct, frozen=True, array_like=True, forbid_unknown_fields=True,
     """A part of the versions of all shares of a process, in answer to :class:`Compare`.
 
     Args:
-        question: of the :class:`Compare`.
-        index: of the part, from 0.
-        pages: how many parts there are.
-        versions: by room.
-        since: the shares that changed after this version are named, those without people too; 0: all shares with
-            people.
-        last: the last version that the process had given to any share.
+        question: the question of the :class:`Compare`.
+        index: the part's index, from 0.
+        pages: the number of parts.
+        versions: the versions by room.
+        since: the shares that changed after this version are included, even empty ones; 0: all shares with people.
+        last: the last version that the process had assigned to any share.
     """
 
     question: Count
@@ -124,10 +123,10 @@ class Versions(Struct, frozen=True, array_like=True, forbid_unknown_fields=True,
 
 
 class Last(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=5, gc=False):
-    """What a heartbeat carries.
+    """The contents of a heartbeat.
 
     Args:
-        version: the last that the process has given to any of its shares.
+        version: the last version that the process has assigned to any of its shares.
     """
 
     version: Count
@@ -141,15 +140,15 @@ _decoder: Final[msgspec.msgpack.Decoder[Told]] = msgspec.msgpack.Decoder(Told)
 
 
 def encode(item: Told) -> bytes:
-    """The bytes of what one process tells others."""
+    """Encode a message."""
     return _encoder.encode(item)
 
 
 def decode(body: bytes) -> Told:
-    """What another process told.
+    """Decode a message of another process.
 
     Raises:
-        ValueError: nothing that a process of this version tells.
+        ValueError: no process of this version sends such a message.
     """
     told = _decoder.decode(body)
     if isinstance(told, Delta):
@@ -160,7 +159,7 @@ def decode(body: bytes) -> Told:
 
 
 def _check(entries: dict[str, Entry]) -> None:
-    """What connections say goes to clients as it is: text that is no JSON would end their connections."""
+    """Check that data is JSON: it is sent to clients unchanged, and other text would close their connections."""
     for entry in entries.values():
         _check_json(entry.data)
         entry.data.decode()

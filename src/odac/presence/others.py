@@ -1,4 +1,4 @@
-"""Which other processes presence takes to be alive, and when the people of one that is not are dropped."""
+"""Tracks which other processes are alive for presence, and drops the people of those that have gone."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ GONE: Final = 19.5
 """Seconds after which a silent process counts as gone. The bus reports the silence after 10.5 s (``PATIENCE`` times
 ``INTERVAL`` of :mod:`odac.cluster.bus`), so this is 30 s after its last heartbeat."""
 UNSEEN: Final = 30.0
-"""Seconds after which a process counts as gone that has sent its people and never a heartbeat."""
+"""Seconds after which a process that has sent its people but no heartbeat counts as gone."""
 LATE: Final = 5.0
 """Seconds. A timer this late shows that this process was suspended, so the others' silence does not count."""
 
 
 class Others:
-    """Drops the people of a process when it has been silent for too long, or some time after it said goodbye.
+    """Drops the people of a process when it has been silent for too long, or some time after it has shut down.
 
     Args:
-        loop: for timers.
+        loop: the event loop for timers.
         drop: called with a process and seconds: its people are removed from the rooms whose grace is at most that long.
     """
 
@@ -35,33 +35,33 @@ class Others:
 
     @property
     def any_suspect(self) -> bool:
-        """Whether a process sends no heartbeat that is not gone yet."""
+        """Whether any process sends no heartbeats but does not count as gone yet."""
         return bool(self._suspects)
 
     def __contains__(self, origin: object) -> bool:
-        """Whether a process is going to count as gone."""
+        """Whether a timer is running after which a process counts as gone."""
         return origin in self._leaving
 
     def seen(self, origin: bytes) -> None:
-        """A process sends heartbeats."""
+        """A process has sent a heartbeat."""
         self._suspects.discard(origin)
         self._cancel(origin)
 
     def silent(self, origin: bytes) -> None:
-        """A process sends no heartbeat: it is suspect, and gone when that goes on."""
+        """A process sends no heartbeats: it is suspect, and counts as gone if that continues."""
         self._suspects.add(origin)
         self._later(origin, [(GONE, GONE)])
 
     def unseen(self, origin: bytes) -> None:
-        """A process tells of its people and has sent no heartbeat yet: it may have ended before its first."""
+        """A process has sent its people but no heartbeat yet: it may have ended before its first one."""
         self._later(origin, [(UNSEEN, UNSEEN)])
 
     def left(self, origin: bytes, graces: list[float]) -> None:
-        """A process stopped in good order: its people stay in each room for the room's grace.
+        """A process has shut down normally: its people stay in each room for the room's grace period.
 
         Args:
             origin: the process.
-            graces: of the rooms with people of it, in seconds, the shortest first.
+            graces: the grace periods of the rooms with people of it, in seconds, the shortest first.
         """
         self._suspects.discard(origin)
         self._cancel(origin)
@@ -71,7 +71,7 @@ class Others:
             )
 
     def _later(self, origin: bytes, steps: list[tuple[float, float]]) -> None:
-        """Drop a process step by step: each is the seconds that the callback is given, and those to wait before."""
+        """Drop a process in steps; each step has the seconds for the callback, and the seconds to wait before it."""
         self._cancel(origin)
         wait = steps[0][1]
         due = self._loop.time() + wait

@@ -1,4 +1,4 @@
-"""What presence needs of the parts around it."""
+"""The interfaces that presence uses."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from odac.presence.roster import News
 __all__ = ["SUBSYSTEM", "Announce", "Viewer"]
 
 SUBSYSTEM: Final = "presence"
-"""The name under which processes tell each other about presence."""
+"""The name of this subsystem in messages between processes."""
 
 
 class Viewer(Protocol):
@@ -23,9 +23,9 @@ class Viewer(Protocol):
 
     @property
     def speaks_odac(self) -> bool:
-        """Whether it takes control messages."""
+        """Whether it understands control messages."""
         ...
 
 
 Announce = Callable[[str, News, list[Viewer]], None]
-"""Sends members of a room what they are to be told: the room, the news, and to whom."""
+"""Sends the changes of a room to members: called with the room, the changes and the receivers."""

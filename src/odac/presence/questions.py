@@ -10,7 +10,7 @@ __all__ = ["AT_OPENING", "PATIENCE", "Questions", "new_question"]
 PATIENCE: Final = 2.5
 """Seconds without an answer, or another page of it, after which the process is asked again at its next heartbeat."""
 AT_OPENING: Final = 0
-"""Stands for the question that all processes were asked when the room was opened: every answer counts."""
+"""The number for the question to all processes when a room is opened: every answer counts."""
 
 
 def new_question() -> int:
@@ -57,6 +57,6 @@ class Questions:
         self._open.pop(origin, None)
 
     def forget_room(self, room: str) -> None:
-        """The shares of a room are followed no more."""
+        """The shares of a room are no longer followed."""
         for rooms in self._open.values():
             rooms.pop(room, None)

@@ -1,4 +1,4 @@
-"""What this process knows of the people of one room, and when it tells whom."""
+"""The people of one room as this process knows them, and the messages about changes to members and processes."""
 
 from __future__ import annotations
 
@@ -20,34 +20,34 @@ from odac.realtime.ports import SubsystemSender
 __all__ = ["Around", "RoomPresence"]
 
 GATHER: Final = 0.1
-"""Seconds for which changes of a room are gathered, so that a burst of them costs each member one message."""
+"""Seconds for which changes of a room are collected, so that a burst of changes costs each member one message."""
 GATHER_TOTALS: Final = 1.0
-"""The same in a room over its limit, whose members are told nothing but a number."""
+"""The same in a room over its limit, whose members get only the number of people."""
 REPEAT: Final = 5.0
-"""Seconds after a share's last change at which its version is told once more, which shows the loss of the delta."""
+"""Seconds after a share's last change at which its version is sent again, which reveals the loss of the delta."""
 JITTER: Final = 0.5
 """Seconds within which processes ask each other, so that they do not all ask at once."""
 OPENING: Final = 1.0
-"""Seconds for which the first members in this process wait, at most, for what the other processes know. A list without
-those people would tell a client that has come back that they have left."""
+"""The most seconds for which the first members in this process wait for the shares of the other processes. From a list
+without those people, a client that has reconnected would conclude that they have left."""
 OWN: Final = b""
 """This process's origin in its own rosters."""
 FINAL_CODES: Final = frozenset({1000, 4001, 4003})
-"""Close codes by which a person has left for good: the page closed the connection, logged out, or may not stay."""
+"""Close codes after which a person does not return: the page closed the connection, logged out, or was refused."""
 
 
 class Around(NamedTuple):
-    """What all rooms of the process share.
+    """The objects that all rooms of the process share.
 
     Args:
-        loop: for timers.
+        loop: the event loop for timers.
         sender: sends to the other processes.
-        announce: sends members what they are to be told.
-        numbering: of this process's shares.
-        questions: for shares, that the other processes have not answered.
-        budget: of people whose connection has ended.
-        jitter: a random number from 0 to 1.
-        forget: called when a room may be of no use any more.
+        announce: sends changes to members.
+        numbering: assigns the versions of this process's shares.
+        questions: the questions for shares that the other processes have not answered.
+        budget: the number of absent people.
+        jitter: returns a random number from 0 to 1.
+        forget: called when a room may no longer be needed.
     """
 
     loop: AbstractEventLoop
@@ -91,14 +91,14 @@ class RoomPresence:
         self.share = Share(name, around.numbering)
         self.roster = Roster(rule.limit)
         self.copies: dict[bytes, Copy] = {}
-        self.answered: set[bytes] = set()  # processes whose whole share has arrived since the room is watched
+        self.answered: set[bytes] = set()  # processes whose whole share has arrived since the room has been watched
         self.waiters: dict[int, Future[None]] = {}  # by question
         self.absences = Absences(around.loop, rule.grace, around.budget, lambda connection: self.set(connection, None))
         self._around = around
         self._asked: dict[bytes, TimerHandle] = {}
         self._viewers: dict[str, Viewer] = {}
         self._newcomers: dict[str, Viewer] = {}
-        self._opening: TimerHandle | None = None  # until the other processes have answered
+        self._opening: TimerHandle | None = None  # set until the other processes have answered
         self._flushing: TimerHandle | None = None
         self._flush_at = 0.0
         self._repeating: TimerHandle | None = None
@@ -110,13 +110,13 @@ class RoomPresence:
 
     @property
     def is_needed(self) -> bool:
-        """Whether anything is lost when the room is forgotten."""
+        """Whether the room still has any state."""
         return self.is_watched or bool(self.share.entries) or self.share.has_changed or self._repeating is not None
 
     # This process's connections
 
     def set(self, connection: str, entry: Entry | None) -> None:
-        """Enter what a connection says about its person; None: it is not in the room."""
+        """Set the entry of a connection; None: it is not in the room."""
         before = self.share.entries.get(connection)
         if entry is None:
             self.share.remove(connection)
@@ -126,18 +126,18 @@ class RoomPresence:
         self._schedule()
 
     def add_viewer(self, viewer: Viewer) -> None:
-        """Tell a connection who is there, and what changes; one that is told already is left alone."""
+        """Send a connection the list of people, and then the changes; do nothing if it gets them already."""
         if viewer.id in self._viewers:
             return
         if not self._viewers and not self._newcomers and self._around.sender.origins - self.answered:
-            # All processes are asked, not those alone that listen to the room: a process whose last connection has
-            # ended keeps its people for the grace, and listens no more.
+            # All processes are asked, not only those that listen to the room: a process whose last connection has
+            # ended keeps its people for the grace period, but no longer listens.
             self._around.sender.send_to_all(SUBSYSTEM, encode(Ask(self.name, new_question())))
             self._opening = self._around.loop.call_later(OPENING, self._open)
         self._newcomers[viewer.id] = viewer
 
     def remove_viewer(self, connection: str) -> Viewer | None:
-        """Tell a connection no more; return it if it was told."""
+        """Stop sending changes to a connection; return it if it got them."""
         viewer = self._viewers.pop(connection, None)
         self._newcomers.pop(connection, None)
         if not self.is_watched:
@@ -145,14 +145,14 @@ class RoomPresence:
         return viewer
 
     def left(self, connection: str) -> None:
-        """A connection has left the room: it sees nobody in it any more."""
+        """A connection has left the room: for its client, the list is empty now."""
         viewer = self.remove_viewer(connection)
         if viewer is not None:
             self._around.announce(self.name, News([], [], 0, True), [viewer])
         self.set(connection, None)
 
     def ended(self, connection: str, *, final: bool) -> None:
-        """A connection has ended: its person stays for the grace, unless the end is final."""
+        """A connection has ended: its person stays for the grace period, unless the end is final."""
         self.remove_viewer(connection)
         entry = self.share.entries[connection]
         if final or not self.rule.grace:
@@ -161,10 +161,10 @@ class RoomPresence:
         self.set(connection, entry._replace(away=True))
         self.absences.begin(entry.person, connection)
 
-    # Telling
+    # Sending changes
 
     def _schedule(self) -> None:
-        """Tell what has changed at the end of this tick, or when the last time is long enough ago."""
+        """Send the changes at the end of this tick, or later if the last ones were sent recently."""
         if self._flushing is None:
             loop = self._around.loop
             self._flushing = loop.call_later(max(0.0, self._flush_at - loop.time()), self._flush)
@@ -189,7 +189,7 @@ class RoomPresence:
             announce(self.name, self.roster.everybody(), list(newcomers.values()))
 
     def _open(self) -> None:
-        """The other processes have answered, or had time enough."""
+        """The other processes have answered, or their time is over."""
         if self._opening is not None:
             self._opening.cancel()
             self._opening = None
@@ -198,7 +198,7 @@ class RoomPresence:
             self._schedule()
 
     def tell_processes(self) -> None:
-        """Tell the other processes what has changed in this one's share."""
+        """Send the changes of this process's share to the other processes."""
         if self.share.has_changed:
             for delta in self.share.deltas():
                 self._around.sender.send_to_room(self.name, SUBSYSTEM, encode(delta))
@@ -207,7 +207,7 @@ class RoomPresence:
             self._repeating = self._around.loop.call_later(REPEAT, self._repeat)
 
     def _repeat(self) -> None:
-        """Tell the share's version once more."""
+        """Send the share's version again."""
         self._repeating = None
         self._around.sender.send_to_room(self.name, SUBSYSTEM, encode(self.share.repeat()))
         self._around.forget(self.name)
@@ -215,7 +215,7 @@ class RoomPresence:
     # The other processes' shares
 
     def stop_copies(self) -> None:
-        """Follow the other processes' shares no more: what is known of them would soon be out of date."""
+        """Stop following the other processes' shares, and drop the copies, which would soon be out of date."""
         if self.copies:
             self.copies.clear()
             self.roster = Roster(self.rule.limit)
@@ -237,13 +237,13 @@ class RoomPresence:
         return copy
 
     def apply(self, origin: bytes, delta: Delta) -> None:
-        """Take a change of another process's share."""
+        """Apply a change of another process's share."""
         if self._copy(origin).apply(delta):
             self.ask_soon(origin)
         self._tell_news()
 
     def take(self, origin: bytes, page: Page) -> None:
-        """Take a part of another process's share."""
+        """Add a part of another process's share."""
         whole = self._copy(origin).take(page)
         around = self._around
         around.questions.answered(origin, self.name, page.question, around.loop.time(), whole=whole)
@@ -253,7 +253,7 @@ class RoomPresence:
         self._tell_news()
 
     def drop(self, origin: bytes) -> None:
-        """A process is gone, and its people with it, as far as they are nowhere else."""
+        """A process has gone, and its people have left unless they are connected to another process."""
         copy = self.copies.pop(origin, None)
         self.answered.discard(origin)
         if copy is not None:
@@ -261,7 +261,7 @@ class RoomPresence:
             self._tell_news()
 
     def check_answers(self) -> None:
-        """Go on where all processes that are there have answered."""
+        """Continue if all running processes have answered."""
         if (self.waiters or self._opening is not None) and not self._around.sender.origins - self.answered:
             for waiter in self.waiters.values():
                 if not waiter.done():
@@ -269,7 +269,7 @@ class RoomPresence:
             self._open()
 
     def compare(self, origin: bytes, version: int) -> None:
-        """A process has a share of this version; 0: none."""
+        """Another process's share has this version; 0: it has none."""
         copy = self.copies.get(origin)
         if version > (copy.version if copy is not None else 0) or (not version and copy is not None and copy.entries):
             self.ask_soon(origin)
@@ -279,7 +279,7 @@ class RoomPresence:
             self._schedule()
 
     def ask_soon(self, origin: bytes) -> None:
-        """Ask a process for its share, once, however often this is called meanwhile."""
+        """Ask a process for its share; further calls until then change nothing."""
         if origin not in self._asked:
             delay = JITTER * self._around.jitter()
             self._asked[origin] = self._around.loop.call_later(delay, self._ask, origin)
@@ -293,7 +293,7 @@ class RoomPresence:
         self._around.sender.send_to(origin, SUBSYSTEM, encode(Ask(self.name, question, known)))
 
     def stop(self) -> None:
-        """Start nothing more."""
+        """Cancel the timers."""
         self.absences.stop()
         for timer in (self._flushing, self._repeating, self._opening, *self._asked.values()):
             if timer is not None:

@@ -1,4 +1,4 @@
-"""The people of one room, made of the shares of all processes, and what has changed since the members were told."""
+"""The people of one room, combined from the shares of all processes, and the changes not sent to members yet."""
 
 from __future__ import annotations
 
@@ -12,23 +12,23 @@ from odac.realtime.ports import Member
 __all__ = ["MAX_LIST_BYTES", "News", "Roster"]
 
 _AGAIN: Final = 0.9
-"""Of the limit: below it the members are told of each person again. Not at the limit itself, around which a room may
-stay.
+"""The fraction of the limit below which members get the list of people again. It is below the limit so that a room
+whose size varies around the limit does not switch all the time.
 """
 
 MAX_LIST_BYTES: Final = 256 * 1024
-"""Of all people's data together. Every new member gets it in one message, which must fit into
-``Limits.outgoing_buffer`` beside other messages; a room with more is told the total alone, as one over its limit."""
+"""Bytes of all people's data together. Every new member gets it in one message, which must fit into
+``Limits.outgoing_buffer`` with other messages; in a room with more, members get only the total, as over the limit."""
 
 
 class News(NamedTuple):
-    """What the members of a room are to be told.
+    """The changes of a room for its members.
 
     Args:
         people: person and JSON text of those who are new or have other data; None in a room over its limit.
         left: persons who have left; None in a room over its limit.
-        total: how many people there are.
-        whole: ``people`` is everybody, in place of what was told before.
+        total: the number of people.
+        whole: ``people`` is the whole list, which replaces the earlier one.
     """
 
     people: list[tuple[str, bytes]] | None
@@ -38,10 +38,10 @@ class News(NamedTuple):
 
 
 class Roster:
-    """Persons and their connections, as all shares together say.
+    """Persons and their connections, from all shares.
 
     Args:
-        limit: people above which the members are told the total alone.
+        limit: the number of people above which the members get only the total.
     """
 
     __slots__ = ("_dirty", "_limit", "_lists", "_people", "_told", "_told_bytes", "_told_total")
@@ -50,7 +50,7 @@ class Roster:
         self._limit = limit
         self._people: dict[str, dict[tuple[bytes, str], Entry]] = {}
         self._dirty: dict[str, None] = {}
-        self._told: dict[str, bytes] = {}  # data by person, as the members know it
+        self._told: dict[str, bytes] = {}  # data by person, as last sent to the members
         self._told_bytes = 0
         self._told_total = 0
         self._lists = True
@@ -59,7 +59,7 @@ class Roster:
         return len(self._people)
 
     def update(self, origin: bytes, connection: str, before: Entry | None, after: Entry | None) -> None:
-        """Enter one connection of a share: what it said before, and what it says now; None: it is not there."""
+        """Update one connection of a share, with its former and its new entry; None: it is not in the share."""
         key = (origin, connection)
         if before is not None and (after is None or before.person != after.person):
             entries = self._people[before.person]
@@ -73,18 +73,18 @@ class Roster:
 
     @property
     def has_news(self) -> bool:
-        """Whether :meth:`take_news` may give something."""
+        """Whether :meth:`take_news` may return changes."""
         return bool(self._dirty)
 
     def known(self, person: str) -> tuple[float, int] | None:
-        """Since when a person has been there, and when their data changed last; None for a new person."""
+        """When a person joined, and when their data last changed; None for a new person."""
         entries = self._people.get(person)
         if entries is None:
             return None
         return min(each.since for each in entries.values()), max(each.changed for each in entries.values())
 
     def take_news(self) -> News | None:
-        """What has changed for the members since this was called last; None where nothing has."""
+        """The changes since the last call; None if there are none."""
         total = len(self._people)
         dirty, self._dirty = self._dirty, {}
         if self._lists and total > self._limit:
@@ -108,7 +108,7 @@ class Roster:
         self._lists = False
         self._told = {}
         self._told_bytes = 0
-        self._told_total = -1  # the members are told in any case, so that they forget the list
+        self._told_total = -1  # the total is sent in any case, so that clients drop the list
 
     def _changes(self, dirty: dict[str, None]) -> News | None:
         people: list[tuple[str, bytes]] = []
@@ -131,13 +131,13 @@ class Roster:
         return News(people, left, len(self._people), False) if people or left else None
 
     def everybody(self) -> News:
-        """What a new member is told: all that the others were told so far."""
+        """The list for a new member: the same that was sent to the others so far."""
         if self._lists:
             return News(list(self._told.items()), [], self._told_total, True)
         return News(None, None, self._told_total, True)
 
     def members(self) -> dict[str, Member]:
-        """Everybody, by person."""
+        """All members, by person."""
         return {
             person: Member(
                 msgspec.json.decode(_newest(entries).data),
@@ -149,8 +149,8 @@ class Roster:
 
 
 def _newest(entries: dict[tuple[bytes, str], Entry]) -> Entry:
-    """The entry whose data is the person's: all processes choose the same one, whatever their clocks say."""
+    """The entry whose data counts for the person: all processes choose the same one, whatever their clocks show."""
     if len(entries) == 1:
         return next(iter(entries.values()))
-    # Of two changes in one millisecond, the ids of the connections decide: they are the same in every process's view.
+    # For two changes in one millisecond, the connection ids decide: they are the same for every process.
     return max(entries.items(), key=lambda item: (item[1].changed, item[0][1]))[1]

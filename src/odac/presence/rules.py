@@ -1,4 +1,4 @@
-"""What a room shows of the people in it."""
+"""The rules for presence in rooms."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from odac.spelling import check_fields
 __all__ = ["MAX_DATA_BYTES", "Presence", "encode_data"]
 
 MAX_DATA_BYTES: Final = 1024
-"""Bytes of the JSON text that one connection says about its person: every member of the room gets it."""
+"""The most bytes of a person's data as JSON text: every member of the room gets it."""
 _LONGEST_GRACE: Final = 3600.0
 _MOST: Final = 10_000
 
@@ -21,14 +21,14 @@ _MOST: Final = 10_000
 @check_fields
 @dataclass(frozen=True, slots=True)
 class Presence:
-    """Which people a room shows to its members.
+    """Presence in a room: which people its members see.
 
     Args:
-        grace: seconds for which a person stays after a connection was lost, a page was closed or reloaded, or a server
-            stopped; a person who comes back within it has not left. 0 to 3600. It must be longer than a client takes to
-            reconnect: 10 covers the delay after a first failed attempt.
-        limit: people up to whom the members are told of each one, 1 to 10,000. In a larger room they are told the total
-            alone, until it is below 90 % of the limit again.
+        grace: seconds for which a person stays in the list after a connection was lost, a page was closed or reloaded,
+            or a server stopped; a person who reconnects in that time has not left. 0 to 3600. It must be longer than
+            a client takes to reconnect: 10 covers the delay after a first failed attempt.
+        limit: the number of people up to which the members get the list, 1 to 10,000. In a larger room they get only
+            the total, until it is below 90 % of the limit again.
 
     Raises:
         ConfigurationError: a value is out of its range.
@@ -41,7 +41,7 @@ class Presence:
         if (
             isinstance(self.grace, bool)
             or not isinstance(self.grace, (int, float))
-            or not 0 <= self.grace <= _LONGEST_GRACE  # NaN is not either
+            or not 0 <= self.grace <= _LONGEST_GRACE  # refuses NaN as well
         ):
             raise ConfigurationError(f"Presence(grace={self.grace!r}): must be a number of seconds from 0 to 3600")
         if type(self.limit) is not int or not 1 <= self.limit <= _MOST:
@@ -52,7 +52,7 @@ _encoder: Final = msgspec.json.Encoder()
 
 
 def encode_data(data: Any) -> bytes:
-    """The JSON text of what a connection says about its person.
+    """Encode a person's data as JSON text.
 
     Raises:
         TypeError: it cannot be encoded.

@@ -1,4 +1,4 @@
-"""Presence in this process: takes what its connections and the other processes say."""
+"""Presence in this process: handles its connections' changes and the other processes' messages."""
 
 from __future__ import annotations
 
@@ -23,24 +23,24 @@ __all__ = ["PresenceService"]
 
 PAGES_AT_ONCE: Final = 16
 PAUSE: Final = 0.01
-"""Seconds after so many pages, in which other messages are sent."""
+"""Seconds of a pause after a number of pages, so that other messages can be sent."""
 
 
 class PresenceService:
-    """Who is in which room, as far as this process knows, and what it tells.
+    """The people in all rooms, as far as this process knows them.
 
     All methods are called on the event loop's thread.
 
     Args:
-        loop: for timers.
+        loop: the event loop for timers.
         sender: sends to the other processes.
-        announce: sends members of a room what they are to be told.
-        forgotten: called with each room that is of no use any more.
-        wall: seconds since 1970.
-        jitter: a random number from 0 to 1.
+        announce: sends the changes of a room to its members.
+        forgotten: called with each room that is no longer needed.
+        wall: returns seconds since 1970.
+        jitter: returns a random number from 0 to 1.
 
     Attributes:
-        garbage: what came from other processes and could not be read.
+        garbage: the number of messages from other processes that could not be decoded.
     """
 
     def __init__(
@@ -70,16 +70,16 @@ class PresenceService:
         self._is_stopped = False
         self.garbage = 0
 
-    # What connections do
+    # Connections
 
     def join(self, viewer: Viewer, room_name: str, rule: Presence, person: str, data: bytes) -> None:
-        """A connection joins a room, or says something else about its person.
+        """A connection joins a room, or changes its person's data.
 
         Args:
             viewer: the connection.
             room_name: the room.
-            rule: of the room.
-            person: what identifies the person on all processes.
+            rule: the room's rule.
+            person: the person's id on all processes.
             data: a JSON text, see :func:`odac.presence.rules.encode_data`.
         """
         room = self._room(room_name, rule)
@@ -93,13 +93,13 @@ class PresenceService:
         changed = int(since * 1000)
         known = room.roster.known(person)
         if known is not None:
-            # Later than every change that is known here, also where the clocks of two processes are apart.
+            # Later than every change that is known here, even if the clocks of two processes differ.
             since, changed = min(since, known[0]), max(changed, known[1] + 1)
         room.set(viewer.id, Entry(person, data, since, changed))
         room.absences.end(person)
 
     def identified(self, viewer: Viewer, person: str) -> None:
-        """A connection's user was recognised: it stands for another person now in the rooms that it is seen in."""
+        """A connection's user has become known: it belongs to another person now in the rooms that it has joined."""
         for name in self._joined.get(viewer.id, ()):
             room = self._rooms[name]
             entry = room.share.entries[viewer.id]

@@ -331,5 +331,5 @@ def test_an_app_that_does_not_run_says_so() -> None:
     app.rooms("a", presence=Presence())
     with TestClient(app):
         pass
-    with pytest.raises(RuntimeError, match="does not run"):
+    with pytest.raises(RuntimeError, match="is not running"):
         asyncio.run(app._hub.presence.members("a", 1.0))  # type: ignore[union-attr]
