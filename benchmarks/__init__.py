@@ -1,1 +1,1 @@
-"""Odac measured side by side with what a user would pick instead: ``python -m benchmarks``, or ``make bench``."""
+"""Odac measured side by side with its alternatives: ``python -m benchmarks``, or ``make bench``."""

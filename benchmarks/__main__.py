@@ -16,7 +16,7 @@ FIRST_PORT = 8750
 
 
 def compare(names: list[str], load_name: str, rounds: int, seconds: float) -> report.Comparison:
-    """Start all servers, load them in turn, round after round, so that a machine that drifts drifts for all of them."""
+    """Start all servers and load them in turn, round after round, so that changes of the machine affect all of them."""
     load = LOADS[load_name]
     names = [name for name in names if not load.servers or name in load.servers]
     costs: dict[str, list[float]] = {name: [] for name in names}
@@ -41,7 +41,7 @@ def compare(names: list[str], load_name: str, rounds: int, seconds: float) -> re
 
 
 def alone(names: list[str], load_name: str, rounds: int, seconds: float) -> report.Comparison:
-    """As :func:`compare`, but with one server running at a time: each is started for its load and stopped behind it."""
+    """As :func:`compare`, but with one server running at a time: each is started for its load and stopped after it."""
     load = LOADS[load_name]
     names = [name for name in names if not load.servers or name in load.servers]
     costs: dict[str, list[float]] = {name: [] for name in names}
@@ -54,7 +54,7 @@ def alone(names: list[str], load_name: str, rounds: int, seconds: float) -> repo
 
 
 def latencies(names: list[str], rate: float, seconds: float) -> dict[str, dict[str, float]]:
-    """Echo latency at a fixed rate that none of the servers is near its end with, in an open loop."""
+    """Echo latency in an open loop, at a fixed rate far below the maximum of each server."""
     found: dict[str, dict[str, float]] = {}
     load = LOADS["echo"]
     for i, name in enumerate(names):

@@ -31,7 +31,7 @@ Reply = Callable[[bytes], str | None]
 
 @dataclass(frozen=True)
 class Case:
-    """One thing that is measured.
+    """One measured operation.
 
     Args:
         name: as the table shows it.
@@ -70,7 +70,7 @@ def socketio_reply(message: bytes) -> str | None:
 
 
 HELLO: tuple[str, float] = ("", 0.0)
-"""What the last hello named ``calls``, and when it came."""
+"""The value of ``calls`` in the last ``hello``, and the time when it arrived."""
 
 ECHO = json.dumps(MOVE)
 CASES = (
@@ -102,7 +102,7 @@ SOCKETIO_NODE = (
 
 
 class Client:
-    """A connection of the load generator: as little as can be, so that the server is what is measured."""
+    """A connection of the load generator, with minimal work, so that the server is measured."""
 
     def __init__(self, port: int, case: Case) -> None:
         self._socket = socket.create_connection(("127.0.0.1", port))
@@ -150,7 +150,7 @@ class Client:
 
 
 def cpu(pid: int) -> float:
-    """Seconds of CPU that the threads of a process have taken, to the nanosecond."""
+    """CPU seconds that the threads of a process have used, in units of a nanosecond."""
     threads = Path(f"/proc/{pid}/task").iterdir()
     return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 
@@ -193,7 +193,7 @@ class Peer:
         self.process = subprocess.Popen(filled, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=environment)
 
     def wait(self) -> None:
-        """Return once it takes connections."""
+        """Return once it accepts connections."""
         for _ in range(1_500):
             if self.process.poll() is not None:
                 raise SystemExit(f"{self.process.args!r} has ended")

@@ -100,7 +100,7 @@ class Cluster:
         self.broker = broker
 
     def cpu(self) -> list[float]:
-        """CPU seconds so far: of the first process, of the second and of the broker."""
+        """CPU seconds so far of the first process, the second process and the broker."""
         return [
             each.cpu() if each else 0.0 for each in ([*self.workers, None][0], [*self.workers, None][1], self.broker)
         ]
@@ -159,7 +159,7 @@ def running(kind: Kind, port: int) -> Iterator[Cluster]:
 
 @dataclass
 class Fan:
-    """A room of 1,000 with so many messages in flight: what each round took.
+    """The CPU time of each round in a room of 1,000, with so many messages in flight.
 
     Args:
         cost: CPU seconds per delivery of all processes and the broker.
@@ -174,7 +174,7 @@ class Fan:
 
 @dataclass
 class Results:
-    """Everything that one run measured; what ``planning`` computes from."""
+    """All results of one run, from which ``planning`` computes."""
 
     day: str = ""
     machine: str = ""
@@ -221,13 +221,13 @@ def measure_fans(
 
 
 def measure_latency(cluster: Cluster, seconds: float, rate: float = 10, members: int = 100) -> dict[str, float]:
-    """The way of a message to members in the publisher's process and in the other, at a rate far from anybody's end."""
+    """The latency to members in the publisher's process and in the other one, at a rate far below the maximum."""
     _, said = cluster.load("room", "--conns", str(members), "--rate", str(rate), seconds=seconds)
     return {key: said[key] for key in ("local_p50_us", "local_p99_us", "remote_p50_us", "remote_p99_us", "lost")}
 
 
 def measure_losses(cluster: Cluster, rates: list[float], seconds: float) -> Iterator[dict[str, Any]]:
-    """Every message at every member, at rising rates: twenty members, half of them in the other process."""
+    """Complete delivery at rising rates, with twenty members, half of them in the other process."""
     for rate in rates:
         _, said = cluster.load("room", "--conns", "20", "--rate", str(rate), seconds=seconds)
         yield {
@@ -239,7 +239,7 @@ def measure_losses(cluster: Cluster, rates: list[float], seconds: float) -> Iter
 
 
 def measure_bystander(cluster: Cluster, seconds: float, rate: float = 1000) -> dict[str, float]:
-    """What a message costs a process that has no member of its room: its CPU meanwhile, less what it takes idle."""
+    """The cost of a message for a process without members of its room: its CPU time, less that of an idle process."""
     other = cluster.workers[1]
     before = other.cpu()
     time.sleep(seconds)
@@ -334,7 +334,7 @@ def measure(names: list[str], rounds: int, seconds: float, rates: list[float]) -
         kind = KINDS[name]
         if not kind.own:
             continue
-        # Alone: the probes of others would be counted as well.
+        # Measured alone, because the probes of other runs would be counted as well.
         with running(kind, FIRST_PORT) as cluster:
             if kind.broker:
                 results.bystander[name] = measure_bystander(cluster, 2 * seconds)

@@ -72,7 +72,7 @@ def _fans(fans: dict[str, Fan], failed: dict[str, str]) -> list[str]:
 
 
 def latency_section(results: Results) -> list[str]:
-    """The way to the other process."""
+    """The latency to the other process."""
     rows = []
     base = results.latency.get(BASE, {})
     for name, said in results.latency.items():
@@ -98,7 +98,7 @@ def latency_section(results: Results) -> list[str]:
 
 
 def bystander_section(results: Results) -> list[str]:
-    """What a process pays for rooms that it has no members of."""
+    """The cost of rooms for a process without members of them."""
     rows = [
         [
             name,
@@ -122,7 +122,7 @@ def bystander_section(results: Results) -> list[str]:
 
 
 def loss_section(results: Results) -> list[str]:
-    """Every message at every member."""
+    """Complete delivery."""
     rows = [
         [
             each["kind"],

@@ -33,7 +33,7 @@ WORDS = ("the", "room", "message", "user", "name", "text", "sent", "reply", "cre
 
 
 def text(size: int, number: int) -> str:
-    """A message as a chat's are: JSON with words, about so many bytes; another one for each number."""
+    """A message like those of a chat: JSON with words, of about so many bytes, different for each number."""
     chosen = random.Random(number)
     items: list[dict[str, object]] = []
     while len(json.dumps(items)) < size:
@@ -42,7 +42,7 @@ def text(size: int, number: int) -> str:
 
 
 class Member:
-    """A connection that counts the text messages that come in, and their bytes, without inflating them."""
+    """A connection that counts the received text messages and their bytes, without inflating them."""
 
     def __init__(self, port: int, path: str, compressed: bool) -> None:
         self.socket = socket.create_connection(("127.0.0.1", port))
@@ -66,7 +66,7 @@ class Member:
         self.socket.sendall(encode_masked_frame(TEXT, message, b"mask"))
 
     def read(self) -> None:
-        """Take what has come in."""
+        """Read and count the received messages."""
         self.data += self.socket.recv(262144)
         self._count()
 

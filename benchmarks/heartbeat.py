@@ -27,7 +27,7 @@ REQUEST = (
 
 
 def serve(interval: float) -> None:
-    """The server's process: says its port, and its CPU seconds whenever a line comes in."""
+    """The server's process: prints its port, and its CPU seconds for each line of input."""
     import asyncio
     import threading
 

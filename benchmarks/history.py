@@ -69,7 +69,7 @@ async def _measure(kind: str) -> float:
 
 
 def _nowhere() -> tuple[int, contextlib.ExitStack]:
-    """What members are sent to: a UDP socket of this machine that is never read, or /dev/null."""
+    """The file that members' messages are written to: a UDP socket of this machine that is never read, or /dev/null."""
     stack = contextlib.ExitStack()
     if os.environ.get("ODAC_BENCH_NULL"):
         null = os.open(os.devnull, os.O_WRONLY)

@@ -12,7 +12,7 @@ from benchmarks.servers import BUILD, Running
 
 @dataclass(frozen=True)
 class Load:
-    """One way of using a server.
+    """One kind of load on a server.
 
     Args:
         name: as the tables show it.
@@ -60,7 +60,7 @@ LOADS = {load.name: load for load in _ALL}
 
 
 class LoadFailed(Exception):
-    """The load generator gave up; the message is its own."""
+    """The load generator failed; the message is from it."""
 
 
 def run(

@@ -38,7 +38,7 @@ PROTOCOL = 60
 
 @dataclass(frozen=True)
 class Costs:
-    """What one thing takes, in CPU seconds unless it says otherwise.
+    """The cost of each operation, in CPU seconds unless stated otherwise.
 
     Args:
         deliver: a message, to one member.
@@ -99,13 +99,13 @@ def envelope_bytes(size: int = 64, room: str = "room-1234") -> int:
 
 
 def processes_reached(members: int, processes: int) -> float:
-    """How many processes have a member of a room, on average, where each member is in any of them by chance."""
+    """The average number of processes with a member of a room, if members are distributed at random."""
     return processes * (1 - (1 - 1 / processes) ** members)
 
 
 @dataclass(frozen=True)
 class Plan:
-    """What one second takes.
+    """The cost of one second of load.
 
     Args:
         processes: how many there are.
@@ -157,7 +157,7 @@ def plan(
     out = messages * reached * shared
     beating = processes * 2 / interval * shared
     beats = processes * (processes + reached) / interval * shared
-    # A heartbeat is taken for as dear as a message that is received, though nobody gets it.
+    # A heartbeat is assumed to cost as much as a received message, although it is not delivered to clients.
     cpu = (
         messages * (cost.send + cost.receive * (reached - 1) + cost.deliver * members)
         + (beating + beats) * cost.receive
@@ -190,7 +190,7 @@ def needed(connections: int, rooms: int, rate: float, cost: Costs) -> Plan | Non
 
 @dataclass(frozen=True)
 class Run:
-    """What a simulated stretch of time came to.
+    """The results of a simulated period.
 
     Args:
         messages: how many were sent.

@@ -79,7 +79,7 @@ class Process:
 
 
 async def other(url: str, count: int) -> None:
-    """The second process: it joins its members, says so, and waits for its end."""
+    """The second process: it joins its members, reports that, and waits for its end."""
     process = Process(url)
     await process.start()
     for number in range(count):

@@ -1,4 +1,4 @@
-"""What is lost when a client's connection is cut, and whether it is told: ``python -m benchmarks.recovery``.
+"""Messages lost when a client's connection is cut, and what the client learns of it: ``python -m benchmarks.recovery``.
 
 One TCP proxy stands between a client and each server in turn, and cuts the connection in the same ways while numbered
 messages are sent to a room: five times in a burst, for 1 s, for 10 s, and by SIGKILL of the server's process, which is
@@ -40,7 +40,7 @@ LONGEST: Final = 120.0
 
 
 class Proxy:
-    """Passes bytes on, until it cuts every connection; it may refuse new ones for a while."""
+    """A proxy that forwards bytes until it cuts all connections; it may refuse new ones for a while."""
 
     def __init__(self, target: int) -> None:
         self._target = target
@@ -55,7 +55,7 @@ class Proxy:
         self.port = self._server.sockets[0].getsockname()[1]
 
     def cut(self) -> None:
-        """End every connection at once, without a word."""
+        """Abort all connections, without close frames."""
         for writer in self._writers:
             writer.transport.abort()
 
@@ -98,7 +98,7 @@ async def _pass(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> N
 
 
 class Record:
-    """What one client got, and was told."""
+    """The messages and notifications that one client got."""
 
     def __init__(self) -> None:
         self.got: Counter[int] = Counter()
@@ -244,14 +244,14 @@ class Server:
         raise SystemExit(f"it does not listen: {self._command}")
 
     def kill(self) -> None:
-        """End it without a word."""
+        """Kill it."""
         if self._process is not None:
             self._process.kill()
             self._process.wait()
 
 
 class Publisher:
-    """Sends numbers over HTTP, one at a time; it repeats what a server that was killed did not answer."""
+    """Sends numbers over HTTP, one at a time, and retries if the server was killed before it answered."""
 
     def __init__(self, port: int) -> None:
         self._port = port
@@ -372,7 +372,7 @@ def _free_port() -> int:
 
 
 def install() -> None:
-    """Install the packages of the peers below ``.build``, where they are not there."""
+    """Install the packages of the peers below ``.build``, unless they are installed."""
     BUILD.mkdir(parents=True, exist_ok=True)
     if not Path(VENV).exists():
         subprocess.run([sys.executable, "-m", "venv", str(BUILD / "venv")], check=True)

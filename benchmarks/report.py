@@ -17,7 +17,7 @@ from benchmarks.servers import HERE, SERVERS
 DOCS = HERE.parent / "docs" / "explanation"
 REFERENCE = "C loop"
 REFERENCES = (REFERENCE, "picows", "uWebSockets")
-"""What each server is divided by: the limit of what a process can do, and the fastest in two other languages."""
+"""The servers that each server is compared with: the fastest possible process, and the fastest in two languages."""
 
 WHY = """\
 Which ratio to go by: machines differ by a factor of four in how fast they run Python, and hardly in their kernels. The C
@@ -120,7 +120,7 @@ def latency_table(results: Results) -> str:
 
 
 def settings_table() -> str:
-    """What is set other than by default, server by server."""
+    """The settings that are not defaults, server by server."""
     rows = ["| server | settings |", "|---|---|"]
     rows += [f"| {server.name} | {server.note or 'defaults'} |" for server in SERVERS.values()]
     return "\n".join(rows) + "\n"
@@ -153,7 +153,7 @@ def plot(comparison: Comparison) -> str:
 
 
 def machine() -> str:
-    """What the figures were measured on, as far as it matters."""
+    """The hardware and software on which the figures were measured."""
     model = next(
         (
             line.split(":", 1)[1].strip()
@@ -171,7 +171,7 @@ def wrapped(text: str) -> str:
 
 
 def earlier() -> Results | None:
-    """What stands in ``docs/explanation`` now."""
+    """The results that are in ``docs/explanation`` now."""
     file = DOCS / "measured" / "results.json"
     if not file.exists():
         return None
@@ -180,7 +180,7 @@ def earlier() -> Results | None:
 
 
 def merged(new: Results, old: Results | None) -> Results:
-    """The new results, and those of the old ones that were not measured again."""
+    """The new results, together with the old ones that were not measured again."""
     if old is None:
         return new
     again = {each.load for each in new.comparisons}

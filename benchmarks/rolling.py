@@ -1,4 +1,4 @@
-"""How long each client is away while two servers behind nginx are replaced: ``python -m benchmarks.rolling``.
+"""How long each client is disconnected while two servers behind nginx are replaced: ``python -m benchmarks.rolling``.
 
 A thousand Python clients of a guarded route connect through nginx to two processes that share a Redis. Each process is
 then stopped and started again, one after the other: with SIGTERM (a deployment), and in a second run with SIGKILL (a
@@ -60,7 +60,7 @@ http {{
 
 
 def free_port() -> int:
-    """A port that nobody listens on."""
+    """A port that no program listens on."""
     with socket.create_server(("127.0.0.1", 0)) as taken:
         return int(taken.getsockname()[1])
 

@@ -1,4 +1,4 @@
-"""The servers that are compared, and how each is started; every setting that is not a default is said here."""
+"""The servers that are compared, and how each is started; all settings that are not defaults are listed here."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ UVICORN = (
 
 @dataclass(frozen=True)
 class Server:
-    """One thing to compare.
+    """One server to compare.
 
     Args:
         name: as the tables show it.
@@ -58,7 +58,7 @@ class Server:
     patience: float = 1
 
     def where(self, path: str) -> tuple[str, ...]:
-        """What the load generator must be told for ``echo``, ``room`` or ``guarded``."""
+        """The arguments of the load generator for ``echo``, ``room`` or ``guarded``."""
         if path == "guarded" and self.guarded is not None:
             return self.guarded()
         return self.room if path == "room" else self.echo
@@ -158,7 +158,7 @@ def build() -> None:
 
 
 def build_node() -> None:
-    """Install the packages of the peers in Node, where npm is there and they are not."""
+    """Install the packages of the peers in Node, if npm is available and they are not installed."""
     if shutil.which("npm") and not (NODE / "node_modules" / "@socket.io" / "redis-adapter").exists():
         NODE.mkdir(parents=True, exist_ok=True)
         (NODE / "package.json").write_text('{"private": true}')

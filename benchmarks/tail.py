@@ -75,7 +75,7 @@ def _stolen() -> float:
 
 @dataclass
 class Round:
-    """What one round came to.
+    """The results of one round.
 
     Args:
         rate: messages a second.
@@ -101,12 +101,12 @@ class Round:
 
     @property
     def disturbance(self) -> float:
-        """The share of its time that other programs had, of all that the server and the generator needed."""
+        """The CPU time of other programs as a share of the time that the server and the load generator needed."""
         return (self.waited + self.stolen) / (self.ended - self.began)
 
     @property
     def disturbed(self) -> bool:
-        """Whether other programs had more than their share in its slowest deliveries."""
+        """Whether other programs may have caused its slowest deliveries."""
         return self.disturbance > DISTURBED
 
 
@@ -181,7 +181,7 @@ def measure(server: Measured, seconds: float) -> Round:
 
 
 def slowest(rounds: Sequence[Round], *shares: float) -> list[float]:
-    """The milliseconds within which each share of all deliveries came, and the longest of all."""
+    """The milliseconds within which each share of all deliveries arrived, and the longest of all."""
     counts: Counter[float] = Counter()
     for each in rounds:
         for end, count in each.said["histogram"]:

@@ -41,7 +41,7 @@ class _Socket:
 
 
 class _Transport:
-    """As much of a transport as a lane asks for; what is written goes to /dev/null by a real system call."""
+    """The part of a transport that a lane uses; it writes to /dev/null by a real system call."""
 
     def __init__(self, fileno: int) -> None:
         self._socket = _Socket(fileno)

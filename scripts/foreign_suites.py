@@ -64,7 +64,7 @@ def run(name: str) -> int:
     folder = unpacked(name)
     if name == "uvicorn":
         (folder / "tests" / "protocols" / "conftest.py").write_text(FIXTURES)
-    # Their modules are called tests as well: Odac's plugin comes under another name.
+    # Their packages are named tests as well, so Odac's plugin is imported under another name.
     bridge = CACHE / "plugin"
     bridge.mkdir(exist_ok=True)
     link = bridge / "tests_of_odac"

@@ -1,4 +1,4 @@
-"""Which programs outside Python the tests and checks use, and which of them are not here.
+"""The programs outside Python that the tests and checks use, and which of them are missing.
 
 ``python scripts/tools.py`` lists what is missing, what goes untested without it and how to get it. With ``--require``
 (CI) anything missing is a failure.
@@ -64,7 +64,7 @@ TOOLS = (
 
 
 def missing() -> list[Tool]:
-    """The tools of which no command is on PATH (Debian keeps some servers in /usr/sbin)."""
+    """The tools without any command on PATH (Debian installs some servers in /usr/sbin)."""
     where = os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin"
     return [tool for tool in TOOLS if not any(shutil.which(command, path=where) for command in tool.commands)]
 

@@ -1,11 +1,11 @@
-"""Plain-text answers, for a person who reads them in a terminal or a browser's console."""
+"""Plain-text answers, for people who read them in a terminal or a browser's console."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any, Final
 
-if TYPE_CHECKING:  # Starlette's responses take longer to import than all of Odac: with the first answer
+if TYPE_CHECKING:  # imported with the first answer: importing Starlette's responses takes longer than all of Odac
     from starlette.responses import Response
     from starlette.types import Message, Receive, Scope, Send
 
@@ -48,7 +48,7 @@ async def upgrade_required(scope: Scope, receive: Receive, send: Send) -> None:
 
 
 def upgrade_where_missing(scope: Scope, receive: Receive, send: Send) -> Send:
-    """A ``send`` for an app that is asked first: where it has nothing, 404 becomes the 426 of a WebSocket route."""
+    """Return a ``send`` for an app that is called first: its 404 is replaced by the 426 of a WebSocket route."""
     missing = False
 
     async def answer(message: Message) -> None:

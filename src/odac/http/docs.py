@@ -1,4 +1,4 @@
-"""The docs page: what the app's routes take and give, and a console to try them."""
+"""The docs page: the messages that the app's routes receive and send, and a console to try them."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ DOCS: Final = {
     "docs.css": ("docs.css", "text/css; charset=utf-8"),
     "docs.json": ("", ""),
 }
-"""What the page is made of: its name below the prefix, its file, and the content type."""
+"""The files of the page: for each name below the prefix, the file and the content type."""
 
 _POLICY: Final = (
     "default-src 'none'; script-src 'self'; style-src 'self'; connect-src 'self';"
@@ -33,7 +33,7 @@ class DocsPage:
     """Answers requests for the page.
 
     Args:
-        facts: gives what it shows; called for each request, because routes may be added.
+        facts: returns the contents of the page; called for each request, because routes may be added.
         check: whether a request may see it: True, False, or a function of the request that may be ``async``.
     """
 
@@ -44,7 +44,7 @@ class DocsPage:
         self._check = check
 
     async def answer(self, name: str, request: Request) -> Response | None:
-        """The answer, or None where the request may not know that there is such a page.
+        """The answer, or None if the request must not learn that the page exists.
 
         Args:
             name: one of :data:`DOCS`.

@@ -1,4 +1,4 @@
-"""What the app answers itself over HTTP: the browser client's files, tokens, health and publishing."""
+"""The app's own HTTP endpoints: the browser client's files, tokens, health and publishing."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ _READING: Final = ("GET", "HEAD")
 
 @dataclass(frozen=True, slots=True)
 class Health:
-    """How the process is.
+    """The state of the process.
 
     Args:
         healthy: False answers 503, so that a load balancer sends no connections here.
@@ -43,17 +43,17 @@ class Health:
 
 @dataclass(slots=True)
 class Services:
-    """What the endpoints need of the app.
+    """The services of the app that the endpoints use.
 
     Args:
-        auth: makes and reads the session cookie, and finds the user.
+        auth: creates and reads the session cookie, and looks up the user.
         tokens: issues tokens.
-        health: says how the process is.
+        health: returns the state of the process.
         publish: sends a publication; sync or async, ``ValueError`` and ``TypeError`` become a 400, ``BrokerError``
             a 503.
         publish_keys: bearer keys for ``publish``; without any, there is no such endpoint.
-        max_body: bytes of a publish request's body.
-        prefix: below which the endpoints are.
+        max_body: the most bytes of a publish request's body.
+        prefix: the path below which the endpoints are.
         docs: the page that shows the routes.
     """
 
@@ -68,10 +68,10 @@ class Services:
 
 
 class Endpoints:
-    """An ASGI app for what is below the prefix.
+    """An ASGI app for the paths below the prefix.
 
     Args:
-        services: what they need of the app.
+        services: the services of the app.
 
     Raises:
         ConfigurationError: the prefix is not a path, or a publish key is too short.
@@ -166,7 +166,7 @@ class Endpoints:
 
 
 def is_canonical(scope: Scope, path: str) -> bool:
-    """Whether a request's target spells its path in the one canonical way (RFC 3986 section 6.2.2).
+    """Whether a request's target has its path in canonical form (RFC 3986 section 6.2.2).
 
     Args:
         scope: of the request. Where the server does not say what was sent (``raw_path`` is optional), it counts as

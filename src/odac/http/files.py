@@ -27,7 +27,7 @@ FILES: Final = {
     "odac-worker.js.map": _MAP,
     "odac.d.ts": "application/typescript; charset=utf-8",
 }
-"""All that is ever served, with content types."""
+"""All files that can be served, with content types."""
 
 _CACHE: Final = "public, max-age=300"
 """Five minutes: pages do not wait for the script, and an upgrade reaches all browsers soon. Then a 304 by ETag."""
@@ -47,7 +47,7 @@ class ClientFiles:
         self._read: dict[str, _File] = {}
 
     def answer(self, name: str, headers: Headers) -> Response:
-        """200 with the file, 304 where the client has it, 404 where this installation lacks it.
+        """200 with the file, 304 if the client has it, 404 if this installation lacks it.
 
         Args:
             name: one of :data:`FILES`.

@@ -14,7 +14,7 @@ _SETTINGS: Final = (
 
 
 def spoilt_handshake(scope: Mapping[str, Any]) -> str | None:
-    """Why an ordinary HTTP request to a WebSocket route is a handshake that lost something on its way.
+    """Why an ordinary HTTP request to a WebSocket route seems to be a handshake that a proxy has changed.
 
     Args:
         scope: of the HTTP request.
@@ -42,13 +42,11 @@ def spoilt_handshake(scope: Mapping[str, Any]) -> str | None:
 
 
 def doubled_root_path(scope: Mapping[str, Any]) -> str | None:
-    """Why nothing is found at a path that has the root path twice: the server adds it, and the proxy did not take it
-    away.
-    """
+    """Why a path with the root path twice gets 404: the server adds it, and the proxy did not remove it."""
     root: str = scope.get("root_path") or ""
     if root and scope["path"].startswith(f"{root}{root}/"):
         return (
-            f"the path has {root!r} twice: the proxy does not take it away, so that --root-path adds it once more."
+            f"the path has {root!r} twice: the proxy does not remove it, so --root-path adds it a second time."
             " Let the proxy strip it (nginx: a slash at the end of proxy_pass), or leave --root-path out and mount"
             " the app there"
         )
