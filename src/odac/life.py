@@ -87,8 +87,8 @@ class Life:
         bus = self.bus = make_bus(self._broker_url, self._hub, history)
         if self._limits.max_payload > bus.max_message:
             logger.warning(
-                "Limits.max_payload lets messages of %d bytes in, but only %d bytes get to other processes: lower"
-                " it, or send a link to what is larger",
+                "Limits.max_payload allows messages of %d bytes, but only %d bytes can be sent to other processes:"
+                " lower it, or send a link to larger contents",
                 self._limits.max_payload,
                 bus.max_message,
             )
