@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, NamedTuple, Protocol
 
 from odac.calls.messages import encode, refusal
@@ -164,6 +165,7 @@ class Call:
             return
         if is_to_be_awaited(result):
             self._task = self._answering.loop.create_task(self._run(result))
+            self._task.add_done_callback(partial(self._ended, result))
             self._answering.keep(self._task)
         else:
             self._reply(result)
@@ -182,6 +184,13 @@ class Call:
             self._raised(error)
         else:
             self._reply(value)
+
+    def _ended(self, result: Awaitable[object], task: asyncio.Task[None]) -> None:
+        """A task that is cancelled before its first step runs nothing, so that no answer has been given."""
+        if task.cancelled() and self._state is _RUNNING:
+            if isinstance(result, Coroutine):
+                result.close()
+            self._raised(asyncio.CancelledError())
 
     def _raised(self, error: BaseException) -> None:
         if isinstance(error, CallError):

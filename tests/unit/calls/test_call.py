@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import warnings
 from collections.abc import Callable
 from typing import Any
 
@@ -98,6 +100,26 @@ def test_a_cancelled_call_ends_its_function() -> None:
         assert ended == ["forever"]
 
     run(test())
+
+
+def test_a_call_that_is_cancelled_before_its_function_begins_leaves_no_coroutine() -> None:
+    async def test() -> None:
+        begun: list[str] = []
+
+        async def function(call: Call, arguments: Any) -> None:
+            begun.append(call.name)
+
+        connection = Site({"slow": answer(function)}).connect()
+        arrives(connection, "call", 1, "slow", None)
+        arrives(connection, "cancel", 1)  # in the same turn: the task has not run yet
+        assert await said(connection) == [("fail", 1, "cancelled", "the call was cancelled")]
+        assert begun == []
+
+    with warnings.catch_warnings(record=True) as heard:
+        warnings.simplefilter("always")
+        run(test())
+        gc.collect()
+    assert [str(warning.message) for warning in heard] == []
 
 
 def test_a_function_that_runs_past_the_deadline_is_cancelled_and_the_client_told() -> None:
