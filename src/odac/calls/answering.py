@@ -1,4 +1,4 @@
-"""The client's calls: each is answered by a function of the route, side by side with the others."""
+"""Answers the client's calls: each by a function of the route, concurrently with the others."""
 
 from __future__ import annotations
 
@@ -29,11 +29,11 @@ class Answering:
     """Answers the calls of one connection.
 
     Args:
-        connection: that they come over.
-        answers: the route's, by name.
-        context_of: makes the context of one call.
-        remembered: what this process remembers of calls with ``retry``.
-        client: what the hello names ``calls``: the process, a random number, and a mark of the session and user.
+        connection: the connection over which they arrive.
+        answers: the route's functions, by the name of the call.
+        context_of: creates the context of one call.
+        remembered: the outcomes of calls with ``retry`` that this process has stored.
+        client: ``calls`` in the ``hello``: the process, a random number, and a fingerprint of the session and user.
         since: when the hello was sent, by the loop's clock.
     """
 
@@ -82,7 +82,7 @@ class Answering:
         """A call has arrived."""
         deadline = self._deadline(request)
         if deadline is not None and deadline <= self.loop.time():
-            # It was under way for so long that the client has given up, and may have told its user so.
+            # It arrived after its deadline: the client has stopped waiting, and may have reported that to its user.
             self.send(refusal(request.id, CallError("timeout", "the call arrived after its deadline")))
         elif request.origin is not None:
             self._receive_retryable(request, request.origin, deadline)
@@ -132,7 +132,7 @@ class Answering:
         return origin.startswith(f"{process}.") and origin.rpartition(".")[2] == rest.rpartition(".")[2]
 
     def _may_have_been(self, request: Request, origin: str) -> bool:
-        """Whether a call of which there is no record may have been executed."""
+        """Whether a call without a record may have been executed."""
         under_way = self._under_way(request)
         if under_way is None:
             return True
@@ -177,7 +177,7 @@ class Answering:
         self._connection.send_prepared(message)
 
     def keep(self, task: asyncio.Task[None]) -> None:
-        """Own the task of an answer until it is through."""
+        """Hold a reference to the task of an answer until it ends."""
         self._connection.keep(task)
 
     def withdraw(self, turn: Turn) -> None:
@@ -196,7 +196,7 @@ class Answering:
             call.cancel()
 
     def ended(self) -> None:
-        """The connection is gone."""
+        """The connection has ended."""
         for call in list(self._calls.values()):
             call.lost()
 

@@ -1,4 +1,4 @@
-"""The calls of this side of a connection: each waits for its answer, until a deadline."""
+"""The server's calls to a client: each waits for its answer until a deadline."""
 
 from __future__ import annotations
 
@@ -71,13 +71,13 @@ class Asking:
         return value if returns is None else make_converter(returns)(value)
 
     def _cancel(self, number: int, message: Verbatim) -> None:
-        """Tell the other side that nobody wants the answer any more; or do not ask, where the question still waits."""
+        """Cancel a call: notify the other side, or drop the call if it is not sent yet."""
         backlog = self._connection.outbox.backlog
         if backlog is None or not backlog.withdraw(message):
             self._connection.send_prepared(encode("cancel", number))
 
     def answered(self, number: int, value: object, error: CallError | None) -> None:
-        """An answer has arrived; one to a call that has been given up is ignored."""
+        """An answer has arrived; an answer to a call that was cancelled or has timed out is ignored."""
         _, answer = self._waiting.get(number, _GIVEN_UP)
         if answer is None or answer.done():
             return

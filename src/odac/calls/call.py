@@ -31,10 +31,10 @@ class Answer(NamedTuple):
 
     Args:
         function: takes the context and the arguments.
-        convert: checks the parsed arguments and makes the declared type of them; None where none is declared.
-        arguments: the declared type, Any, or None where the function takes none.
-        returns: the same of what the function returns.
-        source: the function as it was written.
+        convert: validates the parsed arguments and converts them to the declared type; None if none is declared.
+        arguments: the declared type, Any, or None if the function takes no arguments.
+        returns: the declared type of the result.
+        source: the function as it was defined.
     """
 
     function: Callable[..., Any]
@@ -86,8 +86,8 @@ class Call:
 
     Attributes:
         name: of the call.
-        key: tells this call from every other, and is the same when the client sends the call again. An application that
-            stores it in the transaction of the call itself makes the call's effect happen exactly once.
+        key: identifies this call, and is the same when the client resends it. If the application stores it in the
+            same transaction as the call's effect, the effect happens exactly once.
     """
 
     __slots__ = (
@@ -142,7 +142,7 @@ class Call:
         self.refuse(CallError("timeout", "the handler was not ready in time"))
 
     def begin(self, arguments: object) -> None:
-        """Its turn has come."""
+        """The messages before it have been handled: call the function."""
         if self._state is not _WAITING:
             return  # it was cancelled, or its deadline is over
         self._turn = None
@@ -232,14 +232,14 @@ class Call:
         answering.send(message)
 
     def cancel(self) -> None:
-        """The client does not want the answer any more."""
+        """The client has cancelled the call."""
         if self._task is not None:
             self._task.cancel()
         else:
             self.refuse(CallError("cancelled", "the call was cancelled"))
 
     def lost(self) -> None:
-        """The connection is gone. What was begun with ``retry`` goes on, because the client will ask again."""
+        """The connection has ended. A call with ``retry`` that has begun continues: the client will send it again."""
         if self._record is not None and self._state is _RUNNING:
             return
         if self._state is _WAITING:

@@ -1,7 +1,7 @@
-"""The outcomes of calls with ``retry``, so that one that is sent again is answered and not executed again.
+"""The outcomes of calls with ``retry``, so that a call that is resent is answered and not executed again.
 
-The rule is: a call that is sent again is executed only where it is certain that it was not before. This process knows
-that of a call that was first sent to it, as long as it has forgotten nothing that could have been that call.
+The rule: a resent call is executed only if it is certain that it was not executed before. This process can be certain
+about a call that was first sent to it, as long as it has dropped no record that could be that call's.
 """
 
 from __future__ import annotations
@@ -84,11 +84,11 @@ class Remembered:
         return known.records.get(id_) if known is not None else None
 
     def may_have_been(self, client: str, age: float) -> bool:
-        """Whether a call of which there is no record may have been executed here all the same.
+        """Whether a call without a record may nevertheless have been executed here.
 
         Args:
-            client: whose.
-            age: seconds since it was first sent, its way here included; rather too many than too few.
+            client: the client that sent it.
+            age: seconds since it was first sent, including its latency; rounded up.
         """
         now = self._time()
         if age >= self._window:

@@ -1,1 +1,1 @@
-"""What carries frames: straight through the transport, or through plain ASGI."""
+"""The lanes, which carry frames: directly over the transport, or through plain ASGI."""

@@ -118,7 +118,7 @@ class AsgiLane:
             self._receiver = None
 
     def _interrupt(self) -> None:
-        """Call the server's task back from receive() or send(), which may never return."""
+        """Interrupt the server's task in receive() or send(), which may never return."""
         if self._receiver is not None:
             self._interrupted = True
             self._receiver.cancel()
@@ -174,7 +174,7 @@ class AsgiLane:
             self._receiving = False
 
     def pause_reading(self) -> None:
-        """Take nothing more from the server, which then holds the peer back."""
+        """Stop reading from the server, which then stops reading from the peer."""
         if self._readable is None:
             self._readable = asyncio.Event()
         self._readable.clear()
@@ -290,7 +290,7 @@ class AsgiLane:
             self._start_writing()
 
     def expect_end(self) -> None:
-        """Give up when the close timeout is over."""
+        """Abort when the close timeout has passed."""
         if self._timer is None:
             self._timer = self._connection.delivery.loop.call_later(self._limits.close_timeout, self._give_up)
 

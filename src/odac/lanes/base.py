@@ -1,4 +1,4 @@
-"""What the app asks of a handshake that has no answer yet, whichever lane carries it."""
+"""The interface of a handshake that is not answered yet, for every lane."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 __all__ = ["BEGINS_WITHOUT_TASK", "LANE_EXTENSION", "ImmediateHandshake", "PendingHandshake"]
 
 LANE_EXTENSION: Final = "odac.lane"
-"""The key in ``scope["extensions"]`` under which the server hands over its direct lane."""
+"""The key in ``scope["extensions"]`` under which the server offers its direct lane."""
 
 BEGINS_WITHOUT_TASK: Final = "begins_without_task"
 """The attribute of an ASGI app that says, when true, that it may be begun outside a task (see

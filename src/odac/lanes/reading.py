@@ -14,7 +14,7 @@ __all__ = ["PacedReading"]
 
 
 class PacedReading:
-    """Pauses and resumes a transport whose bytes a parser takes.
+    """Pauses and resumes a transport whose bytes go to a parser.
 
     One read may bring more frames than one turn of the event loop may handle: the parser keeps the rest
     (:attr:`Parser.rest`), nothing more is read, and the next turns take it.
@@ -45,7 +45,7 @@ class PacedReading:
         self._is_scheduled = False  # whether the next turn of the loop takes more of the rest
 
     def pause(self) -> None:
-        """Read nothing more: TCP then holds the peer back."""
+        """Stop reading: TCP's flow control then stops the peer."""
         if not self._transport.is_closing():
             self._transport.pause_reading()
 
