@@ -7,7 +7,8 @@ sent or answered in time counts from when it was due. The servers are measured i
 (SIGSTOP) while another one is.
 
 A round is disturbed where server and generator together could have run but had to wait for their processors, or the
-machine below took those away, for more than :data:`DISTURBED` of its time. Rounds go on until each server has as many
+machine below took those away, for more than :data:`DISTURBED` of its time, or where the machine's speed changed, so that
+the server's core was busy by :data:`OFF` more or less than was meant. Rounds go on until each server has as many
 seconds of undisturbed ones as were asked for, or the minutes are over. Where there were too few, the least disturbed
 ones make up for them: chosen by their disturbance alone, and the table says how much of it was in them.
 
@@ -44,6 +45,8 @@ DISTURBED = 0.0005
 its p99.9 mostly from the server.
 """
 
+OFF = 0.08
+"""The share of a core by which a round may be off the load that it was meant to have."""
 WAKING = 10e-6
 """Seconds from the event to the processor that a thread needs at each wake-up, on an idle machine as well: no
 disturbance.
@@ -106,8 +109,8 @@ class Round:
 
     @property
     def disturbed(self) -> bool:
-        """Whether other programs may have caused its slowest deliveries."""
-        return self.disturbance > DISTURBED
+        """Whether other programs may have caused its slowest deliveries, or it had another load."""
+        return self.disturbance > DISTURBED or abs(self.busy - SHARE) > OFF
 
 
 @dataclass
@@ -123,9 +126,9 @@ class Measured:
         return sum(each.ended - each.began for each in self.rounds if not each.disturbed)
 
     def counted(self, seconds: float) -> list[Round]:
-        """The least disturbed rounds, of so many seconds together."""
+        """The undisturbed rounds, and then the least disturbed ones, of so many seconds together."""
         found: list[Round] = []
-        for each in sorted(self.rounds, key=lambda each: each.disturbance):
+        for each in sorted(self.rounds, key=lambda each: (each.disturbed, each.disturbance)):
             if sum(one.ended - one.began for one in found) < seconds:
                 found.append(each)
         return found

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from types import SimpleNamespace
 from typing import Any, cast
 
@@ -23,6 +24,11 @@ def test_a_round_is_disturbed_by_waiting_and_by_what_the_machine_below_takes() -
     assert round_of(limit * 1.1).disturbed
     assert round_of(0.0, limit * 1.1).disturbed
     assert round_of(limit * 0.6, limit * 0.6).disturbed
+
+
+@pytest.mark.parametrize("busy", [0.5, 0.7])
+def test_a_round_of_another_load_is_disturbed(busy: float) -> None:
+    assert replace(round_of(0.0), busy=busy).disturbed
 
 
 def test_the_least_disturbed_rounds_count_and_the_table_says_by_how_much_they_were() -> None:
