@@ -22,6 +22,7 @@ from __future__ import annotations
 
 import logging
 import os
+import sys
 from collections.abc import Callable
 from typing import Any, Final, TypeVar
 
@@ -36,6 +37,13 @@ if os.environ.get("ODAC_SPEEDUPS") != "0":
     except ImportError as error:  # compiled for another Python, or in use by another interpreter of this process
         if "_speedups" not in str(error) or "cannot import name" not in str(error):
             logging.getLogger("odac").warning("%s", error)
+
+# A free-threaded build turns the GIL on when it imports the module, unless it is told not to (PYTHON_GIL=0, -X gil=0).
+if _c is not None and not getattr(sys, "_is_gil_enabled", lambda: True)():
+    logging.getLogger("odac").warning(
+        "the compiled part needs the GIL, which PYTHON_GIL=0 or -X gil=0 keeps off: pure Python does its work"
+    )
+    _c = None
 
 COMPILED: Final = _c is not None
 """Whether the compiled functions are in use; ``ODAC_SPEEDUPS=0`` turns them off."""

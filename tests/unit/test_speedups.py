@@ -8,6 +8,7 @@ import shlex
 import shutil
 import subprocess
 import sys
+import sysconfig
 import types
 from pathlib import Path
 from typing import Any
@@ -131,3 +132,53 @@ def test_a_second_interpreter_works_in_pure_python_and_is_told_so() -> None:
     told, last = done.stdout.splitlines()
     assert "serves one interpreter of a process" in told
     assert last == "both encode"
+
+
+def started(code: str, *options: str, **environment: str) -> subprocess.CompletedProcess[str]:
+    """Run code in a new process with these options of Python's."""
+    command = [sys.executable, *options, "-c", code]
+    environ = {**os.environ, **environment}
+    return subprocess.run(command, capture_output=True, text=True, timeout=60, env=environ)
+
+
+def needs_compiled() -> None:
+    from odac import speedups
+
+    if not speedups.COMPILED:
+        pytest.skip("not compiled here: no C compiler, or ODAC_SPEEDUPS=0")
+
+
+def test_where_the_gil_stays_off_pure_python_does_the_work_and_says_so() -> None:
+    needs_compiled()
+    code = "import sys; sys._is_gil_enabled = lambda: False; from odac import speedups; print(speedups.COMPILED)"
+    done = started(code)
+    assert done.stdout == "False\n", done.stderr
+    assert done.stderr.count("the compiled part needs the GIL") == 1
+
+
+FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
+without_gil = pytest.mark.skipif(not FREE_THREADED, reason="not for this one: this build of Python has no other mode")
+
+
+@without_gil
+def test_a_free_threaded_build_turns_the_gil_on_for_the_compiled_part_and_warns() -> None:
+    code = "import sys; from odac import _speedups; print(sys._is_gil_enabled())"
+    done = started(code, "-W", "always")
+    assert done.stdout == "True\n", done.stderr
+    assert "has been enabled to load module 'odac._speedups'" in done.stderr
+
+
+@without_gil
+def test_a_free_threaded_build_that_is_told_to_keep_the_gil_off_uses_no_compiled_part() -> None:
+    code = "import sys; from odac import speedups; print(sys._is_gil_enabled(), speedups.COMPILED)"
+    done = started(code, PYTHON_GIL="0")
+    assert done.stdout == "False False\n", done.stderr
+    assert done.stderr.count("the compiled part needs the GIL") == 1
+
+
+@without_gil
+def test_without_the_compiled_part_odac_leaves_the_gil_as_it_is() -> None:
+    """What its dependencies do is theirs; the module that was named first in a warning would be Odac's."""
+    done = started("import odac", "-W", "always", ODAC_SPEEDUPS="0")
+    assert done.returncode == 0, done.stderr
+    assert "to load module 'odac." not in done.stderr

@@ -150,7 +150,7 @@ class Session:
         self._talker = loop.create_task(self._events.run(), name=f"odac client {self._address}: listeners")
         self._reader = loop.create_task(self._stay_connected(), name=f"odac client {self._address}")
         try:
-            await asyncio.shield(self._first)
+            await self._first  # nobody else waits for it: it may be cancelled with this call
         except BaseException:
             self.close(CloseCode.GOING_AWAY, "")
             await self.joined()

@@ -123,7 +123,9 @@ class KeptSend(Receipt):
             return (yield from asyncio.wrap_future(there).__await__())
         if self._future is None:
             self._future = self._loop.create_future()
-        return (yield from asyncio.shield(self._future).__await__())
+        # Not shield(): since Python 3.14 it logs an error that comes after its caller was cancelled.
+        yield from asyncio.wait((self._future,)).__await__()
+        return self._future.result()
 
     def confirmed(self) -> None:
         """The broker has it."""

@@ -93,3 +93,29 @@ def test_a_send_is_awaited_from_another_event_loop() -> None:
         assert await other == "confirmed"
 
     run(test())
+
+
+def test_a_failure_that_comes_after_its_caller_was_cancelled_is_no_error_of_the_loop() -> None:
+    """Since Python 3.14, shield() reports it to the loop's exception handler."""
+
+    async def test() -> None:
+        loop = asyncio.get_running_loop()
+        reported: list[dict[str, object]] = []
+        loop.set_exception_handler(lambda _, context: reported.append(context))
+        sent = KeptSend(loop, get_ident())
+
+        async def wait() -> None:
+            await sent
+
+        waiting = asyncio.ensure_future(wait())
+        await idle()
+        waiting.cancel()
+        await idle()
+        assert waiting.cancelled()
+        sent.failed(BrokerError("away"))
+        await idle()
+        with pytest.raises(BrokerError, match="away"):
+            await sent
+        assert reported == []
+
+    run(test())
