@@ -107,7 +107,7 @@ _ALL = (
     Server(
         "uWebSockets",
         "{build}/uws {port}",
-        note="C++, built where $UWEBSOCKETS names its source, with uSockets in a folder below it; no JSON",
+        note="C++, where $UWEBSOCKETS names benchmarks/peers/uws.cpp compiled with it; no JSON",
     ),
     Server("websockets", "{python}/python websockets_.py {port}", note="compression=None; its broadcast()"),
     Server("aiohttp", "{python}/python aiohttp_.py {port}", note="compress=False"),
@@ -149,7 +149,7 @@ def build() -> None:
     for name in ("wsload", "limit"):
         subprocess.run(["cc", "-O2", "-w", "-o", BUILD / name, HERE / "load" / f"{name}.c"], check=True)
     if os.environ.get("UWEBSOCKETS"):
-        build_uws(Path(os.environ["UWEBSOCKETS"]))
+        shutil.copy2(os.environ["UWEBSOCKETS"], BUILD / "uws")
     if not (PYTHON / "python").exists():
         subprocess.run([sys.executable, "-m", "venv", BUILD / "venv"], check=True)
     packages = "picows websockets uvicorn uvloop httptools granian aiohttp python-socketio channels channels_redis starlette orjson"
@@ -164,25 +164,6 @@ def build_node() -> None:
         (NODE / "package.json").write_text('{"private": true}')
         names = ["ws", "socket.io", "@socket.io/redis-adapter", "redis"]
         subprocess.run(["npm", "install", "--silent", "--no-package-lock", *names], cwd=NODE, check=True)
-
-
-def build_uws(source: Path) -> None:
-    """Compile the uWebSockets peer, with TLS.
-
-    Args:
-        source: of uWebSockets, with that of uSockets in ``uSockets`` (its Git submodule) or beside it.
-    """
-    sockets = next(each for each in (source / "uSockets", source.parent / "uSockets") if (each / "src").exists())
-    parts = BUILD / "uws-parts"
-    parts.mkdir(exist_ok=True)
-    options = ["-O2", "-w", "-DLIBUS_USE_OPENSSL", "-DUWS_NO_ZLIB", f"-I{source / 'src'}", f"-I{sockets / 'src'}", "-c"]
-    src = sockets / "src"
-    for each in [*src.glob("*.c"), src / "eventing/epoll_kqueue.c", src / "crypto/openssl.c"]:
-        subprocess.run(["cc", *options, each, "-o", parts / f"{each.stem}.o"], check=True)
-    for each in (src / "crypto/sni_tree.cpp", HERE / "peers" / "uws.cpp"):
-        subprocess.run(["c++", "-std=c++20", *options, each, "-o", parts / f"{each.stem}.o"], check=True)
-    command: list[str | Path] = ["c++", *parts.glob("*.o"), "-lssl", "-lcrypto", "-lpthread", "-o", BUILD / "uws"]
-    subprocess.run(command, check=True)
 
 
 def available() -> list[str]:
