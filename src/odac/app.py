@@ -152,12 +152,12 @@ class Odac:
             publish_keys = [os.environ["ODAC_PUBLISH_KEY"]] if os.environ.get("ODAC_PUBLISH_KEY") else []
         self.limits = limits
         self.prefix = prefix
-        self.broker_url = broker or default_url()
+        broker_url = broker or default_url()
         self.http = http
         secrets = Secrets(secret)
         tokens = Tokens(secrets)
         self._hub = Hub(limits, on_close=self._revoke_sessions, issue_token=tokens.issue)
-        make_bus(self.broker_url, self._hub)  # so that a wrong URL or a missing library is found now
+        make_bus(broker_url, self._hub)  # so that a wrong URL or a missing library is found now
         self.uses_environment_secret = secret is None
         self.auth = AuthService(Sessions(secrets, session), user_id=user_id, on_logout=self._close_session)
         self._router = Router(limits)
@@ -187,12 +187,11 @@ class Odac:
                 docs=DocsPage(self._docs, secrets.is_random if docs is None else docs),
             )
         )
-        self._rules = RoomRules(self._hub, secrets, self.broker_url)
+        self._rules = RoomRules(self._hub, secrets, broker_url)
         self._life = Life(
             hub=self._hub,
             rules=self._rules,
             check=self.check,
-            broker_url=self.broker_url,
             limits=limits,
             takes_over=takeover,
         )
@@ -252,6 +251,15 @@ class Odac:
             TypeError: ``history`` is not a :class:`odac.History`, or ``presence`` not a :class:`odac.Presence`.
         """
         self._rules.add(pattern, history, presence)
+
+    @property
+    def broker_url(self) -> str:
+        """The URL of the broker. ``odac run --broker`` sets it, before the app starts."""
+        return self._rules.broker_url
+
+    @broker_url.setter
+    def broker_url(self, url: str) -> None:
+        self._rules.use_broker(url)
 
     @property
     def room_rules(self) -> Sequence[tuple[str, History | None, Presence | None]]:

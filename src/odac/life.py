@@ -25,9 +25,8 @@ class Life:
 
     Args:
         hub: the app's connections.
-        rules: what its rooms keep and show.
+        rules: what its rooms keep and show, and the broker that connects the processes.
         check: checks what the start needs.
-        broker_url: what connects the processes.
         limits: the app's.
         takes_over: whether a running uvicorn gets Odac's WebSocket class.
 
@@ -36,7 +35,7 @@ class Life:
         bus: to the other processes, while the app runs.
     """
 
-    __slots__ = ("_broker_url", "_check", "_hub", "_limits", "_rules", "_starting", "_takes_over", "bus", "loop")
+    __slots__ = ("_check", "_hub", "_limits", "_rules", "_starting", "_takes_over", "bus", "loop")
 
     def __init__(
         self,
@@ -44,14 +43,12 @@ class Life:
         hub: Hub,
         rules: RoomRules,
         check: Callable[[], None],
-        broker_url: str,
         limits: Limits,
         takes_over: bool,
     ) -> None:
         self._hub = hub
         self._rules = rules
         self._check = check
-        self._broker_url = broker_url
         self._limits = limits
         self._takes_over = takes_over
         self._starting: asyncio.Lock | None = None
@@ -84,7 +81,7 @@ class Life:
     async def _connect(self, loop: asyncio.AbstractEventLoop) -> None:
         history, presence = self._rules.history, self._rules.presence
         self._hub.start(loop)
-        bus = self.bus = make_bus(self._broker_url, self._hub, history)
+        bus = self.bus = make_bus(self._rules.broker_url, self._hub, history)
         if self._limits.max_payload > bus.max_message:
             logger.warning(
                 "Limits.max_payload allows messages of %d bytes, but only %d bytes can be sent to other processes:"

@@ -24,21 +24,22 @@ class RoomRules:
     Args:
         hub: gets what the rules need.
         secrets: sign the positions of clients, and the keys of people.
-        broker_url: where histories are.
+        broker_url: of the broker that keeps the histories.
 
     Attributes:
+        broker_url: the same; :meth:`use_broker` changes it.
         history: the histories, once a rule asks for one.
         presence: the people, once a rule asks for them.
         declared: what was declared, in that order.
         is_fixed: the app runs, and no rule may be added.
     """
 
-    __slots__ = ("_broker_url", "_hub", "_secrets", "declared", "history", "is_fixed", "presence")
+    __slots__ = ("_hub", "_secrets", "broker_url", "declared", "history", "is_fixed", "presence")
 
     def __init__(self, hub: Hub, secrets: Secrets, broker_url: str) -> None:
         self._hub = hub
         self._secrets = secrets
-        self._broker_url = broker_url
+        self.broker_url = broker_url
         self.history: HistoryRooms | None = None
         self.presence: HubPresence | None = None
         self.declared: list[tuple[str, History | None, Presence | None]] = []
@@ -60,6 +61,22 @@ class RoomRules:
         """Keep the messages of users' inboxes; see :meth:`odac.Odac.users`."""
         self._rooms_with_history().keep_inboxes(history, replay)
 
+    def use_broker(self, url: str) -> None:
+        """Use another broker than the app's own, as ``odac run --broker`` does.
+
+        Raises:
+            ConfigurationError: this broker keeps no history, and a rule asks for one.
+        """
+        self.broker_url = url
+        former, self.history = self.history, None
+        if former is not None:
+            observers = self._hub.observers
+            place = observers.index(former)
+            del observers[place]
+            rooms = self._rooms_with_history()
+            rooms.book, rooms.replay_of_users = former.book, former.replay_of_users
+            observers.insert(place, observers.pop())
+
     def _rooms_with_presence(self) -> HubPresence:
         self._check_not_fixed()
         if self.presence is None:
@@ -78,7 +95,7 @@ class RoomRules:
 
             clients, tickets = self._secrets.keys("client v1"), self._secrets.keys("ticket v1")
             signer = Tickets([Mac(key) for key in clients], [Mac(key) for key in tickets])
-            self.history = self._hub.history = make_rooms(self._broker_url, self._hub, signer)
+            self.history = self._hub.history = make_rooms(self.broker_url, self._hub, signer)
             self._hub.observers.append(self.history)
             self._hub.control_handlers["resume"] = self.history.said
         return self.history

@@ -290,7 +290,7 @@ def test_a_process_that_cannot_be_started_is_tried_again(
         victim, survivor = clients
         os.kill(victim, signal.SIGKILL)
         running.line("a worker cannot start: no process can be started: .*Cannot allocate memory")
-        running.line("a worker cannot start, for the same reason")
+        running.line("a worker cannot start for the same reason")
         assert survivor in one_of_each(running, stack)
         assert clients[survivor].close_code is None
         assert running.stop() == 0

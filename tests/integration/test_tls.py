@@ -109,7 +109,7 @@ def test_a_connection_that_was_cut_leaves_nothing_to_the_garbage_collector(
 ) -> None:
     """OpenSSL's memory and the buffers go with it, however long the collector waits."""
     if server.lane != "direct":
-        pytest.skip("uvicorn's class has the transport")
+        pytest.skip("not for this one: uvicorn's class has the transport")
     trust = ssl.create_default_context()
     authority.configure_trust(trust)
     gc.collect()
@@ -122,7 +122,7 @@ def test_a_connection_that_was_cut_leaves_nothing_to_the_garbage_collector(
                 visitor.send("x")
                 assert receive(visitor) == "x"
             if _transports() == before:
-                pytest.skip("the transports are asyncio's own, as the clients' are")
+                pytest.skip("not for this one: the transports are asyncio's own, as the clients' are")
             visitors.cut()
             deadline = time.monotonic() + DEADLINE
             while _transports() > before and time.monotonic() < deadline:

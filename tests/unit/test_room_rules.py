@@ -1,8 +1,11 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from odac import ConfigurationError, History, Odac, Presence
+from odac.brokers.local_history import LocalHistory
 from odac.room_rules import RoomRules
 from odac.security.secret import Secrets
 from tests.unit.test_app import SECRET
@@ -39,3 +42,37 @@ def test_what_is_refused_is_not_declared() -> None:
     with pytest.raises(ConfigurationError, match="call them before it starts"):
         made.add_inboxes(History(), 0)
     assert made.declared == []
+
+
+def test_another_broker_keeps_the_histories_of_the_rules_that_were_added_before() -> None:
+    """As ``odac run --broker`` sets it, after the app's module was imported."""
+    made = rules()
+    made.add("a", History(5), None)
+    made.add("b", None, Presence())
+    made.add_inboxes(History(6), 4)
+    former = made.history
+    made.use_broker("local://another")
+
+    async def store() -> object:
+        assert made.history is not None
+        return made.history._make_store()
+
+    assert isinstance(asyncio.run(store()), LocalHistory)
+    assert made.history is made._hub.history is not former
+    assert made.history is not None
+    assert made._hub.observers[-2:] == [made.history, made.presence]
+    assert former not in made._hub.observers
+    assert made.history.book.of("a") == History(5)
+    assert made.history.replay_of_users == 4
+    assert made._hub.control_handlers["resume"] == made.history.said
+
+
+def test_another_broker_that_keeps_no_history_is_refused() -> None:
+    made = rules()
+    made.use_broker("nats://localhost")
+    with pytest.raises(ConfigurationError, match="history"):
+        made.add("a", History(5), None)
+    made = rules()
+    made.add("a", History(5), None)
+    with pytest.raises(ConfigurationError, match="history"):
+        made.use_broker("nats://localhost")
