@@ -130,6 +130,7 @@ def test_a_client_comes_back_to_another_process(store: Server, run: Run, room: s
             await b.drop()
             for number in range(300):
                 await a.send(number)
+            await until(lambda: len(a.received) == 301, "the append of all")
             again = await come(two, again=b, path=room)
             await until(lambda: len(again.received) >= 300, "recovery")
             await a.send("after")
@@ -579,7 +580,7 @@ def test_a_publication_that_got_lost_is_read(own_redis: Redis, run: Run) -> None
                 await store.append("odac.room.chat-7", History(size=500), b"o" * 16, 1, [body], b"e" * 16)
             store._publish = original
             await a.send("y")
-            await until(lambda: b.received[-1:] == ["y"])
+            await until(lambda: a.received[-1:] == b.received[-1:] == ["y"])
             assert b.received == a.received == ["x", "hidden", "y"]
             assert a.recoveries == b.recoveries == []
 
