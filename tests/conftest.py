@@ -5,7 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import signal
-from collections.abc import Generator
+from collections.abc import Generator, Iterator
 
 import pytest
 from hypothesis import settings
@@ -108,3 +108,14 @@ def afresh() -> None:
     """Each test sees its own warnings and counts, whatever those before it made of them."""
     notices._kinds.clear()
     notices._hits.update(dict.fromkeys(notices._hits, 0))
+
+
+@pytest.fixture
+def collector() -> Iterator[None]:
+    """Nothing is collected but by :func:`tests.cyclic_garbage.cyclic_garbage`."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.set_debug(0)
+    gc.garbage.clear()
+    gc.enable()

@@ -6,7 +6,6 @@ import asyncio
 import gc
 import socket
 from collections import Counter
-from collections.abc import Iterator
 from contextlib import suppress
 from contextvars import ContextVar
 from typing import Any
@@ -16,6 +15,7 @@ from websockets.exceptions import ConnectionClosed
 from websockets.sync.client import ClientConnection
 
 from odac import Context, History, Odac, Presence
+from tests.cyclic_garbage import cyclic_garbage
 from tests.integration.harness import DEADLINE, Probe, Server
 
 MANY = 4
@@ -147,26 +147,11 @@ def build(probe: Probe) -> Odac:
     return app
 
 
-@pytest.fixture
-def collector() -> Iterator[None]:
-    """Nothing is collected but by :func:`found`."""
-    gc.collect()
-    gc.disable()
-    yield
-    gc.set_debug(0)
-    gc.garbage.clear()
-    gc.enable()
-
-
 def found(server: Server) -> Counter[str]:
     """Odac's own objects that only the garbage collector can free."""
     for _ in range(20):
         server.call(lambda: None)  # tasks that were cancelled end in the next turns
-    gc.set_debug(gc.DEBUG_SAVEALL)
-    server.call(gc.collect)
-    gc.set_debug(0)
-    names = [type(each).__name__ for each in gc.garbage if type(each).__module__.startswith("odac.")]
-    gc.garbage.clear()
+    names = cyclic_garbage("odac", collect=lambda: server.call(gc.collect))
     return Counter(name for name in names if name in OF_ONE_CONNECTION)
 
 

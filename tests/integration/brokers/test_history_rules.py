@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import secrets
 import time
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import pytest
@@ -35,6 +35,17 @@ def own(store: Server) -> str:
     return f"{store.url}?namespace={secrets.token_hex(6)}"
 
 
+@contextlib.asynccontextmanager
+async def store_at(url: str) -> AsyncIterator[HistoryStore]:
+    """The histories of a broker, beside any app's."""
+    store = make_history(url, time.time)
+    await store.start()
+    try:
+        yield store
+    finally:
+        await store.stop()
+
+
 def app_of(url: str, **rooms: History) -> Odac:
     app = Odac(SECRET, broker=url)
     for name, history in rooms.items():
@@ -50,9 +61,7 @@ def app_of(url: str, **rooms: History) -> Odac:
 
 def test_rules_expire_unless_a_process_looks_at_them(store: Server, run: Run) -> None:
     async def main() -> None:
-        rules = make_history(own(store), time.time)
-        await rules.start()
-        try:
+        async with store_at(own(store)) as rules:
             assert await rules.write_rules(3, TEXT, 0.05)
             await gone(rules)
             assert await rules.write_rules(5, TEXT, 60.0)
@@ -63,8 +72,6 @@ def test_rules_expire_unless_a_process_looks_at_them(store: Server, run: Run) ->
             # Version numbers begin anew; what is written then is kept as long as it says.
             assert await rules.write_rules(1, TEXT, 60.0)
             assert await rules.rules() == (1, TEXT)
-        finally:
-            await rules.stop()
 
     run(main())
 
@@ -80,22 +87,17 @@ def test_a_process_keeps_its_rules_there(store: Server, run: Run, monkeypatch: p
 
     async def main() -> None:
         url = own(store)
-        rules = make_history(url, time.time)
-        await rules.start()
-        try:
-            async with AsyncTestClient(app_of(url, chat=History(ttl=60.0))):
-                version, text = await rules.rules()
-                assert version == 1
-                await rules.rules(0.001)  # as if no process had looked at them for a day
-                async with asyncio.timeout(30):
-                    while (found := await rules.rules()) in ((0, b""), (version, text)):
-                        await asyncio.sleep(0.01)
-                assert found[0] == version
-                before, after = RuleBook.decode(text), RuleBook.decode(found[1])
-                assert after.rules == before.rules
-                assert after.era_of("chat") != before.era_of("chat")
-        finally:
-            await rules.stop()
+        async with store_at(url) as rules, AsyncTestClient(app_of(url, chat=History(ttl=60.0))):
+            version, text = await rules.rules()
+            assert version == 1
+            await rules.rules(0.001)  # as if no process had looked at them for a day
+            async with asyncio.timeout(30):
+                while (found := await rules.rules()) in ((0, b""), (version, text)):
+                    await asyncio.sleep(0.01)
+            assert found[0] == version
+            before, after = RuleBook.decode(text), RuleBook.decode(found[1])
+            assert after.rules == before.rules
+            assert after.era_of("chat") != before.era_of("chat")
 
     run(main())
 
@@ -112,10 +114,8 @@ def test_an_app_without_its_rules_misses_nothing_of_a_publisher(
         url = own(store)
         async with AsyncTestClient(app_of(url, chat=History(), other=History())):
             pass
-        rules = make_history(url, time.time)
-        await rules.start()
         # One app has no rules any more, and one has another than before.
-        try:
+        async with store_at(url) as rules:
             async with (
                 AsyncTestClient(app_of(url)) as none,
                 AsyncPublisher(url) as publisher,
@@ -146,8 +146,6 @@ def test_an_app_without_its_rules_misses_nothing_of_a_publisher(
                     await asyncio.sleep(0.05)
                 await publisher.to_room("other", "kept")
                 await until(lambda: "kept" in page.received)
-        finally:
-            await rules.stop()
 
     run(main())
 
@@ -180,9 +178,7 @@ def test_a_page_is_told_where_a_publisher_kept_nothing_meanwhile(
 
     async def main() -> None:
         url = own(store)
-        rules = make_history(url, time.time)
-        await rules.start()
-        try:
+        async with store_at(url) as rules:
             async with AsyncPublisher(url) as publisher, contextlib.AsyncExitStack() as stack:
                 client = await stack.enter_async_context(AsyncTestClient(app_of(url, chat=History(), other=History())))
                 page = await client.connect("/chat")
@@ -213,8 +209,6 @@ def test_a_page_is_told_where_a_publisher_kept_nothing_meanwhile(
                 await until(lambda: len(again.recoveries) == 2, "being told")
                 told = {each.room: each.recovered for each in again.recoveries}
                 assert told == {"chat": False, "other": how == "the rule is away"}
-        finally:
-            await rules.stop()
 
     run(main())
 
@@ -231,9 +225,7 @@ def test_members_that_stay_get_a_ticket_for_the_rules_that_were_written_again(
 
     async def main() -> None:
         url = own(store)
-        rules = make_history(url, time.time)
-        await rules.start()
-        try:
+        async with store_at(url) as rules:
             async with AsyncPublisher(url) as publisher, AsyncTestClient(app_of(url, chat=History())) as client:
                 page = await come(client, path="/chat")  # what is published before it has joined is not for it
                 await publisher.to_room("chat", 1)
@@ -251,7 +243,5 @@ def test_members_that_stay_get_a_ticket_for_the_rules_that_were_written_again(
                 await until(lambda: again.received == [3])
                 assert [each.recovered for each in again.recoveries] == [True]
                 assert page.recoveries == []
-        finally:
-            await rules.stop()
 
     run(main())

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import gc
 import threading
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -16,29 +14,10 @@ from odac.realtime.connection import Connection, ReadyState
 from odac.realtime.handler import run_handler
 from odac.realtime.phase import Phase
 from odac.realtime.released import NO_LANE, Released
+from tests.cyclic_garbage import cyclic_garbage
 from tests.unit.realtime.realtime_fakes import Room, idle, lane_of, run
 
 ENDED = (1006, "")
-
-
-@pytest.fixture
-def collector() -> Iterator[None]:
-    gc.collect()
-    gc.disable()
-    yield
-    gc.set_debug(0)
-    gc.garbage.clear()
-    gc.enable()
-
-
-def left_behind() -> set[str]:
-    """The classes of Odac's objects that only the garbage collector frees."""
-    gc.set_debug(gc.DEBUG_SAVEALL)
-    gc.collect()
-    gc.set_debug(0)
-    found = {type(each).__name__ for each in gc.garbage if type(each).__module__.startswith(("odac.", "tests."))}
-    gc.garbage.clear()
-    return found
 
 
 def ended(**options: Any) -> Connection:
@@ -180,7 +159,7 @@ def test_nothing_is_left_for_the_garbage_collector(late: str) -> None:
             one()
         await idle()
         room.hub._heartbeat = None  # keeps the ended until their turn comes
-        assert left_behind() == set()
+        assert cyclic_garbage("odac", "tests") == []
 
     run(test())
 
