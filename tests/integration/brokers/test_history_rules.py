@@ -178,37 +178,36 @@ def test_a_page_is_told_where_a_publisher_kept_nothing_meanwhile(
 
     async def main() -> None:
         url = own(store)
-        async with store_at(url) as rules:
-            async with AsyncPublisher(url) as publisher, contextlib.AsyncExitStack() as stack:
-                client = await stack.enter_async_context(AsyncTestClient(app_of(url, chat=History(), other=History())))
-                page = await client.connect("/chat")
-                await until(lambda: "other" in page.positions.rooms)
-                if not is_empty:
-                    for room in ("chat", "other"):
-                        await publisher.to_room(room, "kept")
-                    await until(lambda: len(page.received) == 2)
-                await page.drop()
-                if how != "the app goes on":
-                    await stack.aclose()
-                if how == "the rule is away":
-                    async with AsyncTestClient(app_of(url, other=History())):
-                        await publisher.to_room("chat", "not kept")
-                else:
-                    await rules.rules(0.001)  # as if no process had looked at them for a day
-                    await gone(rules)
+        async with store_at(url) as rules, AsyncPublisher(url) as publisher, contextlib.AsyncExitStack() as stack:
+            client = await stack.enter_async_context(AsyncTestClient(app_of(url, chat=History(), other=History())))
+            page = await client.connect("/chat")
+            await until(lambda: "other" in page.positions.rooms)
+            if not is_empty:
+                for room in ("chat", "other"):
+                    await publisher.to_room(room, "kept")
+                await until(lambda: len(page.received) == 2)
+            await page.drop()
+            if how != "the app goes on":
+                await stack.aclose()
+            if how == "the rule is away":
+                async with AsyncTestClient(app_of(url, other=History())):
                     await publisher.to_room("chat", "not kept")
-                if how == "the app goes on":
-                    assert isinstance(client.app, Odac)
-                    assert client.app._rules.history is not None
-                    await client.app._rules.history._agree()
-                else:
-                    app = app_of(url, chat=History(), other=History())
-                    jar, client = client._jar, await stack.enter_async_context(AsyncTestClient(app))
-                    client._jar = jar
-                again = await client.connect("/chat", again=page)
-                await until(lambda: len(again.recoveries) == 2, "being told")
-                told = {each.room: each.recovered for each in again.recoveries}
-                assert told == {"chat": False, "other": how == "the rule is away"}
+            else:
+                await rules.rules(0.001)  # as if no process had looked at them for a day
+                await gone(rules)
+                await publisher.to_room("chat", "not kept")
+            if how == "the app goes on":
+                assert isinstance(client.app, Odac)
+                assert client.app._rules.history is not None
+                await client.app._rules.history._agree()
+            else:
+                app = app_of(url, chat=History(), other=History())
+                jar, client = client._jar, await stack.enter_async_context(AsyncTestClient(app))
+                client._jar = jar
+            again = await client.connect("/chat", again=page)
+            await until(lambda: len(again.recoveries) == 2, "being told")
+            told = {each.room: each.recovered for each in again.recoveries}
+            assert told == {"chat": False, "other": how == "the rule is away"}
 
     run(main())
 
@@ -225,23 +224,26 @@ def test_members_that_stay_get_a_ticket_for_the_rules_that_were_written_again(
 
     async def main() -> None:
         url = own(store)
-        async with store_at(url) as rules:
-            async with AsyncPublisher(url) as publisher, AsyncTestClient(app_of(url, chat=History())) as client:
-                page = await come(client, path="/chat")  # what is published before it has joined is not for it
-                await publisher.to_room("chat", 1)
-                await until(lambda: page.received == [1])
-                await rules.rules(0.001)
-                await gone(rules)
-                assert isinstance(client.app, Odac)
-                assert client.app._rules.history is not None
-                await client.app._rules.history._agree()
-                await publisher.to_room("chat", 2)
-                await until(lambda: page.received == [1, 2])
-                await page.drop()
-                await publisher.to_room("chat", 3)
-                again = await come(client, again=page, path="/chat")
-                await until(lambda: again.received == [3])
-                assert [each.recovered for each in again.recoveries] == [True]
-                assert page.recoveries == []
+        async with (
+            store_at(url) as rules,
+            AsyncPublisher(url) as publisher,
+            AsyncTestClient(app_of(url, chat=History())) as client,
+        ):
+            page = await come(client, path="/chat")  # what is published before it has joined is not for it
+            await publisher.to_room("chat", 1)
+            await until(lambda: page.received == [1])
+            await rules.rules(0.001)
+            await gone(rules)
+            assert isinstance(client.app, Odac)
+            assert client.app._rules.history is not None
+            await client.app._rules.history._agree()
+            await publisher.to_room("chat", 2)
+            await until(lambda: page.received == [1, 2])
+            await page.drop()
+            await publisher.to_room("chat", 3)
+            again = await come(client, again=page, path="/chat")
+            await until(lambda: again.received == [3])
+            assert [each.recovered for each in again.recoveries] == [True]
+            assert page.recoveries == []
 
     run(main())
