@@ -1,4 +1,4 @@
-"""What stands for the transport of a connection whose own is gone."""
+"""Replaces the transport of a connection that has ended."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ class _Gone(asyncio.Transport):
 
 
 GONE: Final = _Gone()
-"""Takes the transport's place in a lane once that has reported its end.
+"""Replaces a lane's transport when the transport has reported its end.
 
 A handler may run on after the end, and its connection keeps the lane meanwhile. Over TLS the transport holds OpenSSL's
 memory and buffers of several hundred KiB, which must not stay that long.

@@ -1,8 +1,8 @@
-"""What stands in the place of a connection and of its lane once the connection is released.
+"""Replacements for a connection and its lane, used once the connection is released.
 
 A connection and its inbox, outbox and lane refer to each other, so that an ended one would stay until Python's garbage
-collector finds it, in a pause that grows with the number of connections. So the parts of a released connection get
-these, which refer back to nothing: then the last reference that the application drops frees all of it.
+collector finds it, in a pause that grows with the number of connections. So the parts of a released connection refer
+to these instead, which refer to no connection: when the application drops its last reference, all of it is freed.
 """
 
 from __future__ import annotations

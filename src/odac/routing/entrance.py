@@ -1,7 +1,7 @@
-"""What a connection passes behind its upgrade: the gates, and then the route's handler.
+"""The checks that follow a connection's upgrade, and then the route's handler.
 
-Most connections pass without waiting for anything. :meth:`Entrance.begin` takes these all the way in plain calls; where
-something is to be awaited, it returns a coroutine for the rest, and everything unusual is that coroutine's alone.
+Most connections need to wait for nothing. :meth:`Entrance.begin` makes all of these checks in plain calls; where
+something has to be awaited, it returns a coroutine for the rest. Unusual handshakes go through the coroutine alone.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ Named = tuple[str, Middleware]
 
 
 class Entrance:
-    """Takes connections from their upgrade through the gates and the handler. Its arguments are the gate's."""
+    """Checks connections after their upgrade, and calls the handler. Its arguments are those of :class:`Gate`."""
 
     def __init__(
         self,
@@ -82,7 +82,7 @@ class Entrance:
             self._resolved[route.path] = found
         return found
 
-    def meet(
+    def prepare(
         self,
         route: Route,
         parameters: dict[str, Any],
@@ -90,7 +90,7 @@ class Entrance:
         connection: Connection,
         offered: list[str],
     ) -> tuple[Context, Admission]:
-        """Make what belongs to a connection that has just been accepted.
+        """Make the context and the admission of a connection that has just been upgraded.
 
         Args:
             route: the connection's.
@@ -128,7 +128,7 @@ class Entrance:
     def begin(
         self, route: Route, offered: list[str], context: Context, admission: Admission
     ) -> Coroutine[Any, Any, None] | None:
-        """Take a connection through the gates and the handler; the coroutine is what may have to wait."""
+        """Check a connection, and call the handler; return a coroutine for the part that has to wait, or None."""
         connection = context.ws
         try:
             session = context.auth.session
@@ -170,7 +170,7 @@ class Entrance:
         verdict: Coroutine[Any, Any, bool] | None = None,
         following: Sequence[Named] = (),
     ) -> None:
-        """Take a connection through the gates and the handler, waiting where one has to be waited for.
+        """Check a connection, and call the handler, awaiting whatever has to be awaited.
 
         Args:
             route: the connection's.

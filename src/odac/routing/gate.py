@@ -116,7 +116,7 @@ class Gate:
             self._opened(connection, key)
         if connection is not None:
             entrance = self._entrance
-            context, admission = entrance.meet(route, parameters, scope, connection, offered)
+            context, admission = entrance.prepare(route, parameters, scope, connection, offered)
             await handshake.serve(connection, partial(entrance.handle, route, offered, context, admission))
 
     def begin(
@@ -153,7 +153,7 @@ class Gate:
         if connection is None:
             return None
         entrance = self._entrance
-        context, admission = entrance.meet(route, parameters, scope, connection, offered)
+        context, admission = entrance.prepare(route, parameters, scope, connection, offered)
         return entrance.begin(route, offered, context, admission)
 
     def _refusal(self, route: Route | None, scope: dict[str, Any]) -> Refusal | None:
@@ -172,7 +172,7 @@ class Gate:
         return None
 
     def _opened(self, connection: Connection | None, key: str) -> None:
-        """The client's address is counted until the connection is over."""
+        """Count the client's address until the connection has ended."""
         if connection is None:
             self._hub.population -= 1
             if key:

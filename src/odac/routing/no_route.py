@@ -1,4 +1,4 @@
-"""What a log line says of a handshake to a path without a route: the route that was most likely meant."""
+"""The hint in the log for a handshake to a path without a route: the route that was most likely meant."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _DEEPEST: Final = 20
 
 
 class NoRoute:
-    """Looks for the route when it is written: far fewer such lines are written than handshakes are refused.
+    """The hint, computed only when the line is written: most refused handshakes write none.
 
     Args:
         router: the routes.

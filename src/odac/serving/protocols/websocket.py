@@ -325,7 +325,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._end(CloseCode.INTERNAL_ERROR, "internal error")
 
     def _returned(self, scope: dict[str, Any]) -> None:
-        """The app is through with the connection."""
+        """The app's call for the connection has returned."""
         if not self._answered and not self._gone:
             path = scope["path"][:200]
             mistaken("unanswered", "the ASGI app returned without answering the handshake for %r", path)
