@@ -125,8 +125,8 @@ export interface OdacBaseSocket<Message = unknown, Rooms extends OdacRooms = Oda
     /** Answer the server's `odac.ws.call(name, …)`; a later function replaces an earlier one. */
     answer<Arguments = unknown>(name: string, answer: OdacAnswer<Arguments>): this;
     /**
-     * Connect now, without waiting for the next retry, and also after the client gave up. An open connection is asked
-     * for an answer, and dropped if there is none; after `close` nothing happens.
+     * Connect now, without waiting for the next retry, even if the client has given up. If the connection is open, the
+     * client pings the server, and reconnects if no answer comes. After `close` this does nothing.
      */
     reconnect(): void;
     /** Close the connection for good and drop the queue. */
