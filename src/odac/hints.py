@@ -6,6 +6,7 @@ The hints are looked up when an error has happened, and are added to it as a not
 
 from __future__ import annotations
 
+import dis
 import inspect
 import re
 import sys
@@ -143,9 +144,23 @@ def for_attribute(kind: type, name: str) -> str | None:
 
 
 def no_attribute(value: object, name: str) -> AttributeError:
-    """The error of a class that has a ``__getattr__`` of its own, because it is used at the start alone."""
-    text = f"{type(value).__name__!r} object has no attribute {name!r}"
-    hint = None if name.startswith("_") else for_attribute(type(value), name)
+    """The error of a class that has a ``__getattr__`` of its own, because it is used at the start alone.
+
+    Python also calls ``__getattr__`` where there is such a property and it raised an AttributeError. Then that error is
+    returned: it names what is missing.
+    """
+    kind = type(value)
+    if hasattr(kind, name):
+        try:
+            object.__getattribute__(value, name)
+        except AttributeError as error:
+            return error
+    text = f"{kind.__name__!r} object has no attribute {name!r}"
+    hint: str | None
+    if name in _set_at_start(kind):
+        hint = f"call super().__init__(…) first in {kind.__name__}.__init__"
+    else:
+        hint = None if name.startswith("_") else for_attribute(kind, name)
     return AttributeError(text if hint is None else f"{text}: {hint}", name=name, obj=value)
 
 
@@ -191,6 +206,15 @@ def _methods(kind: str, name: str) -> Iterator[Any]:
             found = vars(module).get(kind)
             if isinstance(found, type) and found.__module__ == module_name and callable(getattr(found, name, None)):
                 yield getattr(found, name)
+
+
+def _set_at_start(kind: type) -> set[str]:
+    """The attributes that Odac's ``__init__`` sets, for a class of the application that derives from Odac's."""
+    if _is_own(kind):
+        return set()
+    own = next(each for each in kind.__mro__ if _is_own(each))
+    code = inspect.unwrap(own.__init__).__code__  # type: ignore[misc]
+    return {each.argval for each in dis.get_instructions(code) if each.opname == "STORE_ATTR"}
 
 
 def _is_own(kind: type) -> bool:

@@ -67,9 +67,9 @@ def _checked(function: FunctionType, called: str) -> Callable[..., Any]:
             )
         if len(args) > most:
             by_name = ", ".join(f"{name}=…" for name in names[most : most + 3])
+            others = f"give the others by name, as in {called}({by_name})" if by_name else f"not {len(args) - own}"
             raise TypeError(
-                f"{called}() takes {most - own or 'no'} positional argument{'' if most - own == 1 else 's'}: give the"
-                f" others by name, as in {called}({by_name})"
+                f"{called}() takes {most - own or 'no'} positional argument{'' if most - own == 1 else 's'}: {others}"
             )
         return function(*args, **given)
 

@@ -349,6 +349,27 @@ def test_what_a_web_framework_has_is_answered_with_what_there_is_here(name: str)
     assert not hasattr(Odac(SECRET), name)
 
 
+def test_a_property_of_a_subclass_that_fails_is_answered_with_its_own_error() -> None:
+    class App(Odac):
+        @property
+        def motto(self) -> Any:
+            return self.request.motto  # type: ignore[attr-defined]
+
+    with pytest.raises(AttributeError, match="'App' object has no attribute 'request'"):
+        _ = App(SECRET).motto
+    assert not hasattr(App(SECRET), "motto")
+
+
+@pytest.mark.parametrize("name", ["route", "room_rules", "addresses", "_hub"])
+def test_a_subclass_that_forgets_to_call_init_is_told_so(name: str) -> None:
+    class App(Odac):
+        def __init__(self) -> None:
+            self.name = "app"
+
+    with pytest.raises(AttributeError, match=r"call super\(\)\.__init__\(…\) first in App\.__init__"):
+        getattr(App(), name)
+
+
 def test_an_app_in_the_place_of_the_secret() -> None:
     async def page(scope: Any, receive: Any, send: Any) -> None: ...
 

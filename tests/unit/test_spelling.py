@@ -70,6 +70,8 @@ def test_too_many_positional_arguments_are_answered_with_an_example() -> None:
         TypeError, match=r"^Odac\(\) takes 1 positional argument: .* Odac\(http=…, prefix=…, broker=…\)"
     ):
         Odac(SECRET, None)  # type: ignore[call-arg]
+    with pytest.raises(TypeError, match=r"^History\(\) takes 3 positional arguments: not 4$"):
+        History(5, 60.0, 4096, 1)  # type: ignore[call-arg]
 
 
 def test_a_misspelt_option_of_a_route() -> None:
