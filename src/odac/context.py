@@ -57,7 +57,9 @@ class Context(Typed[In, Out]):
 
         Raises:
             ValueError: ``seconds`` is negative, infinite or NaN.
+            RuntimeError: another thread than the event loop's calls.
         """
+        self.ws.check_thread("odac.set_timeout")
         return self.ws.owned.set_timer(seconds, function)
 
     def set_interval(self, seconds: float, function: Callable[[], object]) -> Timer:
@@ -72,12 +74,23 @@ class Context(Typed[In, Out]):
 
         Raises:
             ValueError: ``seconds`` is not above 0, infinite or NaN.
+            RuntimeError: another thread than the event loop's calls.
         """
+        self.ws.check_thread("odac.set_interval")
         return self.ws.owned.set_timer(seconds, function, interval=seconds)
 
     def create_task(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         """Run a coroutine beside the handler; it is cancelled when the connection ends.
 
         What it raises goes to the connection's ``error`` listeners.
+
+        Raises:
+            TypeError: it is not a coroutine.
+            RuntimeError: another thread than the event loop's calls.
         """
+        try:
+            self.ws.check_thread("odac.create_task")
+        except RuntimeError:
+            coroutine.close()  # else Python warns as well that it was never awaited
+            raise
         return self.ws.own(coroutine)

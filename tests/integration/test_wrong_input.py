@@ -46,6 +46,31 @@ def build(probe: Probe) -> Odac:
     def joins(odac: Context) -> None:
         odac.ws.on("message", odac.ws.join)
 
+    @ws("/in-another-thread")
+    async def in_another_thread(odac: Context) -> None:
+        here = odac.ws
+
+        async def call() -> object:
+            return await here.call("name")
+
+        caught = []
+        for use in (
+            lambda: here.join("room"),
+            lambda: here.leave("room"),
+            lambda: here.on("message", print),
+            lambda: here.off("message"),
+            here.ping,
+            lambda: asyncio.run(call()),
+            lambda: odac.set_timeout(0, print),
+            lambda: odac.set_interval(1, print),
+            lambda: odac.create_task(call()),
+        ):
+            try:
+                await asyncio.to_thread(use)
+            except RuntimeError as error:
+                caught.append(str(error).partition("use ")[2])
+        odac.ws.send(caught)
+
     @ws("/sends-nonsense")
     def sends_nonsense(odac: Context) -> None:
         circle: list[Any] = []
@@ -279,3 +304,18 @@ def test_a_peer_that_vanishes_in_the_handshake(
         client.send("still there")
         assert receive(client) == "still there"
     assert not [each for each in caplog.records if each.levelno >= logging.ERROR], caplog.text
+
+
+def test_what_only_the_event_loops_thread_may_call_says_what_to_use_in_another(server: Server) -> None:
+    with server.connect("/in-another-thread") as client:
+        assert receive(client) == [
+            "loop.call_soon_threadsafe(odac.ws.join, …)",
+            "loop.call_soon_threadsafe(odac.ws.leave, …)",
+            "loop.call_soon_threadsafe(odac.ws.on, …)",
+            "loop.call_soon_threadsafe(odac.ws.off, …)",
+            "loop.call_soon_threadsafe(odac.ws.ping, …)",
+            "asyncio.run_coroutine_threadsafe(odac.ws.call(…), loop)",
+            "loop.call_soon_threadsafe(odac.set_timeout, …)",
+            "loop.call_soon_threadsafe(odac.set_interval, …)",
+            "loop.call_soon_threadsafe(odac.create_task, …)",
+        ]

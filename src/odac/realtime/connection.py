@@ -57,6 +57,9 @@ __all__ = ["Connection", "ReadyState"]
 _NO_ROOMS: Final[Mapping[str, None]] = {}
 """Shared by all connections that are in no room; a connection that joins a room gets its own dict."""
 
+_COROUTINE: Final = "odac.ws.call"
+"""The only one of the calls of one thread that is a coroutine function."""
+
 
 class Connection(Typed[In, Out]):
     """One connection, from its upgrade to its end.
@@ -167,11 +170,19 @@ class Connection(Typed[In, Out]):
             pass
         return SENT
 
-    def _belongs_here(self, name: str) -> None:
-        if get_ident() != self.delivery.thread:
+    def check_thread(self, call: str) -> None:
+        """Raise RuntimeError unless the event loop's thread calls.
+
+        Args:
+            call: what the application calls, such as ``odac.ws.join``.
+        """
+        if get_ident() != self.outbox.delivery.thread:
+            instead = f"asyncio.run_coroutine_threadsafe({call}(…), loop)"
+            if call != _COROUTINE:
+                instead = f"loop.call_soon_threadsafe({call}, …)"
             raise RuntimeError(
-                f"{name}() must be called on the event loop's thread: from another thread, use"
-                f" loop.call_soon_threadsafe(odac.ws.{name}, …)"
+                f"{call.rpartition('.')[2]}() must be called on the event loop's thread: from another thread, use"
+                f" {instead}"
             )
 
     def ping(self) -> Ping:
@@ -183,7 +194,7 @@ class Connection(Typed[In, Out]):
             client that speaks ``odac.v1`` gets a control message instead; with any other client, the result is not
             known until the connection ends.
         """
-        self._belongs_here("ping")
+        self.check_thread("odac.ws.ping")
         if self.phase >= CLOSING:
             ping = Ping(self.loop)
             ping.fail(*(self.ended or (CloseCode.NORMAL, "")))
@@ -222,7 +233,7 @@ class Connection(Typed[In, Out]):
             TypeError: ``arguments`` cannot be sent.
             ValueError: ``timeout`` is not a number of seconds above 0.
         """
-        self._belongs_here("call")
+        self.check_thread("odac.ws.call")
         if not isinstance(name, str) or not 0 < timeout <= 86_400:
             raise ValueError(
                 f"call({name!r}, timeout={timeout!r}): a name is a str, a timeout is in seconds, at most a day"
@@ -259,13 +270,13 @@ class Connection(Typed[In, Out]):
                 or is not from 0 to 1,000; or ``presence`` is given for a room without presence, or is too large.
         """
         check_room(room)
-        self._belongs_here("join")
+        self.check_thread("odac.ws.join")
         return membership.join(self, self._hub, room, replay, presence)
 
     def leave(self, room: str) -> None:
         """Leave a room; leaving one that was not joined is no error."""
         check_room(room)
-        self._belongs_here("leave")
+        self.check_thread("odac.ws.leave")
         membership.leave(self, self._hub, room)
 
     def to(self, *rooms: str) -> Target:
@@ -335,7 +346,7 @@ class Connection(Typed[In, Out]):
 
             return register
         if get_ident() != self.outbox.delivery.thread:
-            self._belongs_here("on")
+            self.check_thread("odac.ws.on")
         if event == "message":
             self.inbox.check_no_reader()
         Events(self).on(event, handler)
@@ -349,7 +360,7 @@ class Connection(Typed[In, Out]):
         Raises:
             ValueError: there is no such event.
         """
-        self._belongs_here("off")
+        self.check_thread("odac.ws.off")
         Events(self).off(event, handler)
         if event == "message":
             self.inbox.listeners_changed()
