@@ -65,17 +65,19 @@ class RoomRules:
         """Use another broker than the app's own, as ``odac run --broker`` does.
 
         Raises:
-            ConfigurationError: this broker keeps no history, and a rule asks for one.
+            ConfigurationError: this broker keeps no history, and a rule asks for one; or the app runs. Then nothing has
+                changed.
         """
-        self.broker_url = url
-        former, self.history = self.history, None
+        if self.is_fixed:
+            raise ConfigurationError(f"broker_url = {url!r}: the app is running, so stop it first")
+        former = self.history
         if former is not None:
-            observers = self._hub.observers
-            place = observers.index(former)
-            del observers[place]
-            rooms = self._rooms_with_history()
+            rooms = self._make_rooms(url)
             rooms.book, rooms.replay_of_users = former.book, former.replay_of_users
-            observers.insert(place, observers.pop())
+            observers = self._hub.observers
+            observers[observers.index(former)] = rooms
+            self._use(rooms)
+        self.broker_url = url
 
     def _rooms_with_presence(self) -> HubPresence:
         self._check_not_fixed()
@@ -89,16 +91,24 @@ class RoomRules:
 
     def _rooms_with_history(self) -> HistoryRooms:
         self._check_not_fixed()
-        if self.history is None:
-            from odac.cluster.history import make_rooms  # an app without history starts without it
-            from odac.history.position import Tickets
+        if self.history is not None:
+            return self.history
+        rooms = self._make_rooms(self.broker_url)
+        self._hub.observers.append(rooms)
+        self._use(rooms)
+        return rooms
 
-            clients, tickets = self._secrets.keys("client v1"), self._secrets.keys("ticket v1")
-            signer = Tickets([Mac(key) for key in clients], [Mac(key) for key in tickets])
-            self.history = self._hub.history = make_rooms(self.broker_url, self._hub, signer)
-            self._hub.observers.append(self.history)
-            self._hub.control_handlers["resume"] = self.history.said
-        return self.history
+    def _make_rooms(self, broker_url: str) -> HistoryRooms:
+        from odac.cluster.history import make_rooms  # an app without history starts without it
+        from odac.history.position import Tickets
+
+        clients, tickets = self._secrets.keys("client v1"), self._secrets.keys("ticket v1")
+        signer = Tickets([Mac(key) for key in clients], [Mac(key) for key in tickets])
+        return make_rooms(broker_url, self._hub, signer)
+
+    def _use(self, rooms: HistoryRooms) -> None:
+        self.history = self._hub.history = rooms
+        self._hub.control_handlers["resume"] = rooms.said
 
     def _check_not_fixed(self) -> None:
         if self.is_fixed:

@@ -74,5 +74,20 @@ def test_another_broker_that_keeps_no_history_is_refused() -> None:
         made.add("a", History(5), None)
     made = rules()
     made.add("a", History(5), None)
-    with pytest.raises(ConfigurationError, match="history"):
-        made.use_broker("nats://localhost")
+    _refuses(made, "nats://localhost", "history")
+
+
+def test_a_running_app_keeps_its_broker() -> None:
+    made = rules()
+    made.add("a", History(5), None)
+    made.is_fixed = True
+    _refuses(made, "memory://another", "the app is running")
+
+
+def _refuses(made: RoomRules, url: str, why: str) -> None:
+    """Another broker is refused, and nothing has changed: the app can go on with its own."""
+    before = made.broker_url, made.history, list(made._hub.observers)
+    with pytest.raises(ConfigurationError, match=why):
+        made.use_broker(url)
+    assert (made.broker_url, made.history, made._hub.observers) == before
+    assert made._hub.history is made.history is not None
