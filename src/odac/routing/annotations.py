@@ -8,7 +8,7 @@ from typing import Any, get_type_hints
 
 from odac.errors import ConfigurationError
 
-__all__ = ["annotations_of"]
+__all__ = ["annotations_of", "refuse_dependencies"]
 
 
 def annotations_of(function: Callable[..., Any], names: Mapping[str, Any], what: str | None) -> tuple[list[Any], Any]:
@@ -40,3 +40,26 @@ def annotations_of(function: Callable[..., Any], names: Mapping[str, Any], what:
             " the function"
         ) from None
     return [hints.get(name, Any) for name in parameters], hints.get("return", Any)
+
+
+def refuse_dependencies(function: Callable[..., Any], what: str) -> None:
+    """Raise an error where a default value is FastAPI's ``Depends(…)``, which the function would get as it is.
+
+    Args:
+        function: any callable.
+        what: a description of the function, for the error.
+
+    Raises:
+        ConfigurationError: there is such a default value.
+    """
+    try:
+        parameters = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):  # some builtins have no signature
+        return
+    for parameter in parameters:
+        kind = type(parameter.default)
+        if kind.__module__ == "fastapi.params":
+            raise ConfigurationError(
+                f"{what}: {parameter.name}={kind.__name__}(…) has no effect outside of FastAPI's own routes: call the"
+                " function in the handler, and read the request from odac.request"
+            )

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
@@ -11,7 +12,7 @@ from odac.errors import ConfigurationError
 from odac.protocol.types import class_of, make_converter, name_of, union_members
 from odac.realtime.listeners import fit
 from odac.realtime.sent import is_to_be_awaited
-from odac.routing.annotations import annotations_of
+from odac.routing.annotations import annotations_of, refuse_dependencies
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -89,6 +90,12 @@ class Functions:
             raise ConfigurationError(f"{self.path!r}: there are two answers to {name!r}: remove one")
         fitted = self._fitted(f"answer({name!r})", function)
         parameters, returns = annotations_of(function, names, f"{self.path!r}: answer({name!r})")
+        first: Any = parameters[0] if parameters else Any
+        if not _may_be_context(first):
+            raise ConfigurationError(
+                f"{self.path!r}: answer({name!r}): its first parameter gets the context and is annotated with"
+                f" {name_of(first)}: write odac in front of it"
+            )
         # A function with one argument gets no arguments from the caller: they are ignored.
         arguments = parameters[1] if len(parameters) > 1 else None if len(parameters) == 1 else Any
         convert = None
@@ -103,6 +110,7 @@ class Functions:
         self.answers[name] = Answer(fitted, convert, arguments, returns, function)
 
     def _fitted(self, what: str, function: Callable[..., Any]) -> Callable[..., Any]:
+        refuse_dependencies(function, f"{self.path!r}: {what}")
         try:
             return fit(function, 2)
         except TypeError as error:
@@ -160,3 +168,10 @@ class Functions:
     def _listen(self, context: Context[Any, Any]) -> None:
         by_class = self.by_class
         context.ws.on("message", lambda message: by_class[type(message)](context, message))
+
+
+def _may_be_context(annotation: Any) -> bool:
+    """Whether a parameter with this annotation may get the context; a protocol that it implements is fine as well."""
+    if annotation in (Any, object) or not inspect.isclass(annotation) or getattr(annotation, "_is_protocol", False):
+        return True
+    return issubclass(annotation, Context)

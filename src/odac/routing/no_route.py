@@ -68,6 +68,9 @@ class NoRoute:
         candidates = [_filled(route.path, path) for route in self._router.routes]
         longer = [each for each in candidates if len(path) > 1 and each.endswith(path)]
         near = longer[0] if longer else nearest(path, candidates)
+        if near == path:
+            route = self._router.routes[candidates.index(path)]
+            return f"the route {route.path!r} takes other values there: see its convertors"
         return None if near is None else f"did you mean {near!r}?"
 
 

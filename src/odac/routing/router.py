@@ -12,6 +12,7 @@ from odac.context import Context
 from odac.errors import ConfigurationError
 from odac.realtime.listeners import fit
 from odac.realtime.policy import Policy
+from odac.routing.annotations import refuse_dependencies
 from odac.routing.functions import Functions
 from odac.routing.middleware import AUTH, Middleware
 from odac.routing.options import OPTIONS, CheckedOptions, RouteOptions
@@ -225,6 +226,7 @@ def no_handler(odac: object) -> None:
 def _fitted(path: str, handler: object) -> Callable[..., Any]:
     if not callable(handler):
         raise ConfigurationError(f"the handler of {path!r} is {handler!r}: it must be a function that takes odac")
+    refuse_dependencies(handler, f"the handler of {path!r}")
     try:
         return fit(handler, 1)
     except TypeError as error:

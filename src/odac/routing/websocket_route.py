@@ -4,7 +4,10 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar
+
+from odac.errors import ConfigurationError
 
 if TYPE_CHECKING:
     from odac.context import Context
@@ -56,6 +59,8 @@ class WebSocketRoute:
         Raises:
             ConfigurationError: the route does not accept this type, or the type has a function already.
         """
+        if isinstance(type, FunctionType):
+            raise ConfigurationError("@route.on needs the type of the messages: write @route.on(Type)")
 
         def register(function: Callable[[Context[Any, Any], M], R]) -> Callable[[Context[Any, Any], M], R]:
             self._functions.add_message(type, function)
@@ -76,6 +81,9 @@ class WebSocketRoute:
         Raises:
             ConfigurationError: the name is used already, or the function's annotation cannot be used.
         """
+        if callable(name):
+            own = getattr(name, "__name__", "move")
+            raise ConfigurationError(f"@route.answer needs the name of the call: write @route.answer({own!r})")
         frame = sys._getframe(1)
         names = dict(frame.f_locals) if frame.f_locals is not frame.f_globals else {}
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Coroutine, Generator
 from types import TracebackType
-from typing import Any, NoReturn, TypeVar
+from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
 
 __all__ = ["Asked"]
 
@@ -29,6 +29,19 @@ class Asked(Coroutine[Any, Any, T]):
         return self._coroutine.__await__()
 
     def __bool__(self) -> NoReturn:
+        self._refuse()
+
+    def __getitem__(self, key: object) -> NoReturn:
+        self._refuse()
+
+    if not TYPE_CHECKING:  # for a type checker, an attribute that is not there is a mistake
+
+        def __getattr__(self, name: str) -> NoReturn:
+            if name.startswith(("_", "cr_", "gi_", "ag_")):  # asked for by asyncio and inspect, of any coroutine
+                raise AttributeError(f"{type(self).__name__!r} object has no attribute {name!r}", name=name, obj=self)
+            self._refuse()
+
+    def _refuse(self) -> NoReturn:
         self._coroutine.close()
         raise TypeError(f"{self._call} has its answer when it is awaited: write `await {self._call}` in an async def")
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any, TypedDict
+from typing import Any, Protocol, TypedDict
 
 import msgspec
 import pytest
+from fastapi import Depends
 
 from odac import ConfigurationError, Context, Odac
 
@@ -67,6 +68,43 @@ def test_functions_that_take_too_much() -> None:
         chat.on(Say)(lambda a, b, c: None)  # type: ignore[arg-type, misc]
     with pytest.raises(ConfigurationError, match="two arguments"):
         chat.answer("move")(lambda a, b, c: None)
+
+
+def test_an_answer_that_has_no_place_for_the_context() -> None:
+    """It would get the context as the call's arguments."""
+
+    async def bid(amount: int) -> int:
+        return amount
+
+    async def of_a_protocol(odac: HasSocket) -> None: ...
+
+    chat = make().route.ws("/chat")
+    with pytest.raises(ConfigurationError, match=r"its first parameter gets the context .* with int: write odac"):
+        chat.answer("bid")(bid)
+    chat.answer("other")(of_a_protocol)
+
+
+class HasSocket(Protocol):
+    ws: Any
+
+
+def test_what_fastapi_would_fill_in_is_refused() -> None:
+    def later(odac: Any, who: Any = Depends(nothing)) -> None: ...  # noqa: B008 - what is tested
+
+    chat = make().route.ws("/chat", message=Say)
+    for add in (chat, chat.on(Say), chat.answer("a")):
+        with pytest.raises(ConfigurationError, match=r"who=Depends\(…\) has no effect"):
+            add(later)
+
+
+def test_decorators_without_their_argument() -> None:
+    async def move(odac: Any) -> None: ...
+
+    chat: Any = make().route.ws("/chat")
+    with pytest.raises(ConfigurationError, match=r"write @route.answer\('move'\)"):
+        chat.answer(move)
+    with pytest.raises(ConfigurationError, match=r"write @route.on\(Type\)"):
+        chat.on(move)
 
 
 @pytest.mark.parametrize("name", ["", "x" * 101, 7, None])

@@ -110,6 +110,13 @@ def test_a_wrapped_app_without_websockets(caplog: pytest.LogCaptureFixture) -> N
     assert "did you mean '/ws/chat'?" in line
 
 
+def test_a_path_that_a_convertor_refuses(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        handshake(app_of("/room/{number:int}"), "/room/tea")
+    [line] = warnings_of(caplog)
+    assert line.endswith("the route '/room/{number:int}' takes other values there: see its convertors")
+
+
 def test_the_route_is_looked_for_only_when_the_line_is_written(monkeypatch: pytest.MonkeyPatch) -> None:
     looked: list[object] = []
 

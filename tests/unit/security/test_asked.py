@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -38,6 +39,12 @@ def test_it_can_be_cancelled_and_closed() -> None:
         asked().close()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("use", [lambda user: user["name"], lambda user: user.name])
+def test_a_forgotten_await_is_named_where_the_answer_is_used(use: Callable[[Any], object]) -> None:
+    with pytest.raises(TypeError, match=r"write `await odac.auth.check\(\)`"):
+        use(asked())
 
 
 @pytest.mark.parametrize("method", ["check", "user"])
