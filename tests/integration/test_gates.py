@@ -175,6 +175,10 @@ def build(probe: Probe) -> Odac:
     def carries(odac: Context) -> None:
         odac.ws.send([*odac.ws.data.seen, *odac.ws.rooms])
 
+    @ws("/ends-its-generator")
+    def ends_its_generator(odac: Context) -> None:
+        raise GeneratorExit  # which no code of Odac handles
+
     # The reference's other way
 
     @ws("/asks-itself")
@@ -361,6 +365,10 @@ def test_a_middleware_that_raises_is_1011_and_logged_with_its_name(
     assert repr(path[1:]) in record.getMessage()
     assert record.exc_info is not None
     assert record.exc_info[0] is (asyncio.CancelledError if path == "/cancelled" else ZeroDivisionError)
+
+
+def test_a_handler_that_raises_what_nothing_handles_leaves_no_open_connection(server: Server) -> None:
+    assert code_of(server, "/ends-its-generator") == 1011
 
 
 def test_a_middleware_may_send_and_close_with_a_code_of_its_own(server: Server, probe: Probe) -> None:
