@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any, Final, cast
 from odac.close_codes import CloseCode, is_retryable
 from odac.lanes.begun import Resumed
 from odac.protocol.message import Prepared
+from odac.realtime import client_faults
 from odac.realtime.backlog import cost
 from odac.realtime.connection import Connection
 from odac.realtime.phase import CLOSING
@@ -295,7 +296,7 @@ class AsgiLane:
             self._timer = self._connection.delivery.loop.call_later(self._limits.close_timeout, self._give_up)
 
     def _give_up(self) -> None:
-        self._connection.unanswered()
+        client_faults.close_unanswered(self._connection.policy)
         self.abort()
 
     def abort(self) -> None:

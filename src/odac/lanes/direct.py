@@ -17,6 +17,7 @@ from odac.lanes.gone import GONE
 from odac.lanes.reading import PacedReading
 from odac.protocol.codec import decode_json, decode_text
 from odac.protocol.message import Prepared
+from odac.realtime import client_faults
 from odac.realtime.cancellation import RAISED
 from odac.realtime.connection import Connection
 from odac.realtime.delivery import Delivery
@@ -354,7 +355,7 @@ class DirectLane(asyncio.Protocol):
             self._close_timer = connection.loop.call_later(connection.policy.limits.close_timeout, self._give_up)
 
     def _give_up(self) -> None:
-        self._connection.unanswered()
+        client_faults.close_unanswered(self._connection.policy)
         self.abort()
 
     def eof_received(self) -> None:

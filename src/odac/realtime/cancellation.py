@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 from weakref import ref
 
 from odac.notices import limit_met
@@ -23,6 +23,17 @@ OVERDUE: Final = "the connection has ended"
 """The message of the cancellation of a task that runs too long after its connection's end, and of no other."""
 
 
+class TaskOwner(Protocol):
+    """The attributes of a connection that the time limit of its tasks uses."""
+
+    policy: Policy
+
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop of the connection."""
+        ...
+
+
 def is_own(error: BaseException) -> bool:
     """Whether ``error`` ends the task that runs now: its cancellation, or the closing of its coroutine."""
     if isinstance(error, GeneratorExit):
@@ -33,16 +44,15 @@ def is_own(error: BaseException) -> bool:
     return task is not None and task.cancelling() > 0
 
 
-def cancel_overdue(loop: asyncio.AbstractEventLoop, policy: Policy, task: asyncio.Task[Any], what: str) -> None:
+def cancel_overdue(connection: TaskOwner, task: asyncio.Task[Any], what: str) -> None:
     """Cancel a task that still runs ``Limits.close_timeout`` after its connection's end.
 
     Args:
-        loop: runs the task.
-        policy: the connection's.
-        task: a task of the application.
+        connection: has ended.
+        task: runs code of the application.
         what: for the log line, such as ``"a handler"``.
     """
-    waiting = ref(task)
+    loop, policy, waiting = connection.loop, connection.policy, ref(task)
 
     def cancel() -> None:
         task = waiting()

@@ -35,6 +35,7 @@ from odac.realtime.listeners import (
     Registered,
     listeners_of,
 )
+from odac.realtime.loop_thread import wrong_thread
 from odac.realtime.outbox import Outbox
 from odac.realtime.ownership import Owned
 from odac.realtime.phase import CLOSED, CLOSING, OPEN, Phase, ReadyState
@@ -43,7 +44,7 @@ from odac.realtime.receipts import Joined
 from odac.realtime.released import NO_LANE, Released
 from odac.realtime.sent import SENT, Sent
 from odac.realtime.targets import Target
-from odac.wire.frames import PING, check_close
+from odac.wire.frames import check_close
 
 if TYPE_CHECKING:
     from odac.config import RateLimit
@@ -56,9 +57,6 @@ __all__ = ["Connection", "ReadyState"]
 
 _NO_ROOMS: Final[Mapping[str, None]] = {}
 """Shared by all connections that are in no room; a connection that joins a room gets its own dict."""
-
-_COROUTINE: Final = "odac.ws.call"
-"""The only one of the calls of one thread that is a coroutine function."""
 
 
 class Connection(Typed[In, Out]):
@@ -177,13 +175,7 @@ class Connection(Typed[In, Out]):
             call: what the application calls, such as ``odac.ws.join``.
         """
         if get_ident() != self.outbox.delivery.thread:
-            instead = f"asyncio.run_coroutine_threadsafe({call}(…), loop)"
-            if call != _COROUTINE:
-                instead = f"loop.call_soon_threadsafe({call}, …)"
-            raise RuntimeError(
-                f"{call.rpartition('.')[2]}() must be called on the event loop's thread: from another thread, use"
-                f" {instead}"
-            )
+            raise wrong_thread(call)
 
     def ping(self) -> Ping:
         """Send a ping (RFC 6455 section 5.5.2).
@@ -202,12 +194,7 @@ class Connection(Typed[In, Out]):
         extras = self._extend()
         if extras.pings is None:
             extras.pings = Pings(self.loop)
-        if not self.lane.pings and not self.speaks_odac:
-            return extras.pings.add_unanswerable()
-        ping, payload = extras.pings.add()
-        if payload is not None:
-            self.put(Prepared(PING, payload) if self.lane.pings else control.PING)
-        return ping
+        return extras.pings.send(self)
 
     async def call(
         self,
@@ -339,12 +326,7 @@ class Connection(Typed[In, Out]):
         """
         if handler is None:
             check_event(event)
-
-            def register(function: Handler) -> Handler:
-                self.on(event, function)
-                return function
-
-            return register
+            return lambda function: self.on(event, function)
         if get_ident() != self.outbox.delivery.thread:
             self.check_thread("odac.ws.on")
         if event == "message":
@@ -552,10 +534,6 @@ class Connection(Typed[In, Out]):
         self._hub.keep(task)
         return task
 
-    def limit_overtime(self, task: asyncio.Task[Any], what: str) -> None:
-        """Cancel a task that still runs ``Limits.close_timeout`` after the connection's end; log it as ``what``."""
-        cancel_overdue(self.loop, self.policy, task, what)
-
     # The end
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
@@ -611,10 +589,6 @@ class Connection(Typed[In, Out]):
         """The server stops: close this connection with 1001 when its turn has come (see :class:`Drain`)."""
         self._hub.drain([self])
 
-    def unanswered(self) -> None:
-        """The peer did not answer the close frame in time."""
-        client_faults.close_unanswered(self.policy)
-
     def lost(self, code: int, reason: str) -> None:
         """The transport has ended, or the closing handshake is complete: no more data is sent or received.
 
@@ -663,7 +637,7 @@ class Connection(Typed[In, Out]):
         if self.handler is None:
             self.drop()
         else:
-            self.limit_overtime(self.handler, "a handler")
+            cancel_overdue(self, self.handler, "a handler")
 
     def drop(self) -> None:
         """No code of the application runs for this connection any more: forget whatever may refer back to it.

@@ -10,7 +10,7 @@ from odac.close_codes import CloseCode
 from odac.errors import Disconnected, InvalidMessage
 from odac.notices import raised, unhandled
 from odac.protocol import control
-from odac.realtime.cancellation import OVERDUE, RAISED, Raised, is_own
+from odac.realtime.cancellation import OVERDUE, RAISED, Raised, cancel_overdue, is_own
 from odac.realtime.listeners import EVENTS, Handler, fit, listeners_of
 from odac.realtime.phase import CLOSED
 from odac.realtime.sent import is_to_be_awaited
@@ -173,7 +173,7 @@ class Events:
                 continue
             if is_to_be_awaited(result):
                 rest = self._tell_rest(result, listeners[index + 1 :])
-                self._owner.limit_overtime(self._owner.own_to_the_end(rest), "a close listener")
+                cancel_overdue(self._owner, self._owner.own_to_the_end(rest), "a close listener")
                 return
         self._owner.release()
 

@@ -11,7 +11,7 @@ from weakref import ref
 from odac.close_codes import CloseCode
 from odac.errors import Disconnected, InvalidMessage
 from odac.notices import limit_met
-from odac.realtime.cancellation import RAISED, Raised
+from odac.realtime.cancellation import RAISED, Raised, cancel_overdue
 from odac.realtime.listeners import Handler, listeners_of
 from odac.realtime.phase import CLOSED
 from odac.realtime.queue import MessageQueue
@@ -371,7 +371,7 @@ class Inbox:
         if self._pump is None:
             self._owner.closed()
         else:
-            self._owner.limit_overtime(self._pump, "a message listener")
+            cancel_overdue(self._owner, self._pump, "a message listener")
 
     def drop(self, released: Any) -> None:
         """The connection is released: call its listeners no more, and ask this in its place.

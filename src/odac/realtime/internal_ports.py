@@ -210,10 +210,6 @@ class EventsOwner(Protocol):
         """Run a coroutine as a task that the connection's end does not cancel."""
         ...
 
-    def limit_overtime(self, task: asyncio.Task[Any], what: str) -> None:
-        """Cancel a task that still runs ``Limits.close_timeout`` from now."""
-        ...
-
     def release(self) -> None:
         """The close listeners have run."""
         ...

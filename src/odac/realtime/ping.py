@@ -5,14 +5,36 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Generator
 from os import urandom
-from typing import Any, Final
+from typing import TYPE_CHECKING, Any, Final, Protocol
 
 from odac.errors import Disconnected
+from odac.protocol import control
+from odac.protocol.message import Prepared
+from odac.wire.frames import PING
+
+if TYPE_CHECKING:
+    from odac.realtime.ports import Lane
+    from odac.realtime.sent import Sent
 
 __all__ = ["Ping", "Pings"]
 
 _MOST: Final = 100
 """Pending pings of one connection; further ones share the last, so that a peer that never answers costs no memory."""
+
+
+class PingOwner(Protocol):
+    """The attributes of a connection that its pings use."""
+
+    speaks_odac: bool
+
+    @property
+    def lane(self) -> Lane:
+        """The lane of the connection."""
+        ...
+
+    def put(self, message: Prepared) -> Sent:
+        """Send a ping frame or a control message."""
+        ...
 
 
 class Ping(Awaitable[float]):
@@ -63,17 +85,20 @@ class Pings:
         self._loop = loop
         self._waiting: dict[bytes, Ping] = {}
 
-    def add(self) -> tuple[Ping, bytes | None]:
-        """Return a ping to await, and the payload to send it with; None if no further one is to be sent."""
+    def send(self, connection: PingOwner) -> Ping:
+        """Send a ping: a ping frame, or over plain ASGI a control message to a peer with ``odac.v1``.
+
+        To another peer over plain ASGI nothing is sent, and all such pings are the same one.
+        """
+        has_frames = connection.lane.pings
+        if not has_frames and not connection.speaks_odac:
+            return self._waiting.setdefault(b"", Ping(self._loop))
         if len(self._waiting) >= _MOST:
-            return self._waiting[next(reversed(self._waiting))], None
+            return self._waiting[next(reversed(self._waiting))]
         payload = urandom(4)
         ping = self._waiting[payload] = Ping(self._loop)
-        return ping, payload
-
-    def add_unanswerable(self) -> Ping:
-        """Return a ping that cannot be sent and ends with the connection. All such pings share one."""
-        return self._waiting.setdefault(b"", Ping(self._loop))
+        connection.put(Prepared(PING, payload) if has_frames else control.PING)
+        return ping
 
     @property
     def oldest(self) -> bytes:
