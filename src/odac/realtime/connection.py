@@ -403,11 +403,6 @@ class Connection(Typed[In, Out]):
         return f"<Connection {self.id} {self.policy.name} {self.ready_state.name}>"
 
     @property
-    def alive(self) -> bool:
-        """Whether anything has arrived since the last ping."""
-        return self.due is None
-
-    @property
     def is_open(self) -> bool:
         """Whether messages can still be sent to the connection."""
         return self.phase < CLOSING

@@ -63,7 +63,7 @@ def test_an_answer_leaves_at_once(site: Site) -> None:
     site.connection.on("message", site.connection.send)
     site.arrives((TEXT, b'{"a": [1, null]}'))
     assert site.read() == [(TEXT, b'{"a":[1,null]}')]
-    assert site.connection.alive
+    assert site.connection.due is None
     assert site.connection.delivery.corked is None
     assert site.connection.fd == site.lane.fd >= 0
 
@@ -308,7 +308,7 @@ def test_whatever_comes_both_do_the_same(
                 method(site.lane, data)
             site.room.hub.delivery.flush()
             corked, pending = connection.delivery.corked, connection.outbox.pending
-            state = connection.phase, corked, connection.fd >= 0, connection.alive, pending
+            state = connection.phase, corked, connection.fd >= 0, connection.due, pending
             meter = site.lane._meter
             return seen, site.read(), state, meter and meter.entries, site.transport.closing
         finally:
