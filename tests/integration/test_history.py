@@ -245,7 +245,7 @@ def test_an_excluded_page_gets_no_echo_in_recovery_either_and_its_place_moves() 
         await a.send("mine again")
         assert b.positions.rooms == {"chat-x": 3}
         # Back to where it was before its own messages: they are left out there too.
-        a.positions._places["chat-x"].offset = 0
+        a.positions._positions["chat-x"].offset = 0
         await a.drop()
         again = await client.connect("/others/1", again=a)
         assert again.received == ["yours"]
@@ -336,7 +336,7 @@ def test_who_is_revoked_leaves_and_recovers_nothing() -> None:
         assert page.received == ["before"]
         assert "chat-m" not in page.positions.rooms, "the client was told to forget"
         stubborn = page.positions
-        stubborn._places["chat-m"] = _place_of(page)
+        stubborn._positions["chat-m"] = _place_of(page)
         await page.drop()
         again = await client.connect("/members", again=page)
         assert "secret" not in again.received
@@ -353,10 +353,10 @@ def test_who_is_revoked_leaves_and_recovers_nothing() -> None:
 
 def _place_of(page: Any) -> Any:
     """The place that a page was told, from its first ``room`` with an epoch."""
-    from odac.client.recovery import _Place
+    from odac.client.recovery import _Position
 
     values = [values for kind, values in page.control if kind == "room" and values[2] is not None][-1]
-    return _Place(values[2], 1, values[4])
+    return _Position(values[2], 1, values[4])
 
 
 def test_a_connection_recovers_no_more_than_its_budget() -> None:

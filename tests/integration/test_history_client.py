@@ -124,7 +124,7 @@ def test_a_page_that_is_cut_off_after_any_byte_gets_the_rest_once(server: Server
         run = len(raw.take_until(b'["live",'))
     assert run > 150
     for cut in range(1, run + 1):
-        page.positions._places["chat-cut"].offset = 1
+        page.positions._positions["chat-cut"].offset = 1
         page.received.clear()
         with page.connect() as raw:
             page.read_until(raw, "room")

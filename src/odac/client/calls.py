@@ -9,7 +9,7 @@ from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
 from odac.calls.messages import encode, read_answer, read_id, read_request, refusal
-from odac.client.ports import Turns, Wire
+from odac.client.ports import MessageQueue, OpenConnection
 from odac.errors import CallError, ConfigurationError, Disconnected, InvalidMessage
 from odac.protocol.message import Prepared
 from odac.protocol.types import make_converter, name_of
@@ -45,10 +45,10 @@ def names_at(depth: int) -> Mapping[str, Any]:
     return dict(frame.f_locals) if frame.f_locals is not frame.f_globals else {}
 
 
-class _Asked:
+class _WaitingCall:
     """A call that waits for its answer."""
 
-    __slots__ = ("answer", "arguments", "deadline", "first", "name", "origin", "retry", "sent")
+    __slots__ = ("answer", "arguments", "deadline", "first_sent", "name", "origin", "retry", "sent")
 
     def __init__(self, name: str, arguments: object, deadline: float, retry: bool, answer: asyncio.Future[Any]) -> None:
         self.name = name
@@ -58,7 +58,7 @@ class _Asked:
         self.answer = answer
         self.sent = False  # over the connection that is open now
         self.origin: str | None = None  # what the hello named "calls" when it was first sent
-        self.first = 0.0  # and when that was
+        self.first_sent = 0.0  # and when that was
 
     def refuse(self, error: Exception) -> None:
         if not self.answer.done():
@@ -69,19 +69,19 @@ class Calls:
     """Calls of one client.
 
     Args:
-        turns: the messages in front of calls.
+        queue: the messages in front of calls.
     """
 
-    __slots__ = ("_answers", "_number", "_running", "_since", "_turns", "_waiting", "_wire")
+    __slots__ = ("_answers", "_connection", "_hello_at", "_number", "_queue", "_running", "_waiting")
 
-    def __init__(self, turns: Turns) -> None:
+    def __init__(self, queue: MessageQueue) -> None:
         self._answers: dict[str, tuple[Callable[..., Any], Callable[[object], object] | None]] = {}
-        self._turns = turns
+        self._queue = queue
         self._number = 0
         self._running: dict[int, asyncio.Task[None] | None] = {}
-        self._since = 0.0
-        self._waiting: dict[int, _Asked] = {}
-        self._wire: Wire | None = None
+        self._hello_at = 0.0
+        self._waiting: dict[int, _WaitingCall] = {}
+        self._connection: OpenConnection | None = None
 
     # Asking
 
@@ -98,57 +98,57 @@ class Calls:
         loop = asyncio.get_running_loop()
         self._number += 1
         number = self._number
-        asked = _Asked(name, arguments, loop.time() + timeout, retry, loop.create_future())
-        self._waiting[number] = asked
-        self._turns.read_for_answer()
+        waiting = _WaitingCall(name, arguments, loop.time() + timeout, retry, loop.create_future())
+        self._waiting[number] = waiting
+        self._queue.read_for_answer()
         try:
-            self._send(number, asked)
+            self._send(number, waiting)
             try:
-                async with asyncio.timeout_at(asked.deadline):
-                    value = await asked.answer
+                async with asyncio.timeout_at(waiting.deadline):
+                    value = await waiting.answer
             except TimeoutError:
-                self._cancel(number, asked)
+                self._cancel(number, waiting)
                 raise CallError("timeout", f"no answer to {name!r} within {timeout:g} s") from None
             except asyncio.CancelledError:
-                self._cancel(number, asked)
+                self._cancel(number, waiting)
                 raise
         finally:
             del self._waiting[number]
         return value if returns is None else make_converter(returns)(value)
 
-    def _send(self, number: int, asked: _Asked) -> None:
+    def _send(self, number: int, waiting: _WaitingCall) -> None:
         """Send a call, or send it again; without a connection it waits."""
-        wire = self._wire
-        if wire is None:
+        connection = self._connection
+        if connection is None:
             return
-        if not wire.speaks_odac:
-            asked.refuse(CallError("unknown", "the server does not speak odac.v1, which calls are part of"))
+        if not connection.speaks_odac:
+            waiting.refuse(CallError("unknown", "the server does not speak odac.v1, which calls are part of"))
             return
         now = asyncio.get_running_loop().time()
-        at, left = int((now - self._since) * 1000), int((asked.deadline - now) * 1000)
+        at, left = int((now - self._hello_at) * 1000), int((waiting.deadline - now) * 1000)
         if left <= 0:
             return  # its deadline reports that
-        values: list[object] = [number, asked.name, asked.arguments, at, left]
-        if asked.retry:
-            if asked.origin is None:
-                origin = wire.facts.get("calls")
-                asked.origin, asked.first = origin if isinstance(origin, str) else "", now
+        values: list[object] = [number, waiting.name, waiting.arguments, at, left]
+        if waiting.retry:
+            if waiting.origin is None:
+                origin = connection.facts.get("calls")
+                waiting.origin, waiting.first_sent = origin if isinstance(origin, str) else "", now
                 age = 0
             else:
-                age = max(int((now - asked.first) * 1000), 1)
-            values.append([asked.origin, age])
-        asked.sent = wire.control(encode("call", *values))
+                age = max(int((now - waiting.first_sent) * 1000), 1)
+            values.append([waiting.origin, age])
+        waiting.sent = connection.control(encode("call", *values))
 
-    def _cancel(self, number: int, asked: _Asked) -> None:
-        if asked.sent and self._wire is not None:
-            self._wire.control(encode("cancel", number))
+    def _cancel(self, number: int, waiting: _WaitingCall) -> None:
+        if waiting.sent and self._connection is not None:
+            self._connection.control(encode("cancel", number))
 
     def overrun(self) -> None:
         """Too many messages wait: the answers behind them cannot be read."""
-        for number, asked in self._waiting.items():
-            if asked.sent:
-                self._cancel(number, asked)
-                asked.refuse(CallError("busy", "too many messages wait for the listener that waits for this answer"))
+        for number, waiting in self._waiting.items():
+            if waiting.sent:
+                self._cancel(number, waiting)
+                waiting.refuse(CallError("busy", "too many messages wait for the listener that waits for this answer"))
 
     # Answering
 
@@ -165,29 +165,29 @@ class Calls:
             ) from None
         self._answers[name] = (fitted, convert)
 
-    def _receive(self, values: list[Any]) -> None:
+    def _receive_call(self, values: list[Any]) -> None:
         request = read_request(values)
         if request is None or request.id in self._running:
             return
         if request.at is not None and request.left is not None:
-            late = asyncio.get_running_loop().time() - self._since - request.at / 1000
-            if late >= request.left / 1000:
-                self._put(refusal(request.id, CallError("timeout", "the call arrived after its deadline")))
+            elapsed = asyncio.get_running_loop().time() - self._hello_at - request.at / 1000
+            if elapsed >= request.left / 1000:
+                self._send_control(refusal(request.id, CallError("timeout", "the call arrived after its deadline")))
                 return
         if len(self._running) >= AT_A_TIME:
-            self._put(refusal(request.id, CallError("busy", f"{AT_A_TIME} calls are being answered")))
+            self._send_control(refusal(request.id, CallError("busy", f"{AT_A_TIME} calls are being answered")))
             return
         self._running[request.id] = None
-        self._turns.in_turn(lambda: self._begin(request.id, request.name, request.arguments))
+        self._queue.in_turn(lambda: self._start_answer(request.id, request.name, request.arguments))
 
-    def _begin(self, number: int, name: str, arguments: object) -> None:
+    def _start_answer(self, number: int, name: str, arguments: object) -> None:
         if number not in self._running:
             return  # cancelled, or the connection is gone
-        found = self._answers.get(name)
-        if found is None:
-            self._settle(number, refusal(number, CallError("unknown", f"nothing answers {name[:100]!r}")))
+        registered = self._answers.get(name)
+        if registered is None:
+            self._reply(number, refusal(number, CallError("unknown", f"nothing answers {name[:100]!r}")))
             return
-        task = asyncio.get_running_loop().create_task(self._answer(number, name, *found, arguments))
+        task = asyncio.get_running_loop().create_task(self._answer(number, name, *registered, arguments))
         self._running[number] = task
 
     async def _answer(
@@ -212,57 +212,57 @@ class Calls:
         except Exception:
             logger.exception("the answer to %r raised", name)
             message = refusal(number, CallError("internal"))
-        self._settle(number, message)
+        self._reply(number, message)
 
-    def _settle(self, number: int, message: Prepared) -> None:
+    def _reply(self, number: int, message: Prepared) -> None:
         if self._running.pop(number, _ENDED) is not _ENDED:
-            self._put(message)
+            self._send_control(message)
 
-    def _put(self, message: Prepared) -> None:
-        if self._wire is not None:
-            self._wire.control(message)
+    def _send_control(self, message: Prepared) -> None:
+        if self._connection is not None:
+            self._connection.control(message)
 
-    def _stop(self, number: int) -> None:
+    def _cancel_answer(self, number: int) -> None:
         task = self._running.get(number, _ENDED)
         if isinstance(task, asyncio.Task):
             task.cancel()
         elif task is not _ENDED:
-            self._settle(number, refusal(number, CallError("cancelled", "the call was cancelled")))
+            self._reply(number, refusal(number, CallError("cancelled", "the call was cancelled")))
 
     # What happens to the connection
 
     def receive(self, kind: str, values: list[Any]) -> None:
         """Handle a control message; kinds that do not belong to calls are ignored."""
         if kind == "call":
-            self._receive(values)
+            self._receive_call(values)
         elif kind == "cancel":
             number = read_id(values[0]) if values else None
             if number is not None:
-                self._stop(number)
+                self._cancel_answer(number)
         elif kind in ("reply", "fail") and (answer := read_answer(kind, values)) is not None:
             number, value, error = answer
-            asked = self._waiting.get(number)
-            if asked is not None and not asked.answer.done():
-                asked.answer.set_result(value) if error is None else asked.answer.set_exception(error)
+            waiting = self._waiting.get(number)
+            if waiting is not None and not waiting.answer.done():
+                waiting.answer.set_result(value) if error is None else waiting.answer.set_exception(error)
 
-    def greeted(self) -> None:
+    def hello_received(self) -> None:
         """The hello has arrived: both sides count the time of calls from here."""
-        self._since = asyncio.get_running_loop().time()
+        self._hello_at = asyncio.get_running_loop().time()
 
-    def opened(self, wire: Wire) -> None:
+    def opened(self, connection: OpenConnection) -> None:
         """A connection is open and the queued messages are sent: send the pending calls."""
-        self._wire = wire
-        for number, asked in list(self._waiting.items()):
-            if not asked.answer.done():
-                self._send(number, asked)
+        self._connection = connection
+        for number, waiting in list(self._waiting.items()):
+            if not waiting.answer.done():
+                self._send(number, waiting)
 
     def lost(self) -> None:
         """The connection has ended; another one may follow."""
-        self._wire = None
-        for asked in self._waiting.values():
-            if asked.sent and not asked.retry:
-                asked.refuse(CallError("interrupted", "the connection ended before the answer came"))
-            asked.sent = False
+        self._connection = None
+        for waiting in self._waiting.values():
+            if waiting.sent and not waiting.retry:
+                waiting.refuse(CallError("interrupted", "the connection ended before the answer came"))
+            waiting.sent = False
         running, self._running = self._running, {}
         for task in running.values():
             if task is not None:
@@ -271,8 +271,8 @@ class Calls:
     def finished(self, code: int, reason: str) -> None:
         """No further connection will follow."""
         self.lost()
-        for asked in self._waiting.values():
-            asked.refuse(Disconnected(code, reason))
+        for waiting in self._waiting.values():
+            waiting.refuse(Disconnected(code, reason))
 
 
 _ENDED: Final = object()

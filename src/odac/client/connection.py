@@ -68,8 +68,8 @@ class ClientConnection:
         check_subprotocols(subprotocols)
         jar = CookieJar(cookies)
         clock = clock or SystemClock()
-        via = chosen_proxy(address, proxy)
-        get = get or partial(http_get, proxy=via)
+        chosen = chosen_proxy(address, proxy)
+        get = get or partial(http_get, proxy=chosen)
         self._events = Events()
         self._session = Session(
             address=address,
@@ -80,7 +80,7 @@ class ClientConnection:
             reconnect=Reconnect(auto_reconnect, reconnect_delay, max_reconnect_attempts, random, fresh_token=token),
             events=self._events,
             clock=clock,
-            dial=dial or dialer(ssl, clock.now, via),
+            dial=dial or dialer(ssl, clock.now, chosen),
             auth=auth,
         )
 
@@ -159,14 +159,14 @@ class ClientConnection:
         Raises:
             Disconnected: the connection has ended for good, and every message has been read.
         """
-        if not self._session.begun:
+        if not self._session.is_started:
             raise RuntimeError(
                 "not connected: use 'async with odac.connect(…) as ws:', or 'ws = await odac.connect(…)'"
             )
         return await self._events.receive()
 
     def __aiter__(self) -> AsyncIterator[Any]:
-        return Messages(self.receive) if self._session.begun else self._connected()
+        return Messages(self.receive) if self._session.is_started else self._connected()
 
     async def _connected(self) -> AsyncIterator[Any]:
         """``async for data in odac.connect(…)``: the connection lasts as long as the loop."""
@@ -227,11 +227,11 @@ class ClientConnection:
             ValueError: ``timeout`` is no number of seconds above 0.
         """
         check_call(name, timeout)
-        if not self._session.begun:
+        if not self._session.is_started:
             raise RuntimeError(
                 "not connected: use 'async with odac.connect(…) as ws:', or 'ws = await odac.connect(…)'"
             )
-        if self._session.over:
+        if self._session.is_over:
             raise Disconnected(*(self._events.last_end or (CloseCode.NORMAL, "")))
         return await self._session.calls.call(name, arguments, timeout, retry, returns)
 
@@ -262,7 +262,7 @@ class ClientConnection:
         return self.__aenter__().__await__()
 
     async def __aenter__(self) -> Self:
-        if self._session.begun:
+        if self._session.is_started:
             raise RuntimeError("a connection is opened once: call odac.connect() again")
         await self._session.open()
         return self
@@ -271,11 +271,11 @@ class ClientConnection:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         self._session.close(CloseCode.NORMAL if kind is None else CloseCode.GOING_AWAY, "")
-        await self._session.joined()
+        await self._session.wait_closed()
 
     def reconnect(self) -> None:
         """Make the next attempt now, where the client waits for it. Otherwise nothing happens."""
-        self._session.hurry()
+        self._session.retry_now()
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> Awaitable[None]:
         """End the connection for good and drop what is queued. It may be called from anywhere, and again.
@@ -293,4 +293,4 @@ class ClientConnection:
         """
         check_close(code, reason)
         self._session.close(int(code), reason)
-        return Closing(self._session.joined)
+        return Closing(self._session.wait_closed)

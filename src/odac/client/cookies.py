@@ -69,7 +69,7 @@ class CookieJar:
                 elif key == "max-age" and re.fullmatch(r"-?\d+", content, re.ASCII):
                     max_age = time.time() + int(content) if int(content) > 0 else 0.0
                 elif key == "expires":
-                    expires = _moment(content)
+                    expires = _expiry_of(content)
             self._set(name, path, _Cookie(value, max_age if max_age is not None else expires))
 
     def _set(self, name: str, path: str, cookie: _Cookie) -> None:
@@ -101,7 +101,7 @@ class CookieJar:
         return other
 
 
-def _moment(text: str) -> float | None:
+def _expiry_of(text: str) -> float | None:
     try:
         return parsedate_to_datetime(text.replace("-", " ")).timestamp()
     except (ValueError, TypeError, OverflowError):

@@ -14,7 +14,7 @@ from odac.realtime.listeners import Handler, fit
 if TYPE_CHECKING:
     from odac.client.calls import Calls
 
-__all__ = ["ERRORS", "EVENTS", "Events", "check_event"]
+__all__ = ["ERROR_LIMIT", "EVENTS", "Events", "check_event"]
 
 logger = logging.getLogger("odac.client")
 
@@ -30,17 +30,17 @@ EVENTS: Final = {
 }
 """The events, with how many arguments each gives to its listeners."""
 
-WAITING: Final = 16
+MOST_WAITING: Final = 16
 """Messages that wait for the listeners, and as many for ``receive()``; past it reading pauses and TCP tells the server.
 """
 
-WHILE_ASKING: Final = 4
+FACTOR_WHILE_CALLING: Final = 4
 """Times as many messages may wait while a call of this side waits for its answer, which comes behind them."""
 
 _TURN: Final = "turn"
 """An entry in the queue of events: a function to call in its turn."""
 
-ERRORS: Final = 256
+ERROR_LIMIT: Final = 256
 """Events that may wait before further errors are dropped."""
 
 
@@ -54,16 +54,16 @@ class Events:
         "_changed",
         "_ended",
         "_finished",
+        "_has_message",
+        "_has_room",
         "_inbox",
         "_listeners",
         "_queue",
         "_reading",
         "_released",
-        "_room",
         "_runner",
-        "_said",
-        "_some",
-        "_warned",
+        "_warned_invalid",
+        "_warned_unread",
         "calls",
         "last_end",
     )
@@ -77,13 +77,13 @@ class Events:
         self._ended: tuple[int, str] | None = None  # and all of them have been given out
         self._reading = False  # receive() has been called
         self._released = False  # bounds are lifted: the end must come through
-        self._said = False
-        self._warned = False  # of a message that the server dropped
+        self._warned_unread = False
+        self._warned_invalid = False  # of a message that the server dropped
         self.last_end: tuple[int, str] | None = None
         self.calls: Calls | None = None  # whose answers come behind messages
         self._changed = asyncio.Event()  # for run()
-        self._room = asyncio.Event()  # for message()
-        self._some = asyncio.Event()  # for receive()
+        self._has_room = asyncio.Event()  # for message()
+        self._has_message = asyncio.Event()  # for receive()
 
     def on(self, event: str, handler: Handler) -> None:
         """Add a listener; see :meth:`odac.client.ClientConnection.on`."""
@@ -100,8 +100,10 @@ class Events:
     # From the connection
 
     def post(self, event: str, *arguments: object) -> None:
-        """An event has happened. Of errors at most :data:`ERRORS` wait: a loop that sends and is refused makes many."""
-        if self._ended is None and not (event == "error" and len(self._queue) >= ERRORS):
+        """Queue an event; an error is dropped while :data:`ERROR_LIMIT` events wait, for a loop of refused sends makes
+        many.
+        """
+        if self._ended is None and not (event == "error" and len(self._queue) >= ERROR_LIMIT):
             self._queue.append((event, arguments))
             self._changed.set()
 
@@ -111,16 +113,16 @@ class Events:
         while self._is_full() and not self._released:
             if self.calls is not None:
                 self.calls.overrun()
-            self._room.clear()
-            await self._room.wait()
+            self._has_room.clear()
+            await self._has_room.wait()
 
     def _is_full(self) -> bool:
-        asking = self.calls is not None and self.calls.is_waiting
-        return len(self._queue) >= WAITING * (WHILE_ASKING if asking else 1)
+        calling = self.calls is not None and self.calls.is_waiting
+        return len(self._queue) >= MOST_WAITING * (FACTOR_WHILE_CALLING if calling else 1)
 
     def read_for_answer(self) -> None:
         """A call waits for its answer, for which a listener may wait: go on reading past the messages behind it."""
-        self._room.set()
+        self._has_room.set()
 
     def in_turn(self, begin: Callable[[], None]) -> None:
         """Call a function, after everything that waits for the listeners."""
@@ -137,7 +139,7 @@ class Events:
     def release(self) -> None:
         """The connection is being closed: stop waiting for a reader that may never come."""
         self._released = True
-        self._room.set()
+        self._has_room.set()
         self._changed.set()
 
     def finish(self, code: int, reason: str) -> None:
@@ -148,13 +150,13 @@ class Events:
     # To the application
 
     @property
-    def within(self) -> bool:
+    def in_listener(self) -> bool:
         """Whether the caller is a listener, for which waiting for the next event would never end."""
         return self._runner is not None and asyncio.current_task() is self._runner
 
     async def receive(self) -> object:
         """The next message; raises :class:`Disconnected` after the last one."""
-        if self.within:
+        if self.in_listener:
             raise RuntimeError(
                 "receive() in a listener would wait for itself: take the message as the listener's argument, or start"
                 " a task"
@@ -166,8 +168,8 @@ class Events:
                 ended = self._finished  # closed before it was opened: run() will not run
             if ended is not None:
                 raise Disconnected(*ended)
-            self._some.clear()
-            await self._some.wait()
+            self._has_message.clear()
+            await self._has_message.wait()
         data = self._inbox.popleft()
         self._changed.set()
         return data
@@ -179,29 +181,29 @@ class Events:
             while True:
                 await self._replay()
                 if self._queue:
-                    await self._give_out(*self._queue.popleft())
-                    self._room.set()
+                    await self._deliver(*self._queue.popleft())
+                    self._has_room.set()
                 elif self._finished is not None:
                     return
                 else:
-                    await self._change()
+                    await self._wait_for_change()
         finally:
             self._ended = self._finished or (1006, "")
             self._queue.clear()
-            self._some.set()
+            self._has_message.set()
 
-    async def _change(self) -> None:
+    async def _wait_for_change(self) -> None:
         self._changed.clear()
         await self._changed.wait()
 
-    async def _give_out(self, event: str, arguments: tuple[object, ...]) -> None:
+    async def _deliver(self, event: str, arguments: tuple[object, ...]) -> None:
         if event == _TURN:
             cast("Callable[[], None]", arguments[0])()
             return
         listeners = self._listeners.get(event)
         if event != "message":
             if not listeners:
-                self._unheard(event, *arguments)
+                self._log_unhandled(event, *arguments)
             else:
                 await self._call(event, arguments)
             return
@@ -209,26 +211,28 @@ class Events:
             await self._call(event, arguments)
         if self._reading or not listeners:
             self._inbox.append(arguments[0])
-            self._some.set()
+            self._has_message.set()
             await self._inbox_has_room()
 
-    def _unheard(self, event: str, told: object = None, *_: object) -> None:
+    def _log_unhandled(self, event: str, argument: object = None, *_: object) -> None:
         """Log what should not go unnoticed, where no listener hears of it."""
         if event == "error":
-            logger.warning("%s", str(told) or type(told).__name__)
-        elif event == "invalid" and not self._warned:
-            self._warned = True
-            logger.warning("the server dropped a message that its route does not take; see on('invalid', …): %s", told)
+            logger.warning("%s", str(argument) or type(argument).__name__)
+        elif event == "invalid" and not self._warned_invalid:
+            self._warned_invalid = True
+            logger.warning(
+                "the server dropped a message that its route does not take; see on('invalid', …): %s", argument
+            )
 
     async def _inbox_has_room(self) -> None:
-        while len(self._inbox) >= WAITING and not self._released and not self._may_replay():
-            if not self._reading and not self._said:
-                self._said = True
+        while len(self._inbox) >= MOST_WAITING and not self._released and not self._may_replay():
+            if not self._reading and not self._warned_unread:
+                self._warned_unread = True
                 logger.warning(
                     "%d messages wait and nothing takes them, so reading pauses: add on('message', …), or read them",
-                    WAITING,
+                    MOST_WAITING,
                 )
-            await self._change()
+            await self._wait_for_change()
 
     def _may_replay(self) -> bool:
         return bool(self._inbox) and not self._reading and bool(self._listeners.get("message"))
@@ -239,9 +243,9 @@ class Events:
             await self._call("message", (self._inbox.popleft(),))
 
     async def _call(self, event: str, arguments: tuple[object, ...]) -> None:
-        for _, called in list(self._listeners.get(event, ())):
+        for _, function in list(self._listeners.get(event, ())):
             try:
-                result = called(*arguments)
+                result = function(*arguments)
                 if result is not None and hasattr(result, "__await__"):
                     await result
             except (Exception, asyncio.CancelledError) as error:

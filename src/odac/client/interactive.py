@@ -20,7 +20,7 @@ from odac.notices import harmless
 
 __all__ = ["main"]
 
-_SHOWN_BYTES: Final = 32
+_PRINTED_BYTES: Final = 32
 
 
 def main(
@@ -64,9 +64,9 @@ def main(
     out = stdout or sys.stdout
     if out is None:
         return 2  # the output is closed, and so there is nowhere to say it
-    screen = _Screen(out)
+    output = _Output(out)
     if stdin is None and sys.stdin is None:
-        screen.line("!", "the standard input is closed, and lines to send are read from it: use </dev/null for none")
+        output.line("!", "the standard input is closed, and lines to send are read from it: use </dev/null for none")
         return 2
     for plain, real in (("http://", "ws://"), ("https://", "wss://")):
         if url.lower().startswith(plain):
@@ -84,40 +84,40 @@ def main(
             proxy=proxy,
         )
     except ValueError as error:
-        screen.line("!", str(error))
+        output.line("!", str(error))
         return 2
     try:
-        return asyncio.run(_Talk(ws, url, screen, sys.stdin.fileno() if stdin is None else stdin, wait).run())
+        return asyncio.run(_Client(ws, url, output, sys.stdin.fileno() if stdin is None else stdin, wait).run())
     except KeyboardInterrupt:
         return 0
 
 
-class _Screen:
+class _Output:
     """Prints lines: the time, an arrow, and text that cannot play tricks on a terminal."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
-        self.gone = False  # the reader of the output has ended: `odac connect … | head`
+        self.is_closed = False  # the reader of the output has ended: `odac connect … | head`
 
     def line(self, arrow: str, text: str) -> None:
-        if self.gone:
+        if self.is_closed:
             return
         try:
             self._out.write(f"{time.strftime('%H:%M:%S')} {arrow} {harmless(text)}\n")
             self._out.flush()
         except BrokenPipeError:
-            self.gone = True
+            self.is_closed = True
             # Python would complain when it flushes at its end.
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
 
 
-class _Talk:
+class _Client:
     """One run of the interactive client."""
 
-    def __init__(self, ws: ClientConnection, url: str, screen: _Screen, stdin: int, wait: float) -> None:
+    def __init__(self, ws: ClientConnection, url: str, output: _Output, stdin: int, wait: float) -> None:
         self._ws = ws
         self._url = url.partition("?")[0]
-        self._screen = screen
+        self._output = output
         self._stdin = stdin
         self._wait = wait
         self._opened = False
@@ -134,45 +134,45 @@ class _Talk:
             if opening.done() and (error := opening.exception()) is not None and isinstance(error, Exception):
                 self._error = error
             if not self._opened:
-                self._screen.line("!", _sentence(self._error, self._url))
+                self._output.line("!", _describe_error(self._error, self._url))
                 return 1
-            return await self._talk()
+            return await self._converse()
         finally:
             for task in (opening, failing):
                 task.cancel()
             await asyncio.wait([opening, failing])
             await self._ws.close()
 
-    async def _talk(self) -> int:
-        showing = asyncio.ensure_future(self._show())
-        typing = asyncio.ensure_future(self._type())
+    async def _converse(self) -> int:
+        printing = asyncio.ensure_future(self._print_messages())
+        sending = asyncio.ensure_future(self._send_lines())
         try:
-            await asyncio.wait([showing, typing], return_when=asyncio.FIRST_COMPLETED)
-            if showing.done():
-                return 0 if self._ws.close_code == CloseCode.NORMAL or self._screen.gone else 1
-            await asyncio.wait([showing], timeout=self._wait)
+            await asyncio.wait([printing, sending], return_when=asyncio.FIRST_COMPLETED)
+            if printing.done():
+                return 0 if self._ws.close_code == CloseCode.NORMAL or self._output.is_closed else 1
+            await asyncio.wait([printing], timeout=self._wait)
             await self._ws.close()
-            await showing
+            await printing
             return 0
         finally:
-            typing.cancel()
+            sending.cancel()
             await self._ws.close()
-            await asyncio.wait([showing, typing])
+            await asyncio.wait([printing, sending])
 
-    async def _show(self) -> None:
+    async def _print_messages(self) -> None:
         async for data in self._ws:
-            self._screen.line("←", _shown(data))
-            if self._screen.gone:
+            self._output.line("←", _printable(data))
+            if self._output.is_closed:
                 return
 
-    async def _type(self) -> None:
+    async def _send_lines(self) -> None:
         echo = not os.isatty(self._stdin)  # a terminal has shown what was typed
         async for line in _lines(self._stdin):
             text = line.decode(errors="replace")
             if not text.strip():
                 continue
             if echo:
-                self._screen.line("→", text)
+                self._output.line("→", text)
             await self._ws.send(text)
 
     # Events
@@ -180,23 +180,23 @@ class _Talk:
     def _on_open(self) -> None:
         self._opened = True
         identity = f" as {self._ws.id}" if self._ws.id else ""
-        self._screen.line("·", f"connected to {self._url}{identity}; a line is a message, Ctrl-D ends")
+        self._output.line("·", f"connected to {self._url}{identity}; a line is a message, Ctrl-D ends")
 
     def _on_close(self, code: int, reason: str) -> None:
         if self._opened:
-            self._screen.line("·", f"closed with {_named(code, reason)}")
+            self._output.line("·", f"closed with {_describe_close(code, reason)}")
         elif isinstance(self._error, Disconnected):
             self._error = Disconnected(code, reason)
 
     def _on_error(self, error: Exception) -> None:
         if self._opened:
-            self._screen.line("!", _sentence(error, self._url))
+            self._output.line("!", _describe_error(error, self._url))
         else:
             self._error = error
 
     def _on_reconnecting(self, attempt: int, seconds: float) -> None:
         if self._opened:
-            self._screen.line("·", f"connecting again in {seconds:.1f} s, attempt {attempt}")
+            self._output.line("·", f"connecting again in {seconds:.1f} s, attempt {attempt}")
         elif seconds > 0:  # a fresh token for a refused one is part of the first attempt
             self._failed.set()
 
@@ -236,23 +236,23 @@ async def _readable(file: int) -> None:
         loop.remove_reader(file)
 
 
-def _shown(data: Any) -> str:
+def _printable(data: Any) -> str:
     if isinstance(data, bytes):
-        more = " …" if len(data) > _SHOWN_BYTES else ""
-        return f"{len(data)} bytes: {data[:_SHOWN_BYTES].hex(' ')}{more}"
+        more = " …" if len(data) > _PRINTED_BYTES else ""
+        return f"{len(data)} bytes: {data[:_PRINTED_BYTES].hex(' ')}{more}"
     return data if isinstance(data, str) else msgspec.json.encode(data).decode()
 
 
-def _named(code: int, reason: str) -> str:
+def _describe_close(code: int, reason: str) -> str:
     meaning = next((known.meaning for known in CloseCode if known == code), "the application's own code")
     return f"{code} ({meaning})" + (f": {reason}" if reason else "")
 
 
-def _sentence(error: Exception, url: str) -> str:
+def _describe_error(error: Exception, url: str) -> str:
     """What happened and what to do, for a person."""
     match error:
         case Disconnected():
-            return f"The server closed the connection with {_named(error.code, error.reason)}."
+            return f"The server closed the connection with {_describe_close(error.code, error.reason)}."
         case HandshakeRefused():
             return f"The server answered {url} with HTTP {error.status}: {error.reason}"
         case ssl_module.SSLCertVerificationError():

@@ -21,7 +21,7 @@ PROTOCOL: Final = "odac.v1"
 GRACE: Final = 10.0
 """Seconds of silence past the ping interval after which a connection counts as dead."""
 
-EARLY: Final = 16
+MOST_EARLY: Final = 16
 """Messages that may come before the hello."""
 
 DEFAULT_PING: Final = 25.0
@@ -88,7 +88,7 @@ class Link:
         """Write a control message; False when the connection takes no more."""
         return self.socket.write(message)
 
-    async def greeted(self) -> None:
+    async def wait_for_hello(self) -> None:
         """Wait for the hello, the first message of a server that speaks ``odac.v1``; return at once for any other.
 
         It comes when every gate has been passed, so nothing that is sent then is lost to a 4001, 4002 or 4003. What a
@@ -102,7 +102,7 @@ class Link:
             message = await self._next()
             if isinstance(message, str) and is_control(payload := message.encode()):
                 self._control(payload)
-            elif len(self._early) < EARLY:
+            elif len(self._early) < MOST_EARLY:
                 self._early.append(message)
             else:
                 raise ConnectionError("the server selected odac.v1 and did not say hello")
@@ -178,17 +178,17 @@ class Link:
 
         Silence counts only while this side waits for the network: a slow listener is no dead server.
         """
-        asked = False
+        probed = False
         while True:
             now = self._clock.now()
-            since = max(self.socket.heard, self._reading_since if self._reading_since is not None else now)
+            since = max(self.socket.last_received, self._reading_since if self._reading_since is not None else now)
             silence = now - since
             if silence >= self.ping + GRACE:
                 self.socket.abort()
                 return
             if silence < self.ping:
-                asked = False
-            elif not self.hello and not asked:
-                asked = True
+                probed = False
+            elif not self.hello and not probed:
+                probed = True
                 self.socket.probe()
             await self._clock.sleep((self.ping if silence < self.ping else self.ping + GRACE) - silence)

@@ -7,10 +7,10 @@ from typing import Protocol
 
 from odac.protocol.message import Prepared
 
-__all__ = ["Turns", "Wire"]
+__all__ = ["MessageQueue", "OpenConnection"]
 
 
-class Turns(Protocol):
+class MessageQueue(Protocol):
     """What calls need from the message queue."""
 
     def read_for_answer(self) -> None:
@@ -22,7 +22,7 @@ class Turns(Protocol):
         ...
 
 
-class Wire(Protocol):
+class OpenConnection(Protocol):
     """The open connection, as far as calls need it."""
 
     @property

@@ -79,13 +79,13 @@ class Rosters:
                 return None
         self._people[room] = now
         users = self.people(room)
-        joined = [each for each in users if each.key not in before]
-        changed = [each for each in users if each.key in before and before[each.key] != each.data]
+        joined = [person for person in users if person.key not in before]
+        changed = [person for person in users if person.key in before and before[person.key] != person.data]
         # No list: the room has too many people, and the message has the total alone.
         left = [] if people is None else [Person(key, data) for key, data in before.items() if key not in now]
         return PresenceChange(room, users, joined, changed, left, total)
 
 
-def _pair(each: Any) -> tuple[str, Any]:
-    key, data = each
+def _pair(entry: Any) -> tuple[str, Any]:
+    key, data = entry
     return key, data

@@ -10,13 +10,13 @@ from odac.close_codes import CloseCode
 from odac.protocol.control import encode_control
 from odac.protocol.message import Prepared
 
-__all__ = ["MAX_BYTES", "MAX_ROOMS", "RESUME", "TOLD_WITHIN", "Positions", "Recover"]
+__all__ = ["MAX_BYTES", "MAX_ROOMS", "RESUME", "REJOINED_WITHIN", "Positions", "Recover"]
 
 RESUME: Final = "odac.resume"
 MAX_ROOMS: Final = 128
 MAX_BYTES: Final = 64 * 1024
 """Limit of one ``resume``: further rooms are reported as not recovered."""
-TOLD_WITHIN: Final = 10.0
+REJOINED_WITHIN: Final = 10.0
 """Seconds after the server's hello within which a room is to be joined again; what has not been is not coming back."""
 _FINAL: Final = frozenset({CloseCode.UNAUTHORIZED, CloseCode.FORBIDDEN})
 
@@ -37,7 +37,7 @@ class Recover:
     count: int
 
 
-class _Place:
+class _Position:
     __slots__ = ("epoch", "offset", "ticket")
 
     def __init__(self, epoch: str | None, offset: int, ticket: str) -> None:
@@ -53,12 +53,12 @@ class Positions:
         client: the name that the server has signed; None before the first hello.
     """
 
-    __slots__ = ("_expected", "_held", "_numbers", "_places", "_recovering", "client")
+    __slots__ = ("_expected", "_numbers", "_positions", "_recovering", "_unreported", "client")
 
     def __init__(self) -> None:
         self.client: str | None = None
-        self._places: dict[str | None, _Place] = {}
-        self._held: dict[str | None, None] = {}  # from an earlier connection, and not yet reported in this one
+        self._positions: dict[str | None, _Position] = {}
+        self._unreported: dict[str | None, None] = {}  # from an earlier connection, and not yet reported in this one
         self._numbers: dict[int, str | None] = {}
         self._expected: deque[tuple[int, int]] = deque()  # the rooms and numbers of the next messages
         self._recovering: set[int] = set()
@@ -66,18 +66,20 @@ class Positions:
     @property
     def rooms(self) -> dict[str | None, int]:
         """The number of the last message of each room."""
-        return {room: place.offset for room, place in self._places.items()}
+        return {room: position.offset for room, position in self._positions.items()}
 
     @property
     def is_waiting(self) -> bool:
         """Whether rooms of an earlier connection are still to be reported."""
-        return bool(self._held)
+        return bool(self._unreported)
 
     def resume(self) -> Prepared | None:
         """What to send at once when a connection opens; None if there are no rooms to resume."""
-        if self.client is None or not self._places:
+        if self.client is None or not self._positions:
             return None
-        rooms = [[room, place.epoch, place.offset, place.ticket] for room, place in self._places.items()][-MAX_ROOMS:]
+        rooms = [
+            [room, position.epoch, position.offset, position.ticket] for room, position in self._positions.items()
+        ][-MAX_ROOMS:]
         while True:
             message = encode_control("resume", self.client, rooms)
             if len(message.payload) <= MAX_BYTES:
@@ -87,7 +89,7 @@ class Positions:
     def opened(self) -> None:
         """A connection opens: what is held from before is to be told of."""
         self._forget_connection()
-        self._held = dict.fromkeys(self._places)
+        self._unreported = dict.fromkeys(self._positions)
 
     def closed(self, code: int) -> None:
         """The connection has ended."""
@@ -98,8 +100,8 @@ class Positions:
     def forget(self) -> None:
         """Another user, or none: nothing of this is anybody's any more."""
         self._forget_connection()
-        self._places.clear()
-        self._held.clear()
+        self._positions.clear()
+        self._unreported.clear()
         self.client = None
 
     def _forget_connection(self) -> None:
@@ -108,11 +110,11 @@ class Positions:
         self._recovering.clear()
 
     def overdue(self) -> list[Recover]:
-        """To be called :data:`TOLD_WITHIN` seconds after the hello: rooms that were not joined again."""
-        held, self._held = self._held, {}
-        for room in held:
-            self._places.pop(room, None)
-        return [Recover(room, False, 0) for room in held]
+        """To be called :data:`REJOINED_WITHIN` seconds after the hello: rooms that were not joined again."""
+        unreported, self._unreported = self._unreported, {}
+        for room in unreported:
+            self._positions.pop(room, None)
+        return [Recover(room, False, 0) for room in unreported]
 
     def arrived(self) -> None:
         """A message of the application has arrived: move its room's position, before the listeners get it."""
@@ -121,9 +123,9 @@ class Positions:
             self._move(number, offset)
 
     def _move(self, number: int, offset: int) -> None:
-        place = self._places.get(self._numbers.get(number, ""))
-        if place is not None and number in self._numbers:
-            place.offset = offset
+        position = self._positions.get(self._numbers.get(number, ""))
+        if position is not None and number in self._numbers:
+            position.offset = offset
 
     def control(self, kind: str, values: list[Any]) -> Recover | None:
         """Take a control message; return what is to be told. Malformed and unknown ones are ignored."""
@@ -141,7 +143,7 @@ class Positions:
                 int() as status,
                 *_,
             ]:
-                return self._room(number, name, _Place(epoch, offset, ticket), status)
+                return self._room(number, name, _Position(epoch, offset, ticket), status)
             case "at", [int() as number, *offsets] if all(type(offset) is int for offset in offsets):
                 self._expected.extend([(number, offset) for offset in offsets])
             case "past", [int() as number, int() as offset, *_]:
@@ -152,22 +154,22 @@ class Positions:
             case "gap", [int() as number, (str() | None) as epoch, int() as offset, str() as ticket, *_]:
                 if number in self._numbers:
                     self._recovering.discard(number)
-                    self._places[self._numbers[number]] = _Place(epoch, offset, ticket)
+                    self._positions[self._numbers[number]] = _Position(epoch, offset, ticket)
                     return Recover(self._numbers[number], False, 0)
             case "left", [int() as number, *_] if number in self._numbers:
                 room = self._numbers.pop(number)
-                self._places.pop(room, None)
+                self._positions.pop(room, None)
                 self._recovering.discard(number)
         return None
 
-    def _room(self, number: int, name: str | None, place: _Place, status: int) -> Recover | None:
-        was_held = name in self._held
-        self._held.pop(name, None)
+    def _room(self, number: int, name: str | None, position: _Position, status: int) -> Recover | None:
+        was_unreported = name in self._unreported
+        self._unreported.pop(name, None)
         self._numbers[number] = name
-        self._places.pop(name, None)
-        self._places[name] = place  # the newest last
+        self._positions.pop(name, None)
+        self._positions[name] = position  # the newest last
         if status == 1:
             self._recovering.add(number)
-        elif status == 2 or (status == 0 and was_held):
+        elif status == 2 or (status == 0 and was_unreported):
             return Recover(name, False, 0)
         return None

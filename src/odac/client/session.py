@@ -17,7 +17,7 @@ from odac.client.link import PROTOCOL, Link
 from odac.client.pending import Pending
 from odac.client.presence import Rosters
 from odac.client.reconnect import Reconnect
-from odac.client.recovery import RESUME, TOLD_WITHIN, Positions
+from odac.client.recovery import REJOINED_WITHIN, RESUME, Positions
 from odac.client.socket import CLOSE_TIMEOUT, Dial, Socket
 from odac.client.tokens import Tokens
 from odac.close_codes import CloseCode
@@ -60,17 +60,17 @@ class Session:
         "_close_request",
         "_closer",
         "_cookies",
+        "_deliverer",
         "_dial",
         "_events",
         "_final_error",
-        "_first",
         "_headers",
-        "_offered",
-        "_pausing",
+        "_opening",
         "_pending",
         "_reader",
         "_reconnect",
-        "_talker",
+        "_retry_wait",
+        "_subprotocols",
         "_tokens",
         "calls",
         "link",
@@ -94,7 +94,7 @@ class Session:
     ) -> None:
         self._address = address
         self._auth = auth
-        self._offered = tuple(subprotocols)
+        self._subprotocols = tuple(subprotocols)
         self._headers = tuple(headers)
         self._cookies = cookies
         self._tokens = tokens
@@ -102,11 +102,11 @@ class Session:
         self._events = events
         self._clock = clock
         self._dial = dial
-        self._pausing: asyncio.Task[None] | None = None
+        self._retry_wait: asyncio.Task[None] | None = None
         self._pending = Pending()
-        self._first: asyncio.Future[None] | None = None  # the first opening, or why there will be none
+        self._opening: asyncio.Future[None] | None = None  # the first opening, or why there will be none
         self._reader: asyncio.Task[None] | None = None
-        self._talker: asyncio.Task[None] | None = None
+        self._deliverer: asyncio.Task[None] | None = None
         self._closer: asyncio.Task[None] | None = None
         self._close_request: tuple[int, str] | None = None
         self._final_error: Exception | None = None
@@ -121,9 +121,9 @@ class Session:
             if (refused := read_invalid(values)) is not None:
                 self._events.post("invalid", refused)
             return
-        told = self.positions.control(kind, values)
-        if told is not None:
-            self._events.post("recover", told)
+        recovery = self.positions.control(kind, values)
+        if recovery is not None:
+            self._events.post("recover", recovery)
         try:
             change = self.rosters.receive(kind, values)
         except (TypeError, ValueError):
@@ -134,26 +134,26 @@ class Session:
             self.calls.receive(kind, values)
 
     @property
-    def begun(self) -> bool:
+    def is_started(self) -> bool:
         """Whether it has been opened, or closed before that."""
         return self._reader is not None or self._close_request is not None
 
     @property
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         """Whether there will be no further connection."""
         return self._close_request is not None or (self._reader is not None and self._reader.done())
 
     async def open(self) -> None:
         """Begin, and return when the server has let the first connection in; raise why there will be none."""
         loop = asyncio.get_running_loop()
-        self._first = loop.create_future()
-        self._talker = loop.create_task(self._events.run(), name=f"odac client {self._address}: listeners")
+        self._opening = loop.create_future()
+        self._deliverer = loop.create_task(self._events.run(), name=f"odac client {self._address}: listeners")
         self._reader = loop.create_task(self._stay_connected(), name=f"odac client {self._address}")
         try:
-            await self._first  # nobody else waits for it: it may be cancelled with this call
+            await self._opening  # nobody else waits for it: it may be cancelled with this call
         except BaseException:
             self.close(CloseCode.GOING_AWAY, "")
-            await self.joined()
+            await self.wait_closed()
             raise
 
     def send(self, message: Prepared) -> tuple[bool, Socket | None]:
@@ -161,7 +161,7 @@ class Session:
         link = self.link
         if link is not None and self.state is ReadyState.OPEN and link.send(message):
             return True, link.socket
-        if self.over:
+        if self.is_over:
             logger.warning(
                 "%s: a message was sent after the connection was closed for good; it is dropped", self._address
             )
@@ -175,7 +175,7 @@ class Session:
 
     def close(self, code: int, reason: str) -> None:
         """End it for good; the code must be one that can be sent."""
-        if self.over:
+        if self.is_over:
             return
         self._close_request = (code, reason)
         self._pending.clear()
@@ -191,29 +191,29 @@ class Session:
             self.calls.finished(code, reason)
             self._events.finish(code, reason)
 
-    async def joined(self) -> None:
+    async def wait_closed(self) -> None:
         """Wait until nothing of the connection is left; past the close timeout, end it by force."""
-        if self._events.within:  # a listener cannot wait for itself
+        if self._events.in_listener:  # a listener cannot wait for itself
             return
-        tasks = [task for task in (self._reader, self._closer, self._talker) if task is not None]
+        tasks = [task for task in (self._reader, self._closer, self._deliverer) if task is not None]
         if not tasks:
             return
         try:
             _, late = await asyncio.wait(tasks, timeout=CLOSE_TIMEOUT + 1)
         except asyncio.CancelledError:
-            await _cancelled(tasks)
+            await _cancel_all(tasks)
             raise
         if late:
             logger.warning(
                 "%s: a listener was still at work %g s after the end: cancelled", self._address, CLOSE_TIMEOUT + 1
             )
-            await _cancelled(late)
+            await _cancel_all(late)
 
     async def _stay_connected(self) -> None:
         code, reason = int(CloseCode.ABNORMAL), ""
         try:
             while True:
-                code, reason, wait = await self._once()
+                code, reason, wait = await self._connect_once()
                 if wait is None:
                     break
                 self._events.post("reconnecting", self._reconnect.attempts, wait)
@@ -226,25 +226,25 @@ class Session:
         finally:
             self.state = ReadyState.CLOSED
             self._pending.clear()
-            self._settle_first(self._final_error or Disconnected(code, reason))
+            self._finish_opening(self._final_error or Disconnected(code, reason))
             self.calls.finished(code, reason)
             self._events.finish(code, reason)
 
     async def _pause(self, seconds: float) -> None:
-        """Wait for the next attempt, unless :meth:`hurry` ends the wait."""
-        self._pausing = asyncio.ensure_future(self._clock.sleep(seconds))
+        """Wait for the next attempt, unless :meth:`retry_now` ends the wait."""
+        self._retry_wait = asyncio.ensure_future(self._clock.sleep(seconds))
         try:
-            await asyncio.wait([self._pausing])
+            await asyncio.wait([self._retry_wait])
         finally:
-            self._pausing.cancel()
-            self._pausing = None
+            self._retry_wait.cancel()
+            self._retry_wait = None
 
-    def hurry(self) -> None:
+    def retry_now(self) -> None:
         """Make the next attempt now, if one is waited for."""
-        if self._pausing is not None:
-            self._pausing.cancel()
+        if self._retry_wait is not None:
+            self._retry_wait.cancel()
 
-    async def _once(self) -> tuple[int, str, float | None]:
+    async def _connect_once(self) -> tuple[int, str, float | None]:
         """Make one attempt, and run its connection to the end. Return how it ended and the seconds until the next."""
         self.state = ReadyState.CONNECTING
         error, link, stayed = await self._attempt()
@@ -255,14 +255,14 @@ class Session:
             wait = None
         if self._tokens is not None:
             # A server that stops has sent one a moment ago. A token that was refused must not be the next one.
-            self._tokens.at_hand = link is not None and link.drain is not None
+            self._tokens.use_spare = link is not None and link.drain is not None
         if wait is None:
             self._pending.clear()
         code, reason = (
             (int(error.code), error.reason) if isinstance(error, Disconnected) else (int(CloseCode.ABNORMAL), "")
         )
         # The caller that opens the connection gets a final error raised; do not report it twice.
-        opening = self._first is not None and not self._first.done()
+        opening = self._opening is not None and not self._opening.done()
         if not isinstance(error, Disconnected) and not (opening and wait is None):
             self._events.post("error", error)
         self.positions.closed(code)
@@ -288,9 +288,9 @@ class Session:
                     link = Link(socket, self._clock, self._keep_token, self._control, self.positions.arrived)
                     if resume is not None and link.speaks_odac:
                         link.control(resume)
-                    await link.greeted()
+                    await link.wait_for_hello()
                     self.positions.control("hello", [link.facts])
-                    self.calls.greeted()
+                    self.calls.hello_received()
             except TimeoutError as error:
                 raise (
                     error if str(error) else TimeoutError(f"{self._address}: no answer in {OPEN_TIMEOUT:g} s")
@@ -302,7 +302,7 @@ class Session:
                 return error, None, 0.0
             raise
         opened = self._clock.now()
-        end = await self._live(link)
+        end = await self._run_connection(link)
         return end, link, self._clock.now() - opened
 
     async def _handshake(self, *, resumes: bool) -> Socket:
@@ -311,15 +311,15 @@ class Session:
             offered.append(f"odac-token-{await self._tokens.fresh()}")
         headers = list(self._headers)
         if self._auth is not None:
-            headers.append(("Authorization", f"Bearer {await _token_of(self._auth)}"))
+            headers.append(("Authorization", f"Bearer {await _bearer_token(self._auth)}"))
         path = self._address.path
         if (cookie := self._cookies.header(path)) is not None:
             headers.append(("Cookie", cookie))
         return await self._dial(
-            self._address, (*offered, *self._offered), headers, lambda values: self._cookies.store(values, path)
+            self._address, (*offered, *self._subprotocols), headers, lambda values: self._cookies.store(values, path)
         )
 
-    async def _live(self, link: Link) -> Exception:
+    async def _run_connection(self, link: Link) -> Exception:
         """Send the queued messages, then read until the end; return the reason of the end."""
         self.link = link
         while self._pending and link.send(self._pending.first()):
@@ -327,11 +327,13 @@ class Session:
         self.state = ReadyState.OPEN
         self.calls.opened(link)
         self._events.post("open")
-        self._settle_first(None)
+        self._finish_opening(None)
         loop = asyncio.get_running_loop()
         tasks = [loop.create_task(link.watch(), name=f"odac client {self._address}: liveness")]
         if self.positions.is_waiting:
-            tasks.append(loop.create_task(self._tell_overdue(), name=f"odac client {self._address}: rooms not joined"))
+            tasks.append(
+                loop.create_task(self._report_overdue(), name=f"odac client {self._address}: rooms not joined")
+            )
         try:
             return await link.run(self._events.message, lambda error: self._events.post("error", error))
         except Exception as error:
@@ -341,30 +343,30 @@ class Session:
             link.socket.abort()  # a connection that ended well has nothing left to abort
             self.calls.lost()
             self.rosters.lost()
-            await _cancelled(tasks)
+            await _cancel_all(tasks)
 
-    async def _tell_overdue(self) -> None:
+    async def _report_overdue(self) -> None:
         """Report the rooms that the server has not let this client join again."""
-        await self._clock.sleep(TOLD_WITHIN)
-        for told in self.positions.overdue():
-            self._events.post("recover", told)
+        await self._clock.sleep(REJOINED_WITHIN)
+        for recovery in self.positions.overdue():
+            self._events.post("recover", recovery)
 
     def _keep_token(self, token: str) -> None:
         if self._tokens is not None:
             self._tokens.keep(token)
 
-    def _settle_first(self, error: Exception | None) -> None:
-        first = self._first
-        if first is None or first.done():
+    def _finish_opening(self, error: Exception | None) -> None:
+        opening = self._opening
+        if opening is None or opening.done():
             return
         if error is None:
-            first.set_result(None)
+            opening.set_result(None)
         else:
-            first.set_exception(error)
-            first.exception()  # retrieved here: the caller that opened the connection may be cancelled
+            opening.set_exception(error)
+            opening.exception()  # retrieved here: the caller that opened the connection may be cancelled
 
 
-async def _token_of(auth: Auth) -> str:
+async def _bearer_token(auth: Auth) -> str:
     """The bearer token of this attempt.
 
     Raises:
@@ -380,7 +382,7 @@ async def _token_of(auth: Auth) -> str:
     return token
 
 
-async def _cancelled(tasks: Collection[asyncio.Task[None]]) -> None:
+async def _cancel_all(tasks: Collection[asyncio.Task[None]]) -> None:
     for task in tasks:
         task.cancel()
     await asyncio.wait(tasks)

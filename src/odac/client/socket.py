@@ -45,7 +45,7 @@ class Socket(Protocol):
         ...
 
     @property
-    def heard(self) -> float:
+    def last_received(self) -> float:
         """When the last bytes of any kind arrived, by the client's clock."""
         ...
 
@@ -106,24 +106,24 @@ class _Connection(ClientConnection):
         super().__init__(*args, **kwargs)
         self._now = now
         self._store_cookies = store_cookies
-        self._room = asyncio.Event()
-        self._room.set()
-        self.heard = now()
+        self._has_room = asyncio.Event()
+        self._has_room.set()
+        self.last_received = now()
 
     def data_received(self, data: bytes) -> None:
-        self.heard = self._now()
+        self.last_received = self._now()
         super().data_received(data)
 
     def pause_writing(self) -> None:
-        self._room.clear()
+        self._has_room.clear()
         super().pause_writing()
 
     def resume_writing(self) -> None:
-        self._room.set()
+        self._has_room.set()
         super().resume_writing()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._room.set()
+        self._has_room.set()
         super().connection_lost(exc)
 
     async def handshake(self, *args: Any, **kwargs: Any) -> None:
@@ -168,7 +168,7 @@ class _Connection(ClientConnection):
             self.transport.write(data)
 
     async def writable(self) -> None:
-        await self._room.wait()
+        await self._has_room.wait()
 
     def abort(self) -> None:
         self.transport.abort()
@@ -186,7 +186,7 @@ def dialer(ssl: ssl_module.SSLContext | None, now: Callable[[], float], proxy: P
     async def dial(
         address: Address, subprotocols: Sequence[str], headers: Sequence[tuple[str, str]], store_cookies: StoreCookies
     ) -> Socket:
-        made = partial(_Connection, now=now, store_cookies=store_cookies)
+        create = partial(_Connection, now=now, store_cookies=store_cookies)
         tls: dict[str, Any] = {"ssl": ssl} if address.secure and ssl is not None else {}
         try:
             connection = await connect(
@@ -194,7 +194,7 @@ def dialer(ssl: ssl_module.SSLContext | None, now: Callable[[], float], proxy: P
                 subprotocols=[Subprotocol(name) for name in subprotocols] or None,
                 additional_headers=list(headers),
                 logger=_trace,
-                create_connection=cast("type[ClientConnection]", made),
+                create_connection=cast("type[ClientConnection]", create),
                 ping_interval=None,  # liveness is the client's own, because it knows the server's interval
                 close_timeout=CLOSE_TIMEOUT,
                 open_timeout=None,  # the attempt as a whole has a time limit

@@ -34,7 +34,7 @@ class Tokens:
         get: does the HTTP request.
     """
 
-    __slots__ = ("_address", "_cookies", "_get", "_headers", "_last", "_ssl", "_target", "at_hand", "spare")
+    __slots__ = ("_address", "_cookies", "_get", "_headers", "_last", "_ssl", "_target", "spare", "use_spare")
 
     def __init__(
         self,
@@ -55,7 +55,7 @@ class Tokens:
         self._get = get
         self._last = ""
         self.spare: str | None = None  # the last one the server sent over the connection itself
-        self.at_hand = False  # whether the spare one was sent just now, and need not be asked for
+        self.use_spare = False  # whether the spare one was sent just now, and need not be asked for
 
     def keep(self, token: str) -> None:
         """Keep a token that the server sent, unless it is one that no header can hold."""
@@ -73,8 +73,8 @@ class Tokens:
             HandshakeRefused: it answered with something other than a token.
         """
         spare, self.spare = self.spare, None
-        at_hand, self.at_hand = self.at_hand, False
-        if at_hand and spare is not None:
+        use_spare, self.use_spare = self.use_spare, False
+        if use_spare and spare is not None:
             return spare
         try:
             return await self._fetch()

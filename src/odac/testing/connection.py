@@ -28,7 +28,7 @@ __all__ = ["AsyncTestConnection", "NothingReceived"]
 H = TypeVar("H", bound=Callable[..., Any])
 
 TIMEOUT: Final = 1.0
-"""Seconds of the app's time that :meth:`AsyncTestConnection.receive` waits unless told otherwise."""
+"""Seconds of the app's time that :meth:`AsyncTestConnection.receive` waits unless recovery otherwise."""
 
 
 class NothingReceived(AssertionError):
@@ -79,8 +79,8 @@ class AsyncTestConnection:
         )
         self._drop_after: int | None = None
         self._unread: deque[Any] = deque()
-        self._calls = Calls(_Turns())
-        self._wire = _Wire(self._server.write)
+        self._calls = Calls(_NoQueue())
+        self._call_sender = _CallSender(self._server.write)
 
     def __repr__(self) -> str:
         state = "open" if self._server.closed is None else f"closed {self._server.closed}"
@@ -377,15 +377,15 @@ class AsyncTestConnection:
         change = self._rosters.receive(*message)
         if change is not None:
             self.presence.append(change)
-        told = self.positions.control(*message)
-        if told is not None:
-            self.recoveries.append(told)
+        recovery = self.positions.control(*message)
+        if recovery is not None:
+            self.recoveries.append(recovery)
         match message:
             case ("hello", [dict() as facts]) if isinstance(identity := facts.get("id"), str):
                 self.id = identity
-                self._wire.facts = facts
-                self._calls.greeted()
-                self._calls.opened(self._wire)
+                self._call_sender.facts = facts
+                self._calls.hello_received()
+                self._calls.opened(self._call_sender)
             case ("token", [str() as token]):
                 self.token = token
             case ("ping", _):
@@ -394,7 +394,7 @@ class AsyncTestConnection:
                 self._calls.receive(kind, values)
 
 
-class _Turns:
+class _NoQueue:
     """Calls do not wait for messages that the test has not taken."""
 
     def read_for_answer(self) -> None: ...
@@ -403,7 +403,7 @@ class _Turns:
         begin()
 
 
-class _Wire:
+class _CallSender:
     """Sends the control messages of calls to the app."""
 
     speaks_odac = True

@@ -83,7 +83,7 @@ class FakeSocket:
 
     def __init__(self, clock: FakeClock, subprotocol: str | None) -> None:
         self.subprotocol = subprotocol
-        self.heard = clock.time
+        self.last_received = clock.time
         self.written: list[str | bytes] = []
         self.probes = 0
         self.closed_with: tuple[int, str] | None = None
@@ -98,7 +98,7 @@ class FakeSocket:
     # the server's side
 
     def say(self, message: str | bytes) -> None:
-        self.heard = self._clock.time
+        self.last_received = self._clock.time
         self._incoming.append(message)
         self._changed.set()
 

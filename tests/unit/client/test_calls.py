@@ -12,7 +12,7 @@ import pytest
 
 from odac.client import ClientConnection
 from odac.client.calls import AT_A_TIME, check_call
-from odac.client.events import WAITING, WHILE_ASKING
+from odac.client.events import FACTOR_WHILE_CALLING, MOST_WAITING
 from odac.errors import CallError, Disconnected, InvalidMessage
 from tests.unit.client.client_fakes import FakeNetwork, FakeSocket, idle, run, until
 
@@ -223,13 +223,13 @@ def test_a_listener_may_wait_for_an_answer_behind_messages_until_too_many_wait()
         client.on("message", listen)
         network.socket.say("ask")
         await asked(network.socket)
-        for number in range(WAITING * 2):
+        for number in range(MOST_WAITING * 2):
             network.socket.say(f"{number}")
         network.socket.control("reply", 1, "got")
         await until(lambda: outcomes)
         network.socket.say("ask")
         await asked(network.socket, 2)
-        for number in range(WAITING * WHILE_ASKING + 1):
+        for number in range(MOST_WAITING * FACTOR_WHILE_CALLING + 1):
             network.socket.say(f"{number}")
         await until(lambda: len(outcomes) == 2)
         assert outcomes == ["got", "busy"]

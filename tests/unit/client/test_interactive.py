@@ -31,7 +31,7 @@ def test_a_url_that_cannot_work_is_said_and_ends_with_2() -> None:
     ids=["text", "JSON", "binary", "long binary"],
 )
 def test_what_a_message_looks_like(data: object, shown: str) -> None:
-    assert interactive._shown(data) == shown
+    assert interactive._printable(data) == shown
 
 
 @pytest.mark.parametrize(
@@ -51,7 +51,7 @@ def test_what_a_message_looks_like(data: object, shown: str) -> None:
 def test_each_error_is_a_sentence(error: Exception, sentence: str) -> None:
     if isinstance(error, ssl.SSLCertVerificationError):
         error.verify_message = "self-signed certificate"
-    assert interactive._sentence(error, "ws://h/").startswith(sentence)
+    assert interactive._describe_error(error, "ws://h/").startswith(sentence)
 
 
 def test_lines_of_a_pipe_come_whole_however_they_are_written() -> None:
@@ -84,6 +84,6 @@ def test_lines_of_a_file(tmp_path: Path) -> None:
 
 def test_what_comes_cannot_play_tricks_on_the_terminal() -> None:
     out = io.StringIO()
-    interactive._Screen(out).line("←", "red \x1b[31m and\nanother line")
+    interactive._Output(out).line("←", "red \x1b[31m and\nanother line")
     (line,) = out.getvalue().splitlines()
     assert "\x1b" not in line

@@ -88,7 +88,7 @@ def test_a_server_that_promised_nothing_is_asked() -> None:
         async with network.client() as client:
             await network.clock.advance(25)
             assert network.socket.probes == 1
-            network.socket.heard = network.clock.time  # the pong
+            network.socket.last_received = network.clock.time  # the pong
             await network.clock.advance(34)
             assert network.socket.probes == 2
             assert client.connected

@@ -157,10 +157,10 @@ def test_anything_that_arrives_is_heard_also_the_answer_to_a_probe() -> None:
         await peer.wait_closed()
 
     async def test(socket: Socket) -> None:
-        assert socket.heard == 1.0
+        assert socket.last_received == 1.0
         clock[0] = 5.0
         socket.probe()
-        while socket.heard != 5.0:
+        while socket.last_received != 5.0:
             await asyncio.sleep(0)
         await socket.close()
         socket.probe()  # of a closed one, nothing

@@ -61,10 +61,10 @@ def test_the_servers_own_comes_first_right_after_it_was_sent() -> None:
     endpoint = Endpoint(Answer(200, OK, b'{"token": "one"}'))
     made = tokens(endpoint)
     made.keep("sent")
-    made.at_hand = True
+    made.use_spare = True
     assert run(made.fresh()) == "sent"
     assert endpoint.asked == []
-    made.at_hand = True
+    made.use_spare = True
     assert run(made.fresh()) == "one", "each token serves one attempt"
 
 
