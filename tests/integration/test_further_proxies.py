@@ -173,7 +173,7 @@ sub vcl_backend_response {
 
     before = server.text.count("a token was refused (4002)")
     asyncio.run(asyncio.wait_for(two_visitors(), 2 * DEADLINE))
-    assert "/odac/token gave the same token twice: a cache in between stores it" in caplog.text
+    assert "/odac/token gave the same token twice: a cache in between stores its answers" in caplog.text
     until(lambda: server.text.count("a token was refused (4002)") > before, "the server's log says so as well")
     assert "a cache in between stores /odac/token" in server.text
 

@@ -1,4 +1,4 @@
-"""Where a client connects: the parts of a ``ws://`` URL."""
+"""The address that a client connects to: the parts of a ``ws://`` URL."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ __all__ = ["Address"]
 
 @dataclass(frozen=True, slots=True)
 class Address:
-    """One WebSocket URL, taken apart.
+    """The parts of a WebSocket URL.
 
     Args:
         secure: whether it is ``wss``.
         host: the host, an IPv6 address without brackets.
         port: the port, the scheme's own if the URL has none.
-        target: path and query, as they stand in the request line.
-        authority: host and port, as they stand in the ``Host`` header.
+        target: path and query, as they are sent in the request line.
+        authority: host and port, as they are sent in the ``Host`` header.
     """
 
     secure: bool
@@ -28,7 +28,7 @@ class Address:
 
     @classmethod
     def parse(cls, url: str) -> Address:
-        """Take a URL apart.
+        """Parse a URL.
 
         Raises:
             ValueError: it is not a ``ws://`` or ``wss://`` URL with a host, or has a user name or a fragment (RFC 6455
@@ -48,8 +48,8 @@ class Address:
             host = parts.hostname if ":" in parts.hostname else parts.hostname.encode("idna").decode()
         except ValueError as error:  # UnicodeError is one
             raise ValueError(f"{url!r} is no WebSocket URL: {error}") from None
-        shown = f"[{host}]" if ":" in host else host
-        authority = shown if port == (443 if secure else 80) else f"{shown}:{port}"
+        bracketed = f"[{host}]" if ":" in host else host
+        authority = bracketed if port == (443 if secure else 80) else f"{bracketed}:{port}"
         target = quote(parts.path or "/", safe="/:@!$&'()*+,;=~-._%") + (
             f"?{quote(parts.query, safe=_QUERY)}" if parts.query else ""
         )
@@ -66,7 +66,7 @@ class Address:
         return f"{'wss' if self.secure else 'ws'}://{self.authority}{self.target}"
 
     def __str__(self) -> str:
-        # Queries carry keys and tickets, which have no place in a log.
+        # The query may hold keys and tokens, which must not be logged.
         return f"{'wss' if self.secure else 'ws'}://{self.authority}{self.path}"
 
 

@@ -1,4 +1,4 @@
-"""The client's side of calls: its own, over all its connections, and its answers to the server's."""
+"""Calls on the client's side: those that it makes, over all its connections, and its answers to the server's."""
 
 from __future__ import annotations
 
@@ -21,17 +21,18 @@ __all__ = ["AT_A_TIME", "Calls", "check_call", "names_at"]
 logger = logging.getLogger("odac.client")
 
 AT_A_TIME: Final = 16
-"""Calls of the server that are answered side by side; as the server's ``Limits.calls_per_connection``."""
+"""Calls of the server that are answered at the same time; the default of the server's ``Limits.calls_per_connection``.
+"""
 
 MOST_WAITING: Final = 1024
-"""Calls of this client that wait for their answers."""
+"""The most calls of this client that may wait for their answers."""
 
 
 def check_call(name: str, timeout: float) -> None:
     """Check a call's name and timeout.
 
     Raises:
-        ValueError: the name is no str, or the timeout no number of seconds above 0.
+        ValueError: the name is not a str, or the timeout is not a number of seconds above 0, at most a day.
     """
     if not isinstance(name, str) or not 0 < timeout <= 86_400:
         raise ValueError(
@@ -57,10 +58,12 @@ class _WaitingCall:
         self.retry = retry
         self.answer = answer
         self.sent = False  # over the connection that is open now
-        self.origin: str | None = None  # what the hello named "calls" when it was first sent
-        self.first_sent = 0.0  # and when that was
+        self.first_sent = 0.0
+        self.origin: str | None = (
+            None  # the value of "calls" in the hello of the connection that it was first sent over
+        )
 
-    def refuse(self, error: Exception) -> None:
+    def fail(self, error: Exception) -> None:
         if not self.answer.done():
             self.answer.set_exception(error)
 
@@ -69,7 +72,7 @@ class Calls:
     """Calls of one client.
 
     Args:
-        queue: the messages in front of calls.
+        queue: the client's messages; a call of the server is answered after the messages that arrived before it.
     """
 
     __slots__ = ("_answers", "_connection", "_hello_at", "_number", "_queue", "_running", "_waiting")
@@ -83,15 +86,15 @@ class Calls:
         self._waiting: dict[int, _WaitingCall] = {}
         self._connection: OpenConnection | None = None
 
-    # Asking
+    # Calls to the server
 
     @property
     def is_waiting(self) -> bool:
-        """Whether a call waits for its answer, which may arrive after queued messages."""
+        """Whether a call waits for its answer, which may arrive behind queued messages."""
         return bool(self._waiting)
 
     async def call(self, name: str, arguments: object, timeout: float, retry: bool, returns: Any) -> Any:  # noqa: ASYNC109
-        """Ask: see :meth:`odac.client.ClientConnection.call`."""
+        """Call the server: see :meth:`odac.client.ClientConnection.call`."""
         if len(self._waiting) >= MOST_WAITING:
             raise CallError("busy", f"{MOST_WAITING} calls wait for their answers")
         encode("call", name, arguments)  # raises now for arguments that cannot be sent, even if the call has to wait
@@ -117,17 +120,17 @@ class Calls:
         return value if returns is None else make_converter(returns)(value)
 
     def _send(self, number: int, waiting: _WaitingCall) -> None:
-        """Send a call, or send it again; without a connection it waits."""
+        """Send a call, or send it again; without a connection it waits for the next one."""
         connection = self._connection
         if connection is None:
             return
         if not connection.speaks_odac:
-            waiting.refuse(CallError("unknown", "the server does not speak odac.v1, which calls are part of"))
+            waiting.fail(CallError("unknown", "the server does not speak odac.v1, which calls are part of"))
             return
         now = asyncio.get_running_loop().time()
         at, left = int((now - self._hello_at) * 1000), int((waiting.deadline - now) * 1000)
         if left <= 0:
-            return  # its deadline reports that
+            return  # call() raises at the deadline
         values: list[object] = [number, waiting.name, waiting.arguments, at, left]
         if waiting.retry:
             if waiting.origin is None:
@@ -144,13 +147,13 @@ class Calls:
             self._connection.control(encode("cancel", number))
 
     def overrun(self) -> None:
-        """Too many messages wait: the answers behind them cannot be read."""
+        """The queue of messages is full, so answers behind them cannot be read: give up the calls that were sent."""
         for number, waiting in self._waiting.items():
             if waiting.sent:
                 self._cancel(number, waiting)
-                waiting.refuse(CallError("busy", "too many messages wait for the listener that waits for this answer"))
+                waiting.fail(CallError("busy", "too many messages wait for listeners, and the answer comes after them"))
 
-    # Answering
+    # Calls from the server
 
     def add(self, name: str, function: Callable[..., Any], names: Mapping[str, Any]) -> None:
         """Answer the server's calls of this name: see :meth:`odac.client.ClientConnection.answer`."""
@@ -161,7 +164,7 @@ class Calls:
             convert = None if kind is Any or kind is object else make_converter(kind)
         except TypeError as error:
             raise ConfigurationError(
-                f"answer({name!r}): {name_of(kind)} is no type that JSON can be decoded into: {error}"
+                f"answer({name!r}): {name_of(kind)} is not a type that JSON can be decoded into: {error}"
             ) from None
         self._answers[name] = (fitted, convert)
 
@@ -229,7 +232,7 @@ class Calls:
         elif task is not _ENDED:
             self._reply(number, refusal(number, CallError("cancelled", "the call was cancelled")))
 
-    # What happens to the connection
+    # From the connection
 
     def receive(self, kind: str, values: list[Any]) -> None:
         """Handle a control message; kinds that do not belong to calls are ignored."""
@@ -246,11 +249,11 @@ class Calls:
                 waiting.answer.set_result(value) if error is None else waiting.answer.set_exception(error)
 
     def hello_received(self) -> None:
-        """The hello has arrived: both sides count the time of calls from here."""
+        """The hello has arrived: the times in the messages of calls count from here."""
         self._hello_at = asyncio.get_running_loop().time()
 
     def opened(self, connection: OpenConnection) -> None:
-        """A connection is open and the queued messages are sent: send the pending calls."""
+        """A connection is open and the queued messages are sent: send the calls that wait."""
         self._connection = connection
         for number, waiting in list(self._waiting.items()):
             if not waiting.answer.done():
@@ -261,7 +264,7 @@ class Calls:
         self._connection = None
         for waiting in self._waiting.values():
             if waiting.sent and not waiting.retry:
-                waiting.refuse(CallError("interrupted", "the connection ended before the answer came"))
+                waiting.fail(CallError("interrupted", "the connection ended before the answer came"))
             waiting.sent = False
         running, self._running = self._running, {}
         for task in running.values():
@@ -272,7 +275,7 @@ class Calls:
         """No further connection will follow."""
         self.lost()
         for waiting in self._waiting.values():
-            waiting.refuse(Disconnected(code, reason))
+            waiting.fail(Disconnected(code, reason))
 
 
 _ENDED: Final = object()

@@ -1,4 +1,4 @@
-"""Time, so that tests need not wait for it."""
+"""The client's clock, which tests replace by one that they move."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ class Clock(Protocol):
         ...
 
     async def sleep(self, seconds: float) -> None:
-        """Wait this long."""
+        """Wait for this time."""
         ...
 
 

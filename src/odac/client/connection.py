@@ -1,4 +1,4 @@
-"""The Python client: a connection that outlives the WebSockets below it."""
+"""The Python client: a connection that goes on over one WebSocket after the other."""
 
 from __future__ import annotations
 
@@ -37,8 +37,7 @@ _H = TypeVar("_H", bound=Callable[..., Any])
 class ClientConnection:
     """A connection to an Odac server; made by :func:`odac.connect`, which documents the arguments.
 
-    ``clock``, ``random``, ``dial`` and ``get`` replace time, chance and the network, for
-    tests.
+    ``clock``, ``random``, ``dial`` and ``get`` are for tests: they replace time, random numbers and the network.
     """
 
     __slots__ = ("__weakref__", "_address", "_events", "_session")
@@ -84,7 +83,7 @@ class ClientConnection:
             auth=auth,
         )
 
-    # What it is
+    # State
 
     @property
     def connected(self) -> bool:
@@ -93,7 +92,7 @@ class ClientConnection:
 
     @property
     def state(self) -> ReadyState:
-        """Where the connection stands; ``CLOSED`` also while it waits for the next attempt."""
+        """The state of the connection; ``CLOSED`` also while the client waits for the next attempt."""
         return self._session.state
 
     @property
@@ -104,7 +103,7 @@ class ClientConnection:
 
     @property
     def close_code(self) -> int | None:
-        """The code that the last connection ended with, 1006 where no close frame came; None before one has ended."""
+        """The close code of the last connection or attempt, 1006 without a close frame; None before one has ended."""
         return self._events.last_end[0] if self._events.last_end is not None else None
 
     @property
@@ -122,16 +121,16 @@ class ClientConnection:
     @overload
     def on(self, event: str, handler: Callable[..., Any]) -> Self: ...
     def on(self, event: str, handler: Callable[..., Any] | None = None) -> Self | Callable[[_H], _H]:
-        """Call ``handler`` at each ``event``, after those that are there already; without a handler, a decorator.
+        """Call ``handler`` at each ``event``, after earlier listeners; without a handler, return a decorator.
 
         Args:
             event: ``open()``, ``message(data)``, ``close(code, reason)``, ``error(exception)``,
                 ``reconnecting(attempt, seconds)``, ``presence(change)``, a :class:`~odac.client.PresenceChange`,
                 ``recover(recovery)``, a :class:`~odac.client.Recover`: after a reconnect, for each room with history,
                 or ``invalid(refused)``, an :class:`~odac.client.Invalid`: the server has dropped a message that its
-                route does not take (on routes with ``on_invalid="answer"``; the first unheard one is logged).
+                route does not take (on routes with ``on_invalid="answer"``; without a listener, the first is logged).
             handler: takes the event's arguments or fewer, and may be ``async def``: the next event waits for it. What
-                it raises goes to the ``error`` listeners; with none it is logged.
+                it raises goes to the ``error`` listeners; without any it is logged.
 
         Raises:
             ValueError: there is no such event.
@@ -158,6 +157,7 @@ class ClientConnection:
 
         Raises:
             Disconnected: the connection has ended for good, and every message has been read.
+            RuntimeError: it was not opened, or a listener calls this.
         """
         if not self._session.is_started:
             raise RuntimeError(
@@ -184,9 +184,9 @@ class ClientConnection:
                 bytes-like: binary.
 
         Returns:
-            A true value when it was sent or queued. False when the connection is closed for good, or, after an
-            ``error`` event, when the queue would pass 256 messages or 1 MiB. ``await ws.send(…)`` waits until there is
-            room for more.
+            A true value when it was sent or queued. A false one when the connection is closed for good, or, with an
+            ``error`` event, when the queue would pass 256 messages or 1 MiB. ``await ws.send(…)`` also waits until
+            there is room for more.
 
         Raises:
             TypeError: ``data`` cannot be sent.
@@ -194,7 +194,7 @@ class ClientConnection:
         return Sent(*self._session.send(codec.encode(data)))
 
     def send_binary(self, data: object) -> Sent:
-        """Send any bytes-like object, whatever its item size, as a binary message; else as :meth:`send`."""
+        """Send any bytes-like object, of any item size, as a binary message; otherwise the same as :meth:`send`."""
         return Sent(*self._session.send(codec.encode_binary(data)))
 
     # Calls
@@ -208,23 +208,23 @@ class ClientConnection:
         retry: bool = False,
         returns: Any = None,
     ) -> Any:
-        """Ask the server, and wait for its answer: ``await ws.call("move", {"to": "e4"})``.
+        """Call the server, and wait for its answer: ``await ws.call("move", {"to": "e4"})``.
 
         Args:
-            name: of what the route answers with ``@route.answer(name)``.
+            name: of the function on the route: ``@route.answer(name)``.
             arguments: anything that JSON can hold.
             timeout: seconds until the call is given up; waiting for a connection is part of it.
-            retry: send the call again when the connection was lost before the answer came. It is executed once at most.
-            returns: a type to check the answer against and make of it; None for JSON as it is.
+            retry: send the call again if the connection is lost before the answer comes. It is executed at most once.
+            returns: a type to validate the answer and convert it into; None for JSON as it is.
 
         Raises:
             CallError: there is no answer. Its ``code`` is one of the application's own, or ``unknown``, ``invalid``,
-                ``busy``, ``timeout``, ``interrupted`` (the connection was lost, and it is not known whether it was
-                executed) or ``internal``.
+                ``busy``, ``timeout``, ``cancelled``, ``interrupted`` (the connection was lost, and it is not known
+                whether the call was executed) or ``internal``.
             Disconnected: the connection is closed for good.
-            InvalidMessage: the answer is no ``returns``.
+            InvalidMessage: the answer is not a ``returns``.
             TypeError: ``arguments`` cannot be sent.
-            ValueError: ``timeout`` is no number of seconds above 0.
+            ValueError: ``timeout`` is not a number of seconds above 0, at most a day.
         """
         check_call(name, timeout)
         if not self._session.is_started:
@@ -238,8 +238,8 @@ class ClientConnection:
     def answer(self, name: str) -> Callable[[_H], _H]:
         """Let a function answer the server's ``odac.ws.call(name, arguments)``: ``@ws.answer("confirm")``.
 
-        It takes the arguments, whose annotation is their type, and may be ``async``. What it returns is the answer;
-        :class:`odac.CallError` is a refusal that the server gets. A later function takes the place of an earlier one.
+        It takes the arguments, whose annotation is their type, and may be ``async``. What it returns is the answer; if
+        it raises :class:`odac.CallError`, the server gets that error. A later function replaces an earlier one.
 
         Args:
             name: of the call.
@@ -256,7 +256,7 @@ class ClientConnection:
 
         return register
 
-    # Beginning and end
+    # Opening and closing
 
     def __await__(self) -> Generator[Any, None, Self]:
         return self.__aenter__().__await__()
@@ -274,21 +274,22 @@ class ClientConnection:
         await self._session.wait_closed()
 
     def reconnect(self) -> None:
-        """Make the next attempt now, where the client waits for it. Otherwise nothing happens."""
+        """Make the next attempt now, if the client waits for it. Otherwise nothing happens."""
         self._session.retry_now()
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> Awaitable[None]:
-        """End the connection for good and drop what is queued. It may be called from anywhere, and again.
+        """End the connection for good and drop queued messages. A listener may call it; a second call does nothing.
 
         Args:
             code: the close code.
             reason: at most 123 UTF-8 bytes.
 
         Returns:
-            Something that can be awaited: it waits for the close handshake and for the listeners that are at work.
+            An awaitable: it waits for the close handshake and for listeners that still run; in a listener, it does not
+            wait.
 
         Raises:
-            TypeError: the reason is no str.
+            TypeError: the reason is not a str.
             ValueError: a code that may not be sent, or a reason that is too long.
         """
         check_close(code, reason)

@@ -21,10 +21,9 @@ class _Cookie(NamedTuple):
 
 
 class CookieJar:
-    """Keeps what ``Set-Cookie`` headers of one origin set, and gives it back for a path.
+    """Keeps the cookies that one server sets, and returns those for a path.
 
-    It serves one host and port only, so the ``Domain`` attribute has nothing to decide; ``Secure`` neither, because a
-    cookie goes back over the scheme that it came over.
+    A jar is for one scheme, host and port, so the attributes ``Domain`` and ``Secure`` are ignored.
 
     Args:
         cookies: name and value of cookies to start with, sent to every path.
@@ -45,12 +44,11 @@ class CookieJar:
             self._cookies[name, "/"] = _Cookie(value, None)
 
     def store(self, set_cookie: Iterable[str], request_path: str = "/") -> None:
-        """Take the values of ``Set-Cookie`` headers (RFC 6265 section 5.3); what does not parse is ignored, as browsers
-        do.
+        """Store the cookies of ``Set-Cookie`` headers (RFC 6265 section 5.3) and ignore malformed ones.
 
         Args:
-            set_cookie: one header value each.
-            request_path: the path of the request that they answer; it gives the default path.
+            set_cookie: the values of the headers.
+            request_path: the path of the request that they answer, for the default path.
         """
         for header in set_cookie:
             pair, *attributes = header.split(";")
@@ -59,18 +57,18 @@ class CookieJar:
             if not equals or not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
                 continue
             path = _default_path(request_path)
-            expires: float | None = None
-            max_age: float | None = None
+            by_expires: float | None = None
+            by_max_age: float | None = None
             for attribute in attributes:
                 key, _, content = attribute.partition("=")
                 key, content = key.strip().lower(), content.strip()
                 if key == "path" and content.startswith("/"):
                     path = content
                 elif key == "max-age" and re.fullmatch(r"-?\d+", content, re.ASCII):
-                    max_age = time.time() + int(content) if int(content) > 0 else 0.0
+                    by_max_age = time.time() + int(content) if int(content) > 0 else 0.0
                 elif key == "expires":
-                    expires = _expiry_of(content)
-            self._set(name, path, _Cookie(value, max_age if max_age is not None else expires))
+                    by_expires = _expiry_of(content)
+            self._set(name, path, _Cookie(value, by_max_age if by_max_age is not None else by_expires))
 
     def _set(self, name: str, path: str, cookie: _Cookie) -> None:
         self._cookies.pop((name, path), None)
@@ -81,13 +79,15 @@ class CookieJar:
             self._cookies.pop(next(iter(self._cookies)))
 
     def for_path(self, path: str) -> dict[str, str]:
-        """The cookies of a request to ``path``; of one name, the longest path wins (RFC 6265 section 5.4)."""
+        """The cookies of a request to ``path``; of several with one name, the one with the longest path, which RFC 6265
+        section 5.4 puts first.
+        """
         now = time.time()
         self._cookies = {
             key: cookie for key, cookie in self._cookies.items() if cookie.expires is None or cookie.expires > now
         }
         matching = sorted((key for key in self._cookies if _path_matches(path, key[1])), key=lambda key: len(key[1]))
-        return {name: self._cookies[name, at].value for name, at in matching}
+        return {name: self._cookies[name, cookie_path].value for name, cookie_path in matching}
 
     def header(self, path: str) -> str | None:
         """The value of the ``Cookie`` header for a request to ``path``, None when there is nothing to send."""
@@ -95,7 +95,7 @@ class CookieJar:
         return "; ".join(f"{name}={value}" for name, value in cookies.items()) or None
 
     def copy(self) -> CookieJar:
-        """A jar of its own with the same cookies."""
+        """Another jar with the same cookies."""
         other = CookieJar()
         other._cookies = dict(self._cookies)
         return other

@@ -9,8 +9,7 @@ from odac.errors import HandshakeError
 
 __all__ = ["HandshakeRefused"]
 
-# A client error says that the same request will be refused again, but for these (RFC 9110 section 15.5, RFC 8470, RFC
-# 6585).
+# The client errors after which the same request may succeed later (RFC 9110 section 15.5, RFC 8470, RFC 6585).
 _TRANSIENT = frozenset({HTTPStatus.REQUEST_TIMEOUT, HTTPStatus.TOO_EARLY, HTTPStatus.TOO_MANY_REQUESTS})
 
 
@@ -19,7 +18,7 @@ class HandshakeRefused(HandshakeError):
 
     Args:
         status: the HTTP status of the answer.
-        reason: what the server said, or what to do about it.
+        reason: from the server's answer, or what to do about it.
         headers: the headers of the answer.
     """
 
@@ -28,12 +27,12 @@ class HandshakeRefused(HandshakeError):
 
     @property
     def may_retry(self) -> bool:
-        """Whether the same request may succeed later: a server error may pass, anything else stays as it is."""
+        """Whether the same request may succeed later: after a server error (5xx), and after 408, 425 and 429."""
         return self.status >= 500 or self.status in _TRANSIENT
 
     @property
     def retry_after(self) -> float:
-        """Seconds that the server asked to wait (RFC 9110 section 10.2.3), 0 where it did not say."""
+        """Seconds that the server asked to wait (RFC 9110 section 10.2.3); 0 if it named none, or a date."""
         for name, value in self.headers:
             if name.lower() == "retry-after" and value.strip().isascii() and value.strip().isdigit():
                 return float(value)
@@ -43,7 +42,9 @@ class HandshakeRefused(HandshakeError):
 def refused(
     status: int, body: bytes | bytearray, headers: Mapping[str, str] | tuple[tuple[str, str], ...]
 ) -> HandshakeRefused:
-    """The exception for an HTTP answer: its reason is the first line of the body, or the status's own phrase."""
+    """The exception for an HTTP answer: its reason is the first line of the body, unless that is HTML; then, or without
+    a body, the phrase of the status.
+    """
     text = bytes(body[:500]).decode(errors="replace").strip()
     reason = text.splitlines()[0] if text and not text.startswith("<") else _phrase(status)
     pairs = headers if isinstance(headers, tuple) else tuple(headers.items())

@@ -1,4 +1,4 @@
-"""A client's events go to its listeners, and messages also to ``receive()``, all in the order of arrival."""
+"""The queue from which a client's listeners get its events, and ``receive()`` its messages, in the order of arrival."""
 
 from __future__ import annotations
 
@@ -28,20 +28,21 @@ EVENTS: Final = {
     "presence": 1,
     "recover": 1,
 }
-"""The events, with how many arguments each gives to its listeners."""
+"""The events, each with the number of arguments that its listeners get."""
 
 MOST_WAITING: Final = 16
-"""Messages that wait for the listeners, and as many for ``receive()``; past it reading pauses and TCP tells the server.
+"""Events that may wait for the listeners, and as many messages for ``receive()``, before the client stops reading, so
+that TCP holds the server back.
 """
 
 FACTOR_WHILE_CALLING: Final = 4
-"""Times as many messages may wait while a call of this side waits for its answer, which comes behind them."""
+"""So many times :data:`MOST_WAITING` events may wait while a call waits for its answer, which comes after them."""
 
 _TURN: Final = "turn"
-"""An entry in the queue of events: a function to call in its turn."""
+"""The name of an entry in the queue that is no event: a function to call after the entries before it."""
 
 ERROR_LIMIT: Final = 256
-"""Events that may wait before further errors are dropped."""
+"""The number of waiting events from which on ``error`` events are dropped."""
 
 
 class Events:
@@ -74,13 +75,13 @@ class Events:
         self._inbox: deque[object] = deque()
         self._runner: asyncio.Task[object] | None = None
         self._finished: tuple[int, str] | None = None  # no further events will come
-        self._ended: tuple[int, str] | None = None  # and all of them have been given out
+        self._ended: tuple[int, str] | None = None  # and all of them were delivered
         self._reading = False  # receive() has been called
-        self._released = False  # bounds are lifted: the end must come through
+        self._released = False  # the connection is being closed, and the queue has no bound any more
         self._warned_unread = False
         self._warned_invalid = False  # of a message that the server dropped
         self.last_end: tuple[int, str] | None = None
-        self.calls: Calls | None = None  # whose answers come behind messages
+        self.calls: Calls | None = None
         self._changed = asyncio.Event()  # for run()
         self._has_room = asyncio.Event()  # for message()
         self._has_message = asyncio.Event()  # for receive()
@@ -100,15 +101,15 @@ class Events:
     # From the connection
 
     def post(self, event: str, *arguments: object) -> None:
-        """Queue an event; an error is dropped while :data:`ERROR_LIMIT` events wait, for a loop of refused sends makes
-        many.
+        """Queue an event. Of ``error`` events there may be many, such as one for each refused send of a loop: they are
+        dropped while :data:`ERROR_LIMIT` events wait.
         """
         if self._ended is None and not (event == "error" and len(self._queue) >= ERROR_LIMIT):
             self._queue.append((event, arguments))
             self._changed.set()
 
     async def message(self, data: object) -> None:
-        """A message has arrived; return when the next one may."""
+        """Queue a message that has arrived; return when the client may read the next one."""
         self.post("message", data)
         while self._is_full() and not self._released:
             if self.calls is not None:
@@ -121,11 +122,11 @@ class Events:
         return len(self._queue) >= MOST_WAITING * (FACTOR_WHILE_CALLING if calling else 1)
 
     def read_for_answer(self) -> None:
-        """A call waits for its answer, for which a listener may wait: go on reading past the messages behind it."""
+        """A call waits for its answer, perhaps in a listener: go on reading, although messages wait for listeners."""
         self._has_room.set()
 
     def in_turn(self, begin: Callable[[], None]) -> None:
-        """Call a function, after everything that waits for the listeners."""
+        """Call a function after the events that wait for the listeners."""
         if self._queue:
             self.post(_TURN, begin)
         else:
@@ -137,13 +138,13 @@ class Events:
         self.post("close", code, reason)
 
     def release(self) -> None:
-        """The connection is being closed: stop waiting for a reader that may never come."""
+        """The connection is being closed: do not wait for the application to take messages, which it may never do."""
         self._released = True
         self._has_room.set()
         self._changed.set()
 
     def finish(self, code: int, reason: str) -> None:
-        """The last event: :meth:`run` ends when it has delivered the queued ones."""
+        """No event follows: :meth:`run` ends when it has delivered those in the queue."""
         self._finished = (code, reason)
         self.release()
 
@@ -151,7 +152,7 @@ class Events:
 
     @property
     def in_listener(self) -> bool:
-        """Whether the caller is a listener, for which waiting for the next event would never end."""
+        """Whether a listener is the caller: if it waited for the next event, it would wait forever."""
         return self._runner is not None and asyncio.current_task() is self._runner
 
     async def receive(self) -> object:
@@ -165,7 +166,7 @@ class Events:
         while not self._inbox:
             ended = self._ended
             if ended is None and self._runner is None:
-                ended = self._finished  # closed before it was opened: run() will not run
+                ended = self._finished  # closed before it was opened: run() is never called
             if ended is not None:
                 raise Disconnected(*ended)
             self._has_message.clear()
@@ -175,7 +176,7 @@ class Events:
         return data
 
     async def run(self) -> None:
-        """Give out events until :meth:`finish`."""
+        """Deliver events until :meth:`finish`."""
         self._runner = asyncio.current_task()
         try:
             while True:
@@ -215,7 +216,7 @@ class Events:
             await self._inbox_has_room()
 
     def _log_unhandled(self, event: str, argument: object = None, *_: object) -> None:
-        """Log what should not go unnoticed, where no listener hears of it."""
+        """Log an error, and the first ``invalid``, for which there is no listener."""
         if event == "error":
             logger.warning("%s", str(argument) or type(argument).__name__)
         elif event == "invalid" and not self._warned_invalid:
@@ -229,7 +230,8 @@ class Events:
             if not self._reading and not self._warned_unread:
                 self._warned_unread = True
                 logger.warning(
-                    "%d messages wait and nothing takes them, so reading pauses: add on('message', …), or read them",
+                    "%d messages wait and nothing takes them, so the client stops reading: add on('message', …), or use"
+                    " receive()",
                     MOST_WAITING,
                 )
             await self._wait_for_change()
@@ -238,7 +240,7 @@ class Events:
         return bool(self._inbox) and not self._reading and bool(self._listeners.get("message"))
 
     async def _replay(self) -> None:
-        """Give the first listener the messages that came before it."""
+        """Deliver the messages that arrived before the first listener was added."""
         while self._may_replay():
             await self._call("message", (self._inbox.popleft(),))
 
@@ -249,7 +251,7 @@ class Events:
                 if result is not None and hasattr(result, "__await__"):
                     await result
             except (Exception, asyncio.CancelledError) as error:
-                # A listener may have awaited a task that somebody cancelled, which ends that listener and nothing else.
+                # A task that a listener awaited was cancelled: that ends the listener alone. Or this task is cancelled.
                 if isinstance(error, asyncio.CancelledError) and _is_being_cancelled():
                     raise
                 if event == "error" or not self._listeners.get("error"):

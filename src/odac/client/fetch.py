@@ -1,4 +1,4 @@
-"""One HTTP GET over asyncio streams: all that the client needs of HTTP besides the handshake."""
+"""An HTTP GET over asyncio streams, for the token endpoint."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from odac.client.proxies import Proxy
 __all__ = ["Answer", "get"]
 
 MAX_BODY: Final = 64 * 1024
-"""Bytes of an answer; a token is 100."""
+"""The largest body of an answer, in bytes; that of a token has about 120."""
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What an HTTP server answered.
+    """The answer of an HTTP server.
 
     Args:
         status: the HTTP status.
@@ -34,12 +34,16 @@ class Answer:
     body: bytes
 
     def header(self, name: str) -> list[str]:
-        """All values of one header, named in lower case."""
+        """All values of a header.
+
+        Args:
+            name: in lower case.
+        """
         return [value for key, value in self.headers if key == name]
 
 
 class _Reader:
-    """httptools' callbacks."""
+    """The callbacks of httptools' parser."""
 
     __slots__ = ("body", "complete", "headers")
 
@@ -65,20 +69,20 @@ async def get(
     ssl: ssl_module.SSLContext | None,
     proxy: Proxy | None = None,
 ) -> Answer:
-    """Ask the server of ``address`` for ``target``. Redirects are not followed; cancelling closes the socket.
+    """Request ``target`` from the server of ``address``. Redirects are not followed; cancelling closes the socket.
 
     Args:
         address: scheme, host and port.
         target: path and query of the request.
         headers: further headers.
         ssl: the TLS context of a secure address, None for the default one.
-        proxy: which is asked for a tunnel to ``address``.
+        proxy: opens a tunnel to ``address``; None for a direct connection.
 
     Raises:
-        OSError: no connection, or an answer that is no HTTP answer of at most :data:`MAX_BODY` bytes.
+        OSError: there is no connection, or the answer is not HTTP, or its body is larger than :data:`MAX_BODY`.
     """
     context = (ssl or ssl_module.create_default_context()) if address.secure else None
-    reader, writer = await _connected(address, context, proxy)
+    reader, writer = await _connect(address, context, proxy)
     try:
         lines = [
             f"GET {target} HTTP/1.1",
@@ -90,16 +94,16 @@ async def get(
         writer.write(("\r\n".join(lines) + "\r\n\r\n").encode("latin-1"))
         return await _read(reader)
     finally:
-        writer.transport.abort()  # nothing more is wanted of it; a polite close would wait for the peer
+        writer.transport.abort()  # a graceful close would wait for the peer
 
 
-async def _connected(
+async def _connect(
     address: Address, context: ssl_module.SSLContext | None, proxy: Proxy | None
 ) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     if proxy is None:
         return await asyncio.open_connection(address.host, address.port, ssl=context)
-    outer = ssl_module.create_default_context() if proxy.secure else None
-    reader, writer = await asyncio.open_connection(proxy.host, proxy.port, ssl=outer)
+    proxy_context = ssl_module.create_default_context() if proxy.secure else None
+    reader, writer = await asyncio.open_connection(proxy.host, proxy.port, ssl=proxy_context)
     try:
         host = f"[{address.host}]" if ":" in address.host else address.host
         lines = [f"CONNECT {host}:{address.port} HTTP/1.1", f"Host: {host}:{address.port}"]
@@ -109,10 +113,10 @@ async def _connected(
         try:
             head = await reader.readuntil(b"\r\n\r\n")
         except (asyncio.IncompleteReadError, asyncio.LimitOverrunError):
-            raise ConnectionError(f"the proxy {proxy} did not answer as an HTTP proxy does") from None
+            raise ConnectionError(f"{proxy} did not answer as an HTTP proxy does: see proxy=") from None
         status = head.partition(b"\r\n")[0].decode("latin-1")
         if status.split(" ")[1:2] != ["200"]:
-            raise ConnectionError(f"the proxy {proxy} refused the way to {address.authority}: {status[:100]}")
+            raise ConnectionError(f"the proxy {proxy} refused a tunnel to {address.authority}: {status[:100]}")
         if context is not None:
             await writer.start_tls(context, server_hostname=address.host)
     except BaseException:

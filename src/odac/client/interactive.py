@@ -1,4 +1,4 @@
-"""``odac connect URL``: talk to a server line by line."""
+"""``odac connect URL``: send lines to a server, and print its messages."""
 
 from __future__ import annotations
 
@@ -38,32 +38,32 @@ def main(
     stdin: int | None = None,
     stdout: TextIO | None = None,
 ) -> int:
-    """Connect, send each line of the input, and print what comes, until the input ends, Ctrl-C, or the server's last
-    word.
+    """Connect, send each line of the input, and print the messages that arrive, until the input ends, Ctrl-C is pressed
+    or the connection has ended for good.
 
-    A line goes out as it is: the server reads it as JSON where it is JSON, and as text otherwise.
+    A line is sent as it is: the server takes it as JSON if it is JSON, and as text otherwise.
 
     Args:
-        url: ``ws://`` or ``wss://``; ``http://`` and ``https://`` are taken for these.
+        url: ``ws://`` or ``wss://``; ``http://`` and ``https://`` are replaced by these.
         token: whether to send a token.
-        reconnect: whether to come back when the connection is lost. The first connection is tried once.
+        reconnect: whether to reconnect when the connection is lost. The first connection is tried once.
         headers: further headers of the handshake.
         cookies: cookies of the handshake.
         subprotocols: what to offer besides Odac's own.
         prefix: where the server keeps its token endpoint.
         ssl: the TLS context for ``wss://``.
-        proxy: the forward proxy on the way: a URL, True for the environment's, None for none.
-        wait: seconds to go on listening after the end of the input, for answers to what was piped in.
+        proxy: the URL of a forward proxy, True for the environment's, None for none.
+        wait: seconds to stay connected after the end of the input, for answers to lines from a pipe.
         stdin: the file descriptor to read lines from, the process's standard input by default.
         stdout: where to print.
 
     Returns:
-        the exit status: 0 after a normal end, 1 where the connection could not be made or ended otherwise, 2 for a URL
-        or an option that cannot work.
+        the exit status: 0 after a normal end, 1 if the connection could not be made or ended otherwise, 2 for a URL or
+        an option that cannot work, or if standard input or output is closed.
     """
     out = stdout or sys.stdout
     if out is None:
-        return 2  # the output is closed, and so there is nowhere to say it
+        return 2  # the output is closed, so nothing can be printed
     output = _Output(out)
     if stdin is None and sys.stdin is None:
         output.line("!", "the standard input is closed, and lines to send are read from it: use </dev/null for none")
@@ -93,11 +93,11 @@ def main(
 
 
 class _Output:
-    """Prints lines: the time, an arrow, and text that cannot play tricks on a terminal."""
+    """Prints lines: the time, an arrow, and text whose control characters are escaped for the sake of the terminal."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out
-        self.is_closed = False  # the reader of the output has ended: `odac connect … | head`
+        self.is_closed = False  # the process that reads the output has ended: `odac connect … | head`
 
     def line(self, arrow: str, text: str) -> None:
         if self.is_closed:
@@ -107,7 +107,7 @@ class _Output:
             self._out.flush()
         except BrokenPipeError:
             self.is_closed = True
-            # Python would complain when it flushes at its end.
+            # Python would report the error again when it flushes at exit.
             os.dup2(os.open(os.devnull, os.O_WRONLY), self._out.fileno())
 
 
@@ -166,7 +166,7 @@ class _Client:
                 return
 
     async def _send_lines(self) -> None:
-        echo = not os.isatty(self._stdin)  # a terminal has shown what was typed
+        echo = not os.isatty(self._stdin)  # a terminal echoes what is typed
         async for line in _lines(self._stdin):
             text = line.decode(errors="replace")
             if not text.strip():
@@ -197,12 +197,12 @@ class _Client:
     def _on_reconnecting(self, attempt: int, seconds: float) -> None:
         if self._opened:
             self._output.line("·", f"connecting again in {seconds:.1f} s, attempt {attempt}")
-        elif seconds > 0:  # a fresh token for a refused one is part of the first attempt
+        elif seconds > 0:  # at 0 it is the retry with a fresh token, which is part of the first attempt
             self._failed.set()
 
 
 async def _lines(file: int) -> AsyncIterator[bytes]:
-    """The lines of a terminal, pipe or file, without a thread that would outlive the program."""
+    """The lines of a terminal, pipe or file, without a thread that would keep the process from ending."""
     rest = b""
     while True:
         await _readable(file)
@@ -227,7 +227,7 @@ async def _readable(file: int) -> None:
 
     try:
         loop.add_reader(file, is_readable)
-    except PermissionError:  # a file on disk is always ready, and epoll refuses it
+    except PermissionError:  # epoll refuses a file on disk, which is always ready
         await asyncio.sleep(0)
         return
     try:

@@ -1,4 +1,4 @@
-"""What a server says of a message that its route does not take."""
+"""The server's control message about a message that its route does not take."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class Invalid(NamedTuple):
 
 
 def read_invalid(values: list[Any]) -> Invalid | None:
-    """Read what follows ``"invalid"`` in a control message; None for what is malformed, which is to be ignored."""
+    """Read the values after ``"invalid"`` in a control message; None if they are malformed, and to be ignored."""
     match values:
         case [{"field": str() as field, "reason": str() as reason}, *_]:
             return Invalid(field, reason)

@@ -19,27 +19,31 @@ PROTOCOL: Final = "odac.v1"
 """The subprotocol that asks for control messages."""
 
 GRACE: Final = 10.0
-"""Seconds of silence past the ping interval after which a connection counts as dead."""
+"""Seconds of silence beyond the ping interval after which a connection counts as lost."""
 
 MOST_EARLY: Final = 16
-"""Messages that may come before the hello."""
+"""Application messages that may arrive before the hello, from a middleware that sends."""
 
 DEFAULT_PING: Final = 25.0
-"""Seconds of silence after which a server that promised nothing is asked with a ping."""
+"""Seconds of silence after which the client pings a server that sends no hello, and so names no interval."""
 
 
 class Link:
-    """What is known about one connection, and how its messages are read and written.
+    """Reads and writes the messages of one connection, and holds what the server says about it.
 
     Args:
         socket: the connection.
         clock: gives the time for liveness.
-        on_token: takes the tokens that the server sends for the next reconnect.
+        on_token: gets each token that the server sends for the next reconnect.
+        on_control: gets the kind and the values of every control message that this class does not handle.
         on_message: called for each application message, before it is decoded.
-        on_control: takes every control message that is not this connection's own matter: its kind, and what follows.
 
     Attributes:
-        facts: what the hello said.
+        facts: the object in the hello.
+        id: the connection's id, from the hello.
+        ping: the server's ping interval in seconds.
+        hello: whether the hello has arrived.
+        drain: seconds that the server asked to wait before the client reconnects; None if it did not.
     """
 
     __slots__ = (
@@ -71,7 +75,7 @@ class Link:
         self.id: str | None = None
         self.ping = DEFAULT_PING
         self.hello = False
-        self.drain: float | None = None  # seconds that the server asked to wait before coming back
+        self.drain: float | None = None
         self._clock = clock
         self._on_token = on_token
         self._on_control = on_control
@@ -89,14 +93,14 @@ class Link:
         return self.socket.write(message)
 
     async def wait_for_hello(self) -> None:
-        """Wait for the hello, the first message of a server that speaks ``odac.v1``; return at once for any other.
+        """Wait for the hello of a server that speaks ``odac.v1``; return at once for any other.
 
-        It comes when every gate has been passed, so nothing that is sent then is lost to a 4001, 4002 or 4003. What a
-        middleware sent before it is kept for :meth:`run`.
+        The server sends it after all checks of the handshake, so that no message is sent to a connection that it then
+        closes with 4001, 4002 or 4003. Messages that a middleware sent before are kept for :meth:`run`.
 
         Raises:
             Disconnected: the server closed instead.
-            ConnectionError: it sent all kinds of things, but no hello.
+            ConnectionError: it sent more than :data:`MOST_EARLY` messages, and no hello.
         """
         while self.speaks_odac and not self.hello:
             message = await self._next()
@@ -105,16 +109,18 @@ class Link:
             elif len(self._early) < MOST_EARLY:
                 self._early.append(message)
             else:
-                raise ConnectionError("the server selected odac.v1 and did not say hello")
+                raise ConnectionError(
+                    f"the server selected odac.v1 and sent {MOST_EARLY + 1} messages, but no hello: is it an Odac app?"
+                )
 
     async def run(
         self, deliver: Callable[[object], Awaitable[None]], failed: Callable[[Exception], None]
     ) -> Disconnected:
-        """Read until the connection ends, and return how it did.
+        """Read until the connection ends, and return its close code and reason.
 
         Args:
-            deliver: takes each application message, decoded; nothing more is read until it has returned.
-            failed: takes the error of a message that cannot be decoded.
+            deliver: gets each application message, decoded; nothing more is read until it has returned.
+            failed: gets the error of a message that cannot be decoded.
         """
         while True:
             try:
@@ -152,7 +158,7 @@ class Link:
             return
         match message:
             case ("hello", [dict() as facts]):
-                self._greet(facts)
+                self._read_hello(facts)
             case ("ping", _):
                 self.socket.write(PONG)
             case ("token", [str() as token]):
@@ -164,7 +170,7 @@ class Link:
             case (kind, values):
                 self._on_control(kind, values)
 
-    def _greet(self, facts: dict[str, object]) -> None:
+    def _read_hello(self, facts: dict[str, object]) -> None:
         self.hello = True
         self.facts = facts
         identity, ping = facts.get("id"), facts.get("ping")
@@ -174,9 +180,10 @@ class Link:
             self.ping = float(ping)
 
     async def watch(self) -> None:
-        """Drop the connection when it has been silent for the ping interval and :data:`GRACE` more; return then.
+        """Drop the connection when nothing has arrived for the ping interval and :data:`GRACE` more; return then.
 
-        Silence counts only while this side waits for the network: a slow listener is no dead server.
+        The time counts only while the client reads from the network: while it waits for a slow listener, the server may
+        have sent something.
         """
         probed = False
         while True:

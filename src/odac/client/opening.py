@@ -1,4 +1,4 @@
-"""``odac.connect``: the public way to a client connection."""
+"""``odac.connect``: the public function that makes a client's connection."""
 
 from __future__ import annotations
 
@@ -31,8 +31,8 @@ def connect(
     """Connect to an Odac server, and stay connected.
 
     Use it as ``async with odac.connect(url) as ws:``. ``ws = await odac.connect(url)`` leaves closing to you, and
-    ``async for data in odac.connect(url):`` reads until the end. Each goes on when the server has let the connection
-    in; nothing happens before, so that listeners can be added first.
+    ``async for data in odac.connect(url):`` reads until the end. Each of them connects, and waits until the server has
+    accepted the connection; the call alone does not connect yet, so that listeners can be added first.
 
     Args:
         url: ``ws://`` or ``wss://``, with path and query.
@@ -44,11 +44,11 @@ def connect(
             connection included; None for no bound.
         headers: further headers of the handshake and of the request for the token.
         cookies: cookies to begin with; those that the server sets are kept for as long as this object lives.
-        subprotocols: what to offer besides Odac's own.
+        subprotocols: the names of those to offer besides Odac's own.
         prefix: where the server keeps its token endpoint: the ``prefix`` of its ``Odac(…)``, below its mount point.
         ssl: the TLS context of a ``wss://`` URL, None for the default one.
-        auth: a bearer token, or a function that returns one and may be ``async``, called anew for each attempt. It goes
-            into the ``Authorization`` header, and the app reads it as ``request.bearer``.
+        auth: a bearer token, or a function that returns one and may be ``async``, called for each attempt. The token is
+            sent in the ``Authorization`` header, and the app reads it as ``request.bearer``.
         proxy: the forward proxy for the connection and the request for the token: ``http://host:port``, with
             ``user:password@`` where it is needed; True takes the environment's (``$https_proxy`` and ``$wss_proxy`` for
             ``wss://``, ``$http_proxy`` and ``$ws_proxy`` for ``ws://``, unless ``$no_proxy`` names the host), None
@@ -58,7 +58,8 @@ def connect(
         ValueError: at once, for a URL or an option that cannot work.
         OSError: when opening: the server cannot be reached, and no attempt is left.
         HandshakeRefused: when opening: the server answered the handshake or the request for a token with an HTTP error.
-        Disconnected: when opening: the server closed at once with a final code, such as 4001.
+        Disconnected: when opening: the server closed the connection at once, with a final code such as 4001, or no
+            attempt is left.
     """
     return ClientConnection(
         url,

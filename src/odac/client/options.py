@@ -1,4 +1,4 @@
-"""Checks of the options that the Python client is given."""
+"""Checks the options of the Python client."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Messages that wait for the connection: bounded, in order."""
+"""The bounded queue of messages that are sent while there is no connection."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ MAX_BYTES: Final = 1024 * 1024
 
 
 class Pending:
-    """What was sent while there was no connection. Past the bounds a message is refused, never an older one dropped."""
+    """Messages that wait for a connection, in order. When it is full, a new message is refused; none is dropped."""
 
     __slots__ = ("_messages", "_size")
 
@@ -27,11 +27,11 @@ class Pending:
 
     @property
     def size(self) -> int:
-        """Bytes that wait."""
+        """The bytes of the payloads that wait."""
         return self._size
 
     def push(self, message: Prepared) -> bool:
-        """Take a message, or return False when it does not fit any more."""
+        """Add a message; return False if it does not fit."""
         if len(self._messages) >= MAX_MESSAGES or self._size + len(message.payload) > MAX_BYTES:
             return False
         self._messages.append(message)
@@ -43,7 +43,7 @@ class Pending:
         return self._messages[0]
 
     def sent(self) -> None:
-        """The oldest message is on its way: forget it."""
+        """Remove the oldest message, which is written."""
         self._size -= len(self._messages.popleft().payload)
 
     def clear(self) -> None:

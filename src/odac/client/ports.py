@@ -11,14 +11,14 @@ __all__ = ["MessageQueue", "OpenConnection"]
 
 
 class MessageQueue(Protocol):
-    """What calls need from the message queue."""
+    """The client's queue of messages, as far as calls need it."""
 
     def read_for_answer(self) -> None:
-        """A call waits for its answer: read on, beyond the messages in the queue."""
+        """A call waits for its answer: go on reading, although messages wait in the queue."""
         ...
 
     def in_turn(self, begin: Callable[[], None]) -> None:
-        """Call a function once the earlier messages have been taken."""
+        """Call a function after the messages that are in the queue now."""
         ...
 
 
@@ -27,12 +27,12 @@ class OpenConnection(Protocol):
 
     @property
     def speaks_odac(self) -> bool:
-        """Whether control messages are understood."""
+        """Whether the server speaks odac.v1, and so understands control messages."""
         ...
 
     @property
     def facts(self) -> Mapping[str, object]:
-        """What the hello said."""
+        """The object in the hello."""
         ...
 
     def control(self, message: Prepared) -> bool:

@@ -22,13 +22,14 @@ class Person(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class PresenceChange:
-    """What the event ``presence`` tells.
+    """The argument of the event ``presence``.
 
     Args:
         room: its name.
-        users: all members now; empty in a room over its limit, where only ``total`` is sent.
+        users: all members now. In a room over its limit, where the server sends only ``total``, this and the next three
+            are empty.
         joined: new members.
-        changed: members who were there before, and whose data is another now.
+        changed: members who were there before, and whose data has changed.
         left: members who left, with their last data.
         total: how many people are there.
     """
@@ -42,8 +43,8 @@ class PresenceChange:
 
 
 class Rosters:
-    """The people of each room. They are kept while the connection is away, so that coming back changes only what
-    changed.
+    """The people of each room. They are kept while there is no connection, so that only the differences are reported
+    after a reconnect.
     """
 
     __slots__ = ("_numbers", "_people")
@@ -57,11 +58,11 @@ class Rosters:
         return [Person(key, data) for key, data in self._people.get(room, {}).items()]
 
     def lost(self) -> None:
-        """The connection is gone; the next one has other numbers."""
+        """The connection has ended; the next one has other numbers."""
         self._numbers.clear()
 
     def receive(self, kind: str, values: list[Any]) -> PresenceChange | None:
-        """Take a control message; return what there is to tell, or None where it is no news of people."""
+        """Handle a control message; return the change to report, or None for one that is not about people."""
         match kind, values:
             case "here", [int() as number, list() | None as people, int() as total, str() as room, *_]:
                 self._numbers[number] = room
@@ -81,7 +82,7 @@ class Rosters:
         users = self.people(room)
         joined = [person for person in users if person.key not in before]
         changed = [person for person in users if person.key in before and before[person.key] != person.data]
-        # No list: the room has too many people, and the message has the total alone.
+        # Without a list, the room has too many people, and the message has only the total.
         left = [] if people is None else [Person(key, data) for key, data in before.items() if key not in now]
         return PresenceChange(room, users, joined, changed, left, total)
 

@@ -1,4 +1,4 @@
-"""Which forward proxy a connection goes through: the one that is named, or the one of the environment."""
+"""Chooses the forward proxy of a connection: the one of ``proxy=``, or the environment's."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ __all__ = ["Proxy", "chosen_proxy"]
 
 @dataclass(frozen=True, slots=True)
 class Proxy:
-    """An HTTP proxy that is asked for tunnels by CONNECT (RFC 9110 section 9.3.6).
+    """An HTTP proxy that opens tunnels by CONNECT (RFC 9110 section 9.3.6).
 
     Args:
-        secure: whether the way to the proxy itself is TLS.
+        secure: whether the connection to the proxy itself uses TLS.
         host: of the proxy.
         port: of the proxy.
-        url: as it was given, with user name and password.
+        url: as given, with user name and password.
     """
 
     secure: bool
@@ -30,10 +30,10 @@ class Proxy:
 
     @classmethod
     def parse(cls, url: str) -> Proxy:
-        """Take the URL of a proxy apart.
+        """Parse the URL of a proxy.
 
         Raises:
-            ValueError: it is no ``http://`` or ``https://`` URL of a host.
+            ValueError: it is not an ``http://`` or ``https://`` URL of a host, or has a user name without a password.
         """
         parts = urlsplit(url if "://" in url else f"http://{url}")
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
@@ -60,14 +60,14 @@ class Proxy:
 
 
 def chosen_proxy(address: Address, proxy: str | bool | None) -> Proxy | None:
-    """The proxy on the way to an address, or None for the straight way.
+    """The proxy for a connection to an address, or None for a direct connection.
 
     Args:
-        address: where the connection goes.
+        address: of the server.
         proxy: a URL, True for the environment's, None or False for none.
 
     Raises:
-        ValueError: a URL that names no proxy.
+        ValueError: the URL is not that of an HTTP proxy.
     """
     if proxy is None or proxy is False:
         return None

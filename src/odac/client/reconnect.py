@@ -1,4 +1,4 @@
-"""When to connect again, and when to stay closed: pure decisions, no clock and no socket."""
+"""Decides whether and when the client connects again, without a clock or a socket."""
 
 from __future__ import annotations
 
@@ -14,25 +14,25 @@ from odac.errors import Disconnected
 __all__ = ["CAP", "FACTOR", "STABLE", "Reconnect"]
 
 FACTOR: Final = 1.5
-"""Each wait is this many times as long as the one before."""
+"""Each delay is this many times as long as the one before."""
 
 CAP: Final = 30.0
-"""No wait is longer than this many seconds."""
+"""The longest delay, in seconds."""
 
 STABLE: Final = 5.0
-"""A connection that stayed open for this many seconds makes the count of attempts start again."""
+"""After a connection that stayed open for this many seconds, attempts are counted from 0 again."""
 
 
 @dataclass(slots=True)
 class Reconnect:
-    """Counts attempts, and says after each end how long to wait for the next.
+    """Counts attempts, and returns after each the delay until the next.
 
     Args:
         enabled: False turns reconnecting off; after a refused token, one attempt with a new token is made all the same.
-        delay: seconds before the first retry, at most :data:`CAP`.
+        delay: seconds before the first retry; delays are at most :data:`CAP`.
         max_attempts: retries since the last connection that stayed open for :data:`STABLE` seconds; None has no bound.
-        random: gives a number from 0 to 1. Every wait is scaled by a factor from 0.5 to 1, so that a thousand clients
-            do not return in the same instant.
+        random: returns a number from 0 to 1. Every delay is scaled by a factor from 0.5 to 1, so that clients that were
+            disconnected at once do not reconnect at once.
         fresh_token: whether a fresh token can be asked for; without one 4002 is final.
     """
 
@@ -64,7 +64,7 @@ class Reconnect:
         Args:
             error: why the connection ended, or could not be made.
             stayed: seconds that it had been open.
-            drain: seconds that the server asked to wait when it said that it would stop.
+            drain: seconds to wait that the server named when it announced that it would close.
         """
         if stayed > 0:
             self._was_open = True
@@ -74,35 +74,35 @@ class Reconnect:
         if isinstance(error, Disconnected):
             if error.code == CloseCode.INVALID_TOKEN:
                 return self._with_fresh_token()
-            return self._next(0.0, drain) if is_retryable(error.code) else None
+            return self._next(drain=drain) if is_retryable(error.code) else None
         if isinstance(error, HandshakeRefused):
-            # A server that was there answers no handshake with a page or a redirect: a network that wants somebody to
-            # log in does, or a proxy in front of a server that restarts.
-            elsewhere = self._was_open and error.status < 400
-            return self._next(error.retry_after, None) if error.may_retry or elsewhere else None
-        # A certificate that is not trusted now is not trusted in three seconds. TimeoutError is an OSError.
+            # A page or a redirect, where a connection was open before, is not from the server: it is the login page of
+            # a network, or from a proxy in front of a server that restarts.
+            from_another = self._was_open and error.status < 400
+            return self._next(at_least=error.retry_after) if error.may_retry or from_another else None
+        # A certificate that is not trusted will not be trusted in three seconds. TimeoutError is an OSError.
         if isinstance(error, OSError) and not isinstance(error, ssl.SSLCertVerificationError):
-            return self._next(0.0, None)
+            return self._next()
         return None
 
     @property
     def exhausted(self) -> bool:
-        """Whether the bound of attempts is what ended it."""
+        """Whether as many attempts were made as ``max_attempts`` allows."""
         return self.enabled and self.max_attempts is not None and self.attempts >= self.max_attempts
 
     def _with_fresh_token(self) -> float | None:
-        # Not a reconnection but the second half of one attempt: it happens whatever ``enabled`` says.
+        # This is the second half of one attempt, not a reconnection, so ``enabled`` does not matter.
         if self._token_retried or not self.fresh_token:
             return None
         self._token_retried = True
         return 0.0
 
-    def _next(self, at_least: float, instead: float | None) -> float | None:
+    def _next(self, *, at_least: float = 0.0, drain: float | None = None) -> float | None:
         if not self.enabled or self.exhausted:
             return None
-        # The exponent is bounded so that a client that never gives up does not end in an OverflowError.
-        wait = min(self.delay * FACTOR ** min(self.attempts, 64), CAP)
+        # The exponent is bounded, because without max_attempts the power would overflow at some time.
+        delay = min(self.delay * FACTOR ** min(self.attempts, 64), CAP)
         self.attempts += 1
-        if instead is not None:
-            return min(instead, CAP)  # the server has spread its clients already
-        return max(wait * (0.5 + self.random() / 2), min(at_least, CAP))
+        if drain is not None:
+            return min(drain, CAP)  # not scaled: the server names different delays to its clients
+        return max(delay * (0.5 + self.random() / 2), min(at_least, CAP))

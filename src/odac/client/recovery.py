@@ -1,4 +1,4 @@
-"""Where a client is in the rooms with history, told by the server's control messages: no socket, no clock."""
+"""A client's positions in the rooms with history, from the server's control messages, without a clock or a socket."""
 
 from __future__ import annotations
 
@@ -15,21 +15,23 @@ __all__ = ["MAX_BYTES", "MAX_ROOMS", "RESUME", "REJOINED_WITHIN", "Positions", "
 RESUME: Final = "odac.resume"
 MAX_ROOMS: Final = 128
 MAX_BYTES: Final = 64 * 1024
-"""Limit of one ``resume``: further rooms are reported as not recovered."""
+"""The largest ``resume``, in bytes. It has the rooms joined last, at most :data:`MAX_ROOMS`; others are reported as not
+recovered.
+"""
 REJOINED_WITHIN: Final = 10.0
-"""Seconds after the server's hello within which a room is to be joined again; what has not been is not coming back."""
+"""Seconds after the hello within which the server has to join the client to a room again; else it is not recovered."""
 _FINAL: Final = frozenset({CloseCode.UNAUTHORIZED, CloseCode.FORBIDDEN})
 
 
 @dataclass(frozen=True, slots=True)
 class Recover:
-    """What the event ``recover`` tells.
+    """The argument of the event ``recover``.
 
     Args:
         room: its name; None for the user's inbox.
-        recovered: True: everything that was missed has come, once and in order. False: some may be missing: load the
+        recovered: True: all missed messages have arrived, once and in order. False: some may be missing, so load the
             state anew.
-        count: how many messages came that had been missed.
+        count: how many missed messages have arrived.
     """
 
     room: str | None
@@ -47,10 +49,10 @@ class _Position:
 
 
 class Positions:
-    """The places of one client, over all its connections.
+    """The positions of one client, over all its connections.
 
     Attributes:
-        client: the name that the server has signed; None before the first hello.
+        client: the client's id, signed by the server; None before the first hello that has one.
     """
 
     __slots__ = ("_expected", "_numbers", "_positions", "_recovering", "_unreported", "client")
@@ -58,14 +60,14 @@ class Positions:
     def __init__(self) -> None:
         self.client: str | None = None
         self._positions: dict[str | None, _Position] = {}
-        self._unreported: dict[str | None, None] = {}  # from an earlier connection, and not yet reported in this one
-        self._numbers: dict[int, str | None] = {}
-        self._expected: deque[tuple[int, int]] = deque()  # the rooms and numbers of the next messages
-        self._recovering: set[int] = set()
+        self._unreported: dict[str | None, None] = {}  # of an earlier connection, and not reported on this one so far
+        self._numbers: dict[int, str | None] = {}  # the server's number of a room, on this connection
+        self._expected: deque[tuple[int, int]] = deque()  # the room's number and the offset of the next messages
+        self._recovering: set[int] = set()  # the numbers of rooms whose missed messages are arriving
 
     @property
     def rooms(self) -> dict[str | None, int]:
-        """The number of the last message of each room."""
+        """The offset of the last message of each room."""
         return {room: position.offset for room, position in self._positions.items()}
 
     @property
@@ -74,12 +76,11 @@ class Positions:
         return bool(self._unreported)
 
     def resume(self) -> Prepared | None:
-        """What to send at once when a connection opens; None if there are no rooms to resume."""
+        """The message to send at once when a connection opens; None if there are no rooms to resume."""
         if self.client is None or not self._positions:
             return None
-        rooms = [
-            [room, position.epoch, position.offset, position.ticket] for room, position in self._positions.items()
-        ][-MAX_ROOMS:]
+        newest = list(self._positions.items())[-MAX_ROOMS:]
+        rooms = [[room, position.epoch, position.offset, position.ticket] for room, position in newest]
         while True:
             message = encode_control("resume", self.client, rooms)
             if len(message.payload) <= MAX_BYTES:
@@ -87,7 +88,7 @@ class Positions:
             rooms = rooms[len(rooms) // 4 + 1 :]
 
     def opened(self) -> None:
-        """A connection opens: what is held from before is to be told of."""
+        """A connection opens: a ``recover`` is due for each room of the one before."""
         self._forget_connection()
         self._unreported = dict.fromkeys(self._positions)
 
@@ -98,7 +99,7 @@ class Positions:
             self.forget()
 
     def forget(self) -> None:
-        """Another user, or none: nothing of this is anybody's any more."""
+        """Drop all positions, because the connection has another user or none."""
         self._forget_connection()
         self._positions.clear()
         self._unreported.clear()
@@ -110,14 +111,16 @@ class Positions:
         self._recovering.clear()
 
     def overdue(self) -> list[Recover]:
-        """To be called :data:`REJOINED_WITHIN` seconds after the hello: rooms that were not joined again."""
+        """Drop the rooms that the client was not joined to again, and return a ``recover`` for each. To be called
+        :data:`REJOINED_WITHIN` seconds after the hello.
+        """
         unreported, self._unreported = self._unreported, {}
         for room in unreported:
             self._positions.pop(room, None)
         return [Recover(room, False, 0) for room in unreported]
 
     def arrived(self) -> None:
-        """A message of the application has arrived: move its room's position, before the listeners get it."""
+        """An application message has arrived: move its room's position, before the listeners get it."""
         if self._expected:
             number, offset = self._expected.popleft()
             self._move(number, offset)
@@ -128,7 +131,7 @@ class Positions:
             position.offset = offset
 
     def control(self, kind: str, values: list[Any]) -> Recover | None:
-        """Take a control message; return what is to be told. Malformed and unknown ones are ignored."""
+        """Handle a control message; return the ``recover`` to report. Malformed and unknown messages are ignored."""
         match kind, values:
             case "hello", [{"client": str() as client}, *_]:
                 self.client = client
@@ -167,7 +170,7 @@ class Positions:
         self._unreported.pop(name, None)
         self._numbers[number] = name
         self._positions.pop(name, None)
-        self._positions[name] = position  # the newest last
+        self._positions[name] = position  # behind the others: the room joined last
         if status == 1:
             self._recovering.add(number)
         elif status == 2 or (status == 0 and was_unreported):

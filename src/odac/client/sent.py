@@ -1,4 +1,4 @@
-"""What ``send()`` and ``close()`` of the Python client return: objects that may be awaited."""
+"""The awaitables that ``send()`` and ``close()`` of the Python client return."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ __all__ = ["Closing", "Sent"]
 class Sent:
     """The result of a send: true when the message was sent or queued, false when it was refused.
 
-    Awaiting it waits, on an open connection, until the buffer of what is still to be sent has room, and gives the same
-    answer. It need not be awaited.
+    Awaiting it waits, if the message was sent, until the socket's send buffer has room, and gives the same value. It
+    need not be awaited.
     """
 
     __slots__ = ("_accepted", "_socket")
@@ -33,7 +33,7 @@ class Sent:
 
 
 class Closing:
-    """What :meth:`ClientConnection.close` returns: awaiting it waits for the end."""
+    """The result of :meth:`ClientConnection.close`: awaiting it waits for the end."""
 
     __slots__ = ("_wait",)
 

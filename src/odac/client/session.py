@@ -1,4 +1,4 @@
-"""What keeps a client connected: one attempt after the other, as the rules of :mod:`odac.client.reconnect` allow."""
+"""Keeps a client connected: makes one attempt after the other, as the rules of :mod:`odac.client.reconnect` allow."""
 
 from __future__ import annotations
 
@@ -30,24 +30,24 @@ __all__ = ["OPEN_TIMEOUT", "Auth", "Session"]
 logger = logging.getLogger("odac.client")
 
 Auth = str | Callable[[], Any]
-"""A bearer token, or a function that returns one, or something awaitable that gives one."""
+"""A bearer token, or a function that returns one or an awaitable of one."""
 
 OPEN_TIMEOUT: Final = 20.0
-"""Seconds for one attempt as a whole: token, handshake, and the server's hello."""
+"""Seconds for one attempt: the request for the token, the handshake, and the wait for the server's hello."""
 
 
 class Session:
-    """Owns the connection and its tasks: one that connects and reads, one that calls the listeners, and near the end
-    one that does the close handshake.
+    """Owns the connection and its tasks: one that connects and reads, one that calls the listeners, and, when it is
+    closed, one for the close handshake.
 
     Args:
-        address: where to connect.
-        subprotocols: what to offer besides Odac's own.
+        address: of the server.
+        subprotocols: the names to offer besides Odac's own.
         headers: further headers of the handshake.
         cookies: the cookies of the server.
-        tokens: where tokens come from; None to send none.
-        reconnect: when to try again.
-        events: takes what happens.
+        tokens: gets the tokens; None to send none.
+        reconnect: decides about further attempts.
+        events: the queue for the client's events.
         clock: gives the time.
         dial: opens connections.
         auth: a bearer token for each attempt, or a function that returns one; None for none.
@@ -104,7 +104,7 @@ class Session:
         self._dial = dial
         self._retry_wait: asyncio.Task[None] | None = None
         self._pending = Pending()
-        self._opening: asyncio.Future[None] | None = None  # the first opening, or why there will be none
+        self._opening: asyncio.Future[None] | None = None  # done when the first connection is open, or with the error
         self._reader: asyncio.Task[None] | None = None
         self._deliverer: asyncio.Task[None] | None = None
         self._closer: asyncio.Task[None] | None = None
@@ -127,7 +127,7 @@ class Session:
         try:
             change = self.rosters.receive(kind, values)
         except (TypeError, ValueError):
-            return  # servers of this version do not send that
+            return  # malformed
         if change is not None:
             self._events.post("presence", change)
         else:
@@ -140,30 +140,30 @@ class Session:
 
     @property
     def is_over(self) -> bool:
-        """Whether there will be no further connection."""
+        """Whether it is closed for good."""
         return self._close_request is not None or (self._reader is not None and self._reader.done())
 
     async def open(self) -> None:
-        """Begin, and return when the server has let the first connection in; raise why there will be none."""
+        """Connect, and return when the server has accepted the first connection; raise the error if there is none."""
         loop = asyncio.get_running_loop()
         self._opening = loop.create_future()
         self._deliverer = loop.create_task(self._events.run(), name=f"odac client {self._address}: listeners")
         self._reader = loop.create_task(self._stay_connected(), name=f"odac client {self._address}")
         try:
-            await self._opening  # nobody else waits for it: it may be cancelled with this call
+            await self._opening  # only this call awaits it, so it may be cancelled with it
         except BaseException:
             self.close(CloseCode.GOING_AWAY, "")
             await self.wait_closed()
             raise
 
     def send(self, message: Prepared) -> tuple[bool, Socket | None]:
-        """Write a message or queue it: whether it was taken, and the socket that it was written to."""
+        """Write a message or queue it. Return whether that was possible, and the socket that it was written to."""
         link = self.link
         if link is not None and self.state is ReadyState.OPEN and link.send(message):
             return True, link.socket
         if self.is_over:
             logger.warning(
-                "%s: a message was sent after the connection was closed for good; it is dropped", self._address
+                "%s: dropped a message that was sent after the connection was closed for good", self._address
             )
             return False, None
         if self._pending.push(message):
@@ -174,7 +174,7 @@ class Session:
         return False, None
 
     def close(self, code: int, reason: str) -> None:
-        """End it for good; the code must be one that can be sent."""
+        """Close it for good. The code must be one that may be sent."""
         if self.is_over:
             return
         self._close_request = (code, reason)
@@ -192,8 +192,8 @@ class Session:
             self._events.finish(code, reason)
 
     async def wait_closed(self) -> None:
-        """Wait until nothing of the connection is left; past the close timeout, end it by force."""
-        if self._events.in_listener:  # a listener cannot wait for itself
+        """Wait until the tasks have ended; cancel those that still run after the close timeout and 1 s more."""
+        if self._events.in_listener:  # it would wait for itself
             return
         tasks = [task for task in (self._reader, self._closer, self._deliverer) if task is not None]
         if not tasks:
@@ -205,7 +205,7 @@ class Session:
             raise
         if late:
             logger.warning(
-                "%s: a listener was still at work %g s after the end: cancelled", self._address, CLOSE_TIMEOUT + 1
+                "%s: cancelled a listener that still ran %g s after the close", self._address, CLOSE_TIMEOUT + 1
             )
             await _cancel_all(late)
 
@@ -240,7 +240,7 @@ class Session:
             self._retry_wait = None
 
     def retry_now(self) -> None:
-        """Make the next attempt now, if one is waited for."""
+        """Make the next attempt now, if the client waits for it."""
         if self._retry_wait is not None:
             self._retry_wait.cancel()
 
@@ -254,7 +254,7 @@ class Session:
         if self._close_request is not None:
             wait = None
         if self._tokens is not None:
-            # A server that stops has sent one a moment ago. A token that was refused must not be the next one.
+            # A server that stops has just sent one. After 4002 the next token must not be the one that was refused.
             self._tokens.use_spare = link is not None and link.drain is not None
         if wait is None:
             self._pending.clear()
@@ -277,7 +277,7 @@ class Session:
         return code, reason, wait
 
     async def _attempt(self) -> tuple[Exception, Link | None, float]:
-        """Connect and read: why it ended, the connection if there was one, and how many seconds it stayed open."""
+        """Connect and read. Return why it ended, the connection if it was open, and for how many seconds it was."""
         link: Link | None = None
         try:
             try:
@@ -340,13 +340,13 @@ class Session:
             logger.exception("%s: reading failed", self._address)
             return error
         finally:
-            link.socket.abort()  # a connection that ended well has nothing left to abort
+            link.socket.abort()  # does nothing after a close handshake
             self.calls.lost()
             self.rosters.lost()
             await _cancel_all(tasks)
 
     async def _report_overdue(self) -> None:
-        """Report the rooms that the server has not let this client join again."""
+        """Report the rooms to which the server has not joined this client again."""
         await self._clock.sleep(REJOINED_WITHIN)
         for recovery in self.positions.overdue():
             self._events.post("recover", recovery)
@@ -363,14 +363,14 @@ class Session:
             opening.set_result(None)
         else:
             opening.set_exception(error)
-            opening.exception()  # retrieved here: the caller that opened the connection may be cancelled
+            opening.exception()  # so that asyncio logs nothing if the caller of open() was cancelled
 
 
 async def _bearer_token(auth: Auth) -> str:
     """The bearer token of this attempt.
 
     Raises:
-        ConnectionError: the function gave none that a header can carry.
+        ConnectionError: there is none that a header can hold.
     """
     token = auth if isinstance(auth, str) else auth()
     if isinstance(token, Awaitable):

@@ -1,4 +1,4 @@
-"""The WebSocket itself: the ``websockets`` library's asyncio client, reduced to what the client needs."""
+"""A WebSocket connection: the asyncio client of the library ``websockets``, with what this client needs of it."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ from odac.protocol.message import Prepared
 __all__ = ["CLOSE_TIMEOUT", "Dial", "Socket", "StoreCookies", "dialer"]
 
 MAX_PAYLOAD: Final = 16 * 1024 * 1024
-"""Bytes of one incoming message. More than a server lets in, because a client chooses its server."""
+"""The largest incoming message, in bytes. It is more than a server accepts, because a client chooses its server."""
 
 CLOSE_TIMEOUT: Final = 10.0
-"""Seconds to wait for the server's close frame; the same as the server's ``close_timeout``."""
+"""Seconds to wait for the server's close frame; the default of the server's ``Limits.close_timeout``."""
 
-# The library's own trace at DEBUG shows every header and message, and with them tokens and session cookies.
+# At DEBUG, the library logs every header and message, and with them tokens and session cookies.
 _trace = logging.getLogger("odac.client.websockets")
 _trace.addFilter(lambda record: record.levelno > logging.DEBUG)
 
 StoreCookies = Callable[[Iterable[str]], None]
+"""Stores the values of ``Set-Cookie`` headers."""
 
 
 class Socket(Protocol):
@@ -41,12 +42,12 @@ class Socket(Protocol):
 
     @property
     def subprotocol(self) -> str | None:
-        """What the server selected."""
+        """The subprotocol that the server selected."""
         ...
 
     @property
     def last_received(self) -> float:
-        """When the last bytes of any kind arrived, by the client's clock."""
+        """When bytes last arrived, of any kind, by the client's clock."""
         ...
 
     async def receive(self) -> str | bytes:
@@ -54,15 +55,15 @@ class Socket(Protocol):
         ...
 
     def write(self, message: Prepared) -> bool:
-        """Send at once; False when the connection takes no more."""
+        """Send now; False if the connection is closed or closing."""
         ...
 
     async def writable(self) -> None:
-        """Wait until the buffer of what is still to be sent has room, or the connection has ended."""
+        """Wait until the send buffer has room, or the connection has ended."""
         ...
 
     def probe(self) -> None:
-        """Send a ping frame, which a living server answers."""
+        """Send a ping frame, which the server answers if it is there."""
         ...
 
     def close(self, code: int = ..., reason: str = ...) -> Coroutine[Any, Any, None]:
@@ -87,20 +88,20 @@ class Dial(Protocol):
         """Do a handshake.
 
         Args:
-            address: where.
-            subprotocols: what to offer.
+            address: of the server.
+            subprotocols: the names to offer.
             headers: further headers of the request.
-            store_cookies: takes the answer's ``Set-Cookie`` values.
+            store_cookies: called with the answer's ``Set-Cookie`` values.
 
         Raises:
-            OSError: no connection, or an answer that is no WebSocket handshake.
-            HandshakeRefused: an HTTP answer instead.
+            OSError: there is no connection, or the answer is not that of a WebSocket server.
+            HandshakeRefused: the server answered with another HTTP status than 101.
         """
         ...
 
 
 class _Connection(ClientConnection):
-    """The library's connection; it notes when bytes arrive, and writes synchronously."""
+    """The library's connection, which also records when bytes arrive, and writes synchronously."""
 
     def __init__(self, *args: Any, now: Callable[[], float], store_cookies: StoreCookies, **kwargs: Any) -> None:
         super().__init__(*args, **kwargs)
@@ -144,8 +145,7 @@ class _Connection(ClientConnection):
             frame = closed.rcvd
             if frame is not None:
                 raise Disconnected(frame.code, frame.reason) from None
-            # This side found the fault (a message too big, text that is not UTF-8) and the server ended without a close
-            # frame.
+            # The client closed because of a message that is too big or not UTF-8, and the server sent no close frame.
             if closed.sent is not None and closed.sent.code in (CloseCode.MESSAGE_TOO_BIG, CloseCode.INVALID_DATA):
                 raise Disconnected(closed.sent.code, closed.sent.reason) from None
             raise Disconnected(CloseCode.ABNORMAL, "") from None
@@ -180,7 +180,7 @@ def dialer(ssl: ssl_module.SSLContext | None, now: Callable[[], float], proxy: P
     Args:
         ssl: the TLS context for ``wss``, None for the default one.
         now: the client's clock.
-        proxy: the proxy on the way.
+        proxy: the forward proxy, None for none.
     """
 
     async def dial(
@@ -195,7 +195,7 @@ def dialer(ssl: ssl_module.SSLContext | None, now: Callable[[], float], proxy: P
                 additional_headers=list(headers),
                 logger=_trace,
                 create_connection=cast("type[ClientConnection]", create),
-                ping_interval=None,  # liveness is the client's own, because it knows the server's interval
+                ping_interval=None,  # Link.watch() does this, because it knows the server's interval
                 close_timeout=CLOSE_TIMEOUT,
                 open_timeout=None,  # the attempt as a whole has a time limit
                 max_size=MAX_PAYLOAD,
@@ -203,7 +203,7 @@ def dialer(ssl: ssl_module.SSLContext | None, now: Callable[[], float], proxy: P
                 **tls,
             )
         except (InvalidHandshake, InvalidMessage) as error:
-            # Its chain may quote what was sent: the sentence is enough.
+            # Without the chain of exceptions, which may quote the headers that were sent.
             raise ConnectionError(
                 f"the server did not answer the handshake as a WebSocket server does: {error}"
             ) from None

@@ -1,4 +1,4 @@
-"""A fresh token for every attempt, from the server's token endpoint."""
+"""Gets a fresh token for every attempt from the server's token endpoint."""
 
 from __future__ import annotations
 
@@ -23,15 +23,15 @@ _TOKEN_CHARACTERS: Final = frozenset("ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnop
 
 
 class Tokens:
-    """Asks for tokens, and keeps the session cookie that they are bound to.
+    """Requests tokens, and keeps the session cookie that they are bound to.
 
     Args:
         address: the WebSocket URL; the endpoint is on the same host and port.
-        prefix: where the server keeps its endpoints, ``"/odac"`` unless the app was given another.
+        prefix: the app's ``prefix``, ``"/odac"`` by default, below its mount point.
         headers: further headers of the request.
         cookies: the jar shared with the handshake.
         ssl: the TLS context of a secure address.
-        get: does the HTTP request.
+        get: sends the HTTP request.
     """
 
     __slots__ = ("_address", "_cookies", "_get", "_headers", "_last", "_ssl", "_target", "spare", "use_spare")
@@ -54,23 +54,23 @@ class Tokens:
         self._ssl = ssl
         self._get = get
         self._last = ""
-        self.spare: str | None = None  # the last one the server sent over the connection itself
-        self.use_spare = False  # whether the spare one was sent just now, and need not be asked for
+        self.spare: str | None = None  # the last one that the server sent over a connection
+        self.use_spare = False  # the server has just sent the spare one, so the next attempt uses it
 
     def keep(self, token: str) -> None:
-        """Keep a token that the server sent, unless it is one that no header can hold."""
+        """Keep a token that the server sent, unless it has characters that a header cannot."""
         if token and _TOKEN_CHARACTERS.issuperset(token):
             self.spare = token
 
     async def fresh(self) -> str:
         """A token that no attempt has used.
 
-        The one that the server sent over the last connection is used, once, where the endpoint does not answer, and
-        right after a server that stops has sent it: that saves a request in the busiest moment.
+        It is the one that the server sent over the last connection, once, if the endpoint does not answer, or if the
+        server has just sent it because it stops: that saves a request while all clients reconnect.
 
         Raises:
-            OSError: the endpoint cannot be reached.
-            HandshakeRefused: it answered with something other than a token.
+            OSError: the endpoint cannot be reached, and the server sent no token.
+            HandshakeRefused: the endpoint answered with something other than a token, and the server sent none.
         """
         spare, self.spare = self.spare, None
         use_spare, self.use_spare = self.use_spare, False
@@ -100,15 +100,15 @@ class Tokens:
             token = json.loads(answer.body)["token"]
         except (ValueError, TypeError, LookupError):
             token = None
-        # A header field takes only a token's characters (RFC 9110 section 5.6.2); the server's answer is checked too.
+        # The answer is checked, because a subprotocol has only a token's characters (RFC 9110 section 5.6.2).
         if not isinstance(token, str) or not token or not _TOKEN_CHARACTERS.issuperset(token):
             raise HandshakeRefused(
                 answer.status, f"{self._target} answered without a token; see prefix=, or token=False", answer.headers
             )
         if token == self._last:
             logger.warning(
-                "%s: %s gave the same token twice: a cache in between stores it against its Cache-Control: no-store."
-                " Others get it too, and are refused with 4002",
+                "%s: %s gave the same token twice: a cache in between stores its answers, despite their Cache-Control:"
+                " no-store. Exclude this path there: other clients get this token too, and are refused with 4002",
                 self._address,
                 self._target,
             )
