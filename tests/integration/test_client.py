@@ -858,7 +858,7 @@ def test_errors_are_sentences(server: Server, terminal: Terminal) -> None:
                 r"! The server closed the connection with 4001 \(not authenticated\): Unauthorized\.",
             ),
             (server.url("/close/1013"), 1, None),
-            ("example.com", 2, r"! 'example.com' is no WebSocket URL: write ws://.*"),
+            ("example.com", 2, r"! 'example.com' is not a WebSocket URL: write ws://.*"),
         ]
         for url, status, sentence in cases:
             before = len(terminal.lines)

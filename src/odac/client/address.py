@@ -34,9 +34,15 @@ class Address:
             ValueError: it is not a ``ws://`` or ``wss://`` URL with a host, or has a user name or a fragment (RFC 6455
                 section 3).
         """
-        parts = urlsplit(url)
+        wrong = f"{url!r} is not a WebSocket URL"
+        if not isinstance(url, str):
+            raise ValueError(f"{wrong}: it must be a str such as 'ws://host:port/path'")
+        try:
+            parts = urlsplit(url)
+        except ValueError as error:
+            raise ValueError(f"{wrong}: {error}") from None
         if parts.scheme not in ("ws", "wss") or not parts.hostname:
-            raise ValueError(f"{url!r} is no WebSocket URL: write ws://host:port/path, or wss:// for TLS")
+            raise ValueError(f"{wrong}: write ws://host:port/path, or wss:// for TLS")
         if "@" in parts.netloc or "#" in url:
             raise ValueError(
                 f"{parts.scheme}://{parts.hostname}/…: a WebSocket URL has neither a user name nor a fragment; use"
@@ -47,7 +53,7 @@ class Address:
             port = parts.port or (443 if secure else 80)
             host = parts.hostname if ":" in parts.hostname else parts.hostname.encode("idna").decode()
         except ValueError as error:  # UnicodeError is one
-            raise ValueError(f"{url!r} is no WebSocket URL: {error}") from None
+            raise ValueError(f"{wrong}: {error}") from None
         bracketed = f"[{host}]" if ":" in host else host
         authority = bracketed if port == (443 if secure else 80) else f"{bracketed}:{port}"
         target = quote(parts.path or "/", safe="/:@!$&'()*+,;=~-._%") + (

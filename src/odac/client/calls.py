@@ -34,7 +34,7 @@ def check_call(name: str, timeout: float) -> None:
     Raises:
         ValueError: the name is not a str, or the timeout is not a number of seconds above 0, at most a day.
     """
-    if not isinstance(name, str) or not 0 < timeout <= 86_400:
+    if not isinstance(name, str) or not isinstance(timeout, (int, float)) or not 0 < timeout <= 86_400:
         raise ValueError(
             f"call({name!r}, timeout={timeout!r}): the name must be a str, the timeout seconds above 0, at most a day"
         )

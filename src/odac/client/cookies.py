@@ -8,9 +8,11 @@ from collections.abc import Iterable, Mapping
 from email.utils import parsedate_to_datetime
 from typing import NamedTuple
 
+from odac.client.options import check_mapping
+from odac.wire.headers import is_token
+
 __all__ = ["CookieJar"]
 
-_NAME = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _VALUE = re.compile(r"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*|\"[\x21\x23-\x2b\x2d-\x3a\x3c-\x5b\x5d-\x7e]*\"")
 _MAX_COOKIES = 50  # RFC 6265 section 6.1 asks for at least this many per host
 
@@ -29,17 +31,20 @@ class CookieJar:
         cookies: name and value of cookies to start with, sent to every path.
 
     Raises:
-        ValueError: a name or value that cannot stand in a cookie header.
+        TypeError: it is not a dict, or a name or value is not a str.
+        ValueError: a name or value that a cookie header cannot hold.
     """
 
     __slots__ = ("_cookies",)
 
     def __init__(self, cookies: Mapping[str, str] | None = None) -> None:
         self._cookies: dict[tuple[str, str], _Cookie] = {}  # (name, path)
+        check_mapping("cookies", cookies or {})
         for name, value in (cookies or {}).items():
-            if not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+            if not is_token(name) or not _VALUE.fullmatch(value):
                 raise ValueError(
-                    f"the cookie {name!r} has a name or value that a Cookie header cannot carry: quote it first"
+                    f"cookies: {name!r} has a name or value that a Cookie header cannot carry: encode it, for instance"
+                    " with urllib.parse.quote"
                 )
             self._cookies[name, "/"] = _Cookie(value, None)
 
@@ -54,7 +59,7 @@ class CookieJar:
             pair, *attributes = header.split(";")
             name, equals, value = pair.partition("=")
             name, value = name.strip(), value.strip()
-            if not equals or not _NAME.fullmatch(name) or not _VALUE.fullmatch(value):
+            if not equals or not is_token(name) or not _VALUE.fullmatch(value):
                 continue
             path = _default_path(request_path)
             by_expires: float | None = None

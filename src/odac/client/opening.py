@@ -55,6 +55,7 @@ def connect(
             none.
 
     Raises:
+        TypeError: at once, for an option of a wrong type.
         ValueError: at once, for a URL or an option that cannot work.
         OSError: when opening: the server cannot be reached, and no attempt is left.
         HandshakeRefused: when opening: the server answered the handshake or the request for a token with an HTTP error.

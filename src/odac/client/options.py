@@ -4,28 +4,42 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
-from typing import Final
+from typing import Any, Final
 
 from odac.wire.headers import is_token
 
-__all__ = ["check_subprotocols", "checked_headers"]
+__all__ = ["check_auth", "check_mapping", "check_subprotocols", "checked_headers"]
 
-_HEADER_NAME: Final = re.compile(r"[!#$%&'*+\-.^_`|~0-9A-Za-z]+")
 _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 """RFC 9110 section 5.5: visible characters, spaces and tabs, and bytes from 0x80."""
+
+
+def check_mapping(option: str, fields: Any) -> None:
+    """Check that an option maps names to values, all of them str.
+
+    Raises:
+        TypeError: it does not.
+    """
+    if not isinstance(fields, Mapping):
+        raise TypeError(f"{option}: must be a dict of names and values, not {type(fields).__name__}")
+    for name, value in fields.items():
+        if not isinstance(name, str) or not isinstance(value, str):
+            raise TypeError(
+                f"{option}: {name!r}: name and value must be a str each, not {type(name).__name__} and"
+                f" {type(value).__name__}"
+            )
 
 
 def checked_headers(headers: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
     """Return the fields of ``headers``.
 
     Raises:
-        TypeError: a name or value is no str.
+        TypeError: it is not a dict, or a name or value is not a str.
         ValueError: a name or value that HTTP cannot carry, or the header ``Cookie``.
     """
+    check_mapping("headers", headers or {})
     for name, value in (headers or {}).items():
-        if not isinstance(name, str) or not isinstance(value, str):
-            raise TypeError(f"headers: {name!r}: must be a str, and its value too, not {type(value).__name__}")
-        if not _HEADER_NAME.fullmatch(name) or not _HEADER_VALUE.fullmatch(value):
+        if not is_token(name) or not _HEADER_VALUE.fullmatch(value):
             raise ValueError(
                 f"headers: {name!r} has a name or value that an HTTP header cannot carry: encode what is not ASCII"
             )
@@ -38,10 +52,26 @@ def check_subprotocols(names: Sequence[str]) -> None:
     """Check the names of subprotocols.
 
     Raises:
+        TypeError: it is not a list.
         ValueError: a name that is not a token, or a str in place of a list.
     """
     if isinstance(names, str):
         raise ValueError(f"subprotocols={names!r}: must be a list: [{names!r}]")
+    if not isinstance(names, Sequence):
+        raise TypeError(f"subprotocols={names!r}: must be a list of names, such as ['chat']")
     for name in names:
         if not isinstance(name, str) or not is_token(name):
-            raise ValueError(f"subprotocols: {name!r} has characters that a subprotocol cannot (RFC 6455 section 4.1)")
+            raise ValueError(
+                f"subprotocols: {name!r} must be a str without spaces, commas and what else a token cannot have (RFC"
+                " 6455 section 4.1)"
+            )
+
+
+def check_auth(auth: Any) -> None:
+    """Check the option ``auth``; what a function returns is checked at each attempt.
+
+    Raises:
+        TypeError: it is neither a str nor a function, nor None.
+    """
+    if auth is not None and not isinstance(auth, str) and not callable(auth):
+        raise TypeError(f"auth=: must be a str or a function that returns one, not {type(auth).__name__}")

@@ -5,11 +5,17 @@ from __future__ import annotations
 import urllib.request
 from base64 import b64encode
 from dataclasses import dataclass, field
+from typing import Final
 from urllib.parse import unquote, urlsplit
 
 from odac.client.address import Address
 
 __all__ = ["Proxy", "chosen_proxy"]
+
+_ALLOWED: Final = (
+    "proxy=, or the environment's, must be http://host:port or https://host:port, with user:password@ where it is"
+    " needed"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,16 +41,17 @@ class Proxy:
         Raises:
             ValueError: it is not an ``http://`` or ``https://`` URL of a host, or has a user name without a password.
         """
-        parts = urlsplit(url if "://" in url else f"http://{url}")
-        if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
-            raise ValueError(
-                "proxy=, or the environment's, must be http://host:port or https://host:port, with user:password@ where"
-                " it is needed"
-            )
+        try:
+            parts = urlsplit(url if "://" in url else f"http://{url}")
+            host, port = parts.hostname, parts.port
+        except (ValueError, TypeError):  # a port out of range, or not a str
+            raise ValueError(_ALLOWED) from None
+        if parts.scheme not in ("http", "https") or not host or parts.path not in ("", "/"):
+            raise ValueError(_ALLOWED)
         if parts.username is not None and parts.password is None:
-            raise ValueError("proxy= has a user name without a password")
+            raise ValueError("proxy= has a user name without a password: write user:@host if it is empty")
         secure = parts.scheme == "https"
-        return cls(secure, parts.hostname, parts.port or (443 if secure else 80), parts.geturl())
+        return cls(secure, host, port or (443 if secure else 80), parts.geturl())
 
     @property
     def authorization(self) -> str | None:

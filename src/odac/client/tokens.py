@@ -45,7 +45,7 @@ class Tokens:
         ssl: ssl_module.SSLContext | None,
         get: Get = get,
     ) -> None:
-        if not prefix.startswith("/"):
+        if not isinstance(prefix, str) or not prefix.startswith("/"):
             raise ValueError(f"prefix={prefix!r}: must begin with a slash, as the server's prefix= does")
         self._address = address
         self._target = f"{prefix.rstrip('/')}/token"

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from odac.client.address import Address
@@ -40,10 +42,13 @@ def test_the_parts_of_a_url(url: str, parts: tuple[bool, str, int, str, str]) ->
         "ws://h:99999/",
         "ws://h:x/",
         "ws://[::1/",
+        None,
+        7,
+        b"ws://example.com",
     ],
 )
-def test_what_is_no_websocket_url(url: str) -> None:
-    with pytest.raises(ValueError, match=r"WebSocket URL|IPv6"):
+def test_what_is_no_websocket_url(url: Any) -> None:
+    with pytest.raises(ValueError, match=r"is not a WebSocket URL: |a WebSocket URL has neither"):
         Address.parse(url)
 
 

@@ -198,7 +198,7 @@ def test_what_is_no_call_is_told_at_once() -> None:
         async with client:
             with pytest.raises(TypeError, match="cannot send"):
                 await client.call("move", object())
-        for name, timeout in (("x", 0), ("x", 1e9), (7, 1), ("x", float("nan"))):
+        for name, timeout in (("x", 0), ("x", 1e9), (7, 1), ("x", float("nan")), ("x", "5"), ("x", None)):
             with pytest.raises(ValueError, match="the timeout seconds above 0"):
                 check_call(name, timeout)  # type: ignore[arg-type]
 

@@ -92,6 +92,9 @@ def test_what_one_starts_with_must_fit_a_header() -> None:
     for name, value in [("a b", "1"), ("a", "1;2"), ("a", "1\r\n"), ("", "1")]:
         with pytest.raises(ValueError, match="cookie"):
             CookieJar({name: value})
+    for cookies in ({"a": 1}, "a=1"):
+        with pytest.raises(TypeError, match=r"cookies: .*must be a"):
+            CookieJar(cookies)  # type: ignore[arg-type]
 
 
 def test_a_copy_is_its_own() -> None:

@@ -21,6 +21,7 @@ URL = "ws://127.0.0.1:1/chat"
         ({"headers": {"Cookie": "a=b"}}, "give cookies with cookies="),
         ({"reconnect_delay": -1}, "reconnect_delay"),
         ({"prefix": "odac"}, "must begin with a slash"),
+        ({"prefix": None}, "must begin with a slash"),
     ],
 )
 def test_what_cannot_work_is_told_at_once(options: dict[str, Any], said: str) -> None:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from odac.client.options import check_subprotocols, checked_headers
+from odac.client.options import check_auth, check_subprotocols, checked_headers
 
 
 def test_headers_are_given_back_in_order() -> None:
@@ -30,9 +30,18 @@ def test_a_header_that_http_cannot_carry_is_refused(headers: dict[str, str], sai
         checked_headers(headers)
 
 
-@pytest.mark.parametrize("headers", [{"X-Number": 7}, {7: "x"}, {"X-Bytes": b"x"}, {"X-None": None}])
-def test_a_header_is_text(headers: Any) -> None:
-    with pytest.raises(TypeError, match="must be a str"):
+@pytest.mark.parametrize(
+    ("headers", "said"),
+    [
+        ({"X-Number": 7}, "'X-Number': name and value must be a str each, not str and int"),
+        ({7: "x"}, "7: name and value must be a str each, not int and str"),
+        ({"X-Bytes": b"x"}, "not str and bytes"),
+        ({"X-None": None}, "not str and NoneType"),
+        ([("X-A", "1")], "headers: must be a dict of names and values, not list"),
+    ],
+)
+def test_headers_are_a_dict_of_text(headers: Any, said: str) -> None:
+    with pytest.raises(TypeError, match=said):
         checked_headers(headers)
 
 
@@ -40,14 +49,30 @@ def test_a_header_is_text(headers: Any) -> None:
     ("names", "said"),
     [
         ("chat", r"must be a list: \['chat'\]"),
-        (["chat", "two words"], "'two words' has characters"),
-        ([""], "'' has characters"),
-        ([7], "7 has characters"),
+        (["chat", "two words"], "'two words' must be a str without spaces"),
+        ([""], "'' must be a str"),
+        ([7], "7 must be a str"),
     ],
 )
 def test_a_subprotocol_that_is_no_token_is_refused(names: Any, said: str) -> None:
     with pytest.raises(ValueError, match=said):
         check_subprotocols(names)
+
+
+def test_subprotocols_are_a_list() -> None:
+    with pytest.raises(TypeError, match="subprotocols=None: must be a list of names"):
+        check_subprotocols(None)  # type: ignore[arg-type]
+
+
+@pytest.mark.parametrize("auth", [7, b"token", ["token"]])
+def test_auth_is_a_token_or_a_function(auth: Any) -> None:
+    check_auth(None)
+    check_auth("token")
+    check_auth(lambda: "token")
+    with pytest.raises(
+        TypeError, match=f"auth=: must be a str or a function that returns one, not {type(auth).__name__}"
+    ):
+        check_auth(auth)
 
 
 def test_tokens_are_subprotocols() -> None:

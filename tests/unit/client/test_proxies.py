@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from base64 import b64decode
+from typing import Any
 
 import pytest
 
@@ -37,8 +38,11 @@ def test_the_environments_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
     assert str(chosen_proxy(SECURE, "http://named.example:1")) == "http://named.example:1"
 
 
-@pytest.mark.parametrize("url", ["socks5://h:1", "http://", "http://h/path", "http://user@h:1", "ftp://h"])
-def test_what_is_no_proxy_is_refused_at_the_call(url: str) -> None:
+@pytest.mark.parametrize(
+    "url",
+    ["socks5://h:1", "http://", "http://h/path", "http://user@h:1", "ftp://h", "http://h:99999", "http://[::1", 8080],
+)
+def test_what_is_no_proxy_is_refused_at_the_call(url: Any) -> None:
     with pytest.raises(ValueError, match="proxy="):
         odac.connect("ws://chat.example/x", proxy=url)
 
