@@ -948,6 +948,45 @@ static PyObject *bind_put(PyObject *module, PyObject *args) {
     return PyDescr_NewMethod((PyTypeObject *)type, &put_method);
 }
 
+/* untrack(transport, *objects), track(transport, *objects): see odac/lanes/collector.py */
+
+static void set_tracked(PyObject *object, int tracked) {
+    if (!PyObject_IS_GC(object) || PyObject_GC_IsTracked(object) == tracked) return;
+    if (tracked)
+        PyObject_GC_Track(object);
+    else
+        PyObject_GC_UnTrack(object);
+}
+
+/* A list or a bound method of the transport; untracked only if nothing else refers to it */
+static int set_part_tracked(PyObject *part, void *tracked) {
+    if ((*(int *)tracked || Py_REFCNT(part) == 1) && (PyList_CheckExact(part) || PyCFunction_CheckExact(part)))
+        set_tracked(part, *(int *)tracked);
+    return 0;
+}
+
+static PyObject *set_all_tracked(PyObject *const *args, Py_ssize_t count, int tracked) {
+    for (Py_ssize_t i = 1; i < count; i++) set_tracked(args[i], tracked);
+    if (count > 0 && PyObject_IS_GC(args[0])) {
+        PyTypeObject *type = Py_TYPE(args[0]);
+        type->tp_traverse(args[0], set_part_tracked, &tracked);
+        if (type->tp_weaklistoffset > 0) {
+            PyWeakReference *each = *(PyWeakReference **)((char *)args[0] + type->tp_weaklistoffset);
+            for (; each != NULL; each = each->wr_next) set_tracked((PyObject *)each, tracked);
+        }
+        set_tracked(args[0], tracked);
+    }
+    Py_RETURN_NONE;
+}
+
+static PyObject *untrack(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+    return set_all_tracked(args, count, 0);
+}
+
+static PyObject *track(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+    return set_all_tracked(args, count, 1);
+}
+
 static PyMethodDef methods[] = {
     {"apply_mask", (PyCFunction)(void (*)(void))apply_mask, METH_FASTCALL, NULL},
     {"bind_clock", bind_clock, METH_O, NULL},
@@ -955,6 +994,8 @@ static PyMethodDef methods[] = {
     {"bind_put", bind_put, METH_VARARGS, NULL},
     {"bind_receive", bind_receive, METH_VARARGS, NULL},
     {"encode", encode, METH_O, NULL},
+    {"track", (PyCFunction)(void (*)(void))track, METH_FASTCALL, NULL},
+    {"untrack", (PyCFunction)(void (*)(void))untrack, METH_FASTCALL, NULL},
     {"usual_request", (PyCFunction)(void (*)(void))usual_request, METH_FASTCALL, NULL},
     {"usual_response", (PyCFunction)(void (*)(void))usual_response, METH_FASTCALL, NULL},
     {"whole_text", (PyCFunction)(void (*)(void))whole_text, METH_FASTCALL, NULL},

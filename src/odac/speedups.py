@@ -13,6 +13,7 @@ compiled                              its reference, and what points here
 ``encode``                            ``reference_encode`` of :mod:`odac.protocol.codec`
 ``write``, ``write_to_all``           ``reference_write``, ``reference_write_to_all`` of :mod:`odac.realtime.writing`
 ``RateMeter``                         :class:`odac.realtime.rate.RateMeter`
+``track``, ``untrack``                ``reference_track`` of :mod:`odac.lanes.collector`
 ``put``                               the method of :class:`odac.realtime.outbox.Outbox`
 ``data_received``                     the method of :class:`odac.lanes.direct.DirectLane`
 ====================================  ==================================================================================

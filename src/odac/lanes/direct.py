@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Final
 
 from odac.close_codes import CloseCode
 from odac.errors import ProtocolError
+from odac.lanes.collector import collector
 from odac.lanes.gone import GONE
 from odac.lanes.reading import PacedReading
 from odac.protocol.codec import decode_json, decode_text
@@ -142,6 +143,12 @@ class DirectLane(asyncio.Protocol):
         self._connection = connection
         self._peers.add(self)
         self._transport.set_protocol(self)
+        if collector.spares:
+            collector.exclude(self, connection, self._transport)
+
+    def include(self) -> None:
+        """Let the garbage collector go through the connection again; see :mod:`odac.lanes.collector`."""
+        collector.include(self, self._connection, self._transport)
 
     def _renew_fd(self) -> None:
         """Renew ``fd``, and ``_socket`` for whatever is written past the transport, from their causes."""
@@ -363,6 +370,8 @@ class DirectLane(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See :meth:`asyncio.Protocol.connection_lost`."""
+        if collector.spares:
+            self.include()
         self._fileno = self._socket = self.fd = -1  # and the connection's own is, once that knows
         self._reading = None
         self._transport = GONE

@@ -19,6 +19,7 @@ import uvicorn
 
 from odac.app import Odac
 from odac.config import Limits
+from odac.lanes.collector import collector
 from odac.serving.lifespan import QuietLifespan, why_it_failed
 from odac.serving.listener import BACKLOG
 from odac.serving.loading import Found
@@ -126,10 +127,14 @@ class Server(uvicorn.Server):
         if not config.loaded:
             config.load()
         self.lifespan = QuietLifespan(config)
-        await self.startup()
-        if not self.should_exit:
-            await self.main_loop()
-        await self.shutdown()
+        collector.spare_live()
+        try:
+            await self.startup()
+            if not self.should_exit:
+                await self.main_loop()
+            await self.shutdown()
+        finally:
+            collector.stop(list(self.server_state.connections))
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         """Start the app and accept connections.

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 from typing import Any
@@ -7,10 +8,12 @@ from typing import Any
 import pytest
 
 from odac import Limits, Odac
+from odac.lanes.collector import collector
 from odac.serving.loading import Found
 from odac.serving.options import ServeOptions
 from odac.serving.uvicorn_config import UvicornConfig
 from odac.serving.uvicorn_server import Server, grace_of
+from odac.speedups import COMPILED
 
 SECRET = "a secret for the tests, and a long one"
 
@@ -82,3 +85,18 @@ def test_an_ignored_hangup_stays_ignored_and_an_ignored_interrupt_does_not(numbe
         assert made.should_exit == stops
     finally:
         signal.signal(number, before)
+
+
+def test_the_garbage_collector_leaves_out_live_connections_while_it_serves(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("odac.serving.uvicorn_server.spare_what_stays", lambda: None)
+    spared: list[bool] = []
+
+    def started() -> None:
+        spared.append(collector.spares)
+        made.should_exit = True
+
+    made = server()
+    monkeypatch.setattr(made, "_on_started", started)
+    asyncio.run(made.serve())
+    assert spared == [COMPILED]
+    assert not collector.spares
