@@ -284,7 +284,7 @@ def main() -> None:
                 servers[-1].signal(signal.SIGSTOP)
             rounds(servers, options.seconds, options.round, until)
         for server, file in zip(servers, files, strict=True):
-            server.pauses = json.loads(file.read_text()) if file.exists() else []
+            server.pauses = json.loads(file.read_text())  # a server that wrote none would seem to pause never
     print("\n".join([HEAD, "|---|" + "---:|" * 14, *(row(each, options.seconds) for each in servers)]))
 
 
