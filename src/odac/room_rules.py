@@ -46,20 +46,33 @@ class RoomRules:
         self.is_fixed = False
 
     def add(self, pattern: str, history: History | None, presence: Presence | None) -> None:
-        """Add a rule for rooms; see :meth:`odac.Odac.rooms`."""
+        """Add a rule for rooms, or raise and change nothing; see :meth:`odac.Odac.rooms`."""
         if history is None and presence is None:
             raise ConfigurationError(
                 f"rooms({pattern!r}): set at least one of history=History() and presence=Presence()"
             )
+        self._check_not_fixed()
+        rooms, people, book = self.history, self.presence, None
         if history is not None:
-            self._rooms_with_history().keep(pattern, history)
+            rooms = self._make_rooms(self.broker_url) if rooms is None else rooms
+            book = rooms.book.with_rooms(pattern, history)
         if presence is not None:
-            self._rooms_with_presence().add(pattern, presence)
+            people = self._make_presence() if people is None else people
+            people.add(pattern, presence)
+        # Nothing below raises: a rule that is refused leaves the app as it was.
+        if rooms is not None and book is not None:
+            rooms.book = book
+            self._use_history(rooms)
+        if people is not None:
+            self._use_presence(people)
         self.declared.append((pattern, history, presence))
 
     def add_inboxes(self, history: History, replay: int) -> None:
-        """Keep the messages of users' inboxes; see :meth:`odac.Odac.users`."""
-        self._rooms_with_history().keep_inboxes(history, replay)
+        """Keep the messages of users' inboxes, or raise and change nothing; see :meth:`odac.Odac.users`."""
+        self._check_not_fixed()
+        rooms = self._make_rooms(self.broker_url) if self.history is None else self.history
+        rooms.keep_inboxes(history, replay)
+        self._use_history(rooms)
 
     def use_broker(self, url: str) -> None:
         """Use another broker than the app's own, as ``odac run --broker`` does.
@@ -74,29 +87,19 @@ class RoomRules:
         if former is not None:
             rooms = self._make_rooms(url)
             rooms.book, rooms.replay_of_users = former.book, former.replay_of_users
-            observers = self._hub.observers
-            observers[observers.index(former)] = rooms
-            self._use(rooms)
+            self._use_history(rooms)
         self.broker_url = url
 
-    def _rooms_with_presence(self) -> HubPresence:
-        self._check_not_fixed()
+    def _make_presence(self) -> HubPresence:
+        from odac.presence.hub_presence import HubPresence  # an app without presence starts without it
+
+        return HubPresence(Mac(self._secrets.keys("presence")[0]).sign)
+
+    def _use_presence(self, people: HubPresence) -> None:
         if self.presence is None:
-            from odac.presence.hub_presence import HubPresence  # an app without presence starts without it
-
-            self.presence = self._hub.presence = HubPresence(Mac(self._secrets.keys("presence")[0]).sign)
-            self._hub.observers.append(self.presence)
-            self._hub.arrivals.append(self.presence.admitted)
-        return self.presence
-
-    def _rooms_with_history(self) -> HistoryRooms:
-        self._check_not_fixed()
-        if self.history is not None:
-            return self.history
-        rooms = self._make_rooms(self.broker_url)
-        self._hub.observers.append(rooms)
-        self._use(rooms)
-        return rooms
+            self.presence = self._hub.presence = people
+            self._hub.observers.append(people)
+            self._hub.arrivals.append(people.admitted)
 
     def _make_rooms(self, broker_url: str) -> HistoryRooms:
         from odac.cluster.history import make_rooms  # an app without history starts without it
@@ -106,7 +109,12 @@ class RoomRules:
         signer = Tickets([Mac(key) for key in clients], [Mac(key) for key in tickets])
         return make_rooms(broker_url, self._hub, signer)
 
-    def _use(self, rooms: HistoryRooms) -> None:
+    def _use_history(self, rooms: HistoryRooms) -> None:
+        observers = self._hub.observers
+        if self.history is None:
+            observers.append(rooms)
+        else:
+            observers[observers.index(self.history)] = rooms
         self.history = self._hub.history = rooms
         self._hub.control_handlers["resume"] = rooms.said
 

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -42,6 +43,64 @@ def test_what_is_refused_is_not_declared() -> None:
     with pytest.raises(ConfigurationError, match="call them before it starts"):
         made.add_inboxes(History(), 0)
     assert made.declared == []
+
+
+def state(made: RoomRules) -> object:
+    """What a rule changes in the app."""
+    hub, history, presence = made._hub, made.history, made.presence
+    return (
+        (history, None if history is None else (history.book, history.replay_of_users)),
+        (presence, None if presence is None else [presence._rules.of(room) for room in ("a", "b", "c")]),
+        (hub.history, hub.presence, list(hub.observers), list(hub.arrivals), dict(hub.control_handlers)),
+        list(made.declared),
+    )
+
+
+WRONG: Any = object()
+
+
+REFUSED: list[tuple[str, Any, Any, type[Exception]]] = [
+    ("c", History(), WRONG, TypeError),
+    ("c", WRONG, Presence(), TypeError),
+    ("\n", History(), Presence(), ConfigurationError),
+]
+TWICE: list[tuple[str, Any, Any, type[Exception]]] = [
+    ("a", History(), Presence(), ConfigurationError),
+    ("b", History(), Presence(), ConfigurationError),
+]
+
+
+@pytest.mark.parametrize(
+    ("earlier", "pattern", "history", "presence", "error"),
+    [*((False, *each) for each in REFUSED), *((True, *each) for each in [*REFUSED, *TWICE])],
+)
+def test_a_refused_rule_leaves_the_app_as_it_was(
+    earlier: bool, pattern: str, history: Any, presence: Any, error: type[Exception]
+) -> None:
+    made = rules()
+    if earlier:
+        made.add("a", History(5), None)
+        made.add("b", None, Presence())
+    before = state(made)
+    with pytest.raises(error):
+        made.add(pattern, history, presence)
+    assert state(made) == before
+
+
+@pytest.mark.parametrize(
+    ("history", "replay", "error"), [(WRONG, 0, TypeError), (History(), 1001, ValueError)], ids=["history", "replay"]
+)
+@pytest.mark.parametrize("earlier", [False, True], ids=["first-rule", "second-rule"])
+def test_a_refused_rule_for_inboxes_leaves_the_app_as_it_was(
+    earlier: bool, history: Any, replay: int, error: type[Exception]
+) -> None:
+    made = rules()
+    if earlier:
+        made.add_inboxes(History(5), 5)
+    before = state(made)
+    with pytest.raises(error):
+        made.add_inboxes(history, replay)
+    assert state(made) == before
 
 
 def test_another_broker_keeps_the_histories_of_the_rules_that_were_added_before() -> None:

@@ -95,14 +95,10 @@ class HistoryRooms:
 
     # The rules
 
-    def keep(self, pattern: str, history: History) -> None:
-        """Add a rule for rooms."""
-        self.book = self.book.with_rooms(pattern, history)
-
     def keep_inboxes(self, history: History, replay: int) -> None:
         """Add the rule for the users' inboxes."""
-        self.book = self.book.with_users(history)
-        self.replay_of_users = _checked_replay(replay)
+        book, self.replay_of_users = self.book.with_users(history), _checked_replay(replay)
+        self.book = book
 
     # Start and stop
 

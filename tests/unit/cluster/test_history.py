@@ -43,7 +43,7 @@ def test_the_rooms_of_a_broker_keep_messages_under_their_channels_and_by_the_clo
     async def test() -> None:
         room = Room(loop=asyncio.get_running_loop())
         rooms = make_rooms(URL, room.hub, Tickets([KEY], [KEY]))
-        rooms.keep("r", History(ttl=60.0))
+        rooms.book = rooms.book.with_rooms("r", History(ttl=60.0))
         room.hub.history = rooms
         await rooms.start()
         assert [url for url, _ in made] == [URL] * 2

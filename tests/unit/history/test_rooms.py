@@ -19,7 +19,7 @@ from odac.realtime.hub import Hub
 
 def rooms() -> HistoryRooms:
     made = HistoryRooms(Hub(Limits()), Tickets([], []), lambda: MemoryStore(Shared(lambda: 0.0)), str)
-    made.keep("kept-*", History())
+    made.book = made.book.with_rooms("kept-*", History())
     return made
 
 
@@ -54,7 +54,7 @@ def test_inboxes_have_a_rule_of_their_own() -> None:
         with pytest.raises(ValueError, match="replay"):
             made.keep_inboxes(History(), cast("Any", replay))
     with pytest.raises(ConfigurationError, match="already"):
-        made.keep("kept-*", History())
+        made.book = made.book.with_rooms("kept-*", History())
 
 
 def test_an_app_that_does_not_run_keeps_nothing() -> None:
