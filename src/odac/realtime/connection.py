@@ -334,6 +334,8 @@ class Connection(Typed[In, Out]):
         Events(self).on(event, handler)
         if event == "message":
             self.inbox.listeners_changed()
+        if self.phase is Phase.RELEASED and self.handler is None and event != "close":
+            self.loop.call_soon(self.drop)  # nothing but a close listener that was added now can still call it
         return handler
 
     def off(self, event: Event, handler: Handler | None = None) -> None:

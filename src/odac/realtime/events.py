@@ -12,18 +12,18 @@ from odac.notices import raised, unhandled
 from odac.protocol import control
 from odac.realtime.cancellation import OVERDUE, RAISED, Raised, cancel_overdue, is_own
 from odac.realtime.listeners import EVENTS, Handler, fit, listeners_of
-from odac.realtime.phase import CLOSED
+from odac.realtime.phase import CLOSED, CLOSING, Phase
 from odac.realtime.sent import is_to_be_awaited
 
 if TYPE_CHECKING:
     from odac.realtime.internal_ports import EventsOwner
 
-__all__ = ["Events", "check_event"]
+__all__ = ["Events", "check_event", "outcome_of"]
 
 _ANSWER: Final = 500
 """Characters of each part of an answer to an invalid message, which may quote from the message."""
 
-_ERROR_LISTENER: Final = "an error listener raised; its connection is closed with 1011"
+_CLOSES: Final = "; its connection is closed with 1011"
 
 
 class Events:
@@ -114,18 +114,16 @@ class Events:
         if self._is_no_news(error):
             return
         if self.of("error"):
-            self._log("a listener raised; its connection stays open, because it has error listeners", error)
+            self._log("a listener", error, "; its connection stays open, because it has error listeners")
             self._tell(error)
         else:
-            self._fatal(
-                "a listener raised; its connection is closed with 1011 (odac.ws.on('error', …) would keep it)", error
-            )
+            self._fatal("a listener", error, f"{_CLOSES} (odac.ws.on('error', …) would keep it)")
 
     def handler_failed(self, error: Raised) -> None:
         """The handler raised, so its work is incomplete: call the error listeners, then close the connection."""
         if not self._is_no_news(error):
             self._tell(error, last=True)
-            self._fatal("its handler raised; the connection is closed with 1011", error)
+            self._fatal("its handler", error)
 
     def _is_no_news(self, error: Raised) -> bool:
         """Whether the application used a connection that has ended, which is not an error."""
@@ -137,7 +135,7 @@ class Events:
             try:
                 result = called(error)
             except RAISED as second:
-                self._fatal(_ERROR_LISTENER, second)
+                self._fatal("an error listener", second)
                 continue
             if is_to_be_awaited(result):
                 own = owner.own_to_the_end if last or owner.phase >= CLOSED else owner.own
@@ -149,13 +147,13 @@ class Events:
         except RAISED as error:
             if is_own(error):
                 raise
-            self._fatal(_ERROR_LISTENER, error)
+            self._fatal("an error listener", error)
 
-    def _log(self, what: str, error: Raised) -> None:
-        raised(f"%s: {what}", error, self._owner.policy.name)
+    def _log(self, what: str, error: Raised, outcome: str) -> None:
+        raised(f"%s: {what} raised{outcome_of(self._owner.phase, outcome)}", error, self._owner.policy.name)
 
-    def _fatal(self, what: str, error: Raised) -> None:
-        self._log(what, error)
+    def _fatal(self, what: str, error: Raised, outcome: str = _CLOSES) -> None:
+        self._log(what, error, outcome)
         unhandled(error)
         self._owner.begin_close(CloseCode.INTERNAL_ERROR, "internal error")
 
@@ -192,6 +190,18 @@ def check_event(event: str) -> None:
     """Raise ValueError where there is no such event."""
     if event not in EVENTS:
         raise ValueError(f"there is no event {event!r}: use one of {', '.join(EVENTS)}")
+
+
+def outcome_of(phase: Phase, otherwise: str) -> str:
+    """What a log line about an exception says of the connection: one that closes or has ended is not closed by it.
+
+    Args:
+        phase: of the connection when its code raised.
+        otherwise: what is said of an open connection.
+    """
+    if phase >= CLOSED:
+        return " after its connection had ended"
+    return " while its connection was closing" if phase >= CLOSING else otherwise
 
 
 def _shortened(reason: str) -> str:

@@ -9,6 +9,7 @@ from odac.close_codes import CloseCode
 from odac.context import Context
 from odac.notices import raised, unhandled
 from odac.realtime.cancellation import RAISED, Raised, is_own
+from odac.realtime.events import outcome_of
 from odac.routing.admission import Admission
 from odac.routing.middleware import Middleware
 from odac.wire.frames import fit_reason
@@ -58,7 +59,8 @@ def _failed(name: str, error: Raised, context: Context) -> bool:
     if is_own(error):
         raise error
     connection = context.ws
-    raised("%s: the middleware %r raised; its connection is closed with 1011", error, connection.policy.name, name)
+    outcome = outcome_of(connection.phase, "; its connection is closed with 1011")
+    raised(f"%s: the middleware %r raised{outcome}", error, connection.policy.name, name)
     unhandled(error)
     connection.begin_close(CloseCode.INTERNAL_ERROR, "internal error")
     return False

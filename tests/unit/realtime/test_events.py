@@ -251,6 +251,51 @@ def test_what_an_error_listener_raises_ends_the_connection(caplog: pytest.LogCap
     run(main())
 
 
+@pytest.mark.parametrize("asynchronous", [True, False])
+@pytest.mark.parametrize("listens", [True, False])
+def test_what_a_close_listener_raises_closes_nothing(
+    asynchronous: bool, listens: bool, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def main() -> None:
+        connection, error = connect(), ValueError()
+
+        def fail(*_: object) -> None:
+            raise error
+
+        async def fail_later() -> None:
+            await asyncio.sleep(0)
+            raise error
+
+        connection.on("close", fail_later if asynchronous else fail)
+        if listens:
+            connection.on("error", lambda: None)
+        lane_of(connection).lose()
+        await traced(caplog, error)
+
+    run(main())
+    assert [each.getMessage().partition(": ")[2] for each in caplog.records] == [
+        "a listener raised after its connection had ended"
+    ]
+
+
+def test_the_log_says_what_becomes_of_the_connection(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        connection = connect()
+        for _ in range(2):
+            connection.events.failed(ValueError())
+        connection.events.handler_failed(ValueError())
+        lane_of(connection).lose()
+        connection.events.handler_failed(ValueError())
+
+    run(main())
+    assert [each.getMessage().partition(": ")[2] for each in caplog.records] == [
+        "a listener raised; its connection is closed with 1011 (odac.ws.on('error', …) would keep it)",
+        "a listener raised while its connection was closing",
+        "its handler raised while its connection was closing",
+        "its handler raised after its connection had ended",
+    ]
+
+
 def test_that_the_connection_has_ended_is_no_news(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         connection = connect()

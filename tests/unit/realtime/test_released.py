@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import Any
+from typing import Any, cast
 
 import pytest
 
@@ -12,6 +12,7 @@ from odac.close_codes import CloseCode
 from odac.errors import Disconnected, ProtocolError
 from odac.realtime.connection import Connection, ReadyState
 from odac.realtime.handler import run_handler
+from odac.realtime.listeners import EVENTS, Event
 from odac.realtime.phase import Phase
 from odac.realtime.released import NO_LANE, Released
 from tests.cyclic_garbage import cyclic_garbage
@@ -101,6 +102,22 @@ def test_a_close_listener_that_comes_too_late_is_called_all_the_same() -> None:
     run(test())
 
 
+def test_an_error_listener_that_comes_too_late_gets_what_a_close_listener_raises() -> None:
+    async def test() -> None:
+        connection, error = ended(), ValueError()
+        told: list[object] = []
+
+        def fail() -> None:
+            raise error
+
+        connection.on("close", fail)
+        connection.on("error", told.append)
+        await idle()
+        assert (told, connection.listeners) == ([error], ())
+
+    run(test())
+
+
 def test_timers_and_tasks_that_come_too_late_end_at_once() -> None:
     async def test() -> None:
         connection = ended()
@@ -131,7 +148,7 @@ def test_the_parts_of_a_connection_wait_for_its_handler() -> None:
     run(test())
 
 
-@pytest.mark.parametrize("late", ["nothing", "listeners", "timers", "messages"])
+@pytest.mark.parametrize("late", ["nothing", "message", "invalid", "pong", "error", "close", "timers", "messages"])
 @pytest.mark.usefixtures("collector")
 def test_nothing_is_left_for_the_garbage_collector(late: str) -> None:
     async def test() -> None:
@@ -150,15 +167,17 @@ def test_nothing_is_left_for_the_garbage_collector(late: str) -> None:
             lane = lane_of(connection)
             lane.lose()
             lane.connection = None  # type: ignore[assignment]  # as a transport lets go of its protocol
-            if late == "listeners":
-                connection.on("close", lambda: connection.send("bye"))
+            if late in EVENTS:
+                connection.on(cast("Event", late), lambda: connection.send("bye"))
             if late == "timers":
                 connection.data.later = connection.owned.set_timer(30, lambda: connection.send(1))
 
         for _ in range(3):
             one()
         await idle()
-        room.hub._heartbeat = None  # keeps the ended until their turn comes
+        heartbeat = room.hub._heartbeat
+        assert heartbeat is not None
+        heartbeat._to_ping.clear()  # it keeps the ended until their turn comes
         assert cyclic_garbage("odac", "tests") == []
 
     run(test())

@@ -9,6 +9,7 @@ import pytest
 
 from odac.close_codes import CloseCode
 from odac.context import Context
+from odac.realtime.phase import Phase
 from odac.routing.admission import Admission
 from odac.routing.verdict import passes
 
@@ -18,6 +19,7 @@ class Socket:
 
     def __init__(self) -> None:
         self.is_open = True
+        self.phase = Phase.ADMITTING
         self.policy = SimpleNamespace(name="/chat")
         self.closed: list[tuple[int, str]] = []
 
@@ -75,6 +77,16 @@ def test_an_exception_closes_with_1011_and_is_logged(caplog: pytest.LogCaptureFi
     assert [record.getMessage() for record in caplog.records] == [
         "/chat: the middleware 'check' raised; its connection is closed with 1011"
     ]
+
+
+def test_an_exception_after_the_end_closes_nothing(caplog: pytest.LogCaptureFixture) -> None:
+    def broken(context: Any) -> None:
+        context.ws.phase = Phase.CLOSED
+        raise LookupError("a mistake")
+
+    with caplog.at_level(logging.ERROR):
+        ask(broken)
+    assert caplog.records[0].getMessage() == "/chat: the middleware 'check' raised after its connection had ended"
 
 
 def test_a_middleware_that_closes_by_itself_has_refused() -> None:
