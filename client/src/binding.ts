@@ -46,7 +46,7 @@ export const IDLE: OdacView<never> = {
   presence: /* @__PURE__ */ new Map(),
 }
 
-/** Equal keys need no other connection. Functions are left out: the current ones are called. */
+/** Equal keys need no other connection. JSON leaves out functions: those of the last render are called. */
 export const keyOf = (path: string | null | undefined, options: OdacOptions): string | undefined =>
   path == null ? undefined : JSON.stringify([path, options])
 
@@ -56,7 +56,10 @@ export const attach = <Message>(
   options: () => UseOdacOptions<Message>,
   show: (changes: Partial<OdacView<Message>>) => void,
 ): (() => void) => {
-  const socket = Odac.ws<Message>(path, options())
+  const { onMessage: _, onRecover: __, auth, ...settings } = options()
+  // The function of the last render, which has the newest token.
+  const latestAuth = (): string | Promise<string> => options().auth?.() ?? ''
+  const socket = Odac.ws<Message>(path, { ...settings, auth: auth && latestAuth })
   let ended = false
   let { presence } = IDLE
   socket

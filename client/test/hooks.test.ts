@@ -175,6 +175,20 @@ for (const [name, start] of [
     assert.equal(heard.length, 4)
   })
 
+  test(`${name}: the bearer token comes from the function of the last render`, async (context) => {
+    const warn = context.mock.method(console, 'warn', () => {})
+    const { view, render, act, leave } = start()
+    const options = (token: string): Options => ({ token: false, auth: () => token, onMessage: () => {}, onRecover: () => {} })
+    await render('/a', options('old'))
+    await render('/a', options('new'))
+    await act(() => page.last.accept().hello().end(1012))
+    await act(() => view().socket?.reconnect())
+    page.last.accept()
+    assert.deepEqual(page.sockets.map(({ sent }) => sent), [['\x1e["auth","old"]'], ['\x1e["auth","new"]']])
+    assert.deepEqual(warn.mock.calls, [])
+    await leave()
+  })
+
   test(`${name}: options are compared by value`, async () => {
     const { render, act, leave } = start()
     await render('/a', { token: false, reconnectDelay: 10 })
