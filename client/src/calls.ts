@@ -1,3 +1,4 @@
+import { warnUnknown } from './unknown'
 import type { OdacAnswer, OdacCallOptions } from './api'
 
 /** How many calls from the server are answered at the same time. */
@@ -39,7 +40,9 @@ export class Calls {
     this.#control = control
   }
 
-  call(name: string, args: unknown, { timeout = 10_000, retry, signal }: OdacCallOptions = {}): Promise<unknown> {
+  call(name: string, args: unknown, options: OdacCallOptions = {}): Promise<unknown> {
+    WARN: for (const name in options) warnUnknown('option', name, 'timeout retry signal')
+    const { timeout = 10_000, retry, signal } = options
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted()
       if (this.#ended) throw callError('cancelled')
@@ -83,7 +86,7 @@ export class Calls {
   lost(ended: boolean): void {
     this.#open = this.#greeted = false
     this.#ended = ended
-    for (const asked of [...this.#asked.values()]) {
+    for (const asked of this.#asked.values()) {
       const { sent, retry } = asked
       asked.sent = false
       if (ended || (sent && !retry)) {
@@ -120,9 +123,8 @@ export class Calls {
     for (const [id, asked] of this.#asked) {
       if (asked.sent) continue
       const now = Date.now()
-      const again = asked.first !== undefined
-      asked.origin = again ? asked.origin : this.#origin
-      const retry = asked.retry && [asked.origin ?? '', again ? Math.max(now - (asked.first as number), 1) : 0]
+      if (!asked.first) asked.origin = this.#origin
+      const retry = asked.retry && [asked.origin ?? '', asked.first ? Math.max(now - asked.first, 1) : 0]
       asked.sent = this.#control('call', id, ...asked.call, now - this.#since, asked.due - now, retry)
       if (asked.sent) asked.first ??= now
     }

@@ -1,3 +1,8 @@
+import { warnUnknown } from './unknown'
+
+/** The names of all events. */
+const EVENTS = 'state open message close error offline reconnecting recover presence invalid'
+
 type Listener = (...args: never[]) => void
 
 /** Listeners by event name. A Map, because any string may be a name, `__proto__` too. */
@@ -5,12 +10,14 @@ export class Emitter {
   readonly #listeners = new Map<string, Listener[]>()
 
   on(event: string, listener: Listener): this {
+    WARN: warnUnknown('event', event, EVENTS)
     this.#listeners.set(event, [...(this.#listeners.get(event) ?? []), listener])
     return this
   }
 
   off(event: string, listener?: Listener): this {
-    const kept = listener ? (this.#listeners.get(event) ?? []).filter((other) => other !== listener) : []
+    WARN: warnUnknown('event', event, EVENTS)
+    const kept = (this.#listeners.get(event) ?? []).filter((other) => listener && other !== listener)
     this.#listeners.set(event, kept)
     return this
   }

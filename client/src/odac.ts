@@ -6,12 +6,16 @@ import { type Positions, resuming } from './recovery'
 import type * as Shared from './shared/share'
 import { type Page, Socket } from './socket'
 import { type Sink, Transport } from './transport'
+import { warnUnknown } from './unknown'
 
 /** The package's version, put in by the build. */
 declare const VERSION: string
 
 /** Loads the code for shared connections. `base` is the folder of the app's endpoints. */
 export type LoadShared = (base: string) => Promise<typeof Shared>
+
+/** The names of all options. */
+const OPTIONS = 'autoReconnect reconnectDelay maxReconnectAttempts shared token auth prefix'
 
 /** `value` if it is a number that is at least 0, else `otherwise`. */
 const notNegative = (value: number | undefined, otherwise: number): number =>
@@ -20,6 +24,7 @@ const notNegative = (value: number | undefined, otherwise: number): number =>
 /** Make the `Odac` object; `script` is the URL of this script. */
 export const createOdac = (script: string | undefined, loadShared: LoadShared): OdacNamespace => ({
   ws: (path: string, options: OdacOptions = {}) => {
+    WARN: for (const name in options) warnUnknown('option', name, OPTIONS)
     const { autoReconnect, reconnectDelay, maxReconnectAttempts: most, shared, token, prefix, auth } = options
     const { href, host, hostname } = resolve(path, pageBase())
     const own = ownHost()

@@ -15,10 +15,6 @@ export class SendQueue {
   #payloads: Payload[] = []
   #bytes = 0
 
-  get length(): number {
-    return this.#payloads.length
-  }
-
   /** Append `payload`. False if the queue is full. */
   add(payload: Payload): boolean {
     const bytes = this.#bytes + byteLength(payload)

@@ -12,7 +12,7 @@ export interface Page extends Pick<EventTarget, 'addEventListener' | 'removeEven
   readonly document?: { readonly visibilityState: string }
 }
 
-const EVENTS = ['online', 'offline', 'visibilitychange', 'pagehide', 'pageshow', 'freeze', 'resume']
+const PAGE_EVENTS = 'online offline visibilitychange pagehide pageshow freeze resume'.split(' ')
 // Some of these are dispatched at the document and do not bubble.
 const CAPTURE = { capture: true }
 
@@ -80,7 +80,7 @@ export class Socket extends Emitter {
         this.#transport.wake()
       }
     }
-    for (const type of EVENTS) page.addEventListener(type, this.#onPageEvent, CAPTURE)
+    for (const type of PAGE_EVENTS) page.addEventListener(type, this.#onPageEvent, CAPTURE)
   }
 
   get connected(): boolean {
@@ -134,6 +134,6 @@ export class Socket extends Emitter {
 
   /** Remove the listeners from the page, so that both can be collected. */
   #leavePage(): void {
-    for (const type of EVENTS) this.#page.removeEventListener(type, this.#onPageEvent, CAPTURE)
+    for (const type of PAGE_EVENTS) this.#page.removeEventListener(type, this.#onPageEvent, CAPTURE)
   }
 }

@@ -1,7 +1,7 @@
 // Calls of the page and of the server: what is sent, what is sent again, and how each ends.
 import assert from 'node:assert/strict'
 import { mock, test } from 'node:test'
-import type { OdacAnswer, OdacCallError } from '../src/api'
+import type { OdacAnswer, OdacCallError, OdacCallOptions } from '../src/api'
 import { Calls } from '../src/calls'
 
 const tick = (): Promise<void> => new Promise((resolve) => setImmediate(resolve))
@@ -172,4 +172,16 @@ test('sixteen at a time; cancel and the end abort them', async () => {
   assert.deepEqual(aborted, [3])
   calls.lost(false)
   assert.equal(aborted.length, 16)
+})
+
+test('a call warns of an option that there is not, and names those that there are', (context) => {
+  const warn = context.mock.method(console, 'warn', () => {})
+  const { calls } = make(false)
+  const known: Required<OdacCallOptions> = { timeout: 1, retry: true, signal: AbortSignal.abort() }
+  calls.call('move', 1, known).catch(() => {})
+  assert.equal(warn.mock.callCount(), 0)
+  calls.call('move', 1, { ...known, timout: 5 } as OdacCallOptions).catch(() => {})
+  assert.deepEqual(warn.mock.calls.map(({ arguments: given }) => given), [
+    ['Odac: unknown option timout; known: ' + Object.keys(known).join(' ')],
+  ])
 })

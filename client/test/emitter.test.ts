@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict'
 import { mock, test } from 'node:test'
+import type { OdacEvents } from '../src/api'
 import { Emitter } from '../src/emitter'
 
 class Open extends Emitter {
@@ -52,7 +53,8 @@ test('a listener that removes itself or adds another while it is called changes 
 })
 
 for (const name of ['__proto__', 'constructor', 'toString', 'hasOwnProperty', '']) {
-  test(`the event name ${JSON.stringify(name)} is data`, () => {
+  test(`the event name ${JSON.stringify(name)} has listeners like any other, and a warning`, (context) => {
+    const warn = context.mock.method(console, 'warn', () => {})
     const emitter = new Open()
     emitter.fire(name)
     const calls: unknown[] = []
@@ -61,8 +63,35 @@ for (const name of ['__proto__', 'constructor', 'toString', 'hasOwnProperty', ''
     emitter.off(name)
     emitter.fire(name, 2)
     assert.deepEqual(calls, [1])
+    assert.equal(warn.mock.callCount(), 2)
   })
 }
+
+test('on and off warn of an event that there is not, and name those that there are', (context) => {
+  const warn = context.mock.method(console, 'warn', () => {})
+  const emitter = new Open()
+  // The compiler holds this list complete.
+  const known: Record<keyof OdacEvents, true> = {
+    open: true,
+    message: true,
+    close: true,
+    error: true,
+    reconnecting: true,
+    offline: true,
+    state: true,
+    recover: true,
+    presence: true,
+    invalid: true,
+  }
+  for (const name of Object.keys(known)) emitter.on(name, () => {}).off(name)
+  assert.equal(warn.mock.callCount(), 0)
+  emitter.on('mesage', () => {}).off('opened')
+  const [on, off] = warn.mock.calls.map(({ arguments: [text] }) => text as string)
+  const [said, names] = on?.split('; known: ') ?? []
+  assert.equal(said, 'Odac: unknown event mesage')
+  assert.deepEqual(names?.split(' ').sort(), Object.keys(known).sort())
+  assert.match(off ?? '', /^Odac: unknown event opened;/)
+})
 
 test('a listener that throws is reported and stops nobody', (context) => {
   const reports: (() => void)[] = []

@@ -268,3 +268,26 @@ test('with maxReconnectAttempts: null it never gives up', async (context) => {
   assert.ok(errors.every((message) => !message.includes('gave up')))
   ws.close()
 })
+
+test('Odac.ws warns of an option that there is not, and names those that there are', (context) => {
+  const warn = context.mock.method(console, 'warn', () => {})
+  globals('http://site/')
+  const { ws } = createOdac(undefined, shareNothing)
+  // The compiler holds this list complete.
+  const known: Required<OdacOptions> = {
+    autoReconnect: false,
+    reconnectDelay: 1,
+    maxReconnectAttempts: 1,
+    shared: false,
+    token: false,
+    auth: undefined,
+    prefix: '/odac',
+  }
+  ws('/chat', known).close()
+  assert.equal(warn.mock.callCount(), 0)
+  ws('/chat', { ...known, recconect: true } as OdacOptions).close()
+  const [[text]] = warn.mock.calls.map(({ arguments: given }) => given) as [[string]]
+  const [said, names] = text.split('; known: ')
+  assert.deepEqual([warn.mock.callCount(), said], [1, 'Odac: unknown option recconect'])
+  assert.deepEqual(names?.split(' ').sort(), Object.keys(known).sort())
+})
