@@ -12,17 +12,17 @@ const output = process.argv[2] ?? join(root, '../src/odac/static')
 const dist = join(root, 'dist')
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 
-// Our own long names, used inside the client only: never in the API (which includes what events come with), the browser's
-// objects, what travels between tabs, or a string that names a property.
+// Our own long names, which the build shortens: no name of the API (arguments of events included), of the browser's
+// objects or of messages between tabs, and none that a string refers to.
 const inner = [
-  ...['connection', 'ended', 'fail', 'fetchCredentials', 'group', 'heard', 'identified', 'members', 'opened', 'probe'],
-  ...['queue', 'setState', 'silent', 'suspend', 'takePageToken', 'transmit', 'waiting', 'wake'],
-  // What the page's parts are asked.
-  ...['arrived', 'expected', 'greeted', 'lost', 'numbers', 'places', 'receive', 'recovering', 'resumption', 'settle'],
-  // What extensions are made of.
+  ...['connection', 'ended', 'fail', 'fetchCredentials', 'group', 'identified', 'members', 'opened', 'probe', 'queue'],
+  ...['received', 'setState', 'silent', 'suspend', 'takePageToken', 'transmit', 'waiting', 'wake'],
+  // The methods and fields of the page's parts.
+  ...['arrived', 'byRoom', 'expected', 'lost', 'numbers', 'onHello', 'receive', 'recovering', 'resumption', 'settle'],
+  // The methods and fields of extensions.
   ...['control', 'emit', 'handlers', 'offer', 'onAccepted', 'onClosed', 'onOpened', 'onReceived', 'onTab'],
 ]
-// One name in all files: the module for shared connections works with objects of the module that loads it.
+// The same short name in all files: the module for shared connections uses objects of the module that loads it.
 const mangleCache = Object.fromEntries(inner.map((name, index) => [name, `_${index.toString(36)}`]))
 
 /** Bundle src/<entry>.ts, for each output file's name without its extension, into `folder`; return the files by name. */
@@ -49,7 +49,7 @@ async function bundle(entries, folder, options) {
 
 const write = (folder, files) => files.forEach(([name, contents]) => writeFileSync(join(folder, name), contents))
 
-/** What the app serves: one file for each entry. */
+/** Write a file that the app serves. */
 async function serve(entry, file, format) {
   const [, name, extension] = /(.*)(\..*)/.exec(file)
   // As if built in place: the map's relative paths must not depend on where the output goes.
@@ -81,7 +81,7 @@ async function packCommon() {
     format: 'cjs',
     outExtension: { '.js': '.cjs' },
     plugins: [apart],
-    // As `require` it works in Jest, too, whose modules cannot import.
+    // With `require`, it also works in Jest, whose CommonJS modules cannot import.
     supported: { 'dynamic-import': false },
     sourcemap: false,
   })

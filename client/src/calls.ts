@@ -1,11 +1,11 @@
 import { warnUnknown } from './unknown'
 import type { OdacAnswer, OdacCallOptions } from './api'
 
-/** How many calls from the server are answered at the same time. */
-const AT_A_TIME = 16
+/** How many calls from the server may run at the same time. */
+const MAX_RUNNING = 16
 
-/** A call that waits for its answer. */
-interface Asked {
+/** A call without an answer so far. */
+interface PendingCall {
   readonly call: readonly [name: string, args: unknown]
   readonly due: number
   readonly retry: boolean | undefined
@@ -23,17 +23,17 @@ const callError = (code: string, text?: string): Error =>
 /** The calls of one socket, over all its connections, and the answers to the server's calls. */
 export class Calls {
   readonly #control: (kind: string, ...values: unknown[]) => boolean
-  readonly #asked = new Map<number, Asked>()
+  readonly #pending = new Map<number, PendingCall>()
   readonly #answers = new Map<string, OdacAnswer>()
   readonly #running = new Map<number, AbortController>()
-  // Tabs that share a connection must not use the same ids.
+  // Random, because tabs that share a connection must not use the same ids.
   #id = Math.floor(Math.random() * 2 ** 31) * 2 ** 21
   #open = false
-  #greeted = false
+  #hello = false
   #ended = false
   #origin: string | undefined
-  /** When the hello arrived: both sides count time from there. */
-  #since = 0
+  /** When the hello arrived; both sides measure time from it. */
+  #helloAt = 0
 
   /** `control` sends a control message, and returns false where that is impossible now. */
   constructor(control: (kind: string, ...values: unknown[]) => boolean) {
@@ -49,25 +49,25 @@ export class Calls {
       // Copied now, so that later changes have no effect; throws now for what has no JSON form.
       const copy: unknown = JSON.parse(JSON.stringify(args ?? null))
       const id = ++this.#id
-      const giveUp = (error: unknown): void => {
-        if (asked.sent) this.#control('cancel', id)
-        asked.settle(error)
+      const abandon = (error: unknown): void => {
+        if (pending.sent) this.#control('cancel', id)
+        pending.settle(error)
       }
-      const abort = (): void => giveUp(signal?.reason)
-      const timer = setTimeout(() => giveUp(callError('timeout')), timeout)
-      const asked: Asked = {
+      const abort = (): void => abandon(signal?.reason)
+      const timer = setTimeout(() => abandon(callError('timeout')), timeout)
+      const pending: PendingCall = {
         call: [name, copy],
         due: Date.now() + timeout,
         retry,
         settle: (error, value) => {
           clearTimeout(timer)
           signal?.removeEventListener('abort', abort)
-          this.#asked.delete(id)
+          this.#pending.delete(id)
           error ? reject(error as Error) : resolve(value)
         },
       }
       signal?.addEventListener('abort', abort)
-      this.#asked.set(id, asked)
+      this.#pending.set(id, pending)
       this.#flush()
     })
   }
@@ -84,13 +84,13 @@ export class Calls {
 
   /** The connection is closed; if `ended`, for good. */
   lost(ended: boolean): void {
-    this.#open = this.#greeted = false
+    this.#open = this.#hello = false
     this.#ended = ended
-    for (const asked of this.#asked.values()) {
-      const { sent, retry } = asked
-      asked.sent = false
+    for (const pending of this.#pending.values()) {
+      const { sent, retry } = pending
+      pending.sent = false
       if (ended || (sent && !retry)) {
-        asked.settle(callError(sent ? 'interrupted' : 'cancelled', 'the connection is closed'))
+        pending.settle(callError(sent ? 'interrupted' : 'cancelled', 'the connection is closed'))
       }
     }
     for (const controller of this.#running.values()) controller.abort()
@@ -98,10 +98,10 @@ export class Calls {
   }
 
   /** The server's hello arrived `age` milliseconds ago. `origin` is undefined where the route answers no calls. */
-  greeted(origin: string | undefined, age: number): void {
-    this.#greeted = true
+  onHello(origin: string | undefined, age: number): void {
+    this.#hello = true
     this.#origin = origin
-    this.#since = Date.now() - age
+    this.#helloAt = Date.now() - age
     this.#flush()
   }
 
@@ -114,19 +114,19 @@ export class Calls {
       this.#running.get(id as number)?.abort()
     } else {
       const error = kind === 'fail' && callError(first as string, second as string)
-      this.#asked.get(id as number)?.settle(error, first)
+      this.#pending.get(id as number)?.settle(error, first)
     }
   }
 
   #flush(): void {
-    if (!this.#open || !this.#greeted) return
-    for (const [id, asked] of this.#asked) {
-      if (asked.sent) continue
+    if (!this.#open || !this.#hello) return
+    for (const [id, pending] of this.#pending) {
+      if (pending.sent) continue
       const now = Date.now()
-      if (!asked.first) asked.origin = this.#origin
-      const retry = asked.retry && [asked.origin ?? '', asked.first ? Math.max(now - asked.first, 1) : 0]
-      asked.sent = this.#control('call', id, ...asked.call, now - this.#since, asked.due - now, retry)
-      if (asked.sent) asked.first ??= now
+      if (!pending.first) pending.origin = this.#origin
+      const retry = pending.retry && [pending.origin ?? '', pending.first ? Math.max(now - pending.first, 1) : 0]
+      pending.sent = this.#control('call', id, ...pending.call, now - this.#helloAt, pending.due - now, retry)
+      if (pending.sent) pending.first ??= now
     }
   }
 
@@ -135,19 +135,19 @@ export class Calls {
     try {
       const answer = this.#answers.get(name)
       if (!answer) throw callError('unknown')
-      if (this.#running.size >= AT_A_TIME) throw callError('busy')
+      if (this.#running.size >= MAX_RUNNING) throw callError('busy')
       // It arrived after the deadline of the server.
-      if (at != null && left != null && Date.now() - this.#since - at >= left) throw callError('timeout')
+      if (at != null && left != null && Date.now() - this.#helloAt - at >= left) throw callError('timeout')
       this.#running.set(id, controller)
       const value = await answer(args, { signal: controller.signal })
       // Throws for what has no JSON form.
       if (!controller.signal.aborted) this.#control('reply', id, JSON.parse(JSON.stringify(value ?? null)))
     } catch (error) {
       const { code, message } = (error ?? {}) as { code?: unknown; message?: string }
-      const own = typeof code === 'string'
-      if (!controller.signal.aborted) this.#control('fail', id, own ? code : 'internal', own ? message : '')
+      const refused = typeof code === 'string'
+      if (!controller.signal.aborted) this.#control('fail', id, refused ? code : 'internal', refused ? message : '')
       // Reported in the console: the server does not get the reason.
-      if (!own) setTimeout(() => { throw error })
+      if (!refused) setTimeout(() => { throw error })
     }
     this.#running.delete(id)
   }

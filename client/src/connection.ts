@@ -10,23 +10,23 @@ const PROTOCOL = 'odac.v1'
 
 /** Milliseconds that a connection has to stay open before the count of retries starts again at 0. */
 const STABLE = 5_000
-/** Milliseconds from the start of an attempt until the server's hello, and from `close()` until its close frame. */
-const PATIENCE = 20_000
+/** Milliseconds allowed from the start of an attempt to the server's hello, and from `close()` to its close frame. */
+const TIMEOUT = 20_000
 
-/** The kinds of control messages that are not passed on to the page. */
-const INNER = /^(ping|pong|token|drain)$/
+/** The kinds of control messages that only the connection handles. */
+const NOT_FOR_PAGE = /^(ping|pong|token|drain)$/
 
-/** Every option, filled in. */
+/** The options of a connection, with defaults filled in. */
 export interface Settings {
   readonly autoReconnect: boolean
   readonly reconnectDelay: number
   readonly maxReconnectAttempts: number
   readonly token: boolean
-  /** Returns the bearer token, which is sent before anything else. */
+  /** Returns the bearer token, which is the first thing that is sent. */
   readonly auth?: (() => string | Promise<string>) | undefined
 }
 
-/** One connection to the server: one WebSocket at a time, its token, its retries and its queue. */
+/** One connection to the server: one WebSocket after the other, with the token, the retries and the queue. */
 export class Connection extends Transport implements Wire {
   readonly #env: Environment
   readonly #url: string
@@ -35,23 +35,23 @@ export class Connection extends Transport implements Wire {
   readonly #extensions: readonly Extension[]
 
   #socket: WebSocket | undefined
-  /** Counts the attempts, so that a response to an abandoned one is ignored. */
-  #turn = 0
+  /** The number of the attempt, so that a response to an earlier one is ignored. */
+  #attempt = 0
   #timer = 0
   #retries = 0
   /** Whether a token has been refused since a connection last stayed open. */
   #refused = false
   /** The last token that the server sent over a connection. */
-  #spare: string | undefined
+  #spareToken: string | undefined
   /** The delay that a draining server asked for, in milliseconds. */
-  #drain: number | undefined
+  #drainDelay: number | undefined
 
   /** The control messages that every connection needs. */
   readonly #handlers: Extension['handlers'] = {
-    hello: (facts?: { ping?: number }) => this.#welcome((facts?.ping ?? 0) * 1000),
+    hello: (facts?: { ping?: number }) => this.#admitted((facts?.ping ?? 0) * 1000),
     ping: () => this.control('pong'),
-    token: (token: string) => (this.#spare = token),
-    drain: (delay: number) => (this.#drain = delay),
+    token: (token: string) => (this.#spareToken = token),
+    drain: (delay: number) => (this.#drainDelay = delay),
   }
 
   constructor(
@@ -83,7 +83,7 @@ export class Connection extends Transport implements Wire {
     this.queue.take()
     if (open) {
       this.setState(CLOSING)
-      this.#after(PATIENCE, () => this.#lost(ABNORMAL, 'the server did not confirm the close'))
+      this.#after(TIMEOUT, () => this.#lost(ABNORMAL, 'the server did not confirm the close'))
     } else {
       this.#lost(code, reason)
     }
@@ -115,10 +115,10 @@ export class Connection extends Transport implements Wire {
     return true
   }
 
-  /** A tab has joined this open connection with the positions `memory`: bring it up to date through `emit`. */
-  joined(emit: Sink, memory?: unknown): void {
+  /** A tab with the positions `resumption` has joined this open connection: bring it up to date through `emit`. */
+  tabJoined(emit: Sink, resumption?: unknown): void {
     emit('open')
-    this.#each((extension) => extension.onTab?.(emit, memory))
+    this.#callExtensions((extension) => extension.onTab?.(emit, resumption))
   }
 
   protected override transmit(payload: Payload): boolean {
@@ -131,59 +131,59 @@ export class Connection extends Transport implements Wire {
 
   async #connect(): Promise<void> {
     this.#drop()
-    const turn = this.#turn
+    const attempt = this.#attempt
     this.setState(CONNECTING)
-    this.#after(PATIENCE, () => this.#lost(ABNORMAL, 'the server did not answer in time'))
+    this.#after(TIMEOUT, () => this.#lost(ABNORMAL, 'the server did not answer in time'))
     try {
       // The caller has not attached its listeners yet, or closes the connection at once, as React does in strict mode.
       await undefined
-      const token = turn === this.#turn ? await this.#token() : undefined
-      const bearer = turn === this.#turn ? await this.#settings.auth?.() : undefined
-      if (turn === this.#turn) this.#dial(token, bearer)
+      const token = attempt === this.#attempt ? await this.#token() : undefined
+      const bearer = attempt === this.#attempt ? await this.#settings.auth?.() : undefined
+      if (attempt === this.#attempt) this.#openSocket(token, bearer)
     } catch (error) {
-      if (turn === this.#turn) this.emit('error', error)
-      // A listener may have closed this.
-      if (turn === this.#turn) this.#lost(ABNORMAL, '')
+      if (attempt === this.#attempt) this.emit('error', error)
+      // A listener may have closed the connection.
+      if (attempt === this.#attempt) this.#lost(ABNORMAL, '')
     }
   }
 
   async #token(): Promise<string | undefined> {
-    const { token: wanted } = this.#settings
-    const page = wanted && this.#env.takePageToken()
+    const { token: sendsToken } = this.#settings
+    const page = sendsToken && this.#env.takePageToken()
     if (page) return page
-    if (!wanted && !this.#env.identified) return undefined
+    if (!sendsToken && !this.#env.identified) return undefined
     let token: string | undefined
     try {
       token = (await this.#env.fetchCredentials()).token
     } catch (error) {
-      if (!wanted || !this.#spare) throw error
+      if (!sendsToken || !this.#spareToken) throw error
     }
-    if (!wanted) return undefined
-    token ||= this.#spare
+    if (!sendsToken) return undefined
+    token ||= this.#spareToken
     if (!token) throw new Error('Odac: the token endpoint gave no token; is the prefix right? Else use token: false')
     return token
   }
 
-  #dial(token: string | undefined, bearer: string | undefined): void {
+  #openSocket(token: string | undefined, bearer: string | undefined): void {
     const further = this.#extensions.map((extension) => extension.offer?.())
     const offered = [PROTOCOL, ...further, bearer && 'odac.auth', token && 'odac-token-' + token]
     const offers = offered.filter(Boolean) as string[]
     const socket = this.#env.socket(this.#url, offers)
     this.#socket = socket
     socket.binaryType = 'arraybuffer'
-    // Only odac.v1 servers send a hello, once the connection has passed all gates.
+    // Only odac.v1 servers send a hello, once they have admitted the connection.
     socket.onopen = () => {
       if (socket.protocol === PROTOCOL) {
         if (bearer) this.control('auth', bearer)
-        this.#each((extension) => extension.onAccepted?.())
-      } else this.#welcome(0)
+        this.#callExtensions((extension) => extension.onAccepted?.())
+      } else this.#admitted(0)
     }
     socket.onmessage = ({ data }: MessageEvent<unknown>) => {
-      this.#liveness.heard()
+      this.#liveness.received()
       const message = socket.protocol === PROTOCOL ? fromWire(data) : data
       if (Array.isArray(message)) this.#dispatch(message as [unknown, ...never[]])
       else {
-        this.#each((extension) => extension.onReceived?.(message))
+        this.#callExtensions((extension) => extension.onReceived?.(message))
         this.emit('message', message)
       }
     }
@@ -192,36 +192,36 @@ export class Connection extends Transport implements Wire {
   }
 
   /**
-   * Pass a control message to the handlers of its kind, and to the page unless the kind is the connection's alone.
+   * Pass a control message to the handlers of its kind, and to the page unless only the connection handles it.
    * Unknown kinds come from a newer server, and are ignored.
    */
   #dispatch([kind, ...values]: [kind: unknown, ...values: never[]]): void {
     if (typeof kind !== 'string') return
-    if (!INNER.test(kind)) this.emit('control', kind, ...values)
-    this.#each(({ handlers }) => {
+    if (!NOT_FOR_PAGE.test(kind)) this.emit('control', kind, ...values)
+    this.#callExtensions(({ handlers }) => {
       if (Object.hasOwn(handlers, kind)) handlers[kind]?.(...values)
     })
   }
 
-  #each(call: (extension: Extension) => void): void {
+  #callExtensions(call: (extension: Extension) => void): void {
     this.#extensions.forEach(call)
   }
 
-  #welcome(silence: number): void {
+  #admitted(pingInterval: number): void {
     if (this.state !== CONNECTING) return
     this.#after(STABLE, () => {
       this.#retries = 0
       this.#refused = false
     })
-    if (silence) this.#liveness.start(silence)
-    this.#each((extension) => extension.onOpened?.())
+    if (pingInterval) this.#liveness.start(pingInterval)
+    this.#callExtensions((extension) => extension.onOpened?.())
     this.opened()
   }
 
   /** The connection, or the attempt at one, has ended: emit `close`, and schedule a retry if there is to be one. */
   #lost(code: number, reason: string): void {
     const { autoReconnect, reconnectDelay, maxReconnectAttempts, token } = this.#settings
-    const wait = this.#drain
+    const drainDelay = this.#drainDelay
     this.#drop()
     // Without `setState`: the event `close` implies it.
     this.state = CLOSED
@@ -230,16 +230,16 @@ export class Connection extends Transport implements Wire {
     const refetch = refused && !this.#refused
     this.#refused ||= refused
     // The spare token may have been the refused one. An attempt without a response leaves it as it is.
-    if (refetch) this.#spare = undefined
+    if (refetch) this.#spareToken = undefined
     this.ended ||= !refetch && !(autoReconnect && isRetryable(code))
     if (this.ended) this.queue.take()
-    const turn = this.#turn
+    const attempt = this.#attempt
     if (refused && !refetch) this.fail('two tokens refused: do browser and proxies keep the session cookie?')
-    this.#each((extension) => extension.onClosed?.(code, this.ended))
+    this.#callExtensions((extension) => extension.onClosed?.(code, this.ended))
     this.emit('close', code, reason)
-    // A listener may have closed this, or have begun the next attempt.
-    if (this.ended || turn !== this.#turn) return
-    // Attempts without a network are not counted, else an hour without one would use up all of them.
+    // A listener may have closed the connection, or have begun the next attempt.
+    if (this.ended || attempt !== this.#attempt) return
+    // Attempts without a network are not counted: an hour without one would use up all of them.
     const online = this.#env.online()
     if (!refetch && online && this.#retries >= maxReconnectAttempts) {
       this.fail(`gave up after ${this.#retries} attempts`)
@@ -247,18 +247,18 @@ export class Connection extends Transport implements Wire {
     }
     this.#retries += +online
     // Without a network, the event `online` starts the next attempt; the slow retry is for a server on this machine.
-    const [attempt, first] = online ? [this.#retries, reconnectDelay] : [1, LONGEST]
-    const delay = refetch ? 0 : (wait ?? backoff(attempt, first, this.#env.random()))
+    const [retry, first] = online ? [this.#retries, reconnectDelay] : [1, LONGEST]
+    const delay = refetch ? 0 : (drainDelay ?? backoff(retry, first, this.#env.random()))
     this.#after(delay, () => void this.#connect())
     this.emit('reconnecting', this.#retries || 1, delay)
   }
 
-  /** Abandon the WebSocket, the timer and the attempt. */
+  /** End the attempt: drop its WebSocket and its timer. */
   #drop(): void {
-    this.#turn++
+    this.#attempt++
     this.#env.clearTimeout(this.#timer)
     this.#liveness.stop()
-    this.#drain = undefined
+    this.#drainDelay = undefined
     const socket = this.#socket
     this.#socket = undefined
     if (socket) {

@@ -12,7 +12,7 @@ export interface Environment {
   readonly identified?: boolean
   /** @throws SyntaxError or SecurityError as the WebSocket constructor does. */
   socket(url: string, protocols: string[]): WebSocket
-  /** Ask the token endpoint. Rejects if it has no usable response. */
+  /** Request credentials from the token endpoint. Rejects if there is no usable response. */
   fetchCredentials(): Promise<Credentials>
   /** The token in the page, on the first call only. */
   takePageToken(): string | undefined
@@ -29,7 +29,7 @@ export interface Environment {
 /** Milliseconds that the token endpoint may take. */
 const FETCH_TIMEOUT = 10_000
 
-const ask = async (url: string): Promise<Credentials> => {
+const request = async (url: string): Promise<Credentials> => {
   // Not AbortSignal.timeout: the oldest supported browsers do not have it.
   const controller = new AbortController()
   const timer = setTimeout(() => controller.abort(new Error(`Odac: ${url} did not answer in time`)), FETCH_TIMEOUT)
@@ -41,7 +41,7 @@ const ask = async (url: string): Promise<Credentials> => {
       throw new Error(`Odac: ${url} cannot be reached: is the server running? ${error}`)
     })
     const { ok, status } = response
-    // 404: the app has no token endpoint. Any other error may be gone at the next attempt.
+    // 404: the app has no token endpoint. Any other error may be temporary.
     if (status === 404) return {}
     // An HTML page instead of JSON, such as a login page or the fallback of a single-page app, is an error too.
     const answer = ok && (await response.json().catch(() => null))
@@ -52,23 +52,23 @@ const ask = async (url: string): Promise<Credentials> => {
   }
 }
 
-/** The last request; and by address the one not sent yet, whose response serves every caller until then. */
-let asked: Promise<unknown> = Promise.resolve()
-const planned = new Map<string, Promise<Credentials>>()
+/** The last request, and by address the one that is not sent yet: callers that come before it is share its response. */
+let lastRequest: Promise<unknown> = Promise.resolve()
+const unsent = new Map<string, Promise<Credentials>>()
 
 /**
  * Send one request at a time. Two requests without a session cookie would begin two sessions, and one of the tokens
  * would be refused; and changes of the session have to be noticed in their order.
  */
-const askInTurn = (url: string): Promise<Credentials> => {
-  let answer = planned.get(url)
+const requestInTurn = (url: string): Promise<Credentials> => {
+  let answer = unsent.get(url)
   if (!answer) {
-    answer = asked.then(() => {
-      planned.delete(url)
-      return ask(url)
+    answer = lastRequest.then(() => {
+      unsent.delete(url)
+      return request(url)
     })
-    planned.set(url, answer)
-    asked = answer.catch(() => {})
+    unsent.set(url, answer)
+    lastRequest = answer.catch(() => {})
   }
   return answer
 }
@@ -76,7 +76,7 @@ const askInTurn = (url: string): Promise<Credentials> => {
 /** The environment of a page or a worker. `prefix` is the folder of the app's endpoints. */
 export const browserEnvironment = (prefix: string): Environment => ({
   socket: (url, protocols) => new WebSocket(url, protocols),
-  fetchCredentials: () => askInTurn(prefix + '/token'),
+  fetchCredentials: () => requestInTurn(prefix + '/token'),
   takePageToken: () => {
     const { document } = globalThis as { document?: Document }
     const meta = document?.querySelector<HTMLMetaElement>('meta[name="odac-token"]')

@@ -19,14 +19,14 @@ export interface Extension {
   offer?(): string | undefined
   /** A WebSocket to an odac.v1 server has opened, before its hello: send here what has to be the first message. */
   onAccepted?(): void
-  /** The hello has arrived. The queue has not been sent yet, nor has `open` been emitted. */
+  /** The server has admitted the connection. The queue has not been sent yet, nor has `open` been emitted. */
   onOpened?(): void
   /** A message has arrived, and has not been emitted yet. */
   onReceived?(payload: unknown): void
   /** The connection, or an attempt at one, has ended, for good if `final`. `close` has not been emitted yet. */
   onClosed?(code: number, final: boolean): void
-  /** A tab has joined an open connection, with the positions `memory`; `emit` reaches this tab alone. */
-  onTab?(emit: Sink, memory: unknown): void
+  /** A tab with the positions `resumption` has joined the open connection; `emit` reaches this tab alone. */
+  onTab?(emit: Sink, resumption: unknown): void
 }
 
 /** Makes the extension of one connection. */

@@ -1,46 +1,48 @@
 import type { Environment } from './environment'
 
+/** Milliseconds that the server has to answer a ping. */
 const GRACE = 10_000
 
 /**
- * Notices a dead connection that was not closed, such as after the network has changed.
+ * Notices a connection that has died without a close, such as after a change of the network.
  *
- * After a silence longer than the server's ping interval it sends a ping, and gives up after ten more seconds. The ping
- * also keeps a page that was asleep, and has messages to read, from dropping a good connection.
+ * If no data arrives for the server's ping interval, it sends a ping, and gives up 10 s later. Without the ping, a page
+ * that was asleep and has messages to read would drop a good connection.
  */
 export class Liveness {
   readonly #env: Environment
-  readonly #ask: () => void
-  readonly #dead: () => void
+  readonly #ping: () => void
+  readonly #onDead: () => void
   #interval = 0
-  #heard = 0
+  /** When data last arrived; 0 while a ping is unanswered. */
+  #received = 0
   #timer = 0
 
-  constructor(env: Environment, ask: () => void, dead: () => void) {
+  constructor(env: Environment, ping: () => void, onDead: () => void) {
     this.#env = env
-    this.#ask = ask
-    this.#dead = dead
+    this.#ping = ping
+    this.#onDead = onDead
   }
 
   /** Start to watch for a silence of `interval` milliseconds. */
   start(interval: number): void {
     this.#interval = interval
-    this.heard()
-    this.#look()
+    this.received()
+    this.#check()
   }
 
   /** Note that data has arrived. No timer is set for each message. */
-  heard(): void {
-    this.#heard = this.#env.now()
+  received(): void {
+    this.#received = this.#env.now()
   }
 
-  /** Send a ping now: the network or the page has just come back. */
+  /** Send a ping now, such as when the network is lost or the page becomes visible. */
   probe(): void {
     // A second ping while the first is unanswered would only delay the end.
-    if (!this.#interval || !this.#heard) return
-    this.#heard = 0
-    this.#ask()
-    this.#set(GRACE, () => (this.#heard ? this.#look() : this.#dead()))
+    if (!this.#interval || !this.#received) return
+    this.#received = 0
+    this.#ping()
+    this.#after(GRACE, () => (this.#received ? this.#check() : this.#onDead()))
   }
 
   stop(): void {
@@ -48,14 +50,14 @@ export class Liveness {
     this.#env.clearTimeout(this.#timer)
   }
 
-  /** Send a ping if the silence has lasted for an interval, else look again when it would have. */
-  #look(): void {
-    const left = this.#heard + this.#interval - this.#env.now()
+  /** Send a ping if no data has arrived for an interval, else check again when that time is over. */
+  #check(): void {
+    const left = this.#received + this.#interval - this.#env.now()
     // If more than an interval is left, the clock was set back.
-    left > 0 && left <= this.#interval ? this.#set(left, () => this.#look()) : this.probe()
+    left > 0 && left <= this.#interval ? this.#after(left, () => this.#check()) : this.probe()
   }
 
-  #set(milliseconds: number, callback: () => void): void {
+  #after(milliseconds: number, callback: () => void): void {
     this.#env.clearTimeout(this.#timer)
     this.#timer = this.#env.setTimeout(callback, milliseconds)
   }

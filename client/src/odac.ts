@@ -46,7 +46,7 @@ export const createOdac = (script: string | undefined, loadShared: LoadShared): 
     return new Socket(globalThis as unknown as Page, (sink, replace, positions) => {
       const connect = connection(positions)
       // The session at another host cannot be known, so that its connection cannot be shared.
-      // Neither can the function `auth` be passed to another thread.
+      // The function `auth` cannot be passed to another thread.
       if (!shared || auth || host !== own.host) return connect(sink)
       const loading = new Transport(sink)
       const start = (next: (sink: Sink) => Transport): unknown => loading.ended || replace(next, loading.queue.take())

@@ -8,16 +8,16 @@ import { byteLength } from './queue'
 type Room = string | null
 
 /** A position in a room's log: after the message with this `offset`. */
-export type Place = [epoch: string | null, offset: number, ticket: string]
+export type Position = [epoch: string | null, offset: number, ticket: string]
 
 /** The values of a `resume` message. */
-export type Resumption = readonly [client: string, rooms: (readonly [room: Room, ...place: Place])[]]
+export type Resumption = readonly [client: string, rooms: (readonly [room: Room, ...position: Position])[]]
 
 /** Limits of one `resume`; further rooms are not recovered, and `recover` says so. */
 const MAX_ROOMS = 128
 const MAX_BYTES = 64 * 1024
-/** Milliseconds after the hello in which the server has to name a room again; else it is not recovered. */
-const TOLD_WITHIN = 10_000
+/** Milliseconds from the hello until the server has to have named a room again; else it is not recovered. */
+const ROOMS_TIMEOUT = 10_000
 
 /**
  * The positions of one client in rooms with history, over all its connections, from the server's control messages and
@@ -26,56 +26,56 @@ const TOLD_WITHIN = 10_000
 export class Positions {
   /** The client id, signed by the server. */
   client: string | undefined
-  readonly places = new Map<Room, Place>()
+  readonly byRoom = new Map<Room, Position>()
   /** The server's numbers of the rooms, on this connection. */
   readonly numbers = new Map<number, Room>()
-  /** Rooms whose missed messages are arriving, with the number of them that this page has had before. */
+  /** Rooms whose missed messages are arriving, with how many of these the page already had. */
   readonly recovering = new Map<number, number>()
   /** The room and the offset of each of the next messages. */
   expected: [number: number, offset: number][] = []
 
-  readonly #tell: (recovery: OdacRecovery) => void
+  readonly #emit: (recovery: OdacRecovery) => void
   /** Rooms of an earlier connection that the server has not named on this one yet. */
-  #held = new Set<Room>()
+  #unnamed = new Set<Room>()
   #timer: ReturnType<typeof setTimeout> | undefined
 
-  constructor(tell: (recovery: OdacRecovery) => void) {
-    this.#tell = tell
+  constructor(emit: (recovery: OdacRecovery) => void) {
+    this.#emit = emit
   }
 
   /** The values of the next `resume`; undefined if there is no room to resume. */
   resumption(): Resumption | undefined {
     const { client } = this
     if (!client) return undefined
-    let rooms = [...this.places].slice(-MAX_ROOMS).map(([room, place]) => [room, ...place] as const)
+    let rooms = [...this.byRoom].slice(-MAX_ROOMS).map(([room, position]) => [room, ...position] as const)
     while (byteLength(control('resume', client, rooms)) > MAX_BYTES) rooms = rooms.slice((rooms.length >> 2) + 1)
     return rooms[0] && [client, rooms]
   }
 
   /** Take the server's hello, with the client id that it has signed. */
-  greeted(client: string | undefined): void {
+  onHello(client: string | undefined): void {
     this.lost()
     this.client = client
-    this.#held = new Set(this.places.keys())
-    if (this.#held.size) this.#timer = setTimeout(() => this.#overdue(), TOLD_WITHIN)
+    this.#unnamed = new Set(this.byRoom.keys())
+    if (this.#unnamed.size) this.#timer = setTimeout(() => this.#overdue(), ROOMS_TIMEOUT)
   }
 
-  /** The connection is closed: drop the numbers, and the offsets of messages that have not arrived. */
+  /** The connection is closed: drop what belongs to it, and every position if the user may have changed. */
   lost(code?: number): void {
     clearTimeout(this.#timer)
     this.numbers.clear()
     this.recovering.clear()
     this.expected = []
     if (isRefusal(code)) {
-      this.places.clear()
+      this.byRoom.clear()
       this.client = undefined
     }
   }
 
-  /** A message has arrived: advance the position of its room. False if this page has had the message before. */
+  /** A message has arrived: advance the position of its room. False if the page already had the message. */
   arrived(): boolean {
     const next = this.expected.shift()
-    return !next || this.#move(...next)
+    return !next || this.#advance(...next)
   }
 
   /** Take a control message. Malformed and unknown ones are ignored. */
@@ -84,67 +84,67 @@ export class Positions {
     if (kind === 'at' && values.every(Number.isInteger)) {
       this.expected.push(...values.map((offset): [number, number] => [number, offset as number]))
     }
-    if (kind === 'room') this.#enter(number, ...(values as [Room, ...Place, number]))
+    if (kind === 'room') this.#enter(number, ...(values as [Room, ...Position, number]))
     const room = this.numbers.get(number)
     if (room === undefined) return
-    if (kind === 'past') this.#move(number, first!)
+    if (kind === 'past') this.#advance(number, first!)
     if (kind === 'live') {
       const seen = this.recovering.get(number)
-      if (this.recovering.delete(number)) this.#say(room, true, first! - seen!)
+      if (this.recovering.delete(number)) this.#report(room, true, first! - seen!)
     }
     if (kind === 'gap') {
       this.recovering.delete(number)
-      this.places.set(room, [first!, second!, third!])
-      this.#say(room, false)
+      this.byRoom.set(room, [first!, second!, third!])
+      this.#report(room, false)
     }
     if (kind === 'left') {
       this.numbers.delete(number)
       this.recovering.delete(number)
-      this.places.delete(room)
+      this.byRoom.delete(room)
     }
   }
 
   #enter(number: number, room: Room, epoch: string | null, offset: number, ticket: string, status: number): void {
     if (typeof ticket !== 'string') return
-    const own = this.places.get(room)
+    const known = this.byRoom.get(room)
     let recovered = status !== 2
-    if (this.#held.delete(room) && !status) recovered = false
+    if (this.#unnamed.delete(room) && !status) recovered = false
     if (status === 1) {
       // In shared mode, another hub may have taken over, and the tabs may have different positions.
-      recovered = own?.[0] === epoch && own[1] >= offset
+      recovered = known?.[0] === epoch && known[1] >= offset
       if (recovered) {
         this.recovering.set(number, 0)
-        offset = own![1]
+        offset = known![1]
       }
     }
     this.numbers.set(number, room)
     // Inserted again, so that the newest room is the last.
-    this.places.delete(room)
-    this.places.set(room, [epoch, offset, ticket])
-    if (!recovered) this.#say(room, false)
+    this.byRoom.delete(room)
+    this.byRoom.set(room, [epoch, offset, ticket])
+    if (!recovered) this.#report(room, false)
   }
 
-  #move(number: number, offset: number): boolean {
-    const place = this.places.get(this.numbers.get(number)!)
-    if (!place) return true
-    if (offset <= place[1]) {
+  #advance(number: number, offset: number): boolean {
+    const position = this.byRoom.get(this.numbers.get(number)!)
+    if (!position) return true
+    if (offset <= position[1]) {
       if (this.recovering.has(number)) this.recovering.set(number, this.recovering.get(number)! + 1)
       return false
     }
-    place[1] = offset
+    position[1] = offset
     return true
   }
 
   #overdue(): void {
-    for (const room of this.#held) {
-      this.places.delete(room)
-      this.#say(room, false)
+    for (const room of this.#unnamed) {
+      this.byRoom.delete(room)
+      this.#report(room, false)
     }
-    this.#held.clear()
+    this.#unnamed.clear()
   }
 
-  #say(room: Room, recovered: boolean, count = 0): void {
-    this.#tell({ room, recovered, count })
+  #report(room: Room, recovered: boolean, count = 0): void {
+    this.#emit({ room, recovered, count })
   }
 }
 

@@ -34,7 +34,7 @@ export class Socket extends Emitter {
   readonly #calls = new Calls((kind, ...values) => this.#transport.control(kind, ...values))
   /** Whether a refused message has been reported in the console. */
   #warned = false
-  /** The state in the last event. */
+  /** The state when the last event was emitted. */
   #state = CONNECTING
 
   /**
@@ -118,8 +118,8 @@ export class Socket extends Emitter {
   #control(kind: string, ...values: unknown[]): void {
     if (kind === 'hello') {
       const [facts, age] = values as [facts?: Hello, age?: number]
-      this.#positions.greeted(facts?.client)
-      return this.#calls.greeted(facts?.calls, age ?? 0)
+      this.#positions.onHello(facts?.client)
+      return this.#calls.onHello(facts?.calls, age ?? 0)
     }
     if (/^(call|reply|fail|cancel)$/.test(kind)) return this.#calls.receive(kind, ...(values as [unknown]))
     if (kind === 'invalid') {

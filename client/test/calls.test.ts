@@ -14,7 +14,7 @@ const make = (greeted = true) => {
     return wire.up
   })
   const open = (origin = 'origin'): void => {
-    calls.greeted(origin, 0)
+    calls.onHello(origin, 0)
     calls.opened()
   }
   if (greeted) open()
@@ -85,7 +85,7 @@ test('a call waits for the hello and the open connection, as it was when it was 
   const args = { to: 'e4' }
   const answer = calls.call('move', args)
   args.to = 'd4'
-  calls.greeted('origin', 5)
+  calls.onHello('origin', 5)
   assert.equal(sent.length, 0)
   calls.opened()
   assert.deepEqual(sent[0]?.slice(2, 4), ['move', { to: 'e4' }])

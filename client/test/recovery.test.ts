@@ -23,7 +23,7 @@ for (const { why, steps } of recoveryVectors.cases) {
     steps.forEach((step, index) => {
       const [kind, ...values] = step.control ?? []
       // That a connection opens is heard from its hello.
-      if (kind === 'hello') positions.greeted((values[0] as { client?: string }).client)
+      if (kind === 'hello') positions.onHello((values[0] as { client?: string }).client)
       else if (kind) positions.receive(kind, ...(values as [number]))
       if (step.message) positions.arrived()
       if (step.close) positions.lost(step.close)
@@ -36,7 +36,7 @@ for (const { why, steps } of recoveryVectors.cases) {
 
 const filled = (rooms: number, name: (n: number) => string): Positions => {
   const positions = new Positions(() => {})
-  positions.greeted('S1')
+  positions.onHello('S1')
   for (let n = 0; n < rooms; n++) positions.receive('room', n, name(n), 'E', n, 'T', 0)
   return positions
 }
@@ -54,14 +54,14 @@ test('at most the newest 128 places and 64 KiB are sent', () => {
 test('the 10 seconds count from the last hello, and not while there is no connection', () => {
   const told: OdacRecovery[] = []
   const positions = new Positions((recovery) => told.push(recovery))
-  positions.greeted('S1')
+  positions.onHello('S1')
   positions.receive('room', 1, 'chat', 'E', 1, 'T', 0)
   positions.lost(1006)
-  positions.greeted('S2')
+  positions.onHello('S2')
   mock.timers.tick(9_999)
   positions.lost(1006)
   mock.timers.tick(60_000)
-  positions.greeted('S3')
+  positions.onHello('S3')
   mock.timers.tick(9_999)
   assert.deepEqual(told, [])
   mock.timers.tick(1)
@@ -71,9 +71,9 @@ test('the 10 seconds count from the last hello, and not while there is no connec
 test('a message that came before, as to a tab that was further on than the others, is dropped and not counted', () => {
   const told: OdacRecovery[] = []
   const positions = new Positions((recovery) => told.push(recovery))
-  positions.greeted('S1')
+  positions.onHello('S1')
   positions.receive('room', 1, 'chat', 'E', 7, 'T', 0)
-  positions.greeted('S2')
+  positions.onHello('S2')
   positions.receive('room', 2, 'chat', 'E', 5, 'T', 1)
   positions.receive('at', 2, 6, 7, 8)
   assert.deepEqual([positions.arrived(), positions.arrived(), positions.arrived()], [false, false, true])
@@ -89,7 +89,7 @@ for (const [why, epoch, offset] of [
     const told: OdacRecovery[] = []
     const positions = new Positions((recovery) => told.push(recovery))
     positions.receive('room', 1, 'chat', epoch, offset, 'T', 0)
-    positions.greeted('S2')
+    positions.onHello('S2')
     positions.receive('room', 2, 'chat', 'E', 5, 'T', 1)
     positions.receive('live', 2, 0)
     assert.deepEqual(told, [{ room: 'chat', recovered: false, count: 0 }])

@@ -1,4 +1,4 @@
-import type { Dial, Line } from './link'
+import type { Dial, HubConnection } from './link'
 import type { Port } from './protocol'
 
 /** The part of `SharedWorker` that is used. */
@@ -7,31 +7,31 @@ export interface Worker {
   onerror: ((event: never) => void) | null
 }
 
-/** Dials the hub in a SharedWorker; where that cannot be had or loaded, dials `next`. */
+/** Dials the hub in a SharedWorker; where that is not supported or fails to load, dials `next`. */
 export const dialWorker =
   (start: () => Worker, next: Dial | undefined): Dial =>
   (attach, lost, fail) => {
-    let line: Line | undefined
+    let connection: HubConnection | undefined
     let closed = false
     const fallBack = (): void => {
-      line?.close()
+      connection?.close()
       if (closed) return
-      line = next?.(attach, lost, fail)
-      if (!line) fail()
+      connection = next?.(attach, lost, fail)
+      if (!connection) fail()
     }
     try {
       const worker = start()
-      line = worker.port
+      connection = worker.port
       worker.onerror = fallBack
       attach(worker.port)
     } catch {
-      // Not supported, or not allowed. In a microtask, because the caller has not got its line yet.
+      // Not supported, or not allowed. In a microtask, because the caller does not have the return value yet.
       queueMicrotask(fallBack)
     }
     return {
       close: () => {
         closed = true
-        line?.close()
+        connection?.close()
       },
     }
   }

@@ -3,8 +3,8 @@ import type { Environment } from '../environment'
 import type { MakeExtension } from '../extension'
 import type { Resumption } from '../recovery'
 import { CLOSED, OPEN, type Sink } from '../transport'
-import { type Locks, type Memory, type Port, type Subject, type ToHub, type ToTab, version } from './protocol'
-import { remembering } from './remembering'
+import { type Locks, type Port, type Subject, type TabPositions, type ToHub, type ToTab, version } from './protocol'
+import { roomState } from './room-state'
 
 /** Milliseconds between two sweeps, which look for silent tabs. */
 const SWEEP = 30_000
@@ -14,10 +14,10 @@ const SWEEP = 30_000
  * been silent for an hour.
  */
 const SILENT_SWEEPS = 5
-/** Milliseconds until a request for the current session is repeated after it failed. */
-const ASK_AGAIN = 3_000
+/** Milliseconds after which a failed request for the current session is repeated. */
+const SESSION_RETRY = 3_000
 /** How many times in a row the session may change without a connection opening. */
-const CHANGES = 10
+const MAX_CHANGES = 10
 
 interface Tab {
   readonly port: Port
@@ -25,11 +25,11 @@ interface Tab {
   silent: number
   lock?: string | undefined
   /** Its positions in rooms, from an earlier hub. */
-  memory: Memory
+  positions: TabPositions
   group?: Group | undefined
 }
 
-const say = (port: Port, message: ToTab): void => port.postMessage(message)
+const post = (port: Port, message: ToTab): void => port.postMessage(message)
 
 /** The tabs that share one connection. */
 interface Group {
@@ -42,7 +42,7 @@ interface Group {
 }
 
 /**
- * Holds the connections that tabs share: in a SharedWorker, or in the tab that leads.
+ * Holds the connections that tabs share: in a SharedWorker, or in the leading tab.
  *
  * All tabs share their cookies, so that there is one current session, and each connection here belongs to it. The hub
  * asks the token endpoint for the session when it connects, and when a tab joins, leaves or becomes visible. If the
@@ -51,33 +51,33 @@ interface Group {
 export class Hub {
   readonly #env: Environment
   readonly #locks: Locks | undefined
-  readonly #life: string | undefined
+  readonly #lock: string | undefined
   readonly #extensions: readonly MakeExtension[]
   readonly #groups = new Map<string, Group>()
   readonly #tabs = new Set<Tab>()
   /** Aborts the requests for the tabs' locks. */
-  readonly #over = new AbortController()
+  readonly #stopped = new AbortController()
   #session: string | undefined
-  /** The requests for the current session, one after the other; `#planned` until the last of them is sent. */
-  #asked: Promise<void> = Promise.resolve()
-  #planned = false
+  /** The requests for the current session, one after the other; `#requestPlanned` until the last of them is sent. */
+  #requests: Promise<void> = Promise.resolve()
+  #requestPlanned = false
   /** How many times the session has changed since a connection last opened. */
   #changes = 0
-  #sweep = 0
-  #again = 0
+  #sweepTimer = 0
+  #retryTimer = 0
 
-  /** `life` names a Web Lock that this hub holds until its thread ends, so that tabs notice that it has ended. */
+  /** `lock` names a Web Lock that this hub holds until its thread ends, so that tabs notice that it has ended. */
   constructor(
     env: Environment,
     locks: Locks | undefined,
-    life?: string,
+    lock?: string,
     extensions: readonly MakeExtension[] = [],
   ) {
     this.#extensions = extensions
     this.#locks = locks
-    if (locks && life) {
-      this.#life = life
-      locks.request(life, () => new Promise(() => {})).catch(() => {})
+    if (locks && lock) {
+      this.#lock = lock
+      locks.request(lock, () => new Promise(() => {})).catch(() => {})
     }
     this.#env = {
       ...env,
@@ -90,23 +90,23 @@ export class Hub {
         return credentials
       },
     }
-    this.#sweepLater()
+    this.#scheduleSweep()
   }
 
   /** Serve the tab at the other end of `port`. */
   attach(port: Port): void {
-    const tab: Tab = { port, silent: 0, memory: [undefined, undefined] }
+    const tab: Tab = { port, silent: 0, positions: [undefined, undefined] }
     this.#tabs.add(tab)
     port.onmessage = ({ data }: MessageEvent<ToHub>) => {
       tab.silent = 0
       const [kind, value] = data
       if (kind === 'join') this.#join(tab, value, data[2], data[3])
-      else if (kind === 'leave') this.#forget(tab)
-      else if (!tab.group) say(port, ['gone', kind === 'send'])
+      else if (kind === 'leave') this.#remove(tab)
+      else if (!tab.group) post(port, ['removed', kind === 'send'])
       else if (kind === 'send') tab.group.connection.send(value)
       else if (kind === 'control') tab.group.connection.control(...value)
       else {
-        say(port, ['beat'])
+        post(port, ['beat'])
         if (kind === 'probe') tab.group.connection.probe()
         if (kind === 'wake') {
           const { connection, members } = tab.group
@@ -117,26 +117,26 @@ export class Hub {
         }
       }
     }
-    say(port, ['ready', this.#life, version])
+    post(port, ['ready', this.#lock, version])
   }
 
   /** Close every connection and every port: another hub takes over. */
   stop(): void {
     for (const { port } of this.#tabs) port.close()
-    this.#over.abort()
-    this.#env.clearTimeout(this.#sweep)
-    this.#env.clearTimeout(this.#again)
+    this.#stopped.abort()
+    this.#env.clearTimeout(this.#sweepTimer)
+    this.#env.clearTimeout(this.#retryTimer)
     for (const group of [...this.#groups.values()]) this.#dissolve(() => {}, group)
   }
 
-  #join(tab: Tab, subject: Subject, lock: string | undefined, memory: Memory): void {
+  #join(tab: Tab, subject: Subject, lock: string | undefined, positions: TabPositions): void {
     if (tab.group) return
-    tab.memory = memory
+    tab.positions = positions
     if (lock && !tab.lock) {
       tab.lock = lock
       // Granted when the tab releases it or crashes.
       this.#locks
-        ?.request(lock, { signal: this.#over.signal }, () => this.#forget(tab))
+        ?.request(lock, { signal: this.#stopped.signal }, () => this.#remove(tab))
         .catch(() => {})
     }
     const key = JSON.stringify(subject)
@@ -150,20 +150,20 @@ export class Hub {
       const made = { key, members: new Set([tab]), waiting: new Set() } as unknown as Group
       tab.group = group = made
       this.#groups.set(key, group)
-      const extensions = [...this.#extensions, remembering(() => this.#memories(made))]
+      const extensions = [...this.#extensions, roomState(() => this.#resumptions(made))]
       group.connection = new Connection(this.#env, ...subject, this.#relay(group), extensions)
     }
   }
 
   /** The positions of a group's tabs in rooms, without those from another session. */
-  #memories({ members, waiting }: Group): Resumption[] {
+  #resumptions({ members, waiting }: Group): Resumption[] {
     return [...members, ...waiting].flatMap((tab) => {
-      const memory = this.#memory(tab)
-      return memory ? [memory] : []
+      const resumption = this.#resumptionOf(tab)
+      return resumption ? [resumption] : []
     })
   }
 
-  #memory({ memory: [session, resumption] }: Tab): Resumption | undefined {
+  #resumptionOf({ positions: [session, resumption] }: Tab): Resumption | undefined {
     return session === this.#session ? resumption : undefined
   }
 
@@ -173,22 +173,22 @@ export class Hub {
       const { connection, members, waiting, key } = group
       if (this.#groups.get(key) !== group) return
       if (event === 'open') this.#changes = 0
-      // One tab answers a call from the server: the one that was visible last.
-      const told = event === 'control' && args[0] === 'call' ? [...members].slice(-1) : members
-      for (const tab of told) this.#tell(tab, event, ...args)
+      // Only one tab answers a call from the server: the one that was visible last.
+      const recipients = event === 'control' && args[0] === 'call' ? [...members].slice(-1) : members
+      for (const tab of recipients) this.#sendEvent(tab, event, ...args)
       // The next tab to join gets a new connection, and so do the waiting ones: their session may be another.
       if (connection.ended && event === 'close') {
-        this.#dissolve(({ port }) => say(port, ['gone', false]), group, waiting)
+        this.#dissolve(({ port }) => post(port, ['removed', false]), group, waiting)
       }
     }
   }
 
-  #tell({ port, group }: Tab, event: Parameters<Sink>[0], ...args: unknown[]): void {
+  #sendEvent({ port, group }: Tab, event: Parameters<Sink>[0], ...args: unknown[]): void {
     const { state, ended } = (group as Group).connection
-    say(port, ['event', state, ended, this.#session, event, ...args])
+    post(port, ['event', state, ended, this.#session, event, ...args])
   }
 
-  #forget(tab: Tab): void {
+  #remove(tab: Tab): void {
     tab.port.close()
     this.#tabs.delete(tab)
     this.#leave(tab)
@@ -205,13 +205,17 @@ export class Hub {
     this.#check()
   }
 
-  /** Close the connection of `group`, remove its tabs, and call `tell` with each tab in `told`. */
-  #dissolve(tell: (tab: Tab) => void, group: Group, told: Iterable<Tab> = [...group.members, ...group.waiting]): void {
+  /** Close the connection of `group`, remove its tabs, and call `notify` with each of `recipients`. */
+  #dissolve(
+    notify: (tab: Tab) => void,
+    group: Group,
+    recipients: Iterable<Tab> = [...group.members, ...group.waiting],
+  ): void {
     // Removed first, so that no tab gets the events of the closing connection.
     this.#groups.delete(group.key)
     group.connection.close()
     for (const tab of [...group.members, ...group.waiting]) tab.group = undefined
-    for (const tab of told) tell(tab)
+    for (const tab of recipients) notify(tab)
   }
 
   /** Note that `session` is the current one; if it has changed, close every connection. */
@@ -220,17 +224,17 @@ export class Hub {
     this.#session = session
     if (session && (!before || before === session)) return
     // Where a browser or a proxy drops the cookie, each request begins a new session.
-    const message: ToTab = session && ++this.#changes < CHANGES ? ['gone', false] : ['alone']
-    for (const group of [...this.#groups.values()]) this.#dissolve(({ port }) => say(port, message), group)
+    const message: ToTab = session && ++this.#changes < MAX_CHANGES ? ['removed', false] : ['unshared']
+    for (const group of [...this.#groups.values()]) this.#dissolve(({ port }) => post(port, message), group)
   }
 
   /** Ask for the current session, then admit the waiting tabs. */
   #check(): void {
     // A request that has not been sent yet serves every tab that joins before it.
-    if (this.#planned || !this.#groups.size) return
-    this.#planned = true
-    this.#asked = this.#asked.then(async () => {
-      this.#planned = false
+    if (this.#requestPlanned || !this.#groups.size) return
+    this.#requestPlanned = true
+    this.#requests = this.#requests.then(async () => {
+      this.#requestPlanned = false
       const waiting = [...this.#groups.values()].flatMap((group) => [...group.waiting])
       const answered = await this.#env.fetchCredentials().then(
         () => true,
@@ -246,25 +250,25 @@ export class Hub {
     const { connection, members, waiting } = group
     // A closed connection asks for the session before it opens. An open one admits no tab without a comparison.
     if (!compared && connection.state !== CLOSED) {
-      this.#env.clearTimeout(this.#again)
-      this.#again = this.#env.setTimeout(() => this.#check(), ASK_AGAIN)
+      this.#env.clearTimeout(this.#retryTimer)
+      this.#retryTimer = this.#env.setTimeout(() => this.#check(), SESSION_RETRY)
       return
     }
     waiting.delete(tab)
     members.add(tab)
-    const emit: Sink = (event, ...args) => this.#tell(tab, event, ...args)
-    if (connection.state === OPEN) connection.joined(emit, this.#memory(tab))
+    const emit: Sink = (event, ...args) => this.#sendEvent(tab, event, ...args)
+    if (connection.state === OPEN) connection.tabJoined(emit, this.#resumptionOf(tab))
     else emit('')
     if (connection.state === CLOSED) connection.wake()
   }
 
-  #sweepLater(): void {
-    this.#sweep = this.#env.setTimeout(() => {
+  #scheduleSweep(): void {
+    this.#sweepTimer = this.#env.setTimeout(() => {
       for (const tab of [...this.#tabs]) {
         // A tab that holds a lock is frozen, and may come back over this port; any other has to dial again.
-        if (++tab.silent > SILENT_SWEEPS) tab.lock ? this.#leave(tab) : this.#forget(tab)
+        if (++tab.silent > SILENT_SWEEPS) tab.lock ? this.#leave(tab) : this.#remove(tab)
       }
-      this.#sweepLater()
+      this.#scheduleSweep()
     }, SWEEP)
   }
 }

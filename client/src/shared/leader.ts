@@ -1,26 +1,26 @@
 import type { Environment } from '../environment'
 import { Hub } from './hub'
-import type { Dial, Line } from './link'
+import type { Dial, HubConnection } from './link'
 import type { Locks, Port } from './protocol'
 
 /** Makes a `BroadcastChannel`. */
 export type OpenChannel = (name: string) => Port
 
 /**
- * A tab that can hold the hub for all: the one that holds the Web Lock `name` leads.
+ * A tab that can run the hub for all tabs: the one that holds the Web Lock `name` leads.
  *
- * On a channel of that name, the lobby, a leader announces its term, a number that grows. A tab posts 0 to ask for the
- * term, and the term with the name of a new channel to be attached over that channel. Tabs ignore a lower term, and so
- * a leader that was frozen and has been replaced.
+ * On the election channel, which has that name, a leader announces its term, a number that grows. A tab posts 0 to ask
+ * for the term, and the term with the name of a new channel to be attached over that channel. Tabs ignore a lower term,
+ * and so a leader that was frozen and has been replaced.
  */
-class Candidate implements Line {
+class Candidate implements HubConnection {
   readonly #env: Environment
   readonly #locks: Locks
   readonly #channel: OpenChannel
   readonly #name: string
   readonly #attach: (port: Port) => void
   readonly #fail: () => void
-  readonly #lobby: Port
+  readonly #election: Port
   #port: Port | undefined
   #term = 0
   /** Aborted when this tab stops being a candidate, to cancel its request for the lock. */
@@ -43,18 +43,18 @@ class Candidate implements Line {
     this.#name = name
     this.#attach = attach
     this.#fail = fail
-    this.#lobby = channel(name)
-    this.#lobby.onmessage = ({ data }: MessageEvent) => {
+    this.#election = channel(name)
+    this.#election.onmessage = ({ data }: MessageEvent) => {
       if (data > this.#term) this.#follow(data as number)
     }
-    this.#lobby.postMessage(0)
+    this.#election.postMessage(0)
     this.#run(steal)
   }
 
   close(): void {
     this.#quit.abort()
     this.#resign?.()
-    this.#lobby.close()
+    this.#election.close()
     this.#port?.close()
   }
 
@@ -64,7 +64,7 @@ class Candidate implements Line {
     const name = this.#name + this.#env.random()
     this.#port = this.#channel(name)
     this.#attach(this.#port)
-    this.#lobby.postMessage([term, name])
+    this.#election.postMessage([term, name])
   }
 
   /** Lead as soon as no other tab does; at once if `steal`, which is for a leader that does not answer. */
@@ -87,18 +87,18 @@ class Candidate implements Line {
   #lead(): Promise<void> | undefined {
     if (this.#quit.signal.aborted) return undefined
     const hub = new Hub(this.#env, this.#locks)
-    const lobby = this.#channel(this.#name)
+    const election = this.#channel(this.#name)
     // The random fraction tells apart two tabs that steal in the same millisecond.
     const term = Math.max(this.#env.now(), this.#term + 1) + this.#env.random()
-    lobby.onmessage = ({ data }: MessageEvent) => {
-      if (data === 0) lobby.postMessage(term)
+    election.onmessage = ({ data }: MessageEvent) => {
+      if (data === 0) election.postMessage(term)
       else if (data[0] === term) hub.attach(this.#channel(data[1] as string))
     }
-    lobby.postMessage(term)
+    election.postMessage(term)
     return new Promise((resolve) => {
       this.#resign = () => {
         hub.stop()
-        lobby.close()
+        election.close()
         resolve()
       }
     })

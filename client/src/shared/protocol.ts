@@ -4,7 +4,7 @@ import type { Payload } from '../codec'
 import type { Settings } from '../connection'
 import type { Resumption } from '../recovery'
 
-/** One end between a tab and the hub: a `MessagePort`, or a `BroadcastChannel` that only these two use. */
+/** A tab's or the hub's end of their channel: a `MessagePort`, or a `BroadcastChannel` that only these two use. */
 export interface Port {
   onmessage: ((event: MessageEvent) => void) | null
   postMessage(message: unknown): void
@@ -17,34 +17,34 @@ declare const VERSION: string
 /** The messages may differ between versions. */
 export const version = VERSION
 
-/** Tabs with the same subject share a connection, if they have the same session, which only the hub knows. */
+/** What a connection is for: tabs with an equal subject and the same session, which only the hub knows, share one. */
 export type Subject = readonly [url: string, settings: Settings]
 
 /** A tab's positions in rooms with history, and the session that they belong to. */
-export type Memory = readonly [session: string | undefined, resumption: Resumption | undefined]
+export type TabPositions = readonly [session: string | undefined, resumption: Resumption | undefined]
 
 export type ToHub =
-  /** Join. `lock` names a Web Lock that the tab holds until it ends; `memory` has its positions in rooms. */
-  | readonly ['join', subject: Subject, lock: string | undefined, memory: Memory]
+  /** Join. `lock` names a Web Lock that the tab holds until it ends; `positions` are its positions in rooms. */
+  | readonly ['join', subject: Subject, lock: string | undefined, positions: TabPositions]
   | readonly ['send', payload: Payload]
   | readonly ['control', message: [kind: string, ...values: unknown[]]]
   /** The tab became visible: check the session and the connection. */
   | readonly ['wake']
   /** The tab lost its network: check the connection. */
   | readonly ['probe']
-  /** Ask for a beat in return. */
+  /** Check that the hub still answers. */
   | readonly ['beat']
   | readonly ['leave']
 
 export type ToTab =
-  /** The hub is ready. `life` names a Web Lock that it holds until it ends. */
-  | readonly ['ready', life: string | undefined, version: string]
-  /** The tab is a member. */
+  /** The hub is ready. `lock` names a Web Lock that it holds until it ends. */
+  | readonly ['ready', lock: string | undefined, version: string]
+  /** The answer to `wake`, `probe` and `beat` of a member. */
   | readonly ['beat']
-  /** The tab is no member (any more). `lost`: a message that it sent has been dropped. */
-  | readonly ['gone', lost: boolean]
+  /** The tab is not a member, or no longer. `lost`: a message that it sent has been dropped. */
+  | readonly ['removed', lost: boolean]
   /** The session cannot be known, so that no connection can be shared. */
-  | readonly ['alone']
+  | readonly ['unshared']
   /** An event of the connection; without a name, only its state has changed. `session` is the connection's. */
   | readonly [
       kind: 'event',

@@ -12,7 +12,8 @@ export { version }
 
 /**
  * Return this tab's end of the shared connection for `subject`. `base` is the folder of the app's endpoints,
- * `positions` has the page's positions in rooms. `alone` is called with the queued messages if nothing can be shared.
+ * `positions` has the page's positions in rooms. `unshared` is called with the queued messages if no connection can be
+ * shared.
  */
 export const share = (
   env: Environment,
@@ -20,7 +21,7 @@ export const share = (
   subject: Subject,
   sink: Sink,
   positions: Positions,
-  alone: (queued: Payload[]) => void,
+  unshared: (queued: Payload[]) => void,
 ): Transport => {
   const { locks } = navigator
   // Tabs with different versions of this script have different workers and leaders.
@@ -29,5 +30,6 @@ export const share = (
     locks && globalThis.BroadcastChannel
       ? dialLeader(env, locks, (name) => new BroadcastChannel(name) as Port, 'odac ' + worker)
       : undefined
-  return new SharedLink(env, locks, subject, dialWorker(() => new SharedWorker(worker), lead), sink, alone, positions)
+  const dial = dialWorker(() => new SharedWorker(worker), lead)
+  return new SharedLink(env, locks, subject, dial, sink, unshared, positions)
 }

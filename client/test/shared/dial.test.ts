@@ -46,7 +46,7 @@ test('one that fails after the socket was closed opens nothing', async () => {
   member.link.close()
   worker.onerror?.({} as never)
   await settle()
-  assert.equal(bench.browser.locks.holder('odac lobby'), undefined)
+  assert.equal(bench.browser.locks.holder('odac election'), undefined)
   assert.equal(bench.browser.sockets.length, 0)
 })
 

@@ -71,7 +71,7 @@ export class Bench {
   }
 
   dialLeader(tab: Tab, locks = tab.locks): Dial {
-    return dialLeader(tab.env, locks, (name) => this.browser.channel(tab, name), 'odac lobby')
+    return dialLeader(tab.env, locks, (name) => this.browser.channel(tab, name), 'odac election')
   }
 
   /** `new SharedWorker`, as seen from `tab`. */

@@ -5,7 +5,7 @@ import type { Locks } from '../../src/shared/protocol'
 import { settle } from '../fakes/clock'
 import { Bench, CHAT, Member } from './harness'
 
-const LOBBY = 'odac lobby'
+const LOBBY = 'odac election'
 
 test('the tab that came first leads, and the next in line when it goes', async () => {
   const bench = new Bench('leader')

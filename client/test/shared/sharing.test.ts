@@ -64,12 +64,12 @@ test('what any tab sends arrives once, in the order of that tab, also what was s
 
 test('every tab sees the connection go and come back, and the queues go out in order', async (bench) => {
   const members = await bench.opened(2)
-  bench.only.end(1006, 'gone')
+  bench.only.end(1006, 'removed')
   await settle()
   assert.deepEqual(states(members), [3, 3])
   for (const { log, link } of members) {
     assert.deepEqual(log.names, ['open', 'close', 'reconnecting'])
-    assert.deepEqual(log.of('close'), [[1006, 'gone']])
+    assert.deepEqual(log.of('close'), [[1006, 'removed']])
     log.take()
     assert.ok(link.send('a') && link.send('b'))
   }

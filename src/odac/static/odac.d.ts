@@ -13,8 +13,8 @@ export interface OdacOptions {
     /** Send a token with the handshake. Turn it off for routes that are declared with `token=False`. Default: true. */
     token?: boolean | undefined;
     /**
-     * Returns the bearer token that the app reads as `request.bearer`; asked anew for each attempt to connect. It is sent
-     * over the connection, never in the URL. A connection with it is not shared.
+     * Returns the bearer token that the app reads as `request.bearer`; called for each attempt to connect. It is
+     * sent over the connection, never in the URL. A connection with it is not shared.
      */
     auth?: (() => string | Promise<string>) | undefined;
     /**
@@ -53,7 +53,7 @@ export interface OdacPresence<Room extends string = string> {
     readonly users: readonly OdacPerson[];
     /** People who are new. */
     readonly joined: readonly OdacPerson[];
-    /** People who were here before, and whose data is another now. */
+    /** People who were here before, and whose data has changed. */
     readonly changed: readonly OdacPerson[];
     /** People who have left, with their last data. */
     readonly left: readonly OdacPerson[];
@@ -69,13 +69,13 @@ export interface OdacInvalid {
 }
 /** Every event and what its listeners are called with. */
 export interface OdacEvents<Message = unknown, Rooms extends OdacRooms = OdacRooms> {
-    /** The server has let this connection in. */
+    /** The server has admitted this connection. */
     open: [];
     /** A message: what JSON text says, other text as a string, binary as an `ArrayBuffer`. */
     message: [data: Message];
     /** A connection, or an attempt at one, has ended. */
     close: [code: number, reason: string];
-    /** Something went wrong; whether the connection survives it is told by `close`. */
+    /** Something went wrong. If it has ended the connection, there is a `close`, too. */
     error: [error: Error];
     /** A retry is scheduled: its number, and the delay in milliseconds. */
     reconnecting: [attempt: number, delay: number];
@@ -85,7 +85,7 @@ export interface OdacEvents<Message = unknown, Rooms extends OdacRooms = OdacRoo
     state: [state: number];
     /** In a room with history: the missed messages have arrived, or some may be missing. */
     recover: [recovery: OdacRecovery<Rooms['history']>];
-    /** Emits the people in a room, first on joining and then at each change. */
+    /** The people in a room: first on joining, then at each change. */
     presence: [presence: OdacPresence<Rooms['presence']>];
     /**
      * On routes with `on_invalid="answer"`: the server has dropped a message that does not fit the route's types. Without
@@ -136,7 +136,7 @@ export interface OdacBaseSocket<Message = unknown, Rooms extends OdacRooms = Oda
     /** Remove `listener`, or every listener of `event`. */
     off<Name extends keyof OdacEvents>(event: Name, listener?: (...args: OdacEvents<Message, Rooms>[Name]) => void): this;
 }
-/** A connection that outlives the WebSockets below it. */
+/** A connection that reconnects, with one WebSocket after the other. */
 export interface OdacSocket<Message = unknown, Rooms extends OdacRooms = OdacRooms> extends OdacBaseSocket<Message, Rooms> {
     /**
      * Send a message, or keep it until the connection is open.
