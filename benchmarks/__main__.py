@@ -85,10 +85,15 @@ def main() -> None:
     )
     parser.add_argument("--alone", action="store_true", help="run each load a second time, with one server at a time")
     options = parser.parse_args()
+    loads = [name.strip() for name in options.loads.split(",") if name.strip()]
+    names = [name.strip() for name in options.servers.split(",") if name.strip()]
+    for kind, asked, known in (("load", loads, LOADS), ("server", names, SERVERS)):
+        if unknown := [name for name in asked if name not in known]:
+            parser.error(f"no such {kind}: {', '.join(unknown)}; choose from {', '.join(known)}")
     build()
-    names = [name.strip() for name in options.servers.split(",") if name.strip()] or available()
+    names = names or available()
     results = report.Results(date.today().isoformat(), options.rounds, options.seconds, options.rate)
-    for load_name in filter(None, options.loads.split(",")):
+    for load_name in loads:
         results.comparisons.append(compare(names, load_name, options.rounds, options.seconds))
         print(report.table(results.comparisons[-1]), flush=True)
         if options.alone:

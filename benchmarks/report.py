@@ -26,8 +26,8 @@ handshake with all gates took 3.95 times the C loop's on one machine and 12.4 ti
 direct lane's echo on one and 7.4 times on another. picows runs the same interpreter under the same event loop, and
 uWebSockets is compiled like the C loop but does a WebSocket server's work; the ratios to these two move less.
 
-uWebSockets has no package to install. Where its source is at hand, compile `benchmarks/peers/uws.cpp` with it, as its
-own documentation says (C++20, with uSockets and OpenSSL), and name the program: `UWEBSOCKETS=path/to/uws make bench`.
+uWebSockets has no package to install. Where its source is at hand, compile `benchmarks/peers/uws.cpp` with it, by the
+commands at its beginning, and name the program: `UWEBSOCKETS=path/to/uws make bench`.
 On 2026-12-01, on a busy machine, with real-time priority, three rounds of 0.5 s, Odac's CPU was, of uWebSockets', in an
 echo 1.23 times (picows 1.62), with ten in flight 1.06 (1.32), in a room of 1,000 0.86 (1.20), with eight messages in
 flight 0.69 (5.92), and for a handshake 2.41 (2.83).

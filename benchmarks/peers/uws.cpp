@@ -1,6 +1,15 @@
 // uWebSockets: echo on /, a room on /room. With a certificate and a key as further arguments, over TLS.
 // usage: uws PORT [CERT KEY]
+//
+// To compile it, with uWebSockets' source in ../uWebSockets and uSockets' in ../uWebSockets/uSockets:
+//
+//   WITH_OPENSSL=1 make -C ../uWebSockets/uSockets
+//   g++ -std=c++20 -O3 -flto -DUWS_NO_ZLIB -I../uWebSockets/src -I../uWebSockets/uSockets/src benchmarks/peers/uws.cpp \
+//       ../uWebSockets/uSockets/uSockets.a -lssl -lcrypto -o ../uWebSockets/uws
+//
+// Without TLS: leave out WITH_OPENSSL=1, -lssl and -lcrypto, and add -DLIBUS_NO_SSL.
 #include "App.h"
+#include <cstdio>
 #include <cstdlib>
 #include <string>
 #include <string_view>
@@ -32,6 +41,11 @@ int main(int count, char **arguments) {
         options.key_file_name = arguments[3];
         serve<true>(uWS::SSLApp(options), port);
         return 0;
+    }
+#else
+    if (count > 2) {
+        fputs("compiled with LIBUS_NO_SSL: compile it with OpenSSL to serve over TLS\n", stderr);
+        return 2;
     }
 #endif
     serve<false>(uWS::App(), port);
