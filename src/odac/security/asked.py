@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Coroutine, Generator
 from types import TracebackType
 from typing import TYPE_CHECKING, Any, NoReturn, TypeVar
@@ -28,8 +29,11 @@ class Asked(Coroutine[Any, Any, T]):
     def __await__(self) -> Generator[Any, Any, T]:
         return self._coroutine.__await__()
 
-    def __bool__(self) -> NoReturn:
-        self._refuse()
+    def __bool__(self) -> bool:
+        # Since Python 3.12, the representation of a task asks whether it has its coroutine.
+        if sys._getframe(1).f_globals.get("__name__") != "asyncio.base_tasks":
+            self._refuse()
+        return True
 
     def __getitem__(self, key: object) -> NoReturn:
         self._refuse()

@@ -41,6 +41,16 @@ def test_it_can_be_cancelled_and_closed() -> None:
     asyncio.run(main())
 
 
+def test_a_task_that_awaits_it_has_a_representation() -> None:
+    async def main() -> tuple[str, int]:
+        task = asyncio.create_task(asked())
+        return repr(task), await task
+
+    text, result = asyncio.run(main())
+    assert "Asked" in text
+    assert result == 7
+
+
 @pytest.mark.parametrize("use", [lambda user: user["name"], lambda user: user.name])
 def test_a_forgotten_await_is_named_where_the_answer_is_used(use: Callable[[Any], object]) -> None:
     with pytest.raises(TypeError, match=r"write `await odac.auth.check\(\)`"):
