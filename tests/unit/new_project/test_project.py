@@ -13,6 +13,9 @@ import pytest
 from odac.errors import ConfigurationError
 from odac.new_project.project import create_project
 
+PYTEST = [sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:faker"]
+"""Without Faker's plugin, which our own tests' packages bring, and which takes long to import."""
+
 
 @pytest.fixture(scope="module")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
@@ -31,7 +34,7 @@ def called(command: list[str], folder: Path) -> subprocess.CompletedProcess[str]
 
 def test_it_passes_its_own_tests(project: Path) -> None:
     # By its own configuration alone, with warnings as errors besides
-    done = called([sys.executable, "-B", "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider"], project)
+    done = called([*PYTEST, "-W", "error"], project)
     assert done.returncode == 0, done.stdout + done.stderr
     assert re.search(r"\b5 passed", done.stdout)
 
@@ -43,7 +46,7 @@ def test_its_tests_notice_a_broken_app(project: Path, tmp_path: Path) -> None:
     (broken / "app.py").write_text(
         source.replace("min_length=1, ", "").replace('odac.ws.to("talk").send', "odac.ws.send")
     )
-    done = called([sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider"], broken)
+    done = called(PYTEST, broken)
     assert done.returncode == 1, done.stdout + done.stderr
     assert {*re.findall(r"^FAILED test_app.py::(\w+)", done.stdout, re.MULTILINE)} >= {
         "test_everybody_reads_what_anybody_writes",

@@ -60,7 +60,8 @@ def run(folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
     # An installation from before the entry point does not know it yet.
     known = any(each.value == "odac.testing.plugin" for each in entry_points(group="pytest11"))
     plugin = [] if known else ["-p", "odac.testing.plugin"]
-    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", *plugin, *arguments]
+    command = [sys.executable, "-m", "pytest", "-q", "-W", "error", "-p", "no:cacheprovider", "-p", "no:faker"]
+    command += [*plugin, *arguments]
     return subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=120, check=False)
 
 

@@ -12,12 +12,7 @@ from odac.testing import TestClient
 from tests.unit.django_settings import USERS, configure
 
 
-def pytest_pycollect_makemodule() -> None:
-    """Set Django up before it is imported by a module of tests, and not earlier.
-
-    Where pytest-django finds it set up when pytest begins, it forbids all use of databases.
-    """
-    configure()
+configure()  # before a module of tests imports what needs it
 
 
 @pytest.fixture(autouse=True)
