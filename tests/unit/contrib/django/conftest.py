@@ -11,7 +11,6 @@ from odac.context import Context
 from odac.testing import TestClient
 from tests.unit.django_settings import USERS, configure
 
-
 configure()  # before a module of tests imports what needs it
 
 
