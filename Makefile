@@ -1,7 +1,7 @@
 # Works in a fresh clone with make and Python 3.11 or later; everything else is fetched into .venv.
 #
 #   make run     start the chat demo on http://127.0.0.1:8000
-#   make test    run the tests that every change needs: about 7 minutes on two cores
+#   make test    run the tests that every change needs: about 4 minutes on two cores
 #   make help    the rest
 
 SHELL := /bin/sh

@@ -1,7 +1,7 @@
 // Build the client: into the Python package's static folder, and into dist/ for the npm package.
 // `node build.mjs <folder>` puts the former elsewhere, which is how a test compares them with the committed ones.
 import { execFileSync } from 'node:child_process'
-import { cpSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs'
+import { existsSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, renameSync, rmSync, writeFileSync } from 'node:fs'
 import { basename, dirname, join } from 'node:path'
 import { fileURLToPath } from 'node:url'
 import { gzipSync } from 'node:zlib'
@@ -10,6 +10,10 @@ import { build } from 'esbuild'
 const root = dirname(fileURLToPath(import.meta.url))
 const output = process.argv[2] ?? join(root, '../src/odac/static')
 const dist = join(root, 'dist')
+// Of this build alone: another may run beside it.
+mkdirSync(join(root, '.build'), { recursive: true })
+const scratch = mkdtempSync(join(root, '.build/build-'))
+process.on('exit', () => rmSync(scratch, { recursive: true }))
 const { version } = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'))
 
 // Our own long names, which the build shortens: no name of the API (arguments of events included), of the browser's
@@ -49,6 +53,22 @@ async function bundle(entries, folder, options) {
 
 const write = (folder, files) => files.forEach(([name, contents]) => writeFileSync(join(folder, name), contents))
 
+const inDist = new Set()
+
+/**
+ * Put files into dist/, each in one step, and leave alone those that are right already: while this runs, another build
+ * of the same source may have ended, and npm may read what it made.
+ */
+function pack(...files) {
+  for (const [name, contents] of files) {
+    const [made, place] = [join(scratch, name), join(dist, name)]
+    inDist.add(name)
+    if (existsSync(place) && readFileSync(place).equals(Buffer.from(contents))) continue
+    writeFileSync(made, contents)
+    renameSync(made, place)
+  }
+}
+
 /** Write a file that the app serves. */
 async function serve(entry, file, format) {
   const [, name, extension] = /(.*)(\..*)/.exec(file)
@@ -63,7 +83,7 @@ const packed = { external: ['react', 'vue'], dropLabels: ['WARN'] }
 
 /** The npm package as ES modules; what they have in common is in further files. */
 async function packModules() {
-  write(dist, await bundle(packaged, dist, { ...packed, format: 'esm', splitting: true, chunkNames: 'common-[hash]' }))
+  pack(...(await bundle(packaged, dist, { ...packed, format: 'esm', splitting: true, chunkNames: 'common-[hash]' })))
 }
 
 /** The npm package as CommonJS, in which the entries require each other. */
@@ -85,13 +105,12 @@ async function packCommon() {
     supported: { 'dynamic-import': false },
     sourcemap: false,
   })
-  write(dist, built)
+  pack(...built)
 }
 
-/** Declarations of src/<name>.ts and of what it imports, in .build/types. */
+/** Return a function that reads the declarations of src/<name>.ts. */
 function declare(...names) {
-  const types = join(root, '.build/types')
-  rmSync(types, { recursive: true, force: true })
+  const types = join(scratch, 'types')
   execFileSync(
     process.execPath,
     [
@@ -119,17 +138,17 @@ const api =
   '/** The same as `Odac.ws`. */\nexport declare const ws: OdacNamespace["ws"];\n'
 writeFileSync(join(output, 'odac.d.ts'), api + 'export as namespace Odac;\n')
 
-rmSync(dist, { recursive: true, force: true })
 mkdirSync(dist, { recursive: true })
-cpSync(join(root, '../LICENSE'), join(dist, 'LICENSE'))
+pack(['LICENSE', readFileSync(join(root, '../LICENSE'))])
 await packModules()
 await packCommon()
 for (const extension of ['ts', 'cts']) {
   const script = extension.replace('ts', 'js')
   const rename = (text) => text.replace(/'\.\/(\w+)'/g, (_, name) => `'./${name === 'package' ? 'index' : name}.${script}'`)
-  writeFileSync(join(dist, `index.d.${extension}`), extension === 'ts' ? api + 'export as namespace Odac;\n' : api)
-  for (const name of ['binding', 'react', 'vue']) writeFileSync(join(dist, `${name}.d.${extension}`), rename(declaration(name)))
+  pack([`index.d.${extension}`, extension === 'ts' ? api + 'export as namespace Odac;\n' : api])
+  pack(...['binding', 'react', 'vue'].map((name) => [`${name}.d.${extension}`, rename(declaration(name))]))
 }
+for (const name of readdirSync(dist)) if (!inDist.has(name)) rmSync(join(dist, name), { recursive: true, force: true })
 
 for (const file of ['odac.js', 'odac.mjs', 'odac-shared.mjs', 'odac-worker.js']) {
   const bytes = readFileSync(join(output, file))
