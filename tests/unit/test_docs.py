@@ -148,16 +148,39 @@ def test_data_parses() -> None:
         tomllib.loads(block.code)
 
 
-def test_javascript_parses(tmp_path: Path) -> None:
+PARSE = """
+import { readFileSync } from 'node:fs'
+import { SourceTextModule } from 'node:vm'
+const wrong = JSON.parse(readFileSync(0, 'utf8')).flatMap(([place, code]) => {
+  try {
+    new SourceTextModule(code)
+    return []
+  } catch (error) {
+    return [`${place}: ${error}`]
+  }
+})
+console.log(JSON.stringify(wrong))
+"""
+
+
+def test_javascript_parses() -> None:
     node = shutil.which("node")
     if node is None:
         assert os.environ.get("CI") != "true", "Node is missing, and CI leaves nothing out"
         pytest.skip("Node is not installed")
-    for page, block in of_language("js"):
-        file = tmp_path / "block.mjs"
-        file.write_text(block.code, encoding="utf-8")
-        done = subprocess.run([node, "--check", file], capture_output=True, text=True, timeout=60, check=False)
-        assert done.returncode == 0, f"{name(page)}:{block.line}\n{done.stderr}"
+    code = [(f"{name(page)}:{block.line}", block.code) for page, block in of_language("js")]
+    done = subprocess.run(
+        [node, "--experimental-vm-modules", "--input-type=module", "--eval", PARSE],
+        input=json.dumps([*code, ("wrong on purpose", "const = 1")]),
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr
+    *wrong, on_purpose = json.loads(done.stdout)
+    assert on_purpose.startswith("wrong on purpose: SyntaxError")
+    assert wrong == []
 
 
 def commands(block: Block) -> Iterator[list[str]]:
