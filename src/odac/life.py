@@ -111,7 +111,7 @@ class Life:
     async def stop(self) -> None:
         """See :meth:`odac.Odac.shutdown`."""
         if self.runs_here():
-            await self._hub.drain().over()
+            await self._hub.drain().wait()
         if self._rules.history is not None:
             await self._rules.history.stop()
         if self.bus is not None:

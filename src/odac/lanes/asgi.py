@@ -27,12 +27,12 @@ __all__ = ["AsgiLane"]
 Receive = Callable[[], Awaitable[dict[str, Any]]]
 Send = Callable[[dict[str, Any]], Awaitable[None]]
 
-_STEPPING: Final = frozenset(
+_STARTED_WITHOUT_TASK: Final = frozenset(
     f"uvicorn.protocols.websockets.{name}" for name in ("websockets_sansio_impl", "wsproto_impl")
 )
 """Servers whose ``send()`` waits only for room in the transport's buffer, so that it may be started outside a task."""
 
-_HELD: Final = 64 * 1024
+_MAX_BUFFERED: Final = 64 * 1024
 """Bytes handed to the server at a time; messages past that stay in the outbox, by reference."""
 
 
@@ -44,13 +44,13 @@ class AsgiLane:
     """
 
     __slots__ = (
+        "_close_frame",
         "_connection",
-        "_ending",
         "_interrupted",
+        "_is_over",
         "_limits",
         "_max_payload",
         "_meter",
-        "_over",
         "_queue",
         "_readable",
         "_receive",
@@ -58,7 +58,7 @@ class AsgiLane:
         "_receiving",
         "_send",
         "_size",
-        "_steps",
+        "_starts_without_task",
         "_timer",
         "_writer",
         "_writing",
@@ -75,13 +75,13 @@ class AsgiLane:
         self._max_payload = limits.max_payload
         self._connection: Connection = cast("Connection", None)  # attach() follows at once
         # Begun outside a task, where that is in order: a room of a thousand does not take a thousand tasks a message.
-        self._steps = type(getattr(send, "__self__", None)).__module__ in _STEPPING
+        self._starts_without_task = type(getattr(send, "__self__", None)).__module__ in _STARTED_WITHOUT_TASK
         self._queue: deque[Prepared] = deque()
         self._size = 0
         self._writer: asyncio.Task[None] | None = None
-        self._ending: tuple[int, str] | None = None
+        self._close_frame: tuple[int, str] | None = None
         self._timer: asyncio.TimerHandle | None = None
-        self._over = False
+        self._is_over = False
         self.refusal: Exception | None = None  # the server's, of a close code
         self._receiver: asyncio.Task[Any] | None = None  # the server's task while it takes what the client sends
         self._interrupted = False
@@ -103,7 +103,7 @@ class AsgiLane:
         cancelled = task.cancelling()
         step = self.receive_all
         try:
-            while not self._over:
+            while not self._is_over:
                 try:
                     await step()
                 except asyncio.CancelledError:
@@ -130,7 +130,7 @@ class AsgiLane:
         """Receive from the client until it is gone."""
         receive, connection = self._receive, self._connection
         turn = connection.delivery.turn
-        while not self._over:
+        while not self._is_over:
             message = await receive()
             if message["type"] == "websocket.disconnect":
                 self._lost(message.get("code") or CloseCode.NO_STATUS, message.get("reason") or "")
@@ -148,7 +148,7 @@ class AsgiLane:
             else:
                 turn.spend(len(payload))
             connection.run(self._take, payload, text is not None)
-            if not self._writing and (self._queue or self._ending is not None):
+            if not self._writing and (self._queue or self._close_frame is not None):
                 await self._write_all()
             if self._readable is not None and not self._readable.is_set():
                 await self._readable.wait()
@@ -189,13 +189,13 @@ class AsgiLane:
 
     def write(self, messages: list[Prepared]) -> None:
         """Queue messages for the server; the task that writes them lives as long as there are any."""
-        if self._over or self._ending is not None:
+        if self._is_over or self._close_frame is not None:
             return
         self._queue.extend(messages)
         for message in messages:
             self._size += cost(message)
-        if self._size > _HELD:
-            self._connection.outbox.hold_back()
+        if self._size > _MAX_BUFFERED:
+            self._connection.outbox.pause_writing()
         self._start_writing()
 
     def write_rest(self, data: memoryview) -> None:
@@ -212,7 +212,7 @@ class AsgiLane:
         if self._writing or self._writer is not None or self._receiving:
             return
         loop = self._connection.delivery.loop
-        if self._steps:
+        if self._starts_without_task:
             writing = self._write_all()
             try:
                 waiting = writing.send(None)
@@ -242,7 +242,7 @@ class AsgiLane:
         send, queue = self._send, self._queue
         self._writing = True
         try:
-            while queue and not self._over:
+            while queue and not self._is_over:
                 message = queue[0]
                 if message.opcode == TEXT:
                     await send({"type": "websocket.send", "text": message.text})
@@ -252,19 +252,19 @@ class AsgiLane:
                     queue.popleft()
                     self._size -= cost(message)
                 if not queue and self._connection.outbox.backlog is not None:
-                    self._connection.outbox.go_on()
-            if self._ending is not None and not self._over:
-                if not self._steps and self._receiver not in (None, asyncio.current_task()):
+                    self._connection.outbox.resume_writing()
+            if self._close_frame is not None and not self._is_over:
+                if not self._starts_without_task and self._receiver not in (None, asyncio.current_task()):
                     # Granian closes only when no task waits in receive(), so the task that waits there closes instead.
                     self._interrupt()
                     return
-                code, reason = self._ending
-                self._over = True
+                code, reason = self._close_frame
+                self._is_over = True
                 await self._send_close(code, reason)
-                self._lose_soon(code, reason)
+                self._report_end_later(code, reason)
         except Exception:  # the client is gone: each server says it in its own way, and a delivery must not end with it
-            self._over = True
-            self._lose_soon(CloseCode.ABNORMAL, "")
+            self._is_over = True
+            self._report_end_later(CloseCode.ABNORMAL, "")
         finally:
             self._writing = False
 
@@ -285,17 +285,17 @@ class AsgiLane:
 
     def close(self, code: int, reason: str) -> None:
         """Close after everything written; the server shakes hands."""
-        if self._ending is None:
-            self._ending = (CloseCode.NORMAL if code == CloseCode.NO_STATUS else code, reason)
+        if self._close_frame is None:
+            self._close_frame = (CloseCode.NORMAL if code == CloseCode.NO_STATUS else code, reason)
             self.expect_end()
             self._start_writing()
 
     def expect_end(self) -> None:
         """Abort when the close timeout has passed."""
         if self._timer is None:
-            self._timer = self._connection.delivery.loop.call_later(self._limits.close_timeout, self._give_up)
+            self._timer = self._connection.delivery.loop.call_later(self._limits.close_timeout, self._close_timed_out)
 
-    def _give_up(self) -> None:
+    def _close_timed_out(self) -> None:
         client_faults.close_unanswered(self._connection.policy)
         self.abort()
 
@@ -310,15 +310,15 @@ class AsgiLane:
 
     def cut(self, code: int, reason: str) -> None:
         """End at once a connection whose peer is silent: with a close frame where the server takes it at once."""
-        if self._over or self._ending is not None or self._writing or self._queue:
+        if self._is_over or self._close_frame is not None or self._writing or self._queue:
             self.abort()
             return
         self._connection.run(self._connection.lost, CloseCode.ABNORMAL, "")
-        self._ending = (code, reason)
+        self._close_frame = (code, reason)
         self._timer = self._connection.delivery.loop.call_later(self._limits.close_timeout, self.abort)
         self._start_writing()
 
-    def _lose_soon(self, code: int, reason: str) -> None:
+    def _report_end_later(self, code: int, reason: str) -> None:
         # Not now: close listeners must not run in the middle of a delivery, nor within the application's close().
         self._connection.delivery.loop.call_soon(self._lost, code, reason)
 
@@ -326,7 +326,7 @@ class AsgiLane:
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None
-        self._over = True
+        self._is_over = True
         self._queue.clear()
         self.resume_reading()
-        self._connection.run(self._connection.lost, *(self._ending or (code, reason)))
+        self._connection.run(self._connection.lost, *(self._close_frame or (code, reason)))

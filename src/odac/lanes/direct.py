@@ -173,7 +173,7 @@ class DirectLane(asyncio.Protocol):
         turn = outbox.delivery.turn
         if turn.left <= 0 and (len(data) >= FREE or (self._bits and data)):
             self._own_parser().hold(data)
-            self._reads().take_rest_later()
+            self._paced_reading().take_rest_later()
             return
         outbox.cork()
         try:
@@ -209,7 +209,7 @@ class DirectLane(asyncio.Protocol):
             if parser.error is not None:
                 self._fail(parser.error)
             elif parser.rest is not None:
-                self._reads().take_rest_later()
+                self._paced_reading().take_rest_later()
         finally:
             outbox.uncork()
 
@@ -220,7 +220,7 @@ class DirectLane(asyncio.Protocol):
             parser = self._parser = parser.split()
         return parser
 
-    def _reads(self) -> PacedReading:
+    def _paced_reading(self) -> PacedReading:
         if self._reading is None:
             self._reading = PacedReading(
                 self._connection.outbox.delivery.turn,
@@ -242,14 +242,14 @@ class DirectLane(asyncio.Protocol):
     def pause_reading(self) -> None:
         """Let TCP hold the peer back."""
         if not self._transport.is_closing():
-            self._reads().pause()
+            self._paced_reading().pause()
             self._renew_fd()
             self._limit_silence()
 
     def resume_reading(self) -> None:
         """Read from the peer again."""
         if not self._transport.is_closing():
-            self._reads().resume()
+            self._paced_reading().resume()
             self._renew_fd()
 
     def _limit_silence(self) -> None:
@@ -297,13 +297,13 @@ class DirectLane(asyncio.Protocol):
         """See :meth:`asyncio.BaseProtocol.pause_writing`."""
         self._transport_holds = True
         self._renew_fd()
-        self._connection.outbox.hold_back()
+        self._connection.outbox.pause_writing()
 
     def resume_writing(self) -> None:
         """See :meth:`asyncio.BaseProtocol.resume_writing`."""
         self._transport_holds = False
         self._renew_fd()
-        self._connection.outbox.go_on()
+        self._connection.outbox.resume_writing()
 
     # The end
 
@@ -339,9 +339,9 @@ class DirectLane(asyncio.Protocol):
                 connection.begin_close(*answer)
         connection.outbox.close_now()
         if closing.is_complete:
-            self._part()
+            self._complete_close()
 
-    def _part(self) -> None:
+    def _complete_close(self) -> None:
         """The closing handshake is complete: the server closes TCP first (RFC 6455 section 7.1.1)."""
         self.expect_end()  # a peer that reads nothing more must not keep the socket
         self._transport.close()
@@ -359,9 +359,11 @@ class DirectLane(asyncio.Protocol):
         """Abort when the close timeout is over."""
         if self._close_timer is None:
             connection = self._connection
-            self._close_timer = connection.loop.call_later(connection.policy.limits.close_timeout, self._give_up)
+            self._close_timer = connection.loop.call_later(
+                connection.policy.limits.close_timeout, self._close_timed_out
+            )
 
-    def _give_up(self) -> None:
+    def _close_timed_out(self) -> None:
         client_faults.close_unanswered(self._connection.policy)
         self.abort()
 

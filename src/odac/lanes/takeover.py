@@ -56,17 +56,17 @@ def take_over(limits: Limits) -> None:
     servers = list({id(each): each for each in _servers(module.Server)}.values())
     asking = _configurations()
     for server in [each for each in servers if id(each.config) in asking] or servers:
-        if not _is_ours(server):
-            _take(server, limits)
+        if not _has_our_class(server):
+            _take_over_server(server, limits)
 
 
-def _is_ours(server: Any) -> bool:
+def _has_our_class(server: Any) -> bool:
     """Whether an Odac class is there already: ``odac run``, or another app of this server."""
     current = getattr(server.config, "ws_protocol_class", None)
     return isinstance(current, type) and any(each.__module__ == _CLASS[0] for each in current.__mro__)
 
 
-def _take(server: Any, limits: Limits) -> None:
+def _take_over_server(server: Any, limits: Limits) -> None:
     config = server.config
     if (chosen := getattr(config, "ws", None)) == "none":
         logger.warning("uvicorn was started with --ws none, so no WebSocket reaches the app: leave that option out")

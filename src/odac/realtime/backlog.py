@@ -62,8 +62,8 @@ class Backlog:
         batch: list[Prepared] = []
         size = 0
         while size < FLUSH_BYTES and (own or room):
-            line = own if own and (not room or own[0] < room[0]) else room
-            message = line.popleft()[1]
+            queue = own if own and (not room or own[0] < room[0]) else room
+            message = queue.popleft()[1]
             batch.append(message)
             size += len(message.frame)
         self.size -= size + MESSAGE_COST * len(batch)
@@ -71,9 +71,9 @@ class Backlog:
 
     def withdraw(self, message: Prepared) -> bool:
         """Remove one of this connection's own messages; return False if it is not queued."""
-        for place, (_, waiting) in enumerate(self._own):
+        for index, (_, waiting) in enumerate(self._own):
             if waiting is message:
-                del self._own[place]
+                del self._own[index]
                 self.size -= cost(message)
                 return True
         return False

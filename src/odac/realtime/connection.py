@@ -81,7 +81,7 @@ class Connection(Typed[In, Out]):
         "handler",
         "id",
         "inbox",
-        "is_told",
+        "is_end_reported",
         "listeners",
         "memberships",
         "on_release",
@@ -105,7 +105,7 @@ class Connection(Typed[In, Out]):
         self.listeners: Registered = ()
         self.memberships: Mapping[str, None] = _NO_ROOMS
         self.ended: tuple[int, str] | None = None  # code and reason, once the connection has ended
-        self.is_told = False  # whether the close listeners have been called, or are being called
+        self.is_end_reported = False  # whether the close listeners have been called, or are being called
         self.was_admitted = False
         self.opened_at = monotonic()  # an order to close a user's connections concerns those that were open before it
         self.due: float | None = None  # when the answer to a ping is due; None once anything has arrived since
@@ -466,9 +466,9 @@ class Connection(Typed[In, Out]):
             if handler is not None:
                 handler(self, values)
 
-    def untaken(self) -> None:
+    def unreceived(self) -> None:
         """The peer sent a message, and neither a listener nor a handler can still receive it."""
-        self.delivery.untaken(self.policy)
+        self.delivery.unreceived(self.policy)
 
     # Calling the application, and the connection's timers and tasks
 
@@ -616,12 +616,12 @@ class Connection(Typed[In, Out]):
 
     def closed(self) -> None:
         """Notify the application that the connection has ended; every message before that has been handled."""
-        if self.is_told:
+        if self.is_end_reported:
             return
-        self.is_told = True
-        told = listeners_of(self.listeners, "close") if self.listeners else ()
-        if told:
-            self.events.tell_end(told)
+        self.is_end_reported = True
+        listeners = listeners_of(self.listeners, "close") if self.listeners else ()
+        if listeners:
+            self.events.call_close_listeners(listeners)
         else:
             self.release()
 

@@ -8,7 +8,7 @@ from typing import Final, Protocol
 
 __all__ = ["Deadlines", "Expiring"]
 
-_TOGETHER: Final = 0.1
+_GRANULARITY: Final = 0.1
 """Deadlines that end within this many seconds of each other are handled together."""
 
 
@@ -39,27 +39,27 @@ class Deadlines:
         self._waiting: OrderedDict[Expiring, float] = OrderedDict()
         self._timer: asyncio.TimerHandle | None = None
 
-    def add(self, who: Expiring) -> None:
+    def add(self, expiring: Expiring) -> None:
         """Start a deadline; adding an object twice changes nothing."""
-        if who not in self._waiting:
-            self._waiting[who] = self.loop.time() + self._seconds
+        if expiring not in self._waiting:
+            self._waiting[expiring] = self.loop.time() + self._seconds
             if self._timer is None:
-                self._timer = self.loop.call_later(self._seconds, self._look)
+                self._timer = self.loop.call_later(self._seconds, self._expire_due)
 
-    def discard(self, who: Expiring) -> None:
+    def discard(self, expiring: Expiring) -> None:
         """Cancel the deadline, if there is one."""
-        self._waiting.pop(who, None)
+        self._waiting.pop(expiring, None)
 
     def __len__(self) -> int:
         return len(self._waiting)
 
-    def _look(self) -> None:
+    def _expire_due(self) -> None:
         self._timer = None
         now = self.loop.time()
         while self._waiting:
-            who, due = next(iter(self._waiting.items()))
+            expiring, due = next(iter(self._waiting.items()))
             if due > now:
-                self._timer = self.loop.call_at(max(due, now + _TOGETHER), self._look)
+                self._timer = self.loop.call_at(max(due, now + _GRANULARITY), self._expire_due)
                 return
-            del self._waiting[who]
-            who.expire()
+            del self._waiting[expiring]
+            expiring.expire()

@@ -76,7 +76,7 @@ class Delivery(Generic[M]):
         "_log_size",
         "_rooms",
         "_scheduled",
-        "_told",
+        "_warned_routes",
         "corked",
         "dropped_messages",
         "is_writing",
@@ -105,7 +105,7 @@ class Delivery(Generic[M]):
         self._apart: list[Outbox] = []
         self._log_size = 0
         self._scheduled = False
-        self._told: set[str] = set()
+        self._warned_routes: set[str] = set()
         self._later: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
 
     def add(self, entry: Entry, excluded: Iterable[Outbox] = ()) -> None:
@@ -193,7 +193,7 @@ class Delivery(Generic[M]):
                 for member in members:
                     outbox = member.outbox
                     if member.fd >= 0:
-                        _take_alone(outbox, start)  # direct writes have sent it everything before
+                        _set_taken(outbox, start)  # direct writes have sent it everything before
                     apart[outbox] = None
             start = stop
         for outbox in apart:
@@ -221,7 +221,7 @@ class Delivery(Generic[M]):
             outbox = member.outbox
             if sent >= 0:
                 outbox.lane.write_rest(memoryview(data)[sent:])
-                _take_alone(outbox, stop)
+                _set_taken(outbox, stop)
             elif (
                 alone
                 and not outbox.is_apart
@@ -263,11 +263,11 @@ class Delivery(Generic[M]):
             policy.limits.outgoing_buffer,
         )
 
-    def untaken(self, policy: Policy) -> None:
+    def unreceived(self, policy: Policy) -> None:
         """A client sends messages to a route that receives none: logged once for each route."""
         name = policy.name
-        if name not in self._told:
-            self._told.add(name)
+        if name not in self._warned_routes:
+            self._warned_routes.add(name)
             logger.warning(
                 "%s: a client sends messages, and the route does not receive them: add odac.ws.on('message', …), or"
                 " read them in the handler; the messages are dropped",
@@ -288,7 +288,7 @@ class Delivery(Generic[M]):
             )
 
 
-def _take_alone(outbox: Outbox, taken: int) -> None:
+def _set_taken(outbox: Outbox, taken: int) -> None:
     """Have an outbox take the rest of the log; direct writes have sent it the first ``taken`` entries."""
     outbox.taken = taken
     outbox.is_apart = True

@@ -77,14 +77,14 @@ class Drain:
         self._end = loop.time() + timeout
         self._last_turn = 0.0
         self._timer: asyncio.TimerHandle | None = None
-        self._over: asyncio.Future[None] | None = None
+        self._done: asyncio.Future[None] | None = None
 
     def add(self, connections: Iterable[Connection]) -> None:
         """Close these connections, each in its turn; a connection that has a turn already keeps it."""
-        found = [each for each in connections if each.id not in self._known]
+        found = [connection for connection in connections if connection.id not in self._known]
         if not found:
             return
-        self._known.update(each.id for each in found)
+        self._known.update(connection.id for connection in found)
         shuffle(found)
         self._waiting.extend(found)
         self._spread = min(self._timeout, len(self._waiting) / PER_SECOND)
@@ -100,15 +100,17 @@ class Drain:
         self._last_turn = now
         if self._waiting:
             self._timer = self._loop.call_later(_TICK, self._turn)
-        elif self._over is not None and not self._over.done():
-            self._over.set_result(None)
+        elif self._done is not None and not self._done.done():
+            self._done.set_result(None)
 
     def _due(self, now: float) -> int:
         """How many connections to close in the turn at this time."""
         waiting, left = len(self._waiting), self._end - now
         if left <= _TICK:
             return waiting
-        self._in_flight = [(each, until) for each, until in self._in_flight if each.phase < CLOSED and now < until]
+        self._in_flight = [
+            (connection, until) for connection, until in self._in_flight if connection.phase < CLOSED and now < until
+        ]
         at_least = ceil(waiting * min(1.0, (now - self._last_turn) / left))
         at_most = ceil(PER_SECOND * _TICK)
         return min(waiting, max(at_least, min(at_most, IN_FLIGHT - len(self._in_flight))))
@@ -125,8 +127,8 @@ class Drain:
         connection.begin_close(CloseCode.GOING_AWAY, "the server is stopping")
         self._in_flight.append((connection, now + PATIENCE))
 
-    async def over(self) -> None:
+    async def wait(self) -> None:
         """Wait until each connection has had its turn."""
         if self._waiting:
-            self._over = self._over or self._loop.create_future()
-            await self._over
+            self._done = self._done or self._loop.create_future()
+            await self._done

@@ -45,10 +45,10 @@ class Events:
         called = fit(handler, EVENTS[event])
         owner = self._owner
         owner.listeners += (event, handler, called)
-        if event == "close" and owner.is_told:
+        if event == "close" and owner.is_end_reported:
             # The connection ended before its handler added this listener. It is called nevertheless, because it may
             # have to clean up.
-            owner.loop.call_soon(owner.run, self.tell_end, [called])
+            owner.loop.call_soon(owner.run, self.call_close_listeners, [called])
 
     def off(self, event: str, handler: Handler | None) -> None:
         """Remove a listener, or all of an event."""
@@ -103,33 +103,33 @@ class Events:
         owner = self._owner
         answers = owner.policy.on_invalid == "answer" and owner.speaks_odac
         if answers:
-            told = {"field": error.field[:_ANSWER], "reason": error.reason[:_ANSWER]}
-            owner.put(control.encode_control("invalid", told))
+            details = {"field": error.field[:_ANSWER], "reason": error.reason[:_ANSWER]}
+            owner.put(control.encode_control("invalid", details))
         if not answers and not self.of("invalid"):
             owner.begin_close(CloseCode.INVALID_DATA, _shortened(error.reason))
         self.emit("invalid", error)
 
     def failed(self, error: Raised) -> None:
         """A listener, timer or task raised: log it and call the error listeners; with none, close the connection."""
-        if self._is_no_news(error):
+        if self._is_use_after_end(error):
             return
         if self.of("error"):
             self._log("a listener", error, "; its connection stays open, because it has error listeners")
-            self._tell(error)
+            self._call_error_listeners(error)
         else:
             self._fatal("a listener", error, f"{_CLOSES} (odac.ws.on('error', …) would keep it)")
 
     def handler_failed(self, error: Raised) -> None:
         """The handler raised, so its work is incomplete: call the error listeners, then close the connection."""
-        if not self._is_no_news(error):
-            self._tell(error, last=True)
+        if not self._is_use_after_end(error):
+            self._call_error_listeners(error, last=True)
             self._fatal("its handler", error)
 
-    def _is_no_news(self, error: Raised) -> bool:
+    def _is_use_after_end(self, error: Raised) -> bool:
         """Whether the application used a connection that has ended, which is not an error."""
         return self._owner.phase >= CLOSED and isinstance(error, Disconnected)
 
-    def _tell(self, error: Raised, *, last: bool = False) -> None:
+    def _call_error_listeners(self, error: Raised, *, last: bool = False) -> None:
         owner = self._owner
         for called in self.of("error"):
             try:
@@ -159,7 +159,7 @@ class Events:
 
     # The end
 
-    def tell_end(self, listeners: Sequence[Handler]) -> None:
+    def call_close_listeners(self, listeners: Sequence[Handler]) -> None:
         """Call close listeners one after another; then the owner is released."""
         arguments = self._owner.ended
         assert arguments is not None
@@ -170,12 +170,12 @@ class Events:
                 self.failed(error)
                 continue
             if is_to_be_awaited(result):
-                rest = self._tell_rest(result, listeners[index + 1 :])
+                rest = self._call_remaining(result, listeners[index + 1 :])
                 cancel_overdue(self._owner, self._owner.own_to_the_end(rest), "a close listener")
                 return
         self._owner.release()
 
-    async def _tell_rest(self, result: Awaitable[object], rest: Sequence[Handler]) -> None:
+    async def _call_remaining(self, result: Awaitable[object], rest: Sequence[Handler]) -> None:
         try:
             await self.awaited(result)
         except asyncio.CancelledError as error:
@@ -183,7 +183,7 @@ class Events:
                 self._owner.release()
                 raise
             # Only this listener has run out of time; those after it still get theirs.
-        self.tell_end(rest)
+        self.call_close_listeners(rest)
 
 
 def check_event(event: str) -> None:

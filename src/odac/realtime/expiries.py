@@ -15,7 +15,7 @@ __all__ = ["EXPIRED", "Expiries"]
 
 EXPIRED: Final = "the login has expired: connect again"
 
-_FARTHEST: Final = 3600.0
+_LONGEST_WAIT: Final = 3600.0
 """The most seconds that one timer waits: the clock of the expiry times may be set meanwhile."""
 
 
@@ -44,7 +44,7 @@ class Expiries:
         """Close a connection at a time, in seconds since 1970; an earlier time that was set before stays."""
         # Times far in the future are rounded down to a minute. A client that is closed up to a minute early reconnects,
         # and its login is valid for the rest of that minute.
-        second = ceil(when) if when - self._now() < _FARTHEST else int(when // 60) * 60
+        second = ceil(when) if when - self._now() < _LONGEST_WAIT else int(when // 60) * 60
         before = self._second_of.get(connection)
         if before is not None:
             if before <= second:
@@ -56,7 +56,7 @@ class Expiries:
         self._by_second[second].add(connection)
         self._second_of[connection] = second
         if self._seconds[0] == second:
-            self._wait()
+            self._set_timer()
 
     def discard(self, connection: Any) -> None:
         """A connection has ended."""
@@ -64,15 +64,15 @@ class Expiries:
         if second is not None:
             self._by_second[second].discard(connection)
 
-    def _wait(self) -> None:
+    def _set_timer(self) -> None:
         if self._timer is not None:
             self._timer.cancel()
         self._timer = None
         if self._seconds:
-            delay = min(max(self._seconds[0] - self._now(), 0.0), _FARTHEST)
-            self._timer = self._loop.call_later(delay, self._look)
+            delay = min(max(self._seconds[0] - self._now(), 0.0), _LONGEST_WAIT)
+            self._timer = self._loop.call_later(delay, self._close_due)
 
-    def _look(self) -> None:
+    def _close_due(self) -> None:
         self._timer = None
         now = self._now()
         while self._seconds and self._seconds[0] <= now:
@@ -81,4 +81,4 @@ class Expiries:
                 connection.begin_close(CloseCode.SERVICE_RESTART, EXPIRED)
         while self._seconds and not self._by_second[self._seconds[0]]:
             del self._by_second[heapq.heappop(self._seconds)]
-        self._wait()
+        self._set_timer()

@@ -26,7 +26,7 @@ __all__ = ["Heartbeat"]
 
 _PING_FRAME: Final = Prepared(PING, b"")
 
-_Line = deque[tuple[float, "list[Connection]"]]
+_Queue = deque[tuple[float, "list[Connection]"]]
 """Slots in the order of their times, each with the connections that are due then."""
 
 
@@ -46,8 +46,8 @@ class Heartbeat:
         # One run handles all connections that are due within this time, so that 10,000 connections do not take 10,000
         # wake-ups. It is early for some, never late: a dead peer is detected within interval + timeout.
         self._granularity = min(1.0, interval / 10, timeout / 10)
-        self._to_ping: _Line = deque()
-        self._pinged: _Line = deque()
+        self._to_ping: _Queue = deque()
+        self._pinged: _Queue = deque()
         self._timer: asyncio.TimerHandle | None = None
         self._due = 0.0  # when the timer runs
         self._was_late = False
@@ -57,12 +57,12 @@ class Heartbeat:
     def watch(self, connection: Connection) -> None:
         """Watch a connection until it is closed."""
         due = self._loop.time() + self._interval
-        line = self._to_ping
+        queue = self._to_ping
         self._watched += 1
-        if line and due - line[-1][0] <= self._granularity:
-            line[-1][1].append(connection)
+        if queue and due - queue[-1][0] <= self._granularity:
+            queue[-1][1].append(connection)
         else:
-            line.append((due, [connection]))
+            queue.append((due, [connection]))
         if self._timer is None:
             self._beat_at(due)
 
@@ -74,21 +74,21 @@ class Heartbeat:
         """A watched connection has closed. Most are removed when they are due, and sooner when many are closed."""
         self._ended += 1
         if self._ended > 100 and 2 * self._ended > self._watched:
-            for line in (self._to_ping, self._pinged):
-                for _, connections in line:
-                    connections[:] = [each for each in connections if each.phase < CLOSING]
+            for queue in (self._to_ping, self._pinged):
+                for _, connections in queue:
+                    connections[:] = [connection for connection in connections if connection.phase < CLOSING]
             self._watched = sum(len(connections) for _, connections in self._to_ping)
             self._ended = 0
 
-    def _line_up(self, due: float, connection: Connection) -> None:
+    def _schedule_ping(self, due: float, connection: Connection) -> None:
         self._watched += 1
         self._append(self._to_ping, due, connection)
 
-    def _append(self, line: _Line, due: float, connection: Connection) -> None:
-        if line and due - line[-1][0] <= self._granularity:
-            line[-1][1].append(connection)
+    def _append(self, queue: _Queue, due: float, connection: Connection) -> None:
+        if queue and due - queue[-1][0] <= self._granularity:
+            queue[-1][1].append(connection)
         else:
-            line.append((due, [connection]))
+            queue.append((due, [connection]))
 
     def _beat(self) -> None:
         now = self._loop.time()
@@ -120,23 +120,23 @@ class Heartbeat:
             _, connections = to_ping.popleft()
             self._watched -= len(connections)
             due = now + self._timeout
-            asked: tuple[list[Connection], list[Connection]] = ([], [])
+            to_ping_now: tuple[list[Connection], list[Connection]] = ([], [])
             for connection in connections:
                 if connection.is_open:
                     if connection.due is None:
                         connection.due = due
                         self._append(pinged, due, connection)
-                    asked[connection.speaks_odac].append(connection)
-                    self._line_up(now + self._interval, connection)
+                    to_ping_now[connection.speaks_odac].append(connection)
+                    self._schedule_ping(now + self._interval, connection)
                 elif self._ended:
                     self._ended -= 1
-            _ping(asked[False], _PING_FRAME)
-            _ping(asked[True], control.PING)
-        head = min((line[0][0] for line in (to_ping, pinged) if line), default=None)
-        if head is None:
+            _ping(to_ping_now[False], _PING_FRAME)
+            _ping(to_ping_now[True], control.PING)
+        first_due = min((queue[0][0] for queue in (to_ping, pinged) if queue), default=None)
+        if first_due is None:
             self._timer = None
         else:
-            self._beat_at(max(head - self._granularity / 2, now + self._granularity / 4))
+            self._beat_at(max(first_due - self._granularity / 2, now + self._granularity / 4))
 
 
 def _ping(connections: list[Connection], message: Prepared) -> None:

@@ -214,7 +214,7 @@ class Hub:
     def unfollow(self, connection: Connection, room: str) -> None:
         """The opposite of :meth:`follow`."""
         connection.outbox.take_share()
-        self._take_out(connection, room, is_told=False)
+        self._take_out(connection, room, notify_bus=False)
         del connection.memberships[room]  # type: ignore[attr-defined]
 
     def is_open(self, room: str) -> bool:
@@ -232,13 +232,13 @@ class Hub:
                 known[new_id] = connection
         connection.id = new_id
 
-    def _take_out(self, connection: Connection, room: str, *, is_told: bool = True) -> None:
+    def _take_out(self, connection: Connection, room: str, *, notify_bus: bool = True) -> None:
         members = self._rooms.get(room)
         if members is not None:
             members.discard(connection)
             if not members:
                 del self._rooms[room]
-                if is_told:
+                if notify_bus:
                     self.bus.room_closed(room)
 
     @property

@@ -172,7 +172,7 @@ class Inbox:
         if queue is None:
             queue = self._queue = MessageQueue()
         if queue.is_full(owner.policy) and not self._has_consumer():
-            owner.untaken()
+            owner.unreceived()
             return
         queue.append((payload, decode))
         if self._takers & _LISTENERS and self._pump is None:

@@ -178,7 +178,7 @@ class EventsOwner(Protocol):
     policy: Policy
     speaks_odac: bool
     listeners: Registered
-    is_told: bool  # whether the close listeners have been called, or are being called
+    is_end_reported: bool  # whether the close listeners have been called, or are being called
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:
@@ -287,7 +287,7 @@ class InboxOwner(EventsOwner, Protocol):
         """Handle a control message of an ``odac.v1`` peer."""
         ...
 
-    def untaken(self) -> None:
+    def unreceived(self) -> None:
         """Log that the peer sends messages to a route that takes none."""
         ...
 

@@ -86,7 +86,7 @@ def _positional(handler: Handler) -> tuple[int, int]:
         return (1_000 if code.co_flags & _VARIADIC else accepted), max(0, required)
     if not callable(handler):
         raise TypeError(f"a listener must be callable, not {handler!r}")
-    if any(is_one(each) for each in (handler, type(handler).__call__) for is_one in _IS_GENERATOR):
+    if any(is_generator(function) for function in (handler, type(handler).__call__) for is_generator in _IS_GENERATOR):
         raise TypeError(f"{handler!r} contains a yield: calling it would run none of its code")
     try:
         parameters = inspect.signature(handler).parameters.values()

@@ -23,7 +23,7 @@ __all__ = ["join", "join_inbox", "leave"]
 def join(connection: RoomsOwner, hub: HubOfConnection, room: str, replay: int, presence: Any) -> Joined:
     """Join a room; see :meth:`odac.realtime.connection.Connection.join`, which has checked the name."""
     if presence is not None:
-        return _join_seen(connection, hub, room, replay, presence)
+        return _join_with_presence(connection, hub, room, replay, presence)
     history = hub.history
     if history is not None and history.keeps(room):
         return _join_with_history(connection, hub, history, room, replay)
@@ -35,19 +35,19 @@ def join(connection: RoomsOwner, hub: HubOfConnection, room: str, replay: int, p
     return JOINED
 
 
-def _join_seen(connection: RoomsOwner, hub: HubOfConnection, room: str, replay: int, data: Any) -> Joined:
+def _join_with_presence(connection: RoomsOwner, hub: HubOfConnection, room: str, replay: int, data: Any) -> Joined:
     port = hub.presence
     if port is None:
         raise ValueError(f"no room has presence: call app.rooms({room!r}, presence=Presence()) before the app starts")
     text = port.check(room, data)
     joined = join(connection, hub, room, replay, None)
-    _be_seen(connection, port, room, text)
+    _list_in_room(connection, port, room, text)
     return joined
 
 
-def _be_seen(connection: RoomsOwner, port: PresencePort, room: str, text: bytes) -> None:
+def _list_in_room(connection: RoomsOwner, port: PresencePort, room: str, text: bytes) -> None:
     if connection.delivery.is_writing:
-        connection.delivery.later(_be_seen, connection, port, room, text)
+        connection.delivery.later(_list_in_room, connection, port, room, text)
     elif room in connection.memberships and connection.phase < CLOSING:
         port.join(connection, room, text)
 

@@ -197,7 +197,7 @@ class Outbox:
 
     # Congestion: the lane calls these two.
 
-    def hold_back(self) -> None:
+    def pause_writing(self) -> None:
         """The kernel accepts no more data: from now on messages are kept in the backlog, by reference."""
         if self.backlog is None:
             self.backlog = Backlog()
@@ -205,7 +205,7 @@ class Outbox:
             if self.delivery.on_congested is not None:
                 self.delivery.on_congested(self._owner)
 
-    def go_on(self) -> None:
+    def resume_writing(self) -> None:
         """The kernel has accepted everything: write the backlog until it stops again."""
         backlog = self.backlog
         if backlog is None:

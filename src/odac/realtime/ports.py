@@ -35,7 +35,7 @@ __all__ = [
 
 
 class Lane(Protocol):
-    """Carries a connection's frames. It reports congestion to the outbox by ``hold_back`` and ``go_on``."""
+    """Carries a connection's frames. It calls the outbox's ``pause_writing`` and ``resume_writing`` on congestion."""
 
     @property
     def fd(self) -> int:

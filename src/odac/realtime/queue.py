@@ -64,9 +64,9 @@ class MessageQueue:
 
     def withdraw(self, turn: Turn) -> bool:
         """Remove a turn from the queue; return False if it is not queued."""
-        for place, (payload, begin) in enumerate(self._messages):
+        for index, (payload, begin) in enumerate(self._messages):
             if begin is turn:
-                del self._messages[place]
+                del self._messages[index]
                 self._size -= len(payload)
                 return True
         return False
@@ -75,12 +75,12 @@ class MessageQueue:
         """Take the turns (see :class:`Turn`) before the first message, or all turns."""
         turns = []
         kept: deque[Waiting] = deque()
-        for each in self._messages:
-            if isinstance(each[1], Turn) and (all_of_them or not kept):
-                turns.append(each)
-                self._size -= len(each[0])
+        for entry in self._messages:
+            if isinstance(entry[1], Turn) and (all_of_them or not kept):
+                turns.append(entry)
+                self._size -= len(entry[0])
             else:
-                kept.append(each)
+                kept.append(entry)
         self._messages = kept
         return turns
 

@@ -35,7 +35,7 @@ class Target:
 
     def excluding(self, *connections: _HasId | str) -> Target:
         """Leave out these connections, or the connections with these ids (on whatever machine they are)."""
-        ids = [each if isinstance(each, str) else each.id for each in connections]
+        ids = [connection if isinstance(connection, str) else connection.id for connection in connections]
         return Target(self._hub, self._audience.without(*ids))
 
     def within(self, *rooms: str) -> Target:

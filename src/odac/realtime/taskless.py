@@ -48,10 +48,10 @@ def begin(
         context.run(work.send, None)
     except StopIteration:
         return None
-    return loop.create_task(_go_on(work), context=context)
+    return loop.create_task(_run_rest(work), context=context)
 
 
-async def _go_on(work: Coroutine[Any, Any, None]) -> None:
+async def _run_rest(work: Coroutine[Any, Any, None]) -> None:
     await _rest(work)
 
 

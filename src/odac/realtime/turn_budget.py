@@ -45,9 +45,9 @@ class TurnBudget:
             if self.left <= 0:
                 self._schedule()
 
-    def call_next(self, take: Callable[[], object]) -> None:
-        """Call ``take`` in the next turn that has bytes left, after those that are postponed already."""
-        self._waiting.append(take)
+    def call_next(self, callback: Callable[[], object]) -> None:
+        """Call ``callback`` in the next turn that has bytes left, after those that are postponed already."""
+        self._waiting.append(callback)
         self._schedule()
 
     async def wait_next(self, size: int) -> None:

@@ -161,7 +161,7 @@ class FakeLane:
         if data:
             self.held += data
             self.fd = -1
-            self.connection.outbox.hold_back()
+            self.connection.outbox.pause_writing()
 
     def grant(self, room: int | None) -> None:
         """The peer has read: the kernel has room again, and the transport goes on."""
@@ -174,7 +174,7 @@ class FakeLane:
             if not self.held:
                 if self.ending is None:
                     self.fd = self._own_fd
-                self.connection.outbox.go_on()
+                self.connection.outbox.resume_writing()
 
     def write(self, messages: list[Prepared]) -> None:
         assert self.ending is None, "a message behind the close frame"

@@ -143,8 +143,8 @@ def test_it_is_over_when_each_has_had_its_turn() -> None:
         with room.kernel.in_place():
             drain = room.hub.drain()
             assert any(each.is_open for each in connections)
-            await drain.over()
+            await drain.wait()
             assert not any(each.is_open for each in connections)
-            await drain.over()
+            await drain.wait()
 
     run(main())
