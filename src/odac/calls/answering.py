@@ -89,14 +89,14 @@ class Answering:
         elif request.id not in self._calls:
             self._admit(request, deadline)
 
-    def _under_way(self, request: Request) -> float | None:
+    def _transit_time(self, request: Request) -> float | None:
         """Seconds that the call was under way at most, by two clocks that both began with the hello."""
         return None if request.at is None else max(self.loop.time() - self._since - request.at / 1000, 0.0)
 
     def _deadline(self, request: Request) -> float | None:
         if request.left is None:
             return None
-        return self.loop.time() + request.left / 1000 - (self._under_way(request) or 0.0)
+        return self.loop.time() + request.left / 1000 - (self._transit_time(request) or 0.0)
 
     def _receive_retryable(self, request: Request, origin: str, deadline: float | None) -> None:
         """A call with ``retry``, sent for the first time or again."""
@@ -106,9 +106,9 @@ class Answering:
                 self.send(Verbatim(record.outcome))
             elif isinstance(record.running, Call):
                 self._take_over(record.running, request, deadline)
-        elif not self._is_of_same_client(origin) or self._may_have_been(request, origin):
+        elif not self._is_of_same_client(origin) or self._may_have_run(request, origin):
             self.send(refusal(request.id, CallError("interrupted", "it is not known whether the call was executed")))
-        elif self.remembered.unfinished(origin) >= self._most:
+        elif self.remembered.unfinished(origin) >= self._limit:
             self._refuse_busy(request)
         else:
             self._admit(request, deadline, origin)
@@ -117,7 +117,7 @@ class Answering:
         """A call that runs, or waits, came over an earlier connection; or this is its earlier copy, which came late."""
         if not call.is_older_than(request.age, self):
             return
-        if call.take_back():
+        if call.drop_if_waiting():
             self._admit(request, deadline, request.origin)
         else:
             call.move(self, request.age)
@@ -131,18 +131,18 @@ class Answering:
         process, _, rest = self.client.partition(".")
         return origin.startswith(f"{process}.") and origin.rpartition(".")[2] == rest.rpartition(".")[2]
 
-    def _may_have_been(self, request: Request, origin: str) -> bool:
+    def _may_have_run(self, request: Request, origin: str) -> bool:
         """Whether a call without a record may have been executed."""
-        under_way = self._under_way(request)
-        if under_way is None:
+        transit = self._transit_time(request)
+        if transit is None:
             return True
         # One that comes for the first time may have been overtaken by its copy over the next connection. There its time
         # under way is known exactly.
         age = request.age / 1000 + MARGIN if request.age > 0 else 0.0
-        return self.remembered.may_have_been(origin, age + under_way)
+        return self.remembered.may_have_run(origin, age + transit)
 
     @property
-    def _most(self) -> int:
+    def _limit(self) -> int:
         return self._connection.policy.limits.calls_per_connection
 
     def _refuse_busy(self, request: Request) -> None:
@@ -151,12 +151,12 @@ class Answering:
             "%s: a call was refused with 'busy': %d calls of its connection are being answered"
             " (Limits.calls_per_connection)",
             self.path,
-            self._most,
+            self._limit,
         )
-        self.send(refusal(request.id, CallError("busy", f"{self._most} calls are being answered")))
+        self.send(refusal(request.id, CallError("busy", f"{self._limit} calls are being answered")))
 
     def _admit(self, request: Request, deadline: float | None, origin: str | None = None) -> None:
-        if len(self._calls) >= self._most:
+        if len(self._calls) >= self._limit:
             self._refuse_busy(request)
             return
         call = Call(self, request.id, request.name, deadline, origin or self.client, request.age)
@@ -168,7 +168,7 @@ class Answering:
             call.begin(request.arguments)
         else:
             # As bytes, like the messages that wait: parsed they may take many times the memory.
-            turn = Turn(partial(_begin_late, call))
+            turn = Turn(partial(_begin_queued, call))
             call.wait(turn)
             inbox.hold(encode_json(request.arguments), turn)
 
@@ -184,7 +184,7 @@ class Answering:
         """A call that waits behind messages was settled: its turn need not come."""
         self._connection.inbox.withdraw(turn)
 
-    def settled(self, id_: int, call: Call) -> None:
+    def discard(self, id_: int, call: Call) -> None:
         """A call has its answer, or is answered over another connection."""
         if self._calls.get(id_) is call:
             del self._calls[id_]
@@ -201,5 +201,5 @@ class Answering:
             call.lost()
 
 
-def _begin_late(call: Call, payload: bytes) -> None:
+def _begin_queued(call: Call, payload: bytes) -> None:
     call.begin(decode_json(payload))

@@ -18,7 +18,7 @@ __all__ = ["MOST_WAITING", "Asking"]
 MOST_WAITING: Final = 1024
 """Calls of one connection that wait for their answers; the other side answers 16 at a time."""
 
-_GIVEN_UP: Final = (None, None)
+_NOT_WAITING: Final = (None, None)
 
 
 class Asking:
@@ -78,7 +78,7 @@ class Asking:
 
     def answered(self, number: int, value: object, error: CallError | None) -> None:
         """An answer has arrived; an answer to a call that was cancelled or has timed out is ignored."""
-        _, answer = self._waiting.get(number, _GIVEN_UP)
+        _, answer = self._waiting.get(number, _NOT_WAITING)
         if answer is None or answer.done():
             return
         if error is None:

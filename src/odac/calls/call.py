@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 
 __all__ = ["Answer", "Answerer", "Call"]
 
-_PATIENCE: Final = 60.0
+_LONGEST_WAIT: Final = 60.0
 """Seconds that a call without a deadline waits for the handler to take the messages before it."""
 
 
@@ -72,7 +72,7 @@ class Answerer(Protocol):
         """A call that waits behind messages was settled: its turn need not come."""
         ...
 
-    def settled(self, id_: int, call: Call) -> None:
+    def discard(self, id_: int, call: Call) -> None:
         """A call has its answer, or is answered over another connection."""
         ...
 
@@ -128,10 +128,10 @@ class Call:
         """Messages that came before have not been taken yet; ``turn`` stands behind them."""
         self._turn = turn
         loop = self._answering.loop
-        due = self._deadline if self._deadline is not None else loop.time() + _PATIENCE
-        self._timer = loop.call_at(due, self._overdue)
+        due = self._deadline if self._deadline is not None else loop.time() + _LONGEST_WAIT
+        self._timer = loop.call_at(due, self._expire)
 
-    def _overdue(self) -> None:
+    def _expire(self) -> None:
         warn(
             "handler_wait",
             "%s: a call of %r reached its deadline before the route's handler had read the messages before it, added"
@@ -210,20 +210,20 @@ class Call:
             unhandled(error)
             self.refuse(CallError("internal"))
         else:
-            self._settle(message)
+            self._finish(message)
 
     def refuse(self, error: CallError) -> None:
         """Answer with a refusal; once it is settled, this does nothing."""
-        self._settle(refusal(self._id, error))
+        self._finish(refusal(self._id, error))
 
-    def _settle(self, message: Verbatim) -> None:
-        if self._state is _SETTLED:
+    def _finish(self, message: Verbatim) -> None:
+        if self._state is _FINISHED:
             return
         begun = self._state is _RUNNING
-        self._state = _SETTLED
+        self._state = _FINISHED
         self._stop_timer()
         answering, record = self._answering, self._record
-        answering.settled(self._id, self)
+        answering.discard(self._id, self)
         if self._turn is not None:
             answering.withdraw(self._turn)
         if record is not None:
@@ -245,7 +245,7 @@ class Call:
         if self._state is _WAITING:
             if self._record is not None:
                 self._answering.remembered.forget(self._record)
-            self._state = _SETTLED
+            self._state = _FINISHED
             self._stop_timer()
         if self._task is not None:
             self._task.cancel()
@@ -266,11 +266,11 @@ class Call:
 
     def move(self, answering: Answerer, age: float) -> None:
         """The client has sent it again over another connection, where its answer is to go."""
-        self._answering.settled(self._id, self)
+        self._answering.discard(self._id, self)
         self._answering = answering
         self._age = age
 
-    def take_back(self) -> bool:
+    def drop_if_waiting(self) -> bool:
         """Give the call up where it has not begun, because the client has sent it again over another connection.
 
         The messages that it waits behind are the earlier connection's, whose handler may never take them.
@@ -280,9 +280,9 @@ class Call:
         """
         if self._state is not _WAITING:
             return False
-        self._state = _SETTLED
+        self._state = _FINISHED
         self._stop_timer()
-        self._answering.settled(self._id, self)
+        self._answering.discard(self._id, self)
         if self._turn is not None:
             self._answering.withdraw(self._turn)
         if self._record is not None:
@@ -297,4 +297,4 @@ class Call:
 
 _WAITING: Final = "waiting"
 _RUNNING: Final = "running"
-_SETTLED: Final = "settled"
+_FINISHED: Final = "finished"

@@ -64,14 +64,14 @@ class Remembered:
         time: gives seconds on a clock that never goes back.
         window: seconds for which an outcome is remembered.
         per_client: outcomes of one client.
-        most_bytes: of all together.
+        max_bytes: of all together.
     """
 
-    def __init__(self, time: Callable[[], float], window: float, per_client: int, most_bytes: int) -> None:
+    def __init__(self, time: Callable[[], float], window: float, per_client: int, max_bytes: int) -> None:
         self._time = time
         self._window = window
         self._per_client = per_client
-        self._most_bytes = most_bytes
+        self._max_bytes = max_bytes
         self._clients: OrderedDict[str, _Client] = OrderedDict()  # by their last call
         self._records: OrderedDict[Record, None] = OrderedDict()  # by their arrival
         self._forgotten = float("-inf")
@@ -83,7 +83,7 @@ class Remembered:
         known = self._clients.get(client)
         return known.records.get(id_) if known is not None else None
 
-    def may_have_been(self, client: str, age: float) -> bool:
+    def may_have_run(self, client: str, age: float) -> bool:
         """Whether a call without a record may nevertheless have been executed here.
 
         Args:
@@ -117,7 +117,7 @@ class Remembered:
         known.unfinished += 1
         self.size += RECORD_COST
         if len(known.records) > self._per_client:
-            oldest = next((each for each in known.records.values() if each.outcome is not None), None)
+            oldest = next((kept for kept in known.records.values() if kept.outcome is not None), None)
             if oldest is not None:
                 known.forgotten = max(known.forgotten, oldest.arrived)
                 self.forget(oldest)
@@ -160,17 +160,17 @@ class Remembered:
             self.size -= CLIENT_COST
 
     def _make_room(self) -> None:
-        if self.size <= self._most_bytes:
+        if self.size <= self._max_bytes:
             return
         self._expire()
-        while self.size > self._most_bytes:
-            record = next((each for each in self._records if each.outcome is not None), None)
+        while self.size > self._max_bytes:
+            record = next((kept for kept in self._records if kept.outcome is not None), None)
             if record is None:
                 break
             self._forgotten = max(self._forgotten, record.arrived)
             self.forget(record)
-        while self.size > self._most_bytes:
-            client = next((each for each in self._clients.values() if not each.records), None)
+        while self.size > self._max_bytes:
+            client = next((idle for idle in self._clients.values() if not idle.records), None)
             if client is None:
                 break
             self._forgotten = max(self._forgotten, client.forgotten)

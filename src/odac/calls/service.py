@@ -107,8 +107,8 @@ class Calls:
         since = connection.loop.time()
         calls = ConnectionCalls(connection, since)
         identity = msgspec.json.encode((session_id, user_id))
-        mark = blake2b(identity, digest_size=8, key=self._key).hexdigest()
-        calls.origin = f"{self._process}.{new_id()}.{mark}"
+        fingerprint = blake2b(identity, digest_size=8, key=self._key).hexdigest()
+        calls.origin = f"{self._process}.{new_id()}.{fingerprint}"
         calls.answering = Answering(connection, answers, context_of, self._remembered, calls.origin, since)
         connection.calls = calls
 

@@ -20,9 +20,9 @@ class Clock:
         return self.now
 
 
-def make(per_client: int = 3, most_bytes: int = 1_000_000) -> tuple[Remembered, Clock]:
+def make(per_client: int = 3, max_bytes: int = 1_000_000) -> tuple[Remembered, Clock]:
     clock = Clock()
-    return Remembered(clock, 120.0, per_client, most_bytes), clock
+    return Remembered(clock, 120.0, per_client, max_bytes), clock
 
 
 def test_an_outcome_is_found_for_the_window_and_not_for_ever() -> None:
@@ -38,7 +38,7 @@ def test_an_outcome_is_found_for_the_window_and_not_for_ever() -> None:
     clock.now += LONGER + 1
     assert remembered.find("a", 1) is None
     assert remembered.size == 0
-    assert remembered.may_have_been("a", 120.0)
+    assert remembered.may_have_run("a", 120.0)
 
 
 def test_the_oldest_of_a_client_makes_room_and_may_have_been_executed() -> None:
@@ -47,25 +47,25 @@ def test_the_oldest_of_a_client_makes_room_and_may_have_been_executed() -> None:
         remembered.finish(remembered.begin("a", number), b"")
         clock.now += 10
     assert [remembered.find("a", number) is not None for number in (1, 2, 3)] == [False, True, True]
-    assert remembered.may_have_been("a", 30)
-    assert not remembered.may_have_been("a", 5)
-    assert not remembered.may_have_been("b", 30)
+    assert remembered.may_have_run("a", 30)
+    assert not remembered.may_have_run("a", 5)
+    assert not remembered.may_have_run("b", 30)
 
 
 def test_the_oldest_of_all_makes_room_in_bytes() -> None:
-    remembered, clock = make(most_bytes=3 * (RECORD_COST + CLIENT_COST))
+    remembered, clock = make(max_bytes=3 * (RECORD_COST + CLIENT_COST))
     for client in "abcd":
         remembered.finish(remembered.begin(client, 1), b"x" * 300)
         clock.now += 10
     assert remembered.find("a", 1) is None
     assert remembered.find("d", 1) is not None
-    assert remembered.may_have_been("a", 40)
-    assert not remembered.may_have_been("d", 5)
+    assert remembered.may_have_run("a", 40)
+    assert not remembered.may_have_run("d", 5)
     assert remembered.size <= 3 * (RECORD_COST + CLIENT_COST)
 
 
 def test_what_runs_is_never_dropped() -> None:
-    remembered, clock = make(per_client=2, most_bytes=CLIENT_COST + 2 * RECORD_COST)
+    remembered, clock = make(per_client=2, max_bytes=CLIENT_COST + 2 * RECORD_COST)
     running = [remembered.begin("a", number) for number in range(5)]
     clock.now += 500
     assert [remembered.find("a", number) for number in range(5)] == running
@@ -78,7 +78,7 @@ def test_one_that_was_never_begun_is_forgotten() -> None:
     remembered.forget(remembered.begin("a", 1))
     remembered.forget(remembered.begin("a", 1))
     assert remembered.find("a", 1) is None
-    assert not remembered.may_have_been("a", 5)
+    assert not remembered.may_have_run("a", 5)
 
 
 @dataclass
@@ -132,7 +132,7 @@ class Model(RuleBasedStateMachine):
         record = self.remembered.find(sent.client, sent.id)
         if record is not None:
             sent.answers.append("known")
-        elif not first and self.remembered.may_have_been(sent.client, age):
+        elif not first and self.remembered.may_have_run(sent.client, age):
             sent.answers.append("interrupted")
         else:
             sent.executions += 1
