@@ -333,7 +333,7 @@ static void sha1(const uint8_t *data, size_t size, uint8_t digest[20]) {
 
 enum { KEY_SIZE = 24, ACCEPT_SIZE = 28 };
 
-/* usual_response(key, spoken): see odac/wire/handshake.py */
+/* usual_response(key, speaks_odac): see odac/wire/handshake.py */
 static PyObject *usual_response(PyObject *module, PyObject *const *args, Py_ssize_t count) {
     static const char begin[] =
         "HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: ";
@@ -341,16 +341,16 @@ static PyObject *usual_response(PyObject *module, PyObject *const *args, Py_ssiz
     static const char protocol[] = "\r\nSec-WebSocket-Protocol: odac.v1", end[] = "\r\n\r\n";
     static const char base64[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
     if (count != 2 || !PyBytes_CheckExact(args[0]) || PyBytes_GET_SIZE(args[0]) != KEY_SIZE || !PyBool_Check(args[1])) {
-        PyErr_SetString(PyExc_TypeError, "usual_response(key: 24 bytes, spoken: bool)");
+        PyErr_SetString(PyExc_TypeError, "usual_response(key: 24 bytes, speaks_odac: bool)");
         return NULL;
     }
     uint8_t text[KEY_SIZE + sizeof guid - 1], digest[21] = {0};
     memcpy(text, PyBytes_AS_STRING(args[0]), KEY_SIZE);
     memcpy(text + KEY_SIZE, guid, sizeof guid - 1);
     sha1(text, sizeof text, digest);
-    size_t spoken = args[1] == Py_True ? sizeof protocol - 1 : 0;
+    size_t speaks_odac = args[1] == Py_True ? sizeof protocol - 1 : 0;
     PyObject *response =
-        PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(sizeof begin - 1 + ACCEPT_SIZE + spoken + sizeof end - 1));
+        PyBytes_FromStringAndSize(NULL, (Py_ssize_t)(sizeof begin - 1 + ACCEPT_SIZE + speaks_odac + sizeof end - 1));
     if (response == NULL) return NULL;
     char *at = PyBytes_AS_STRING(response);
     memcpy(at, begin, sizeof begin - 1);
@@ -360,8 +360,8 @@ static PyObject *usual_response(PyObject *module, PyObject *const *args, Py_ssiz
         for (int shift = 18; shift >= 0; shift -= 6) *at++ = base64[three >> shift & 63];
     }
     at[-1] = '=';
-    memcpy(at, protocol, spoken);
-    memcpy(at + spoken, end, sizeof end - 1);
+    memcpy(at, protocol, speaks_odac);
+    memcpy(at + speaks_odac, end, sizeof end - 1);
     return response;
 }
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import TYPE_CHECKING, Any
 
 from odac.http.answers import explain, not_found, upgrade_required, upgrade_where_missing
-from odac.http.proxy_hints import doubled_root_path, spoilt_handshake
+from odac.http.proxy_hints import altered_handshake, doubled_root_path
 from odac.http.wrapped import WrappedWebSockets
 from odac.lanes.asgi_handshake import AsgiHandshake
 from odac.lanes.base import LANE_EXTENSION
@@ -72,7 +72,7 @@ class Dispatch:
         found = self._router.match(route_path(scope))
         if found is None and self._wrapped is not None:
             await in_task()
-            if await self._wrapped.takes(scope, receive, send):
+            if await self._wrapped.serve(scope, receive, send):
                 return
         if found is None:
             self._explain_doubled(scope)
@@ -128,7 +128,7 @@ class Dispatch:
             )
 
     def _explain_spoilt(self, scope: dict[str, Any]) -> None:
-        if (why := spoilt_handshake(scope)) is not None:
+        if (why := altered_handshake(scope)) is not None:
             warn("proxy", "%r: %s", scope["path"][:200], why)
 
     def _explain_doubled(self, scope: dict[str, Any]) -> None:

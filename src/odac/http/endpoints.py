@@ -145,9 +145,9 @@ class Endpoints:
         session = session or fresh
         assert session is not None
         content = {"token": self._services.tokens.issue(session.id)}
-        asking = self._services.auth.connection(request)
+        identity = self._services.auth.connection(request)
         try:
-            user, user_id = await asking.user(), await asking.user_id()
+            user, user_id = await identity.user(), await identity.user_id()
         except Exception as error:
             raised("@app.authenticate failed for a token request", error)
             unhandled(error)

@@ -76,4 +76,4 @@ class ClientFiles:
 
 def _matches(condition: str, etag: str) -> bool:
     """Whether If-None-Match names the tag, in the weak comparison (RFC 9110 section 13.1.2)."""
-    return condition.strip() == "*" or etag in (each.strip().removeprefix("W/") for each in condition.split(","))
+    return condition.strip() == "*" or etag in (tag.strip().removeprefix("W/") for tag in condition.split(","))

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, Final
 
-__all__ = ["doubled_root_path", "spoilt_handshake"]
+__all__ = ["doubled_root_path", "altered_handshake"]
 
 _SETTINGS: Final = (
     "nginx: proxy_http_version 1.1 and proxy_set_header Upgrade and Connection; Apache: ProxyPass … upgrade=websocket; "
@@ -13,7 +13,7 @@ _SETTINGS: Final = (
 )
 
 
-def spoilt_handshake(scope: Mapping[str, Any]) -> str | None:
+def altered_handshake(scope: Mapping[str, Any]) -> str | None:
     """Why an ordinary HTTP request to a WebSocket route seems to be a handshake that a proxy has changed.
 
     Args:

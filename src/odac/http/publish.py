@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Publication", "PublishEndpoint"]
 
 _SHORTEST_KEY: Final = 16
-_NONE: Final = object()
+_MISSING: Final = object()
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,8 +130,8 @@ def _parsed(body: bytes) -> Publication:
         raise ValueError(
             f"Unknown: {', '.join(sorted(map(repr, unknown)))[:200]}. Known are room, rooms, broadcast and data."
         )
-    data = content.get("data", _NONE)
-    if data is _NONE:
+    data = content.get("data", _MISSING)
+    if data is _MISSING:
         raise ValueError('"data" is missing: it is what the members get, any JSON value.')
     return Publication(_rooms(content), data)
 

@@ -27,15 +27,15 @@ class WrappedWebSockets:
         on_refusal: takes the scope of a handshake that the app has refused.
     """
 
-    __slots__ = ("_app", "_on_refusal", "_refused", "_takes_them")
+    __slots__ = ("_app", "_is_logged", "_on_refusal", "_supports_websockets")
 
     def __init__(self, app: AsgiApp, on_refusal: Callable[[Mapping[str, Any]], None]) -> None:
         self._app = app
         self._on_refusal = on_refusal
-        self._takes_them = False  # it has received or sent for one
-        self._refused = False
+        self._supports_websockets = False  # it has received or sent for one
+        self._is_logged = False
 
-    async def takes(self, scope: dict[str, Any], receive: Any, send: Any) -> bool:
+    async def serve(self, scope: dict[str, Any], receive: Any, send: Any) -> bool:
         """Let the app serve a handshake and its connection.
 
         Returns:
@@ -46,14 +46,14 @@ class WrappedWebSockets:
             Exception: what an app raises that takes WebSockets.
         """
         try:
-            if not self._takes_them:
-                receive = self._noted(receive)
-            await self._app(scope, receive, self._watched(scope, send))
+            if not self._supports_websockets:
+                receive = self._watched_receive(receive)
+            await self._app(scope, receive, self._watched_send(scope, send))
         except Exception:
-            if self._takes_them:
+            if self._supports_websockets:
                 raise
-            if not self._refused:
-                self._refused = True
+            if not self._is_logged:
+                self._is_logged = True
                 logger.info(
                     "the app given as http= does not accept WebSockets (it raised): answering 404, and logging"
                     " this once",
@@ -62,21 +62,21 @@ class WrappedWebSockets:
             return False
         return True
 
-    def _noted(self, receive: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[Any]]:
-        def noted() -> Awaitable[Any]:
-            self._takes_them = True
+    def _watched_receive(self, receive: Callable[[], Awaitable[Any]]) -> Callable[[], Awaitable[Any]]:
+        def watched() -> Awaitable[Any]:
+            self._supports_websockets = True
             return receive()
 
-        return noted
+        return watched
 
-    def _watched(self, scope: Mapping[str, Any], send: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Any]:
+    def _watched_send(self, scope: Mapping[str, Any], send: Callable[[Any], Awaitable[Any]]) -> Callable[[Any], Any]:
         is_first = True
 
         def watched(message: Any) -> Awaitable[Any]:
             nonlocal is_first
             if is_first:
                 is_first = False
-                self._takes_them = True
+                self._supports_websockets = True
                 if message["type"] in _REFUSALS:
                     self._on_refusal(scope)
             return send(message)

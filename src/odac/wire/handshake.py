@@ -42,7 +42,7 @@ TOKEN_PREFIX: Final = "odac-token-"  # noqa: S105 - a prefix, not a secret
 _SWITCHING: Final = (
     b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\nSec-WebSocket-Accept: "
 )
-_SPOKEN: Final = b"Sec-WebSocket-Protocol: %s\r\n" % SUBPROTOCOL.encode()
+_SUBPROTOCOL_LINE: Final = b"Sec-WebSocket-Protocol: %s\r\n" % SUBPROTOCOL.encode()
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _BREAKS: Final = re.compile(rb"[\x00\r\n]")
 _OFFER: Final = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz, "
@@ -128,9 +128,9 @@ def offered_subprotocols(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:
     if len(values) == 1 and not values[0].translate(None, _OFFER):
         # As clients write it: tokens with a comma, and at most one space, between them.
         joined = values[0].decode("ascii").replace(", ", ",")
-        usual = joined.split(",")
-        if len(usual) <= MAX_LIST and " " not in joined and all(usual):
-            return list(dict.fromkeys(usual)) if len(usual) > 1 else usual
+        tokens = joined.split(",")
+        if len(tokens) <= MAX_LIST and " " not in joined and all(tokens):
+            return list(dict.fromkeys(tokens)) if len(tokens) > 1 else tokens
     try:
         offered = split_list([value.decode("ascii") for value in values])
     except (Malformed, UnicodeDecodeError):
@@ -185,7 +185,7 @@ def response_101(
     """
     lines = [_SWITCHING, accept, b"\r\n"]
     if subprotocol == SUBPROTOCOL:
-        lines.append(_SPOKEN)
+        lines.append(_SUBPROTOCOL_LINE)
     elif subprotocol is not None:
         lines.append(_header_line("Sec-WebSocket-Protocol", subprotocol))
     if extensions is not None:
@@ -196,14 +196,14 @@ def response_101(
     return b"".join(lines)
 
 
-def reference_usual_response(key: bytes, spoken: bool) -> bytes:
+def reference_usual_response(key: bytes, speaks_odac: bool) -> bytes:
     """The answer to a key, with no header but the protocol's own.
 
     Args:
         key: 24 bytes of ``Sec-WebSocket-Key``.
-        spoken: whether ``odac.v1`` is selected.
+        speaks_odac: whether ``odac.v1`` is selected.
     """
-    return response_101(accept_value(key), SUBPROTOCOL if spoken else None, None)
+    return response_101(accept_value(key), SUBPROTOCOL if speaks_odac else None, None)
 
 
 usual_response = compiled("usual_response", reference_usual_response)

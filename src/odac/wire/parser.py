@@ -281,8 +281,8 @@ class Parser:
         if self._masked and taken:
             mask = state.mask
             chunk = apply_mask(chunk, mask)
-            if turn := taken & 3:
-                state.mask = mask[turn:] + mask[:turn]
+            if shift := taken & 3:
+                state.mask = mask[shift:] + mask[:shift]
         assert type(chunk) is bytes  # a view is always unmasked
         complete = state.left == 0 and state.fin
         if state.opcode >= CLOSE:

@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from odac.http.proxy_hints import doubled_root_path, spoilt_handshake
+from odac.http.proxy_hints import altered_handshake, doubled_root_path
 
 KEY = (b"sec-websocket-key", b"AAAAAAAAAAAAAAAAAAAAAA==")
 UPGRADE = (b"upgrade", b"WebSocket")
@@ -28,12 +28,12 @@ def scope(*headers: tuple[bytes, bytes], version: str = "1.1") -> dict[str, Any]
 def test_a_handshake_that_lost_something_is_named(
     headers: list[tuple[bytes, bytes]], version: str, expected: str
 ) -> None:
-    assert expected in str(spoilt_handshake(scope(*headers, version=version)))
+    assert expected in str(altered_handshake(scope(*headers, version=version)))
 
 
 def test_other_requests_are_not() -> None:
-    assert spoilt_handshake(scope()) is None
-    assert spoilt_handshake(scope(UPGRADE, CONNECTION, version="1.0")) is None
+    assert altered_handshake(scope()) is None
+    assert altered_handshake(scope(UPGRADE, CONNECTION, version="1.0")) is None
 
 
 def test_a_root_path_that_comes_twice_is_named() -> None:

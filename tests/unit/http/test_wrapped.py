@@ -19,7 +19,7 @@ def wrapped_app() -> WrappedWebSockets:
 
 
 def takes(wrapped: WrappedWebSockets, path: str) -> bool:
-    return asyncio.run(wrapped.takes({"type": "websocket", "path": path}, nothing, nothing))
+    return asyncio.run(wrapped.serve({"type": "websocket", "path": path}, nothing, nothing))
 
 
 refused: list[Any] = []

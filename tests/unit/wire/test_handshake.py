@@ -275,19 +275,19 @@ def test_accept_value_of_rfc_6455_section_1_3() -> None:
     assert accept_value(KEY) == b"s3pPLMBiTxaQ9kYGzzhZRbK+xOo="
 
 
-@given(bits=st.binary(min_size=16, max_size=16), spoken=st.booleans())
-def test_the_compiled_answer_is_the_references(bits: bytes, spoken: bool) -> None:
+@given(bits=st.binary(min_size=16, max_size=16), speaks_odac=st.booleans())
+def test_the_compiled_answer_is_the_references(bits: bytes, speaks_odac: bool) -> None:
     compiled = pytest.importorskip("odac._speedups", reason="not compiled here: no C compiler").usual_response
     key = b64encode(bits)
-    assert compiled(key, spoken) == reference_usual_response(key, spoken)
+    assert compiled(key, speaks_odac) == reference_usual_response(key, speaks_odac)
 
 
-@pytest.mark.parametrize("spoken", [False, True])
-def test_the_usual_answer_names_the_protocol_that_is_spoken(spoken: bool) -> None:
-    assert usual_response(KEY, spoken) == (
+@pytest.mark.parametrize("speaks_odac", [False, True])
+def test_the_usual_answer_names_the_protocol_that_is_spoken(speaks_odac: bool) -> None:
+    assert usual_response(KEY, speaks_odac) == (
         b"HTTP/1.1 101 Switching Protocols\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
         b"Sec-WebSocket-Accept: s3pPLMBiTxaQ9kYGzzhZRbK+xOo=\r\n"
-        + (b"Sec-WebSocket-Protocol: odac.v1\r\n" if spoken else b"")
+        + (b"Sec-WebSocket-Protocol: odac.v1\r\n" if speaks_odac else b"")
         + b"\r\n"
     )
 
