@@ -1,1 +1,1 @@
-"""Questions and answers over a connection, in both directions."""
+"""Calls over a connection, in both directions: requests with an answer."""

@@ -90,7 +90,7 @@ class Answering:
             self._admit(request, deadline)
 
     def _transit_time(self, request: Request) -> float | None:
-        """Seconds that the call was under way at most, by two clocks that both began with the hello."""
+        """The most seconds that the call was in transit: the clocks of both sides start at the hello."""
         return None if request.at is None else max(self.loop.time() - self._since - request.at / 1000, 0.0)
 
     def _deadline(self, request: Request) -> float | None:
@@ -114,7 +114,7 @@ class Answering:
             self._admit(request, deadline, origin)
 
     def _take_over(self, call: Call, request: Request, deadline: float | None) -> None:
-        """A call that runs, or waits, came over an earlier connection; or this is its earlier copy, which came late."""
+        """A copy of a running or queued call: a later one over another connection, or an earlier one, delayed."""
         if not call.is_older_than(request.age, self):
             return
         if call.drop_if_waiting():
@@ -126,7 +126,7 @@ class Answering:
     def _is_of_same_client(self, origin: str) -> bool:
         """Whether a call was first sent to this process, by a client of the same session and user.
 
-        The middle of an origin is a random number that only that client was told.
+        The middle of an origin is a random number that was sent to that client only.
         """
         process, _, rest = self.client.partition(".")
         return origin.startswith(f"{process}.") and origin.rpartition(".")[2] == rest.rpartition(".")[2]
@@ -136,8 +136,8 @@ class Answering:
         transit = self._transit_time(request)
         if transit is None:
             return True
-        # One that comes for the first time may have been overtaken by its copy over the next connection. There its time
-        # under way is known exactly.
+        # The first copy may arrive after a later one, over the next connection. Its age is its time in transit, which
+        # needs no margin.
         age = request.age / 1000 + MARGIN if request.age > 0 else 0.0
         return self.remembered.may_have_run(origin, age + transit)
 
@@ -167,13 +167,13 @@ class Answering:
         if inbox.has_taken_all:
             call.begin(request.arguments)
         else:
-            # As bytes, like the messages that wait: parsed they may take many times the memory.
+            # As bytes, like queued messages: parsed, they may take many times the memory.
             turn = Turn(partial(_begin_queued, call))
             call.wait(turn)
             inbox.hold(encode_json(request.arguments), turn)
 
     def send(self, message: Verbatim) -> None:
-        """Send an answer, if the connection is still there."""
+        """Send an answer, if the connection is still open."""
         self._connection.send_prepared(message)
 
     def keep(self, task: asyncio.Task[None]) -> None:
@@ -181,11 +181,11 @@ class Answering:
         self._connection.keep(task)
 
     def withdraw(self, turn: Turn) -> None:
-        """A call that waits behind messages was settled: its turn need not come."""
+        """A queued call has its answer: remove its turn from the queue."""
         self._connection.inbox.withdraw(turn)
 
     def discard(self, id_: int, call: Call) -> None:
-        """A call has its answer, or is answered over another connection."""
+        """Forget a call: it has its answer, or is answered over another connection."""
         if self._calls.get(id_) is call:
             del self._calls[id_]
 

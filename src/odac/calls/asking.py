@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 __all__ = ["MOST_WAITING", "Asking"]
 
 MOST_WAITING: Final = 1024
-"""Calls of one connection that wait for their answers; the other side answers 16 at a time."""
+"""The most calls of one connection that wait for their answers; the client answers 16 at a time."""
 
 _NOT_WAITING: Final = (None, None)
 
@@ -26,7 +26,7 @@ class Asking:
 
     Args:
         connection: to the client.
-        since: when the hello was sent, by the loop's clock; None where nobody remembers.
+        since: when the hello was sent, by the loop's clock; None if this was made after it.
     """
 
     __slots__ = ("_connection", "_number", "_since", "_waiting")
@@ -71,7 +71,7 @@ class Asking:
         return value if returns is None else make_converter(returns)(value)
 
     def _cancel(self, number: int, message: Verbatim) -> None:
-        """Cancel a call: notify the other side, or drop the call if it is not sent yet."""
+        """Cancel a call: notify the client, or drop the call if it is still in the backlog."""
         backlog = self._connection.outbox.backlog
         if backlog is None or not backlog.withdraw(message):
             self._connection.send_prepared(encode("cancel", number))
@@ -87,14 +87,14 @@ class Asking:
             answer.set_exception(error)
 
     def fail_all(self, code: str, text: str) -> None:
-        """Refuse every call that waits."""
+        """Fail every call that waits for its answer."""
         for number, (message, answer) in list(self._waiting.items()):
             if not answer.done():
                 self._cancel(number, message)
                 answer.set_exception(CallError(code, text))
 
     def ended(self, code: int, reason: str) -> None:
-        """The connection is gone."""
+        """The connection has ended."""
         for _, answer in self._waiting.values():
             if not answer.done():
                 answer.set_exception(Disconnected(code, reason))

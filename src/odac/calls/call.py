@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 __all__ = ["Answer", "Answerer", "Call"]
 
 _LONGEST_WAIT: Final = 60.0
-"""Seconds that a call without a deadline waits for the handler to take the messages before it."""
+"""Seconds that a call without a deadline waits for the messages before it to be handled."""
 
 
 class Answer(NamedTuple):
@@ -45,7 +45,7 @@ class Answer(NamedTuple):
 
 
 class Answerer(Protocol):
-    """What a call asks of the connection that it came over."""
+    """The connection that a call arrived over, as the call uses it."""
 
     answers: Mapping[str, Answer]
     remembered: Remembered
@@ -65,19 +65,19 @@ class Answerer(Protocol):
         ...
 
     def keep(self, task: asyncio.Task[None]) -> None:
-        """Own the task of an answer until it is through."""
+        """Hold a reference to the task of an answer until it ends."""
         ...
 
     def withdraw(self, turn: Turn) -> None:
-        """A call that waits behind messages was settled: its turn need not come."""
+        """A queued call has its answer: remove its turn from the queue."""
         ...
 
     def discard(self, id_: int, call: Call) -> None:
-        """A call has its answer, or is answered over another connection."""
+        """Forget a call: it has its answer, or is answered over another connection."""
         ...
 
     def send(self, message: Verbatim) -> None:
-        """Send an answer, if the connection is still there."""
+        """Send an answer, if the connection is still open."""
         ...
 
 
@@ -109,7 +109,7 @@ class Call:
     ) -> None:
         self.name = name
         self.key = f"{origin}/{id_}"
-        self._age = age  # of the newest copy that has come
+        self._age = age  # of the latest copy that has arrived
         self._answering = answering
         self._id = id_
         self._deadline = deadline
@@ -122,10 +122,10 @@ class Call:
     def __repr__(self) -> str:
         return f"<Call {self.name} {self.key}>"
 
-    # What happens to it
+    # From arrival to answer
 
     def wait(self, turn: Turn) -> None:
-        """Messages that came before have not been taken yet; ``turn`` stands behind them."""
+        """Earlier messages are still queued; ``turn`` is queued after them."""
         self._turn = turn
         loop = self._answering.loop
         due = self._deadline if self._deadline is not None else loop.time() + _LONGEST_WAIT
@@ -135,7 +135,7 @@ class Call:
         warn(
             "handler_wait",
             "%s: a call of %r reached its deadline before the route's handler had read the messages before it, added"
-            " a listener or returned; run what goes on for long with odac.create_task(…)",
+            " a listener or returned; run long work as a task, with odac.create_task(…)",
             self._answering.path,
             self.name,
         )
@@ -144,7 +144,7 @@ class Call:
     def begin(self, arguments: object) -> None:
         """The messages before it have been handled: call the function."""
         if self._state is not _WAITING:
-            return  # it was cancelled, or its deadline is over
+            return  # it was cancelled, or its deadline has passed
         self._turn = None
         self._stop_timer()
         answer = self._answering.answers.get(self.name)
@@ -213,7 +213,7 @@ class Call:
             self._finish(message)
 
     def refuse(self, error: CallError) -> None:
-        """Answer with a refusal; once it is settled, this does nothing."""
+        """Answer with an error; do nothing if the call has its answer."""
         self._finish(refusal(self._id, error))
 
     def _finish(self, message: Verbatim) -> None:
@@ -227,7 +227,7 @@ class Call:
         if self._turn is not None:
             answering.withdraw(self._turn)
         if record is not None:
-            # One that was refused before it began may be sent again, and is executed then.
+            # A call that was refused before its function was called may be sent again, and is then executed.
             answering.remembered.finish(record, message.payload) if begun else answering.remembered.forget(record)
         answering.send(message)
 
@@ -251,7 +251,7 @@ class Call:
             self._task.cancel()
 
     def remember(self, record: Record) -> None:
-        """The client may send it again."""
+        """Store the outcome in this record: the client may send the call again."""
         self._record = record
         record.running = self
 
@@ -265,18 +265,18 @@ class Call:
         return age >= self._age and answering is not self._answering
 
     def move(self, answering: Answerer, age: float) -> None:
-        """The client has sent it again over another connection, where its answer is to go."""
+        """The client has sent the call again over another connection: send the answer there."""
         self._answering.discard(self._id, self)
         self._answering = answering
         self._age = age
 
     def drop_if_waiting(self) -> bool:
-        """Give the call up where it has not begun, because the client has sent it again over another connection.
+        """Drop the call if its function was not called yet: the client has sent it again over another connection.
 
-        The messages that it waits behind are the earlier connection's, whose handler may never take them.
+        The messages queued before it belong to the earlier connection, whose handler may never receive them.
 
         Returns:
-            whether it had not begun: it is to be admitted anew there.
+            whether the call was dropped; then it must be admitted again, over the other connection.
         """
         if self._state is not _WAITING:
             return False

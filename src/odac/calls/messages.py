@@ -1,4 +1,4 @@
-"""The control messages of calls: made, and read with nothing taken on trust."""
+"""Encodes the control messages of calls, and reads those of peers, which may contain anything."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ _FIELDS: Final = 6
 
 
 class Request(NamedTuple):
-    """A call as it came: ``["call", id, name, arguments, at, left, retry]``, of which the last three may be left out.
+    """A received call: ``["call", id, name, arguments, at, left, retry]``; the last three may be left out.
 
     Args:
-        id: of the call, by which the answer is known; counted up by the side that asks.
-        name: what is asked for.
+        id: the caller's number of the call, which the answer repeats.
+        name: the name that the call is for.
         arguments: any JSON.
-        at: milliseconds since the hello at which the call was sent, by the asking side's clock; None where not told.
-        left: milliseconds that were left then until the asking side gives up; None where not told.
-        origin: of a call with ``retry``: what the hello named ``calls`` in the connection that it was first sent over.
-        age: milliseconds since then; 0 for the first time.
+        at: milliseconds since the hello at which the call was sent, by the caller's clock; None if not given.
+        left: milliseconds from then to the caller's deadline; None if not given.
+        origin: of a call with ``retry``: ``calls`` in the hello of the connection that it was first sent over.
+        age: milliseconds since it was first sent; 0 if this is the first time.
     """
 
     id: int
@@ -45,7 +45,7 @@ class Request(NamedTuple):
 
 
 def encode(kind: str, *values: object) -> Verbatim:
-    """Make a control message of values that may hold whatever can be sent.
+    """Encode a control message; its values may be anything that can be sent.
 
     Raises:
         TypeError: one of them cannot be encoded.
@@ -59,7 +59,7 @@ def encode(kind: str, *values: object) -> Verbatim:
 
 
 def read_id(value: object) -> int | None:
-    """A call's id, or None for what is none."""
+    """Return ``value`` if it is a call's id, else None."""
     return value if type(value) is int and 0 <= value <= MAX_ID else None
 
 
@@ -70,7 +70,7 @@ def _milliseconds(value: object) -> float | None:
 
 
 def read_request(values: Sequence[Any]) -> Request | None:
-    """Read what follows ``"call"``; None for what is no call, which is to be ignored."""
+    """Read the items after ``"call"``; None if they are no valid call, which is ignored."""
     id_, name, arguments, at, left, retry = [*values, *[None] * _FIELDS][:_FIELDS]
     number = read_id(id_)
     if number is None or not isinstance(name, str):
@@ -82,7 +82,7 @@ def read_request(values: Sequence[Any]) -> Request | None:
 
 
 def read_answer(kind: str, values: Sequence[Any]) -> tuple[int, object, CallError | None] | None:
-    """Read what follows ``"reply"`` or ``"fail"``: the id, and the value or the refusal; None for what is neither."""
+    """Read the items after ``"reply"`` or ``"fail"``: id, value and error; None if they are not valid."""
     number = read_id(values[0]) if values else None
     if number is None:
         return None
@@ -94,5 +94,5 @@ def read_answer(kind: str, values: Sequence[Any]) -> tuple[int, object, CallErro
 
 
 def refusal(id_: int, error: CallError) -> Verbatim:
-    """The message that tells the asking side that there is no answer."""
+    """The message that answers a call with an error."""
     return encode("fail", id_, error.code, error.text)

@@ -13,14 +13,14 @@ from typing import Any, Final
 __all__ = ["Record", "Remembered"]
 
 MARGIN: Final = 1.0
-"""Seconds by which the caller's word for the age of its call may be wrong; they are added to it."""
+"""Seconds that are added to the age that a client states for its call, because it may be inaccurate."""
 
 LONGER: Final = 30.0
-"""Seconds for which an outcome is kept beyond the window, in which it may still be asked for."""
+"""Seconds that an outcome is kept beyond the window, for a retry that arrives late."""
 
 RECORD_COST: Final = 512
 CLIENT_COST: Final = 512
-"""Bytes that are counted for a record and a client beside the outcome itself."""
+"""Bytes that are counted for a record and for a client, in addition to the outcomes."""
 
 
 class Record:
@@ -28,7 +28,7 @@ class Record:
 
     Attributes:
         outcome: the message that answered it; None while it runs.
-        running: the call, while it runs: whoever sends it again gets its answer.
+        running: the call, while it runs; its answer is sent over the connection on which the call arrived last.
     """
 
     __slots__ = ("_client", "arrived", "id", "outcome", "running")
@@ -42,7 +42,7 @@ class Record:
 
     @property
     def client(self) -> _Client:
-        """Whose call it is."""
+        """The client that sent the call."""
         return self._client
 
 
@@ -52,19 +52,19 @@ class _Client:
     def __init__(self, name: str, now: float) -> None:
         self.name = name
         self.records: OrderedDict[int, Record] = OrderedDict()
-        self.forgotten = float("-inf")  # when the youngest call arrived whose outcome had to make room
+        self.forgotten = float("-inf")  # the arrival of the latest call whose outcome was dropped for space
         self.last = now
         self.unfinished = 0
 
 
 class Remembered:
-    """What is remembered by one process.
+    """The outcomes that one process stores.
 
     Args:
-        time: gives seconds on a clock that never goes back.
-        window: seconds for which an outcome is remembered.
-        per_client: outcomes of one client.
-        max_bytes: of all together.
+        time: returns the seconds of a clock that never goes back.
+        window: seconds for which an outcome is stored.
+        per_client: the most outcomes of one client.
+        max_bytes: the most bytes of all outcomes together.
     """
 
     def __init__(self, time: Callable[[], float], window: float, per_client: int, max_bytes: int) -> None:
@@ -103,7 +103,7 @@ class Remembered:
         return known.unfinished if known is not None else 0
 
     def begin(self, client: str, id_: int) -> Record:
-        """A call has arrived that is not known."""
+        """Make the record of a call that has arrived for the first time."""
         now = self._time()
         known = self._clients.get(client)
         if known is None:
@@ -135,7 +135,7 @@ class Remembered:
         self._make_room()
 
     def forget(self, record: Record) -> None:
-        """Drop a record: of a call that was never begun, or to make room."""
+        """Drop a record: of a call whose function was not called, or to free memory."""
         if record in self._records:
             del self._records[record]
             del record.client.records[record.id]
@@ -150,7 +150,7 @@ class Remembered:
         before = self._time() - self._window - LONGER
         while self._records and (oldest := next(iter(self._records))).arrived < before:
             if oldest.outcome is None:
-                # It runs for longer than any deadline lets it: keep it, so that it is not executed twice.
+                # It is still running: keep its record, so that it is not executed twice.
                 oldest.arrived = self._time()
                 self._records.move_to_end(oldest)
                 continue

@@ -1,4 +1,4 @@
-"""Calls of one app: what its connections' control messages lead to."""
+"""The calls of one app: handles the control messages of its connections."""
 
 from __future__ import annotations
 
@@ -31,14 +31,14 @@ class ConnectionCalls:
     """The calls of one connection, in both directions.
 
     Args:
-        connection: that they go over.
-        since: when the hello was sent, by the loop's clock; None where nobody remembers.
+        connection: the connection that they are sent over.
+        since: when the hello was sent, by the loop's clock; None if this was made after it.
 
     Attributes:
-        asking: this side's.
-        answering: the client's; None on a route that answers none.
-        origin: what the hello names ``calls``, so that a call that is sent again says where it was first sent; None on
-            a route that answers none.
+        asking: the calls of this side.
+        answering: the client's calls; None on a route that answers none.
+        origin: ``calls`` in the hello, by which a call that is sent again names the connection that it was first sent
+            over; None on a route that answers none.
     """
 
     __slots__ = ("answering", "asking", "origin")
@@ -58,7 +58,7 @@ class ConnectionCalls:
         return await self.asking.call(name, arguments, timeout, returns)
 
     def overrun(self) -> None:
-        """So many messages wait that the answers behind them cannot be read."""
+        """So many messages are queued that reading has paused, and the answers after them are not read."""
         self.asking.fail_all("busy", BUSY_READING)
 
 
@@ -66,12 +66,12 @@ class Calls:
     """The calls of one app.
 
     Args:
-        hub: of the app, which from now on hands over the control messages of calls.
+        hub: the app's hub, which passes on the control messages of calls from now on.
     """
 
     def __init__(self, hub: Hub) -> None:
         limits = hub.limits
-        self._process: str | None = None  # named when it serves: processes that are forked from this one are others
+        self._process: str | None = None  # made at the first use, so that forked processes have different ones
         self._key: Final = urandom(16)
         self._remembered = Remembered(
             monotonic, limits.remembered_time, limits.remembered_calls, limits.remembered_bytes
@@ -97,10 +97,10 @@ class Calls:
 
         Args:
             connection: has passed all gates, and its hello follows.
-            answers: the route's.
+            answers: the route's functions, by the name of the call.
             context_of: makes the context of one call.
-            session_id: the client's; a call that is sent again in another session is not taken for the same.
-            user_id: the same of the user, as far as a gate has asked.
+            session_id: of the client; a call that is sent again in another session is another call.
+            user_id: the same for the user; None if no gate has looked up the user.
         """
         if self._process is None:
             self._process = new_id()
@@ -112,7 +112,7 @@ class Calls:
         calls.answering = Answering(connection, answers, context_of, self._remembered, calls.origin, since)
         connection.calls = calls
 
-    # What the peer sends
+    # Control messages of the peer
 
     def _call(self, connection: Connection, values: list[Any]) -> None:
         request = read_request(values)
@@ -135,7 +135,7 @@ class Calls:
         if answer is not None and isinstance(connection.calls, ConnectionCalls):
             connection.calls.asking.answered(*answer)
 
-    # What the hub tells
+    # The end of a connection
 
     def ended(self, connection: Connection, code: int, reason: str) -> None:
         """See :class:`odac.realtime.ports.Observer`."""

@@ -40,7 +40,7 @@ async def upgrade_required(scope: Scope, receive: Receive, send: Send) -> None:
         headers |= {"Upgrade": "websocket", "Connection": "Upgrade"}
     await explain(
         426,
-        "This is a WebSocket endpoint, and what came is an ordinary HTTP request. Connect with a WebSocket client: "
+        "This is a WebSocket endpoint, and this was an ordinary HTTP request. Connect with a WebSocket client: "
         "new WebSocket(…) or Odac.ws(…) in a browser, `odac connect URL` in a terminal. Behind a proxy, check that it "
         "passes on the Upgrade and Connection headers.",
         headers,

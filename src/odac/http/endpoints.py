@@ -93,11 +93,11 @@ class Endpoints:
             self._publisher = PublishEndpoint(services.publish, services.publish_keys, services.max_body)
 
     def answers(self, scope: Scope) -> bool:
-        """Whether an HTTP request is for the endpoints: one below the prefix, or ``GET /`` that asks for a token.
+        """Whether an HTTP request is for the endpoints.
 
-        Another spelling of an endpoint's path, such as ``/odac/%70ublish``, is not one: a proxy that compares
-        paths as they were sent would let it pass. The latter is ``X-Odac: token`` at the app's root, where the original
-        browser client asks.
+        Its path is below the prefix; or it is ``GET /`` with ``X-Odac: token``, by which the original browser client
+        requests a token. Another spelling of an endpoint's path, such as ``/odac/%70ublish``, does not count: a proxy
+        that compares paths as they were sent would let it pass.
         """
         path = route_path(scope)
         if path.startswith(self._below):
@@ -110,7 +110,7 @@ class Endpoints:
         name = path.removeprefix(self._below) if path.startswith(self._below) else "token"
         response = await self._respond(name, scope, receive)
         if scope["method"] == "HEAD":
-            response.body = b""  # its headers, the length among them, stay
+            response.body = b""  # its headers stay, including the length
         await response(scope, receive, send)
 
     async def _respond(self, name: str, scope: Scope, receive: Receive) -> Response:
@@ -169,15 +169,14 @@ def is_canonical(scope: Scope, path: str) -> bool:
     """Whether a request's target has its path in canonical form (RFC 3986 section 6.2.2).
 
     Args:
-        scope: of the request. Where the server does not say what was sent (``raw_path`` is optional), it counts as
-            canonical.
-        path: the decoded path below the mount point, as the endpoints have them: of unreserved characters.
+        scope: of the request. Without ``raw_path``, which is optional in ASGI, the path counts as canonical.
+        path: the decoded path below the mount point; an endpoint's consists of unreserved characters.
     """
     raw: bytes | None = scope.get("raw_path")
     if raw is None:
         return True
     raw = raw.partition(b"?")[0]
-    # Some servers leave the mount point out of it.
+    # Some servers leave the mount point out of raw_path.
     return raw in (_canonical(scope["path"]), _canonical(path))
 
 

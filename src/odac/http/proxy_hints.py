@@ -1,4 +1,4 @@
-"""Log lines for requests that a proxy in between has changed wrongly; a browser only shows a failed connection."""
+"""Log lines for requests that a proxy has altered; a browser only shows that the connection failed."""
 
 from __future__ import annotations
 
@@ -14,13 +14,13 @@ _SETTINGS: Final = (
 
 
 def altered_handshake(scope: Mapping[str, Any]) -> str | None:
-    """Why an ordinary HTTP request to a WebSocket route seems to be a handshake that a proxy has changed.
+    """Why an ordinary HTTP request to a WebSocket route seems to be a handshake that a proxy has altered.
 
     Args:
         scope: of the HTTP request.
 
     Returns:
-        What is missing and what to set; None where the request was never a handshake (RFC 6455 section 4.1).
+        what is missing and what to set; None if the request is no handshake (RFC 6455 section 4.1).
     """
     headers: dict[bytes, bytes] = dict(scope["headers"])
     if b"sec-websocket-key" not in headers:

@@ -1,4 +1,4 @@
-"""``POST {prefix}/publish``: sending to rooms over HTTP, for programs that hold a key."""
+"""``POST {prefix}/publish``: sending to rooms over HTTP, for programs that have a key."""
 
 from __future__ import annotations
 
@@ -31,8 +31,7 @@ class Publication:
     """What a publish request asks for.
 
     Args:
-        rooms: the rooms, at least one; empty means all connections, and only where the request said
-            ``"broadcast": true``.
+        rooms: the rooms; empty for all connections, which only ``"broadcast": true`` means.
         data: any JSON value.
     """
 
@@ -41,7 +40,7 @@ class Publication:
 
 
 class PublishEndpoint:
-    """Checks the key and the body, and hands the publication on.
+    """Checks the key and the body, and passes the publication on.
 
     Args:
         publish: sends it; sync or async. ``ValueError`` and ``TypeError`` become a 400 with their sentence,
@@ -71,7 +70,7 @@ class PublishEndpoint:
         self._max_body = max_body
 
     async def answer(self, request: Request) -> Response:
-        """202 when it is handed on; 401, 400, 413 or 503 with a sentence otherwise."""
+        """202 when it is passed on; 401, 400, 413 or 503 with a sentence otherwise."""
         if not self._authorized(request.headers):
             return explain(
                 401, "A valid key is needed: send the header Authorization: Bearer KEY.", {"WWW-Authenticate": "Bearer"}
@@ -97,7 +96,7 @@ class PublishEndpoint:
     def _authorized(self, headers: Headers) -> bool:
         scheme, _, given = headers.get("authorization", "").partition(" ")
         hashed = _hashed(given.strip())
-        # All keys are compared, and as hashes: the time tells neither which one is near nor how long they are.
+        # All keys are compared, and as hashes, so that the time reveals neither a similar key nor a key's length.
         known = [hmac.compare_digest(hashed, key) for key in self._keys]
         return scheme.lower() == "bearer" and any(known)
 
@@ -146,7 +145,7 @@ def _rooms(content: dict[str, Any]) -> tuple[str, ...]:
             raise ValueError('"broadcast" must be true; leave it out and name a room otherwise.')
         return ()
     rooms = [value] if given == ["room"] else value
-    # An empty list must not come to mean all connections.
+    # An empty list must not mean all connections.
     if not isinstance(rooms, list) or not rooms or not all(isinstance(room, str) and room for room in rooms):
         raise ValueError('"room" must be a room\'s name, "rooms" a list of at least one.')
     return tuple(map(check_room, rooms))

@@ -1,4 +1,4 @@
-"""The app behind ``Odac(http=…)`` at a WebSocket handshake, which it may or may not know about."""
+"""Passes WebSocket handshakes to the app given as ``Odac(http=…)``, which may not support WebSockets."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ _REFUSALS: Final = frozenset({"websocket.close", "websocket.http.response.start"
 
 
 class WrappedWebSockets:
-    """Hands handshakes to an app, and notices whether it accepts WebSockets at all.
+    """Passes handshakes to an app, and detects whether the app supports WebSockets.
 
-    Django, Flask behind an adapter and many a plain ASGI app raise when a scope is not HTTP's. To a client that means
-    only that there is no such path.
+    Django, Flask behind an adapter and many plain ASGI apps raise for a scope that is not HTTP's. The client then gets
+    the answer for a path that does not exist.
 
     Args:
         app: any ASGI app.
-        on_refusal: takes the scope of a handshake that the app has refused.
+        on_refusal: called with the scope of a handshake that the app has refused.
     """
 
     __slots__ = ("_app", "_is_logged", "_on_refusal", "_supports_websockets")
@@ -32,18 +32,18 @@ class WrappedWebSockets:
     def __init__(self, app: AsgiApp, on_refusal: Callable[[Mapping[str, Any]], None]) -> None:
         self._app = app
         self._on_refusal = on_refusal
-        self._supports_websockets = False  # it has received or sent for one
+        self._supports_websockets = False  # the app has received or sent for a handshake
         self._is_logged = False
 
     async def serve(self, scope: dict[str, Any], receive: Any, send: Any) -> bool:
         """Let the app serve a handshake and its connection.
 
         Returns:
-            False if it raised before it had received or sent anything, and never has for any other: the handshake still
-            waits for its answer.
+            False if the app raised, and has neither received nor sent anything for this handshake or an earlier one:
+            then this handshake is not answered yet.
 
         Raises:
-            Exception: what an app raises that takes WebSockets.
+            Exception: raised by an app that supports WebSockets.
         """
         try:
             if not self._supports_websockets:

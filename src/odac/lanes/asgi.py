@@ -1,4 +1,4 @@
-"""The ASGI lane: the same connection over any server's ``receive`` and ``send``."""
+"""The ASGI lane: a connection over the ``receive`` and ``send`` of any ASGI server."""
 
 from __future__ import annotations
 
@@ -30,17 +30,17 @@ Send = Callable[[dict[str, Any]], Awaitable[None]]
 _STARTED_WITHOUT_TASK: Final = frozenset(
     f"uvicorn.protocols.websockets.{name}" for name in ("websockets_sansio_impl", "wsproto_impl")
 )
-"""Servers whose ``send()`` waits only for room in the transport's buffer, so that it may be started outside a task."""
+"""Servers whose ``send()`` waits only for room in the transport's buffer, so that it may be called outside a task."""
 
 _MAX_BUFFERED: Final = 64 * 1024
-"""Bytes handed to the server at a time; messages past that stay in the outbox, by reference."""
+"""Bytes queued for the server at a time; further messages stay in the outbox, by reference."""
 
 
 class AsgiLane:
-    """Carries an accepted connection over ``receive`` and ``send``.
+    """Sends and receives the messages of an accepted connection through ``receive`` and ``send``.
 
-    Limits that the frames would show (fragments, unmasked frames) are the server's to keep here; the size of messages
-    is checked once they have arrived.
+    Limits on frames (fragments, masks) are the server's to check here; the size of a message is checked once it has
+    arrived.
     """
 
     __slots__ = (
@@ -74,7 +74,7 @@ class AsgiLane:
         self._limits = limits
         self._max_payload = limits.max_payload
         self._connection: Connection = cast("Connection", None)  # attach() follows at once
-        # Begun outside a task, where that is in order: a room of a thousand does not take a thousand tasks a message.
+        # Without a task for each connection, a message to a room of 1,000 members needs no 1,000 tasks.
         self._starts_without_task = type(getattr(send, "__self__", None)).__module__ in _STARTED_WITHOUT_TASK
         self._queue: deque[Prepared] = deque()
         self._size = 0
@@ -82,22 +82,22 @@ class AsgiLane:
         self._close_frame: tuple[int, str] | None = None
         self._timer: asyncio.TimerHandle | None = None
         self._is_over = False
-        self.refusal: Exception | None = None  # the server's, of a close code
-        self._receiver: asyncio.Task[Any] | None = None  # the server's task while it takes what the client sends
+        self.refusal: Exception | None = None  # the server raised it for a close code that it does not send
+        self._receiver: asyncio.Task[Any] | None = None  # the server's task while it runs serve()
         self._interrupted = False
         self._writing = False
         self._receiving = False
         self._readable: asyncio.Event | None = None
-        # odac.testing's event loop has a clock that tests move on; pongs are counted by it as well.
+        # The event loop of odac.testing has a clock that tests move; the rate limit uses that clock there.
         clock = getattr(asyncio.get_running_loop(), "moved_time", None)
         self._meter = new_meter(limits.rate_limit, clock) if limits.rate_limit is not None else None
 
     def attach(self, connection: Connection) -> None:
-        """Carry this connection."""
+        """Send and receive for this connection."""
         self._connection = connection
 
     async def serve(self) -> None:
-        """Receive from the client, until it is gone or this side has closed."""
+        """Receive from the client until the client has disconnected or this side has closed."""
         task = self._receiver = asyncio.current_task()
         assert task is not None
         cancelled = task.cancelling()
@@ -113,13 +113,13 @@ class AsgiLane:
                     self._interrupted = False
                     step = self._write_all
         except BaseException:
-            self.abort()  # the connection's end could not be reported any more
+            self.abort()  # nothing else would report the connection's end
             raise
         finally:
             self._receiver = None
 
     def _interrupt(self) -> None:
-        """Interrupt the server's task in receive() or send(), which may never return."""
+        """Cancel the await of the server's task in receive() or send(), which may never return."""
         if self._receiver is not None:
             self._interrupted = True
             self._receiver.cancel()
@@ -127,7 +127,7 @@ class AsgiLane:
     # Incoming
 
     async def receive_all(self) -> None:
-        """Receive from the client until it is gone."""
+        """Receive from the client until it has disconnected."""
         receive, connection = self._receive, self._connection
         turn = connection.delivery.turn
         while not self._is_over:
@@ -141,7 +141,7 @@ class AsgiLane:
             text = message.get("text")
             payload = text.encode() if text is not None else message.get("bytes") or b""
             if turn.left <= 0 and len(payload) >= FREE:
-                # A server that has many messages at hand would keep the loop from everything else.
+                # A server with many buffered messages would otherwise block the event loop.
                 await turn.wait_next(len(payload))
                 if connection.phase >= CLOSING:
                     continue
@@ -154,7 +154,7 @@ class AsgiLane:
                 await self._readable.wait()
 
     def limit_messages(self, size: int) -> None:
-        """Take messages of so many bytes from now on, as far as the server lets them in."""
+        """Accept messages of up to ``size`` bytes from now on; the server may have a lower limit."""
         self._max_payload = size
 
     def _take(self, payload: bytes, is_text: bool) -> None:
@@ -181,14 +181,14 @@ class AsgiLane:
         self._readable.clear()
 
     def resume_reading(self) -> None:
-        """Take from the server again."""
+        """Read from the server again."""
         if self._readable is not None:
             self._readable.set()
 
     # Outgoing
 
     def write(self, messages: list[Prepared]) -> None:
-        """Queue messages for the server; the task that writes them lives as long as there are any."""
+        """Queue messages for the server; the task that writes them ends when the queue is empty."""
         if self._is_over or self._close_frame is not None:
             return
         self._queue.extend(messages)
@@ -199,16 +199,16 @@ class AsgiLane:
         self._start_writing()
 
     def write_rest(self, data: memoryview) -> None:
-        """Never called: ``fd`` promises nothing here."""
-        raise AssertionError("a bare write over plain ASGI")
+        """Never called: this lane has no ``fd``."""
+        raise AssertionError("a direct write over plain ASGI")
 
     @property
     def buffered(self) -> int:
-        """Bytes that the server has not taken."""
+        """Bytes that the server has not accepted."""
         return self._size
 
     def _start_writing(self) -> None:
-        # While a chunk is handled, the receiving task itself writes afterwards.
+        # While a received message is handled, do not start: the receiving task writes afterwards.
         if self._writing or self._writer is not None or self._receiving:
             return
         loop = self._connection.delivery.loop
@@ -232,7 +232,7 @@ class AsgiLane:
         if self._writer is None:
             await asyncio.sleep(0)  # an eager task factory runs this before _start_writing() knows the task
         try:
-            # The receiving task may have begun between this task's making and its first step.
+            # The receiving task may have begun to write before this task's first step.
             if not self._writing:
                 await self._write_all()
         finally:
@@ -262,7 +262,7 @@ class AsgiLane:
                 self._is_over = True
                 await self._send_close(code, reason)
                 self._report_end_later(code, reason)
-        except Exception:  # the client is gone: each server says it in its own way, and a delivery must not end with it
+        except Exception:  # the client has disconnected: servers raise different errors, which must not end a delivery
             self._is_over = True
             self._report_end_later(CloseCode.ABNORMAL, "")
         finally:
@@ -276,15 +276,15 @@ class AsgiLane:
         except Exception as error:
             if "close code" not in str(error):
                 raise
-            # Daphne's library sends none of the protocol's own codes but 1000, after which a client stays away. Where
-            # it is to come back, the app fails instead, and that Daphne tells it with 1011.
+            # Of the protocol's own codes, Daphne's library sends only 1000, after which a client does not reconnect. If
+            # the client should reconnect, the app raises this error instead, and Daphne closes with 1011.
             if is_retryable(code):
                 self.refusal = error
             else:
                 await self._send({"type": "websocket.close", "code": int(CloseCode.NORMAL), "reason": reason})
 
     def close(self, code: int, reason: str) -> None:
-        """Close after everything written; the server shakes hands."""
+        """Close after everything written; the server does the closing handshake."""
         if self._close_frame is None:
             self._close_frame = (CloseCode.NORMAL if code == CloseCode.NO_STATUS else code, reason)
             self.expect_end()
@@ -300,7 +300,7 @@ class AsgiLane:
         self.abort()
 
     def abort(self) -> None:
-        """End at once, as far as plain ASGI can: the app returns, and the server under it closes."""
+        """End at once, as far as plain ASGI can: the app returns, and the server closes the connection."""
         self._size = 0
         self._lost(CloseCode.ABNORMAL, "")
         if self._writer is not None:
@@ -309,7 +309,7 @@ class AsgiLane:
             self._interrupt()
 
     def cut(self, code: int, reason: str) -> None:
-        """End at once a connection whose peer is silent: with a close frame where the server takes it at once."""
+        """End a silent peer's connection at once: with a close frame if nothing is queued before it."""
         if self._is_over or self._close_frame is not None or self._writing or self._queue:
             self.abort()
             return

@@ -1,4 +1,4 @@
-"""The handshake of the ASGI lane: refused or accepted with the messages of the ASGI specification."""
+"""The handshake of the ASGI lane: refuses or accepts it with the messages of the ASGI specification."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ __all__ = ["AsgiHandshake"]
 
 
 class AsgiHandshake:
-    """A handshake in plain ASGI messages.
+    """A handshake by plain ASGI messages.
 
     Args:
         scope: of the connection.
@@ -33,7 +33,7 @@ class AsgiHandshake:
         self._send = send
 
     async def refuse(self, status: int, reason: str, headers: Sequence[tuple[str, str]] = ()) -> None:
-        """Answer with an HTTP status; with 403 where the server cannot send any other."""
+        """Answer with an HTTP status; a server without the extension for denial responses answers 403."""
         if (await self._receive())["type"] != "websocket.connect":
             return
         try:
@@ -47,12 +47,12 @@ class AsgiHandshake:
             else:
                 await self._send({"type": "websocket.close", "code": CloseCode.POLICY_VIOLATION, "reason": reason})
         except OSError:
-            pass  # the client did not wait for the answer
+            pass  # the client disconnected before the answer
 
     async def open(
         self, hub: Hub, policy: Policy, subprotocol: str | None, *, speaks_odac: bool, compression: bool
     ) -> Connection | None:
-        """Accept; compression is the server's own matter here."""
+        """Accept; the server negotiates compression by itself."""
         if (await self._receive())["type"] != "websocket.connect":
             return None
         lane = AsgiLane(self._receive, self._send, policy.limits)
@@ -66,8 +66,8 @@ class AsgiHandshake:
         return connection
 
     async def serve(self, connection: Connection, handle: Callable[[], Awaitable[None]]) -> None:
-        """Run the handler beside the loop that receives."""
-        lane = cast("AsgiLane", connection.lane)  # before the handler: a connection that has ended lets go of it
+        """Run the handler and the loop that receives, at the same time."""
+        lane = cast("AsgiLane", connection.lane)  # read before the handler runs: a released connection has it no more
         handler = connection.loop.create_task(_handler(handle), context=connection.context)
         try:
             await lane.serve()

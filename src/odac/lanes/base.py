@@ -1,4 +1,4 @@
-"""The interface of a handshake that is not answered yet, for every lane."""
+"""The interface of a handshake that is not answered yet; each lane implements it."""
 
 from __future__ import annotations
 
@@ -18,9 +18,9 @@ LANE_EXTENSION: Final = "odac.lane"
 """The key in ``scope["extensions"]`` under which the server offers its direct lane."""
 
 BEGINS_WITHOUT_TASK: Final = "begins_without_task"
-"""The attribute of an ASGI app that says, when true, that it may be begun outside a task (see
+"""The attribute of an ASGI app that is true if the app may be called outside a task (see
 :mod:`odac.realtime.taskless`) and has ``begin_handshake(scope, handshake)``, where the handshake is an
-:class:`ImmediateHandshake`. That answers at once, and returns None or a coroutine with what may have to wait.
+:class:`ImmediateHandshake`. The method answers at once, and returns None or a coroutine that does the rest.
 """
 
 
@@ -34,11 +34,11 @@ class PendingHandshake(Protocol):
     async def open(
         self, hub: Hub, policy: Policy, subprotocol: str | None, *, speaks_odac: bool, compression: bool
     ) -> Connection | None:
-        """Answer with the upgrade; None if the client is gone meanwhile."""
+        """Answer with the upgrade; None if the client has disconnected meanwhile."""
         ...
 
     async def serve(self, connection: Connection, handle: Callable[[], Awaitable[None]]) -> None:
-        """Run what the route does with the connection, and return when nothing more needs this task."""
+        """Run the route's handler with the connection, and return when this task is no longer needed."""
         ...
 
 
@@ -46,7 +46,7 @@ class ImmediateHandshake(PendingHandshake, Protocol):
     """A handshake that can be answered without waiting.
 
     Attributes:
-        loop: the event loop that runs.
+        loop: the running event loop.
     """
 
     loop: asyncio.AbstractEventLoop
@@ -62,9 +62,9 @@ class ImmediateHandshake(PendingHandshake, Protocol):
         ...
 
     async def receive(self) -> dict[str, Any]:
-        """The next message of plain ASGI."""
+        """Receive the next message of plain ASGI."""
         ...
 
     async def send(self, message: dict[str, Any]) -> None:
-        """Take a message of plain ASGI."""
+        """Send a message of plain ASGI."""
         ...

@@ -1,4 +1,4 @@
-"""Coroutines begun outside a task, because they usually end without waiting: only one that waits gets a task."""
+"""Coroutines that are started outside a task, because most end without waiting: only one that waits gets a task."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ __all__ = ["Resumed"]
 
 
 class Resumed:
-    """Goes on with a coroutine that was begun outside a task and has come to wait for something.
+    """Continues a coroutine that was started outside a task and now waits for something.
 
     Args:
-        coroutine: begun with ``send(None)``.
-        waiting: what that returned, which the event loop is to be given.
+        coroutine: started with ``send(None)``.
+        waiting: the value that ``send`` returned, which is passed to the event loop.
     """
 
     __slots__ = ("_coroutine", "_waiting")

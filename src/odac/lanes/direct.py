@@ -1,4 +1,4 @@
-"""The direct lane: frames go from the transport straight to the connection, and back by one system call."""
+"""The direct lane: the connection reads from the transport, and writes to the socket by one system call."""
 
 from __future__ import annotations
 
@@ -45,15 +45,20 @@ _DESCRIPTORS: Final = os.name != "nt"
 """Whether ``os.write`` takes a socket: on Windows its number is a handle, and the same number may be a file."""
 
 _USER_TIMEOUT: Final[int | None] = getattr(sockets, "TCP_USER_TIMEOUT", None)
-"""Linux's option for how long what was sent may stay unacknowledged (RFC 5482)."""
+"""Linux's option for how long sent data may stay unacknowledged (RFC 5482)."""
 
 
 @lru_cache(maxsize=256)
 def _shared_parser(_thread: int, max_payload: int, max_fragments: int) -> SharedParser:
-    """The parser of all connections of one event loop, named by its thread, that are between two messages.
+    """The parser of all connections of one event loop that are between two messages.
 
-    An idle connection then needs none of its own. Bytes are handled one connection after another, so a parser that is
-    within a message after them can still become that connection's own.
+    So an idle connection has no parser of its own. If the parser is within a message after a connection's bytes, its
+    state moves to a parser of that connection alone, before another connection's bytes are handled.
+
+    Args:
+        _thread: the id of the event loop's thread, so that each loop has its own parsers.
+        max_payload: of the route's limits.
+        max_fragments: of the route's limits.
     """
     return SharedParser(max_payload, max_fragments)
 
@@ -75,16 +80,16 @@ def _shared_parser(_thread: int, max_payload: int, max_fragments: int) -> Shared
     RELEASED=Phase.RELEASED,
 )
 class DirectLane(asyncio.Protocol):
-    """An open WebSocket connection as a protocol of its transport.
+    """The :class:`asyncio.Protocol` of an open WebSocket connection.
 
     Args:
-        transport: carries the connection since its upgrade.
+        transport: the transport of the upgraded connection.
         limits: of the route.
-        deflate: what was negotiated of permessage-deflate, or None.
+        deflate: the negotiated parameters of permessage-deflate, or None.
         peers: the server's set of connections, which it shuts down when it stops.
 
     Attributes:
-        fd: the socket, while a plain frame may be written to it past the transport, else -1.
+        fd: the socket while an uncompressed frame may be written to it past the transport, else -1.
     """
 
     __slots__ = (
@@ -139,7 +144,7 @@ class DirectLane(asyncio.Protocol):
             self.fd = self._fileno if not self._bits else -1
 
     def attach(self, connection: Connection) -> None:
-        """Belong to this connection, and take what the client sends from now on."""
+        """Serve this connection: receive from the transport from now on."""
         self._connection = connection
         self._peers.add(self)
         self._transport.set_protocol(self)
@@ -151,9 +156,9 @@ class DirectLane(asyncio.Protocol):
         collector.include(self, self._connection, self._transport)
 
     def _renew_fd(self) -> None:
-        """Renew ``fd``, and ``_socket`` for whatever is written past the transport, from their causes."""
+        """Compute ``fd`` again, and ``_socket``, for all writes past the transport."""
         connection = self._connection
-        # While nothing is read, only the transport's own writes (pings at least) can notice that the peer is gone.
+        # While reading is paused, only the transport's own writes (such as pings) detect that the peer is gone.
         past = not self._transport_holds and self._closing is None and not connection.inbox.is_paused
         self._socket = self._fileno if past else -1
         self.fd = self._socket if not self._bits else -1
@@ -192,7 +197,7 @@ class DirectLane(asyncio.Protocol):
                 turn.spend(sum([len(payload) for _, payload in events]))
             for opcode, payload in events:
                 if connection.phase is not OPEN and connection.phase >= CLOSING and opcode != CLOSE:
-                    continue  # a close frame behind it must not be lost: the closing handshake waits for it
+                    continue  # but do not skip a later close frame: the closing handshake waits for it
                 if meter is not None and opcode != CLOSE and meter.is_exceeded(len(payload)):
                     connection.exceed_rate(meter.limit)
                 elif opcode == TEXT:
@@ -214,7 +219,7 @@ class DirectLane(asyncio.Protocol):
             outbox.uncork()
 
     def _own_parser(self) -> Parser:
-        """This connection's own parser from now on: it is within a message, or in another state that none shares."""
+        """Give this connection a parser of its own: the parser is within a message, or in another state to keep."""
         parser = self._parser
         if isinstance(parser, SharedParser):
             parser = self._parser = parser.split()
@@ -232,15 +237,15 @@ class DirectLane(asyncio.Protocol):
         return self._reading
 
     def _is_held_back(self) -> bool:
-        """Whether a slow handler must catch up first. A closing connection reads on, for the peer's close frame."""
+        """Whether a slow handler must catch up first. A closing connection still reads, for the peer's close frame."""
         return self._closing is None and self._connection.inbox.is_paused
 
     def limit_messages(self, size: int) -> None:
-        """Take messages of so many bytes from now on."""
+        """Accept messages of up to ``size`` bytes from now on."""
         self._own_parser().limit(size)
 
     def pause_reading(self) -> None:
-        """Let TCP hold the peer back."""
+        """Stop reading from the peer, so that TCP's flow control stops it."""
         if not self._transport.is_closing():
             self._paced_reading().pause()
             self._renew_fd()
@@ -253,7 +258,7 @@ class DirectLane(asyncio.Protocol):
             self._renew_fd()
 
     def _limit_silence(self) -> None:
-        """Let the kernel end a connection whose peer does not acknowledge the pings: its pongs are not read."""
+        """Have the kernel end a connection whose peer acknowledges no pings: its pongs are not read while paused."""
         socket = self._transport.get_extra_info("socket")
         if _USER_TIMEOUT is not None and socket is not None and socket.family in (AF_INET, AF_INET6):
             limits = self._connection.policy.limits
@@ -266,7 +271,7 @@ class DirectLane(asyncio.Protocol):
     # Outgoing
 
     def write(self, messages: list[Prepared]) -> None:
-        """Write frames, joined to one piece, past the transport where that is in order."""
+        """Write frames in one piece, past the transport if nothing is buffered there."""
         bits = self._bits
         if bits:
             data = b"".join(
@@ -285,12 +290,12 @@ class DirectLane(asyncio.Protocol):
             self._transport.write(data)
 
     def write_rest(self, data: memoryview) -> None:
-        """Hand the transport the bytes that a bare write to ``fd`` left over."""
+        """Pass the transport the bytes that a direct write to ``fd`` left over."""
         self._transport.write(data)
 
     @property
     def buffered(self) -> int:
-        """Bytes that the transport holds."""
+        """Bytes in the transport's buffer."""
         return self._transport.get_write_buffer_size()
 
     def pause_writing(self) -> None:
@@ -321,7 +326,7 @@ class DirectLane(asyncio.Protocol):
             return
         if not self._transport.is_closing():
             self._transport.write(frame)
-            # Reading may be paused for a slow handler; the peer's close frame must come through.
+            # Reading may be paused for a slow handler, but the peer's close frame must be read.
             if self._reading is not None:
                 self._reading.resume()
         if not closing.is_received:
@@ -343,7 +348,7 @@ class DirectLane(asyncio.Protocol):
 
     def _complete_close(self) -> None:
         """The closing handshake is complete: the server closes TCP first (RFC 6455 section 7.1.1)."""
-        self.expect_end()  # a peer that reads nothing more must not keep the socket
+        self.expect_end()  # a peer that reads no more must not keep the socket open
         self._transport.close()
         self._connection.lost(*self._close_frames().outcome)
 
@@ -356,7 +361,7 @@ class DirectLane(asyncio.Protocol):
             self._transport.write_eof()
 
     def expect_end(self) -> None:
-        """Abort when the close timeout is over."""
+        """Abort when the close timeout has passed."""
         if self._close_timer is None:
             connection = self._connection
             self._close_timer = connection.loop.call_later(
@@ -368,13 +373,13 @@ class DirectLane(asyncio.Protocol):
         self.abort()
 
     def eof_received(self) -> None:
-        """See :meth:`asyncio.Protocol.eof_received`: the transport closes itself then."""
+        """See :meth:`asyncio.Protocol.eof_received`: returning None has the transport close itself."""
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See :meth:`asyncio.Protocol.connection_lost`."""
         if collector.spares:
             self.include()
-        self._fileno = self._socket = self.fd = -1  # and the connection's own is, once that knows
+        self._fileno = self._socket = self.fd = -1  # lost() renews the connection's own
         self._reading = None
         self._transport = GONE
         self._peers.discard(self)
@@ -393,7 +398,7 @@ class DirectLane(asyncio.Protocol):
         self._transport.abort()
 
     def cut(self, code: int, reason: str) -> None:
-        """End at once a connection whose peer is silent: with a close frame where nothing waits in front of it."""
+        """End a silent peer's connection at once: with a close frame if no data is buffered before it."""
         connection, transport = self._connection, self._transport
         if transport.is_closing() or connection.outbox.backlog is not None or transport.get_write_buffer_size():
             self.abort()

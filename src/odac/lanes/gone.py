@@ -9,7 +9,7 @@ __all__ = ["GONE"]
 
 
 class _Gone(asyncio.Transport):
-    """A transport that is closing, holds nothing and takes nothing."""
+    """A closing transport with an empty buffer, which drops what is written to it."""
 
     __slots__ = ()
 
@@ -35,6 +35,6 @@ class _Gone(asyncio.Transport):
 GONE: Final = _Gone()
 """Replaces a lane's transport when the transport has reported its end.
 
-A handler may run on after the end, and its connection keeps the lane meanwhile. Over TLS the transport holds OpenSSL's
-memory and buffers of several hundred KiB, which must not stay that long.
+A handler may still run after the end, and its connection refers to the lane until then. A TLS transport refers to
+OpenSSL's memory and to buffers of several hundred KiB, which must not stay that long.
 """

@@ -1,5 +1,5 @@
-"""Reading from a transport at the pace of what takes the messages, and no more in one turn of the event loop than it
-may.
+"""Reading from a transport as fast as the application handles the messages, with a limit for each turn of the event
+loop.
 """
 
 from __future__ import annotations
@@ -16,15 +16,15 @@ __all__ = ["PacedReading"]
 class PacedReading:
     """Pauses and resumes a transport whose bytes go to a parser.
 
-    One read may bring more frames than one turn of the event loop may handle: the parser keeps the rest
-    (:attr:`Parser.rest`), nothing more is read, and the next turns take it.
+    One read may return more frames than one turn of the event loop may handle: the parser keeps the rest
+    (:attr:`Parser.rest`), reading pauses, and the next turns parse the rest.
 
     Args:
-        turn: what all connections together may read in one turn of the event loop.
-        transport: is read from.
-        parser: may have a rest.
-        feed: handles bytes as ``data_received`` does; ``b""`` goes on with the parser's rest.
-        is_held_back: whether a slow handler must catch up before anything more is taken.
+        turn: the budget of bytes that all connections together may read in one turn of the event loop.
+        transport: the transport to read from.
+        parser: its ``rest`` is parsed before reading resumes.
+        feed: handles bytes as ``data_received`` does; ``b""`` continues with the parser's rest.
+        is_held_back: whether a slow handler must catch up before more messages are parsed.
     """
 
     __slots__ = ("_feed", "_is_held_back", "_is_scheduled", "_parser", "_transport", "_turn")
@@ -42,7 +42,7 @@ class PacedReading:
         self._parser = parser
         self._feed = feed
         self._is_held_back = is_held_back
-        self._is_scheduled = False  # whether the next turn of the loop takes more of the rest
+        self._is_scheduled = False  # whether a later turn of the loop parses more of the rest
 
     def pause(self) -> None:
         """Stop reading: TCP's flow control then stops the peer."""
@@ -50,7 +50,7 @@ class PacedReading:
             self._transport.pause_reading()
 
     def resume(self) -> None:
-        """Read again; if the parser has a rest, take that first."""
+        """Read again; if the parser has a rest, parse that first."""
         if self._transport.is_closing():
             return
         if self._parser.rest is None:
@@ -60,7 +60,7 @@ class PacedReading:
             self._turn.call_next(self._take_rest)
 
     def take_rest_later(self) -> None:
-        """The parser has a rest: read nothing until the next turns have taken it."""
+        """The parser has a rest: read nothing until later turns have parsed it."""
         self.pause()
         if not self._is_held_back():
             self.resume()

@@ -1,9 +1,9 @@
-"""The direct lane under a uvicorn that was not told of it: Odac's class in the running server's configuration.
+"""The direct lane under a uvicorn that was started without ``--ws``: sets Odac's class in the running server.
 
-Every HTTP class of uvicorn makes the class in ``Config.ws_protocol_class`` when a client asks for an upgrade. Setting
-it once the app starts is what ``uvicorn --ws odac.server:WebSocketProtocol`` does a moment earlier: connections that
-are accepted from then on have the direct lane, and other WebSocket routes of the same server find a complete ASGI
-WebSocket server in it. HTTP stays with uvicorn's own class.
+Each HTTP class of uvicorn creates the class in ``Config.ws_protocol_class`` when a client asks for an upgrade. Setting
+it when the app starts has the effect of ``uvicorn --ws odac.server:WebSocketProtocol``: connections accepted from then
+on have the direct lane. The class is a complete ASGI WebSocket server for the other WebSocket routes of that server.
+uvicorn's own class still serves HTTP.
 """
 
 from __future__ import annotations
@@ -25,27 +25,27 @@ __all__ = ["take_over"]
 logger = logging.getLogger("odac.server")
 
 _CLASS: Final = ("odac.serving.protocols.websocket", "WebSocketProtocol")
-"""By its name, as uvicorn's own option takes it: an app is built below the servers that serve it."""
+"""Imported by its name, as for uvicorn's option, because this package must not depend on ``odac.serving``."""
 
 _OWN: Final = "uvicorn.protocols.websockets."
-"""Where the classes are that uvicorn chooses by itself."""
+"""The package with the classes that uvicorn chooses by itself."""
 
 _ARGUMENTS: Final = {"config": None, "server_state": None, "app_state": None}
-"""What each of uvicorn's HTTP classes makes the WebSocket class with."""
+"""The arguments with which uvicorn's HTTP classes create the WebSocket class."""
 
 _FIRST, _LAST = (0, 34), (1, 0)
-"""uvicorn's versions, from the first one that is supported to the first one that may have another interface."""
+"""uvicorn's versions: the first that is supported, and the first that may have another interface."""
 
 _ADVICE: Final = (
-    "so messages take the ASGI lane, which costs more of the CPU. For the direct lane, start with odac run, or with"
+    "so connections use the ASGI lane, which needs more CPU time. For the direct lane, start with odac run, or with"
     " uvicorn's option --ws odac.server:WebSocketProtocol; Odac(takeover=False) leaves this line out"
 )
 
 
 def take_over(limits: Limits) -> None:
-    """Put Odac's class into the uvicorn that calls the app, unless its user has chosen another one.
+    """Set Odac's class in the uvicorn that calls the app, unless ``--ws`` names another one.
 
-    Where several run on this event loop and it cannot be told which one calls, all of them get it.
+    If several servers run on this event loop and the caller cannot be determined, all of them get it.
 
     Args:
         limits: bound the head of each handshake.
@@ -61,7 +61,7 @@ def take_over(limits: Limits) -> None:
 
 
 def _has_our_class(server: Any) -> bool:
-    """Whether an Odac class is there already: ``odac run``, or another app of this server."""
+    """Whether the server has Odac's class already: from ``odac run``, or from another app of this server."""
     current = getattr(server.config, "ws_protocol_class", None)
     return isinstance(current, type) and any(each.__module__ == _CLASS[0] for each in current.__mro__)
 
@@ -80,7 +80,7 @@ def _take_over_server(server: Any, limits: Limits) -> None:
 
 
 def _obstacle(server: Any) -> str:
-    """Why this server cannot be taken over; empty where it can be."""
+    """Why the class of this server cannot be replaced; empty if it can."""
     found = tuple(int(part) if part.isdigit() else 0 for part in _version().split(".")[:2])
     if not _FIRST <= found < _LAST:
         return f"known are the versions from {_FIRST[0]}.{_FIRST[1]} to before {_LAST[0]}.{_LAST[1]}"
@@ -111,19 +111,20 @@ def _replace(server: Any, limits: Limits) -> None:
             connection.ws_protocol_class = bounded
 
 
-# Finding the servers of this event loop: uvicorn tells an app nothing of itself
+# Finding the servers of this event loop: uvicorn gives an app no reference to its server
 
 
 def _servers(kind: type[Any]) -> Iterator[Any]:
-    """Every server whose coroutine is suspended in a task of this event loop, or called what runs now."""
+    """Every server with a coroutine that is suspended in a task of this event loop, or that called the running code."""
     for task in asyncio.all_tasks():
         yield from _selves(_suspended(task.get_coro()), kind)
-    yield from _selves(_callers(sys._getframe()), kind)  # where tasks are eager
+    yield from _selves(_callers(sys._getframe()), kind)  # if tasks are eager
 
 
 def _configurations() -> set[int]:
-    """The ids of the configurations of those of uvicorn's objects that called the app. None may be: middleware of
-    Starlette calls it in a task of its own.
+    """The ids of the configurations of uvicorn's objects that called the app.
+
+    There may be none: middleware of Starlette calls the app in another task.
     """
     found = set()
     for frame in _callers(sys._getframe()):
@@ -133,7 +134,7 @@ def _configurations() -> set[int]:
 
 
 def _suspended(awaited: Any) -> Iterator[FrameType]:
-    """The frames of a coroutine, and of what it awaits."""
+    """The frames of a coroutine, and of the coroutines that it awaits."""
     while awaited is not None:
         frame = getattr(awaited, "cr_frame", None) or getattr(awaited, "gi_frame", None)
         if frame is None:

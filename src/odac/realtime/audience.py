@@ -29,7 +29,7 @@ _PRIVATE: Final = "\x01"
 
 
 class Audience(NamedTuple):
-    """Everyone in any of ``rooms``, once each, who is also in all of ``within``, less ``excluded``.
+    """The connections in any of ``rooms``, once each, that are in all of ``within`` as well, without ``excluded``.
 
     Args:
         rooms: room names; none means all connections.
@@ -43,7 +43,7 @@ class Audience(NamedTuple):
 
     @classmethod
     def of(cls, *rooms: str) -> Audience:
-        """Everyone in any of the rooms, once each.
+        """The connections in any of the rooms, once each.
 
         Raises:
             TypeError: a name is not a str.
@@ -68,7 +68,7 @@ class Audience(NamedTuple):
         return self._replace(within=self.within + tuple(map(check_room, rooms)))
 
     def without(self, *ids: str) -> Audience:
-        """The connections of this audience but those with these ids."""
+        """The connections of this audience without those with these ids."""
         return self._replace(excluded=self.excluded.union(ids))
 
 
@@ -125,7 +125,7 @@ def check_user_id(user_id: Any) -> str:
 
 
 def user_room(user_id: str) -> str:
-    """The private room of everyone who authenticated as this user.
+    """The private room of all connections that authenticated as this user.
 
     A long id is replaced by its hash: clients may be able to choose it, and brokers limit the length of names.
     """

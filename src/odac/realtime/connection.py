@@ -421,12 +421,12 @@ class Connection(Typed[In, Out]):
 
     @property
     def lane(self) -> Lane:
-        """What carries its frames."""
+        """The lane that sends and receives its frames."""
         return self.outbox.lane
 
     @property
     def events(self) -> Events:
-        """What calls its listeners."""
+        """Calls its listeners."""
         return Events(self)
 
     def is_in(self, entry: Entry) -> bool:
@@ -467,7 +467,7 @@ class Connection(Typed[In, Out]):
                 handler(self, values)
 
     def unreceived(self) -> None:
-        """The peer sent a message, and neither a listener nor a handler can still receive it."""
+        """The peer sent a message that neither a listener nor the handler can receive any more."""
         self.delivery.unreceived(self.policy)
 
     # Calling the application, and the connection's timers and tasks
@@ -583,7 +583,7 @@ class Connection(Typed[In, Out]):
         self.begin_close(CloseCode.POLICY_VIOLATION, "Rate limit exceeded")
 
     def drain(self) -> None:
-        """The server stops: close this connection with 1001 when its turn has come (see :class:`Drain`)."""
+        """The server stops: close this connection with 1001 in its turn (see :class:`Drain`)."""
         self._hub.drain([self])
 
     def lost(self, code: int, reason: str) -> None:

@@ -21,9 +21,9 @@ class Expiring(Protocol):
 
 
 class Deadlines:
-    """Calls ``expire`` on each object that was added, after a fixed time, unless it is discarded before.
+    """Calls ``expire`` on each added object after a fixed time, unless the object is discarded before.
 
-    All deadlines have the same length, so they end in the order of adding, and only the first needs a timer.
+    All deadlines have the same length, so they pass in the order of adding, and one timer, for the first, is enough.
 
     Args:
         loop: runs the timer.

@@ -3,9 +3,9 @@
 A turn closes no more connections than :data:`PER_SECOND` allows, and waits while :data:`IN_FLIGHT` others are still in
 their closing handshake; but it closes enough of them that all are closed within ``Limits.drain_timeout``.
 
-A connection stays in use until its turn has come. Then the client is told to reconnect at once, and the connection is
-closed. The alternative, closing all at once and telling each client to wait before it reconnects, would disconnect
-every client for that time, although other processes could serve them.
+A connection stays in use until its turn. Then the client is sent a ``drain`` message, after which it reconnects at
+once, and the connection is closed. The alternative, closing all at once and having each client wait before it
+reconnects, would disconnect every client for that time, although other processes could serve them.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ at once would only delay their reconnects. A round trip of 60 ms still allows :d
 """
 
 PATIENCE: Final = 1.0
-"""Seconds after which a closing connection no longer counts as in flight: its peer may not answer at all."""
+"""Seconds after which a closing connection no longer counts as in flight: its peer may never answer."""
 
 _TICK: Final = 0.02
 """Seconds between two turns."""

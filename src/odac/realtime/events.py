@@ -27,7 +27,7 @@ _CLOSES: Final = "; its connection is closed with 1011"
 
 
 class Events:
-    """The listeners of one connection, which keeps them: this is made when there is something to do with them.
+    """Calls the listeners of one connection. The connection stores them; this object is made when it is needed.
 
     Args:
         owner: the connection.
@@ -46,8 +46,7 @@ class Events:
         owner = self._owner
         owner.listeners += (event, handler, called)
         if event == "close" and owner.is_end_reported:
-            # The connection ended before its handler added this listener. It is called nevertheless, because it may
-            # have to clean up.
+            # The connection ended before its handler added this listener, which is called anyway: it may clean up.
             owner.loop.call_soon(owner.run, self.call_close_listeners, [called])
 
     def off(self, event: str, handler: Handler | None) -> None:
@@ -61,7 +60,7 @@ class Events:
         self._owner.listeners = tuple(kept)
 
     def of(self, event: str) -> list[Handler]:
-        """The listeners of an event, in the form in which they are called."""
+        """The listeners of an event, as they are to be called."""
         return listeners_of(self._owner.listeners, event)
 
     async def call(self, listeners: list[Handler], *arguments: object) -> None:
@@ -182,7 +181,7 @@ class Events:
             if error.args != (OVERDUE,):
                 self._owner.release()
                 raise
-            # Only this listener has run out of time; those after it still get theirs.
+            # Only this listener exceeded the time limit; each later one has its own.
         self.call_close_listeners(rest)
 
 

@@ -1,4 +1,4 @@
-"""What comes in and what may go out over a connection, for type checkers."""
+"""The types of the messages that a connection receives and sends, for type checkers."""
 
 from __future__ import annotations
 

@@ -76,7 +76,7 @@ def _failed(connection: HandlerOwner, error: Raised) -> None:
     if not is_own(error):
         connection.events.handler_failed(error)
     elif error.args == (OVERDUE,) and connection.handler is not None:
-        connection.handler.uncancel()  # it was meant for the handler, not for the server's task around it
+        connection.handler.uncancel()  # the handler was to be cancelled, not the server's task that runs it
     else:
         raise error
 

@@ -1,4 +1,4 @@
-"""One timer that detects every peer that no longer answers.
+"""One timer that detects all peers that no longer answer.
 
 Each connection is in one of two queues: connections to be pinged, and pinged connections that have not answered yet.
 All wait equally long, so the connection that was added last is also due last; connections that are added at nearly the
@@ -93,8 +93,7 @@ class Heartbeat:
     def _beat(self) -> None:
         now = self._loop.time()
         if now - self._due > self._granularity and not self._was_late:
-            # The loop was blocked, and pongs that arrived meanwhile may be unread: uvloop runs its timers before it
-            # reads.
+            # The loop was blocked, and pongs may have arrived that are unread: uvloop runs timers before it reads.
             self._was_late = True
             self._beat_at(now + self._granularity / 4)
             return

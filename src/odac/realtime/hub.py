@@ -33,7 +33,7 @@ _NO_BUS: Final = NoBus()
 
 
 class Hub:
-    """Knows every open connection and every room of this process.
+    """Holds every open connection and every room of this process.
 
     Args:
         limits: of the app; the heartbeat's times are taken from it.
@@ -254,7 +254,7 @@ class Hub:
     # Sending
 
     def send(self, audience: Audience, message: Prepared, keep: bool = True) -> Sent:
-        """Send to everyone in the audience, in this process and all others; from any thread.
+        """Send to all connections of the audience, in this process and all others; from any thread.
 
         Args:
             audience: its receivers.

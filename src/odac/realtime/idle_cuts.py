@@ -17,11 +17,11 @@ CUTS: Final = 5
 _SAME: Final = 0.5
 """Seconds by which these ages may differ: clients and networks differ by more."""
 _APART: Final = 1.0
-"""The least seconds between two ends that count: connections that one event has cut together prove no idle timeout."""
+"""The least seconds between two ends that count: connections that end together are no sign of an idle timeout."""
 
 
 class IdleCuts:
-    """Watches at what age connections end without a close frame.
+    """Compares the ages at which connections end without a close frame.
 
     If a proxy's idle timeout is shorter than ``Limits.ping_interval``, the proxy cuts an idle connection that long
     after its handshake; the client reconnects, and is cut again after the same time. Only connections that end at an

@@ -209,7 +209,7 @@ class Inbox:
         return self._takers & (_LISTENERS | _HANDLER) != _HANDLER or (queue is not None and queue.reader is not None)
 
     def read_for_answer(self) -> None:
-        """A call of this side waits for its answer: read on, because it may arrive after messages that stay queued."""
+        """A call of this side waits for its answer, which may arrive after queued messages: resume reading."""
         queue = self._queue
         if queue is not None and queue.is_paused and not self._is_full(queue):
             self._resume_reading(queue)
@@ -286,7 +286,7 @@ class Inbox:
         owner = self._owner
         events = owner.events
         if self._pump is None:
-            await asyncio.sleep(0)  # an eager task factory runs this before _start_pump() knows the task
+            await asyncio.sleep(0)  # an eager task factory runs this before _start_pump() has stored the task
         try:
             await events.awaited(first)
             await events.call(rest, data)
@@ -357,7 +357,7 @@ class Inbox:
     # The end
 
     def handler_returned(self) -> None:
-        """The route's handler is done; the connection stays."""
+        """The route's handler has returned; the connection stays open."""
         self._takers &= ~_HANDLER
         if self._queue is not None:
             self.reconsider()
@@ -374,10 +374,10 @@ class Inbox:
             cancel_overdue(self._owner, self._pump, "a message listener")
 
     def drop(self, released: Any) -> None:
-        """The connection is released: call its listeners no more, and ask this in its place.
+        """The connection is released: stop calling its listeners, and use ``released`` in its place.
 
         Args:
-            released: has what an inbox without listeners asks of its owner.
+            released: has the attributes that an inbox without listeners uses.
         """
         self._takers &= ~_LISTENERS
         self.sole_listener = None

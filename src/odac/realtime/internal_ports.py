@@ -114,7 +114,7 @@ class SharedLog(Protocol):
     thread: int
     log: list[Entry]
     is_writing: bool
-    corked: Any  # the outbox whose connection's handler runs now, or None
+    corked: Any  # the outbox of the connection whose received bytes are being handled now, or None
     on_congested: Callable[[Any], None] | None
     turn: TurnBudget
     spare: Context
@@ -288,7 +288,7 @@ class InboxOwner(EventsOwner, Protocol):
         ...
 
     def unreceived(self) -> None:
-        """Log that the peer sends messages to a route that takes none."""
+        """Log that the peer sends messages to a route that receives none."""
         ...
 
     def closed(self) -> None:

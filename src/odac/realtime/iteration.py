@@ -13,13 +13,13 @@ T = TypeVar("T")
 
 
 class Messages(AsyncIterator[T], Generic[T]):
-    """What ``async for data in odac.ws`` iterates over.
+    """The iterator of ``async for data in odac.ws``.
 
     An asynchronous generator would end for good when a wait for its next item is cancelled
     (``asyncio.wait_for(anext(messages), 5)``); here the next call waits again, and no message is lost.
 
     Args:
-        receive: waits for the next message, and raises :class:`Disconnected` behind the last one.
+        receive: waits for the next message, and raises :class:`Disconnected` after the last one.
     """
 
     __slots__ = ("_receive",)

@@ -206,7 +206,7 @@ class Outbox:
                 self.delivery.on_congested(self._owner)
 
     def resume_writing(self) -> None:
-        """The kernel has accepted everything: write the backlog until it stops again."""
+        """The kernel has accepted everything: write the backlog until the kernel accepts no more."""
         backlog = self.backlog
         if backlog is None:
             return
@@ -276,7 +276,7 @@ class Outbox:
             self.lane.expect_end()
 
     def drop(self, released: OutboxOwner, lane: Lane) -> None:
-        """The connection is released: ask this in its place, and write to this lane, which drops everything."""
+        """The connection is released: use ``released`` in its place, and ``lane``, which drops what is written."""
         self._owner = released
         self.lane = lane
 

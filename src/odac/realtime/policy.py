@@ -28,7 +28,7 @@ class Policy:
             :class:`odac.errors.InvalidMessage` for a message of a type that the route did not declare.
         takes_binary: whether the route accepts binary messages.
         on_invalid: ``"close"`` closes with 1007 on an invalid message without an ``invalid`` listener; ``"answer"``
-            tells a client that speaks ``odac.v1`` what is wrong, and keeps the connection.
+            sends the error to a client that speaks ``odac.v1``, and keeps the connection.
 
     Attributes:
         incoming_bytes: the bytes of queued messages at which reading pauses: one message of the largest size that the

@@ -51,7 +51,7 @@ class Lane(Protocol):
         ...
 
     def write(self, messages: list[Prepared]) -> None:
-        """Send in order; never blocks, never raises."""
+        """Send messages in order; never blocks, never raises."""
         ...
 
     def write_rest(self, data: memoryview) -> None:
@@ -75,7 +75,7 @@ class Lane(Protocol):
         ...
 
     def limit_messages(self, size: int) -> None:
-        """Accept messages of so many bytes from now on, instead of ``max_payload``."""
+        """Accept messages of up to ``size`` bytes from now on, instead of ``max_payload``."""
         ...
 
     def pause_reading(self) -> None:
@@ -97,7 +97,7 @@ class Count(NamedTuple):
 
     Args:
         total: connections, over all processes that answered.
-        answered: processes that answered in time, this one included.
+        answered: processes that answered within the timeout, this one included.
         expected: processes known to be running, this one included; more than ``answered`` if some did not answer.
     """
 
@@ -111,7 +111,7 @@ class Member(NamedTuple):
 
     Args:
         data: what the person's newest connection joined with.
-        connections: how many are open; 0 while the person is expected back.
+        connections: how many are open; 0 during the grace period after the last one ended.
         since: seconds since 1970 at which the first of them joined, by the clock of its process.
     """
 
@@ -360,7 +360,7 @@ class Sender(Protocol):
     """The hub, as a target uses it."""
 
     def send(self, audience: Audience, message: Prepared, keep: bool = True) -> Sent:
-        """Send to everyone in the audience, in this process and all others; from any thread."""
+        """Send to all connections of the audience, in this process and all others; from any thread."""
         ...
 
     @property

@@ -20,11 +20,11 @@ Waiting = tuple[bytes, "Callable[[bytes], object] | None"]
 
 
 class MessageQueue:
-    """Created when the first message cannot be passed on at once; an idle connection has none.
+    """The queue of one connection, created when the first message cannot be passed on at once.
 
     Attributes:
         is_paused: whether the lane has stopped reading.
-        waiter: what ``receive()`` awaits.
+        waiter: the future that ``receive()`` awaits.
         reader: the task that calls ``receive()``.
     """
 

@@ -20,7 +20,7 @@ MAX_REPLAY: Final = 1000
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """What a member got on joining a room with history.
+    """The messages that a member got when it joined a room with history.
 
     Args:
         recovered: True: it got all messages that it had missed, once and in order. False: some may be missing, so load
@@ -132,7 +132,7 @@ class KeptSend(Receipt):
         self._end(None)
 
     def failed(self, error: BrokerError) -> None:
-        """The broker may have it or not."""
+        """It is unknown whether the broker has it."""
         self._end(error)
 
     def _end(self, error: BrokerError | None) -> None:

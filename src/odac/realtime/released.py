@@ -62,9 +62,9 @@ NO_LANE: Final = _NoLane()
 
 
 class Released:
-    """Implements what an inbox and an outbox ask of their connection, for one that is released.
+    """Implements the attributes of a connection that its inbox and outbox use, for a released one.
 
-    Messages that came before the end can still be received; behind them, waiting raises :class:`odac.Disconnected`.
+    Messages that arrived before the end can still be received; after them, waiting raises :class:`odac.Disconnected`.
 
     Args:
         policy: of the connection.
@@ -89,7 +89,7 @@ class Released:
 
     @property
     def events(self) -> Events:
-        """What logs the errors of decoders; there are no listeners, so it asks for nothing that is not here."""
+        """Logs the errors of decoders. There are no listeners, so it uses no attribute that is missing here."""
         return Events(cast("EventsOwner", self))
 
     def run(self, function: Callable[..., object], *arguments: object) -> None:

@@ -1,4 +1,4 @@
-"""What ``to(…)`` and ``user(…)`` return: an audience, and what can be done with its connections on all processes."""
+"""The result of ``to(…)`` and ``user(…)``, which sends to an audience and closes and moves its connections."""
 
 from __future__ import annotations
 

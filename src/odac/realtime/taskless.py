@@ -1,4 +1,4 @@
-"""A coroutine that begins at once, and becomes a task only when it has to wait.
+"""A coroutine that starts at once, and becomes a task only when it has to wait.
 
 Most handshakes wait for nothing: a task for each would cost a turn of the event loop, and more time than the checks
 themselves. Code that runs without a task must not await the application's functions, which may need the current task
@@ -57,4 +57,4 @@ async def _run_rest(work: Coroutine[Any, Any, None]) -> None:
 
 @coroutine
 def _rest(work: Coroutine[Any, Any, None]) -> Generator[Any, Any, None]:
-    yield from work.__await__()  # awaiting a coroutine that has begun would be an error
+    yield from work.__await__()  # awaiting a coroutine that has started would be an error

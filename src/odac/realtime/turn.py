@@ -12,7 +12,7 @@ NO_MESSAGE: Final = object()
 
 
 class Turn:
-    """An entry of the queue for an action after the messages before it.
+    """An entry of the queue that runs an action once the messages before it were handled.
 
     Args:
         begin: the action; called with the bytes that the entry was queued with; must not raise.

@@ -46,7 +46,7 @@ class TurnBudget:
                 self._schedule()
 
     def call_next(self, callback: Callable[[], object]) -> None:
-        """Call ``callback`` in the next turn that has bytes left, after those that are postponed already."""
+        """Call ``callback`` in the next turn that has bytes left, after the reads that are postponed already."""
         self._waiting.append(callback)
         self._schedule()
 

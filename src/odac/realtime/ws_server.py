@@ -88,7 +88,7 @@ class WsServer:
         return await self._kept(room).history(room, last, since)
 
     async def forget(self, room: str) -> None:
-        """Erase a room's history. Its members are told that some messages are missing.
+        """Erase a room's history. Its members are notified that some messages are missing.
 
         Raises:
             ValueError: the room has no history.
@@ -139,8 +139,8 @@ class WsServer:
             timeout: seconds to wait for the other processes.
 
         Returns:
-            ``Count(total, answered, expected)``: ``answered`` is less than ``expected`` if a process did not answer in
-            time.
+            ``Count(total, answered, expected)``: ``answered`` is less than ``expected`` if a process did not answer
+            within ``timeout``.
         """
         return await self._hub.orders.count(EVERYONE if room is None else Audience.of(room), timeout)
 

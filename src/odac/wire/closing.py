@@ -46,17 +46,17 @@ class ClosingHandshake:
 
         Raises:
             ProtocolError: the payload is not allowed. The connection fails with the error's code; the peer's frame
-                counts all the same, because the peer sends nothing after it.
+                counts anyway, because the peer sends nothing after it.
         """
         self.is_received = True
         return None if self.sent is not None else parse_close(payload)
 
     @property
     def is_complete(self) -> bool:
-        """Whether both close frames are there: now the server closes TCP, before the client does (section 7.1.1)."""
+        """Whether both close frames were exchanged: then the server closes TCP first (section 7.1.1)."""
         return self.is_received and self.sent is not None
 
     @property
     def outcome(self) -> tuple[int, str]:
-        """The code and reason that the application is told; 1006 where no close frame was sent (section 7.1.5)."""
+        """The code and reason for the close listeners; 1006 if this side sent no close frame (section 7.1.5)."""
         return self.sent or (int(CloseCode.ABNORMAL), "")

@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 __all__ = ["Inflater", "Negotiated", "deflate_frame", "negotiate"]
 
 MIN_COMPRESSED: Final = 96
-"""Payloads below this many bytes go out plain: deflate saves next to nothing on them and costs 10 µs."""
+"""Payloads below this many bytes are sent uncompressed: deflate saves almost nothing on them and costs 10 µs."""
 
 CLIENT_BITS: Final = 12
-"""The window asked of clients that let the server choose: 4 KiB of memory for each instead of 32."""
+"""The window requested from clients that let the server choose: 4 KiB of memory for each instead of 32."""
 
 _TAIL: Final = b"\x00\x00\xff\xff"
 _LEVEL: Final = 6
@@ -30,7 +30,7 @@ _MAX_STREAMS: Final = 16
 
 
 class Negotiated:
-    """What a server and a client agreed on.
+    """The parameters that a server and a client agreed on.
 
     Attributes:
         response: the value of the answer's ``Sec-WebSocket-Extensions``.
@@ -132,7 +132,7 @@ class Inflater:
         self._zlib: _Decompress | None = None
 
     def limit(self, max_payload: int) -> None:
-        """Let messages inflate to so many bytes from now on; one that is under way, too."""
+        """Let messages inflate to ``max_payload`` bytes from now on, including one that is partly received."""
         self._room += max_payload - self._max_payload
         self._max_payload = max_payload
 
@@ -188,7 +188,7 @@ class Inflater:
 
 
 def deflate_frame(opcode: int, payload: bytes, bits: int) -> bytes:
-    """Return one complete frame with the payload compressed without context, or plain where that is not smaller.
+    """Return one complete frame, with the payload compressed without context if that makes it smaller.
 
     Args:
         opcode: of the frame; control frames are never compressed.

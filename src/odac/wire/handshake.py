@@ -36,7 +36,7 @@ AUTH: Final = "odac.auth"
 """Offered by a client that sends a bearer token as its first message; the server never selects it."""
 
 RESUME: Final = "odac.resume"
-"""Offered beside it by a client that says where it was: the server waits for that."""
+"""Offered by a client that then sends its positions in rooms with history: the server waits for them."""
 TOKEN_PREFIX: Final = "odac-token-"  # noqa: S105 - a prefix, not a secret
 
 _SWITCHING: Final = (
@@ -149,7 +149,7 @@ def select_subprotocol(offered: Sequence[str], allowed: Sequence[str]) -> str | 
         allowed: what the route lists.
 
     ``odac.v1`` wins. An offer of nothing but tokens is answered with the first, because a browser drops a connection
-    whose offer goes unanswered. Otherwise it is the first offered that the route lists.
+    whose offer is not answered. Otherwise it is the first offered that the route lists.
     """
     if SUBPROTOCOL in offered:
         return SUBPROTOCOL
@@ -162,7 +162,7 @@ def select_subprotocol(offered: Sequence[str], allowed: Sequence[str]) -> str | 
 
 
 def offered_token(offered: Sequence[str]) -> str | None:
-    """Return the token that the client put among its subprotocols, or None."""
+    """Return the token that the client sent among its subprotocols, or None."""
     for name in offered:
         if name.startswith(TOKEN_PREFIX):
             return name[len(TOKEN_PREFIX) :]
@@ -216,8 +216,8 @@ def response_error(
 
     Args:
         status: the HTTP status, 4xx or 5xx (or any other that the application chose).
-        headers: further headers; with none for the type, the body is plain text.
-        body: what a person reads.
+        headers: further headers; without a Content-Type, the body is plain text.
+        body: an explanation for people.
 
     Raises:
         ValueError: a header holds a line break or NUL, or its name is not a token.

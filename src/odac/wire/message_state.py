@@ -1,4 +1,4 @@
-"""A frame or message that has begun and not ended, and the check of its text as it arrives."""
+"""The state of an incomplete frame and message, and the check of its text as it arrives."""
 
 from __future__ import annotations
 
@@ -11,16 +11,14 @@ from odac.errors import ProtocolError
 __all__ = ["ENDED", "LARGE", "MessageState", "Pieces", "is_utf8", "not_utf8", "verify_utf8"]
 
 LARGE: Final = 16 * 1024
-"""Bytes from which a part of a message is kept as it came: copying it together with others would cost more."""
+"""Bytes from which a part of a message is kept as received: joining it with others would cost more."""
 
 _UTF8_STEP: Final = 64 * 1024
 """Bytes checked at a time: the check makes a str of them, four times as large at worst."""
 
 
 class Pieces:
-    """The part of a message received so far: large pieces by reference, small ones joined, so that none costs much more
-    than itself.
-    """
+    """The part of a message received so far: large pieces by reference, small ones joined, which saves memory."""
 
     __slots__ = ("_parts", "_small")
 
@@ -49,7 +47,7 @@ class Pieces:
 
 
 class MessageState:
-    """A frame or message that has begun and not ended; dropped when it has."""
+    """The state of an incomplete frame and message; dropped when they are complete."""
 
     __slots__ = (
         "compressed",
@@ -113,7 +111,7 @@ def verify_utf8(tail: bytes, chunk: bytes, *, last: bool) -> bytes:
         for start in range(0, len(chunk), _UTF8_STEP):
             piece = tail + chunk[start : start + _UTF8_STEP]
             tail = piece[utf_8_decode(piece, "strict", False)[1] :]
-        # The codec waits for the third byte of a surrogate, for those who let surrogates pass.
+        # The codec waits for the third byte of a surrogate, for callers that allow surrogates.
         if (last and tail) or (tail[:1] == b"\xed" and tail[1:] >= b"\xa0"):
             utf_8_decode(tail, "strict", True)
     except UnicodeDecodeError:

@@ -22,10 +22,10 @@ _FRAMES: Final = 1024
 """Frames handled at a time: one read may hold 40,000, and other connections wait while they are handled."""
 
 _INFLATED: Final = 256 * 1024
-"""Bytes inflated at a time, as many as one read brings of what is not compressed; at worst one message comes on top."""
+"""Bytes inflated at a time, about what one read returns without compression; at worst one message more."""
 
 
-# The fast path: the most frequent thing that a client sends is one text message below 64 KiB, alone in its chunk.
+# The fast path: most often a client sends one text message below 64 KiB, alone in its chunk.
 
 
 def reference_whole_text(data: bytes, limit: int) -> bytes | None:
@@ -33,7 +33,7 @@ def reference_whole_text(data: bytes, limit: int) -> bytes | None:
 
     Args:
         data: the bytes received.
-        limit: bytes of the longest payload; -1 where nothing may be taken this way.
+        limit: bytes of the longest payload; -1 if the fast path is not allowed now.
     """
     end = len(data)
     if end < 6 or data[0] != 0x81:
@@ -55,18 +55,18 @@ whole_text = compiled("whole_text", reference_whole_text)
 
 
 class Parser:
-    """One direction of a connection: what comes in, as events.
+    """One direction of a connection: received bytes in, events out.
 
     Args:
-        max_payload: bytes of one message, after inflating and reassembling. Past it: 1009, on the frame's header.
-        max_fragments: frames of one message. Past it: 1008.
-        inflater: what undoes the peer's compression, where that was negotiated.
+        max_payload: bytes of one message, after inflating and reassembling. Above it: 1009, on the frame's header.
+        max_fragments: frames of one message. Above it: 1008.
+        inflater: inflates the peer's messages, if compression was negotiated.
         masked: True for a server (frames of clients must be masked), False for a client (frames of servers must not).
 
     Attributes:
-        error: why the stream is broken, or None. Nothing that comes after the break, or after a close frame, is read.
-        whole_limit: bytes of the longest payload that may come as one whole frame now; -1 where none may.
-        rest: what was fed and not looked at yet, because it is too much for one time, with where it begins; or None.
+        error: the protocol error, or None. Bytes after it, and after a close frame, are ignored.
+        whole_limit: bytes of the longest payload that the fast path accepts now; -1 if it accepts none.
+        rest: bytes not parsed yet, because one call parses a limited amount, and the index of the first; or None.
     """
 
     __slots__ = ("_inflater", "_masked", "_max_fragments", "_max_payload", "_state", "error", "rest", "whole_limit")
@@ -84,7 +84,7 @@ class Parser:
         self.whole_limit = max_payload if masked else -1
 
     def limit(self, max_payload: int) -> None:
-        """Let messages have so many bytes from now on; a frame whose header has been read is let in as it was."""
+        """Accept messages of up to ``max_payload`` bytes from now on; a frame whose header was read stays accepted."""
         self._max_payload = max_payload
         if self.whole_limit >= 0:
             self.whole_limit = max_payload
@@ -92,10 +92,10 @@ class Parser:
             self._inflater.limit(max_payload)
 
     def feed(self, data: bytes) -> list[Event]:
-        """Return the events that ``data`` completes, in order: all of them, unless :attr:`rest` is there afterwards.
+        """Return the events that ``data`` completes, in order: all of them, unless :attr:`rest` is set afterwards.
 
         Args:
-            data: the bytes received; ``b""`` to go on with the rest.
+            data: the bytes received; ``b""`` to continue with the rest.
         """
         text = whole_text(data, self.whole_limit)
         if text is not None:
@@ -110,14 +110,14 @@ class Parser:
             if position < len(data):
                 self._feed(data, events, position)
         except ProtocolError as error:
-            # The traceback and the error behind it would keep this frame, and with it the data, alive.
+            # The traceback and the error's context would keep this frame, and with it the data, alive.
             self.error = error.with_traceback(None)
             error.__context__ = None
             self._end()
         return events
 
     def hold(self, data: bytes) -> None:
-        """Keep bytes for a later :meth:`feed`: this turn of the event loop has no room for them."""
+        """Keep bytes for a later :meth:`feed`: the budget of this turn of the event loop is spent."""
         self.rest = self._join_rest(data) if self.rest is not None else (data, 0)
         self.whole_limit = -1
 
@@ -135,7 +135,7 @@ class Parser:
         self._inflater = None
 
     def _take_small_frames(self, data: bytes, events: list[Event], position: int) -> int:
-        """Take the whole, unfragmented, uncompressed frames below 64 KiB that come next; return where they end."""
+        """Parse the whole, unfragmented, uncompressed frames below 64 KiB that come next; return where they end."""
         end = len(data)
         for _ in range(_FRAMES - len(events)):
             if end - position < 6:
@@ -168,7 +168,7 @@ class Parser:
         return position
 
     def _feed(self, data: bytes, events: list[Event], position: int) -> None:
-        """Take what is not a small whole frame: parts, fragments, compressed messages, and what is wrong."""
+        """Parse everything else: parts of frames, fragments, compressed messages and invalid frames."""
         end = len(data)
         state = self._state
         if state is ENDED:
@@ -230,7 +230,7 @@ class Parser:
         return len(data)
 
     def _check_frame(self, state: MessageState, first: int, second: int) -> None:
-        """Refuse what the first two bytes of a frame may not be (RFC 6455 section 5.2)."""
+        """Raise ProtocolError if the first two bytes of a frame are not allowed (RFC 6455 section 5.2)."""
         opcode = first & 0xF
         if opcode not in OPCODES:
             raise ProtocolError(CloseCode.PROTOCOL_ERROR, f"reserved opcode {opcode:#x}")
@@ -275,7 +275,7 @@ class Parser:
             raise message_too_big(state.size, limit)
 
     def _take_payload(self, state: MessageState, chunk: bytes | memoryview, events: list[Event]) -> int:
-        """Take the next bytes of a frame's payload; emit an event if they complete one. Return the bytes inflated."""
+        """Parse the next bytes of a frame's payload; add an event if they complete one. Return the bytes inflated."""
         taken = len(chunk)
         state.left -= taken
         if self._masked and taken:
@@ -312,7 +312,7 @@ class Parser:
 
 
 class SharedParser(Parser):
-    """A parser for several connections while each is between two messages, when a parser has nothing to remember.
+    """A parser for several connections while each is between two messages, when a parser has no state.
 
     Args:
         max_payload: as of :class:`Parser`.
@@ -325,9 +325,9 @@ class SharedParser(Parser):
         super().__init__(max_payload, max_fragments)
 
     def split(self) -> Parser:
-        """Return a parser for one connection alone, in the state of this one, which then is as new.
+        """Return a parser for one connection alone, with the state of this one, and reset this one.
 
-        To be called before another connection's bytes are fed, where :attr:`whole_limit` is -1 after feeding one's.
+        Must be called if :attr:`whole_limit` is -1 after feeding, before another connection's bytes are fed.
         """
         own = Parser(self._max_payload, self._max_fragments)
         own._state, own.error, own.rest, own.whole_limit = self._state, self.error, self.rest, self.whole_limit

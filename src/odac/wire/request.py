@@ -51,7 +51,7 @@ _NAMES: Final = {
     )
     for spelling in (name, name.lower())
 }
-"""What browsers send, which needs no checking."""
+"""Header names as browsers send them, which need no check."""
 
 Headers = list[tuple[bytes, bytes]]
 """Headers as ASGI has them: lowercase names, values without the whitespace around them."""
@@ -79,7 +79,7 @@ def parse_request(data: bytes, *, max_headers: int, max_header_bytes: int) -> Re
     """Parse the head of a request, strictly (RFC 9112) and in linear time.
 
     Args:
-        data: begins with the request line and holds the empty line that ends the head; what follows is not looked at.
+        data: begins with the request line and holds the empty line that ends the head; what follows is ignored.
         max_headers: header lines allowed.
         max_header_bytes: bytes of all header lines together allowed, and of the request line.
 
@@ -147,9 +147,9 @@ _LONGEST_NAME: Final = 64
 
 
 def reference_usual_request(data: bytes, max_headers: int, max_header_bytes: int, max_list: int) -> UsualRequest | None:
-    """Take the head of a handshake that has nothing unusual: what passes here passes every check of ``handshake.py``.
+    """Parse the head of a handshake in the form that most clients send, if it arrived whole.
 
-    Most handshakes are written in one of a few ways, and arrive whole.
+    A head that is accepted here passes every check of ``handshake.py``.
 
     Args:
         data: begins with the request line.
@@ -158,7 +158,7 @@ def reference_usual_request(data: bytes, max_headers: int, max_header_bytes: int
         max_list: elements of one list header.
 
     Returns:
-        None says only that the head has not been looked at closely: it may be unfinished, unusual, or wrong.
+        None if the head must be parsed in full: it may be incomplete, written in another form, or invalid.
     """
     try:
         head = parse_request(data, max_headers=max_headers, max_header_bytes=max_header_bytes)
