@@ -12,7 +12,7 @@ test('delays agree with the shared vectors', () => {
   }
 })
 
-test('a thousand clients spread over half of the wait', () => {
+test('a thousand clients spread over half of the delay', () => {
   const delays = Array.from({ length: 1000 }, () => backoff(1, 3000, Math.random()))
   assert.ok(Math.min(...delays) >= 1500 && Math.max(...delays) <= 3000)
   for (let from = 1500; from < 3000; from += 300) {

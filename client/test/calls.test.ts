@@ -1,4 +1,4 @@
-// Calls of the page and of the server: what is sent, what is sent again, and how each ends.
+// Calls from the page and from the server: what is sent, what is sent again, and how each ends.
 import assert from 'node:assert/strict'
 import { mock, test } from 'node:test'
 import type { OdacAnswer, OdacCallError, OdacCallOptions } from '../src/api'
@@ -26,7 +26,7 @@ const refused = (code: string) => (error: OdacCallError) => {
   return true
 }
 
-test('an answer and a refusal', async () => {
+test('a call resolves with the reply, or rejects with the refusal', async () => {
   const { calls, sent } = make()
   const [first, second] = [calls.call('move', { to: 'e4' }), calls.call('move', undefined)]
   const [[, a, name, args, at, left, retry], [, b, , nothing]] = sent as [unknown[], unknown[]]
@@ -48,7 +48,7 @@ test('two sockets use different ids', () => {
   assert.ok(ids.every(Number.isSafeInteger))
 })
 
-test('no answer in time, and an abort', async () => {
+test('a call rejects at its timeout, and when it is aborted', async () => {
   mock.timers.enable({ apis: ['setTimeout', 'Date'] })
   try {
     const { calls, sent } = make()
@@ -73,14 +73,14 @@ test('no answer in time, and an abort', async () => {
   }
 })
 
-test('what has no JSON form is refused and changes nothing', async () => {
+test('arguments without a JSON form are refused, and nothing is sent', async () => {
   const { calls, sent } = make()
   await assert.rejects(calls.call('x', 1n))
   await assert.rejects(calls.call('x', () => {}))
   assert.deepEqual(sent, [])
 })
 
-test('a call waits for the hello and the open connection, as it was when it was made', async () => {
+test('a call waits for the hello and the open connection, with the arguments as they were when it was made', async () => {
   const { calls, sent } = make(false)
   const args = { to: 'e4' }
   const answer = calls.call('move', args)
@@ -93,7 +93,7 @@ test('a call waits for the hello and the open connection, as it was when it was 
   assert.equal(await answer, true)
 })
 
-test('a lost connection interrupts a call, and not one with retry', async () => {
+test('a lost connection interrupts a call without retry', async () => {
   const { calls, sent, open } = make()
   const [plain, again] = [calls.call('a', 1), calls.call('b', 2, { retry: true })]
   calls.lost(false)
@@ -107,7 +107,7 @@ test('a lost connection interrupts a call, and not one with retry', async () => 
   assert.equal(await again, 'once')
 })
 
-test('every call ends with the connection', async () => {
+test('when the connection ends for good, every call ends', async () => {
   const { calls } = make()
   const sent = calls.call('a', 1, { retry: true })
   calls.lost(true)
@@ -145,7 +145,7 @@ test('functions answer the server', async () => {
   )
 })
 
-test('what an answer throws goes to the console, and not to the server', async () => {
+test('an error in an answer is reported in the console, and not sent to the server', async () => {
   const { calls, sent } = make()
   calls.answer('throws', () => {
     throw new Error('secret')
@@ -158,7 +158,7 @@ test('what an answer throws goes to the console, and not to the server', async (
   assert.deepEqual(sent, [['fail', 1, 'internal', '']])
 })
 
-test('sixteen at a time; cancel and the end abort them', async () => {
+test('at most sixteen answers run at a time; cancel and the end of the connection abort them', async () => {
   const { calls, sent } = make()
   const aborted: unknown[] = []
   calls.answer('slow', (id, { signal }) => {

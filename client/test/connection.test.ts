@@ -7,7 +7,7 @@ import { Harness, opened } from './harness'
 
 const MARK = String.fromCharCode(0x1e)
 
-test('open comes with the hello, not with the handshake, so that a refused connection was never open', async () => {
+test('open is emitted at the hello, not at the handshake, so that a refused connection was never open', async () => {
   const { connection, env, log } = new Harness()
   assert.equal(connection.state, 0)
   await settle()
@@ -18,7 +18,7 @@ test('open comes with the hello, not with the handshake, so that a refused conne
   assert.equal(env.last.binaryType, 'arraybuffer')
 })
 
-test('a server that does not speak odac.v1 is open with the handshake, and its text no control message', async () => {
+test('a connection to a server without odac.v1 opens at the handshake, and no text is a control message', async () => {
   const { connection, env, log } = new Harness()
   await settle()
   env.last.accept('')
@@ -29,7 +29,7 @@ test('a server that does not speak odac.v1 is open with the handshake, and its t
   assert.deepEqual(env.last.sent, [MARK + 'x'])
 })
 
-test('on odac.v1 text that looks like a control message is told apart, in both directions', async () => {
+test('over odac.v1, text that looks like a control message is escaped, in both directions', async () => {
   const { connection, socket, log } = await opened()
   connection.send(MARK + '["ping"]')
   assert.deepEqual(socket.sent, [MARK + MARK + '["ping"]'])
@@ -37,7 +37,7 @@ test('on odac.v1 text that looks like a control message is told apart, in both d
   assert.deepEqual(log.of('message'), [[MARK + 'x']])
 })
 
-test('a ping is answered, a hello is heard once, unknown kinds and garbage are ignored', async () => {
+test('a ping is answered, a second hello, unknown kinds and malformed messages are ignored', async () => {
   const { connection, socket, log } = await opened()
   socket.control('ping')
   assert.deepEqual(socket.sent, [MARK + '["pong"]'])
@@ -46,7 +46,7 @@ test('a ping is answered, a hello is heard once, unknown kinds and garbage are i
   assert.equal(connection.state, 1)
 })
 
-test('what is sent before the connection is open goes out first, in order', async () => {
+test('messages sent before the connection is open are queued and sent in order', async () => {
   const harness = new Harness()
   const { connection, log } = harness
   const buffer = new ArrayBuffer(1)
@@ -59,7 +59,7 @@ test('what is sent before the connection is open goes out first, in order', asyn
   assert.deepEqual(log.names, ['open'])
 })
 
-test('the queue survives an outage, in order, and nothing is sent twice', async () => {
+test('the queue is kept during an outage, in order, and nothing is sent twice', async () => {
   const harness = await opened()
   const { connection, clock } = harness
   connection.send('before')
@@ -74,10 +74,10 @@ test('the queue survives an outage, in order, and nothing is sent twice', async 
   assert.deepEqual(harness.socket.sent, ['a', 'b', 'c', 'd'])
 })
 
-test('what is sent after the peer began to close is kept for the next connection', async () => {
+test('a message sent after the peer began to close is kept for the next connection', async () => {
   const harness = await opened()
   const { connection, clock, socket } = harness
-  // A WebSocket would drop it silently.
+  // `WebSocket.send` would drop it without an error.
   socket.readyState = 2
   assert.equal(connection.send('late'), true)
   socket.end(1001)
@@ -98,7 +98,7 @@ test('a hello that comes together with a close frame does not lose the queue', a
   assert.deepEqual(harness.socket.sent, ['kept'])
 })
 
-test('past the bounds of the queue send says false and emits an error', async () => {
+test('past the bounds of the queue, send returns false and emits an error', async () => {
   const { connection, log } = new Harness()
   for (let n = 0; n < 256; n++) assert.equal(connection.send('x'), true)
   assert.equal(connection.send('x'), false)
@@ -123,7 +123,7 @@ test('close on an open connection waits for the peer, and is final', async () =>
   assert.equal(clock.pending, 0)
 })
 
-test('messages that were under way when close was called still arrive', async () => {
+test('messages that arrive after close was called are still emitted', async () => {
   const { connection, socket, log } = await opened()
   connection.close()
   socket.receive('last')
@@ -137,7 +137,7 @@ test('close takes a code and a reason', async () => {
   assert.deepEqual(socket.closed, [3333, 'enough'])
 })
 
-test('a peer that does not confirm the close is left after 20 s', async () => {
+test('a peer that does not confirm the close is dropped after 20 s', async () => {
   const { connection, log, clock } = await opened()
   connection.close()
   await clock.advance(19_999)
@@ -165,7 +165,7 @@ for (const [when, prepare] of [
     },
   ],
 ] as const) {
-  test(`close ${when} really ends it`, async () => {
+  test(`close ${when} ends the connection for good`, async () => {
     const env = new FakeEnvironment()
     if (when.includes('token')) env.answer = () => new Promise(() => {})
     const harness = new Harness({}, env)
@@ -184,7 +184,7 @@ for (const [when, prepare] of [
   })
 }
 
-test('an answer that comes after close is thrown away', async () => {
+test('a token that arrives after close is ignored', async () => {
   const env = new FakeEnvironment()
   let answer: (credentials: { token: string }) => void = () => {}
   env.answer = () => new Promise((resolve) => (answer = resolve))

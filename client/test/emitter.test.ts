@@ -70,7 +70,7 @@ for (const name of ['__proto__', 'constructor', 'toString', 'hasOwnProperty', ''
 test('on and off warn of an event that there is not, and name those that there are', (context) => {
   const warn = context.mock.method(console, 'warn', () => {})
   const emitter = new Open()
-  // The compiler holds this list complete.
+  // The compiler requires every name.
   const known: Record<keyof OdacEvents, true> = {
     open: true,
     message: true,
@@ -93,7 +93,7 @@ test('on and off warn of an event that there is not, and name those that there a
   assert.match(off ?? '', /^Odac: unknown event opened;/)
 })
 
-test('a listener that throws is reported and stops nobody', (context) => {
+test('an error in a listener is reported, and the other listeners still run', (context) => {
   const reports: (() => void)[] = []
   context.mock.method(globalThis, 'setTimeout', ((callback: () => void) => reports.push(callback)) as never)
   const emitter = new Open()

@@ -1,4 +1,4 @@
-// What extensions of odac.v1 are called for, and when.
+// When the hooks of an extension are called.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Extension, MakeExtension, Wire } from '../src/extension'
@@ -9,7 +9,7 @@ import { Bench } from './shared/harness'
 
 const MARK = String.fromCharCode(0x1e)
 
-/** A connection with one extension, whose calls are noted among the connection's events. */
+/** A connection with one extension, whose calls are recorded among the connection's events. */
 const watched = (extension: (wire: Wire, note: (...call: unknown[]) => void) => Partial<Extension>) => {
   const env = new FakeEnvironment()
   let harness!: Harness
@@ -22,7 +22,7 @@ const watched = (extension: (wire: Wire, note: (...call: unknown[]) => void) => 
   return { harness, env, log: harness.log, wire }
 }
 
-test('a control message goes to the handler of its kind, with its values; garbage goes nowhere', async () => {
+test('a control message goes to the handler of its kind, with its values; malformed ones are ignored', async () => {
   const { harness, env, log } = watched((_, note) => ({ handlers: { seen: (...values) => note('seen', ...values) } }))
   await harness.open()
   env.last.control('seen', 1, { a: [] }).control('seen').control('other', 1).control('toString').control()
@@ -30,7 +30,7 @@ test('a control message goes to the handler of its kind, with its values; garbag
   assert.deepEqual(log.take(), [['open'], ['seen', 1, { a: [] }], ['seen']])
 })
 
-test('an extension hears the hello before the connection opens, and both before the queue goes out', async () => {
+test('an extension gets the hello before the connection opens, and both before the queue is sent', async () => {
   const { harness, env, log } = watched((wire, note) => ({
     handlers: { hello: (facts: { id: string }) => note('hello', facts.id) },
     onOpened: () => note('opened', wire.control('first'), env.last.sent.length),
@@ -41,7 +41,7 @@ test('an extension hears the hello before the connection opens, and both before 
   assert.deepEqual(env.last.sent, [MARK + '["first"]', 'queued'])
 })
 
-test('what is sent as soon as the WebSocket opens goes before the hello, to an odac.v1 server only', async () => {
+test('onAccepted may send before the hello, to an odac.v1 server only', async () => {
   const { harness, env } = watched((wire) => ({ onAccepted: () => void wire.control('resume', [['room', 1]]) }))
   await settle()
   env.last.accept()
@@ -52,7 +52,7 @@ test('what is sent as soon as the WebSocket opens goes before the hello, to an o
   assert.deepEqual([env.last.sent, harness.connection.state], [[], 1])
 })
 
-test('a subprotocol is offered between odac.v1 and the token, in each handshake for which there is one', async () => {
+test("an extension's subprotocol is offered between odac.v1 and the token, in each handshake that has one", async () => {
   let offered: string | undefined = 'odac.more'
   const { harness, env } = watched(() => ({ offer: () => offered }))
   await harness.open()
@@ -63,7 +63,7 @@ test('a subprotocol is offered between odac.v1 and the token, in each handshake 
   assert.deepEqual(env.last.protocols, ['odac.v1', 'odac-token-t2'])
 })
 
-test('a message is received before it is emitted, and control messages are none', async () => {
+test('onReceived is called before a message is emitted, and not for control messages', async () => {
   const { harness, env, log } = watched((_, note) => ({ onReceived: (payload) => note('received', payload) }))
   await harness.open()
   env.last.receive('a').control('ping').receive(MARK + MARK + 'b')
@@ -75,7 +75,7 @@ test('a message is received before it is emitted, and control messages are none'
   ])
 })
 
-test('each end is told before its close event, and whether it is the last one', async () => {
+test('onClosed is called before each close event, with whether it is final', async () => {
   const { harness, env, log } = watched((_, note) => ({ onClosed: (code, final) => note('closed', code, final) }))
   await harness.open()
   env.last.end(1012)
@@ -90,7 +90,7 @@ test('each end is told before its close event, and whether it is the last one', 
   ])
 })
 
-test('a control message is refused where no odac.v1 server would get it', async () => {
+test('control returns false where no odac.v1 server is connected', async () => {
   const { harness, env, wire } = watched(() => ({}))
   assert.equal(wire.control('early'), false)
   await settle()
@@ -103,7 +103,7 @@ test('a control message is refused where no odac.v1 server would get it', async 
   assert.deepEqual([wire.control('late'), env.last.sent], [false, []])
 })
 
-test('in shared mode every tab gets what an extension emits, and a later tab alone what it is told on joining', async () => {
+test('in shared mode every tab gets what an extension emits, and only the new tab what onTab emits', async () => {
   const bench = new Bench('worker', [
     (wire) => ({
       handlers: { note: (text: string) => wire.emit('error', new Error(text)) },
@@ -114,11 +114,11 @@ test('in shared mode every tab gets what an extension emits, and a later tab alo
   assert.deepEqual([first?.log.names, second?.log.names], [['open'], ['open', 'error']])
   bench.only.control('note', 'for all')
   await settle()
-  const told = [first, second].map((member) => member?.log.of('error').map(([error]) => String(error)))
-  assert.deepEqual(told, [['Error: for all'], ['Error: for the late', 'Error: for all']])
+  const reported = [first, second].map((member) => member?.log.of('error').map(([error]) => String(error)))
+  assert.deepEqual(reported, [['Error: for all'], ['Error: for the late', 'Error: for all']])
 })
 
-test('in shared mode a control message of any tab goes out on the one connection', async () => {
+test('in shared mode a control message of any tab is sent over the one connection', async () => {
   const bench = new Bench('worker')
   const [first, second] = await bench.opened(2)
   assert.deepEqual([first?.link.control('a', 1), second?.link.control('b')], [true, true])

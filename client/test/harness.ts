@@ -25,7 +25,7 @@ export class Harness {
     return this.env.last
   }
 
-  /** Wait until there is a new WebSocket, which must be at once, and let it in. */
+  /** Wait for the new WebSocket, which must be there at once, and admit it. */
   async open(ping?: number): Promise<this> {
     await settle()
     this.socket.accept().hello(ping)

@@ -29,7 +29,7 @@ interface Rendered {
   view(): View
   render(path: string | null, options?: Options): Promise<void>
   leave(): Promise<void>
-  /** Let `action` happen, and what follows from it. */
+  /** Run `action`, and what follows from it. */
   act(action: () => unknown): Promise<void>
 }
 
@@ -56,7 +56,7 @@ const react = (strict: boolean) => (): Rendered => {
   }
 }
 
-// Vue's own renderer keeps the document that there was when it was imported. Nothing is drawn here.
+// Vue's own renderer keeps the document of when it was imported. This one draws nothing.
 const node = (): object => ({})
 const { createApp } = createRenderer<object, object>({
   insert: () => {},
@@ -129,33 +129,33 @@ for (const [name, start] of [
     assert.equal(page.sockets.length, 1)
   })
 
-  test(`${name}: what was recovered, and who is in each room`, async () => {
+  test(`${name}: the last recovery, and the people in each room`, async () => {
     const { view, render, act, leave } = start()
-    const heard: unknown[] = []
-    await render('/a', { onRecover: (recovery) => heard.push(recovery) })
+    const received: unknown[] = []
+    await render('/a', { onRecover: (recovery) => received.push(recovery) })
     assert.deepEqual([view().recovery, view().presence.size], [undefined, 0])
     await act(() => page.last.accept().hello().control('room', 1, 'chat', 'E1', 3, 'T1', 0).control('gap', 1, 'E2', 0, 'T2'))
     const lost = { room: 'chat', recovered: false, count: 0 }
-    assert.deepEqual([view().recovery, heard], [lost, [lost]])
+    assert.deepEqual([view().recovery, received], [lost, [lost]])
     await act(() => page.last.control('here', 1, [['a', 'Ada']], 1, 'tea').control('here', 2, null, 500, 'big'))
     const before = view().presence
-    const told = (): unknown[] => [...view().presence.values()].map(({ room, users, total }) => [room, users, total])
-    assert.deepEqual(told(), [
+    const reported = (): unknown[] => [...view().presence.values()].map(({ room, users, total }) => [room, users, total])
+    assert.deepEqual(reported(), [
       ['tea', [{ key: 'a', data: 'Ada' }], 1],
       ['big', [], 500],
     ])
     await act(() => page.last.control('diff', 1, [], ['a'], 0))
     assert.notEqual(view().presence, before)
-    assert.deepEqual(told()[0], ['tea', [], 0])
+    assert.deepEqual(reported()[0], ['tea', [], 0])
     await render('/b')
     assert.deepEqual([view().recovery, view().presence.size], [undefined, 0])
     await leave()
   })
 
-  test(`${name}: every message for the listener of the last render, none after another path or the end`, async () => {
+  test(`${name}: onMessage of the last render gets every message, and none after a change of path or the end`, async () => {
     const { view, render, act, leave } = start()
-    const heard: string[] = []
-    const listener = (tag: string): Options => ({ onMessage: (message) => heard.push(tag + message) })
+    const received: string[] = []
+    const listener = (tag: string): Options => ({ onMessage: (message) => received.push(tag + message) })
     await render('/a', listener('first '))
     const { send } = view()
     await act(() => page.last.accept().hello().receive('1'))
@@ -168,11 +168,11 @@ for (const [name, start] of [
     assert.deepEqual([view().message, before.closed], [undefined, [1000, '']])
     await act(() => before.receive('late'))
     await act(() => page.last.accept().hello().receive('4'))
-    assert.deepEqual(heard, ['first 1', 'second 2', 'second 3', 'third 4'])
+    assert.deepEqual(received, ['first 1', 'second 2', 'second 3', 'third 4'])
     const last = page.last
     await leave()
     last.receive('too late')
-    assert.equal(heard.length, 4)
+    assert.equal(received.length, 4)
   })
 
   test(`${name}: the bearer token comes from the function of the last render`, async (context) => {
@@ -196,7 +196,7 @@ for (const [name, start] of [
     await render('/a', { token: false, reconnectDelay: 10 })
     assert.equal(page.sockets.length, 1)
     await render('/a', { token: false, reconnectDelay: 20 })
-    assert.deepEqual([page.sockets.length, page.alive.length, page.asked], [2, 1, 0])
+    assert.deepEqual([page.sockets.length, page.alive.length, page.requests], [2, 1, 0])
     await leave()
   })
 
@@ -212,21 +212,21 @@ for (const [name, start] of [
   })
 }
 
-test('React: a server that renders connects to nothing', async () => {
+test('React: on a server that renders, there is no connection', async () => {
   const Component = () => createElement('p', null, String(useReact('/a').state))
   assert.equal(renderToString(createElement(Component)), '<p>3</p>')
   await settle()
-  assert.deepEqual([page.sockets.length, page.asked], [0, 0])
+  assert.deepEqual([page.sockets.length, page.requests], [0, 0])
 })
 
-test('Vue: a server that renders connects to nothing', async () => {
+test('Vue: on a server that renders, there is no connection', async () => {
   const app = createSSRApp({ setup: () => useVue('/a'), template: '<p>{{ state }}</p>' })
   assert.equal(await renderVueToString(app), '<p>3</p>')
   await settle()
-  assert.deepEqual([page.sockets.length, page.asked], [0, 0])
+  assert.deepEqual([page.sockets.length, page.requests], [0, 0])
 })
 
-test('Vue: outside of a component the connection is that of the scope', async () => {
+test('Vue: outside of a component, the connection ends with its effect scope', async () => {
   const scope = effectScope()
   const { state } = scope.run(() => useVue('/a')) as ReturnType<typeof useVue>
   await settle()

@@ -1,4 +1,4 @@
-// Connections that are dead without anybody having said so, and pages that sleep.
+// Connections that have died without a close, and pages that were asleep.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { settle } from './fakes/clock'
@@ -6,7 +6,7 @@ import { Harness, opened } from './harness'
 
 const PING = String.fromCharCode(0x1e) + '["ping"]'
 
-test('after the silence of a ping interval it asks, and 10 s later the connection is dead', async () => {
+test('after a ping interval without data it sends a ping, and drops the connection 10 s later', async () => {
   const { clock, socket, log, env } = await opened()
   await clock.advance(24_999)
   assert.deepEqual(socket.sent, [])
@@ -17,14 +17,14 @@ test('after the silence of a ping interval it asks, and 10 s later the connectio
   await clock.advance(1)
   assert.deepEqual(log.take().slice(1), [['close', 1006, 'the server did not answer a ping'], ['reconnecting', 1, 3000]])
   assert.equal(socket.alive, false)
-  // Whatever the dead one still says is not heard.
+  // Data from the dropped connection is ignored.
   socket.receive('ghost').end(1000)
   assert.deepEqual(log.take(), [])
   await clock.advance(3000)
   assert.equal(env.sockets.length, 2)
 })
 
-test('anything that arrives keeps it alive', async () => {
+test('any data keeps the connection', async () => {
   const { clock, socket, log } = await opened()
   for (let n = 0; n < 40; n++) {
     await clock.advance(20_000)
@@ -36,20 +36,20 @@ test('anything that arrives keeps it alive', async () => {
   assert.deepEqual(socket.sent, [])
 })
 
-test('an answer to the question keeps it alive', async () => {
+test('the answer to a ping keeps the connection', async () => {
   const { clock, socket, log } = await opened()
   for (let n = 0; n < 5; n++) {
     await clock.advance(25_000)
     assert.equal(socket.sent.length, n + 1)
     socket.control('pong')
-    // The silence counts from the answer.
+    // The interval counts from the answer.
     await clock.advance(10_000)
     socket.control('later')
   }
   assert.deepEqual(log.names, ['open'])
 })
 
-test('a silence that begins right after an answer is noticed as soon as any other', async () => {
+test('a silence right after an answer is noticed as soon as any other', async () => {
   const { clock, socket, log } = await opened()
   await clock.advance(25_000)
   socket.control('pong')
@@ -59,13 +59,13 @@ test('a silence that begins right after an answer is noticed as soon as any othe
   assert.deepEqual(log.of('close'), [[1006, 'the server did not answer a ping']])
 })
 
-test("the interval is the hello's", async () => {
+test("the ping interval is that of the hello", async () => {
   const harness = await new Harness().open(1)
   await harness.clock.advance(1000 + 10_000)
   assert.deepEqual(harness.log.names, ['open', 'close', 'reconnecting'])
 })
 
-test('a server that promises nothing is trusted', async () => {
+test('a server without a ping interval gets no pings', async () => {
   const { clock, env, log } = new Harness()
   await settle()
   env.last.accept('')
@@ -74,7 +74,7 @@ test('a server that promises nothing is trusted', async () => {
   assert.equal(clock.pending, 0)
 })
 
-test('a machine that slept asks before it gives up a connection', async () => {
+test('after the machine slept, a ping is sent before the connection is dropped', async () => {
   const { clock, socket, log } = await opened()
   clock.sleep(3_600_000)
   await clock.advance(25_000)
@@ -84,13 +84,13 @@ test('a machine that slept asks before it gives up a connection', async () => {
   assert.deepEqual(log.names, ['open', 'message'])
 })
 
-test('a clock that is set back keeps it from nothing', async () => {
+test('a clock that is set back does not delay the check', async () => {
   const { clock, socket, log } = await opened()
   await clock.advance(1000)
   clock.setBack(3_600_000)
   await clock.advance(24_000)
   assert.deepEqual(socket.sent, [PING])
-  // Between the question and its answer as well.
+  // The same between a ping and its answer.
   clock.setBack(3_600_000)
   socket.control('pong')
   await clock.advance(10_000)
@@ -99,7 +99,7 @@ test('a clock that is set back keeps it from nothing', async () => {
   assert.deepEqual(log.names, ['open', 'close', 'reconnecting'])
 })
 
-test('waking up asks at once', async () => {
+test('wake sends a ping at once', async () => {
   const { clock, socket, log, connection } = await opened()
   connection.wake()
   assert.deepEqual(socket.sent, [PING])
@@ -107,7 +107,7 @@ test('waking up asks at once', async () => {
   assert.deepEqual(log.names, ['open', 'close', 'reconnecting'])
 })
 
-test('into the back/forward cache a connection is closed, and it comes back', async () => {
+test('a connection is closed when its page enters the back/forward cache, and opened when it returns', async () => {
   const harness = await opened()
   const { clock, connection, log, env } = harness
   connection.suspend(true)
@@ -122,7 +122,7 @@ test('into the back/forward cache a connection is closed, and it comes back', as
   assert.deepEqual(env.last.sent, ['kept'])
 })
 
-test('so is an attempt, and the wait for one', async () => {
+test('the same for an attempt, and for a scheduled retry', async () => {
   const waiting = await opened()
   waiting.socket.end()
   const connecting = new Harness()
@@ -138,7 +138,7 @@ test('so is an attempt, and the wait for one', async () => {
   }
 })
 
-test('a page that goes for good, or is only frozen, is left to the browser', async () => {
+test('the connection of a page that is unloaded for good, or frozen, is left to the browser', async () => {
   for (const persisted of [false, undefined]) {
     const { connection, env } = await opened()
     connection.suspend(persisted)
@@ -146,7 +146,7 @@ test('a page that goes for good, or is only frozen, is left to the browser', asy
   }
 })
 
-test('a closed connection does not come back from the cache', async () => {
+test('a closed connection stays closed when its page returns from the cache', async () => {
   const { connection, env, log } = await opened()
   connection.close()
   env.last.end(1000)
@@ -157,7 +157,7 @@ test('a closed connection does not come back from the cache', async () => {
   assert.deepEqual([env.sockets.length, log.take()], [1, []])
 })
 
-test('being looked at again and again does not put off the end of a dead connection', async () => {
+test('repeated wakes do not delay the end of a dead connection', async () => {
   const { connection, clock, socket, log } = await opened()
   for (let looks = 0; looks < 5; looks++) {
     connection.wake()
@@ -167,7 +167,7 @@ test('being looked at again and again does not put off the end of a dead connect
   assert.deepEqual(socket.sent, [PING])
 })
 
-test('a network that is lost is noticed in 10 s, and nothing is tried while there is none', async () => {
+test('after offline, a dead connection is dropped in 10 s, and there is no attempt without a network', async () => {
   const { connection, clock, env, log } = await opened()
   connection.probe()
   env.isOnline = false

@@ -20,7 +20,7 @@ for (const [path, base, url] of [
   ['//other/chat', 'https://site/', 'wss://other/chat'],
   ['ws://other/chat', 'http://site/', 'ws://other/chat'],
   ['wss://other/chat', 'http://site/', 'wss://other/chat'],
-  // As the native object: whether a secure page may, is for the browser to say, which lets this machine's servers be.
+  // As with `WebSocket`: the browser decides whether a secure page may connect, and allows servers on this machine.
   ['ws://localhost:8000/chat', 'https://site/', 'ws://localhost:8000/chat'],
   ['http://localhost:8000/chat', 'https://site/', 'ws://localhost:8000/chat'],
   ['http://other/chat', 'http://site/', 'ws://other/chat'],
@@ -28,14 +28,14 @@ for (const [path, base, url] of [
   // A page that was opened with a name and a password.
   ['/chat', 'https://user:pass@site/', 'wss://site/chat'],
   ['ws://user:pass@other/chat', 'http://site/', 'ws://user:pass@other/chat'],
-  // A page made of a blob: its site is the one whose script made it.
+  // A page from a blob belongs to the site whose script made it.
   ['/chat', 'blob:http://site:8000/7b1f', 'ws://site:8000/chat'],
   ['chat', 'blob:https://site/7b1f', 'wss://site/chat'],
 ] as const) {
   test(`${path} on ${base} is ${url}`, () => assert.equal(resolve(path, base).href, url))
 }
 
-test('an address that is none is refused at once', () => assert.throws(() => resolve('ws://', 'http://site/')))
+test('an invalid address is refused at once', () => assert.throws(() => resolve('ws://', 'http://site/')))
 
 for (const [prefix, base, folder] of [
   ['/odac', 'http://site/page', 'http://site/odac'],
@@ -55,7 +55,7 @@ for (const [script, prefix] of [
   ['https://site/rt/odac/odac.mjs', 'https://site/rt/odac'],
   ['https://site/live/odac.js?v=1', 'https://site/live'],
   ['https://site/odac.js#x', 'https://site'],
-  // Part of somebody's bundle, or of a package folder: it says nothing about where the app is.
+  // In a bundle or a package folder, its address says nothing about where the app is.
   ['https://site/assets/index-4f3a.js', '/odac'],
   ['https://site/node_modules/odac-client/dist/index.js', '/odac'],
   ['file:///home/user/odac/odac.mjs', '/odac'],
@@ -63,14 +63,14 @@ for (const [script, prefix] of [
   ['', '/odac'],
   [undefined, '/odac'],
 ] as const) {
-  test(`a script from ${script} has its app at ${prefix}`, () => assert.equal(prefixOf(script), prefix))
+  test(`a script from ${script} has the prefix ${prefix}`, () => assert.equal(prefixOf(script), prefix))
 }
 
-/** For tests that share nothing. */
+/** For tests without a shared connection. */
 const shareNothing = (): Promise<never> => assert.fail('nothing is shared here')
 
 const globals = (page: string, document: object = {}) => {
-  const made = { sockets: [] as FakeSocket[], workers: [] as string[], asked: [] as string[] }
+  const made = { sockets: [] as FakeSocket[], workers: [] as string[], requests: [] as string[] }
   const target = new EventTarget()
   const values = {
     addEventListener: target.addEventListener.bind(target),
@@ -80,7 +80,7 @@ const globals = (page: string, document: object = {}) => {
     origin: new URL(page).origin,
     document: { querySelector: () => null, baseURI: page, ...document },
     fetch: async (url: string) => {
-      made.asked.push(url)
+      made.requests.push(url)
       return new Response('{"token": "t", "session": "s"}')
     },
     WebSocket: class extends FakeSocket {
@@ -108,7 +108,7 @@ test('Odac.ws connects to the path, with the token of the app that the script ca
   const ws = createOdac('https://site/rt/odac/odac.js', shareNothing).ws('/rt/chat')
   assert.deepEqual([ws.state, ws.connected], [0, false])
   await settle()
-  assert.deepEqual(made.asked, ['https://site/rt/odac/token'])
+  assert.deepEqual(made.requests, ['https://site/rt/odac/token'])
   assert.equal(made.sockets[0]?.url, 'wss://site/rt/chat')
   ws.close()
 })
@@ -117,7 +117,7 @@ test('an option that is undefined has its default', async () => {
   const made = globals('http://site/')
   const ws = createOdac(undefined, shareNothing).ws('/chat', { token: undefined, prefix: undefined } as never)
   await settle()
-  assert.deepEqual(made.asked, ['http://site/odac/token'])
+  assert.deepEqual(made.requests, ['http://site/odac/token'])
   assert.equal(made.sockets[0]?.token, 't')
   ws.close()
 })
@@ -125,7 +125,7 @@ test('an option that is undefined has its default', async () => {
 for (const [url, offered] of [
   ['wss://other/chat', ['odac.v1']],
   ['ws://chat.site/', ['odac.v1']],
-  // Cookies go to any port, so that a token does its work there.
+  // Cookies are sent to any port of the host, and so is a token.
   ['ws://site:8000/chat', ['odac.v1', 'odac-token-t']],
 ] as const) {
   test(`a connection to ${url} offers ${offered}: no other host gets this site's token`, async () => {
@@ -133,23 +133,23 @@ for (const [url, offered] of [
     const ws = createOdac(undefined, shareNothing).ws(url)
     await settle()
     assert.deepEqual(made.sockets.map(({ protocols }) => protocols), [offered])
-    assert.equal(made.asked.length, offered.length - 1)
+    assert.equal(made.requests.length, offered.length - 1)
     ws.close()
   })
 }
 
-test('prefix says where the app is', async () => {
+test('the option prefix replaces the folder of the script', async () => {
   const made = globals('http://site/')
   const ws = createOdac(undefined, shareNothing).ws('/chat', { prefix: '/live' })
   await settle()
-  assert.deepEqual(made.asked, ['http://site/live/token'])
+  assert.deepEqual(made.requests, ['http://site/live/token'])
   ws.close()
 })
 
 const { version } = JSON.parse(readFileSync(join(clientRoot, 'package.json'), 'utf8')) as { version: string }
 const load = (): Promise<typeof Share> => import('../src/shared/share')
 
-test('shared: the worker comes from the app, one for each version of the client', async () => {
+test('shared: the worker is loaded from the app, one for each version of the client', async () => {
   const made = globals('http://site/')
   const bases: string[] = []
   const ws = createOdac('http://site/live/odac.js', (base) => (bases.push(base), load())).ws('/chat', { shared: true })
@@ -164,7 +164,7 @@ for (const [why, loadShared] of [
   ['cannot be loaded', () => Promise.reject(new TypeError('Failed to fetch dynamically imported module'))],
   ['is of another version', async () => ({ ...(await load()), version: '0.0.1' })],
 ] as const) {
-  test(`where the module for shared connections ${why}, a page has its own, and what it sent is kept`, async () => {
+  test(`where the module for shared connections ${why}, the page has its own connection, and keeps its queue`, async () => {
     const made = globals('http://site/')
     const ws = createOdac(undefined, loadShared as () => Promise<typeof Share>).ws('/chat', { shared: true })
     const errors: string[] = []
@@ -172,7 +172,7 @@ for (const [why, loadShared] of [
     assert.deepEqual([ws.state, ws.send('kept')], [0, true])
     await settle()
     await settle()
-    // What a deployment brings passes with it; else somebody should know.
+    // Another version is normal during a deployment; any other failure is reported.
     assert.deepEqual(errors, why.includes('version') ? [] : ['Odac: not shared: TypeError: Failed to fetch dynamically imported module'])
     made.sockets[0]?.accept().hello()
     assert.deepEqual([made.workers, made.sockets.map(({ sent }) => sent)], [[], [['kept']]])
@@ -180,20 +180,20 @@ for (const [why, loadShared] of [
   })
 }
 
-test('closed before the module for shared connections is there, it stays closed', async () => {
+test('closed while the module for shared connections is loading, the socket stays closed', async () => {
   const made = globals('http://site/')
   const ws = createOdac(undefined, load).ws('/chat', { shared: true })
-  const heard: unknown[] = []
-  ws.on('close', (...args) => heard.push(args)).on('state', (state) => heard.push(state))
+  const received: unknown[] = []
+  ws.on('close', (...args) => received.push(args)).on('state', (state) => received.push(state))
   ws.send('dropped')
   ws.close(3000, 'enough')
   await settle()
   await settle()
-  assert.deepEqual(heard, [3, [3000, 'enough']])
+  assert.deepEqual(received, [3, [3000, 'enough']])
   assert.deepEqual([made.workers, made.sockets, ws.send('late')], [[], [], false])
 })
 
-test("another host's connection is never shared: whose session it is there cannot be known", async () => {
+test("a connection to another host is never shared: its session cannot be known", async () => {
   const made = globals('http://site/')
   const ws = createOdac(undefined, shareNothing).ws('wss://other/chat', { shared: true, token: false })
   await settle()
@@ -201,15 +201,15 @@ test("another host's connection is never shared: whose session it is there canno
   ws.close()
 })
 
-test("what <base href> says counts, as it does for the browser's own addresses", async () => {
+test("paths are relative to <base href>, as the browser's own addresses are", async () => {
   const made = globals('http://site/a/page', { baseURI: 'http://site/rooms/' })
   const ws = createOdac(undefined, shareNothing).ws('tea')
   await settle()
-  assert.deepEqual([made.sockets[0]?.url, made.asked], ['ws://site/rooms/tea', ['http://site/odac/token']])
+  assert.deepEqual([made.sockets[0]?.url, made.requests], ['ws://site/rooms/tea', ['http://site/odac/token']])
   ws.close()
 })
 
-test('about:srcdoc has the cookies and the base of the page around it, so that it sends its token', async () => {
+test('about:srcdoc has the cookies and the base of the page around it, and sends its token', async () => {
   const made = globals('http://site/', { baseURI: 'http://site/page' })
   Object.assign(globalThis, { location: { href: 'about:srcdoc', host: '', hostname: '' } })
   const ws = createOdac(undefined, shareNothing).ws('/chat')
@@ -253,7 +253,7 @@ for (const [options, delays] of [
   })
 }
 
-test('with maxReconnectAttempts: null it never gives up', async (context) => {
+test('with maxReconnectAttempts: null the retries have no end', async (context) => {
   const made = globals('http://site/')
   context.mock.timers.enable({ apis: ['setTimeout'] })
   const ws = createOdac(undefined, shareNothing).ws('/chat', { token: false, maxReconnectAttempts: null })
@@ -273,7 +273,7 @@ test('Odac.ws warns of an option that there is not, and names those that there a
   const warn = context.mock.method(console, 'warn', () => {})
   globals('http://site/')
   const { ws } = createOdac(undefined, shareNothing)
-  // The compiler holds this list complete.
+  // The compiler requires every name.
   const known: Required<OdacOptions> = {
     autoReconnect: false,
     reconnectDelay: 1,

@@ -1,4 +1,4 @@
-// The npm package, as a consumer gets it.
+// The npm package, as it is installed.
 import assert from 'node:assert/strict'
 import { execFileSync } from 'node:child_process'
 import { mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs'
@@ -70,7 +70,7 @@ const check = (file: string, source: string, ...options: string[]): string => {
   }
 }
 
-test('the package holds the modules, their types, and nothing of ours', () => {
+test('the package has the modules and their types, and no other file', () => {
   const module = (name: string, ...endings: string[]): string[] => endings.map((ending) => `dist/${name}.${ending}`)
   const script = ['cjs', 'js', 'js.map']
   const types = ['d.cts', 'd.ts']
@@ -87,7 +87,7 @@ test('the package holds the modules, their types, and nothing of ours', () => {
   )
 })
 
-test('each file that it names is there', () => {
+test('each file that package.json names exists', () => {
   const folder = join(consumer, 'node_modules/odac-client')
   const { exports, main, module, types } = JSON.parse(readFileSync(join(folder, 'package.json'), 'utf8')) as Record<string, unknown>
   const named = JSON.stringify([exports, main, module, types]).match(/\.\/[\w./-]+/g) ?? []
@@ -95,7 +95,7 @@ test('each file that it names is there', () => {
   assert.deepEqual([named.length > 15, missing], [true, []])
 })
 
-test('it may be required, and what one module requires of it is what another imports', async () => {
+test('require works, and require and import in one program get modules that work together', async () => {
   const require = createRequire(join(consumer, 'index.cjs'))
   const { Odac, ws } = require('odac-client') as { Odac: { ws: unknown }; ws: unknown }
   assert.deepEqual([typeof Odac.ws, typeof ws], ['function', 'function'])
@@ -105,7 +105,7 @@ test('it may be required, and what one module requires of it is what another imp
   }
 })
 
-test('shared connections work in CommonJS, whose loader cannot always import', () => {
+test('shared connections work in CommonJS, where import() does not always work', () => {
   const code = readFileSync(join(consumer, 'node_modules/odac-client/dist/index.cjs'), 'utf8')
   assert.match(code, /require\("\.\/shared\.cjs"\)/)
   assert.doesNotMatch(code, /\bimport\(/)
@@ -121,7 +121,7 @@ for (const name of ['react', 'vue']) {
   })
 }
 
-test('it may be imported where there is no browser', async () => {
+test('it can be imported where there is no browser', async () => {
   const { Odac, ws } = (await import(
     pathToFileURL(join(consumer, 'node_modules/odac-client/dist/index.js')).href
   )) as { Odac: { ws: unknown }; ws: unknown }
@@ -129,7 +129,7 @@ test('it may be imported where there is no browser', async () => {
   assert.equal(typeof ws, 'function')
 })
 
-test('what is not used is not bundled', async () => {
+test('a bundler drops the client if it is not used', async () => {
   assert.equal((await bundle(`import { Odac } from 'odac-client'; console.log(1)`)).trim(), 'console.log(1);')
   assert.equal((await bundle(`import 'odac-client'; console.log(1)`)).trim(), 'console.log(1);')
 })
@@ -138,7 +138,7 @@ for (const [splitting, limit] of [
   [true, 6 * 1024],
   [false, 9 * 1024],
 ] as const) {
-  test(`what is used is bundled once, and stays small, ${splitting ? 'without' : 'with'} what is loaded later`, async (context) => {
+  test(`the client is bundled once, and stays small, ${splitting ? 'without' : 'with'} the part that is loaded later`, async (context) => {
     const code = await bundle(`import { Odac, ws } from 'odac-client'; Odac.ws('/a'); ws('/b')`, splitting)
     const size = gzipSync(code).length
     context.diagnostic(`${size} bytes gzipped`)
@@ -184,7 +184,7 @@ test('types resolve in a CommonJS module', () => {
 })
 
 for (const page of ['typescript.md', 'react.md']) {
-  test(`the TypeScript of docs/client/${page} is right, and strict`, () => {
+  test(`the TypeScript of docs/client/${page} passes the strict checks`, () => {
     const text = readFileSync(join(repositoryRoot, 'docs/client', page), 'utf8')
     const blocks = [...text.matchAll(/^```tsx?\n(\/\/ (\S+)\n.*?)^```$/gms)]
     assert.ok(blocks.length)
@@ -226,7 +226,7 @@ ws.connected = true
 Odac.ws('/chat', { reconectDelay: 1 })
 `
 
-test('types find mistakes, each in its line', () => {
+test('the types report each mistake in its line', () => {
   const output = check('wrong.ts', WRONG, '--module', 'esnext', '--moduleResolution', 'bundler')
   const lines = [...output.matchAll(/wrong\.ts\((\d+),/g)].map(([, line]) => Number(line))
   assert.deepEqual(lines, [4, 5, 6, 7, 8, 9])
@@ -237,7 +237,7 @@ test('with a script tag, the types describe the global', () => {
   assert.equal(check('global.ts', source, '--module', 'esnext', '--moduleResolution', 'bundler'), '')
 })
 
-test('nothing in the types is any', () => {
+test('no type is any', () => {
   const dist = join(consumer, 'node_modules/odac-client/dist')
   for (const file of readdirSync(dist).filter((name) => /\.d\.c?ts$/.test(name))) {
     assert.doesNotMatch(readFileSync(join(dist, file), 'utf8'), /\bany\b(?! )/, file)

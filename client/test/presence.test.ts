@@ -1,4 +1,4 @@
-// Who is in the rooms of a client, by the vectors that the Python client's tests read too.
+// The people in a client's rooms, by the test vectors shared with the Python client.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { OdacPerson, OdacPresence } from '../src/api'
@@ -14,8 +14,8 @@ for (const { why, steps } of presenceVectors.cases) {
     const rosters = new Rosters()
     steps.forEach(({ control, lost, tells }, index) => {
       if (lost) rosters.lost()
-      const told = control && rosters.receive(...(control as [string, number]))
-      const found = told && [told.room, ...lists(told).map(pairs), told.total]
+      const reported = control && rosters.receive(...(control as [string, number]))
+      const found = reported && [reported.room, ...lists(reported).map(pairs), reported.total]
       assert.deepEqual(found, tells, `step ${index}`)
     })
   })

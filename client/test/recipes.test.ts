@@ -134,7 +134,7 @@ for (const [name, render] of [
   ['React in strict mode', () => renderReact(true)],
   ['Vue', renderVue],
 ] as const) {
-  test(`${name}: the recipe of the documentation`, async () => {
+  test(`${name}: the component of the documentation works`, async () => {
     const shown = await render()
     await shown.room('tea')
     assert.deepEqual(page.text('[role=status]'), ['connecting …'])
@@ -145,9 +145,9 @@ for (const [name, render] of [
     const [tea] = page.alive
     assert.ok(tea)
     // In strict mode, too.
-    assert.deepEqual([page.sockets.length, page.asked], [1, 1])
+    assert.deepEqual([page.sockets.length, page.requests], [1, 1])
 
-    // What is clicked before the connection is open is not lost.
+    // A message sent before the connection is open is not lost.
     await shown.click()
     await shown.act(() => tea.accept().hello())
     assert.deepEqual(page.text('[role=status]'), ['connected'])
@@ -159,7 +159,7 @@ for (const [name, render] of [
     await shown.act(() => tea.end(1006))
     assert.deepEqual(page.text('[role=status]'), ['connecting …'])
 
-    // Another room: the old connection goes, and nothing that it still says is heard.
+    // Another room: the old connection is closed, and its messages are ignored.
     await shown.room('coffee')
     assert.deepEqual(
       page.alive.map(({ url }) => url),

@@ -1,4 +1,4 @@
-// When a connection is tried again.
+// When the client retries.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { settle } from './fakes/clock'
@@ -27,7 +27,7 @@ test('autoReconnect: false stays closed', async () => {
   assert.equal(env.sockets.length, 1)
 })
 
-test('each wait is 1.5 times the last, at most 30 s, and told', async () => {
+test('each delay is 1.5 times the last, at most 30 s, and reported', async () => {
   const { env, clock, log } = await opened({ maxReconnectAttempts: 9 })
   env.last.end()
   for (const _ of Array(9)) {
@@ -44,7 +44,7 @@ test('each wait is 1.5 times the last, at most 30 s, and told', async () => {
   assert.deepEqual(delays, [3000, 4500, 6750, 10125, 15188, 22781, 30000, 30000, 30000])
 })
 
-test('waits are scaled by a random factor from a half up', async () => {
+test('delays are scaled by a random factor from a half up', async () => {
   const env = new FakeEnvironment()
   env.randomness = 0
   const { log } = await opened({}, env)
@@ -52,7 +52,7 @@ test('waits are scaled by a random factor from a half up', async () => {
   assert.deepEqual(log.of('reconnecting'), [[1, 1500]])
 })
 
-test('after the last attempt it says so, and keeps what was sent', async () => {
+test('after the last attempt there is an error, and the queue is kept', async () => {
   const harness = await opened({ maxReconnectAttempts: 2 })
   const { env, clock, log, connection } = harness
   env.last.end()
@@ -66,7 +66,7 @@ test('after the last attempt it says so, and keeps what was sent', async () => {
   assert.deepEqual([connection.state, connection.send('kept'), clock.pending], [3, true, 0])
   await clock.advance(600_000)
   assert.equal(env.sockets.length, 3)
-  // Who looks at the page again gets one more attempt.
+  // When the page becomes visible again, there is one more attempt.
   connection.wake()
   await harness.open()
   assert.deepEqual(env.last.sent, ['kept'])
@@ -79,7 +79,7 @@ test('maxReconnectAttempts: 0 never retries', async () => {
   assert.equal(env.sockets.length, 1)
 })
 
-test('the count begins anew after 5 s of an open connection, and not before', async () => {
+test('the count of retries begins again after 5 s of an open connection, and not before', async () => {
   const harness = await opened()
   const { env, clock, log } = harness
   env.last.end()
@@ -98,7 +98,7 @@ test('the count begins anew after 5 s of an open connection, and not before', as
   ])
 })
 
-test('a server that hangs in the handshake or keeps its hello is left after 20 s', async () => {
+test('a server that does not answer the handshake, or sends no hello, is dropped after 20 s', async () => {
   for (const accept of [false, true]) {
     const { env, clock, log } = new Harness()
     await settle()
@@ -109,7 +109,7 @@ test('a server that hangs in the handshake or keeps its hello is left after 20 s
   }
 })
 
-test('a drain is waited for as long as the server asked, from the close on, without jitter', async () => {
+test('after a drain, the retry waits as long as the server asked, from the close on, without jitter', async () => {
   const { env, socket, clock, log } = await opened()
   env.randomness = 0
   socket.control('drain', 7000)
@@ -121,7 +121,7 @@ test('a drain is waited for as long as the server asked, from the close on, with
   assert.equal(env.sockets.length, 1)
   await clock.advance(1)
   assert.equal(env.sockets.length, 2)
-  // Once: the next wait is an ordinary one.
+  // Once: the next delay is the ordinary one.
   env.last.fail()
   assert.deepEqual(log.of('reconnecting').at(-1), [2, 2250])
 })
@@ -133,7 +133,7 @@ test('a drain of 0 ms reconnects at once', async () => {
   assert.equal(env.sockets.length, 2)
 })
 
-test('waking up retries at once, in the wait and in vain nowhere else', async () => {
+test('wake retries at once, and makes no attempt while one is under way or the connection is open', async () => {
   const harness = await opened()
   const { env, connection, clock, log } = harness
   env.last.end()
@@ -150,7 +150,7 @@ test('waking up retries at once, in the wait and in vain nowhere else', async ()
   assert.deepEqual([env.sockets.length, log.names], [2, ['open', 'close', 'reconnecting', 'open']])
 })
 
-test('a page that wakes up while it hears of the close is retried once, not twice', async () => {
+test('wake in a close listener makes one attempt, not two', async () => {
   const { connection, socket, clock, env, log } = await opened()
   const { sink } = log
   Object.assign(connection, {
@@ -164,7 +164,7 @@ test('a page that wakes up while it hears of the close is retried once, not twic
   assert.deepEqual([env.sockets.length, log.names], [2, ['open', 'close']])
 })
 
-test('without a network attempts are seldom and do not count', async () => {
+test('without a network, attempts are rare and not counted', async () => {
   const env = new FakeEnvironment()
   const { clock, log, connection } = await opened({ maxReconnectAttempts: 3 }, env)
   env.isOnline = false
@@ -182,7 +182,7 @@ test('without a network attempts are seldom and do not count', async () => {
   assert.deepEqual(log.of('reconnecting').at(-1), [1, 3000])
 })
 
-test('without a network not even a delay of 0 makes it try again and again', async () => {
+test('without a network, a delay of 0 does not retry without a pause', async () => {
   const env = new FakeEnvironment()
   const { log } = await opened({ reconnectDelay: 0 }, env)
   env.isOnline = false

@@ -1,4 +1,4 @@
-// Where a client is in rooms with history: what it keeps, says when it comes back, and tells its page.
+// A client's positions in rooms with history: what it keeps, sends after a reconnect, and emits.
 import assert from 'node:assert/strict'
 import { afterEach, beforeEach, mock, test } from 'node:test'
 import type { OdacRecovery } from '../src/api'
@@ -18,17 +18,17 @@ afterEach(() => mock.timers.reset())
 
 for (const { why, steps } of recoveryVectors.cases) {
   test(`vector: ${why}`, () => {
-    const told: unknown[] = []
-    const positions = new Positions(({ room, recovered, count }) => told.push([room, recovered, count]))
+    const reported: unknown[] = []
+    const positions = new Positions(({ room, recovered, count }) => reported.push([room, recovered, count]))
     steps.forEach((step, index) => {
       const [kind, ...values] = step.control ?? []
-      // That a connection opens is heard from its hello.
+      // The hello marks a new connection.
       if (kind === 'hello') positions.onHello((values[0] as { client?: string }).client)
       else if (kind) positions.receive(kind, ...(values as [number]))
       if (step.message) positions.arrived()
       if (step.close) positions.lost(step.close)
       if (step.overdue) mock.timers.tick(10_000)
-      assert.deepEqual(told.splice(0), step.tells ?? [], `step ${index}`)
+      assert.deepEqual(reported.splice(0), step.tells ?? [], `step ${index}`)
       if ('resume' in step) assert.deepEqual(positions.resumption() ?? null, step.resume, `step ${index}`)
     })
   })
@@ -41,7 +41,7 @@ const filled = (rooms: number, name: (n: number) => string): Positions => {
   return positions
 }
 
-test('at most the newest 128 places and 64 KiB are sent', () => {
+test('at most the newest 128 positions and 64 KiB are sent', () => {
   const [, rooms] = filled(130, (n) => `r${n}`).resumption() ?? assert.fail()
   assert.deepEqual([rooms.length, rooms[0]?.[0], rooms.at(-1)?.[0]], [128, 'r2', 'r129'])
   // Each of these characters is three bytes.
@@ -52,8 +52,8 @@ test('at most the newest 128 places and 64 KiB are sent', () => {
 })
 
 test('the 10 seconds count from the last hello, and not while there is no connection', () => {
-  const told: OdacRecovery[] = []
-  const positions = new Positions((recovery) => told.push(recovery))
+  const reported: OdacRecovery[] = []
+  const positions = new Positions((recovery) => reported.push(recovery))
   positions.onHello('S1')
   positions.receive('room', 1, 'chat', 'E', 1, 'T', 0)
   positions.lost(1006)
@@ -63,14 +63,14 @@ test('the 10 seconds count from the last hello, and not while there is no connec
   mock.timers.tick(60_000)
   positions.onHello('S3')
   mock.timers.tick(9_999)
-  assert.deepEqual(told, [])
+  assert.deepEqual(reported, [])
   mock.timers.tick(1)
-  assert.deepEqual(told, [{ room: 'chat', recovered: false, count: 0 }])
+  assert.deepEqual(reported, [{ room: 'chat', recovered: false, count: 0 }])
 })
 
-test('a message that came before, as to a tab that was further on than the others, is dropped and not counted', () => {
-  const told: OdacRecovery[] = []
-  const positions = new Positions((recovery) => told.push(recovery))
+test('a message that the page already had, as in a tab that was further on than the others, is dropped and not counted', () => {
+  const reported: OdacRecovery[] = []
+  const positions = new Positions((recovery) => reported.push(recovery))
   positions.onHello('S1')
   positions.receive('room', 1, 'chat', 'E', 7, 'T', 0)
   positions.onHello('S2')
@@ -78,21 +78,21 @@ test('a message that came before, as to a tab that was further on than the other
   positions.receive('at', 2, 6, 7, 8)
   assert.deepEqual([positions.arrived(), positions.arrived(), positions.arrived()], [false, false, true])
   positions.receive('live', 2, 3)
-  assert.deepEqual(told, [{ room: 'chat', recovered: true, count: 1 }])
+  assert.deepEqual(reported, [{ room: 'chat', recovered: true, count: 1 }])
 })
 
 for (const [why, epoch, offset] of [
   ['that was behind', 'E', 4],
   ['of another log', 'F', 5],
 ] as const) {
-  test(`a tab ${why} is told that some may be missing`, () => {
-    const told: OdacRecovery[] = []
-    const positions = new Positions((recovery) => told.push(recovery))
+  test(`a tab ${why} gets recovered: false`, () => {
+    const reported: OdacRecovery[] = []
+    const positions = new Positions((recovery) => reported.push(recovery))
     positions.receive('room', 1, 'chat', epoch, offset, 'T', 0)
     positions.onHello('S2')
     positions.receive('room', 2, 'chat', 'E', 5, 'T', 1)
     positions.receive('live', 2, 0)
-    assert.deepEqual(told, [{ room: 'chat', recovered: false, count: 0 }])
+    assert.deepEqual(reported, [{ room: 'chat', recovered: false, count: 0 }])
   })
 }
 
@@ -111,7 +111,7 @@ const page = () => {
   return { env, socket, log, hello }
 }
 
-test('the first time nothing is offered; when it comes back, it says first where it was', async () => {
+test('the first attempt offers nothing; a later one sends its positions first', async () => {
   const { env, log, hello } = page()
   await settle()
   env.last.accept()
@@ -134,7 +134,7 @@ test('the first time nothing is offered; when it comes back, it says first where
   ])
 })
 
-test('the place has moved when the page hears of a message: cut off in the listener, it is not sent again', async () => {
+test('the position is advanced before the listener gets the message: if the connection breaks there, it is not sent again', async () => {
   const { env, socket, hello } = page()
   await settle()
   env.last.accept()
@@ -146,7 +146,7 @@ test('the place has moved when the page hears of a message: cut off in the liste
   assert.deepEqual(env.last.sent, [MARK + '["resume","S1",[["chat","E1",1,"T1"]]]'])
 })
 
-test('a server that selects nothing is told nothing', async () => {
+test('a server that selects no subprotocol gets no resume', async () => {
   const { env, hello } = page()
   await settle()
   env.last.accept()
@@ -157,7 +157,7 @@ test('a server that selects nothing is told nothing', async () => {
   assert.deepEqual(env.last.sent, [])
 })
 
-test('refused, or somebody else now: nothing of it is sent ever again', async () => {
+test('after 4001 or 4003 there is no attempt that could send the positions', async () => {
   for (const code of [4001, 4003]) {
     const { env, socket, hello } = page()
     await settle()
@@ -169,7 +169,7 @@ test('refused, or somebody else now: nothing of it is sent ever again', async ()
   }
 })
 
-test('presence is an event, and what changed while the connection was away is all that it tells', async () => {
+test('after a reconnect, presence has only what changed meanwhile', async () => {
   const { env, log, hello } = page()
   await settle()
   env.last.accept()

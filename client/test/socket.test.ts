@@ -1,4 +1,4 @@
-// What the page's author holds.
+// The object that `Odac.ws` returns.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { Socket } from '../src/socket'
@@ -62,23 +62,23 @@ test('connected is a boolean, state a readyState', () => {
   assert.deepEqual([socket.connected, socket.state], [false, 3])
 })
 
-test('JSON arrives parsed, other text and binary as they are, and a change of state is nobody’s event', () => {
+test("JSON is parsed, other text and binary arrive as they are, and the transport's state change is not an event", () => {
   const { socket, transport } = make()
-  const heard: unknown[] = []
-  socket.on('message', (data: unknown) => heard.push(data)).on('', () => heard.push('state'))
+  const received: unknown[] = []
+  socket.on('message', (data: unknown) => received.push(data)).on('', () => received.push('state'))
   const buffer = new ArrayBuffer(1)
   for (const payload of ['{"a":1}', 'text', buffer]) transport.fire('message', payload)
   transport.fire('')
-  assert.deepEqual(heard, [{ a: 1 }, 'text', buffer])
+  assert.deepEqual(received, [{ a: 1 }, 'text', buffer])
 })
 
-test('close and error listeners get what happened', () => {
+test('listeners of close and reconnecting get the arguments', () => {
   const { socket, transport } = make()
-  const heard: unknown[] = []
-  socket.on('close', (...args: unknown[]) => heard.push(args)).on('reconnecting', (...args: unknown[]) => heard.push(args))
+  const received: unknown[] = []
+  socket.on('close', (...args: unknown[]) => received.push(args)).on('reconnecting', (...args: unknown[]) => received.push(args))
   transport.fire('close', 1001, '{"not": "parsed"}')
   transport.fire('reconnecting', 1, 3000)
-  assert.deepEqual(heard, [
+  assert.deepEqual(received, [
     [1001, '{"not": "parsed"}'],
     [1, 3000],
   ])
@@ -90,7 +90,7 @@ test('objects are sent as JSON', () => {
   assert.deepEqual(transport.calls, [['send', '{"a":[1]}']])
 })
 
-test("the page's comings and goings reach the transport", () => {
+test("the transport gets the lifecycle events of the page", () => {
   const { page, socket, transport } = make()
   let offline = 0
   socket.on('offline', () => offline++)
@@ -118,24 +118,24 @@ test("the page's comings and goings reach the transport", () => {
   ])
 })
 
-test('a closed socket lets the page go', () => {
+test('a closed socket has no listeners on the page', () => {
   const { page, socket, transport } = make()
   socket.close(3000, 'bye')
   for (const type of ['online', 'offline', 'visibilitychange', 'pagehide', 'pageshow', 'freeze', 'resume']) page.fire(type)
   assert.deepEqual(transport.calls, [['close', 3000, 'bye']])
 })
 
-test('so does one that was ended by the other side, after it has told so', () => {
+test('the same for a socket that the server ended, once close was emitted', () => {
   const { page, socket, transport } = make()
-  const heard: unknown[] = []
-  socket.on('close', (code: number) => heard.push(code)).on('offline', () => heard.push('offline'))
+  const received: unknown[] = []
+  socket.on('close', (code: number) => received.push(code)).on('offline', () => received.push('offline'))
   transport.ended = true
   transport.fire('close', 4001, '')
   for (const type of ['online', 'offline', 'pagehide']) page.fire(type)
-  assert.deepEqual([heard, transport.calls], [[4001], []])
+  assert.deepEqual([received, transport.calls], [[4001], []])
 })
 
-test('a transport may be replaced, and what waited goes to the other', () => {
+test('a transport may be replaced, and the new one sends the queue', () => {
   const page = new FakePage()
   const made: FakeTransport[] = []
   let replace!: (connect: (sink: Sink) => Transport, queued: string[]) => void
@@ -144,18 +144,18 @@ test('a transport may be replaced, and what waited goes to the other', () => {
     made.push(new FakeTransport(sink))
     return made[0] as Transport
   })
-  const heard: unknown[] = []
-  socket.on('message', (data: unknown) => heard.push(data))
+  const received: unknown[] = []
+  socket.on('message', (data: unknown) => received.push(data))
   replace((sink) => {
     made.push(new FakeTransport(sink))
     return made[1] as Transport
   }, ['a', 'b'])
   socket.send('c')
   page.fire('online')
-  made[1]?.fire('message', 'heard')
+  made[1]?.fire('message', 'text')
   assert.deepEqual(made[0]?.calls, [])
   assert.deepEqual(made[1]?.calls, [['send', 'a'], ['send', 'b'], ['send', 'c'], 'wake'])
-  assert.deepEqual(heard, ['heard'])
+  assert.deepEqual(received, ['text'])
 })
 
 for (const state of [CONNECTING, OPEN, CLOSED]) {
@@ -175,11 +175,11 @@ for (const state of [CONNECTING, OPEN, CLOSED]) {
   })
 }
 
-test('each change of the state is told once, before the event that says why', () => {
+test('each change of the state is one event, before the event that says why', () => {
   const { socket, transport } = make()
-  const heard: unknown[] = []
+  const received: unknown[] = []
   for (const name of ['state', 'open', 'close', 'message']) {
-    socket.on(name, (value: unknown) => heard.push([name, value, socket.state]))
+    socket.on(name, (value: unknown) => received.push([name, value, socket.state]))
   }
   transport.fire('')
   transport.state = OPEN
@@ -189,7 +189,7 @@ test('each change of the state is told once, before the event that says why', ()
   transport.fire('close', 1006, '')
   transport.state = CONNECTING
   transport.fire('')
-  assert.deepEqual(heard, [
+  assert.deepEqual(received, [
     ['state', 1, 1],
     ['open', undefined, 1],
     ['message', 1, 1],
@@ -199,7 +199,7 @@ test('each change of the state is told once, before the event that says why', ()
   ])
 })
 
-test('in a worker, which has no document, the network alone is heard of', () => {
+test('in a worker, which has no document, only the network events arrive', () => {
   const scope = new EventTarget()
   let transport!: FakeTransport
   new Socket(scope, (sink) => (transport = new FakeTransport(sink)))
@@ -208,17 +208,17 @@ test('in a worker, which has no document, the network alone is heard of', () => 
   assert.deepEqual(transport.calls, ['probe', 'wake'])
 })
 
-test('a message that the server does not take is an event', (context) => {
+test('a message that the server refuses is an event', (context) => {
   const warn = context.mock.method(console, 'warn', () => {})
   const { socket, transport } = make()
-  const heard: unknown[] = []
-  socket.on('invalid', (invalid: unknown) => heard.push(invalid))
+  const received: unknown[] = []
+  socket.on('invalid', (invalid: unknown) => received.push(invalid))
   transport.fire('control', 'invalid', { field: 'to', reason: 'not a square' })
-  assert.deepEqual(heard, [{ field: 'to', reason: 'not a square' }])
+  assert.deepEqual(received, [{ field: 'to', reason: 'not a square' }])
   assert.equal(warn.mock.callCount(), 0)
 })
 
-test('without a listener the console is told, once', (context) => {
+test('without a listener, there is one warning in the console', (context) => {
   const warn = context.mock.method(console, 'warn', () => {})
   const { transport } = make()
   for (const reason of ['first', 'second']) transport.fire('control', 'invalid', { field: 'to', reason })

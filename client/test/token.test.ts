@@ -1,4 +1,4 @@
-// Which token goes into the handshake, and what follows when it is refused.
+// Which token is sent with the handshake, and what follows when it is refused.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { settle } from './fakes/clock'
@@ -10,19 +10,19 @@ test('odac.v1 is offered first, the token beside it', async () => {
   assert.deepEqual(env.last.protocols, ['odac.v1', 'odac-token-t1'])
 })
 
-test('token: false offers odac.v1 alone and asks nobody', async () => {
+test('token: false offers odac.v1 alone and requests no token', async () => {
   const env = new FakeEnvironment()
   env.pageToken = 'page'
   await opened({ token: false }, env)
   assert.deepEqual(env.last.protocols, ['odac.v1'])
-  assert.deepEqual([env.asked, env.pageToken], [0, 'page'])
+  assert.deepEqual([env.requests, env.pageToken], [0, 'page'])
 })
 
-test("the page's token serves once, then each attempt fetches a fresh one", async () => {
+test("the page's token is used once, then each attempt fetches a fresh one", async () => {
   const env = new FakeEnvironment()
   env.pageToken = 'page'
   const harness = await opened({}, env)
-  assert.deepEqual([env.last.token, env.asked], ['page', 0])
+  assert.deepEqual([env.last.token, env.requests], ['page', 0])
   env.last.end()
   await env.clock.advance(3000)
   await harness.open()
@@ -32,7 +32,7 @@ test("the page's token serves once, then each attempt fetches a fresh one", asyn
   assert.equal(env.last.token, 't2')
 })
 
-test('where the endpoint does not answer, the last token that the server sent is used', async () => {
+test('if the endpoint does not answer, the last token that the server sent is used', async () => {
   const env = new FakeEnvironment()
   const harness = await opened({}, env)
   env.last.control('token', 'sent-1').control('token', 'sent-2')
@@ -42,7 +42,7 @@ test('where the endpoint does not answer, the last token that the server sent is
   env.last.end()
   await env.clock.advance(3000)
   assert.equal(env.last.token, 'sent-2')
-  // But a fetched one is fresher.
+  // A fetched token is preferred, because it is newer.
   env.answer = async () => ({ token: 'fetched' })
   env.last.fail()
   await env.clock.advance(4500)
@@ -50,7 +50,7 @@ test('where the endpoint does not answer, the last token that the server sent is
   assert.deepEqual(harness.log.of('error').length, 1)
 })
 
-test('a token that the server sent is dropped when one is refused, so that a stale one is not the end', async () => {
+test('a token that the server sent is dropped when one is refused, so that a new one is fetched', async () => {
   const env = new FakeEnvironment()
   await opened({}, env)
   env.last.control('token', 'stale')
@@ -67,7 +67,7 @@ test('a token that the server sent is dropped when one is refused, so that a sta
   assert.equal(env.last.token, 'fetched')
 })
 
-test('a token that the server sent serves until somebody answers', async () => {
+test('a token that the server sent is used until the endpoint answers', async () => {
   const env = new FakeEnvironment()
   await opened({}, env)
   env.last.control('token', 'sent').control('drain', 0)
@@ -81,7 +81,7 @@ test('a token that the server sent serves until somebody answers', async () => {
   assert.deepEqual([env.sockets.length, env.last.token], [3, 'sent'])
 })
 
-test('an endpoint that does not answer costs an attempt and is told', async () => {
+test('an endpoint that does not answer ends the attempt with an error', async () => {
   const env = new FakeEnvironment()
   const down = new TypeError('Failed to fetch')
   env.answer = async () => {
@@ -95,7 +95,7 @@ test('an endpoint that does not answer costs an attempt and is told', async () =
   assert.equal(env.sockets.length, 0)
 })
 
-test('an endpoint without a token says what to do', async () => {
+test('the error for an endpoint without a token says what to do', async () => {
   const env = new FakeEnvironment()
   env.answer = async () => ({})
   const { log } = new Harness({}, env)
@@ -103,7 +103,7 @@ test('an endpoint without a token says what to do', async () => {
   assert.match(String(log.of('error')[0]?.[0]), /no token; is the prefix right\? Else use token: false/)
 })
 
-test('an endpoint that hangs is given up with its attempt', async () => {
+test('an endpoint that never answers ends the attempt after its time limit', async () => {
   const env = new FakeEnvironment()
   env.answer = (count) => (count === 1 ? new Promise(() => {}) : Promise.resolve({ token: 'second' }))
   const { log } = new Harness({}, env)
@@ -113,7 +113,7 @@ test('an endpoint that hangs is given up with its attempt', async () => {
   assert.equal(env.last.token, 'second')
 })
 
-test('4002 fetches one fresh token at once, and a second 4002 ends it', async () => {
+test('4002 fetches one new token at once, and a second 4002 ends the retries', async () => {
   const env = new FakeEnvironment()
   env.pageToken = 'stale'
   const { connection, log } = new Harness({}, env)
@@ -132,7 +132,7 @@ test('4002 fetches one fresh token at once, and a second 4002 ends it', async ()
   assert.deepEqual([env.sockets.length, connection.ended], [2, true])
 })
 
-test('the queue waits for the accepted token', async () => {
+test('the queue is not sent before a token is accepted', async () => {
   const env = new FakeEnvironment()
   env.pageToken = 'stale'
   const harness = new Harness({}, env)
@@ -154,7 +154,7 @@ for (const settings of [{ autoReconnect: false }, { maxReconnectAttempts: 0 }]) 
   })
 }
 
-test('a token may be refused again after a connection that stayed open', async () => {
+test('after a connection that stayed open, a refused token is fetched again', async () => {
   const env = new FakeEnvironment()
   const harness = await opened({}, env)
   env.last.end(4002)
@@ -166,7 +166,7 @@ test('a token may be refused again after a connection that stayed open', async (
   assert.equal(env.sockets.length, 3)
 })
 
-test('a server that says hello before it refuses the token is not asked for ever', async () => {
+test('a server that sends hello before it refuses the token is not retried without end', async () => {
   const env = new FakeEnvironment()
   const harness = await opened({}, env)
   env.last.end(4002)
@@ -188,7 +188,7 @@ for (const [what, fail] of [
   ['the token endpoint fails', (env: FakeEnvironment) => (env.answer = async () => Promise.reject(new Error('500')))],
   ['the address is refused', (env: FakeEnvironment) => (env.refusal = new DOMException('insecure', 'SecurityError'))],
 ] as const) {
-  test(`where ${what}, an error listener that closes is told of one end`, async () => {
+  test(`where ${what}, an error listener that closes gets one close`, async () => {
     const env = new FakeEnvironment()
     fail(env)
     const { connection, log, clock } = new Harness({}, env)
@@ -206,7 +206,7 @@ for (const [what, fail] of [
   })
 }
 
-test('a refused token and an error listener that closes make one end', async () => {
+test('a refused token and an error listener that closes make one close', async () => {
   const env = new FakeEnvironment()
   const { connection, log } = new Harness({}, env)
   const { sink } = log
@@ -223,18 +223,18 @@ test('a refused token and an error listener that closes make one end', async () 
   assert.deepEqual(log.of('close'), [[4002, ''], [4002, '']])
 })
 
-test('closed in the same breath, as strict mode does, it asks for no token and leaves the page its own', async () => {
+test("closed at once, as in strict mode, a connection requests no token and leaves the page's token", async () => {
   const env = new FakeEnvironment()
   env.pageToken = 'page'
   const { connection } = new Harness({}, env)
   connection.close()
   await settle()
-  assert.deepEqual([env.asked, env.pageToken, env.sockets.length], [0, 'page', 0])
+  assert.deepEqual([env.requests, env.pageToken, env.sockets.length], [0, 'page', 0])
   await opened({}, env)
   assert.equal(env.last.token, 'page')
 })
 
-test('a bearer token is asked for anew at each attempt, offered, and sent before anything else', async () => {
+test('a bearer token is requested for each attempt, announced in the handshake, and sent before anything else', async () => {
   const env = new FakeEnvironment()
   let number = 0
   const auth = async (): Promise<string> => 'bearer-' + ++number
@@ -250,7 +250,7 @@ test('a bearer token is asked for anew at each attempt, offered, and sent before
   assert.deepEqual(harness.log.of('error'), [])
 })
 
-test('a function that gives none is an error, and the next attempt asks again', async () => {
+test('an auth function that throws is an error, and the next attempt calls it again', async () => {
   const env = new FakeEnvironment()
   let number = 0
   const auth = (): string => {

@@ -1,7 +1,7 @@
 import { readFileSync } from 'node:fs'
 import { join } from 'node:path'
 
-/** Where package.json is; the test script puts it in. */
+/** The folder of package.json; the test script defines it. */
 declare const CLIENT_ROOT: string
 
 export const clientRoot = CLIENT_ROOT
@@ -15,7 +15,7 @@ interface Vectors {
   reconnect_delays: { cases: { reconnectDelay: number; attempt: number; factor: number; delay: number }[] }
 }
 
-/** What the server's tests read too. */
+/** Test vectors that the server's tests read, too. */
 export const vectors = JSON.parse(readFileSync(join(repositoryRoot, 'tests/vectors/wire.json'), 'utf8')) as Vectors
 
 const read = <Step>(name: string): { cases: { why: string; steps: Step[] }[] } =>

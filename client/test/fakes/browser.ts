@@ -1,4 +1,4 @@
-// Tabs of one browser: each can freeze, wake up and crash, and takes its timers, locks, channels and sockets with it.
+// Tabs of one browser. Each can freeze, resume and crash, and with it its timers, locks, channels and sockets.
 import { setMaxListeners } from 'node:events'
 import type { Credentials, Environment } from '../../src/environment'
 import type { Locks, Port } from '../../src/shared/protocol'
@@ -9,30 +9,30 @@ import { FakeSocket } from './socket'
 export class Agent {
   alive = true
   frozen = false
-  /** What others say to it is lost, as it is when they die before they have said it. */
-  deaf = false
+  /** Messages to it are lost, as if their sender had crashed before it sent them. */
+  cutOff = false
   readonly #backlog: (() => void)[] = []
-  readonly #atDeath: (() => void)[] = []
+  readonly #atCrash: (() => void)[] = []
 
-  /** Run `callback` here: now, after the thaw, or never. */
+  /** Run `callback` here: now, when the agent resumes, or never. */
   readonly run = (callback: () => void): void => {
     if (this.frozen) this.#backlog.push(callback)
     else if (this.alive) callback()
   }
 
-  onDeath(callback: () => void): void {
-    this.#atDeath.push(callback)
+  onCrash(callback: () => void): void {
+    this.#atCrash.push(callback)
   }
 
-  thaw(): void {
+  resume(): void {
     this.frozen = false
     for (const callback of this.#backlog.splice(0)) this.run(callback)
   }
 
-  /** A crash: no event, no farewell. */
-  kill(): void {
+  /** Crash: no event is dispatched. */
+  crash(): void {
     this.alive = false
-    for (const callback of this.#atDeath.splice(0)) callback()
+    for (const callback of this.#atCrash.splice(0)) callback()
   }
 }
 
@@ -48,7 +48,7 @@ export class FakeLocks {
   readonly #held = new Map<string, Request>()
   readonly #queues = new Map<string, Request[]>()
 
-  /** Who holds `name`. */
+  /** The agent that holds `name`. */
   holder(name: string): Agent | undefined {
     return this.#held.get(name)?.agent
   }
@@ -67,14 +67,14 @@ export class FakeLocks {
         // One hub waits for many tabs.
         if (signal) setMaxListeners(0, signal)
         signal?.addEventListener('abort', () => {
-          // A granted lock is not taken back.
+          // A signal does not release a granted lock.
           if (this.#held.get(name) === entry) return
           this.#remove(name, entry)
           reject(new DOMException('aborted', 'AbortError'))
         })
         const queue = this.#queues.get(name) ?? []
         this.#queues.set(name, queue)
-        agent.onDeath(() => this.#remove(name, entry))
+        agent.onCrash(() => this.#remove(name, entry))
         const holder = this.#held.get(name)
         if (steal && holder) {
           this.#held.delete(name)
@@ -111,7 +111,7 @@ export class FakeLocks {
   }
 }
 
-/** One end of something that messages go through. */
+/** One end of a message channel. */
 class FakePort implements Port {
   onmessage: ((event: MessageEvent) => void) | null = null
   closed = false
@@ -120,16 +120,16 @@ class FakePort implements Port {
     readonly agent: Agent,
     readonly forward: (message: unknown, from: FakePort) => void,
   ) {
-    agent.onDeath(() => this.close())
+    agent.onCrash(() => this.close())
   }
 
   postMessage(message: unknown): void {
-    // The sender is alive, or it would not be running; what it sends is copied, as a real port does.
+    // The message is copied, as a real port does. The sender is alive, because this runs in it.
     if (!this.closed) this.forward(structuredClone(message), this)
   }
 
   receive(data: unknown): void {
-    if (this.closed || this.agent.deaf) return
+    if (this.closed || this.agent.cutOff) return
     queueMicrotask(() => this.agent.run(() => this.closed || this.onmessage?.({ data } as MessageEvent)))
   }
 
@@ -141,14 +141,14 @@ class FakePort implements Port {
 export class FakeBrowser {
   readonly clock = new FakeClock()
   readonly locks = new FakeLocks()
-  /** Every WebSocket that was ever made. */
+  /** Every WebSocket, closed ones included. */
   readonly sockets: FakeSocket[] = []
   readonly tabs: Tab[] = []
-  /** Whose cookie the browser holds, which the token endpoint answers. */
+  /** The session of the browser's cookie, which the token endpoint returns. */
   session: string | undefined = 'ann'
-  /** Set to let the token endpoint fail. */
+  /** Set it to make the token endpoint fail. */
   outage: Error | undefined
-  asked = 0
+  requests = 0
   random: () => number = Math.random
   /** Which session each token was given to. */
   readonly tokens = new Map<string, string | undefined>()
@@ -161,7 +161,7 @@ export class FakeBrowser {
     return tab
   }
 
-  /** The WebSockets that the server counts. */
+  /** The WebSockets that are not closed. */
   get open(): FakeSocket[] {
     return this.sockets.filter(({ alive }) => alive)
   }
@@ -193,14 +193,14 @@ export class FakeBrowser {
     return {
       socket: (url, protocols) => {
         const socket = new FakeSocket(url, protocols, agent.run)
-        // What the dead still do, in promises under way, does not happen.
+        // What a crashed agent still does, in promises under way, has no effect.
         if (!agent.alive) socket.readyState = 3
-        agent.onDeath(() => (socket.readyState = 3))
+        agent.onCrash(() => (socket.readyState = 3))
         this.sockets.push(socket)
         return socket as unknown as WebSocket
       },
       fetchCredentials: async (): Promise<Credentials> => {
-        const count = ++this.asked
+        const count = ++this.requests
         if (this.outage) throw this.outage
         const { session } = this
         this.tokens.set(`t${count}`, session)

@@ -1,4 +1,4 @@
-/** Let everything that is ready happen: promises, and what they start. No time passes. */
+/** Run everything that is ready: promises, and what they start. No time passes. */
 export const settle = async (): Promise<void> => {
   for (let turn = 0; turn < 5; turn++) await new Promise(setImmediate)
 }
@@ -30,18 +30,18 @@ export class FakeClock {
     this.#timers = this.#timers.filter((timer) => timer.id !== id)
   }
 
-  /** The machine sleeps: the clock goes on, timers stand still. */
+  /** The machine sleeps: the clock continues, timers do not. */
   sleep(milliseconds: number): void {
     this.time += milliseconds
     this.#timers = this.#timers.map((timer) => ({ ...timer, at: timer.at + milliseconds }))
   }
 
-  /** Somebody sets the clock back; timers do not go by it. */
+  /** The clock is set back; timers do not depend on it. */
   setBack(milliseconds: number): void {
     this.sleep(-milliseconds)
   }
 
-  /** Let time pass, and everything happen that it brings, in order. */
+  /** Let time pass, and call each timer at its time. */
   async advance(milliseconds: number): Promise<void> {
     const end = this.time + milliseconds
     await settle()

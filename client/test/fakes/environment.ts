@@ -2,14 +2,14 @@ import type { Credentials, Environment } from '../../src/environment'
 import { FakeClock } from './clock'
 import { FakeSocket } from './socket'
 
-/** An environment in which nothing happens by itself. */
+/** An environment that the test controls. */
 export class FakeEnvironment implements Environment {
   readonly sockets: FakeSocket[] = []
-  /** How often the token endpoint was asked. */
-  asked = 0
+  /** The number of token requests. */
+  requests = 0
   pageToken: string | undefined
   isOnline = true
-  /** 1 makes every wait its longest. */
+  /** 1 makes every delay its longest. */
   randomness = 1
   /** What the WebSocket constructor throws. */
   refusal: Error | undefined
@@ -31,7 +31,7 @@ export class FakeEnvironment implements Environment {
     this.sockets.push(socket)
     return socket as unknown as WebSocket
   }
-  fetchCredentials = (): Promise<Credentials> => this.answer(++this.asked)
+  fetchCredentials = (): Promise<Credentials> => this.answer(++this.requests)
   takePageToken = (): string | undefined => {
     const token = this.pageToken
     this.pageToken = undefined

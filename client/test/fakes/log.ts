@@ -3,11 +3,11 @@ import type { Sink } from '../../src/transport'
 /** Records events as they come. */
 export class Log {
   readonly events: unknown[][] = []
-  /** The control messages that are the page's. */
+  /** The control messages for the page. */
   readonly controls: unknown[][] = []
 
   readonly sink: Sink = (event, ...args) => {
-    // Control messages that are the page's are no events: their own tests look at them.
+    // Control messages for the page are not events.
     if (event === 'control') this.controls.push(args)
     else if (event) this.events.push([event, ...args])
   }

@@ -1,11 +1,11 @@
 import { Window } from 'happy-dom'
 import { FakeSocket } from './socket'
 
-/** A page with an element `#app`, as the global window, whose WebSockets and token endpoint the test plays. */
+/** A page with an element `#app`, as the global window. The test is its server. */
 export class FakePage {
   readonly sockets: FakeSocket[] = []
-  /** How often a token was asked for. */
-  asked = 0
+  /** The number of token requests. */
+  requests = 0
   readonly #window = new Window({ url: 'http://site/' })
 
   constructor() {
@@ -30,7 +30,7 @@ export class FakePage {
         }
       },
       fetch: async () => {
-        this.asked++
+        this.requests++
         return new Response('{"token": "t", "session": "s"}')
       },
       IS_REACT_ACT_ENVIRONMENT: true,
@@ -44,7 +44,7 @@ export class FakePage {
     return this.#window.document
   }
 
-  /** The WebSockets that the server counts. */
+  /** The WebSockets that are not closed. */
   get alive(): FakeSocket[] {
     return this.sockets.filter((socket) => socket.alive)
   }

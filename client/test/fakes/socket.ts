@@ -1,6 +1,6 @@
 const MARK = String.fromCharCode(0x1e)
 
-/** A WebSocket whose server is the test. */
+/** A WebSocket; the test is its server. */
 export class FakeSocket {
   readyState = 0
   protocol = ''
@@ -17,7 +17,7 @@ export class FakeSocket {
   constructor(
     readonly url: string,
     readonly protocols: string[],
-    /** How events reach the page; it may be frozen, or dead. */
+    /** Runs the callbacks of the page, which may be frozen or have crashed. */
     private readonly run: (callback: () => void) => void = (callback) => callback(),
   ) {}
 
@@ -25,7 +25,7 @@ export class FakeSocket {
     return this.protocols.find((name) => name.startsWith('odac-token-'))?.slice('odac-token-'.length)
   }
 
-  /** Whether the server still counts this connection. */
+  /** Whether neither side has begun to close the connection. */
   get alive(): boolean {
     return this.readyState < 2
   }
@@ -55,7 +55,7 @@ export class FakeSocket {
     return this.receive(MARK + JSON.stringify(message))
   }
 
-  /** The gates have let the connection in. */
+  /** The server admits the connection. */
   hello(ping = 25): this {
     return this.control('hello', { id: 'c1', ping, version: 1 })
   }
@@ -72,7 +72,7 @@ export class FakeSocket {
     return this
   }
 
-  /** The attempt fails, as it does when nobody listens at the other end. */
+  /** The attempt fails, as it does when no server listens. */
   fail(): this {
     this.readyState = 3
     this.run(() => {

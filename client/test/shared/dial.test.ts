@@ -1,4 +1,4 @@
-// The SharedWorker way, and what is done where it is closed.
+// Sharing through a SharedWorker, and what replaces it where there is none.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { dialWorker, type Worker } from '../../src/shared/dial'
@@ -10,20 +10,20 @@ const forbidden = (): never => {
   throw new DOMException('no workers here', 'SecurityError')
 }
 
-test('without SharedWorker a tab leads, without that it is alone', async () => {
+test('without SharedWorker a tab leads; without Web Locks each tab has its own connection', async () => {
   const bench = new Bench('leader')
   const first = bench.browser.tab()
   const member = new Member(first, dialWorker(forbidden, bench.dialLeader(first)), CHAT, {})
   await bench.accept()
   assert.equal(member.link.state, 1)
 
-  const alone = new Member(bench.browser.tab(), dialWorker(forbidden, undefined), CHAT, {})
-  alone.link.send('kept')
+  const unshared = new Member(bench.browser.tab(), dialWorker(forbidden, undefined), CHAT, {})
+  unshared.link.send('kept')
   await settle()
-  assert.deepEqual(alone.alone, ['kept'])
+  assert.deepEqual(unshared.unshared, ['kept'])
 })
 
-test('a worker that cannot be loaded, as under a strict policy, is replaced by a leader', async () => {
+test('if the worker cannot be loaded, as under a strict policy, a tab leads', async () => {
   const bench = new Bench('leader')
   const tab = bench.browser.tab()
   const [port] = bench.browser.pair(tab, new Agent())
@@ -36,7 +36,7 @@ test('a worker that cannot be loaded, as under a strict policy, is replaced by a
   assert.equal(member.link.state, 1)
 })
 
-test('one that fails after the socket was closed opens nothing', async () => {
+test('a worker that fails after the socket was closed opens nothing', async () => {
   const bench = new Bench('leader')
   const tab = bench.browser.tab()
   const [port] = bench.browser.pair(tab, new Agent())
@@ -50,7 +50,7 @@ test('one that fails after the socket was closed opens nothing', async () => {
   assert.equal(bench.browser.sockets.length, 0)
 })
 
-test('a worker that was ended by the browser, or has crashed, is replaced at once', async () => {
+test('a worker that the browser ended, or that crashed, is replaced at once', async () => {
   const bench = new Bench('worker')
   const members = await bench.opened(3)
   bench.restartWorker()
@@ -63,7 +63,7 @@ test('a worker that was ended by the browser, or has crashed, is replaced at onc
   }
 })
 
-test('and without Web Locks when it does not answer', async () => {
+test('without Web Locks, it is replaced when it does not answer', async () => {
   const bench = new Bench('worker')
   const tab = bench.browser.tab()
   const member = new Member(tab, bench.dial(tab), CHAT, {}, null)
@@ -76,7 +76,7 @@ test('and without Web Locks when it does not answer', async () => {
   assert.deepEqual(member.log.names, ['open', 'close', 'open'])
 })
 
-test('a tab that has left waits for no lock any more, which would keep it from the back/forward cache', async () => {
+test('a closed tab waits for no lock: that would keep its page out of the back/forward cache', async () => {
   const bench = new Bench('worker')
   const [first, second] = (await bench.opened(2)) as [Member, Member]
   first.link.suspend(true)
@@ -85,13 +85,13 @@ test('a tab that has left waits for no lock any more, which would keep it from t
   assert.equal(bench.browser.locks.waiting(first.tab) + bench.browser.locks.waiting(second.tab), 0)
 })
 
-test('without Web Locks, as on an insecure page, silence gives a crashed tab away', async () => {
+test('without Web Locks, as on an insecure page, a crashed tab is removed because it is silent', async () => {
   const bench = new Bench('worker')
   const first = bench.browser.tab()
   const member = new Member(first, bench.dial(first), CHAT, {}, null)
   await bench.accept()
   assert.equal(member.link.state, 1)
-  first.kill()
+  first.crash()
   await bench.pass(140_000)
   assert.equal(bench.browser.open.length, 1)
   await bench.pass(60_000)
@@ -99,7 +99,7 @@ test('without Web Locks, as on an insecure page, silence gives a crashed tab awa
   assert.equal(bench.browser.ports(bench.worker), 0, 'nothing of it is kept')
 })
 
-test('and a tab that was silent and comes back finds the hub again', async () => {
+test('a tab that was silent and resumes joins the hub again', async () => {
   const bench = new Bench('worker')
   const tab = bench.browser.tab()
   const { link } = new Member(tab, bench.dial(tab), CHAT, {}, null)
@@ -107,28 +107,28 @@ test('and a tab that was silent and comes back finds the hub again', async () =>
   tab.frozen = true
   await bench.pass(200_000)
   assert.equal(bench.browser.open.length, 0)
-  tab.thaw()
+  tab.resume()
   await bench.pass(40_000)
   await bench.accept()
   assert.equal(link.state, 1)
 })
 
-test("a worker of another version, as while a deployment is under way, is not talked to", async () => {
+test("a worker of another version, as during a deployment, is not used", async () => {
   const bench = new Bench('worker')
   const tab = bench.browser.tab()
   const [port, other] = bench.browser.pair(tab, new Agent())
-  const heard: unknown[] = []
-  other.onmessage = ({ data }) => void heard.push(data[0])
+  const received: unknown[] = []
+  other.onmessage = ({ data }) => void received.push(data[0])
   const member = new Member(tab, dialWorker(() => ({ port, onerror: null }), undefined), CHAT, {})
   member.link.send('kept')
   await settle()
   other.postMessage(['ready', undefined, '0.0.0'])
   await settle()
-  assert.deepEqual([member.alone, heard], [['kept'], ['leave']])
+  assert.deepEqual([member.unshared, received], [['kept'], ['leave']])
 })
 
 for (const close of [false, true]) {
-  test(`when sharing ends while the connection is open that is told${close ? ', and a listener may end it' : ''}`, async () => {
+  test(`when sharing ends while the connection is open, there is a close${close ? ', whose listener may close the socket' : ''}`, async () => {
     const bench = new Bench('worker')
     const [member] = (await bench.opened(1)) as [Member]
     const { sink } = member.log
@@ -142,12 +142,12 @@ for (const close of [false, true]) {
     member.link.wake()
     await settle()
     assert.deepEqual(member.log.of('close'), close ? [[1001, ''], [1000, '']] : [[1001, '']])
-    assert.deepEqual(member.alone, close ? undefined : [])
+    assert.deepEqual(member.unshared, close ? undefined : [])
     assert.deepEqual(bench.browser.open, [])
   })
 }
 
-test('what was under way to a connection that was just given up is told to be lost', async () => {
+test('a message to a connection that has just ended is reported as lost', async () => {
   const bench = new Bench('worker')
   const [first, second] = (await bench.opened(2)) as [Member, Member]
   bench.browser.session = 'bob'

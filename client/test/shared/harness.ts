@@ -13,17 +13,17 @@ import { DEFAULTS } from '../harness'
 
 export type Mode = 'worker' | 'leader'
 
-/** The ways in which tabs can share: every test of what they promise runs over both. */
+/** The ways in which tabs can share; the tests run over both. */
 export const MODES: Mode[] = ['worker', 'leader']
 
 export const CHAT = 'ws://site/chat'
 
-/** A tab's socket, and what it was told. */
+/** A tab's end of the shared connection, and the events that it got. */
 export class Member {
   readonly log = new Log()
   readonly link: SharedLink
-  /** What waited to be sent when it turned out that nothing can be shared. */
-  alone: unknown[] | undefined
+  /** The queued messages, once no connection can be shared. */
+  unshared: unknown[] | undefined
 
   constructor(
     readonly tab: Tab,
@@ -32,8 +32,8 @@ export class Member {
     settings: Partial<Settings>,
     locks: Tab['locks'] | null = tab.locks,
   ) {
-    const alone = (queued: unknown[]): void => void (this.alone = queued)
-    this.link = new SharedLink(tab.env, locks ?? undefined, [url, { ...DEFAULTS, ...settings }], dial, this.log.sink, alone)
+    const unshared = (queued: unknown[]): void => void (this.unshared = queued)
+    this.link = new SharedLink(tab.env, locks ?? undefined, [url, { ...DEFAULTS, ...settings }], dial, this.log.sink, unshared)
   }
 
   get messages(): unknown[] {
@@ -63,7 +63,7 @@ export class Bench {
     return socket
   }
 
-  /** The one WebSocket that the server counts. */
+  /** The one WebSocket that is not closed. */
   get only(): FakeSocket {
     const { open } = this.browser
     if (open.length !== 1) throw new Error(`the server counts ${open.length} connections, not 1`)
@@ -89,7 +89,7 @@ export class Bench {
 
   /** The browser ends the worker; the next `new SharedWorker` starts another. */
   restartWorker(): void {
-    this.worker.kill()
+    this.worker.crash()
     this.worker = new Agent()
     this.#hub = undefined
   }
@@ -114,7 +114,7 @@ export class Bench {
     return members
   }
 
-  /** Let time pass, with a server that sends heartbeats. */
+  /** Let time pass; the server sends data every 10 s. */
   async pass(milliseconds: number): Promise<void> {
     for (let left = milliseconds; left > 0; left -= 10_000) {
       for (const socket of this.browser.open) if (socket.readyState === 1) socket.control('later')
@@ -122,7 +122,7 @@ export class Bench {
     }
   }
 
-  /** The server lets the newest attempt in. */
+  /** The server admits the newest attempt. */
   async accept(): Promise<void> {
     await settle()
     this.only.accept().hello()

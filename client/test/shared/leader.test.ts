@@ -1,4 +1,4 @@
-// Who leads, and how tabs find the leader: what is particular to the Web Locks way.
+// Election of the leading tab with Web Locks, and how other tabs find it.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { Locks } from '../../src/shared/protocol'
@@ -7,20 +7,20 @@ import { Bench, CHAT, Member } from './harness'
 
 const LOBBY = 'odac election'
 
-test('the tab that came first leads, and the next in line when it goes', async () => {
+test('the first tab leads; when it is closed, the next one does', async () => {
   const bench = new Bench('leader')
   const [first, second, third] = (await bench.opened(3)) as [Member, Member, Member]
   assert.equal(bench.browser.locks.holder(LOBBY), first.tab)
   first.link.close()
   await bench.accept()
   assert.equal(bench.browser.locks.holder(LOBBY), second.tab)
-  second.tab.kill()
+  second.tab.crash()
   await bench.accept()
   assert.equal(bench.browser.locks.holder(LOBBY), third.tab)
   assert.equal(third.link.state, 1)
 })
 
-test('a leader that does not answer is replaced after three missing answers, not sooner', async () => {
+test('a leader is replaced after three missing answers, not sooner', async () => {
   const bench = new Bench('leader')
   const [first, second] = (await bench.opened(2)) as [Member, Member]
   first.tab.frozen = true
@@ -33,7 +33,7 @@ test('a leader that does not answer is replaced after three missing answers, not
   assert.deepEqual(second.log.names, ['open', 'close', 'open'])
 })
 
-test('several tabs that replace it at once end with one leader', async () => {
+test('several tabs that replace a leader at the same time end with one leader', async () => {
   const bench = new Bench('leader')
   const [first, ...others] = (await bench.opened(4)) as [Member, Member, Member, Member]
   first.tab.frozen = true
@@ -42,7 +42,7 @@ test('several tabs that replace it at once end with one leader', async () => {
     for (const socket of bench.browser.open) if (!socket.readyState) socket.accept().hello()
     await bench.pass(10_000)
   }
-  // One of the frozen tab, one of the rest.
+  // One connection of the frozen tab, one of the other tabs.
   assert.equal(bench.browser.open.length, 2)
   assert.deepEqual(
     others.map(({ link }) => link.state),
@@ -53,7 +53,7 @@ test('several tabs that replace it at once end with one leader', async () => {
   for (const { messages } of others) assert.deepEqual(messages, ['x'])
 })
 
-test('a leader of an earlier term, waking up, is not believed', async () => {
+test('a leader of an earlier term that resumes is ignored', async () => {
   const bench = new Bench('leader')
   const [first, second] = (await bench.opened(2)) as [Member, Member]
   const stale = bench.only
@@ -61,11 +61,11 @@ test('a leader of an earlier term, waking up, is not believed', async () => {
   await bench.pass(40_000)
   bench.socket.accept().hello()
   await settle()
-  // In its sleep it was asked by a newcomer who leads, and it got messages.
+  // While it was frozen, a new tab asked it for its term, and it got messages.
   const newcomer = bench.join()
   await settle()
   stale.receive('stale')
-  first.tab.thaw()
+  first.tab.resume()
   await bench.pass(20_000)
   assert.deepEqual(second.messages, [])
   assert.deepEqual(newcomer.messages, [])
@@ -76,7 +76,7 @@ test('a leader of an earlier term, waking up, is not believed', async () => {
   for (const { messages } of [first, second, newcomer]) assert.equal(messages.at(-1), 'x')
 })
 
-test('an announcement of an earlier term that comes late changes nothing', async () => {
+test('a late announcement of an earlier term is ignored', async () => {
   const bench = new Bench('leader')
   const [first, second] = (await bench.opened(2)) as [Member, Member]
   const outsider = bench.browser.channel(bench.browser.tab(), LOBBY)
@@ -90,7 +90,7 @@ test('an announcement of an earlier term that comes late changes nothing', async
   }
 })
 
-test('a lock that is stolen before its tab has heard of it makes no leader', async () => {
+test('a lock that is stolen before its callback has run makes no leader', async () => {
   const bench = new Bench('leader')
   const tab = bench.browser.tab()
   let granted: (() => unknown) | undefined
@@ -109,7 +109,7 @@ test('a lock that is stolen before its tab has heard of it makes no leader', asy
   assert.deepEqual(bench.browser.sockets, [])
 })
 
-test('a tab that has left waits for no lock any more, whether it led or not', async () => {
+test('a closed tab waits for no lock, whether it was the leader or not', async () => {
   const bench = new Bench('leader')
   const [first, second, third] = (await bench.opened(3)) as [Member, Member, Member]
   third.link.close()
@@ -121,7 +121,7 @@ test('a tab that has left waits for no lock any more, whether it led or not', as
   assert.equal(second.link.state, 1)
 })
 
-test('where locks are forbidden every tab is alone', async () => {
+test('where locks are not allowed, each tab has its own connection', async () => {
   const bench = new Bench('leader')
   const tab = bench.browser.tab()
   const forbidden = {
@@ -130,5 +130,5 @@ test('where locks are forbidden every tab is alone', async () => {
   const member = new Member(tab, bench.dialLeader(tab, forbidden), CHAT, {}, forbidden)
   member.link.send('kept')
   await settle()
-  assert.deepEqual(member.alone, ['kept'])
+  assert.deepEqual(member.unshared, ['kept'])
 })

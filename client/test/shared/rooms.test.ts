@@ -1,4 +1,4 @@
-// Rooms with history, and who is in a room, over a shared connection: what holds it may end, and no tab loses anything.
+// Rooms with history and presence over a shared connection: its hub may end, and no tab misses anything.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import type { OdacPresence } from '../../src/api'
@@ -12,7 +12,7 @@ import { Bench, CHAT, MODES } from './harness'
 
 const MARK = String.fromCharCode(0x1e)
 
-/** A tab's page: what its author hears. */
+/** A tab's page, with the events that its listeners get. */
 class Visitor {
   readonly log: unknown[][] = []
   readonly page = new EventTarget()
@@ -23,8 +23,8 @@ class Visitor {
     readonly tab: Tab,
   ) {
     this.socket = new Socket(this.page as unknown as Page, (sink, _, positions) => {
-      const alone = (): never => assert.fail('not shared')
-      return new SharedLink(tab.env, tab.locks, [CHAT, DEFAULTS], bench.dial(tab), sink, alone, positions)
+      const unshared = (): never => assert.fail('not shared')
+      return new SharedLink(tab.env, tab.locks, [CHAT, DEFAULTS], bench.dial(tab), sink, unshared, positions)
     })
     for (const name of ['open', 'message', 'close', 'recover', 'presence']) {
       this.socket.on(name, (...args: unknown[]) => this.log.push([name, ...args]))
@@ -48,7 +48,7 @@ const visit = async (bench: Bench, count = 1): Promise<Visitor[]> => {
 const hello = (socket: FakeSocket, client: string): FakeSocket =>
   socket.control('hello', { id: 'c.0', ping: 25, version: 1, client })
 
-/** A room that all of them are in, after its message 2. */
+/** A room that all of them are in, with two messages. */
 const chatting = async (mode: 'worker' | 'leader', count: number) => {
   const bench = new Bench(mode)
   const visitors = await visit(bench, count)
@@ -58,10 +58,10 @@ const chatting = async (mode: 'worker' | 'leader', count: number) => {
   return { bench, visitors }
 }
 
-/** Whoever holds the connection dies without a word. */
-const die = async (bench: Bench, visitors: Visitor[], mode: 'worker' | 'leader'): Promise<Visitor[]> => {
+/** The hub crashes. */
+const crashHub = async (bench: Bench, visitors: Visitor[], mode: 'worker' | 'leader'): Promise<Visitor[]> => {
   if (mode === 'worker') bench.restartWorker()
-  else visitors[0]?.tab.kill()
+  else visitors[0]?.tab.crash()
   await settle()
   return mode === 'worker' ? visitors : visitors.slice(1)
 }
@@ -69,9 +69,9 @@ const die = async (bench: Bench, visitors: Visitor[], mode: 'worker' | 'leader')
 const missed = (room: string, recovered: boolean, count = 0) => ({ room, recovered, count })
 
 for (const mode of MODES) {
-  test(`${mode}: the end of who holds the connection costs no tab a message, and gives none twice`, async () => {
+  test(`${mode}: when the hub ends, no tab misses a message or gets one twice`, async () => {
     const { bench, visitors } = await chatting(mode, 3)
-    const left = await die(bench, visitors, mode)
+    const left = await crashHub(bench, visitors, mode)
     assert.deepEqual(bench.only.protocols.slice(0, 2), ['odac.v1', 'odac.resume'])
     bench.only.accept()
     assert.deepEqual(bench.only.sent, [MARK + '["resume","S1",[["chat","E1",2,"T1"]]]'])
@@ -84,15 +84,15 @@ for (const mode of MODES) {
     }
   })
 
-  test(`${mode}: it comes back to the place of the tab that had least, and the others have nothing twice`, async () => {
+  test(`${mode}: the next hub resumes at the lowest position of any tab, and the other tabs get nothing twice`, async () => {
     const { bench, visitors } = await chatting(mode, 3)
     const [, fast, slow] = visitors as [Visitor, Visitor, Visitor]
-    slow.tab.deaf = true
+    slow.tab.cutOff = true
     bench.only.control('at', 1, 3).receive('3')
     await settle()
-    slow.tab.deaf = false
+    slow.tab.cutOff = false
     assert.deepEqual([fast.of('message'), slow.of('message')], [[1, 2, 3], [1, 2]])
-    await die(bench, visitors, mode)
+    await crashHub(bench, visitors, mode)
     bench.only.accept()
     assert.deepEqual(bench.only.sent, [MARK + '["resume","S1",[["chat","E1",2,"T1"]]]'])
     hello(bench.only, 'S2').control('room', 9, 'chat', 'E1', 2, 'T2', 1)
@@ -103,15 +103,15 @@ for (const mode of MODES) {
     assert.deepEqual(slow.of('recover'), [missed('chat', true, 2)])
   })
 
-  test(`${mode}: a tab that finds the next hub a moment later than the others has missed nothing`, async () => {
+  test(`${mode}: a tab that joins the next hub shortly after the others misses nothing`, async () => {
     const { bench, visitors } = await chatting(mode, 3)
     const [, fast, slow] = visitors as [Visitor, Visitor, Visitor]
     slow.tab.frozen = true
-    await die(bench, visitors, mode)
+    await crashHub(bench, visitors, mode)
     hello(bench.only.accept(), 'S2').control('room', 9, 'chat', 'E1', 2, 'T2', 1).control('at', 9, 3).receive('3')
     bench.only.control('live', 9, 1).control('here', 1, [['a', 1]], 1, 'tea').control('at', 9, 4).receive('4')
     await settle()
-    slow.tab.thaw()
+    slow.tab.resume()
     await settle()
     bench.only.control('at', 9, 5).receive('5')
     await settle()
@@ -122,33 +122,33 @@ for (const mode of MODES) {
     }
   })
 
-  test(`${mode}: no more than a thousand messages are kept for it`, async () => {
+  test(`${mode}: at most a thousand messages are kept for such a tab`, async () => {
     const { bench, visitors } = await chatting(mode, 3)
     const [, , slow] = visitors as [Visitor, Visitor, Visitor]
     slow.tab.frozen = true
-    await die(bench, visitors, mode)
+    await crashHub(bench, visitors, mode)
     hello(bench.only.accept(), 'S2').control('room', 9, 'chat', 'E1', 2, 'T2', 1).control('live', 9, 0)
     for (let n = 3; n < 1003; n++) bench.only.control('at', 9, n).receive(String(n))
     await settle()
-    slow.tab.thaw()
+    slow.tab.resume()
     await settle()
     assert.deepEqual([slow.of('message'), slow.of('recover')], [[1, 2], [missed('chat', false)]])
   })
 
-  test(`${mode}: a tab that is behind the others when they have come back is told so`, async () => {
+  test(`${mode}: a tab that is behind when the others have recovered gets recovered: false`, async () => {
     const { bench, visitors } = await chatting(mode, 3)
     const [, fast, slow] = visitors as [Visitor, Visitor, Visitor]
     slow.tab.frozen = true
-    slow.tab.deaf = true
+    slow.tab.cutOff = true
     bench.only.control('at', 1, 3).receive('3')
     await settle()
-    slow.tab.deaf = false
-    await die(bench, visitors, mode)
+    slow.tab.cutOff = false
+    await crashHub(bench, visitors, mode)
     bench.only.accept()
     assert.deepEqual(bench.only.sent, [MARK + '["resume","S1",[["chat","E1",3,"T1"]]]'])
     hello(bench.only, 'S2').control('room', 9, 'chat', 'E1', 3, 'T2', 1).control('live', 9, 0)
     await settle()
-    slow.tab.thaw()
+    slow.tab.resume()
     await settle()
     bench.only.control('at', 9, 4).receive('4')
     await settle()
@@ -157,7 +157,7 @@ for (const mode of MODES) {
     assert.deepEqual([fast.of('message'), slow.of('message')], [[1, 2, 3, 4], [1, 2, 4]])
   })
 
-  test(`${mode}: a tab that comes later is told so, and has from then on what all have`, async () => {
+  test(`${mode}: a later tab gets recovered: false, and from then on every message`, async () => {
     const { bench, visitors } = await chatting(mode, 1)
     bench.only.control('at', 1, 3)
     const [late] = (await visit(bench)) as [Visitor]
@@ -169,17 +169,17 @@ for (const mode of MODES) {
       ['message', 3],
       ['message', 4],
     ])
-    // It asks from where all do.
+    // It resumes from the same position as the others.
     void late.socket.call('move').catch(() => {})
     await settle()
     assert.match(String(bench.only.sent.at(-1)), /^\x1e\["call",\d+,"move"/)
-    // And it can take over.
-    await die(bench, [...visitors, late], mode)
+    // It can run the next hub.
+    await crashHub(bench, [...visitors, late], mode)
     bench.only.accept()
     assert.deepEqual(bench.only.sent, [MARK + '["resume","S1",[["chat","E1",4,"T1"]]]'])
   })
 
-  test(`${mode}: an outage is recovered from by the hub, for all tabs`, async () => {
+  test(`${mode}: the hub recovers from an outage for all tabs`, async () => {
     const { bench, visitors } = await chatting(mode, 2)
     bench.only.end()
     await bench.clock.advance(3000)
@@ -190,7 +190,7 @@ for (const mode of MODES) {
     for (const visitor of visitors) assert.deepEqual(visitor.of('recover'), [missed('chat', true)])
   })
 
-  test(`${mode}: a tab that missed nothing while it was away is told so`, async () => {
+  test(`${mode}: a tab that missed nothing while it was frozen gets recovered: true`, async () => {
     const { bench, visitors } = await chatting(mode, 2)
     const last = visitors[1] as Visitor
     last.log.length = 0
@@ -209,10 +209,10 @@ for (const mode of MODES) {
     assert.deepEqual(last.log, [['close', 1001, ''], ['open'], ['recover', missed('chat', false)]])
   })
 
-  test(`${mode}: nothing of one session is used in another`, async () => {
+  test(`${mode}: positions of one session are not used in another`, async () => {
     const { bench, visitors } = await chatting(mode, 2)
     bench.browser.session = 'bob'
-    const left = await die(bench, visitors, mode)
+    const left = await crashHub(bench, visitors, mode)
     assert.equal(bench.only.protocols.includes('odac.resume'), false)
     hello(bench.only.accept(), 'S9')
     assert.deepEqual(bench.only.sent, [])
@@ -221,7 +221,7 @@ for (const mode of MODES) {
     for (const visitor of left) assert.deepEqual(visitor.of('recover'), [missed('chat', false)])
   })
 
-  test(`${mode}: a tab that comes late to another session's connection is told that it is not its own`, async () => {
+  test(`${mode}: a later tab with positions of another session gets recovered: false`, async () => {
     const { bench, visitors } = await chatting(mode, 2)
     const last = visitors[1] as Visitor
     last.page.dispatchEvent(new Event('freeze'))
@@ -234,7 +234,7 @@ for (const mode of MODES) {
     assert.deepEqual(last.of('recover'), [missed('chat', false)])
   })
 
-  test(`${mode}: a later tab is told at once who is in a room, and the end of the hub changes nothing`, async () => {
+  test(`${mode}: a later tab gets the people in a room at once, and a new hub changes nothing`, async () => {
     const { bench, visitors } = await chatting(mode, 2)
     const [ada, bob, eve] = [{ key: 'a', data: 1 }, { key: 'b', data: 2 }, { key: 'e', data: 3 }]
     bench.only.control('here', 1, [['a', 1]], 1, 'tea').control('diff', 1, [['b', 2]], [], 2)
@@ -250,7 +250,7 @@ for (const mode of MODES) {
     const all = [...visitors, late]
     const gone = { room: 'tea', users: [ada], joined: [], changed: [], left: [bob], total: 1 }
     for (const visitor of all) assert.deepEqual(visitor.of('presence').at(-1), gone)
-    const left = await die(bench, all, mode)
+    const left = await crashHub(bench, all, mode)
     hello(bench.only.accept(), 'S2').control('here', 7, [['a', 1], ['e', 3]], 2, 'tea')
     await settle()
     const news: OdacPresence = { room: 'tea', users: [ada, eve], joined: [eve], changed: [], left: [], total: 2 }
@@ -258,18 +258,18 @@ for (const mode of MODES) {
   })
 }
 
-test('a leader that stood still, and whose connection the server has ended, joins the new leader', async () => {
+test('a leader that was frozen, and whose connection the server has ended, joins the new leader', async () => {
   const { bench, visitors } = await chatting('leader', 2)
   const [first, second] = visitors as [Visitor, Visitor]
   const stale = bench.only
   first.tab.frozen = true
-  // What waits for a thread is of many sources: the end of its WebSocket may be the first that it hears of.
+  // The order of a thread's events from several sources is not defined: the close of its WebSocket may be the first.
   stale.end(1000, 'the client has connected again')
   await bench.pass(40_000)
   const fresh = hello(bench.socket.accept(), 'S2').control('room', 1, 'chat', 'E1', 2, 'T2', 1).control('live', 1, 0)
   await settle()
   assert.equal(second.socket.state, 1)
-  first.tab.thaw()
+  first.tab.resume()
   await settle()
   assert.deepEqual([bench.only, first.socket.state], [fresh, 1])
   fresh.control('at', 1, 3).receive('3')

@@ -1,4 +1,4 @@
-// Nobody receives, and nobody sends, what is another session's.
+// No tab receives messages of another session, or sends its own in another.
 import assert from 'node:assert/strict'
 import { test as run } from 'node:test'
 import { settle } from '../fakes/clock'
@@ -8,7 +8,7 @@ const test = (name: string, body: (bench: Bench) => Promise<void>): void => {
   for (const mode of MODES) run(`${mode}: ${name}`, () => body(new Bench(mode)))
 }
 
-test('a tab of another session closes the connection of the old one, and all move', async (bench) => {
+test('a tab with a new session closes the connection of the old session, and all tabs join the new one', async (bench) => {
   const members = await bench.opened(2)
   const anns = bench.only
   bench.browser.session = 'bob'
@@ -29,12 +29,12 @@ test('a tab of another session closes the connection of the old one, and all mov
   assert.deepEqual(bob.log.names, ['open', 'message'])
 })
 
-test('a new tab hears nothing of the old connection while the server is asked whose session it is', async (bench) => {
+test('a new tab gets no events of the old connection until its session is known', async (bench) => {
   await bench.opened(1)
   const anns = bench.only
   bench.browser.session = 'bob'
   const bob = bench.join()
-  // In the middle of everything: as long as it is not known, nothing arrives.
+  // As long as the tab's session is not known, nothing arrives.
   for (let turn = 0; turn < 20; turn++) {
     if (anns.alive) anns.receive("ann's secret")
     await Promise.resolve()
@@ -44,7 +44,7 @@ test('a new tab hears nothing of the old connection while the server is asked wh
   assert.notEqual(bob.link.state, 1)
 })
 
-test('while the server cannot be asked, no new tab is let into a connection that is up', async (bench) => {
+test('while the session cannot be requested, no new tab joins an open connection', async (bench) => {
   const [first] = (await bench.opened(1)) as [Member]
   bench.browser.outage = new Error('down')
   const late = bench.join()
@@ -60,7 +60,7 @@ test('while the server cannot be asked, no new tab is let into a connection that
   assert.deepEqual(late.messages, ['y'])
 })
 
-test('who waits to be let in when the connection ends for good gets another', async (bench) => {
+test('a tab that waits to join when the connection ends for good gets another connection', async (bench) => {
   const [first] = (await bench.opened(1)) as [Member]
   bench.browser.outage = new Error('down')
   const late = bench.join()
@@ -73,7 +73,7 @@ test('who waits to be let in when the connection ends for good gets another', as
   assert.deepEqual([first.link.ended, late.link.state, late.log.of('close').filter(([code]) => code === 4001)], [true, 1, []])
 })
 
-test('a page that logs out and goes is enough for the others to move', async (bench) => {
+test('when a page logs out and is closed, the other tabs join the new session', async (bench) => {
   const [first, second] = (await bench.opened(2)) as [Member, Member]
   const anns = bench.only
   bench.browser.session = 'nobody'
@@ -84,7 +84,7 @@ test('a page that logs out and goes is enough for the others to move', async (be
   assert.deepEqual([second.link.state, second.log.names], [1, ['open', 'close', 'open']])
 })
 
-test('so is closing the socket, or looking at another tab', async (bench) => {
+test('the same when it closes its socket, or another tab becomes visible', async (bench) => {
   const [first, second, third] = (await bench.opened(3)) as [Member, Member, Member]
   bench.browser.session = 'nobody'
   const before = bench.only
@@ -101,7 +101,7 @@ test('so is closing the socket, or looking at another tab', async (bench) => {
   assert.deepEqual([first.link.state, second.link.state], [1, 1])
 })
 
-test('a session that changed during an outage is noticed by the attempt, before it connects', async (bench) => {
+test('an attempt notices a session that changed during an outage before it connects', async (bench) => {
   const members = await bench.opened(2)
   bench.only.end()
   await settle()
@@ -116,12 +116,12 @@ test('a session that changed during an outage is noticed by the attempt, before 
   }
 })
 
-test('what was written as one user is not sent as another, also if it is already under way', async (bench) => {
+test('messages of one user are not sent as another, not even those already posted to the hub', async (bench) => {
   const [first] = (await bench.opened(1)) as [Member]
   const anns = bench.only
   bench.browser.session = 'bob'
   bench.join()
-  // Sent in every state that the move goes through.
+  // Sent in each state between the sessions.
   for (let turn = 0; turn < 60; turn++) {
     first.link.send(`ann's ${turn}`)
     await Promise.resolve()
@@ -135,7 +135,7 @@ test('what was written as one user is not sent as another, also if it is already
   assert.ok(first.log.of('error').length > 0)
 })
 
-test('what waited for the first connection of all is sent, and the same session keeps its queue', async (bench) => {
+test('messages queued before the first connection are sent, and a reconnect in the same session keeps the queue', async (bench) => {
   const members = await bench.opened(1)
   bench.only.end()
   await settle()
@@ -145,7 +145,7 @@ test('what waited for the first connection of all is sent, and the same session 
   assert.deepEqual(bench.only.sent, ['kept'])
 })
 
-test('tokens rotate without a move', async (bench) => {
+test('a new token in the same session keeps the connection', async (bench) => {
   const members = await bench.opened(2)
   for (let n = 0; n < 5; n++) members[0]?.link.wake()
   await settle()
@@ -153,34 +153,34 @@ test('tokens rotate without a move', async (bench) => {
   for (const { log } of members) assert.deepEqual(log.names, ['open'])
 })
 
-test('a burst of arrivals asks twice, not once for each', async (bench) => {
+test('many tabs that join at once cause two session requests, not one each', async (bench) => {
   await bench.opened(1)
-  const before = bench.browser.asked
+  const before = bench.browser.requests
   for (let n = 0; n < 20; n++) bench.join()
   await settle()
-  assert.ok(bench.browser.asked - before <= 3, `asked ${bench.browser.asked - before} times`)
+  assert.ok(bench.browser.requests - before <= 3, `${bench.browser.requests - before} requests`)
 })
 
-test('where each answer is another session, as without its cookie, the questions are bounded and nobody shares', async (bench) => {
+test('where each response has another session, as without the cookie, requests are bounded and no tab shares', async (bench) => {
   const { browser } = bench
   const members = [bench.join(), bench.join()]
   for (const { link } of members) link.send('kept')
   const passTime = async (): Promise<void> => {
     for (let turn = 0; turn < 200; turn++) {
       browser.session = `nobody ${browser.random()}`
-      // Without the cookie no token is that of a session.
+      // Without the cookie, no token belongs to a session.
       for (const socket of browser.open) if (socket.readyState === 0) socket.accept().end(4002)
       await bench.clock.advance(10)
     }
   }
   await passTime()
-  assert.ok(browser.asked <= 40, `${browser.asked} questions`)
-  for (const { alone, link } of members) assert.deepEqual([alone, link.ended], [['kept'], true])
+  assert.ok(browser.requests <= 40, `${browser.requests} requests`)
+  for (const { unshared, link } of members) assert.deepEqual([unshared, link.ended], [['kept'], true])
   assert.deepEqual(browser.open, [])
-  // Nor does a tab that comes later start it all over again.
-  const before = browser.asked
+  // A later tab does not start the requests again.
+  const before = browser.requests
   const late = bench.join()
   await passTime()
-  assert.deepEqual(late.alone, [])
-  assert.ok(browser.asked <= before + 20)
+  assert.deepEqual(late.unshared, [])
+  assert.ok(browser.requests <= before + 20)
 })

@@ -1,4 +1,4 @@
-// What tabs that share a connection may rely on, whoever holds it for them.
+// What tabs that share a connection may rely on, with a hub in a worker and in a tab.
 import assert from 'node:assert/strict'
 import { test as run } from 'node:test'
 import { settle } from '../fakes/clock'
@@ -10,14 +10,14 @@ const test = (name: string, body: (bench: Bench) => Promise<void>): void => {
 
 const states = (members: Member[]): number[] => members.map(({ link }) => link.state)
 
-test('three tabs have one connection, and each of them is told', async (bench) => {
+test('three tabs have one connection, and each gets open', async (bench) => {
   const members = await bench.opened(3)
   assert.equal(bench.browser.sockets.length, 1)
   assert.deepEqual(states(members), [1, 1, 1])
   for (const { log } of members) assert.deepEqual(log.names, ['open'])
 })
 
-test('tabs that come while it is being opened are told when it is', async (bench) => {
+test('tabs that join while the connection is being opened get open', async (bench) => {
   const members = [bench.join(), bench.join(), bench.join()]
   await settle()
   assert.deepEqual(states(members), [0, 0, 0])
@@ -40,7 +40,7 @@ test('every tab gets every message once, in order, binary too', async (bench) =>
   }
 })
 
-test('what any tab sends arrives once, in the order of that tab, also what was sent before it was open', async (bench) => {
+test("a tab's messages are sent once and in its order, including those from before the connection was open", async (bench) => {
   const first = bench.join()
   const second = bench.join()
   for (const [name, { link }] of Object.entries({ first, second })) {
@@ -62,7 +62,7 @@ test('what any tab sends arrives once, in the order of that tab, also what was s
   assert.equal(sent.length, 8)
 })
 
-test('every tab sees the connection go and come back, and the queues go out in order', async (bench) => {
+test('every tab gets close and open, and its queue is sent in order', async (bench) => {
   const members = await bench.opened(2)
   bench.only.end(1006, 'removed')
   await settle()
@@ -81,7 +81,7 @@ test('every tab sees the connection go and come back, and the queues go out in o
   for (const { log } of members) assert.deepEqual(log.names, ['open'])
 })
 
-test("a tab's own queue is bounded, and says so to that tab only", async (bench) => {
+test("a tab's queue is bounded, and only that tab gets the error", async (bench) => {
   const [first, second] = [bench.join(), bench.join()]
   for (let n = 0; n < 256; n++) assert.equal(first.link.send('x'), true)
   assert.equal(first.link.send('x'), false)
@@ -91,7 +91,7 @@ test("a tab's own queue is bounded, and says so to that tab only", async (bench)
   assert.deepEqual(second.log.names, ['open'])
 })
 
-test('a tab that comes while the connection is down is told when it is back', async (bench) => {
+test('a tab that joins while there is no connection gets open after the reconnect', async (bench) => {
   await bench.opened(1)
   bench.only.end()
   await settle()
@@ -116,9 +116,9 @@ test('closing one tab leaves the others connected or reconnected', async (bench)
   assert.deepEqual(first.messages, [])
 })
 
-test('so does a crash', async (bench) => {
+test('a crash of one tab leaves the others connected or reconnected', async (bench) => {
   const [first, ...others] = (await bench.opened(3)) as [Member, Member, Member]
-  first.tab.kill()
+  first.tab.crash()
   await settle()
   if (bench.mode === 'leader') {
     for (const { log } of others) assert.deepEqual(log.names, ['open', 'close'])
@@ -130,12 +130,12 @@ test('so does a crash', async (bench) => {
   for (const { messages } of others) assert.deepEqual(messages, ['x'])
 })
 
-test('and freezing, which nobody hears of', async (bench) => {
+test('freezing one tab, which no event reports, leaves the others connected or reconnected', async (bench) => {
   const [first, ...others] = (await bench.opened(3)) as [Member, Member, Member]
   first.tab.frozen = true
   if (bench.mode === 'leader') {
     await bench.pass(40_000)
-    // The frozen tab can close nothing; the server will notice. The others have a connection of their own.
+    // The frozen tab cannot close its connection: the server's heartbeat does. The others have a new one.
     assert.equal(bench.browser.open.length, 2)
     bench.socket.accept().hello()
     await settle()
@@ -144,8 +144,8 @@ test('and freezing, which nobody hears of', async (bench) => {
   bench.socket.receive('x')
   await settle()
   for (const { messages } of others) assert.deepEqual(messages, ['x'])
-  // When it wakes up it gives up what it had, and joins the others.
-  first.tab.thaw()
+  // When it resumes, it drops its connection and joins the others.
+  first.tab.resume()
   await bench.pass(60_000)
   assert.equal(first.link.state, 1)
   bench.only.receive('y')
@@ -154,14 +154,14 @@ test('and freezing, which nobody hears of', async (bench) => {
   assert.equal(first.messages.at(-1), 'y')
 })
 
-test('a frozen tab is let go after 150 s, and joins again when it wakes up', async (bench) => {
+test('a frozen tab is removed after 150 s, and joins again when it resumes', async (bench) => {
   const [first, second] = (await bench.opened(2)) as [Member, Member]
   second.tab.frozen = true
   await bench.pass(200_000)
   const before = bench.only
   before.receive('missed')
   await settle()
-  second.tab.thaw()
+  second.tab.resume()
   await bench.pass(10_000)
   assert.deepEqual(second.log.names.slice(0, 2), ['open', 'close'])
   assert.deepEqual([second.link.state, second.log.names.at(-1)], [1, 'open'])
@@ -171,11 +171,11 @@ test('a frozen tab is let go after 150 s, and joins again when it wakes up', asy
 
 for (const [how, leave] of [
   ['closes', ({ link }: Member) => link.close()],
-  ['crashes', ({ tab }: Member) => tab.kill()],
+  ['crashes', ({ tab }: Member) => tab.crash()],
   ['leaves its page', ({ link }: Member) => link.suspend(false)],
   ['goes into the back/forward cache', ({ link }: Member) => link.suspend(true)],
 ] as const) {
-  test(`when the last one ${how} the connection is closed`, async (bench) => {
+  test(`when the last tab ${how}, the connection is closed`, async (bench) => {
     const members = await bench.opened(3)
     for (const member of members) {
       assert.equal(bench.browser.open.length, 1)
@@ -195,7 +195,7 @@ test('when all tabs are frozen the connection is closed', async (bench) => {
   assert.deepEqual(bench.browser.open, [])
 })
 
-test('a tab comes back from the back/forward cache with what it was told to send', async (bench) => {
+test('a tab that returns from the back/forward cache sends its queue', async (bench) => {
   const [first, second] = (await bench.opened(2)) as [Member, Member]
   second.link.suspend(true)
   await settle()
@@ -209,14 +209,14 @@ test('a tab comes back from the back/forward cache with what it was told to send
   assert.deepEqual(first.log.names, ['open'])
 })
 
-test('a page that is left hears nothing of it', async (bench) => {
+test('a page that is being unloaded gets no close', async (bench) => {
   const [, second] = (await bench.opened(2)) as [Member, Member]
   second.link.suspend(false)
   await settle()
   assert.deepEqual(second.log.names, ['open'])
 })
 
-test('close before anything has happened leaves nothing behind', async (bench) => {
+test('close right after the start leaves no lock, port or timer', async (bench) => {
   const { link, log } = bench.join()
   link.send('dropped')
   link.close()
@@ -253,14 +253,14 @@ for (const [what, settings, url] of [
     await settle()
     assert.deepEqual([first.messages, other.messages], [['chat'], ['its']])
     assert.deepEqual([chat.sent, its.sent], [[], ['mine']])
-    // And closing one leaves the other alone.
+    // Closing one does not close the other.
     other.link.close()
     await settle()
     assert.deepEqual(bench.browser.open, [chat])
   })
 }
 
-test('a final close code is final for every tab, and not for a tab that comes later', async (bench) => {
+test("a final close code ends every tab's socket, but not that of a later tab", async (bench) => {
   const members = await bench.opened(2)
   bench.only.end(4001, 'Unauthorized')
   await settle()
@@ -278,7 +278,7 @@ test('a final close code is final for every tab, and not for a tab that comes la
   for (const { log } of members) assert.deepEqual(log.names, ['error'])
 })
 
-test('a refused token is fetched anew once, for all', async (bench) => {
+test('after a refused token, one new token is fetched for all tabs', async (bench) => {
   const members = [bench.join(), bench.join()]
   await settle()
   const { token } = bench.only
@@ -290,13 +290,13 @@ test('a refused token is fetched anew once, for all', async (bench) => {
   assert.equal(bench.browser.sockets.length, 2)
 })
 
-test('with token: false none is sent, though the session is asked for', async (bench) => {
+test('with token: false no token is sent, but the session is requested', async (bench) => {
   await bench.opened(1, { token: false })
   assert.deepEqual(bench.only.protocols, ['odac.v1'])
-  assert.equal(bench.browser.asked, 1)
+  assert.equal(bench.browser.requests, 1)
 })
 
-test('a server that is down at first is retried, and every tab is told', async (bench) => {
+test('a server that is down at first is retried, and every tab gets the events', async (bench) => {
   bench.browser.outage = new TypeError('Failed to fetch')
   const members = [bench.join(), bench.join()]
   await settle()
@@ -309,19 +309,19 @@ test('a server that is down at first is retried, and every tab is told', async (
   for (const { log } of members) assert.ok(log.names.includes('reconnecting'))
 })
 
-test('where the server does not say whose session it is, nobody shares, and nothing is lost', async (bench) => {
+test('where the server does not name the session, no tab shares, and nothing is lost', async (bench) => {
   bench.browser.session = undefined
   const members = [bench.join(), bench.join()]
   for (const { link } of members) link.send('kept')
   await settle()
-  for (const { alone, log } of members) {
-    assert.deepEqual(alone, ['kept'])
+  for (const { unshared, log } of members) {
+    assert.deepEqual(unshared, ['kept'])
     assert.deepEqual(log.names, [])
   }
   assert.deepEqual(bench.browser.open, [])
 })
 
-test('waking up makes the connection retry at once', async (bench) => {
+test('a tab that becomes visible makes the connection retry at once', async (bench) => {
   const [, second] = (await bench.opened(2)) as [Member, Member]
   bench.only.end()
   await settle()
@@ -333,7 +333,7 @@ test('waking up makes the connection retry at once', async (bench) => {
 test('after the machine has slept for an hour the connection is the same, and the next message arrives', async (bench) => {
   const [first, second] = (await bench.opened(2)) as [Member, Member]
   const before = bench.only
-  // Until just before silent tabs are looked for.
+  // Until just before the sweep for silent tabs.
   await bench.pass(29_000)
   bench.clock.sleep(3_600_000)
   await bench.clock.advance(1_000)
@@ -344,7 +344,7 @@ test('after the machine has slept for an hour the connection is the same, and th
   for (const { log } of [first, second]) assert.deepEqual(log.names, ['open'])
 })
 
-test('when any tab hears that the network has gone, a connection that is dead is given up in 10 s', async (bench) => {
+test('when any tab gets offline, a dead connection is dropped after 10 s', async (bench) => {
   const members = await bench.opened(2)
   members[1]?.link.probe()
   await bench.clock.advance(9_999)
@@ -353,7 +353,7 @@ test('when any tab hears that the network has gone, a connection that is dead is
   assert.deepEqual(states(members), [3, 3])
 })
 
-test('a listener of a lost connection that closes is not connected again', async (bench) => {
+test('a socket that is closed in a close listener is not connected again', async (bench) => {
   const [first, second] = (await bench.opened(2)) as [Member, Member]
   const { sink } = second.log
   Object.assign(second.link, {
@@ -363,7 +363,7 @@ test('a listener of a lost connection that closes is not connected again', async
     },
   })
   if (bench.mode === 'worker') bench.restartWorker()
-  else first.tab.kill()
+  else first.tab.crash()
   await settle()
   await bench.clock.advance(60_000)
   assert.deepEqual(second.log.of('close'), [[1006, ''], [4000, '']])
@@ -371,22 +371,22 @@ test('a listener of a lost connection that closes is not connected again', async
   if (bench.mode === 'leader') assert.deepEqual(bench.browser.open, [])
 })
 
-test('a call of the server goes to one tab, the one that was looked at last, and an answer to all', async (bench) => {
+test('a call from the server goes to the tab that was visible last, a reply to all', async (bench) => {
   const members = await bench.opened(3)
-  const heard = (): unknown[][][] =>
+  const received = (): unknown[][][] =>
     members.map(({ log }) => log.controls.splice(0).filter(([kind]) => kind === 'call' || kind === 'reply'))
   bench.only.control('call', 1, 'confirm', null)
   bench.only.control('reply', 2, 'yes')
   await settle()
   const call = ['call', 1, 'confirm', null]
   const reply = ['reply', 2, 'yes']
-  assert.deepEqual(heard(), [[reply], [reply], [call, reply]])
+  assert.deepEqual(received(), [[reply], [reply], [call, reply]])
   members[0]?.link.wake()
   await settle()
   bench.only.control('call', 3, 'confirm', null)
   await settle()
   assert.deepEqual(
-    heard().map((calls) => calls.length),
+    received().map((calls) => calls.length),
     [1, 0, 0],
   )
 })

@@ -1,6 +1,6 @@
-// Tabs come, go, crash, freeze and wake up, sessions change and connections break, in random orders. Whatever happens:
-// no message arrives twice, none arrives at a tab that is younger than the message's session, none is sent as another
-// user than it was written as, and in the end all tabs share one connection of the current session.
+// Tabs open, close, crash, freeze and resume, sessions change and connections break, in random orders. In any order:
+// no message arrives twice, or at a tab that was opened after the message's session ended, or is sent as another user
+// than the one that wrote it; and in the end all tabs share one connection of the current session.
 import assert from 'node:assert/strict'
 import { test } from 'node:test'
 import { settle } from '../fakes/clock'
@@ -40,7 +40,7 @@ class Storm {
     return items[Math.floor(this.random() * items.length)]
   }
 
-  /** The server lets new connections in, or refuses those whose token is not their cookie's. */
+  /** The server admits new connections, or refuses those whose token is not their cookie's. */
   serve(): void {
     const { browser } = this.bench
     for (const socket of browser.sockets) {
@@ -78,11 +78,11 @@ class Storm {
       awake?.link.close()
       this.remove(awake)
     } else if (dice < 0.2) {
-      member?.tab.kill()
+      member?.tab.crash()
       this.remove(member)
     } else if (dice < 0.25) {
       if (member) member.tab.frozen = true
-    } else if (dice < 0.35) member?.tab.thaw()
+    } else if (dice < 0.35) member?.tab.resume()
     else if (dice < 0.38) awake?.link.suspend(true)
     else if (dice < 0.45) awake?.link.wake()
     else if (dice < 0.5) {
@@ -91,23 +91,23 @@ class Storm {
     } else if (dice < 0.53) this.pick(bench.browser.open)?.end(1006)
     else if (dice < 0.7) this.broadcast()
     else if (dice < 0.85) {
-      // Labelled with the session that the tab believes to be in.
+      // With the name of the session that the tab knows.
       if (awake) awake.link.send(`${this.label(awake)}:${++this.sent}`)
     } else if (dice < 0.86) bench.restartWorker()
     else if (dice < 0.95) await bench.pass(Math.floor(this.random() * 60_000))
     this.serve()
-    // Sometimes the next thing happens before the last one has been dealt with.
+    // Sometimes the next step happens before the last one is handled.
     for (let turn = Math.floor(this.random() * 6); turn > 0; turn--) await Promise.resolve()
     if (this.random() < 0.3) await settle()
   }
 
-  /** The session whose connection the tab was last told to be open, or `new`. */
+  /** The session of the connection that the tab last got `open` of, or `new`. */
   label(member: Member): string {
     return String(member.link.session ?? 'new')
   }
 
   async calm(): Promise<void> {
-    for (const { tab } of this.living) tab.thaw()
+    for (const { tab } of this.living) tab.resume()
     for (let n = 0; n < 30; n++) {
       await settle()
       this.serve()
