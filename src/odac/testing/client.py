@@ -19,7 +19,7 @@ from odac.client.recovery import RESUME, Positions
 from odac.spelling import check_fields, check_names
 from odac.testing.connecting import Connecting
 from odac.testing.connection import AsyncTestConnection
-from odac.testing.exchange import AsgiApp, HttpClient, Login, World, exchange
+from odac.testing.exchange import AsgiApp, Environment, HttpClient, Login, exchange
 from odac.testing.faults import BrokerFault
 from odac.testing.life import AppLife
 from odac.testing.loop import TestLoop, end_tasks, settle
@@ -70,20 +70,20 @@ class AsyncTestClient:
             raise TypeError(f"TestClient(app) takes an Odac app, or another ASGI app, not {app!r}")
         self.app = app
         self._odac = odac if odac is not None else app
-        found = prefix if prefix is not None else getattr(self._odac, "prefix", "/odac")
-        self._token_url = f"{found}/token"
-        self._world = World(app, base_url, headers, client, raise_exceptions)
+        own_prefix = prefix if prefix is not None else getattr(self._odac, "prefix", "/odac")
+        self._token_url = f"{own_prefix}/token"
+        self._environment = Environment(app, base_url, headers, client, raise_exceptions)
         self._jar = CookieJar(cookies)
         self._connections: list[AsyncTestConnection] = []
-        self._lifespan: AppLife | None = None
+        self._life: AppLife | None = None
         self._broker = BrokerFault(self._odac)
-        self.http = HttpClient(self._world, self._jar)
+        self.http = HttpClient(self._environment, self._jar)
         """HTTP requests to the app: ``await client.http.get("/path")``."""
 
     async def __aenter__(self) -> Self:
-        lifespan = AppLife(self._world)
+        lifespan = AppLife(self._environment)
         await lifespan.start()
-        self._lifespan = lifespan
+        self._life = lifespan
         return self
 
     async def __aexit__(
@@ -92,15 +92,15 @@ class AsyncTestClient:
         try:
             for connection in self._connections:
                 connection.leave()
-            await settle(lambda: self._world.activity)
+            await settle(lambda: self._environment.activity)
             # As on a server, a handler goes on after its client has gone, and is cancelled when it takes too long.
             await end_tasks([connection.task for connection in self._connections], self._grace())
         finally:
             self._broker.restore()  # not for the next test
-            if self._lifespan is not None:
-                await self._lifespan.stop()
+            if self._life is not None:
+                await self._life.stop()
         if kind is None:
-            self._world.raise_failure()
+            self._environment.raise_failure()
 
     def _grace(self) -> float:
         limits = getattr(self._odac, "limits", None)
@@ -143,9 +143,9 @@ class AsyncTestClient:
         Raises:
             HandshakeRefused: the app answered with an HTTP status: 403 for the origin, 404 for the path.
         """
-        if self._lifespan is None:
+        if self._life is None:
             raise RuntimeError("the app has not started: connect within 'with TestClient(app) as client:'")
-        raises = self._world.raises if raise_exceptions is None else raise_exceptions
+        raises = self._environment.raises if raise_exceptions is None else raise_exceptions
         return Connecting(
             lambda: self._connect(path, user, token, headers, cookies, origin, subprotocols, v1, again, raises)
         )
@@ -167,10 +167,10 @@ class AsyncTestClient:
         login = own  # kept by the same user: in another session the client would recover nothing
         if user is not None and (own is None or own.user != user):
             login = Login(user, self._jar.copy())
-            if _is_cookie(user):
-                self._log_in(login.jar, user, fresh=True)
+            if _fits_cookie(user):
+                self._log_in(login.jar, user, new_session=True)
         jar = self._jar if login is None else login.jar
-        given = self._world.user if login is None else None if _is_cookie(login.user) else login.user
+        given = self._environment.user if login is None else None if _fits_cookie(login.user) else login.user
         if cookies:
             jar = jar.copy()
             jar.store([f"{name}={value}; Path=/" for name, value in CookieJar(cookies).for_path("/").items()])
@@ -192,19 +192,19 @@ class AsyncTestClient:
             **({"origin": origin} if origin is not None else {}),
             **(headers or {}),
         }
-        scope = self._world.scope(
+        scope = self._environment.scope(
             "websocket", path, fields, jar, subprotocols=offered, extensions={"websocket.http.response": {}}
         )
-        connection = AsyncTestConnection(self._world, scope, positions, user=given, raises=raises)
+        connection = AsyncTestConnection(self._environment, scope, positions, user=given, raises=raises)
         connection.own_login = login
-        self._connections = [*(known for known in self._connections if not known.over), connection]
+        self._connections = [*(earlier for earlier in self._connections if not earlier.over), connection]
         await connection.open()
         return connection
 
     async def _token(self, jar: CookieJar, headers: Mapping[str, str], user: Any) -> str:
-        answer = await exchange(self._world, jar, "GET", self._token_url, headers, b"", user)
+        answer = await exchange(self._environment, jar, "GET", self._token_url, headers, b"", user)
         if answer.status != 200:
-            self._world.raise_failure()
+            self._environment.raise_failure()
             raise HandshakeRefused(
                 answer.status,
                 f"no token from {self._token_url}: {answer.text[:200]!r}; set prefix= of the test client, or"
@@ -221,29 +221,29 @@ class AsyncTestClient:
             user: as for :meth:`connect`: a dict, str or int by a session cookie, any other object by being what
                 ``await odac.auth.user()`` and ``await app.auth.user(request)`` return.
         """
-        if _is_cookie(user):
-            self._log_in(self._jar, user, fresh=False)
-            self._world.user = None
+        if _fits_cookie(user):
+            self._log_in(self._jar, user, new_session=False)
+            self._environment.user = None
         else:
-            self._world.user = user
+            self._environment.user = user
 
     def logout(self) -> None:
         """Log out; the app closes the session's connections."""
-        self._world.user = None
+        self._environment.user = None
         auth = self._auth()
         response = StarletteResponse()
         auth.logout(response, self._request(self._jar))
         self._jar.store(response.headers.getlist("set-cookie"))
 
-    def _log_in(self, jar: CookieJar, user: Any, *, fresh: bool) -> None:
+    def _log_in(self, jar: CookieJar, user: Any, *, new_session: bool) -> None:
         auth = self._auth()
         response = StarletteResponse()
         # A connection with a user of its own does not end the session that the client has.
-        auth.login(response, user, self._request(CookieJar() if fresh else jar))
+        auth.login(response, user, self._request(CookieJar() if new_session else jar))
         jar.store(response.headers.getlist("set-cookie"))
 
     def _request(self, jar: CookieJar) -> Request:
-        return Request(self._world.scope("http", "/", {}, jar, method="POST"))
+        return Request(self._environment.scope("http", "/", {}, jar, method="POST"))
 
     def _auth(self) -> Any:
         auth = getattr(self._odac, "auth", None)
@@ -274,8 +274,8 @@ class AsyncTestClient:
         Raises:
             NeverIdle: it does not come to rest.
         """
-        await settle(lambda: self._world.activity)
-        self._world.raise_failure()
+        await settle(lambda: self._environment.activity)
+        self._environment.raise_failure()
 
     async def advance(self, seconds: float) -> None:
         """Move the app's time on: timers, intervals and heartbeats on the way happen, each at its time, and at once.
@@ -292,9 +292,9 @@ class AsyncTestClient:
                 " TestClient"
             )
         await loop.advance(seconds)
-        self._world.raise_failure()
+        self._environment.raise_failure()
 
 
-def _is_cookie(user: Any) -> bool:
+def _fits_cookie(user: Any) -> bool:
     """Whether a session cookie can hold the user."""
     return isinstance(user, (dict, str, int))

@@ -18,7 +18,7 @@ from odac.errors import CallError, Disconnected, InvalidMessage
 from odac.protocol import codec
 from odac.protocol.control import PONG, decode_control, is_control, unescape
 from odac.protocol.message import Prepared
-from odac.testing.exchange import Login, Message, World
+from odac.testing.exchange import Environment, Login, Message
 from odac.testing.loop import settle, within
 from odac.testing.server_side import ServerSide
 from odac.wire.frames import check_close
@@ -56,7 +56,7 @@ class AsyncTestConnection:
 
     def __init__(
         self,
-        world: World,
+        environment: Environment,
         scope: dict[str, Any],
         positions: Positions | None = None,
         *,
@@ -72,10 +72,10 @@ class AsyncTestConnection:
         self.id: str | None = None
         self.token: str | None = None
         self.own_login: Login | None = None
-        self._world = world
+        self._environment = environment
         self._scope = scope
         self._server = ServerSide(
-            world, scope, user=user, raises=raises, arrived=self._arrived, app_closed=self._disconnect
+            environment, scope, user=user, raises=raises, on_message=self._on_message, on_close=self._disconnect
         )
         self._drop_after: int | None = None
         self._unread: deque[Any] = deque()
@@ -85,7 +85,7 @@ class AsyncTestConnection:
     def __repr__(self) -> str:
         state = "open" if self._server.closed is None else f"closed {self._server.closed}"
         # pytest shows this where an assertion about the connection fails.
-        unread = f", not taken: {_shown(list(self._unread))}" if self._unread else ""
+        unread = f", not taken: {_summary(list(self._unread))}" if self._unread else ""
         return f"<{type(self).__name__} {self._scope['path']} {state}{unread}>"
 
     # The test's side
@@ -98,11 +98,11 @@ class AsyncTestConnection:
         self.positions.opened()
         if resume is not None and self.resumes:
             server.write(resume)
-        while not server.accepted and server.refusal is None and not server.over:
-            await server.change()
+        while not server.accepted and server.refusal is None and not server.is_over:
+            await server.wait_for_change()
         if server.refusal is not None:
             await self.settle()
-            self._world.raise_failure()
+            self._environment.raise_failure()
             raise server.refusal
         if not server.accepted:
             server.raise_for_app()
@@ -145,12 +145,12 @@ class AsyncTestConnection:
             async with within(timeout):
                 while not self._unread and self._server.closed is None:
                     self._server.raise_for_app()
-                    await self._server.change()
+                    await self._server.wait_for_change()
         except TimeoutError:
-            self._world.raise_failure()
+            self._environment.raise_failure()
             raise NothingReceived(
                 f"{self._scope['path']}: nothing was received within {timeout:g} s; the connection is open. Before:"
-                f" {_shown(self.received)}"
+                f" {_summary(self.received)}"
             ) from None
         if self._unread:
             return self._unread.popleft()
@@ -182,7 +182,7 @@ class AsyncTestConnection:
         try:
             answer = await self._calls.call(name, arguments, timeout, retry, returns)
         except CallError:
-            self._world.raise_failure()
+            self._environment.raise_failure()
             raise
         await self.settle()
         return answer
@@ -236,9 +236,9 @@ class AsyncTestConnection:
             async with within(timeout):
                 while self._server.closed is None:
                     self._server.raise_for_app()
-                    await self._server.change()
+                    await self._server.wait_for_change()
         except TimeoutError:
-            self._world.raise_failure()
+            self._environment.raise_failure()
             raise AssertionError(f"{self._scope['path']}: the connection was still open after {timeout:g} s") from None
         self._server.raise_for_app()
         return self._server.closed
@@ -287,7 +287,7 @@ class AsyncTestConnection:
         Raises:
             NeverIdle: it does not become idle.
         """
-        await settle(lambda: self._world.activity)
+        await settle(lambda: self._environment.activity)
 
     async def __aenter__(self) -> Self:
         return self
@@ -317,7 +317,7 @@ class AsyncTestConnection:
     @property
     def over(self) -> bool:
         """Whether the app has finished with it."""
-        return self._server.over
+        return self._server.is_over
 
     @property
     def task(self) -> asyncio.Task[None] | None:
@@ -331,7 +331,7 @@ class AsyncTestConnection:
 
     # What the app sends
 
-    def _arrived(self, message: Message) -> None:
+    def _on_message(self, message: Message) -> None:
         before = len(self.received)
         self._read(message)
         if self._drop_after is not None and len(self.received) > before:
@@ -342,18 +342,18 @@ class AsyncTestConnection:
     def _read(self, message: Message) -> None:
         text = message.get("text")
         if text is None:
-            self._keep(bytes(message["bytes"]))
+            self._store(bytes(message["bytes"]))
             return
         payload = text.encode()
         if self.subprotocol == PROTOCOL:
             if is_control(payload):
-                self._controlled(payload)
+                self._receive_control(payload)
                 return
             payload = unescape(payload)
         try:
-            self._keep(codec.decode_text(payload))
+            self._store(codec.decode_text(payload))
         except InvalidMessage:
-            self._keep(payload.decode())
+            self._store(payload.decode())
 
     def people(self, room: str) -> list[Person]:
         """The members of a room, as far as the app has sent them to this connection."""
@@ -364,12 +364,12 @@ class AsyncTestConnection:
         """Whether the client says at the handshake that it comes back."""
         return RESUME in self._scope["subprotocols"]
 
-    def _keep(self, data: Any) -> None:
+    def _store(self, data: Any) -> None:
         self.positions.arrived()
         self.received.append(data)
         self._unread.append(data)
 
-    def _controlled(self, payload: bytes) -> None:
+    def _receive_control(self, payload: bytes) -> None:
         message = decode_control(payload)
         if message is None:
             return
@@ -417,7 +417,7 @@ class _CallSender:
         return True
 
 
-def _shown(messages: Sequence[Any]) -> str:
+def _summary(messages: Sequence[Any]) -> str:
     if not messages:
         return "nothing at all"
     shown = ", ".join(

@@ -14,7 +14,7 @@ from odac.client.cookies import CookieJar
 from odac.notices import witness
 from odac.security.authentication import given_user
 
-__all__ = ["AsgiApp", "HttpClient", "Login", "RequestOptions", "Response", "World"]
+__all__ = ["AsgiApp", "HttpClient", "Login", "RequestOptions", "Response", "Environment"]
 
 Message = MutableMapping[str, Any]
 AsgiApp = Callable[..., Awaitable[Any]]
@@ -55,7 +55,7 @@ class Login(NamedTuple):
     jar: CookieJar
 
 
-class World:
+class Environment:
     """Where the app believes to be: its address, the client's, and what the lifespan left for requests.
 
     Args:
@@ -148,8 +148,8 @@ class HttpClient:
     ``await client.http.get("/path")``; without ``await`` on the synchronous client.
     """
 
-    def __init__(self, world: World, jar: CookieJar) -> None:
-        self._world = world
+    def __init__(self, environment: Environment, jar: CookieJar) -> None:
+        self._environment = environment
         self._jar = jar
 
     async def request(
@@ -182,8 +182,8 @@ class HttpClient:
             fields.setdefault("content-type", "application/x-www-form-urlencoded")
         if body or method not in ("GET", "HEAD"):
             fields.setdefault("content-length", str(len(body)))
-        answer = await exchange(self._world, self._jar, method, url, fields, body, self._world.user)
-        self._world.raise_failure()
+        answer = await exchange(self._environment, self._jar, method, url, fields, body, self._environment.user)
+        self._environment.raise_failure()
         return answer
 
     async def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Response:
@@ -196,7 +196,7 @@ class HttpClient:
 
 
 async def exchange(
-    world: World,
+    environment: Environment,
     jar: CookieJar,
     method: str,
     url: str,
@@ -205,7 +205,7 @@ async def exchange(
     user: Any = None,
 ) -> Response:
     """Do one request, for ``user`` where one is given. The jar takes the cookies that the app sets."""
-    scope = world.scope("http", url, headers, jar, method=method.upper())
+    scope = environment.scope("http", url, headers, jar, method=method.upper())
     incoming: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
     answered = asyncio.Event()
     status = 0
@@ -213,7 +213,7 @@ async def exchange(
     content = bytearray()
 
     async def receive() -> Message:
-        world.activity += 1
+        environment.activity += 1
         if incoming:
             return incoming.pop()
         await answered.wait()
@@ -221,7 +221,7 @@ async def exchange(
 
     async def send(message: Message) -> None:
         nonlocal status
-        world.activity += 1
+        environment.activity += 1
         if message["type"] == "http.response.start":
             status = message["status"]
             for name, value in message.get("headers", ()):
@@ -231,12 +231,15 @@ async def exchange(
             if not message.get("more_body", False):
                 answered.set()
 
-    told, given = witness.set(world.failures.append if world.raises else None), given_user.set(user)
+    witness_token, user_token = (
+        witness.set(environment.failures.append if environment.raises else None),
+        given_user.set(user),
+    )
     try:
-        await world.app(scope, receive, send)
+        await environment.app(scope, receive, send)
     finally:
-        witness.reset(told)
-        given_user.reset(given)
+        witness.reset(witness_token)
+        given_user.reset(user_token)
     if not answered.is_set():
         raise AssertionError(f"{method} {url}: the app returned without a complete answer")
     jar.store([value for name, value in fields if name == "set-cookie"], scope["path"])

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 
-from odac.testing.exchange import Message, World
+from odac.testing.exchange import Environment, Message
 
 __all__ = ["AppLife"]
 
@@ -13,13 +13,13 @@ class AppLife:
     """The lifespan of one app.
 
     Args:
-        world: has the app, and gets the state that its start-up leaves for requests.
+        environment: has the app, and gets the state that its start-up leaves for requests.
     """
 
-    __slots__ = ("_answers", "_changed", "_task", "_to_app", "_world")
+    __slots__ = ("_answers", "_changed", "_environment", "_task", "_to_app")
 
-    def __init__(self, world: World) -> None:
-        self._world = world
+    def __init__(self, environment: Environment) -> None:
+        self._environment = environment
         self._to_app: asyncio.Queue[Message] = asyncio.Queue()
         self._answers: dict[str, Message] = {}
         self._changed = asyncio.Event()
@@ -32,7 +32,7 @@ class AppLife:
             RuntimeError: the app says that it cannot start, and why.
         """
         self._task = asyncio.get_running_loop().create_task(self._run(), name="app lifespan")
-        answer = await self._ask("startup")
+        answer = await self._send("startup")
         if answer is not None and answer["type"].endswith("failed"):
             await self._end()
             raise RuntimeError(f"the app did not start: {answer.get('message') or 'it gave no reason'}")
@@ -47,18 +47,18 @@ class AppLife:
         """
         if self._task is None or self._task.done():
             return
-        answer = await self._ask("shutdown")
+        answer = await self._send("shutdown")
         await self._end()
         if answer is None and not self._task.cancelled() and (error := self._task.exception()) is not None:
             raise error
         if answer is not None and answer["type"].endswith("failed"):
             raise RuntimeError(f"the app did not stop well: {answer.get('message') or 'it gave no reason'}")
 
-    async def _ask(self, what: str) -> Message | None:
+    async def _send(self, event: str) -> Message | None:
         """The app's answer, None if it returned or raised without one."""
         assert self._task is not None
-        self._to_app.put_nowait({"type": f"lifespan.{what}"})
-        wanted = (f"lifespan.{what}.complete", f"lifespan.{what}.failed")
+        self._to_app.put_nowait({"type": f"lifespan.{event}"})
+        wanted = (f"lifespan.{event}.complete", f"lifespan.{event}.failed")
         while not self._task.done():
             if answer := next((self._answers[kind] for kind in wanted if kind in self._answers), None):
                 return answer
@@ -67,13 +67,17 @@ class AppLife:
         return next((self._answers[kind] for kind in wanted if kind in self._answers), None)
 
     async def _run(self) -> None:
-        scope = {"type": "lifespan", "asgi": {"version": "3.0", "spec_version": "2.0"}, "state": self._world.state}
+        scope = {
+            "type": "lifespan",
+            "asgi": {"version": "3.0", "spec_version": "2.0"},
+            "state": self._environment.state,
+        }
         try:
-            await self._world.app(scope, self._to_app.get, self._take)
+            await self._environment.app(scope, self._to_app.get, self._on_answer)
         finally:
             self._changed.set()
 
-    async def _take(self, message: Message) -> None:
+    async def _on_answer(self, message: Message) -> None:
         self._answers[message["type"]] = message
         self._changed.set()
 

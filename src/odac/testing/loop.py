@@ -40,14 +40,14 @@ class NeverIdle(AssertionError):
 class _Selector(selectors.DefaultSelector):
     """Asks the loop what to do before it waits: waiting means that nothing is ready to run."""
 
-    ask: Callable[[float | None], float | None]
-    spinning: Callable[[], None]
+    about_to_wait: Callable[[float | None], float | None]
+    about_to_spin: Callable[[], None]
 
     def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
         if timeout is not None and timeout <= 0:
-            self.spinning()
+            self.about_to_spin()
             return super().select(0)
-        return super().select(0) or super().select(self.ask(timeout))
+        return super().select(0) or super().select(self.about_to_wait(timeout))
 
 
 class TestLoop(asyncio.SelectorEventLoop):
@@ -70,8 +70,8 @@ class TestLoop(asyncio.SelectorEventLoop):
         self._deadline = 0.0
         self._known_threads = frozenset(threading.enumerate())
         selector = _Selector()
-        selector.ask = self._about_to_wait
-        selector.spinning = self._about_to_spin
+        selector.about_to_wait = self._before_wait
+        selector.about_to_spin = self._before_spin
         self._odac_selector = selector
         super().__init__(selector)
         self._own_files = len(selector.get_map())
@@ -127,11 +127,11 @@ class TestLoop(asyncio.SelectorEventLoop):
         if not tasks and not threads:
             return
         self._stuck = bool(threads)
-        described = [_described(task) for task in tasks] + threads
+        descriptions = [_describe(task) for task in tasks] + threads
         for task in tasks:
             asyncio._unregister_task(task)  # or closing the loop would wait for it
         raise StillRunning(
-            f"still running after the end of the test, although it was cancelled: {'; '.join(described)}"
+            f"still running after the end of the test, although it was cancelled: {'; '.join(descriptions)}"
         )
 
     async def idle(self) -> float | None:
@@ -176,11 +176,11 @@ class TestLoop(asyncio.SelectorEventLoop):
 
     # What the selector asks
 
-    def _about_to_spin(self) -> None:
+    def _before_spin(self) -> None:
         if self._watchers and _Machine.monotonic() > self._deadline:
             self._give_up("something in it runs again and again without waiting: a loop around asyncio.sleep(0)?")
 
-    def _about_to_wait(self, timeout: float | None) -> float | None:
+    def _before_wait(self, timeout: float | None) -> float | None:
         """How long to wait really."""
         if self._watchers:
             if not self._threads_at_work():
@@ -295,18 +295,22 @@ async def end_tasks(tasks: Iterable[asyncio.Task[Any] | None], grace: float) -> 
     if running:
         raise StillRunning(
             f"cancelled {grace:g} s after the end of the test, and still running 1 s later: "
-            + "; ".join(_described(task) for task in running)
+            + "; ".join(_describe(task) for task in running)
         )
 
 
-def _described(task: asyncio.Task[Any]) -> str:
+def _describe(task: asyncio.Task[Any]) -> str:
     """A task's name, and where it waits: which line of the app, not of asyncio."""
-    place: Any = task.get_coro()
+    awaitable: Any = task.get_coro()
     where = ""
-    while place is not None:
-        frame = getattr(place, "cr_frame", None) or getattr(place, "gi_frame", None) or getattr(place, "ag_frame", None)
+    while awaitable is not None:
+        frame = (
+            getattr(awaitable, "cr_frame", None)
+            or getattr(awaitable, "gi_frame", None)
+            or getattr(awaitable, "ag_frame", None)
+        )
         if frame is not None and "/asyncio/" not in frame.f_code.co_filename:
             code = frame.f_code
             where = f" at {code.co_qualname} ({code.co_filename}, line {frame.f_lineno})"
-        place = getattr(place, "cr_await", None) or getattr(place, "gi_yieldfrom", None)
+        awaitable = getattr(awaitable, "cr_await", None) or getattr(awaitable, "gi_yieldfrom", None)
     return f"{task.get_name()}{where}"

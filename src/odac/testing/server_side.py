@@ -11,7 +11,7 @@ from odac.close_codes import CloseCode
 from odac.notices import witness
 from odac.protocol.message import Prepared
 from odac.security.authentication import given_user
-from odac.testing.exchange import Message, World
+from odac.testing.exchange import Environment, Message
 
 __all__ = ["ServerSide"]
 
@@ -20,12 +20,12 @@ class ServerSide:
     """Between the app and the test's client, as an ASGI server is.
 
     Args:
-        world: what all connections of a test client share.
+        environment: what all connections of a test client share.
         scope: of the handshake.
         user: whom the connection belongs to, where the app is not to look it up.
         raises: whether what the app raises is raised in the test.
-        arrived: gets each message that the app sends.
-        app_closed: gets code and reason when the app closes; it is to call :meth:`disconnect`.
+        on_message: gets each message that the app sends.
+        on_close: gets code and reason when the app closes; it is to call :meth:`disconnect`.
 
     Attributes:
         accepted: whether the app has accepted the handshake.
@@ -38,13 +38,13 @@ class ServerSide:
 
     def __init__(
         self,
-        world: World,
+        environment: Environment,
         scope: dict[str, Any],
         *,
         user: Any,
         raises: bool,
-        arrived: Callable[[Message], None],
-        app_closed: Callable[[int, str], None],
+        on_message: Callable[[Message], None],
+        on_close: Callable[[int, str], None],
     ) -> None:
         self.accepted = False
         self.closed: tuple[int, str] | None = None
@@ -53,12 +53,12 @@ class ServerSide:
         self.refusal: HandshakeRefused | None = None
         self.subprotocol: str | None = None
         self.task: asyncio.Task[None] | None = None
-        self._world = world
+        self._environment = environment
         self._scope = scope
         self._user = user
         self._raises = raises
-        self._arrived = arrived
-        self._app_closed = app_closed
+        self._on_message = on_message
+        self._on_close = on_close
         self._to_app: asyncio.Queue[Message] = asyncio.Queue()
         self._denial: dict[str, Any] = {}
         self._denial_body = bytearray()
@@ -85,19 +85,19 @@ class ServerSide:
         self._to_app.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
         self._changed.set()
 
-    async def change(self) -> None:
+    async def wait_for_change(self) -> None:
         """Wait until the app has sent something or has returned, or the connection is closed."""
         self._changed.clear()
         await self._changed.wait()
 
     @property
-    def over(self) -> bool:
+    def is_over(self) -> bool:
         """Whether the app has returned, or does not run yet."""
         return self.task is None or self.task.done()
 
     def raise_for_app(self) -> None:
         """Raise what a handler raised, or the ASGI app itself."""
-        self._world.raise_failure()
+        self._environment.raise_failure()
         task = self.task
         if task is not None and task.done() and not task.cancelled() and (error := task.exception()) is not None:
             raise error
@@ -106,10 +106,10 @@ class ServerSide:
 
     async def _run(self) -> None:
         # In this task's own context, which all code of the app that runs for the connection inherits.
-        witness.set(self._world.failures.append if self._raises else None)
+        witness.set(self._environment.failures.append if self._raises else None)
         given_user.set(self._user)
         try:
-            await self._world.app(self._scope, self._receive, self._take)
+            await self._environment.app(self._scope, self._receive, self._on_app_message)
         finally:
             if self.accepted and self.closed is None:
                 # Servers end the connection of an app that returned; uvicorn gives this reason:
@@ -117,13 +117,13 @@ class ServerSide:
             self._changed.set()
 
     async def _receive(self) -> Message:
-        self._world.activity += 1
+        self._environment.activity += 1
         message = await self._to_app.get()
-        self._world.activity += 1
+        self._environment.activity += 1
         return message
 
-    async def _take(self, message: Message) -> None:
-        self._world.activity += 1
+    async def _on_app_message(self, message: Message) -> None:
+        self._environment.activity += 1
         kind = message["type"]
         if kind == "websocket.accept" and not self.accepted:
             self.accepted = True
@@ -133,24 +133,24 @@ class ServerSide:
                 await self.reading.wait()
             if self.closed is not None:
                 raise ConnectionResetError("the test's client has closed the connection")
-            self._arrived(message)
+            self._on_message(message)
         elif kind == "websocket.close":
-            self._take_close(message)
+            self._on_app_close(message)
         elif kind == "websocket.http.response.start" and not self.accepted:
             self._denial = dict(message)
         elif kind == "websocket.http.response.body" and self._denial:
-            self._take_denial(message)
+            self._on_denial_body(message)
         else:
             raise RuntimeError(f"the app sent {kind!r}, which is not allowed here")
         self._changed.set()
 
-    def _take_close(self, message: Message) -> None:
+    def _on_app_close(self, message: Message) -> None:
         if not self.accepted:
             self.refusal = HandshakeRefused(403, message.get("reason") or "the app closed instead of accepting")
         elif self.closed is None:
-            self._app_closed(message.get("code", int(CloseCode.NORMAL)), message.get("reason") or "")
+            self._on_close(message.get("code", int(CloseCode.NORMAL)), message.get("reason") or "")
 
-    def _take_denial(self, message: Message) -> None:
+    def _on_denial_body(self, message: Message) -> None:
         self._denial_body += message.get("body", b"")
         if not message.get("more_body", False):
             headers = tuple(

@@ -14,8 +14,8 @@ from odac.spelling import check_fields, check_names
 from odac.testing.client import AsyncTestClient
 from odac.testing.connection import TIMEOUT, AsyncTestConnection
 from odac.testing.exchange import AsgiApp
+from odac.testing.loop_runner import LoopRunner
 from odac.testing.sync_http import SyncHttpClient
-from odac.testing.turner import Turner
 
 __all__ = ["TestClient", "TestConnection"]
 
@@ -61,15 +61,15 @@ class TestClient:
             client=client,
             raise_exceptions=raise_exceptions,
         )
-        self._turn = Turner()
-        self.http = SyncHttpClient(self._client.http, self._turn)
+        self._run = LoopRunner()
+        self.http = SyncHttpClient(self._client.http, self._run)
         """HTTP requests to the app: ``client.http.get("/path")``."""
 
     def __enter__(self) -> Self:
         try:
-            self._turn(self._client.__aenter__())
+            self._run(self._client.__aenter__())
         except BaseException:
-            self._turn.close()
+            self._run.close()
             raise
         return self
 
@@ -77,9 +77,9 @@ class TestClient:
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
         try:
-            self._turn(self._client.__aexit__(kind, error, traceback))
+            self._run(self._client.__aexit__(kind, error, traceback))
         finally:
-            self._turn.close()
+            self._run.close()
 
     @check_names
     def connect(
@@ -113,7 +113,7 @@ class TestClient:
         async def opened() -> AsyncTestConnection:
             return await connecting
 
-        return TestConnection(self._turn(opened()), self._turn)
+        return TestConnection(self._run(opened()), self._run)
 
     def login(self, user: Any) -> None:
         """Log in; see :meth:`AsyncTestClient.login`."""
@@ -122,7 +122,7 @@ class TestClient:
             self._client.login(user)
             await self._client.settle()
 
-        self._turn(logged_in())
+        self._run(logged_in())
 
     def logout(self) -> None:
         """Log out; the app closes the session's connections."""
@@ -131,23 +131,23 @@ class TestClient:
             self._client.logout()
             await self._client.settle()
 
-        self._turn(logged_out())
+        self._run(logged_out())
 
     def lose_broker(self) -> None:
         """See :meth:`AsyncTestClient.lose_broker`."""
-        self._turn(self._client.lose_broker())
+        self._run(self._client.lose_broker())
 
     def restore_broker(self) -> None:
         """See :meth:`AsyncTestClient.restore_broker`."""
-        self._turn(self._client.restore_broker())
+        self._run(self._client.restore_broker())
 
     def settle(self) -> None:
         """Run the app until it is idle, after something was done to it from outside."""
-        self._turn(self._client.settle())
+        self._run(self._client.settle())
 
     def advance(self, seconds: float) -> None:
         """Move the app's time on; see :meth:`AsyncTestClient.advance`."""
-        self._turn(self._client.advance(seconds))
+        self._run(self._client.advance(seconds))
 
 
 class TestConnection:
@@ -158,30 +158,30 @@ class TestConnection:
 
     __test__ = False  # pytest: not a test class
 
-    def __init__(self, connection: AsyncTestConnection, turn: Turner) -> None:
+    def __init__(self, connection: AsyncTestConnection, run: LoopRunner) -> None:
         self._connection = connection
-        self._turn = turn
+        self._run = run
 
     def __repr__(self) -> str:
         return repr(self._connection).replace("AsyncTestConnection", "TestConnection")
 
     def send(self, data: Any) -> None:
         """Send a message, and run the app until it is idle."""
-        self._turn(self._connection.send(data))
+        self._run(self._connection.send(data))
 
     def send_binary(self, data: Any) -> None:
         """Send any bytes-like object as a binary message, and run the app until it is idle."""
-        self._turn(self._connection.send_binary(data))
+        self._run(self._connection.send_binary(data))
 
     def receive(self, timeout: float = TIMEOUT) -> Any:
         """Take the next message; ``timeout`` is in seconds of the app's time, which take no real time."""
-        return self._turn(self._connection.receive(timeout))
+        return self._run(self._connection.receive(timeout))
 
     def call(
         self, name: str, arguments: Any = None, *, timeout: float = 10.0, retry: bool = False, returns: Any = None
     ) -> Any:
         """Ask the app, and run it until it has answered; see :meth:`AsyncTestConnection.call`."""
-        return self._turn(self._connection.call(name, arguments, timeout=timeout, retry=retry, returns=returns))
+        return self._run(self._connection.call(name, arguments, timeout=timeout, retry=retry, returns=returns))
 
     def answer(self, name: str) -> Callable[[H], H]:
         """Let a function answer the app's ``odac.ws.call(name, arguments)``: ``@ws.answer("confirm")``."""
@@ -189,31 +189,31 @@ class TestConnection:
 
     def received_nothing(self) -> bool:
         """Whether no message waits to be taken; :attr:`unread` has those that do."""
-        return self._turn(self._connection.received_nothing())
+        return self._run(self._connection.received_nothing())
 
     def wait_closed(self, timeout: float = TIMEOUT) -> tuple[int, str]:
         """Run the app until it has closed the connection."""
-        return self._turn(self._connection.wait_closed(timeout))
+        return self._run(self._connection.wait_closed(timeout))
 
     def close(self, code: int = CloseCode.NORMAL, reason: str = "") -> None:
         """Close from the client's side; closing twice is no error."""
-        self._turn(self._connection.close(code, reason))
+        self._run(self._connection.close(code, reason))
 
     def drop(self, *, after: int = 0) -> None:
         """Vanish without a close frame, at once or after some more messages; see :meth:`AsyncTestConnection.drop`."""
-        self._turn(self._connection.drop(after=after))
+        self._run(self._connection.drop(after=after))
 
     def pause_reading(self) -> None:
         """Read nothing more, as a client that is too slow; see :meth:`AsyncTestConnection.pause_reading`."""
-        self._turn(self._connection.pause_reading())
+        self._run(self._connection.pause_reading())
 
     def resume_reading(self) -> None:
         """Read what has piled up, and everything after it."""
-        self._turn(self._connection.resume_reading())
+        self._run(self._connection.resume_reading())
 
     def settle(self) -> None:
         """Run the app until it is idle."""
-        self._turn(self._connection.settle())
+        self._run(self._connection.settle())
 
     @property
     def received(self) -> list[Any]:
@@ -280,4 +280,4 @@ class TestConnection:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._turn(self._connection.__aexit__(kind, error, traceback))
+        self._run(self._connection.__aexit__(kind, error, traceback))

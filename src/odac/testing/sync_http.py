@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Unpack
 
 from odac.testing.exchange import HttpClient, RequestOptions, Response
-from odac.testing.turner import Turner
+from odac.testing.loop_runner import LoopRunner
 
 __all__ = ["SyncHttpClient"]
 
@@ -14,13 +14,13 @@ __all__ = ["SyncHttpClient"]
 class SyncHttpClient:
     """HTTP requests from a synchronous test; see :class:`HttpClient`."""
 
-    def __init__(self, client: HttpClient, turn: Turner) -> None:
+    def __init__(self, client: HttpClient, run: LoopRunner) -> None:
         self._client = client
-        self._turn = turn
+        self._run = run
 
     def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Response:
         """Ask once; see :meth:`HttpClient.request`."""
-        return self._turn(self._client.request(method, url, **options))
+        return self._run(self._client.request(method, url, **options))
 
     def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Response:
         """``GET``."""

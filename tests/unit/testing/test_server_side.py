@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from odac.protocol.codec import encode, encode_binary
-from odac.testing.exchange import Message, World
+from odac.testing.exchange import Environment, Message
 from odac.testing.server_side import ServerSide
 from tests.unit.realtime.realtime_fakes import idle, run
 
@@ -20,14 +20,14 @@ class Side:
 
     def __init__(self, app: App) -> None:
         self.arrived: list[Message] = []
-        world = World(app, "http://testserver", None, None)
+        environment = Environment(app, "http://testserver", None, None)
         self.server = ServerSide(
-            world,
+            environment,
             {"type": "websocket", "path": "/x"},
             user=None,
             raises=True,
-            arrived=self.arrived.append,
-            app_closed=lambda code, reason: self.server.disconnect(code, reason),
+            on_message=self.arrived.append,
+            on_close=lambda code, reason: self.server.disconnect(code, reason),
         )
         self.server.start()
 
@@ -53,7 +53,7 @@ def test_messages_of_both_kinds_pass_both_ways() -> None:
         ]
         side.server.disconnect(1000, "done")
         await idle()
-        assert side.server.over
+        assert side.server.is_over
         side.server.raise_for_app()
 
     run(test())
@@ -98,7 +98,7 @@ def test_an_app_that_returns_without_closing_has_closed_with_1011() -> None:
 
     async def test() -> None:
         side = Side(leave)
-        await side.server.change()
+        await side.server.wait_for_change()
         await idle()
         assert side.server.closed == (1011, "the app returned without closing")
 

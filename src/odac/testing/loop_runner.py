@@ -8,7 +8,7 @@ from typing import Any, TypeVar, cast
 
 from odac.testing.loop import TestLoop
 
-__all__ = ["Turner"]
+__all__ = ["LoopRunner"]
 
 T = TypeVar("T")
 
@@ -21,7 +21,7 @@ def _a_loop_runs() -> bool:
     return True
 
 
-class Turner:
+class LoopRunner:
     """An event loop that turns while it is asked something, and stands still between."""
 
     def __init__(self) -> None:

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from odac.testing.turner import Turner
+from odac.testing.loop_runner import LoopRunner
 
 
 async def double(number: int) -> int:
@@ -13,7 +13,7 @@ async def double(number: int) -> int:
 
 
 def test_it_turns_until_the_coroutine_has_returned_and_no_longer() -> None:
-    turner = Turner()
+    loop_runner = LoopRunner()
     ticks: list[float] = []
 
     async def tick() -> None:
@@ -24,29 +24,29 @@ def test_it_turns_until_the_coroutine_has_returned_and_no_longer() -> None:
     async def begin() -> asyncio.Task[None]:
         return asyncio.ensure_future(tick())
 
-    task = turner(begin())
-    assert turner(double(21)) == 42
+    task = loop_runner(begin())
+    assert loop_runner(double(21)) == 42
     assert len(ticks) <= 1
-    turner(asyncio.sleep(25))
+    loop_runner(asyncio.sleep(25))
     assert len(ticks) == 3
-    turner.close()
+    loop_runner.close()
     assert task.cancelled()
 
 
 def test_after_the_end_it_says_how_it_is_used() -> None:
-    turner = Turner()
-    assert turner(double(1)) == 2
-    turner.close()
-    turner.close()
+    loop_runner = LoopRunner()
+    assert loop_runner(double(1)) == 2
+    loop_runner.close()
+    loop_runner.close()
     with pytest.raises(RuntimeError, match="with TestClient"):
-        turner(double(1))
+        loop_runner(double(1))
 
 
 def test_within_a_running_loop_it_names_the_asynchronous_client() -> None:
     async def test() -> None:
-        turner = Turner()
+        loop_runner = LoopRunner()
         with pytest.raises(RuntimeError, match="AsyncTestClient"):
-            turner(double(1))
-        turner.close()
+            loop_runner(double(1))
+        loop_runner.close()
 
     asyncio.run(test())
