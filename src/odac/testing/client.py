@@ -41,12 +41,12 @@ class AsyncTestClient:
         odac: the ``Odac`` itself where ``app`` is another one; ``user=`` needs it.
         prefix: where the token endpoint is; by default the ``prefix`` of the ``Odac``. For a mounted one, with the
             mount point in front.
-        base_url: where requests appear to go; with ``https`` the session cookie is the secure one.
+        base_url: scheme and host of the app; with ``https`` the session cookie is the secure one.
         headers: sent with every request and handshake.
         cookies: the cookies to begin with.
         client: address and port that requests appear to come from.
-        raise_exceptions: whether what a handler, listener, timer, middleware, authenticator or answer to a call raises,
-            and nothing in the app handles, is raised in the test, by the next call of the client or of a connection.
+        raise_exceptions: whether an exception that a handler, listener, timer, middleware, authenticator or answer to a
+            call raises, and the app does not handle, is raised by the test's next call of the client or a connection.
 
     Raises:
         ValueError: ``base_url`` has a path, or no scheme and host.
@@ -93,10 +93,10 @@ class AsyncTestClient:
             for connection in self._connections:
                 connection.leave()
             await settle(lambda: self._environment.activity)
-            # As on a server, a handler goes on after its client has gone, and is cancelled when it takes too long.
+            # As on a server, a handler still runs after its client has disconnected, and is cancelled after a while.
             await end_tasks([connection.task for connection in self._connections], self._grace())
         finally:
-            self._broker.restore()  # not for the next test
+            self._broker.restore()  # for the next test
             if self._life is not None:
                 await self._life.stop()
         if kind is None:
@@ -123,22 +123,22 @@ class AsyncTestClient:
     ) -> Connecting:
         """Open a connection: ``async with client.connect(…) as ws:`` or ``ws = await client.connect(…)``.
 
-        It returns when the app is idle again, so that a close by authentication, token or middleware has happened.
+        It returns when the app is idle again: a close by authentication, token or middleware has happened by then.
 
         Args:
             path: path and query.
-            user: the user of this connection alone: a dict, str or int by a session cookie that the app signs, any
-                other object, such as a Django user, by being what ``await odac.auth.user()`` returns.
+            user: the user of this connection alone: a dict, str or int by a session cookie that the app signs; any
+                other object, such as a Django user, is what ``await odac.auth.user()`` returns.
             token: True fetches a real one from the app's endpoint, False sends none, a str is sent as it is.
             headers: further headers of the handshake.
             cookies: further cookies, for this connection alone.
-            origin: the ``Origin`` header; without one the client is no browser.
-            subprotocols: what to offer besides Odac's own.
+            origin: the ``Origin`` header; None sends none, as clients outside of browsers do.
+            subprotocols: the names to offer besides Odac's own.
             v1: whether to offer ``odac.v1``, as Odac's own clients do.
-            again: an earlier connection, of which this is the next: it recovers the rooms with history that the client
-                was in, as Odac's own clients do when they reconnect. It is of the earlier one's user and session,
-                unless ``user`` is another one.
-            raise_exceptions: as for the client, for this connection alone; None is as the client has it.
+            again: an earlier connection of this client: it recovers the rooms with history that the client was in, as
+                Odac's own clients do when they reconnect, and has the same user and session, unless ``user`` is another
+                one.
+            raise_exceptions: as for the client, for this connection alone; None takes the client's.
 
         Raises:
             HandshakeRefused: the app answered with an HTTP status: 403 for the origin, 404 for the path.
@@ -163,20 +163,20 @@ class AsyncTestClient:
         again: AsyncTestConnection | None,
         raises: bool,
     ) -> AsyncTestConnection:
-        own = None if again is None else again.own_login
-        login = own  # kept by the same user: in another session the client would recover nothing
-        if user is not None and (own is None or own.user != user):
+        earlier = None if again is None else again.own_login
+        login = earlier  # the same user keeps the session, because in another one the client would recover nothing
+        if user is not None and (earlier is None or earlier.user != user):
             login = Login(user, self._jar.copy())
             if _fits_cookie(user):
                 self._log_in(login.jar, user, new_session=True)
         jar = self._jar if login is None else login.jar
-        given = self._environment.user if login is None else None if _fits_cookie(login.user) else login.user
+        object_user = self._environment.user if login is None else None if _fits_cookie(login.user) else login.user
         if cookies:
             jar = jar.copy()
             jar.store([f"{name}={value}; Path=/" for name, value in CookieJar(cookies).for_path("/").items()])
         offered = [PROTOCOL] if v1 else []
         if token is True:
-            token = await self._token(jar, headers or {}, given)
+            token = await self._token(jar, headers or {}, object_user)
         if token:
             offered.append(f"odac-token-{token}")
         offered += subprotocols
@@ -195,7 +195,7 @@ class AsyncTestClient:
         scope = self._environment.scope(
             "websocket", path, fields, jar, subprotocols=offered, extensions={"websocket.http.response": {}}
         )
-        connection = AsyncTestConnection(self._environment, scope, positions, user=given, raises=raises)
+        connection = AsyncTestConnection(self._environment, scope, positions, user=object_user, raises=raises)
         connection.own_login = login
         self._connections = [*(earlier for earlier in self._connections if not earlier.over), connection]
         await connection.open()
@@ -215,11 +215,11 @@ class AsyncTestClient:
         return token
 
     def login(self, user: Any) -> None:
-        """Log in: every later request and connection of this client is this user's, but for those with ``user=``.
+        """Log in: later requests and connections of this client have this user, except connections with ``user=``.
 
         Args:
-            user: as for :meth:`connect`: a dict, str or int by a session cookie, any other object by being what
-                ``await odac.auth.user()`` and ``await app.auth.user(request)`` return.
+            user: as for :meth:`connect`: a dict, str or int by a session cookie; any other object is what ``await
+                odac.auth.user()`` and ``await app.auth.user(request)`` return.
         """
         if _fits_cookie(user):
             self._log_in(self._jar, user, new_session=False)
@@ -238,7 +238,7 @@ class AsyncTestClient:
     def _log_in(self, jar: CookieJar, user: Any, *, new_session: bool) -> None:
         auth = self._auth()
         response = StarletteResponse()
-        # A connection with a user of its own does not end the session that the client has.
+        # The login of a connection with user= does not end the session of the client.
         auth.login(response, user, self._request(CookieJar() if new_session else jar))
         jar.store(response.headers.getlist("set-cookie"))
 
@@ -254,17 +254,17 @@ class AsyncTestClient:
         return auth
 
     async def lose_broker(self) -> None:
-        """Lose the broker, as when its server is down: health answers 503, what is sent reaches no other process, and
-        sends to rooms with history wait, and then raise :exc:`odac.BrokerError`.
+        """Disconnect the broker, as when its server is down: the health check answers 503, messages reach no other
+        process, and sends to rooms with history wait, and then raise :exc:`odac.BrokerError`.
 
         Raises:
-            RuntimeError: the app has no broker that a test can lose, which is ``memory://`` with a name.
+            RuntimeError: the app's broker is not ``memory://`` with a name, the only one that a test can disconnect.
         """
         self._broker.lose()
         await self.settle()
 
     async def restore_broker(self) -> None:
-        """Let the broker be back, without what was sent meanwhile, as a real one is."""
+        """Connect the broker again. Messages that were sent meanwhile are lost, as with a real one."""
         self._broker.restore()
         await self.settle()
 
@@ -272,15 +272,15 @@ class AsyncTestClient:
         """Wait until nothing in the app is ready to run; code that waits for a timer or a socket does not count.
 
         Raises:
-            NeverIdle: it does not come to rest.
+            NeverIdle: the app does not become idle.
         """
         await settle(lambda: self._environment.activity)
         self._environment.raise_failure()
 
     async def advance(self, seconds: float) -> None:
-        """Move the app's time on: timers, intervals and heartbeats on the way happen, each at its time, and at once.
+        """Move the app's clock forward: timers, intervals and heartbeats that become due run, each at its time.
 
-        It moves the event loop's clock; ``time.time()`` and ``time.monotonic()`` stay.
+        That is the event loop's clock; ``time.time()`` and ``time.monotonic()`` do not move.
 
         Raises:
             RuntimeError: the test does not run on a :class:`TestLoop`.
@@ -296,5 +296,5 @@ class AsyncTestClient:
 
 
 def _fits_cookie(user: Any) -> bool:
-    """Whether a session cookie can hold the user."""
+    """Whether a session cookie can hold the user; any other user is an object that the app gets as it is."""
     return isinstance(user, (dict, str, int))

@@ -28,28 +28,28 @@ __all__ = ["AsyncTestConnection", "NothingReceived"]
 H = TypeVar("H", bound=Callable[..., Any])
 
 TIMEOUT: Final = 1.0
-"""Seconds of the app's time that :meth:`AsyncTestConnection.receive` waits unless recovery otherwise."""
+"""Seconds of the app's time that :meth:`AsyncTestConnection.receive` waits by default."""
 
 
 class NothingReceived(AssertionError):
-    """No message came."""
+    """No message arrived in time."""
 
 
 class AsyncTestConnection:
     """A client's end of a connection to the app, made by :meth:`AsyncTestClient.connect`.
 
-    Each call that can make the app do something returns when the app is idle again, so that what follows from it can
-    be asserted at once.
+    Each call that can make the app do something returns when the app is idle again, so that a test can assert its
+    effects at once.
 
     Attributes:
         received: every message so far, whether it was taken with :meth:`receive` or not.
         control: every control message so far, as ``(kind, values)``.
-        presence: the changes that the event ``presence`` would have had so far.
-        recoveries: the arguments that the event ``recover`` would have had so far.
+        presence: the argument of each event ``presence`` so far, as a client's listener would get it.
+        recoveries: the argument of each event ``recover`` so far.
         positions: the client's position in each room with history.
         id: the connection's id, as the app's ``odac.ws.id``; None without odac.v1.
         token: the last token that the app sent for a reconnect.
-        own_login: the user and the session that it has by ``user=``; None where it has the client's.
+        own_login: the user of ``user=`` and its session; None for those of the client.
     """
 
     __test__ = False  # pytest: not a test class
@@ -88,7 +88,7 @@ class AsyncTestConnection:
         unread = f", not taken: {_summary(list(self._unread))}" if self._unread else ""
         return f"<{type(self).__name__} {self._scope['path']} {state}{unread}>"
 
-    # The test's side
+    # Called by the test
 
     async def open(self) -> None:
         """Do the handshake."""
@@ -138,8 +138,8 @@ class AsyncTestConnection:
             timeout: seconds of the app's time to wait for it; on a :class:`TestLoop` they take no real time.
 
         Raises:
-            NothingReceived: none came; the message shows what the connection has received so far.
-            Disconnected: none came, and the connection is closed.
+            NothingReceived: none arrived; the error shows the messages that the connection has received so far.
+            Disconnected: none arrived, and the connection is closed.
         """
         try:
             async with within(timeout):
@@ -167,7 +167,7 @@ class AsyncTestConnection:
         retry: bool = False,
         returns: Any = None,
     ) -> Any:
-        """Ask the app, and wait for its answer; the arguments are those of :meth:`odac.client.ClientConnection.call`.
+        """Call the app, and wait for its answer; the arguments are those of :meth:`odac.client.ClientConnection.call`.
 
         Raises:
             CallError: there is no answer, and its ``code`` says why.
@@ -206,7 +206,7 @@ class AsyncTestConnection:
         return list(self._unread)
 
     async def received_nothing(self) -> bool:
-        """Whether, with the app idle, no message waits to be taken; :attr:`unread` has those that do."""
+        """Wait until the app is idle, and return whether :attr:`unread` is empty."""
         await self.settle()
         self._server.raise_for_app()
         return not self._unread
@@ -254,16 +254,16 @@ class AsyncTestConnection:
         self._server.raise_for_app()
 
     async def drop(self, *, after: int = 0) -> None:
-        """Vanish without a close frame, as a phone in a tunnel does: the app sees 1006.
+        """Lose the connection, without a close frame: the app sees 1006.
 
         Args:
-            after: messages of the app to receive before: the connection is cut in the middle of what the app sends.
+            after: further messages of the app to receive before that, so that the app is in the middle of sending.
 
         Raises:
             ValueError: ``after`` is negative.
         """
         if after < 0:
-            raise ValueError(f"drop(after={after}): must be a number of messages")
+            raise ValueError(f"drop(after={after}): must be a number of messages from 0")
         if after == 0:
             await self._end(int(CloseCode.ABNORMAL), "")
             self._server.raise_for_app()
@@ -271,12 +271,12 @@ class AsyncTestConnection:
             self._drop_after = after
 
     async def pause_reading(self) -> None:
-        """Read nothing more, as a client that is too slow: what the app sends waits at the server, until its limits."""
+        """Stop reading, as a client that is too slow: messages wait in the app's buffers, up to their limits."""
         self._server.reading.clear()
         await self.settle()
 
     async def resume_reading(self) -> None:
-        """Read what has piled up, and everything after it."""
+        """Read the messages that wait, and those after them."""
         self._server.reading.set()
         await self.settle()
         self._server.raise_for_app()
@@ -311,12 +311,12 @@ class AsyncTestConnection:
 
     @property
     def subprotocol(self) -> str | None:
-        """What the app selected."""
+        """The subprotocol that the app selected."""
         return self._server.subprotocol
 
     @property
     def over(self) -> bool:
-        """Whether the app has finished with it."""
+        """Whether the app has returned."""
         return self._server.is_over
 
     @property
@@ -329,7 +329,7 @@ class AsyncTestConnection:
         self._server.disconnect(code, reason)
         self._calls.finished(code, reason)
 
-    # What the app sends
+    # From the app
 
     def _on_message(self, message: Message) -> None:
         before = len(self.received)
@@ -361,7 +361,7 @@ class AsyncTestConnection:
 
     @property
     def resumes(self) -> bool:
-        """Whether the client says at the handshake that it comes back."""
+        """Whether the client offered ``odac.resume`` at the handshake."""
         return RESUME in self._scope["subprotocols"]
 
     def _store(self, data: Any) -> None:
@@ -395,7 +395,7 @@ class AsyncTestConnection:
 
 
 class _NoQueue:
-    """Calls do not wait for messages that the test has not taken."""
+    """Calls of the app are answered although the test has not read the messages before them."""
 
     def read_for_answer(self) -> None: ...
 

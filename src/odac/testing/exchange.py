@@ -11,6 +11,7 @@ from urllib.parse import unquote, urlencode, urlsplit
 import msgspec
 
 from odac.client.cookies import CookieJar
+from odac.client.options import check_mapping
 from odac.notices import witness
 from odac.security.authentication import given_user
 
@@ -56,14 +57,15 @@ class Login(NamedTuple):
 
 
 class Environment:
-    """Where the app believes to be: its address, the client's, and what the lifespan left for requests.
+    """What all requests and handshakes of a test client share: the app, its address, the client's, and the state of the
+    lifespan.
 
     Args:
         app: the ASGI app.
-        base_url: scheme and host that requests appear to come to.
+        base_url: scheme and host of the app.
         headers: sent with every request and handshake.
         client: address and port that they appear to come from.
-        raises: whether the test is told what the app's code raised.
+        raises: whether exceptions of the app's code are raised in the test.
     """
 
     def __init__(
@@ -77,24 +79,25 @@ class Environment:
         parts = urlsplit(base_url)
         if parts.scheme not in ("http", "https") or not parts.hostname or parts.path not in ("", "/"):
             raise ValueError(
-                f"base_url={base_url!r}: must be http://host or https://host; paths go to connect() and http"
+                f"base_url={base_url!r}: must be http://host or https://host; give paths to connect() and http"
             )
         self.app = app
         self.raises = raises
-        self.user: Any = None  # whom the client is logged in as, where no cookie holds it
+        self.user: Any = None  # the user that the client is logged in as, if it is an object that no cookie holds
         self.secure = parts.scheme == "https"
         self.authority = parts.netloc
         self.server = (parts.hostname, parts.port or (443 if self.secure else 80))
+        check_mapping("headers", headers or {})
         self.headers = dict(headers or {})
         self.client = client
         self.state: dict[str, Any] = {}
         self.activity = 0
-        """Grows with every ASGI message: a heartbeat."""
+        """The number of ASGI messages so far: while it grows, the app is not idle."""
         self.failures: list[BaseException] = []
-        """What the app's code raised and the test has not been told yet, oldest first."""
+        """Exceptions of the app's code that were not raised in the test so far, oldest first."""
 
     def raise_failure(self) -> None:
-        """Raise what the app's code raised, each exception once."""
+        """Raise the oldest exception of the app's code, each once."""
         if self.failures:
             raise self.failures.pop(0)
 
@@ -104,12 +107,13 @@ class Environment:
         Args:
             kind: ``http`` or ``websocket``.
             url: path and query.
-            headers: of this one, besides those of all.
+            headers: of this request, besides those of all.
             jar: the cookies.
-            more: what the scope has besides.
+            more: further keys of the scope.
         """
         if not url.startswith("/"):
             raise ValueError(f"{url!r}: must be a path that begins with a slash")
+        check_mapping("headers", headers)
         path, _, query = url.partition("?")
         fields = {"host": self.authority, "user-agent": "odac-testing"}
         fields |= {name.lower(): value for name, value in (*self.headers.items(), *headers.items())}
@@ -134,7 +138,7 @@ class Environment:
 
 
 class RequestOptions(TypedDict, total=False):
-    """What goes along with a request; see :meth:`HttpClient.request`."""
+    """The headers and the body of a request; see :meth:`HttpClient.request`."""
 
     headers: Mapping[str, str] | None
     json: Any
@@ -143,7 +147,7 @@ class RequestOptions(TypedDict, total=False):
 
 
 class HttpClient:
-    """Asks the app over HTTP. Cookies that it sets are kept, and go along with later requests and handshakes.
+    """Sends HTTP requests to the app. Cookies that it sets are kept, and sent with later requests and handshakes.
 
     ``await client.http.get("/path")``; without ``await`` on the synchronous client.
     """
@@ -172,6 +176,7 @@ class HttpClient:
             form: a body, encoded as an HTML form's.
             content: a body as it is.
         """
+        check_mapping("headers", headers or {})
         fields = {name.lower(): value for name, value in (headers or {}).items()}
         body = content or b""
         if json is not None:
@@ -204,7 +209,7 @@ async def exchange(
     body: bytes,
     user: Any = None,
 ) -> Response:
-    """Do one request, for ``user`` where one is given. The jar takes the cookies that the app sets."""
+    """Send one request, of ``user`` if there is one, and store the cookies that the app sets in the jar."""
     scope = environment.scope("http", url, headers, jar, method=method.upper())
     incoming: list[Message] = [{"type": "http.request", "body": body, "more_body": False}]
     answered = asyncio.Event()

@@ -1,4 +1,4 @@
-"""A broker that is lost while the test runs."""
+"""Disconnects an app's broker while a test runs."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["BrokerFault"]
 
 
 class BrokerFault:
-    """Loses the broker of an app within this process, and lets it be back.
+    """Disconnects an app's broker, which is one within this process, and connects it again.
 
     Args:
         app: the ``Odac`` under test.
@@ -24,16 +24,16 @@ class BrokerFault:
         self._lost = False
 
     def lose(self) -> None:
-        """Lose it.
+        """Disconnect it.
 
         Raises:
-            RuntimeError: the app has no broker that a test can lose, which is ``memory://`` with a name.
+            RuntimeError: the app's broker is not ``memory://`` with a name, the only one that a test can disconnect.
         """
         set_away(self._name(), True)
         self._lost = True
 
     def restore(self) -> None:
-        """Let it be back, if it is lost."""
+        """Connect it again, if it is disconnected."""
         if self._lost:
             set_away(self._name(), False)
             self._lost = False
@@ -42,9 +42,11 @@ class BrokerFault:
         url = str(getattr(self._app, "broker_url", ""))
         name = url.removeprefix("memory://")
         if name == url or not name:
+            found = (
+                f"this app has {parse_url(url).address}" if url else "the client knows no Odac app: give it as odac="
+            )
             raise RuntimeError(
-                "a test can lose a broker within its process only, and this app has"
-                f" {parse_url(url).address if url else 'no Odac app given as odac='}: for tests, make it with"
-                ' Odac(broker="memory://tests"), or set $ODAC_BROKER to that'
+                f'a test can disconnect only a broker within its process; {found}. Use Odac(broker="memory://tests") in'
+                " tests, or set $ODAC_BROKER to that"
             )
         return name

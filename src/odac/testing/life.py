@@ -1,4 +1,4 @@
-"""Starting and stopping an app by the ASGI lifespan protocol."""
+"""Starts and stops an app by the ASGI lifespan protocol."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ class AppLife:
     """The lifespan of one app.
 
     Args:
-        environment: has the app, and gets the state that its start-up leaves for requests.
+        environment: has the app, and gets the lifespan's state, for requests.
     """
 
     __slots__ = ("_answers", "_changed", "_environment", "_task", "_to_app")
@@ -26,10 +26,10 @@ class AppLife:
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Start the app; one that knows no lifespan (it raises) is left alone, as servers do.
+        """Start the app. If it raises, it does not support lifespan, and is used without, as on a server.
 
         Raises:
-            RuntimeError: the app says that it cannot start, and why.
+            RuntimeError: the app answered that its start-up failed; the message has its reason.
         """
         self._task = asyncio.get_running_loop().create_task(self._run(), name="app lifespan")
         answer = await self._send("startup")
@@ -37,13 +37,13 @@ class AppLife:
             await self._end()
             raise RuntimeError(f"the app did not start: {answer.get('message') or 'it gave no reason'}")
         if self._task.done() and not self._task.cancelled():
-            self._task.exception()  # no lifespan, and so not asked for again
+            self._task.exception()  # retrieved, so that asyncio does not log it
 
     async def stop(self) -> None:
-        """Stop the app.
+        """Stop the app. If it raises instead of answering, so does this.
 
         Raises:
-            RuntimeError: the app says that it did not stop well; or whatever it raised meanwhile.
+            RuntimeError: the app answered that its shutdown failed; the message has its reason.
         """
         if self._task is None or self._task.done():
             return
@@ -52,10 +52,10 @@ class AppLife:
         if answer is None and not self._task.cancelled() and (error := self._task.exception()) is not None:
             raise error
         if answer is not None and answer["type"].endswith("failed"):
-            raise RuntimeError(f"the app did not stop well: {answer.get('message') or 'it gave no reason'}")
+            raise RuntimeError(f"the app's shutdown failed: {answer.get('message') or 'it gave no reason'}")
 
     async def _send(self, event: str) -> Message | None:
-        """The app's answer, None if it returned or raised without one."""
+        """Send an event to the app, and return its answer; None if it returned or raised without one."""
         assert self._task is not None
         self._to_app.put_nowait({"type": f"lifespan.{event}"})
         wanted = (f"lifespan.{event}.complete", f"lifespan.{event}.failed")
@@ -82,7 +82,7 @@ class AppLife:
         self._changed.set()
 
     async def _end(self) -> None:
-        """Let the app return; cancel it if it does not after its last message."""
+        """Wait until the app has returned; cancel it if it has not within 1 s."""
         assert self._task is not None
         done, late = await asyncio.wait([self._task], timeout=1.0)
         for task in late:

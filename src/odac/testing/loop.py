@@ -1,4 +1,4 @@
-"""An event loop for tests: it knows when nothing is left to do, and its time can be moved."""
+"""An event loop for tests: it can wait until nothing is ready to run, and its clock can be moved."""
 
 from __future__ import annotations
 
@@ -19,10 +19,10 @@ T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
 PATIENCE: Final = 5.0
-"""Seconds of real time after which an app that always has something to do is given up on."""
+"""Seconds of real time that the app has to become idle."""
 
-QUIET_TURNS: Final = 100
-"""Turns of an event loop that is not ours after which an app that showed no activity counts as idle."""
+QUIET_ITERATIONS: Final = 100
+"""Iterations of another event loop without activity of the app, after which it counts as idle."""
 
 _WORKERS: Final = ("asyncio_", "AnyIO worker")
 
@@ -38,7 +38,7 @@ class NeverIdle(AssertionError):
 
 
 class _Selector(selectors.DefaultSelector):
-    """Asks the loop what to do before it waits: waiting means that nothing is ready to run."""
+    """Calls the loop back before it waits: then nothing is ready to run."""
 
     about_to_wait: Callable[[float | None], float | None]
     about_to_spin: Callable[[], None]
@@ -53,9 +53,9 @@ class _Selector(selectors.DefaultSelector):
 class TestLoop(asyncio.SelectorEventLoop):
     """asyncio's event loop, with two additions for tests.
 
-    :meth:`idle` waits until nothing is ready to run and no worker thread is at work, by the loop's own knowledge and
-    without guessing. And when the only thing left to wait for is a timer, the loop's clock jumps to it: ``sleep(60)``
-    takes no time. Where something outside might still happen (a socket, a thread), time passes as it does outside.
+    :meth:`idle` waits until nothing is ready to run and no worker thread is at work, and does not have to guess. And
+    while the loop waits for nothing but timers, its clock jumps to the next one: ``sleep(60)`` takes no time. While a
+    socket is open or a thread runs, its clock runs as real time does.
     """
 
     __test__ = False  # pytest: not a test class
@@ -81,7 +81,7 @@ class TestLoop(asyncio.SelectorEventLoop):
         return _Machine.monotonic() + self._ahead
 
     moved_time = time
-    """The same, by a name that other event loops do not have: rate limits are kept by it."""
+    """The same, by a name that other event loops do not have: rate limits are measured by it."""
 
     def run_in_executor(
         self, executor: Executor | None, func: Callable[[Unpack[Ts]], T], *args: *Ts
@@ -90,7 +90,7 @@ class TestLoop(asyncio.SelectorEventLoop):
         key = object()
 
         def job(*arguments: *Ts) -> T:
-            # Cancelling the future does not end the thread, so that both are watched.
+            # Both the future and the function are tracked, because cancelling the future does not end the thread.
             self._in_threads[key] = getattr(func, "__qualname__", repr(func))
             try:
                 return func(*arguments)
@@ -103,15 +103,15 @@ class TestLoop(asyncio.SelectorEventLoop):
         return future
 
     async def shutdown_default_executor(self, timeout: float | None = None) -> None:  # noqa: ASYNC109 - asyncio's own
-        """See :meth:`asyncio.loop.shutdown_default_executor`; a thread that does not end is not waited for."""
+        """See :meth:`asyncio.loop.shutdown_default_executor`; it does not wait for a thread that does not end."""
         if not self._stuck:
             await super().shutdown_default_executor()
 
     async def end_all(self) -> None:
-        """End what the app has started and not ended: cancel its tasks, and wait for its worker threads.
+        """End what the app has left running: cancel its tasks, and wait for its worker threads.
 
         Raises:
-            StillRunning: something does not end; it says what, and the loop can be closed all the same.
+            StillRunning: a task or thread does not end; the error names it. The loop can be closed all the same.
         """
         own = asyncio.current_task()
         tasks = {task for task in asyncio.all_tasks() if task is not own}
@@ -122,7 +122,7 @@ class TestLoop(asyncio.SelectorEventLoop):
         deadline = _Machine.monotonic() + PATIENCE
         while self._in_threads and _Machine.monotonic() < deadline:
             time.sleep(0.001)  # noqa: ASYNC251 - threads take real time, and the app has ended
-            await asyncio.sleep(0)  # what they hand to the loop
+            await asyncio.sleep(0)  # run the callbacks that the threads schedule
         threads = [f"a worker thread in {name}" for name in self._in_threads.copy().values()]
         if not tasks and not threads:
             return
@@ -154,14 +154,14 @@ class TestLoop(asyncio.SelectorEventLoop):
         return await watcher
 
     async def advance(self, seconds: float) -> None:
-        """Move the loop's clock on, running every timer on the way at its own time, and what follows from it.
+        """Move the loop's clock forward; timers that become due run in order, each at its own time.
 
         Raises:
-            ValueError: time does not go back.
+            ValueError: ``seconds`` is negative.
             NeverIdle: see :meth:`idle`.
         """
         if seconds < 0:
-            raise ValueError(f"advance({seconds}): time does not go back")
+            raise ValueError(f"advance({seconds}): must be a number of seconds from 0")
         left = seconds
         while True:
             before = self.time()
@@ -174,14 +174,14 @@ class TestLoop(asyncio.SelectorEventLoop):
         self._ahead += max(left, 0.0)
         await self.idle()
 
-    # What the selector asks
+    # Called by the selector
 
     def _before_spin(self) -> None:
         if self._watchers and _Machine.monotonic() > self._deadline:
             self._give_up("something in it runs again and again without waiting: a loop around asyncio.sleep(0)?")
 
     def _before_wait(self, timeout: float | None) -> float | None:
-        """How long to wait really."""
+        """The seconds for which the selector is to wait; None without a bound."""
         if self._watchers:
             if not self._threads_at_work():
                 watchers, self._watchers = self._watchers, []
@@ -218,7 +218,7 @@ class TestLoop(asyncio.SelectorEventLoop):
 
 
 class StillRunning(AssertionError):
-    """Code of the app went on after the end of the test, although it was cancelled."""
+    """Code of the app still ran after the end of the test, although it was cancelled."""
 
 
 def run(test: Coroutine[Any, Any, T]) -> T:
@@ -228,16 +228,16 @@ def run(test: Coroutine[Any, Any, T]) -> T:
 
 
 async def settle(activity: Callable[[], int]) -> None:
-    """Wait until the app is idle: exactly on a :class:`TestLoop`, by experience on any other loop.
+    """Wait until the app is idle: exactly on a :class:`TestLoop`, approximately on any other loop.
 
-    Any other loop does not say whether something is ready to run. There this lets it turn until the app has shown no
-    activity for :data:`QUIET_TURNS` turns, and no thread of anyio's is at work.
+    Any other loop does not tell whether something is ready to run. There this runs it for :data:`QUIET_ITERATIONS`
+    iterations in which the app shows no activity, and no thread of anyio's is at work.
 
     Args:
-        activity: counts what the app did.
+        activity: returns a number that grows with what the app does.
 
     Raises:
-        NeverIdle: it did not come to rest.
+        NeverIdle: the app did not become idle.
     """
     loop = asyncio.get_running_loop()
     if isinstance(loop, TestLoop):
@@ -246,7 +246,7 @@ async def settle(activity: Callable[[], int]) -> None:
     limiter = anyio.to_thread.current_default_thread_limiter()
     deadline = _Machine.monotonic() + PATIENCE
     seen, quiet = activity(), 0
-    while quiet < QUIET_TURNS:
+    while quiet < QUIET_ITERATIONS:
         if _Machine.monotonic() > deadline:
             raise NeverIdle(f"the app was not idle within {PATIENCE:g} s")
         await asyncio.sleep(0 if limiter.borrowed_tokens == 0 else 0.001)
@@ -257,7 +257,7 @@ async def settle(activity: Callable[[], int]) -> None:
 
 @asynccontextmanager
 async def within(seconds: float) -> AsyncIterator[None]:
-    """As :func:`asyncio.timeout`, also where a library has frozen the clock of an event loop that is not ours.
+    """As :func:`asyncio.timeout`, also if a library has frozen the clock of an event loop other than :class:`TestLoop`.
 
     Raises:
         TimeoutError: the block took longer.
@@ -268,7 +268,7 @@ async def within(seconds: float) -> AsyncIterator[None]:
             yield
         return
     async with asyncio.timeout(None) as limit:
-        # A thread waits by the machine's clock, which nothing freezes.
+        # A thread waits by the machine's clock, which such a library does not freeze.
         timer = threading.Timer(seconds, lambda: loop.call_soon_threadsafe(limit.reschedule, loop.time()))
         timer.daemon = True
         timer.start()
@@ -283,7 +283,7 @@ async def end_tasks(tasks: Iterable[asyncio.Task[Any] | None], grace: float) -> 
     """Wait until tasks of the app have ended; cancel those that have not within ``grace`` seconds of the app's time.
 
     Raises:
-        StillRunning: some go on although they were cancelled; it says where.
+        StillRunning: some still run although they were cancelled; the error says where.
     """
     running = {task for task in tasks if task is not None and not task.done()}
     if running:
@@ -300,7 +300,7 @@ async def end_tasks(tasks: Iterable[asyncio.Task[Any] | None], grace: float) -> 
 
 
 def _describe(task: asyncio.Task[Any]) -> str:
-    """A task's name, and where it waits: which line of the app, not of asyncio."""
+    """A task's name, and the line of the app, not of asyncio, at which it waits."""
     awaitable: Any = task.get_coro()
     where = ""
     while awaitable is not None:

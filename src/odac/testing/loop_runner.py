@@ -1,4 +1,4 @@
-"""An event loop that a synchronous test turns in its own thread, whenever it asks the app for something."""
+"""Runs an event loop in the thread of a synchronous test, for each call of the test client."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["LoopRunner"]
 T = TypeVar("T")
 
 
-def _a_loop_runs() -> bool:
+def _is_loop_running() -> bool:
     try:
         asyncio.get_running_loop()
     except RuntimeError:
@@ -22,7 +22,7 @@ def _a_loop_runs() -> bool:
 
 
 class LoopRunner:
-    """An event loop that turns while it is asked something, and stands still between."""
+    """An event loop that runs during a call, and does not between two calls."""
 
     def __init__(self) -> None:
         self._runner = asyncio.Runner(loop_factory=TestLoop)
@@ -30,7 +30,7 @@ class LoopRunner:
         self._closed = False
 
     def __call__(self, coroutine: Coroutine[Any, Any, T]) -> T:
-        """Turn the loop until a coroutine has returned; give what it returned.
+        """Run the loop until a coroutine has returned, and return its result.
 
         Raises:
             RuntimeError: the app has stopped, or an event loop runs here already.
@@ -40,10 +40,10 @@ class LoopRunner:
             raise RuntimeError(
                 "the app has stopped: use its client and connections within 'with TestClient(app) as client:'"
             )
-        if _a_loop_runs():
+        if _is_loop_running():
             coroutine.close()
             raise RuntimeError(
-                "TestClient turns an event loop of its own, and here one runs already: use AsyncTestClient in"
+                "TestClient runs an event loop of its own, and one runs here already: use AsyncTestClient in"
                 " asynchronous tests"
             )
         if self._loop is None:
@@ -51,7 +51,7 @@ class LoopRunner:
         return self._runner.run(coroutine)
 
     def close(self) -> None:
-        """End the loop, and with it what the app has started and not ended."""
+        """Close the loop, and end what the app has left running."""
         if self._closed:
             return
         self._closed = True

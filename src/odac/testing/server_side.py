@@ -1,4 +1,4 @@
-"""The server's side of one WebSocket connection in process: runs the app, and takes what it sends."""
+"""The server's side of one WebSocket connection in process: runs the app, and receives its messages."""
 
 from __future__ import annotations
 
@@ -17,23 +17,23 @@ __all__ = ["ServerSide"]
 
 
 class ServerSide:
-    """Between the app and the test's client, as an ASGI server is.
+    """Does for the app what an ASGI server does.
 
     Args:
         environment: what all connections of a test client share.
         scope: of the handshake.
-        user: whom the connection belongs to, where the app is not to look it up.
-        raises: whether what the app raises is raised in the test.
-        on_message: gets each message that the app sends.
-        on_close: gets code and reason when the app closes; it is to call :meth:`disconnect`.
+        user: what ``odac.auth.user()`` returns; None to let the app find the user.
+        raises: whether exceptions of the app are raised in the test.
+        on_message: called with each message that the app sends.
+        on_close: called with code and reason when the app closes; it has to call :meth:`disconnect`.
 
     Attributes:
         accepted: whether the app has accepted the handshake.
         closed: code and reason, whichever side closed; None while the connection is open.
         reading: cleared while the client reads nothing.
-        refusal: how the app refused the handshake.
-        subprotocol: what the app selected.
-        task: runs the app.
+        refusal: the app's refusal of the handshake.
+        subprotocol: the one that the app selected.
+        task: the one that runs the app.
     """
 
     def __init__(
@@ -67,19 +67,19 @@ class ServerSide:
     # From the client
 
     def start(self) -> None:
-        """Begin to run the app, with the handshake."""
+        """Start the app, with the handshake."""
         self.task = asyncio.get_running_loop().create_task(self._run(), name=f"app for {self._scope['path']}")
         self._to_app.put_nowait({"type": "websocket.connect"})
 
     def write(self, message: Prepared) -> None:
-        """Hand a message of the client to the app."""
+        """Pass a message of the client to the app."""
         if message.is_text:
             self._to_app.put_nowait({"type": "websocket.receive", "text": message.payload.decode()})
         else:
             self._to_app.put_nowait({"type": "websocket.receive", "bytes": message.payload})
 
     def disconnect(self, code: int, reason: str) -> None:
-        """The connection is closed: tell the app."""
+        """The connection is closed: send the app ``websocket.disconnect``."""
         self.closed = (code, reason)
         self.reading.set()
         self._to_app.put_nowait({"type": "websocket.disconnect", "code": code, "reason": reason})
@@ -96,7 +96,7 @@ class ServerSide:
         return self.task is None or self.task.done()
 
     def raise_for_app(self) -> None:
-        """Raise what a handler raised, or the ASGI app itself."""
+        """Raise the exception of a handler, or of the ASGI app itself."""
         self._environment.raise_failure()
         task = self.task
         if task is not None and task.done() and not task.cancelled() and (error := task.exception()) is not None:
@@ -105,14 +105,14 @@ class ServerSide:
     # From the app
 
     async def _run(self) -> None:
-        # In this task's own context, which all code of the app that runs for the connection inherits.
+        # Set in this task's context, which all code of the app that runs for the connection inherits.
         witness.set(self._environment.failures.append if self._raises else None)
         given_user.set(self._user)
         try:
             await self._environment.app(self._scope, self._receive, self._on_app_message)
         finally:
             if self.accepted and self.closed is None:
-                # Servers end the connection of an app that returned; uvicorn gives this reason:
+                # Servers end the connection of an app that returns without closing it.
                 self.closed = (int(CloseCode.INTERNAL_ERROR), "the app returned without closing")
             self._changed.set()
 
@@ -141,7 +141,7 @@ class ServerSide:
         elif kind == "websocket.http.response.body" and self._denial:
             self._on_denial_body(message)
         else:
-            raise RuntimeError(f"the app sent {kind!r}, which is not allowed here")
+            raise RuntimeError(f"the app sent {kind!r}, which ASGI does not allow in this state of the connection")
         self._changed.set()
 
     def _on_app_close(self, message: Message) -> None:

@@ -1,4 +1,4 @@
-"""The test client for synchronous tests: it turns the app's event loop itself, in the test's own thread."""
+"""The test client for synchronous tests: it runs the app's event loop itself, in the test's own thread."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ class TestClient:
                 ws.send({"text": "hello"})
                 assert ws.receive() == {"text": "hello"}
 
-    The app runs while a method of this class or of a connection is called, until it is idle; between two calls it
-    stands still, so that its state can be looked at. The arguments are those of :class:`AsyncTestClient`.
+    A method of this class or of a connection runs the app until it is idle; between two calls the app does not run, so
+    that a test can check its state. The arguments are those of :class:`AsyncTestClient`.
     """
 
     __test__ = False  # pytest: not a test class
@@ -142,11 +142,11 @@ class TestClient:
         self._run(self._client.restore_broker())
 
     def settle(self) -> None:
-        """Run the app until it is idle, after something was done to it from outside."""
+        """Run the app until it is idle, after the test did something to it in another way than by this client."""
         self._run(self._client.settle())
 
     def advance(self, seconds: float) -> None:
-        """Move the app's time on; see :meth:`AsyncTestClient.advance`."""
+        """Move the app's clock forward; see :meth:`AsyncTestClient.advance`."""
         self._run(self._client.advance(seconds))
 
 
@@ -180,7 +180,7 @@ class TestConnection:
     def call(
         self, name: str, arguments: Any = None, *, timeout: float = 10.0, retry: bool = False, returns: Any = None
     ) -> Any:
-        """Ask the app, and run it until it has answered; see :meth:`AsyncTestConnection.call`."""
+        """Call the app, and run it until it has answered; see :meth:`AsyncTestConnection.call`."""
         return self._run(self._connection.call(name, arguments, timeout=timeout, retry=retry, returns=returns))
 
     def answer(self, name: str) -> Callable[[H], H]:
@@ -188,7 +188,7 @@ class TestConnection:
         return self._connection.answerer(name, names_at(1))
 
     def received_nothing(self) -> bool:
-        """Whether no message waits to be taken; :attr:`unread` has those that do."""
+        """Run the app until it is idle, and return whether :attr:`unread` is empty."""
         return self._run(self._connection.received_nothing())
 
     def wait_closed(self, timeout: float = TIMEOUT) -> tuple[int, str]:
@@ -200,15 +200,15 @@ class TestConnection:
         self._run(self._connection.close(code, reason))
 
     def drop(self, *, after: int = 0) -> None:
-        """Vanish without a close frame, at once or after some more messages; see :meth:`AsyncTestConnection.drop`."""
+        """Lose the connection, at once or after further messages; see :meth:`AsyncTestConnection.drop`."""
         self._run(self._connection.drop(after=after))
 
     def pause_reading(self) -> None:
-        """Read nothing more, as a client that is too slow; see :meth:`AsyncTestConnection.pause_reading`."""
+        """Stop reading, as a client that is too slow; see :meth:`AsyncTestConnection.pause_reading`."""
         self._run(self._connection.pause_reading())
 
     def resume_reading(self) -> None:
-        """Read what has piled up, and everything after it."""
+        """Read the messages that wait, and those after them."""
         self._run(self._connection.resume_reading())
 
     def settle(self) -> None:
@@ -222,7 +222,7 @@ class TestConnection:
 
     @property
     def recoveries(self) -> list[Recover]:
-        """What the event ``recover`` would have told so far, in rooms with history."""
+        """The argument of each event ``recover`` so far, for rooms with history."""
         return self._connection.recoveries
 
     @property
@@ -237,7 +237,7 @@ class TestConnection:
 
     @property
     def presence(self) -> list[PresenceChange]:
-        """What the event ``presence`` would have told so far."""
+        """The argument of each event ``presence`` so far."""
         return self._connection.presence
 
     def people(self, room: str) -> list[Person]:
@@ -256,7 +256,7 @@ class TestConnection:
 
     @property
     def subprotocol(self) -> str | None:
-        """What the app selected."""
+        """The subprotocol that the app selected."""
         return self._connection.subprotocol
 
     @property

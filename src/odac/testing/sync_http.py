@@ -19,7 +19,7 @@ class SyncHttpClient:
         self._run = run
 
     def request(self, method: str, url: str, **options: Unpack[RequestOptions]) -> Response:
-        """Ask once; see :meth:`HttpClient.request`."""
+        """Send a request; see :meth:`HttpClient.request`."""
         return self._run(self._client.request(method, url, **options))
 
     def get(self, url: str, *, headers: Mapping[str, str] | None = None) -> Response:

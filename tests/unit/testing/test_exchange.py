@@ -1,7 +1,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator
+from typing import Any
 
+import pytest
 from fastapi import FastAPI
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response, StreamingResponse
@@ -38,3 +40,14 @@ def test_http() -> None:
         assert client.http.request("DELETE", "/page").status == 405
         assert client.http.get("/stream").text == "abc"
         assert client.http.get("/odac/health").json()["status"] == "ok"
+
+
+@pytest.mark.parametrize("headers", ["X-A: 1", {"X-A": 1}, [("X-A", "1")]])
+def test_headers_that_are_no_dict_of_text_are_refused(headers: Any) -> None:
+    with pytest.raises(TypeError, match=r"headers: .*must be a "):
+        TestClient(make_app(), headers=headers)
+    with TestClient(make_app()) as client:
+        with pytest.raises(TypeError, match=r"headers: .*must be a "):
+            client.http.get("/", headers=headers)
+        with pytest.raises(TypeError, match=r"headers: .*must be a "):
+            client.connect("/echo", headers=headers)

@@ -123,7 +123,7 @@ def test_what_the_asgi_specification_forbids_is_raised_in_the_test(wrong: list[M
     async def test() -> None:
         side = Side(break_rules)
         await idle()
-        with pytest.raises(RuntimeError, match="not allowed here"):
+        with pytest.raises(RuntimeError, match="does not allow in this state"):
             side.server.raise_for_app()
 
     run(test())
