@@ -67,7 +67,7 @@ def _key(name: str) -> str:
 
 def _channel(route: RouteContract) -> dict[str, Any]:
     messages: dict[str, Any] = {}
-    for message in (*_taken(route), *_given(route)):
+    for message in (*_incoming(route), *_outgoing(route)):
         messages[_key(message.name)] = {"name": message.name, "payload": message.schema}
     for call in route.calls:
         key = _key(call.name)
@@ -87,11 +87,11 @@ def _channel(route: RouteContract) -> dict[str, Any]:
     return channel
 
 
-def _taken(route: RouteContract) -> tuple[MessageContract, ...]:
+def _incoming(route: RouteContract) -> tuple[MessageContract, ...]:
     return route.takes or (MessageContract("incoming", {}),)
 
 
-def _given(route: RouteContract) -> tuple[MessageContract, ...]:
+def _outgoing(route: RouteContract) -> tuple[MessageContract, ...]:
     return route.gives or (MessageContract("outgoing", {}),)
 
 
@@ -108,12 +108,12 @@ def _operations(route: RouteContract) -> dict[str, Any]:
         f"{route.name}_receive": {
             "action": "receive",
             **common,
-            "messages": messages(*(message.name for message in _taken(route))),
+            "messages": messages(*(message.name for message in _incoming(route))),
         },
         f"{route.name}_send": {
             "action": "send",
             **common,
-            "messages": messages(*(message.name for message in _given(route))),
+            "messages": messages(*(message.name for message in _outgoing(route))),
         },
     }
     for call in route.calls:

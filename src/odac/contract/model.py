@@ -16,7 +16,7 @@ from odac.protocol.types import union_members
 if TYPE_CHECKING:
     from odac.routing.router import Route
 
-__all__ = ["CallContract", "Contract", "MessageContract", "RouteContract", "read"]
+__all__ = ["CallContract", "Contract", "MessageContract", "RouteContract", "class_name", "read"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,18 +101,18 @@ def read(routes: Sequence[Route], room_rules: Sequence[tuple[str, object, object
         room_rules: a pattern, its history and its presence, each or None.
     """
     schemas = Schemas()
-    taken: set[str] = set()
+    used_names: set[str] = set()
     rooms: dict[str, dict[str, Any]] = {}
     for pattern, history, presence in room_rules:
-        told = {name: rule for name, rule in (("history", history), ("presence", presence)) if rule is not None}
-        rooms.setdefault(pattern, {}).update(msgspec.to_builtins(told))
-    return Contract(tuple(_route(route, schemas, taken) for route in routes), rooms, schemas)
+        rules = {name: rule for name, rule in (("history", history), ("presence", presence)) if rule is not None}
+        rooms.setdefault(pattern, {}).update(msgspec.to_builtins(rules))
+    return Contract(tuple(_route(route, schemas, used_names) for route in routes), rooms, schemas)
 
 
-def _route(route: Route, schemas: Schemas, taken: set[str]) -> RouteContract:
+def _route(route: Route, schemas: Schemas, used_names: set[str]) -> RouteContract:
     functions = route.functions
     return RouteContract(
-        name=_name(route.path, taken),
+        name=_name(route.path, used_names),
         path=re.sub(r"{(\w+):\w+}", r"{\1}", route.path),
         parameters={
             name: type(convertor).__name__.removesuffix("Convertor").lower().replace("string", "str")
@@ -121,7 +121,7 @@ def _route(route: Route, schemas: Schemas, taken: set[str]) -> RouteContract:
         auth=route.needs_auth,
         token=route.needs_token,
         middleware=tuple(
-            each if isinstance(each, str) else getattr(each, "__name__", "middleware") for each in route.middleware
+            named if isinstance(named, str) else getattr(named, "__name__", "middleware") for named in route.middleware
         ),
         subprotocols=route.subprotocols,
         takes=_messages(functions.message, schemas, incoming=True),
@@ -141,22 +141,22 @@ def _route(route: Route, schemas: Schemas, taken: set[str]) -> RouteContract:
     )
 
 
-def _name(path: str, taken: set[str]) -> str:
-    """A name for a path that is one in Python and TypeScript: ``chess_id`` for ``/chess/{id}``."""
+def _name(path: str, used_names: set[str]) -> str:
+    """An identifier for a path: ``chess_id`` for ``/chess/{id}``. Not even in its class name does it equal another."""
     words = re.findall(r"[A-Za-z0-9]+", re.sub(r":\w+}", "}", path))
     base = "_".join(words) or "root"
     if base[0].isdigit():
         base = f"route_{base}"
     name, number = base, 1
-    while _as_class(name) in taken:
+    while class_name(name) in used_names:
         number += 1
         name = f"{base}_{number}"
-    taken.add(_as_class(name))
+    used_names.add(class_name(name))
     return name
 
 
-def _as_class(name: str) -> str:
-    """How classes are called after it: ``/chess/board`` and ``/chessBoard`` would have one name."""
+def class_name(name: str) -> str:
+    """The name of the class for a route with this name: ``ChessId`` for ``chess_id``."""
     return "".join(word[:1].upper() + word[1:] for word in name.split("_"))
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from odac.contract.model import CallContract, Contract, MessageContract, RouteContract
+from odac.contract.model import CallContract, Contract, MessageContract, RouteContract, class_name
 from odac.contract.schema import REFERENCE
 
 __all__ = ["module"]
@@ -87,21 +87,16 @@ def module(contract: Contract, *, command: str) -> str:
         command: what made it, for its first line.
     """
     definitions = contract.schemas.definitions
-    names = [*map(class_name, contract.routes), *map(_name, definitions)]
+    names = [*(class_name(route.name) for route in contract.routes), *map(_name, definitions)]
     first = contract.routes[0] if contract.routes else None
     head = _HEAD.format(
         command=command,
-        first=class_name(first) if first else "…",
+        first=class_name(first.name) if first else "…",
         path=first.path if first else "the app, which has no routes",
         names=", ".join(f'"{name}"' for name in names),
     )
     parts = [head, *(_definition(name, schema) for name, schema in definitions.items())]
     return "\n\n".join([*parts, *map(_class, contract.routes)])
-
-
-def class_name(route: RouteContract) -> str:
-    """``ChessId`` for ``/chess/{id}``."""
-    return "".join(word[:1].upper() + word[1:] for word in route.name.split("_"))
 
 
 def _name(name: str) -> str:
@@ -120,12 +115,12 @@ def _definition(name: str, schema: Mapping[str, Any]) -> str:
     }
     if all(key.isidentifier() and not keyword.iskeyword(key) for key in fields):
         lines = "".join(f"    {key}: {type_}\n" for key, type_ in fields.items())
-        return f"class {_name(name)}(TypedDict):\n    {_text(schema.get('description'), name)}\n\n{lines}"
+        return f"class {_name(name)}(TypedDict):\n    {_docstring(schema.get('description'), name)}\n\n{lines}"
     entries = ", ".join(f"{key!r}: {type_!r}" for key, type_ in fields.items())
     return f"{_name(name)} = TypedDict({_name(name)!r}, {{{entries}}})\n"
 
 
-def _text(text: object, otherwise: str) -> str:
+def _docstring(text: object, otherwise: str) -> str:
     """A docstring of one line."""
     words = " ".join(text.split()) if isinstance(text, str) and text.strip() else otherwise
     return '"""' + words.replace("\\", "\\\\").replace('"', "'") + '"""'
@@ -138,8 +133,8 @@ def _class(route: RouteContract) -> str:
         filled = re.sub(r"{(\w+)}", lambda found: "{quote(str(" + found[1] + "), safe='')}", route.path)
         path = f'f"{filled}"'
     source = _CLASS.format(
-        name=class_name(route),
-        text=_text(route.text.partition("\n")[0], route.path),
+        name=class_name(route.name),
+        text=_docstring(route.text.partition("\n")[0], route.path),
         parameters="".join(f"{name}: {_parameter(route.parameters[name])}, " for name in names),
         parameter_docs="".join(f"\n            {name}: a part of the path." for name in names),
         path=path,
@@ -170,7 +165,7 @@ def _call(call: CallContract) -> str:
         given="None" if takes_none else "arguments",
         returns=_type(call.returns),
         name=call.name,
-        text=_text(call.text.partition("\n")[0], f"Ask {call.name}."),
+        text=_docstring(call.text.partition("\n")[0], f"Ask {call.name}."),
     )
 
 
@@ -190,7 +185,7 @@ def _type(schema: Any) -> str:
             return " | ".join(dict.fromkeys(map(_type, schema[several])))
     kind = schema.get("type")
     if isinstance(kind, list):
-        return " | ".join(_type({**schema, "type": each}) for each in kind)
+        return " | ".join(_type({**schema, "type": type_}) for type_ in kind)
     if kind == "object":
         values = schema.get("additionalProperties")
         return f"dict[str, {_type(values) if isinstance(values, Mapping) else 'Any'}]"

@@ -94,7 +94,7 @@ def _renamed(part: Any, names: Mapping[str, str]) -> Any:
             kept["$ref"] = REFERENCE + names.get(name, name)
         return {key: value if key == "$ref" else _renamed(value, names) for key, value in kept.items()}
     if isinstance(part, (list, tuple)):
-        return [_renamed(each, names) for each in part]
+        return [_renamed(item, names) for item in part]
     return part
 
 

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
-from odac.contract.model import Contract, MessageContract, RouteContract
+from odac.contract.model import Contract, MessageContract, RouteContract, class_name
 from odac.contract.schema import REFERENCE
 
 __all__ = ["Hooks", "module"]
@@ -16,7 +16,7 @@ Hooks: TypeAlias = Literal["react", "vue"]
 
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_$][A-Za-z0-9_$]*")
 
-_TAKEN: Final = frozenset(
+_RESERVED: Final = frozenset(
     {
         *("Odac", "OdacBaseSocket", "OdacCallOptions", "OdacOptions", "UseOdac", "UseOdacOptions", "MaybeRefOrGetter"),
         *("AppRooms", "Promise", "Record", "any", "bigint", "boolean", "never", "null", "number", "object", "string"),
@@ -51,7 +51,7 @@ def module(contract: Contract, *, command: str, library: str, hooks: Hooks | Non
         library: where the browser client is imported from: ``odac-client``, or the address of ``odac.mjs``.
         hooks: the framework whose ``useOdac`` is typed as well.
     """
-    imports = f"import {{ Odac, type OdacBaseSocket, type OdacCallOptions, type OdacOptions }} from {_text(library)}"
+    imports = f"import {{ Odac, type OdacBaseSocket, type OdacCallOptions, type OdacOptions }} from {_quoted(library)}"
     if hooks is not None:
         imports += (
             f"\nimport {{ useOdac as use, type UseOdac, type UseOdacOptions }} from 'odac-client/{hooks}'\n"
@@ -85,7 +85,7 @@ def _comment(text: object) -> str:
 def _name(name: str) -> str:
     """A definition's name as an identifier."""
     word = re.sub(r"[^A-Za-z0-9_$]", "_", name)
-    return f"_{word}" if word[:1].isdigit() or word in _TAKEN else word
+    return f"_{word}" if word[:1].isdigit() or word in _RESERVED else word
 
 
 def _socket_names(contract: Contract) -> dict[str, str]:
@@ -93,7 +93,7 @@ def _socket_names(contract: Contract) -> dict[str, str]:
     taken = set(map(_name, contract.schemas.definitions))
     names = {}
     for route in contract.routes:
-        name = "".join(word[:1].upper() + word[1:] for word in route.name.split("_")) + "Socket"
+        name = f"{class_name(route.name)}Socket"
         while name in taken:
             name += "_"
         taken.add(name)
@@ -118,7 +118,7 @@ def _rooms(rooms: Mapping[str, Mapping[str, Any]]) -> str:
 
 def _room(pattern: str) -> str:
     if "*" not in pattern:
-        return _text(pattern)
+        return _quoted(pattern)
     return "`" + re.sub(r"([\\`$])", r"\\\1", pattern).replace("*", "${string}") + "`"
 
 
@@ -128,7 +128,7 @@ def _socket(route: RouteContract, name: str) -> str:
             _comment(call.text).replace("\n", "\n  ").rstrip(" ")
             and "  " + _comment(call.text).replace("\n", "\n  ").rstrip(" ")
         )
-        + f"  call(name: {_text(call.name)}, {_arguments(call.arguments)}, options?: OdacCallOptions):"
+        + f"  call(name: {_quoted(call.name)}, {_arguments(call.arguments)}, options?: OdacCallOptions):"
         + f" Promise<{_type(call.returns)}>\n"
         for call in route.calls
     ] or ["  call(name: never): Promise<never>\n"]
@@ -153,7 +153,7 @@ def _arguments(schema: Mapping[str, Any]) -> str:
 
 def _most_exact_first(routes: Sequence[RouteContract]) -> list[RouteContract]:
     """Of a function's overloads, the first that fits is taken."""
-    return sorted(routes, key=lambda each: (bool(each.parameters), -len(each.path), each.path))
+    return sorted(routes, key=lambda route: (bool(route.parameters), -len(route.path), route.path))
 
 
 def _function(routes: Sequence[RouteContract], names: Mapping[str, str]) -> str:
@@ -195,7 +195,7 @@ def _hook(routes: Sequence[RouteContract], names: Mapping[str, str], hooks: Hook
 
 def _path(route: RouteContract) -> str:
     if not route.parameters:
-        return f"{_text(route.path)} | `{route.path}?${{string}}`"
+        return f"{_quoted(route.path)} | `{route.path}?${{string}}`"
     pattern = re.sub(
         r"{(\w+)}",
         lambda found: "${number}" if route.parameters[found[1]] in ("integer", "float") else "${string}",
@@ -204,7 +204,7 @@ def _path(route: RouteContract) -> str:
     return f"`{pattern}`"
 
 
-def _text(value: str) -> str:
+def _quoted(value: str) -> str:
     return "'" + json.dumps(value, ensure_ascii=False)[1:-1].replace('\\"', '"').replace("'", "\\'") + "'"
 
 
@@ -226,7 +226,7 @@ def _type(schema: Any) -> str:
         return " & ".join(f"({_type(part)})" for part in schema["allOf"])
     kind = schema.get("type")
     if isinstance(kind, list):
-        return " | ".join(_type({**schema, "type": each}) for each in kind)
+        return " | ".join(_type({**schema, "type": type_}) for type_ in kind)
     if kind == "object":
         return _object(schema)
     if kind == "array":
@@ -237,7 +237,7 @@ def _type(schema: Any) -> str:
 
 
 def _literal(value: object) -> str:
-    return _text(value) if isinstance(value, str) else json.dumps(value)
+    return _quoted(value) if isinstance(value, str) else json.dumps(value)
 
 
 def _object(schema: Mapping[str, Any]) -> str:
@@ -247,7 +247,7 @@ def _object(schema: Mapping[str, Any]) -> str:
         return f"Record<string, {_type(values) if isinstance(values, Mapping) else 'unknown'}>"
     required = schema.get("required", ())
     fields = [
-        f"{name if _IDENTIFIER.fullmatch(name) else _text(name)}{'' if name in required else '?'}: {_type(part)}"
+        f"{name if _IDENTIFIER.fullmatch(name) else _quoted(name)}{'' if name in required else '?'}: {_type(part)}"
         for name, part in properties.items()
     ]
     return "{ " + "; ".join(fields) + " }"
