@@ -1,4 +1,4 @@
-"""What the docs page shows, as JSON."""
+"""The JSON that the docs page shows."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from odac.contract.schema import REFERENCE
 __all__ = ["example", "facts"]
 
 _DEEPEST: Final = 6
-"""Levels to which an example goes into definitions that refer to themselves."""
+"""The most levels of an example, because definitions may refer to themselves."""
 
 
 def facts(contract: Contract, prefix: str) -> dict[str, Any]:
@@ -20,7 +20,7 @@ def facts(contract: Contract, prefix: str) -> dict[str, Any]:
 
     Args:
         contract: of the app.
-        prefix: the app's, from which the page knows where the routes are.
+        prefix: the app's ``prefix``, from which the page finds the addresses of the routes.
     """
     definitions = contract.schemas.definitions
     routes = []
@@ -35,7 +35,7 @@ def facts(contract: Contract, prefix: str) -> dict[str, Any]:
 
 
 def example(schema: Any, definitions: Mapping[str, Any], depth: int = 0) -> Any:
-    """A value that a JSON schema describes, to begin with."""
+    """An example of a value that a JSON schema describes."""
     if not isinstance(schema, Mapping) or depth > _DEEPEST:
         return None
     reference = schema.get("$ref")

@@ -12,11 +12,11 @@ from odac.protocol.codec import knows_only_some
 __all__ = ["REFERENCE", "Schemas", "referenced"]
 
 REFERENCE: Final = "#/components/schemas/"
-"""What every reference to a definition begins with."""
+"""The beginning of every reference to a definition."""
 
 
 class Schemas:
-    """Collects definitions.
+    """Makes JSON schemas, and collects the definitions that they refer to.
 
     Attributes:
         definitions: by name, in the order of the names.
@@ -35,7 +35,7 @@ class Schemas:
 
         Args:
             type_: anything that a route takes as ``message=``.
-            incoming: whether the type is parsed; pydantic has another schema for what is sent.
+            incoming: whether the type is received; pydantic has another schema for what is sent.
         """
         if type_ is Any or type_ is object:
             return {}
@@ -47,7 +47,7 @@ class Schemas:
         return renamed
 
     def _name(self, wanted: str, definition: Any) -> str:
-        """The name of a definition: one that is another type's gets a number."""
+        """The name for a definition, with a number if another definition has it."""
         name, number = wanted, 1
         while name in self._definitions and self._definitions[name] != _renamed(definition, {wanted: name}):
             number += 1
@@ -85,7 +85,7 @@ def _of_pydantic(type_: Any, incoming: bool) -> tuple[dict[str, Any], dict[str, 
 
 
 def _renamed(part: Any, names: Mapping[str, str]) -> Any:
-    """A schema with its references renamed, and without OpenAPI's discriminator, which AsyncAPI does not have."""
+    """A schema with its references renamed, and without OpenAPI's discriminator object: AsyncAPI's is a string."""
     if isinstance(part, dict):
         kept = {key: value for key, value in part.items() if not (key == "discriminator" and isinstance(value, dict))}
         reference = kept.get("$ref")
@@ -99,6 +99,6 @@ def _renamed(part: Any, names: Mapping[str, str]) -> Any:
 
 
 def referenced(schema: Mapping[str, Any]) -> str | None:
-    """The name of the definition that a schema is nothing but a reference to, or None."""
+    """The name of the definition, if a schema is only a reference to one, or None."""
     reference = schema.get("$ref")
     return reference.removeprefix(REFERENCE) if isinstance(reference, str) else None

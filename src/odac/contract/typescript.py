@@ -27,7 +27,7 @@ _RESERVED: Final = frozenset(
         *("static", "super", "switch", "this", "throw", "true", "try", "typeof", "var", "while", "with", "yield"),
     }
 )
-"""Names that the module uses itself, and words of the language, so that no definition may have them."""
+"""Names that the module itself uses, and reserved words: a definition with such a name gets a ``_`` in front of it."""
 
 _ROOMS: Final = "AppRooms"
 
@@ -39,7 +39,7 @@ _HOOKS: Final[Mapping[Hooks, tuple[str, str, str]]] = {
         "MaybeRefOrGetter<{path} | null | undefined>",
     ),
 }
-"""What it is, what it needs, and the type of its path."""
+"""By framework: a description of its ``useOdac``, a further import, and the type of the argument ``path``."""
 
 
 def module(contract: Contract, *, command: str, library: str, hooks: Hooks | None = None) -> str:
@@ -47,7 +47,7 @@ def module(contract: Contract, *, command: str, library: str, hooks: Hooks | Non
 
     Args:
         contract: of the app.
-        command: what made it, for its first line.
+        command: the command that makes it, for its first line.
         library: where the browser client is imported from: ``odac-client``, or the address of ``odac.mjs``.
         hooks: the framework whose ``useOdac`` is typed as well.
     """
@@ -89,7 +89,7 @@ def _name(name: str) -> str:
 
 
 def _socket_names(contract: Contract) -> dict[str, str]:
-    """``ChessIdSocket`` for ``/chess/{id}``; what is a definition's name too has a line behind it."""
+    """``ChessIdSocket`` for ``/chess/{id}``; with a ``_`` behind it if a definition has this name."""
     taken = set(map(_name, contract.schemas.definitions))
     names = {}
     for route in contract.routes:
@@ -106,7 +106,7 @@ def _union(messages: Sequence[MessageContract], otherwise: str) -> str:
 
 
 def _rooms(rooms: Mapping[str, Mapping[str, Any]]) -> str:
-    """The names of the rooms that have rules; a rule's ``*`` stands for any text."""
+    """The names of the rooms that have rules; the ``*`` of a pattern becomes ``${string}``."""
     lines = []
     for rule in ("history", "presence"):
         names = [_room(pattern) for pattern, rules in rooms.items() if rule in rules]
@@ -147,12 +147,12 @@ def _socket(route: RouteContract, name: str) -> str:
 
 
 def _arguments(schema: Mapping[str, Any]) -> str:
-    """What can be left out may be: the arguments of a function that takes none."""
+    """The parameter for a call's arguments; it is optional if the function takes none."""
     return "args?: null" if schema.get("type") == "null" else f"args: {_type(schema)}"
 
 
 def _most_exact_first(routes: Sequence[RouteContract]) -> list[RouteContract]:
-    """Of a function's overloads, the first that fits is taken."""
+    """TypeScript takes the first overload that fits."""
     return sorted(routes, key=lambda route: (bool(route.parameters), -len(route.path), route.path))
 
 
@@ -209,7 +209,7 @@ def _quoted(value: str) -> str:
 
 
 def _type(schema: Any) -> str:
-    """A JSON schema as a type; what is not understood is unknown, never wrong."""
+    """A JSON schema as a type; a schema that is not understood becomes unknown."""
     if not isinstance(schema, Mapping) or not schema:
         return "unknown"
     reference = schema.get("$ref")
