@@ -11,20 +11,6 @@ from odac.contract.model import Contract, MessageContract, RouteContract
 
 __all__ = ["document", "to_json", "to_yaml"]
 
-_TOKEN: Final = {
-    "type": "httpApiKey",
-    "name": "Sec-WebSocket-Protocol",
-    "in": "header",
-    "description": "A token of this session, offered as the subprotocol odac-token-<token>;"
-    " GET {prefix}/token gives one.",
-}
-_SESSION: Final = {
-    "type": "httpApiKey",
-    "name": "odac_session",
-    "in": "cookie",
-    "description": "Somebody must be logged in: by the session cookie, or however the app knows its users.",
-}
-
 
 def document(contract: Contract, *, title: str, version: str) -> dict[str, Any]:
     """Make the document. Equal contracts give equal documents, so that a difference in review is a changed contract.
@@ -41,9 +27,9 @@ def document(contract: Contract, *, title: str, version: str) -> dict[str, Any]:
         operations |= _operations(route)
     schemes: dict[str, Any] = {}
     if any(route.auth for route in contract.routes):
-        schemes["session"] = _SESSION
+        schemes["session"] = _session(contract.cookie)
     if any(route.token for route in contract.routes):
-        schemes["token"] = _TOKEN
+        schemes["token"] = _token(contract.prefix)
     components: dict[str, Any] = {}
     if contract.schemas.definitions:
         components["schemas"] = contract.schemas.definitions
@@ -60,8 +46,28 @@ def document(contract: Contract, *, title: str, version: str) -> dict[str, Any]:
     }
 
 
+def _session(cookie: str) -> dict[str, str]:
+    return {
+        "type": "httpApiKey",
+        "name": cookie,
+        "in": "cookie",
+        "description": f"A user must be logged in: by this session cookie (over HTTPS __Host-{cookie}), or in another"
+        " way that the app accepts.",
+    }
+
+
+def _token(prefix: str) -> dict[str, str]:
+    return {
+        "type": "httpApiKey",
+        "name": "Sec-WebSocket-Protocol",
+        "in": "header",
+        "description": "A token of this session, offered as the subprotocol odac-token-<token>;"
+        f" GET {prefix}/token returns one.",
+    }
+
+
 def _key(name: str) -> str:
-    """A name as a key that AsyncAPI lets a document have."""
+    """A name as a key that AsyncAPI allows."""
     return re.sub(r"[^A-Za-z0-9_-]", "_", name) or "_"
 
 
@@ -129,12 +135,12 @@ def _operations(route: RouteContract) -> dict[str, Any]:
 
 
 def to_json(value: object) -> str:
-    """The document as JSON, to be compared line by line."""
+    """The document as JSON, with a line for each value, so that it can be compared."""
     return json.dumps(value, indent=2, ensure_ascii=False) + "\n"
 
 
 def to_yaml(value: Any) -> str:
-    """The document as YAML 1.2: blocks, with scalars as JSON has them, which YAML takes as well."""
+    """The document as YAML 1.2, in block style; scalars are written as in JSON, which is valid YAML."""
     return "\n".join(_lines(value)) + "\n"
 
 

@@ -1,4 +1,4 @@
-"""What an app's routes take and give, read from the routes."""
+"""The contract of an app: what its routes receive, send and answer."""
 
 from __future__ import annotations
 
@@ -24,8 +24,8 @@ class MessageContract:
     """One type of message.
 
     Args:
-        name: of its type, or one that says what it is.
-        schema: JSON schema.
+        name: of its type; ``message``, ``message2`` and so on for types without a name.
+        schema: its JSON schema.
     """
 
     name: str
@@ -34,14 +34,14 @@ class MessageContract:
 
 @dataclass(frozen=True, slots=True)
 class CallContract:
-    """One question that the route answers.
+    """One call that a route answers.
 
     Args:
         name: of the call.
-        arguments: schema of what is asked with.
-        returns: schema of the answer.
-        text: what the function's docstring says.
-        source: where the function is: ``chess.py:12``.
+        arguments: the JSON schema of the arguments.
+        returns: the JSON schema of the answer.
+        text: the docstring of the function.
+        source: file name and line of the function: ``chess.py:12``.
     """
 
     name: str
@@ -59,15 +59,15 @@ class RouteContract:
         name: made of the path, unique in the app.
         path: with its parameters: ``/chess/{id}``.
         parameters: names of the path's parameters, with their convertors.
-        auth: whether somebody must be logged in.
-        token: whether the handshake carries a token.
-        middleware: names of what the connection passes besides.
-        subprotocols: application subprotocols.
-        takes: the messages that may come; empty where the route does not say.
-        gives: the messages that may go out; the same.
-        calls: what it answers.
-        text: what the handler's docstring says.
-        source: where the handler is.
+        auth: whether a user must be logged in.
+        token: whether the handshake needs a token.
+        middleware: the names of its middleware.
+        subprotocols: of the application.
+        takes: the messages that it receives; empty if the route does not declare them.
+        gives: the messages that it sends; empty if the route does not declare them.
+        calls: the calls that it answers.
+        text: the docstring of the handler.
+        source: file name and line of the handler.
     """
 
     name: str
@@ -86,19 +86,37 @@ class RouteContract:
 
 @dataclass(frozen=True, slots=True)
 class Contract:
-    """All routes of an app, in the order in which they were added, and the rules of its rooms, by their patterns."""
+    """The contract of an app.
+
+    Args:
+        routes: in the order in which they were added.
+        rooms: the rules of rooms, by their patterns.
+        schemas: the definitions that the schemas of messages and calls refer to.
+        prefix: the app's ``prefix``.
+        cookie: the name of its session cookie over HTTP.
+    """
 
     routes: tuple[RouteContract, ...]
     rooms: dict[str, dict[str, Any]]
     schemas: Schemas = field(repr=False)
+    prefix: str
+    cookie: str
 
 
-def read(routes: Sequence[Route], room_rules: Sequence[tuple[str, object, object]] = ()) -> Contract:
+def read(
+    routes: Sequence[Route],
+    room_rules: Sequence[tuple[str, object, object]] = (),
+    *,
+    prefix: str = "/odac",
+    cookie: str = "odac",
+) -> Contract:
     """Read the contract of an app's routes.
 
     Args:
         routes: the app's.
-        room_rules: a pattern, its history and its presence, each or None.
+        room_rules: for each a pattern, its history and its presence, or None for one it does not have.
+        prefix: the app's ``prefix``.
+        cookie: the name of its session cookie over HTTP.
     """
     schemas = Schemas()
     used_names: set[str] = set()
@@ -106,7 +124,8 @@ def read(routes: Sequence[Route], room_rules: Sequence[tuple[str, object, object
     for pattern, history, presence in room_rules:
         rules = {name: rule for name, rule in (("history", history), ("presence", presence)) if rule is not None}
         rooms.setdefault(pattern, {}).update(msgspec.to_builtins(rules))
-    return Contract(tuple(_route(route, schemas, used_names) for route in routes), rooms, schemas)
+    contracts = tuple(_route(route, schemas, used_names) for route in routes)
+    return Contract(contracts, rooms, schemas, prefix, cookie)
 
 
 def _route(route: Route, schemas: Schemas, used_names: set[str]) -> RouteContract:
@@ -142,7 +161,7 @@ def _route(route: Route, schemas: Schemas, used_names: set[str]) -> RouteContrac
 
 
 def _name(path: str, used_names: set[str]) -> str:
-    """An identifier for a path: ``chess_id`` for ``/chess/{id}``. Not even in its class name does it equal another."""
+    """An identifier for a path, ``chess_id`` for ``/chess/{id}``, whose class name no other route has."""
     words = re.findall(r"[A-Za-z0-9]+", re.sub(r":\w+}", "}", path))
     base = "_".join(words) or "root"
     if base[0].isdigit():
@@ -178,6 +197,6 @@ def _text(function: Callable[..., Any]) -> str:
 
 
 def _source(function: Callable[..., Any]) -> str:
-    """File name and line; without the folder, which is the machine's and not the contract's."""
+    """File name and line, without the directory, which would differ between machines."""
     code = getattr(inspect.unwrap(function), "__code__", None)
     return "" if code is None else f"{code.co_filename.rpartition('/')[2]}:{code.co_firstlineno}"

@@ -84,7 +84,7 @@ def module(contract: Contract, *, command: str) -> str:
 
     Args:
         contract: of the app.
-        command: what made it, for its first line.
+        command: the command that makes it, for its first line.
     """
     definitions = contract.schemas.definitions
     names = [*(class_name(route.name) for route in contract.routes), *map(_name, definitions)]
@@ -100,9 +100,9 @@ def module(contract: Contract, *, command: str) -> str:
 
 
 def _name(name: str) -> str:
-    """A definition's name as an identifier; what is a route's name too has a line behind it."""
+    """A definition's name as an identifier; ``Data`` at its end keeps it from being a keyword or a route's class."""
     word = re.sub(r"\W", "_", name)
-    return f"{word}_" if keyword.iskeyword(word) or word[:1].isdigit() else f"{word}Data"
+    return f"_{word}Data" if word[:1].isdigit() else f"{word}Data"
 
 
 def _definition(name: str, schema: Mapping[str, Any]) -> str:
@@ -170,7 +170,7 @@ def _call(call: CallContract) -> str:
 
 
 def _type(schema: Any) -> str:
-    """A JSON schema as a type; what is not understood is Any."""
+    """A JSON schema as a type; a schema that is not understood becomes Any."""
     if not isinstance(schema, Mapping) or not schema:
         return "Any"
     reference = schema.get("$ref")

@@ -94,7 +94,7 @@ class Sessions:
         clock: the time in seconds since 1970.
     """
 
-    __slots__ = ("_clock", "_macs", "_names", "_revoked", "_secure_names", "lifetime", "max_age")
+    __slots__ = ("_clock", "_macs", "_names", "_revoked", "_secure_names", "cookie", "lifetime", "max_age")
 
     def __init__(
         self,
@@ -103,6 +103,7 @@ class Sessions:
         *,
         clock: Callable[[], float] = time.time,
     ) -> None:
+        self.cookie = options.cookie
         self.max_age = options.max_age
         self.lifetime = options.lifetime
         self._clock = clock

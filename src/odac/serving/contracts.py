@@ -37,7 +37,8 @@ def write_contract(
             raise ConfigurationError(f"there are {len(found)} Odac apps in {target}: name one of them")
         found[0].app.check()
         app = found[0].app
-        made = make(read(app.websocket_routes, app.room_rules))
+        cookie = app.auth.sessions.cookie
+        made = make(read(app.websocket_routes, app.room_rules, prefix=app.prefix, cookie=cookie))
     finally:
         if placed == NO_DIRECTORY:
             del os.environ[DIRECTORY_VARIABLE]

@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 import yaml
 
-from odac import History, Odac
+from odac import History, Odac, SessionOptions
 from odac.contract.asyncapi import document, to_json, to_yaml
 from odac.contract.model import read
 from tests.unit.contract import chess
@@ -25,6 +25,16 @@ def with_rooms() -> Odac:
 
 def make(app: Odac = chess.app) -> dict[str, Any]:
     return document(read(app.websocket_routes, app.room_rules), title="Chess", version="1.0.0")
+
+
+def test_the_security_schemes_name_the_apps_cookie_and_endpoint() -> None:
+    app = Odac(secret="x" * 32, prefix="/rt", session=SessionOptions(cookie="shop"))
+    app.route.auth.ws("/orders", lambda odac: None)
+    contract = read(app.websocket_routes, prefix=app.prefix, cookie=app.auth.sessions.cookie)
+    schemes = document(contract, title="Shop", version="1.0.0")["components"]["securitySchemes"]
+    assert (schemes["session"]["in"], schemes["session"]["name"]) == ("cookie", "shop")
+    assert "__Host-shop" in schemes["session"]["description"]
+    assert "GET /rt/token returns one" in schemes["token"]["description"]
 
 
 def test_every_message_and_call_has_its_place() -> None:

@@ -41,6 +41,20 @@ def test_the_contract_of_the_one_app_is_made(folder: Path) -> None:
     assert "ODAC_LOCAL_DIRECTORY" not in os.environ
 
 
+def test_the_contract_has_the_apps_prefix_and_cookie(folder: Path) -> None:
+    options = 'prefix="/rt", session=SessionOptions(cookie="shop")'
+    source = SOURCE.replace("import Odac", "import Odac, SessionOptions").replace('one")', f'one", {options})')
+    (folder / "contracted.py").write_text(source)
+    names: list[tuple[str, str]] = []
+
+    def note(contract: Contract) -> str:
+        names.append((contract.prefix, contract.cookie))
+        return ""
+
+    write_contract("contracted:app", note, factory=False, app_dir=str(folder), check=None)
+    assert names == [("/rt", "shop")]
+
+
 def test_no_package_of_a_broker_is_needed(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("ODAC_BROKER", raising=False)
     monkeypatch.delitem(sys.modules, "odac.brokers.local", raising=False)
