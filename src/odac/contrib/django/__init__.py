@@ -6,7 +6,7 @@ Add ``"odac.contrib.django"`` to ``INSTALLED_APPS`` and, in ``asgi.py``::
 
     application = DjangoOdac()
 
-Everything is imported when it is asked for, because Django's models need its settings.
+Each name is imported when it is first used, because Django's models need its settings.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 
 __all__ = ["DjangoOdac", "authenticate", "database_sync_to_async", "publisher"]
 
-_LATER = {
+_MODULES = {
     "DjangoOdac": "odac.contrib.django.application",
     "authenticate": "odac.contrib.django.authentication",
     "database_sync_to_async": "odac.contrib.django.database",
@@ -30,8 +30,8 @@ _LATER = {
 
 
 def __getattr__(name: str) -> Any:
-    if name in _LATER:
+    if name in _MODULES:
         from importlib import import_module
 
-        return getattr(import_module(_LATER[name]), name)
+        return getattr(import_module(_MODULES[name]), name)
     raise AttributeError(f"module 'odac.contrib.django' has no attribute {name!r}")

@@ -1,4 +1,4 @@
-"""What ``INSTALLED_APPS`` names."""
+"""The application that ``INSTALLED_APPS`` loads."""
 
 from __future__ import annotations
 

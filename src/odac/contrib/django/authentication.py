@@ -1,4 +1,4 @@
-"""Who is connected, as the Django project knows its users."""
+"""Authenticates a handshake as Django authenticates a request."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ __all__ = ["authenticate", "authenticator", "http_request", "login_name"]
 async def authenticate(request: Request) -> Any:
     """Find the user of a handshake by Django's session: any session engine, any authentication backend, any user model.
 
-    It is Django's own check: an inactive user is refused by the backend, and a session from before a change of the
-    password by its hash. The session is read and never written: a handshake has no response that could carry a new key.
+    It is Django's own check: the backend refuses an inactive user, and a session's hash is wrong after a change of the
+    password. The session is read and never written, because a handshake has no response that could carry a new key.
 
     Returns:
         the user, or None.
@@ -31,10 +31,10 @@ async def authenticate(request: Request) -> Any:
 
 
 def authenticator(rest_framework: Iterable[Any] = ()) -> Callable[[Request], Any]:
-    """An authenticator that also asks authentication classes of Django REST framework, for clients without cookies.
+    """An authenticator that also uses authentication classes of Django REST framework, for clients without cookies.
 
     Args:
-        rest_framework: classes such as ``TokenAuthentication``, asked in this order where the session knows nobody.
+        rest_framework: classes such as ``TokenAuthentication``, used in this order if the session has no user.
     """
     classes = tuple(rest_framework)
 
@@ -46,17 +46,17 @@ def authenticator(rest_framework: Iterable[Any] = ()) -> Callable[[Request], Any
 
 async def _find(request: Request, classes: tuple[Any, ...]) -> Any:
     if settings.SESSION_COOKIE_NAME not in request.cookies and not (classes and "authorization" in request.headers):
-        return None  # without a thread and a query
+        return None  # nothing to look up, so no thread and no query
     http = http_request(request)
 
-    def look() -> Any:
+    def find_user() -> Any:
         user = get_user(http)
         # Evaluated here: a lazy attribute would query the database on the event loop.
         if user.is_authenticated:
             return user
         return _by_header(http, classes)
 
-    user = await read(look)
+    user = await read(find_user)
     if user is not None and (key := http.COOKIES.get(settings.SESSION_COOKIE_NAME)):
         request.scope[LOGIN] = login_name(key)  # type: ignore[index]
     return user
@@ -67,18 +67,18 @@ def _by_header(http: HttpRequest, classes: tuple[Any, ...]) -> Any:
         return None
     from rest_framework.exceptions import APIException
 
-    for each in classes:
+    for authentication in classes:
         try:
-            found = each().authenticate(http)
+            found = authentication().authenticate(http)
         except APIException:
-            return None  # the credentials are there, and wrong
+            return None  # the credentials are wrong
         if found is not None:
             return found[0]
     return None
 
 
 def login_name(session_key: str) -> str:
-    """What names a Django session between processes: nobody can get the session out of it."""
+    """The name of a Django session in messages between processes; the session's key cannot be computed from it."""
     return "django:" + sha256(session_key.encode("utf-8", "surrogatepass")).hexdigest()
 
 
@@ -98,10 +98,10 @@ def http_request(request: Request) -> HttpRequest:
 
 
 class _ReadOnlySession(dict[str, Any]):
-    """What the project's session engine has stored, read when it is first asked for.
+    """A copy of the data that the project's session engine has stored, read on first use.
 
     Django renews the key of a session that an old ``SECRET_KEY`` has signed, and empties one whose hash is wrong. Here
-    that changes this copy alone: the browser would not hear of a new key and be logged out.
+    that changes only this copy: the browser would not get the new key, and so be logged out.
     """
 
     def __init__(self, key: str | None) -> None:
@@ -124,8 +124,8 @@ class _ReadOnlySession(dict[str, Any]):
         return super().get(name, default)
 
     def cycle_key(self) -> None:
-        """Nothing: see the class."""
+        """Do nothing: see the class."""
 
     def flush(self) -> None:
-        """Forget what was read."""
+        """Empty this copy."""
         self.clear()

@@ -1,4 +1,4 @@
-"""What ``manage.py check`` looks at."""
+"""The checks that Odac adds to ``manage.py check``."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
-"""Database work beside Django's request cycle, which is what drops broken connections otherwise.
+"""Database access outside of Django's request cycle.
 
-Django closes a connection that is too old or has failed at the beginning and the end of each HTTP request. A WebSocket
-has neither, so that a thread would keep the connection of a database that has been restarted since, and fail for good.
+At the beginning and the end of each HTTP request, Django closes a database connection that is too old or has failed. A
+WebSocket has no such moments, so a thread would keep its connection after a restart of the database, and fail for good.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ T = TypeVar("T")
 
 
 def database_sync_to_async(function: Callable[P, T]) -> Callable[P, Awaitable[T]]:
-    """Make a function that uses the database awaitable: it runs in a thread, with connections that work.
+    """Make a function that uses the database awaitable: it runs in a thread, with usable database connections.
 
     Args:
         function: uses the ORM as in a view; ``transaction.atomic`` works in it.
@@ -34,12 +34,12 @@ def database_sync_to_async(function: Callable[P, T]) -> Callable[P, Awaitable[T]
         finally:
             close_old_connections()
 
-    # Not "thread sensitive": that would be one thread for all connections of the process.
+    # Not thread-sensitive: that would be one thread for all WebSockets of the process.
     return sync_to_async(checked, thread_sensitive=False)
 
 
 async def read(function: Callable[[], T]) -> T:
-    """Run a function that only reads, and run it again if the database has closed the connection meanwhile."""
+    """Run a function that only reads, and run it once more if the database has closed the connection."""
 
     def twice() -> T:
         try:
@@ -54,7 +54,7 @@ async def read(function: Callable[[], T]) -> T:
 def close_broken_connections() -> None:
     """Close the connections of this thread that have failed, so that the next query gets a new one.
 
-    The asynchronous ORM (``await User.objects.aget(…)``) does its work in one thread that no request ever begins in.
+    The asynchronous ORM (``await User.objects.aget(…)``) uses one thread, in which no request ever begins or ends.
     """
     for connection in connections.all(initialized_only=True):
         if connection.errors_occurred:

@@ -1,4 +1,4 @@
-"""Sending from views, models, management commands and tasks: once the transaction that they run in is committed."""
+"""Sends from views, models, management commands and tasks, once the transaction that they run in is committed."""
 
 from __future__ import annotations
 
@@ -29,18 +29,17 @@ __all__ = ["DjangoPublisher", "publisher"]
 class DjangoPublisher(Addressing[None]):
     """Sends to clients from anywhere in a Django project, with ``transaction.on_commit``.
 
-    Where no transaction is open, and in asynchronous code, it sends at once. In the process that serves the app it goes
-    straight to the connections; under WSGI, in a management command or in a Celery task, through the broker that the
-    setting ``ODAC_BROKER`` (or ``$ODAC_BROKER``) names. What goes wrong at a commit is logged by Django, and does not
-    undo it.
+    Without an open transaction, and in asynchronous code, it sends at once. The process that serves the app sends to
+    the connections directly; under WSGI, in a management command or in a Celery task, messages go through the broker of
+    the setting ``ODAC_BROKER`` (or ``$ODAC_BROKER``). An error at a commit is logged by Django, and does not undo it.
 
     Args:
-        using: the alias of the database whose transaction counts; default: ``"default"``.
+        using: the alias of the database whose transaction it waits for; default: ``"default"``.
     """
 
     def __init__(self, using: str | None = None) -> None:
         self._using = using
-        self._outside: Publisher | None = None
+        self._publisher: Publisher | None = None
         self._lock = threading.Lock()
 
     def user(self, user_id: Any) -> Target[None]:
@@ -50,7 +49,7 @@ class DjangoPublisher(Addressing[None]):
             user_id: a user or its primary key.
 
         Raises:
-            TypeError: it is nobody, such as ``AnonymousUser``.
+            TypeError: it is not a user, such as ``AnonymousUser``.
         """
         return Target(self, Audience.of_user(check_user_id(identify(user_id))))
 
@@ -63,15 +62,15 @@ class DjangoPublisher(Addressing[None]):
         rooms = []
         app = running()
         sessions = app.auth.sessions if app is not None else Sessions(Secrets(secrets()))
-        found = sessions.find(request.COOKIES, request.is_secure()).session
-        if found is not None:
-            rooms.append(browser_room(found.id))
-        # The key of a session in a signed cookie is the cookie: two logins of one second may have the same.
-        if found is None or not settings.SESSION_ENGINE.endswith(".signed_cookies"):
+        cookie = sessions.find(request.COOKIES, request.is_secure()).session
+        if cookie is not None:
+            rooms.append(browser_room(cookie.id))
+        # With signed cookies, the key is the cookie itself, which two logins in one second may have in common.
+        if cookie is None or not settings.SESSION_ENGINE.endswith(".signed_cookies"):
             keys = {request.COOKIES.get(settings.SESSION_COOKIE_NAME), getattr(request.session, "session_key", None)}
             rooms += [browser_room(login_name(key)) for key in keys if key]
         if not rooms:
-            rooms.append(browser_room("none"))  # an audience without rooms is everybody
+            rooms.append(browser_room("none"))  # an audience without rooms would be all connections
         return Target(self, Audience(tuple(rooms)))
 
     def _send(self, item: RoomMessage, keep: bool) -> None:
@@ -91,32 +90,32 @@ class DjangoPublisher(Addressing[None]):
     def _send_now(self, item: RoomMessage, keep: bool) -> None:
         app = running()
         if app is None:
-            self._from_outside()._send(item, keep)
+            self._broker_publisher()._send(item, keep)
         else:
             app._hub.send(item.audience, Prepared(item.opcode, item.payload), keep)
 
     def _publish_now(self, item: Close | Move) -> None:
         app = running()
         if app is None:
-            self._from_outside()._publish(item)
+            self._broker_publisher()._publish(item)
         elif isinstance(item, Close):
             app._hub.orders.close(item.audience, item.code, item.reason)
         else:
             app._hub.orders.move(item.audience, item.room, joins=item.joins)
 
-    def _from_outside(self) -> Publisher:
+    def _broker_publisher(self) -> Publisher:
         with self._lock:
-            if self._outside is None:
+            if self._publisher is None:
                 url = broker_url() or default_url()
                 if url == "memory://":
                     raise BrokerNotConfigured(
-                        "this process does not serve the app, so it reaches clients through a broker only: set"
+                        "this process does not serve the app, so it can reach clients only through a broker: set"
                         " ODAC_BROKER, in the settings or in the environment of this process and of the server, to"
-                        " 'redis://localhost' or, for one machine, to a name such as 'local://shop'"
+                        " 'redis://localhost' or, on one machine, to a name such as 'local://shop'"
                     )
-                self._outside = Publisher(url)
-            return self._outside
+                self._publisher = Publisher(url)
+            return self._publisher
 
 
 publisher = DjangoPublisher()
-"""Of the default database."""
+"""The publisher for the default database."""

@@ -1,4 +1,4 @@
-"""What ends connections in a Django project: logging out, another password, a user who is deactivated or deleted."""
+"""Closes connections at a logout, at a change of the password, and when a user is deactivated or deleted."""
 
 from __future__ import annotations
 
@@ -23,19 +23,19 @@ def connect() -> None:
 
 
 def on_logout(sender: Any, request: Any, user: Any, **_: Any) -> None:
-    """Close the connections of this browser, and leave the user's other devices alone."""
+    """Close the connections of this browser, not those of the user's other devices."""
     if request is not None and hasattr(request, "session"):
         _close(lambda: publisher.session(request).close(CloseCode.UNAUTHORIZED, "Logged out"))
 
 
 def on_save(sender: Any, instance: Any, created: bool, raw: bool = False, **_: Any) -> None:
-    """Let all connections of a user come back, when the password was changed or the user deactivated.
+    """Have all clients of a user reconnect after the password was changed or the user was deactivated.
 
-    Those with a session that is still good do, and the handshake of the others is refused.
+    Those whose session is still valid are accepted, and the others refused.
     """
     if created or raw:
         return
-    # set_password() leaves the new password there until save() has returned.
+    # set_password() stores the new password in this attribute, and save() clears it after this signal.
     if getattr(instance, "_password", None) is not None or not getattr(instance, "is_active", True):
         _close(lambda: publisher.user(instance.pk).close(CloseCode.SERVICE_RESTART, "Log in again"))
 
@@ -47,6 +47,6 @@ def on_delete(sender: Any, instance: Any, **_: Any) -> None:
 
 
 def _close(close: Any) -> None:
-    # In a management command of a project whose app runs in one process, there is no way to reach it.
+    # Without a broker, another process, such as a management command, cannot reach the app.
     if running() is not None or broker_url() is not None:
         close()

@@ -69,7 +69,7 @@ def test_outside_of_the_app_the_history_of_a_room_has_what_is_sent(monkeypatch: 
     outside.to_room("kept", "hello")
     outside.to_room("kept", "for now", keep=False)
     outside.user(7).join("kept")
-    outside._from_outside().close()
+    outside._broker_publisher().close()
     entries = MemoryStore(shared).read_now(Channels("odac").room("kept"), History(), 0, 10).entries
     assert [decode_message(entry.body).payload for entry in entries] == [b"hello"]
     assert [type(item) for item in made[0].items] == [Unkept, Move]
@@ -98,4 +98,4 @@ def test_where_no_broker_leads_to_the_server_the_setting_is_named(monkeypatch: p
     for name in ("ODAC_BROKER", "ODAC_LOCAL_DIRECTORY"):
         monkeypatch.delenv(name, raising=False)
     with pytest.raises(BrokerNotConfigured, match="set ODAC_BROKER, in the settings or in the environment"):
-        DjangoPublisher()._from_outside()
+        DjangoPublisher()._broker_publisher()
