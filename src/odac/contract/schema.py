@@ -7,7 +7,7 @@ from typing import Any, Final
 
 import msgspec
 
-from odac.protocol.codec import knows_only_some
+from odac.protocol.codec import has_unknown_class
 
 __all__ = ["REFERENCE", "Schemas", "referenced"]
 
@@ -57,7 +57,7 @@ class Schemas:
 
 def _of_msgspec(type_: Any) -> tuple[dict[str, Any], dict[str, Any]] | None:
     try:
-        if knows_only_some(type_):
+        if has_unknown_class(type_):
             return None
         (schema,), definitions = msgspec.json.schema_components([type_], ref_template=REFERENCE + "{name}")
     except TypeError:

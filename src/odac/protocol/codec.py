@@ -20,7 +20,7 @@ __all__ = [
     "decode_text",
     "encode",
     "encode_binary",
-    "knows_only_some",
+    "has_unknown_class",
     "json_decoder",
     "make_decoder",
     "reference_encode",
@@ -206,7 +206,7 @@ def make_decoder(type_: Any) -> Callable[[bytes], object]:
     """
     try:
         decode = json_decoder(type_).decode
-        if knows_only_some(type_):  # a decoder is made all the same, and refuses every message
+        if has_unknown_class(type_):  # a decoder is made all the same, and refuses every message
             raise TypeError("use a TypedDict, dataclass, msgspec Struct or pydantic model")
     except TypeError:
         validate = make_validator(type_)
@@ -227,7 +227,7 @@ def make_decoder(type_: Any) -> Callable[[bytes], object]:
     return decode_message
 
 
-def knows_only_some(type_: Any) -> bool:
+def has_unknown_class(type_: Any) -> bool:
     """Whether a type, or a part of it, is a class that msgspec has no rules for."""
     waiting: list[Any] = [msgspec.inspect.type_info(type_)]
     seen: set[int] = set()

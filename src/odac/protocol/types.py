@@ -9,7 +9,7 @@ from typing import Annotated, Any, Union, get_args, get_origin, is_typeddict
 import msgspec
 
 from odac.errors import InvalidMessage
-from odac.protocol.codec import encode_json, json_decoder, knows_only_some
+from odac.protocol.codec import encode_json, has_unknown_class, json_decoder
 from odac.protocol.pydantic_types import make_validator
 
 __all__ = ["class_of", "make_converter", "name_of", "takes_bytes", "union_members"]
@@ -73,7 +73,7 @@ def make_converter(type_: Any) -> Callable[[object], object]:
     """
     try:
         json_decoder(type_)
-        if knows_only_some(type_):
+        if has_unknown_class(type_):
             raise TypeError("use a TypedDict, dataclass, msgspec Struct or pydantic model")
     except TypeError:
         validate = make_validator(type_)

@@ -61,7 +61,7 @@ class AsyncPublisher(Addressing[Coroutine[Any, Any, None]]):
         Raises:
             BrokerError: the broker cannot be reached in time.
         """
-        await self._connected().until_up()
+        await self._connected().wait_connected()
 
     async def close(self) -> None:
         """Disconnect. What was sent is with the broker already."""
@@ -80,7 +80,7 @@ class AsyncPublisher(Addressing[Coroutine[Any, Any, None]]):
     async def _send(self, item: RoomMessage, keep: bool) -> None:
         if self._kept is None:
             self._kept = KeptRooms(self._url, self._timeout)
-        left = await self._kept.takes(item, keep)
+        left = await self._kept.send_if_kept(item, keep)
         if left is not None:
             await self._publish(left)
 

@@ -46,7 +46,7 @@ class PublisherConnection:
         """Disconnect."""
         await self._broker.stop()
 
-    async def until_up(self) -> None:
+    async def wait_connected(self) -> None:
         """Wait for the connection.
 
         Raises:
@@ -70,13 +70,13 @@ class PublisherConnection:
         Raises:
             BrokerError: it did not confirm this message in time; it may have it all the same.
         """
-        begun = time.monotonic()
+        started_at = time.monotonic()
         if size_of(item) > MAX_PAYLOAD - OVERHEAD:
             raise BrokerError(f"a message of {size_of(item)} bytes is more than the {MAX_PAYLOAD} that travel at most")
-        await self.until_up()
+        await self.wait_connected()
         assert isinstance(self._broker, Confirming)  # all of them are
         try:
-            async with asyncio.timeout(max(0.0, self._timeout - (time.monotonic() - begun))):
+            async with asyncio.timeout(max(0.0, self._timeout - (time.monotonic() - started_at))):
                 await self._deliver(self._broker, item)
         except TimeoutError:
             self._given_up = True
@@ -102,20 +102,22 @@ class PublisherConnection:
     def _payloads(self, channels: tuple[str, ...], item: Item) -> list[tuple[str, bytes]]:
         self._sequence += 1
         now = time.monotonic()
-        found: list[tuple[str, bytes]] = []
+        payloads: list[tuple[str, bytes]] = []
         for channel in channels:
             number = self._numbers.take(channel, 1, now)
             if size_of(item) <= self._broker.max_message - OVERHEAD:
                 shared = len(channels) > 1
-                found.append((channel, encode(Envelope(VERSION, self._origin, self._sequence, number, shared, [item]))))
+                payloads.append(
+                    (channel, encode(Envelope(VERSION, self._origin, self._sequence, number, shared, [item])))
+                )
             else:
-                found += [
+                payloads += [
                     (channel, payload)
                     for payload, _ in large_payloads(
                         self._origin, self._sequence, number, item, self._broker.max_message, channels
                     )
                 ]
-        return found
+        return payloads
 
     def _failed(self, why: str) -> BrokerError:
         return BrokerError(f"{self._broker.address}: {self._reason or why}")

@@ -26,7 +26,7 @@ T = TypeVar("T")
 RULES_EVERY: Final = 10.0
 """Seconds that the rules in the broker are taken to be the same."""
 RETRY: Final = 0.05
-ROOMS: Final = 1024
+MOST_LOCKS: Final = 1024
 """Rooms whose sends are kept apart; those of further ones wait for each other."""
 LAST_TOPS: Final = 1.0
 """Seconds, at most, that a publisher that ends takes to publish the tops of its rooms."""
@@ -49,7 +49,7 @@ class KeptRooms:
         self._timeout = timeout
         self._origin = os.urandom(16)
         self._next = 1
-        self._book = RuleBook()
+        self._rule_book = RuleBook()
         self._read_at: float | None = None
         self._is_started = False
         self._given_up = False  # a call has waited in vain: the next ones fail at once until the store answers
@@ -57,14 +57,14 @@ class KeptRooms:
         self._starting = asyncio.Lock()
         self._locks: dict[str, asyncio.Lock] = {}
         self._tops = Tops()
-        self._telling: asyncio.Task[None] | None = None
+        self._publishing_tops: asyncio.Task[None] | None = None
 
     async def stop(self) -> None:
         """Publish the tops of the rooms that were sent to, and disconnect."""
-        if self._telling is not None:
-            self._telling.cancel()
-            await asyncio.gather(self._telling, return_exceptions=True)
-            self._telling = None
+        if self._publishing_tops is not None:
+            self._publishing_tops.cancel()
+            await asyncio.gather(self._publishing_tops, return_exceptions=True)
+            self._publishing_tops = None
         if self._store is not None and self._is_started:
             self._is_started = False
             try:
@@ -74,14 +74,14 @@ class KeptRooms:
                 pass  # the processes of the app compare the tops once the broker is back
             await self._store.stop()
 
-    async def _tell_tops(self) -> None:
+    async def _publish_tops(self) -> None:
         while self._tops:
             await asyncio.sleep(TOP_AFTER)
             if self._store is not None:
                 with contextlib.suppress(BrokerError):
                     await self._tops.publish(self._store, asyncio.get_running_loop().time() - TOP_AFTER)
 
-    async def takes(self, item: RoomMessage, keep: bool) -> RoomMessage | Unkept | None:
+    async def send_if_kept(self, item: RoomMessage, keep: bool) -> RoomMessage | Unkept | None:
         """Send a message if it is for a room with history.
 
         Returns:
@@ -97,12 +97,12 @@ class KeptRooms:
             return item
         try:
             async with asyncio.timeout(self._timeout):
-                book = await self._rules(store)
-                if not any(book.of(room) is not None for room in (*rooms, *within)):
+                rule_book = await self._rules(store)
+                if not any(rule_book.of(room) is not None for room in (*rooms, *within)):
                     return item
                 if not keep:
                     return Unkept(item.audience, item.opcode, item.payload)
-                history = book.of(rooms[0]) if len(rooms) == 1 and not within else None
+                history = rule_book.of(rooms[0]) if len(rooms) == 1 and not within else None
                 if history is None:
                     raise ValueError(
                         "a send to several rooms, or with within(), of which one has history: send to each, or with"
@@ -126,36 +126,36 @@ class KeptRooms:
                     # Also where the wait for it is cancelled: then it goes on in the background.
                     self._is_started = True
                     await store.start(0.0)
-            version, text = await self._insist(store.rules)
+            version, text = await self._retry(store.rules)
             try:
-                self._book = RuleBook.decode(text) if version else RuleBook()
+                self._rule_book = RuleBook.decode(text) if version else RuleBook()
             except ValueError:
                 raise BrokerError("the rules in the broker were written by another version of Odac") from None
             self._read_at = now
-        return self._book
+        return self._rule_book
 
     def _appended(self, channel: str, done: Appended) -> None:
         loop = asyncio.get_running_loop()
         self._tops.appended(channel, done, loop.time())
-        if self._telling is None or self._telling.done():
-            self._telling = loop.create_task(self._tell_tops(), name="odac: tops of rooms")
+        if self._publishing_tops is None or self._publishing_tops.done():
+            self._publishing_tops = loop.create_task(self._publish_tops(), name="odac: tops of rooms")
 
     async def _append(self, store: HistoryStore, channel: str, history: History, body: bytes) -> None:
         # One at a time for each room: a number below one that was stored counts as stored.
-        if len(self._locks) >= ROOMS:
+        if len(self._locks) >= MOST_LOCKS:
             self._locks = {name: lock for name, lock in self._locks.items() if lock.locked()}
         async with self._locks.setdefault(channel, asyncio.Lock()):
             number, self._next = self._next, self._next + 1
-            done = await self._insist(
+            done = await self._retry(
                 lambda: store.append(channel, history, self._origin, number, [body], secrets.token_bytes(EPOCH_BYTES))
             )
             self._appended(channel, done)
 
-    async def _insist(self, ask: Callable[[], Awaitable[T]]) -> T:
+    async def _retry(self, call: Callable[[], Awaitable[T]]) -> T:
         """Ask the store until it answers; once a call has waited in vain, only one time."""
         while True:
             try:
-                answer = await ask()
+                answer = await call()
             except StoreAway as error:
                 self._reason = str(error)
                 if self._given_up:

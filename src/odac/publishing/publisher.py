@@ -48,7 +48,7 @@ class Publisher(Addressing[None]):
         self._timeout = timeout
         make_broker(self._url)
         self._lock = threading.Lock()
-        self._engine: _Engine | None = None
+        self._loop_thread: _LoopThread | None = None
         self._end: weakref.finalize[..., Publisher] | None = None
         _publishers.add(self)
 
@@ -61,26 +61,26 @@ class Publisher(Addressing[None]):
     def close(self) -> None:
         """Disconnect. What was sent is with the broker already; a message sent later connects again."""
         with self._lock:
-            end, self._engine, self._end = self._end, None, None
+            end, self._loop_thread, self._end = self._end, None, None
         if end is not None:
             end()
 
     def _send(self, item: RoomMessage, keep: bool) -> None:
-        engine = self._running()
-        engine.run(engine.publisher._send(item, keep))
+        loop_thread = self._running()
+        loop_thread.run(loop_thread.publisher._send(item, keep))
 
     def _publish(self, item: Close | Move) -> None:
-        engine = self._running()
-        engine.run(engine.publisher._publish(item))
+        loop_thread = self._running()
+        loop_thread.run(loop_thread.publisher._publish(item))
 
-    def _running(self) -> _Engine:
+    def _running(self) -> _LoopThread:
         with self._lock:
-            # While the interpreter ends, the engine may have been stopped before the last message.
-            if self._engine is None or self._end is None or not self._end.alive:
-                self._engine = _Engine(AsyncPublisher(self._url, timeout=self._timeout))
+            # While the interpreter shuts down, the thread may have been stopped before the last message.
+            if self._loop_thread is None or self._end is None or not self._end.alive:
+                self._loop_thread = _LoopThread(AsyncPublisher(self._url, timeout=self._timeout))
                 # A publisher that was not closed is closed when it is collected, or when the program ends.
-                self._end = weakref.finalize(self, self._engine.stop)
-            return self._engine
+                self._end = weakref.finalize(self, self._loop_thread.stop)
+            return self._loop_thread
 
 
 class _Loop(asyncio.SelectorEventLoop):
@@ -94,7 +94,7 @@ class _Loop(asyncio.SelectorEventLoop):
             return socket.getaddrinfo(host, port, **options)
 
 
-class _Engine:
+class _LoopThread:
     """An event loop in a thread of its own, and a publisher on it."""
 
     def __init__(self, publisher: AsyncPublisher) -> None:
@@ -124,16 +124,17 @@ class _Engine:
 
 
 _publishers: Final[weakref.WeakSet[Publisher]] = weakref.WeakSet()
-_parents_engines: Final[list[_Engine | None]] = []
+_parents_threads: Final[list[_LoopThread | None]] = []
 
 
 def _after_fork() -> None:
     for publisher in _publishers:
-        # The thread and the connection are the parent's. The engine is kept: collecting it would close the connection.
-        _parents_engines.append(publisher._engine)
+        # The thread and the connection are the parent's. A reference is kept, because the collection of the object would
+        # close the connection.
+        _parents_threads.append(publisher._loop_thread)
         if publisher._end is not None:
             publisher._end.detach()
-        publisher._engine = publisher._end = None
+        publisher._loop_thread = publisher._end = None
         publisher._lock = threading.Lock()
 
 

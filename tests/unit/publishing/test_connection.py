@@ -47,7 +47,7 @@ def broker(monkeypatch: pytest.MonkeyPatch) -> Confirmed:
 
 async def connected(broker: Confirmed, timeout: float = 20.0) -> PublisherConnection:
     connection = PublisherConnection("redis://h", timeout)
-    waiting = asyncio.create_task(connection.until_up())
+    waiting = asyncio.create_task(connection.wait_connected())
     await ticks()
     broker.connect()
     await waiting

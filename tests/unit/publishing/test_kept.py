@@ -66,8 +66,8 @@ def rooms(timeout: float = 30.0) -> KeptRooms:
 def test_a_message_to_a_room_with_history_is_in_its_log(store: Store) -> None:
     async def main() -> None:
         sender = rooms()
-        assert await sender.takes(ROOM, True) is None
-        assert await sender.takes(ROOM, True) is None
+        assert await sender.send_if_kept(ROOM, True) is None
+        assert await sender.send_if_kept(ROOM, True) is None
         assert [decode_message(body) for body in store.kept] == [Message(("x",), 1, b"hello")] * 2
         await sender.stop()
         assert store.calls == ["start", "stop"]
@@ -83,8 +83,8 @@ def test_what_concerns_no_room_with_history_is_left_to_the_publisher(store: Stor
 
     async def main() -> None:
         sender = rooms()
-        assert await sender.takes(item, True) is item
-        assert await sender.takes(item, False) is item
+        assert await sender.send_if_kept(item, True) is item
+        assert await sender.send_if_kept(item, False) is item
         await sender.stop()
 
     run(main())
@@ -94,7 +94,7 @@ def test_what_concerns_no_room_with_history_is_left_to_the_publisher(store: Stor
 def test_what_is_not_to_be_kept_is_marked_so_that_processes_do_not_ask_for_it(store: Store) -> None:
     async def main() -> None:
         sender = rooms()
-        assert await sender.takes(ROOM, False) == Unkept(ROOM.audience, 1, b"hello")
+        assert await sender.send_if_kept(ROOM, False) == Unkept(ROOM.audience, 1, b"hello")
         await sender.stop()
 
     run(main())
@@ -108,7 +108,7 @@ def test_several_rooms_of_which_one_has_history_are_refused(store: Store, audien
     async def main() -> None:
         sender = rooms()
         with pytest.raises(ValueError, match="send to each"):
-            await sender.takes(RoomMessage(audience, 1, b"hello"), True)
+            await sender.send_if_kept(RoomMessage(audience, 1, b"hello"), True)
         await sender.stop()
 
     run(main())
@@ -119,7 +119,7 @@ def test_a_store_that_is_away_is_asked_again_and_has_the_message_once(store: Sto
     async def main() -> None:
         sender = rooms()
         store.failures = [StoreAway("reconnecting"), StoreAway("reconnecting")]
-        assert await sender.takes(ROOM, True) is None
+        assert await sender.send_if_kept(ROOM, True) is None
         await sender.stop()
 
     run(main())
@@ -132,7 +132,7 @@ def test_what_the_store_refuses_is_raised_at_once(store: Store) -> None:
         sender = rooms()
         store.failures = [BrokerError("out of memory")]
         with pytest.raises(BrokerError, match="out of memory"):
-            await sender.takes(ROOM, True)
+            await sender.send_if_kept(ROOM, True)
         await sender.stop()
 
     run(main())
@@ -144,15 +144,15 @@ def test_after_one_wait_in_vain_the_next_calls_fail_at_once_until_the_store_answ
         sender = rooms(0.01)
         store.answers.clear()
         with pytest.raises(BrokerError, match=r"no confirmation within 0\.01 s"):
-            await sender.takes(ROOM, True)
+            await sender.send_if_kept(ROOM, True)
         store.answers.set()
         sender._timeout = 30.0
         store.failures = [StoreAway("connection refused")]
         with pytest.raises(StoreAway, match="connection refused"):
-            await sender.takes(ROOM, True)
-        assert await sender.takes(ROOM, True) is None
+            await sender.send_if_kept(ROOM, True)
+        assert await sender.send_if_kept(ROOM, True) is None
         store.failures = [StoreAway("connection refused")]
-        assert await sender.takes(ROOM, True) is None  # it has answered since: this call waits again
+        assert await sender.send_if_kept(ROOM, True) is None  # it has answered since: this call waits again
         await sender.stop()
 
     run(main())
@@ -161,7 +161,7 @@ def test_after_one_wait_in_vain_the_next_calls_fail_at_once_until_the_store_answ
 def test_the_last_message_of_a_room_is_told_once_more_when_the_publisher_ends(store: Store) -> None:
     async def main() -> None:
         sender = rooms()
-        await sender.takes(ROOM, True)
+        await sender.send_if_kept(ROOM, True)
         before = len(store.published)
         await sender.stop()
         ((channel, payload),) = store.published[before:]
@@ -177,7 +177,7 @@ def test_rules_that_another_version_has_written_are_an_error(store: Store, text:
         store.shared.rules.write(2, text, 60.0)
         sender = rooms()
         with pytest.raises(BrokerError, match="another version of Odac"):
-            await sender.takes(ROOM, True)
+            await sender.send_if_kept(ROOM, True)
         await sender.stop()
 
     run(main())
@@ -191,7 +191,7 @@ def test_a_broker_without_history_leaves_everything_to_the_publisher(monkeypatch
 
     async def main() -> None:
         sender = KeptRooms("nats://h", 30.0)
-        assert await sender.takes(ROOM, True) is ROOM
+        assert await sender.send_if_kept(ROOM, True) is ROOM
         await sender.stop()
 
     run(main())
