@@ -1,4 +1,4 @@
-"""Data to messages and back: JSON, other text, binary."""
+"""Encodes data as messages and decodes messages: JSON, other text, binary."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ __all__ = [
 
 
 def _encode_other(data: Any) -> object:
-    """Return what to encode instead of a value of an unknown type: msgspec's hook.
+    """Return the value to encode instead of one of an unknown type: msgspec's hook.
 
-    A subclass of ``str``, ``int``, ``float`` or ``bytes`` is encoded as what it is, a scalar of numpy as its Python
+    A subclass of ``str``, ``int``, ``float`` or ``bytes`` is encoded as its base class, a scalar of numpy as its Python
     value.
     """
     for kind in _PLAIN:
@@ -44,7 +44,7 @@ def _encode_other(data: Any) -> object:
 
 
 def _is_scalar(data: Any) -> bool:
-    """Whether this is one number of an array library: it has a buffer as well, but is to be encoded as a number."""
+    """Whether this is a single number of an array library, which is encoded as a number although it has a buffer."""
     return callable(getattr(data, "item", None)) and getattr(data, "ndim", None) == 0
 
 
@@ -59,7 +59,7 @@ encode_json: Final = msgspec.json.Encoder(enc_hook=_encode_other).encode
 decode_json: Final = msgspec.json.Decoder().decode
 
 _JSON: Final = frozenset({dict, list, tuple, int, float, bool, type(None)})
-"""Types that go straight to the JSON encoder; any other is first asked whether it is bytes-like."""
+"""Types that are encoded as JSON at once; of any other, it is tried first whether it is bytes-like."""
 
 _WORDS: Final[dict[bytes, object]] = {b"true": True, b"false": False, b"null": None}
 _MAYBE_JSON: Final = frozenset(b'{["-0123456789 \t\r\n')
@@ -74,11 +74,11 @@ def reference_encode(data: object) -> Prepared:
         data: a ``str`` is sent as text as it is, anything bytes-like (PEP 3118, any item size) as binary, all else as
             JSON text: dict, list, tuple, set, numbers, bool, None, dataclasses, msgspec Structs, pydantic models,
             datetimes, UUIDs.
-            Subclasses of ``str``, ``int`` and ``float`` and numpy's scalars are encoded as what they are.
+            Subclasses of ``str``, ``int`` and ``float`` are encoded as their base class, numpy's scalars as numbers.
             NaN and the infinities become ``null``, as with ``JSON.stringify``.
 
     Raises:
-        TypeError: the data has another type; the message names it.
+        TypeError: the data cannot be sent: it has another type, a lone surrogate, or is nested too deeply.
     """
     kind = type(data)
     if kind is str:
@@ -140,14 +140,14 @@ def encode_binary(data: object) -> Prepared:
 
 
 def decode_text(payload: bytes) -> object:
-    """Return what a text message holds: parsed JSON, or the text itself where it is not JSON.
+    """Return the content of a text message: parsed JSON, or the text itself if it is not JSON.
 
     Args:
         payload: valid UTF-8.
 
     Raises:
-        InvalidMessage: it is JSON, but of a kind that has no Python value: nested too deeply, a number out of range,
-            half a surrogate pair.
+        InvalidMessage: it is JSON that cannot be decoded: nested too deeply, a number out of range, half a surrogate
+            pair.
     """
     if not payload:
         return ""
@@ -168,7 +168,7 @@ def decode_text(payload: bytes) -> object:
 
 
 def _is_json(payload: bytes) -> bool:
-    """Whether the standard library, which lets half a surrogate pair pass, takes this for JSON."""
+    """Whether this is JSON for the standard library, which accepts half a surrogate pair."""
     try:
         json.loads(payload)
     except ValueError:
@@ -182,7 +182,7 @@ def json_decoder(type_: Any) -> msgspec.json.Decoder[Any]:
     """Return msgspec's decoder of a type.
 
     Raises:
-        TypeError: msgspec knows no such type, or an annotation names something that cannot be found.
+        TypeError: msgspec does not support the type, or an annotation in it names something that cannot be found.
     """
     try:
         return msgspec.json.Decoder(type_)
@@ -206,7 +206,7 @@ def make_decoder(type_: Any) -> Callable[[bytes], object]:
     """
     try:
         decode = json_decoder(type_).decode
-        if has_unknown_class(type_):  # a decoder is made all the same, and refuses every message
+        if has_unknown_class(type_):  # msgspec makes a decoder, but it would refuse every message
             raise TypeError("use a TypedDict, dataclass, msgspec Struct or pydantic model")
     except TypeError:
         validate = make_validator(type_)

@@ -18,8 +18,8 @@ def encode_control(kind: str, *values: object) -> Verbatim:
     """Make a control message.
 
     Args:
-        kind: ``hello``, ``ping``, ``pong``, ``token`` or ``drain``.
-        values: what follows the kind, as JSON.
+        kind: such as ``hello``; the page on the wire protocol lists them.
+        values: the values after the kind, encoded as JSON.
     """
     return Verbatim(SEPARATOR + _encode((kind, *values)))
 
@@ -29,7 +29,7 @@ PONG: Final = encode_control("pong")
 
 
 def is_control(payload: bytes) -> bool:
-    """Whether a text message of an ``odac.v1`` peer is a control message, not the application's."""
+    """Whether a text message of an ``odac.v1`` peer is a control message and not one of the application."""
     return payload.startswith(SEPARATOR) and payload[1:2] != SEPARATOR
 
 

@@ -17,14 +17,14 @@ class Prepared:
     """An immutable outgoing message: encoded once, framed once, shared by all receivers by reference.
 
     Args:
-        opcode: :data:`TEXT` or :data:`BINARY`; control frames below 126 bytes may be sent this way too.
+        opcode: :data:`TEXT` or :data:`BINARY`; or of a control frame, whose payload has fewer than 126 bytes.
         payload: the bytes of the message, unframed; UTF-8 for text.
 
     Attributes:
         opcode: as given.
         payload: as given.
         frame: one complete unmasked, uncompressed frame (RFC 6455 section 5.2).
-        escaped: what ``odac.v1`` peers get instead, when the text begins with U+001E: one more in front; else None.
+        escaped: the message for ``odac.v1`` peers if the text begins with U+001E: it has one more in front; else None.
     """
 
     __slots__ = ("_frames", "_text", "escaped", "frame", "opcode", "payload")
@@ -33,7 +33,7 @@ class Prepared:
     payload: bytes
     frame: bytes
     escaped: Prepared | None
-    # Made on first use: most messages are never compressed, nor sent over plain ASGI.
+    # Made on first use, because most messages are neither compressed nor sent over plain ASGI.
     _frames: dict[int, bytes] | None
     _text: str | None
 
@@ -64,10 +64,10 @@ class Prepared:
     def compressed(self, bits: int) -> bytes:
         """Return the frame for receivers that negotiated permessage-deflate, made at most once per window size.
 
+        It is the uncompressed frame for a short payload, and if the compressed one is not smaller.
+
         Args:
             bits: the server's window bits that were negotiated, 8 to 15.
-
-        It is the plain frame where compressing would not pay.
         """
         frames = self._frames
         if frames is None:

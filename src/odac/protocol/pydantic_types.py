@@ -1,4 +1,4 @@
-"""Types of pydantic, where it is installed; nothing of it is imported before a route or a message uses one."""
+"""Types of pydantic, if it is installed; it is imported only for a declared type that msgspec does not support."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def make_validator(type_: Any) -> Callable[[bytes], object] | None:
 def _in_message(path: tuple[int | str, ...], payload: bytes, is_missing: bool) -> tuple[int | str, ...]:
     """Leave out the steps of pydantic's path that the message does not have.
 
-    In a union, pydantic's path names the type that it tried (its tag, or ``int``) as well, which no client has sent.
+    In a union, pydantic's path also has the type that it tried (its tag, or ``int``), which is not in the message.
 
     Args:
         path: pydantic's ``loc``.
@@ -62,7 +62,7 @@ def _in_message(path: tuple[int | str, ...], payload: bytes, is_missing: bool) -
     try:
         value: Any = msgspec.json.decode(payload)
     except (ValueError, RecursionError):
-        return path  # pydantic reads a little more, such as NaN
+        return path  # pydantic accepts more than msgspec, such as NaN
     steps: list[int | str] = []
     for number, step in enumerate(path, 1):
         if isinstance(step, int):
@@ -76,19 +76,19 @@ def _in_message(path: tuple[int | str, ...], payload: bytes, is_missing: bool) -
 
 
 def _place(path: tuple[int | str, ...]) -> str:
-    """Where in the message, in the words that msgspec uses for its own types."""
+    """The place in the message, as msgspec writes it for its own types."""
     if not path:
         return ""
     return " - at `$" + "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in path) + "`"
 
 
 def encode_unknown(data: Any) -> object:
-    """Return what to encode instead of a value of an unknown type: msgspec's hook.
+    """Return the value to encode instead of one of an unknown type: msgspec's hook.
 
     A pydantic model becomes its fields, by their aliases, as in FastAPI's responses.
 
     Raises:
-        TypeError: the value is no pydantic model either.
+        TypeError: the value is not a pydantic model either.
     """
     serializer = getattr(type(data), "__pydantic_serializer__", None)
     if serializer is None:

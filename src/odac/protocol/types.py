@@ -1,4 +1,4 @@
-"""What a declared type is made of, and how a parsed value becomes one."""
+"""Inspects declared types, and converts parsed values into them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ __all__ = ["class_of", "make_converter", "name_of", "takes_bytes", "union_member
 
 
 def union_members(type_: Any) -> tuple[Any, ...]:
-    """The types that a union stands for, those of unions within it included; a type that is no union alone.
+    """The types in a union and in the unions within it; for any other type, that type alone.
 
     ``Annotated`` and names of ``type`` statements (PEP 695) are resolved.
     """
@@ -33,7 +33,7 @@ def union_members(type_: Any) -> tuple[Any, ...]:
 
 
 def class_of(type_: Any) -> type | None:
-    """The class of the values of a type that is no union, or None where several types share it or it has none."""
+    """The class of the values of a type that is not a union; None if there is no such class, as for Any and Literal."""
     if type_ is None:
         return types.NoneType
     if type_ is Any or type_ is object:
@@ -50,7 +50,7 @@ def takes_bytes(type_: Any) -> bool:
 
 
 def name_of(type_: Any) -> str:
-    """The name of a type for a message to the programmer: ``Say | Typing``, ``list[int]``."""
+    """The name of a type for an error message: ``Say | Typing``, ``list[int]``."""
     members = union_members(type_)
     if len(members) > 1:
         return " | ".join(map(name_of, members))
@@ -60,7 +60,7 @@ def name_of(type_: Any) -> str:
 
 
 def make_converter(type_: Any) -> Callable[[object], object]:
-    """Return a function that checks that a parsed JSON value is a ``type_``, and makes one of it.
+    """Return a function that validates a parsed JSON value and converts it into a ``type_``.
 
     Args:
         type_: as for :func:`odac.protocol.codec.make_decoder`.
@@ -69,7 +69,7 @@ def make_converter(type_: Any) -> Callable[[object], object]:
         A function that raises :exc:`InvalidMessage` with a reason that names the field.
 
     Raises:
-        TypeError: neither msgspec nor pydantic can make such a type.
+        TypeError: neither msgspec nor pydantic supports the type.
     """
     try:
         json_decoder(type_)

@@ -1,7 +1,7 @@
-"""The methods that all publishers have: naming an audience, and what is sent to it or done with it.
+"""The methods that all publishers share: they choose an audience, send to it, close its connections or move them.
 
-:class:`Addressing` and :class:`Target` say once what a publisher that blocks, one that is awaited and one that waits
-for a transaction have in common. A publisher is generic in what its calls return: None, or a coroutine to await.
+:class:`odac.Publisher`, :class:`odac.AsyncPublisher` and Django's publisher inherit :class:`Addressing`, which is
+generic in what the calls return: None, or a coroutine to await.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ R = TypeVar("R")
 
 
 class Addressing(ABC, Generic[R]):
-    """Whom to send to. A publisher adds how an item goes out."""
+    """Chooses an audience. A publisher inherits this, and implements how messages and orders are sent."""
 
     @abstractmethod
     def _send(self, item: RoomMessage, keep: bool) -> R:
@@ -29,13 +29,13 @@ class Addressing(ABC, Generic[R]):
 
     @abstractmethod
     def _publish(self, item: Close | Move) -> R:
-        """Hand an order to the processes of the app."""
+        """Send an order to the processes of the app."""
 
     def to(self, *rooms: str) -> Target[R]:
-        """Everyone in any of these rooms, once each.
+        """The connections in any of these rooms, once each.
 
         Raises:
-            ValueError: no room is named, or a name is not allowed.
+            ValueError: there is no room, or a name is not allowed.
         """
         return Target(self, Audience.of(*rooms))
 
@@ -46,26 +46,26 @@ class Addressing(ABC, Generic[R]):
             user_id: what identifies the user in the app, such as ``user.pk``: a str, an int or a UUID.
 
         Raises:
-            TypeError: it is a user, None, or something else that is no id.
+            TypeError: it is a user object, None, or something else that is not an id.
             ValueError: it is empty.
         """
         return Target(self, Audience.of_user(check_user_id(user_id)))
 
     def to_room(self, room: str, data: object, keep: bool = True) -> R:
-        """Send to a room; see :meth:`Target.send`."""
+        """Send a message to a room; see :meth:`Target.send`."""
         return self.to(room).send(data, keep)
 
     def broadcast(self, data: object) -> R:
-        """Send to all clients; see :meth:`Target.send`."""
+        """Send a message to all clients; see :meth:`Target.send`."""
         return Target(self, EVERYONE).send(data)
 
 
 class Target(Generic[R]):
-    """The connections of some rooms or of a user, made fewer by :meth:`excluding` and :meth:`within`.
+    """The connections in some rooms or of a user; :meth:`excluding` and :meth:`within` leave some of them out.
 
-    What the other methods return, and when they raise :class:`odac.BrokerError`, is the publisher's:
-    :class:`odac.Publisher` returns when the broker has it, :class:`odac.AsyncPublisher` is awaited until then, and
-    Django's waits for the commit.
+    The methods of :class:`odac.Publisher` return when the broker has confirmed the message, and those of
+    :class:`odac.AsyncPublisher` are awaited until then. Those of Django's publisher send after the commit, and Django
+    logs an error of the broker.
     """
 
     __slots__ = ("_audience", "_publisher")
@@ -87,27 +87,27 @@ class Target(Generic[R]):
         return Target(self._publisher, self._audience.narrowed(*rooms))
 
     def send(self, data: object, keep: bool = True) -> R:
-        """Send to them what ``odac.ws.send`` would send to one. The data is encoded now: later changes to it are not
-        sent.
+        """Send them a message. The data is encoded now: later changes to it are not sent.
 
         Args:
-            data: what to send.
-            keep: whether it goes into the room's history, if the room has one: the app has written its rules into the
-                broker.
+            data: as for ``odac.ws.send``.
+            keep: whether the message is stored in the room's history, if the room has one by the rules that the app has
+                written into the broker.
 
         Raises:
             TypeError: ``data`` cannot be encoded.
             ValueError: it is to be kept, and is for several rooms of which one has history.
-            BrokerError: the broker did not take it in time.
+            BrokerError: the broker did not confirm it in time.
         """
         return self._publisher._send(message(self._audience, data), keep)
 
     def send_binary(self, data: Any, keep: bool = True) -> R:
-        """Send to them any bytes-like object as a binary message; see :meth:`send`.
+        """Send them any bytes-like object as a binary message; see :meth:`send`.
 
         Raises:
-            TypeError: ``data`` has no buffer.
-            BrokerError: the broker did not take it in time.
+            TypeError: ``data`` is not bytes-like.
+            ValueError: it is to be kept, and is for several rooms of which one has history.
+            BrokerError: the broker did not confirm it in time.
         """
         return self._publisher._send(binary_message(self._audience, data), keep)
 
@@ -116,7 +116,7 @@ class Target(Generic[R]):
 
         Raises:
             ValueError: the code may not be sent, or the reason is over 123 UTF-8 bytes.
-            BrokerError: the broker did not take it in time.
+            BrokerError: the broker did not confirm it in time.
         """
         return self._publisher._publish(closing(self._audience, code, reason))
 
@@ -125,7 +125,7 @@ class Target(Generic[R]):
 
         Raises:
             ValueError: the name is not allowed.
-            BrokerError: the broker did not take it in time.
+            BrokerError: the broker did not confirm it in time.
         """
         return self._publisher._publish(moving(self._audience, room, joins=True))
 
@@ -134,6 +134,6 @@ class Target(Generic[R]):
 
         Raises:
             ValueError: the name is not allowed.
-            BrokerError: the broker did not take it in time.
+            BrokerError: the broker did not confirm it in time.
         """
         return self._publisher._publish(moving(self._audience, room, joins=False))

@@ -28,13 +28,13 @@ class AsyncPublisher(Addressing[Coroutine[Any, Any, None]]):
         async with odac.AsyncPublisher("redis://localhost") as publisher:
             await publisher.to_room("news", {"text": "hello"})
 
-    Sending returns when the broker has confirmed the message. How many clients it reaches is not known then.
+    A call returns when the broker has confirmed the message; how many clients it reaches is not known.
 
     Args:
         url: the app's broker; default: ``$ODAC_BROKER``.
         timeout: seconds for which one call may wait, for the connection and for the broker's confirmation together.
-            Once a call has waited that long in vain, further calls fail at once until the connection is back, which
-            is tried again in the background.
+            After a call that timed out, further calls fail at once until the connection, which is retried in the
+            background, is open again.
 
     Raises:
         BrokerNotConfigured: there is no URL, or it is ``memory://``, which reaches no other process.
@@ -56,7 +56,7 @@ class AsyncPublisher(Addressing[Coroutine[Any, Any, None]]):
         await self.close()
 
     async def connect(self) -> None:
-        """Connect now rather than with the first message.
+        """Connect now and not with the first message.
 
         Raises:
             BrokerError: the broker cannot be reached in time.
@@ -64,7 +64,7 @@ class AsyncPublisher(Addressing[Coroutine[Any, Any, None]]):
         await self._connected().wait_connected()
 
     async def close(self) -> None:
-        """Disconnect. What was sent is with the broker already."""
+        """Disconnect. The broker has confirmed what was sent; a later message connects again."""
         if self._connection is not None:
             connection, self._connection = self._connection, None
             await connection.stop()

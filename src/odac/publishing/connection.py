@@ -1,4 +1,4 @@
-"""A publisher's connection to the broker: sends, and waits until the broker has confirmed."""
+"""A publisher's connection to the broker, which waits for the broker's confirmation of each message."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ class PublisherConnection:
         self._up = asyncio.Event()
         self._started: asyncio.Task[None] | None = None
         self._reason = ""
-        self._given_up = False  # a call has timed out since the connection was last up
+        self._given_up = False  # a call has timed out since the connection was last opened
 
     async def stop(self) -> None:
         """Disconnect."""
@@ -50,7 +50,7 @@ class PublisherConnection:
         """Wait for the connection.
 
         Raises:
-            BrokerError: the connection is not up in time, or an earlier call waited for it without success.
+            BrokerError: the connection is not open in time, or an earlier call has timed out.
         """
         if self._started is None:
             self._started = asyncio.get_running_loop().create_task(self._broker.start(self))
@@ -68,11 +68,14 @@ class PublisherConnection:
         """Send, and return when the broker has confirmed it.
 
         Raises:
-            BrokerError: it did not confirm this message in time; it may have it all the same.
+            BrokerError: the message is too large, or the broker did not confirm it in time; it may have it all the
+                same.
         """
         started_at = time.monotonic()
         if size_of(item) > MAX_PAYLOAD - OVERHEAD:
-            raise BrokerError(f"a message of {size_of(item)} bytes is more than the {MAX_PAYLOAD} that travel at most")
+            raise BrokerError(
+                f"a message of {size_of(item)} bytes is too large: brokers carry at most {MAX_PAYLOAD - OVERHEAD}"
+            )
         await self.wait_connected()
         assert isinstance(self._broker, Confirming)  # all of them are
         try:
@@ -81,7 +84,7 @@ class PublisherConnection:
         except TimeoutError:
             self._given_up = True
             self._up.clear()
-            # A connection that is open and carries nothing is not noticed otherwise.
+            # Nothing else would detect a connection that is open and carries no data.
             self._broker.reconnect(f"no confirmation within {self._timeout:g} s")
             raise self._failed(f"no confirmation within {self._timeout:g} s") from None
 

@@ -1,4 +1,4 @@
-"""Sending to rooms with history from outside of the app: which rooms these are, the broker says."""
+"""Sends to rooms with history from outside of the app, by the rules that the app has written into the broker."""
 
 from __future__ import annotations
 
@@ -24,16 +24,17 @@ __all__ = ["KeptRooms"]
 T = TypeVar("T")
 
 RULES_EVERY: Final = 10.0
-"""Seconds that the rules in the broker are taken to be the same."""
+"""Seconds for which the rules of the broker are cached."""
 RETRY: Final = 0.05
+"""Seconds between two attempts to reach the store."""
 MOST_LOCKS: Final = 1024
-"""Rooms whose sends are kept apart; those of further ones wait for each other."""
+"""The number of locks, one for each room, from which on those that are not locked are dropped."""
 LAST_TOPS: Final = 1.0
-"""Seconds, at most, that a publisher that ends takes to publish the tops of its rooms."""
+"""The most seconds that :meth:`KeptRooms.stop` takes to publish the tops of its rooms."""
 
 
 class KeptRooms:
-    """Reads the app's rules from the broker, and appends to the histories of rooms.
+    """Reads the app's rules from the broker, and appends messages to the histories of rooms.
 
     Args:
         url: the app's broker.
@@ -52,7 +53,7 @@ class KeptRooms:
         self._rule_book = RuleBook()
         self._read_at: float | None = None
         self._is_started = False
-        self._given_up = False  # a call has waited in vain: the next ones fail at once until the store answers
+        self._given_up = False  # a call has timed out: further calls fail at once until the store answers
         self._reason = ""
         self._starting = asyncio.Lock()
         self._locks: dict[str, asyncio.Lock] = {}
@@ -82,14 +83,15 @@ class KeptRooms:
                     await self._tops.publish(self._store, asyncio.get_running_loop().time() - TOP_AFTER)
 
     async def send_if_kept(self, item: RoomMessage, keep: bool) -> RoomMessage | Unkept | None:
-        """Send a message if it is for a room with history.
+        """Append a message to the history of its room, if it is to be kept and the room has one.
 
         Returns:
-            what is to be published in the way of rooms without history; None: it is in the room's history.
+            the item to publish without history; None if the message was appended.
 
         Raises:
             BrokerError: the broker did not confirm it in time; it may have it all the same.
-            ValueError: it is to be kept, and is for several rooms, or narrowed.
+            ValueError: it is to be kept, and is for several rooms of which one has history, or for members of a second
+                room.
         """
         store = self._store
         rooms, within, excluded = item.audience
@@ -123,7 +125,7 @@ class KeptRooms:
         if self._read_at is None or now - self._read_at > RULES_EVERY:
             async with self._starting:
                 if not self._is_started:
-                    # Also where the wait for it is cancelled: then it goes on in the background.
+                    # Even if this call is cancelled meanwhile: then the store connects in the background.
                     self._is_started = True
                     await store.start(0.0)
             version, text = await self._retry(store.rules)
@@ -141,7 +143,7 @@ class KeptRooms:
             self._publishing_tops = loop.create_task(self._publish_tops(), name="odac: tops of rooms")
 
     async def _append(self, store: HistoryStore, channel: str, history: History, body: bytes) -> None:
-        # One at a time for each room: a number below one that was stored counts as stored.
+        # One at a time for each room, because the store takes a number below the last stored one as stored already.
         if len(self._locks) >= MOST_LOCKS:
             self._locks = {name: lock for name, lock in self._locks.items() if lock.locked()}
         async with self._locks.setdefault(channel, asyncio.Lock()):
@@ -152,7 +154,7 @@ class KeptRooms:
             self._appended(channel, done)
 
     async def _retry(self, call: Callable[[], Awaitable[T]]) -> T:
-        """Ask the store until it answers; once a call has waited in vain, only one time."""
+        """Call the store until it answers; after a call that timed out, only once."""
         while True:
             try:
                 answer = await call()

@@ -17,10 +17,10 @@ __all__ = ["binary_message", "checked_url", "closing", "message", "moving"]
 
 
 def checked_url(url: str | None) -> str:
-    """Return the URL to publish on, from the argument or the environment.
+    """Return the URL of the broker, from the argument or the environment.
 
     Raises:
-        BrokerNotConfigured: there is no broker, or it reaches no other process.
+        BrokerNotConfigured: there is none, or it is ``memory://``, which reaches no other process.
     """
     if not url and default_url() == "memory://":
         raise BrokerNotConfigured(
@@ -48,8 +48,8 @@ def binary_message(audience: Audience, data: object) -> RoomMessage:
 
 
 def closing(audience: Audience, code: int, reason: str) -> Close:
-    """The item that ``close`` publishes. Publishers send no heartbeats, so its own time is the only sample of their
-    clock.
+    """The item that ``close`` publishes. It has the publisher's time, because a publisher sends no heartbeats, from
+    which processes know each other's clocks.
     """
     check_close(code, reason)
     now = time.monotonic()

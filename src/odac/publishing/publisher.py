@@ -29,14 +29,15 @@ class Publisher(Addressing[None]):
         publisher = odac.Publisher("redis://localhost")
         publisher.to_room("news", {"text": "hello"})
 
-    Sending returns when the broker has the message. One publisher serves any number of threads, and a forked child gets
-    a connection of its own with its first message. In a coroutine use :class:`AsyncPublisher`: this one blocks.
+    A call returns when the broker has confirmed the message. Any number of threads may use one publisher, and a forked
+    child opens a connection of its own for its first message. In a coroutine use :class:`AsyncPublisher`: this one
+    blocks.
 
     Args:
         url: the app's broker; default: ``$ODAC_BROKER``.
         timeout: seconds for which one call may wait, for the connection and for the broker's confirmation together.
-            Once a call has waited that long in vain, further calls fail at once until the connection is back, which
-            is tried again in the background.
+            After a call that timed out, further calls fail at once until the connection, which is retried in the
+            background, is open again.
 
     Raises:
         BrokerNotConfigured: there is no URL, or it is ``memory://``, which reaches no other process.
@@ -59,7 +60,7 @@ class Publisher(Addressing[None]):
         self.close()
 
     def close(self) -> None:
-        """Disconnect. What was sent is with the broker already; a message sent later connects again."""
+        """Disconnect. The broker has confirmed what was sent; a later message connects again."""
         with self._lock:
             end, self._loop_thread, self._end = self._end, None, None
         if end is not None:
@@ -84,10 +85,10 @@ class Publisher(Addressing[None]):
 
 
 class _Loop(asyncio.SelectorEventLoop):
-    """An event loop that also works while the interpreter ends, when no executor takes work any more."""
+    """An event loop that also works while the interpreter shuts down, when executors refuse work."""
 
     async def getaddrinfo(self, host: Any, port: Any, **options: Any) -> Any:
-        """Look a host name up, in a thread where that is possible still."""
+        """Look up a host name, in a thread if that is still possible."""
         try:
             return await super().getaddrinfo(host, port, **options)
         except RuntimeError:
@@ -110,7 +111,7 @@ class _LoopThread:
     def stop(self) -> None:
         """Disconnect and end the thread."""
         self._loop.call_soon_threadsafe(self._begin_to_stop)
-        # Garbage is collected on any thread, including this one.
+        # The garbage collector may call this on any thread, including the publisher's own.
         if threading.current_thread() is not self._thread:
             self._thread.join()
 
@@ -129,8 +130,8 @@ _parents_threads: Final[list[_LoopThread | None]] = []
 
 def _after_fork() -> None:
     for publisher in _publishers:
-        # The thread and the connection are the parent's. A reference is kept, because the collection of the object would
-        # close the connection.
+        # The thread and the connection are the parent's. They are referenced here, because collecting them would close
+        # the parent's connection.
         _parents_threads.append(publisher._loop_thread)
         if publisher._end is not None:
             publisher._end.detach()
