@@ -12,17 +12,17 @@ PY := $(VENV)/bin/python
 HOST ?= 127.0.0.1
 PORT ?= 8000
 WORKERS ?= 1
-# For make test-versions: some of the versions that are there, or "newest".
+# For make test-versions: some of the installed versions, or "newest".
 VERSIONS ?=
 # Passed to pytest: make test ARGS="tests/unit -k room"
 ARGS ?=
 
 PIP := $(PY) -m pip install --quiet --disable-pip-version-check
 
-# What an installation is made of besides Python files, which it uses where they lie.
+# The inputs of an installation, besides Python files, which an editable installation uses in place.
 PACKAGED := pyproject.toml hatch_build.py src/odac/_speedups.c
 
-# Each stamp stands for one set of packages, so that a second run installs nothing.
+# Each stamp file marks an installed set of packages, so that a second run installs nothing.
 $(VENV)/.created:
 	@python=$$(scripts/find_python) && echo "Creating $(VENV) with $$python" && "$$python" -m venv $(VENV) && touch $@
 
@@ -56,7 +56,7 @@ run: $(VENV)/.run $(VENV)/.secret ## start the chat demo (HOST=… PORT=… WORK
 	exec $(VENV)/bin/odac run examples.chat.app:app --host $(HOST) --port $(PORT) --workers $(WORKERS)
 
 .PHONY: test test-all
-test: $(VENV)/.test ## run the tests that every change needs, or with ARGS="…" what pytest makes of them
+test: $(VENV)/.test ## run the tests that every change needs, or with ARGS="…" pytest with these arguments
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" scripts/test $(ARGS)
 test-all: $(VENV)/.test ## run every test that this machine can, and say what was left out
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" scripts/test --all
@@ -73,7 +73,7 @@ formatted: $(VENV)/.check
 	$(VENV)/bin/ruff format --check .
 
 .PHONY: format
-format: $(VENV)/.check ## let ruff mend and format
+format: $(VENV)/.check ## let ruff fix and format
 	$(VENV)/bin/ruff check --fix .
 	$(VENV)/bin/ruff format .
 
@@ -126,7 +126,7 @@ conformance: $(VENV)/.test ## RFC 6455 and 7692 by the Autobahn suite (ARGS="--s
 	$(PY) -m tests.conformance.run_autobahn $(ARGS)
 
 .PHONY: presence-faults
-presence-faults: $(VENV)/.test ## who is in a room after each fault, over every broker and with the real times (11 minutes)
+presence-faults: $(VENV)/.test ## the people in a room after each fault, over every broker and with the real times (11 minutes)
 	ODAC_TEST_REAL_TIMES=1 $(PY) -m pytest -q tests/integration/brokers/test_presence_faults.py $(ARGS)
 
 .PHONY: history-faults
@@ -138,7 +138,7 @@ supervisor: $(VENV)/.test ## the processes of odac run, over every broker and in
 	ODAC_LONG=1 $(PY) -m pytest -q tests/integration/test_supervisor.py $(ARGS)
 
 .PHONY: history-mutants
-history-mutants: $(VENV)/.test ## break rooms with history on purpose, rule by rule, and see that the tests notice (5 minutes)
+history-mutants: $(VENV)/.test ## break each rule of rooms with history, and check that a test fails (5 minutes)
 	$(PY) -m tests.integration.brokers.mutants
 
 .PHONY: calls-faults

@@ -17,7 +17,7 @@ SOURCE = "src/odac/_speedups.c"
 
 
 def compiler_arguments(environ: Mapping[str, str]) -> list[str]:
-    """The compiler and its flags, without the files. Flags of the environment come last, so that they win.
+    """The compiler and its flags, without the files. Flags of the environment come last, so that they have precedence.
 
     Args:
         environ: ``CC``, ``CPPFLAGS``, ``CFLAGS`` and ``LDFLAGS`` are heeded, as by any other build in C.
@@ -46,9 +46,9 @@ class Accelerator(BuildHookInterface):  # type: ignore[type-arg]
         try:
             subprocess.run(command, check=True, capture_output=True)  # noqa: S603
         except (OSError, subprocess.CalledProcessError) as error:
-            self.app.display_warning(f"the accelerator is not compiled, and pure Python does its work: {error}")
+            self.app.display_warning(f"the accelerator is not compiled; pure Python is used instead: {error}")
             return
-        # A wheel with a compiled file is of this platform and this Python only.
+        # A wheel with a compiled file is for this platform and this version of Python only.
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
         build_data["artifacts"].append(f"src/odac/{module.name}")

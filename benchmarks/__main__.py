@@ -16,7 +16,7 @@ FIRST_PORT = 8750
 
 
 def compare(names: list[str], load_name: str, rounds: int, seconds: float) -> report.Comparison:
-    """Start all servers and load them in turn, round after round, so that changes of the machine affect all of them."""
+    """Start all servers and load them in turn, in rounds, so that changes of the machine affect all of them."""
     load = LOADS[load_name]
     names = [name for name in names if not load.servers or name in load.servers]
     costs: dict[str, list[float]] = {name: [] for name in names}

@@ -1,8 +1,8 @@
 """What a call costs beside an echo, and a typed route beside ``json.loads`` and pydantic: ``python -m benchmarks.calls``.
 
-Server CPU for one operation, in microseconds, by interleaved rounds, so that a machine that drifts drifts for all of
-them. With ``--node`` beside acknowledged events of Socket.IO in Node, whose packages are installed below ``.build``; with
-``--socketio`` beside those of python-socketio, where it is installed.
+Server CPU for one operation, in microseconds, by interleaved rounds, so that changes of the machine affect all of
+them. ``--node`` adds acknowledged events of Socket.IO in Node, whose packages are installed below ``.build``;
+``--socketio`` adds those of python-socketio, where it is installed.
 """
 
 from __future__ import annotations
@@ -38,7 +38,7 @@ class Case:
         path: of the route.
         message: the text of the n-th operation.
         greeting: texts to send first, and how many messages come before the first answer.
-        reply: makes the answer to a question of the server's; None for what is no question.
+        reply: makes the answer to a call from the server; None for a message that is not a call.
     """
 
     name: str
@@ -150,7 +150,7 @@ class Client:
 
 
 def cpu(pid: int) -> float:
-    """CPU seconds that the threads of a process have used, in units of a nanosecond."""
+    """CPU seconds that the threads of a process have used, with a resolution of a nanosecond."""
     threads = Path(f"/proc/{pid}/task").iterdir()
     return sum(int((thread / "schedstat").read_text().split()[0]) for thread in threads) / 1e9
 

@@ -32,7 +32,7 @@ calls = app.route.ws("/calls", token=False)
 
 @calls
 def opened(odac: Context) -> None:
-    """Nothing to prepare: calls are answered at once."""
+    """The handler: calls are answered without it."""
 
 
 @calls.answer("plain")

@@ -194,8 +194,8 @@ class Results:
 def measure_fans(
     clusters: list[Cluster], window: int, rounds: int, seconds: float, fans: dict[str, Fan], failed: dict[str, str]
 ) -> None:
-    """The room load with ``window`` messages in flight, round after round over all kinds, so that a machine that drifts
-    drifts for all of them.
+    """The room load with ``window`` messages in flight, in rounds over all kinds, so that changes of the machine
+    affect all of them.
 
     The load generator fails unless every member has got as many messages as every other.
     """
@@ -207,7 +207,7 @@ def measure_fans(
             try:
                 load = ("fanout", "--conns", "1000", "--window", str(window))
                 cpu, said = cluster.load(*load, seconds=seconds)
-                if not said["count"]:  # slow ones do not finish a single round in that time
+                if not said["count"]:  # slow ones do not finish one round in that time
                     cpu, said = cluster.load(*load, seconds=8 * seconds)
             except LoadFailed as error:
                 failed[name] = str(error)
@@ -259,12 +259,11 @@ FEW, MANY = 20, 400
 
 
 def measure_costs(cluster: Cluster, seconds: float) -> dict[str, float]:
-    """Take the cost of a message apart, from rooms of two sizes, one message at a time: none shares its turn with
-    another.
+    """Split the cost of a message into its parts, from rooms of two sizes, one message at a time: no two share a turn.
 
     Returns:
         CPU seconds: ``deliver`` per member, ``send`` and ``receive`` per message of the process that does it,
-        ``broker_in`` and ``broker_out`` per message that the broker takes and hands on.
+        ``broker_in`` and ``broker_out`` per message that the broker receives and sends.
     """
 
     def message(members: int, second: bool = True) -> list[float]:
@@ -275,8 +274,8 @@ def measure_costs(cluster: Cluster, seconds: float) -> dict[str, float]:
     deliver = (sum(many[:2]) - sum(few[:2])) / (MANY - FEW)
     if not cluster.kind.broker:
         return {"deliver": deliver, "send": few[0] - deliver * FEW}
-    # The publisher's process has members as well, so the broker hands each message back to it. At one rate for both,
-    # for a broker that gets several messages at once has less to do for each.
+    # The publisher's process has members as well, so the broker sends each message back to it. At one rate for both,
+    # because a broker that gets several messages at once has less work for each.
     copies = []
     for second in (True, False):
         cpu, said = cluster.load("room", "--conns", "2", "--rate", "500", seconds=seconds, second=second)
@@ -319,7 +318,7 @@ def measure_memory(cluster: Cluster, connections: int = 4000) -> float:
 
 
 def measure(names: list[str], rounds: int, seconds: float, rates: list[float]) -> Results:
-    """Everything."""
+    """Run all measurements."""
     from benchmarks.report import machine
 
     results = Results(date.today().isoformat(), machine(), os.getloadavg()[0], rounds, seconds)

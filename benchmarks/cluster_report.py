@@ -12,7 +12,7 @@ from benchmarks.cluster import BASE, KINDS, Fan, Results
 from benchmarks.report import DOCS
 
 PEERS = ("python-socketio", "Django Channels")
-"""The Python ones, which the target is about."""
+"""The Python peers, with which Odac is compared."""
 
 
 def _row(cells: Sequence[object]) -> str:

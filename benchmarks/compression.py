@@ -1,7 +1,7 @@
 """Rooms with permessage-deflate (RFC 7692): ``python -m benchmarks.compression [--members 200] [--seconds 2]``.
 
-Every member offers compression as Chromium does; one message at a time is sent to the room and counted in by every
-member before the next. Printed are each server's CPU per delivery, compressed and not, and the bytes that a member gets
+Every member offers compression as Chromium does; one message at a time is sent to the room and received by every
+member before the next. It prints each server's CPU per delivery, compressed and not, and the bytes that a member gets
 for a message.
 """
 
@@ -59,7 +59,7 @@ class Member:
         if (b"permessage-deflate" in head.lower()) is not compressed:
             raise SystemExit(f"compression was {'not ' * compressed}negotiated: {head.decode()}")
         self.messages = self.bytes = 0
-        self._count()  # what came with the head
+        self._count()  # what came with the response's head
 
     def send(self, message: bytes) -> None:
         """Send a text message, not compressed."""
@@ -111,7 +111,7 @@ def deliveries(running: Running, members: int, size: int, seconds: float, compre
                 raise SystemExit(f"{running.server.name}: {behind} members did not get the message")
 
         if is_sio:
-            until(1)  # Engine.IO's own opening
+            until(1)  # Engine.IO's opening packet
             for each in everyone:
                 each.send(b"40")
             until(2)

@@ -1,10 +1,10 @@
-"""What watching 10,000 idle connections costs: CPU seconds of the server's process, in percent of one core.
+"""What the heartbeat of 10,000 idle connections costs: the server's CPU time, in percent of one core.
 
     python benchmarks/heartbeat.py                  10,000 connections, the default 25 s between pings, one minute
     python benchmarks/heartbeat.py 5000 10 30       5,000 connections, 10 s between pings, 30 s
 
-The connections are held by a process of their own, which answers pings and does nothing else. What is measured is CPU
-time, so that other work on the machine makes it only a little worse (colder caches), and the clock does not matter.
+A process of its own holds the connections; it only answers pings. CPU time is measured, so that other work on the
+machine changes the figure only a little (colder caches).
 Both processes need as many file descriptors as there are connections (``ulimit -n``).
 """
 
@@ -92,7 +92,7 @@ def measure(count: int, interval: float, seconds: float) -> None:
             cpu, open_now = server.stdout.readline().split()
             return float(cpu), int(open_now), time.monotonic()
 
-        time.sleep(interval)  # until all have been pinged once
+        time.sleep(interval)  # until each connection has been pinged once
         before = ask()
         time.sleep(seconds)
         after = ask()

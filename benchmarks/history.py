@@ -1,11 +1,11 @@
 """What history costs a delivery in a room of 1,000: ``python -m benchmarks.history [--base CHECKOUT]``.
 
-Four hubs in processes of their own, one after the other in each round, so that what else the machine does meets all of
+Four hubs in processes of their own, one after the other in each round, so that other work of the machine affects all of
 them: without history; with a rule for other rooms; with a rule for the room, for plain clients and for clients that
-speak ``odac.v1``. Told is the CPU time of a delivery, and the median of the ratios within the rounds. What members are
-sent goes to a UDP socket that nobody reads, which costs the kernel less than a client's TCP connection; with ``--null``
-to /dev/null, so that next to nothing but Python is measured. ``--base`` is a checkout of an earlier version, whose
-delivery without history is a fifth.
+speak ``odac.v1``. It prints the CPU time of a delivery, and the median of the ratios within the rounds. Members'
+messages go to a UDP socket that no program reads, which costs the kernel less than a client's TCP connection; with
+``--null``, they go to /dev/null, so that almost only Python is measured. ``--base`` is a checkout of an earlier
+version, whose delivery without history is measured as a fifth.
 """
 
 from __future__ import annotations

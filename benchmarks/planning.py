@@ -1,7 +1,8 @@
-"""Compute what many connections take: ``python -m benchmarks.planning [--connections N --rooms N --rate R] [--write]``.
+"""Compute the resources that many connections need:
+``python -m benchmarks.planning [--connections N --rooms N --rate R] [--write]``.
 
-All constants are in ``docs/explanation/measured/cluster.json``, which ``python -m benchmarks.cluster --write`` fills,
-and how far three processes with many rooms are from them in ``planning.json`` beside it, which
+The constants come from ``docs/explanation/measured/cluster.json``, which ``python -m benchmarks.cluster --write`` fills,
+and the ratio of three processes with many rooms to them from ``planning.json`` beside it, which
 ``python -m benchmarks.planning_check --write`` fills.
 """
 
@@ -44,8 +45,8 @@ class Costs:
         deliver: a message, to one member.
         send: a message, for the process whose client sends it: read, decode, publish.
         receive: a message, for another process with members of the room.
-        broker_in: a message, for the broker to take.
-        broker_out: a message, for the broker to hand to one process.
+        broker_in: a message that the broker receives.
+        broker_out: a message that the broker sends to one process.
         memory: bytes of a connection.
     """
 
@@ -76,7 +77,7 @@ def checked() -> dict[str, Any]:
 
 
 def rarely() -> float:
-    """How many times its constants a message costs the processes where each room has one now and then.
+    """The ratio of a message's cost to the constants in processes where each room rarely has a message.
 
     The constants come from one room that has one message right after another.
     """
@@ -85,7 +86,7 @@ def rarely() -> float:
 
 
 def planned_costs() -> Costs:
-    """The constants as they are planned with: for many rooms, each of which has a message now and then."""
+    """The constants for the plan: for many rooms, each of which rarely has a message."""
     found, times = costs(), rarely()
     return replace(found, deliver=found.deliver * times, send=found.send * times, receive=found.receive * times)
 
@@ -145,7 +146,7 @@ def plan(
         connections: in all.
         rooms: each connection is in one, and all are of one size.
         rate: messages per second to each room.
-        processes: the connections are spread over them by chance.
+        processes: the connections are spread over them at random.
         cost: the constants.
         size: bytes of a message.
         interval: seconds between a process's heartbeats: one to every process, and one through one of its rooms.
@@ -178,7 +179,7 @@ def plan(
 def needed(connections: int, rooms: int, rate: float, cost: Costs) -> Plan | None:
     """The fewest processes of which none uses more than ``USED`` of a core or holds more than ``max_connections``.
 
-    None where there is no such number: past some point a further process costs the others what it takes off them.
+    None if there is no such number: past some point, a further process causes as much work as it takes over.
     """
     first = max(1, math.ceil(connections / Limits().max_connections))
     for processes in range(first, 2001):
@@ -195,7 +196,7 @@ class Run:
     Args:
         messages: how many were sent.
         deliveries: to members.
-        broker_out: copies that the broker handed on.
+        broker_out: copies that the broker sent.
         core: the mean share of a core over all processes.
         busiest: the same of the busiest.
         broker: the share of a core that the broker used.
@@ -226,17 +227,17 @@ def simulate(
     evenly: bool = False,
     interval: float = INTERVAL,
 ) -> Run:
-    """Play it through, message by message: every process, and the broker, does one thing at a time, in order of
+    """Simulate each message: every process, and the broker, does one thing at a time, in order of
     arrival.
 
     Args:
         sizes: members of each room.
-        rate: messages per second to each room; they come by chance (Poisson), from a member taken by chance.
+        rate: messages per second to each room; at random times (Poisson), from a random member.
         processes: how many.
         cost: the constants.
-        messages: how many to play.
-        seed: of chance.
-        evenly: members are dealt out in turn rather than by chance.
+        messages: how many to simulate.
+        seed: of the random numbers.
+        evenly: members are assigned to processes in turn, not at random.
         interval: seconds between a process's heartbeats.
     """
     dice = random.Random(seed)
@@ -260,7 +261,7 @@ def simulate(
         beat = dice.uniform(0, interval)
         while beat < at:
             order += 1
-            # Through a room in turn as well, of which every one is somebody's.
+            # And through each room in turn: every room has members in some process.
             events.append((beat, order, "beat", where, dice.randrange(len(sizes)), beat))
             beat += interval
     heapq.heapify(events)

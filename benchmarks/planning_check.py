@@ -1,8 +1,8 @@
-"""Hold the planning page's model against three processes and 10,000 rooms:
+"""Compare the planning page's model with three processes and 10,000 rooms:
 ``python -m benchmarks.planning_check [--rounds 3] [--seconds 5] [--write]``.
 
-The constants are measured anew of two processes, in turn with the rooms of three, so that both are of one machine and
-one hour. Everything runs on core 0 but the load generator, and only CPU time is compared. It needs redis-server.
+The constants are measured again with two processes, in turn with the rooms of three, so that both are of the same
+machine and hour. Everything runs on core 0 but the load generator, and only CPU time is compared. It needs redis-server.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ class Check:
         members: of each room.
         reached: processes that have a member of a room, on average, of this spread of members.
         messages: how many were sent in all rounds.
-        lost: deliveries that did not come.
+        lost: deliveries that did not arrive.
         measured: CPU seconds a message, beyond what the processes and the broker take without messages: of all
             processes together, three times the busiest one, and the broker.
         predicted: the same, by the formula, with the constants of the same round.
@@ -86,7 +86,7 @@ class Rooms:
         return lines
 
     def play(self, rate: float, seconds: float, parts: list[Running]) -> tuple[list[float], dict[str, float]]:
-        """Send that often for that long: the CPU seconds of each part meanwhile, and what the load generators say."""
+        """Send at this rate for so many seconds; return each part's CPU seconds, and the load generators' results."""
         for process in self.processes:
             process.stdin.write(f"{rate / len(self.processes)} {seconds}\n")
             process.stdin.flush()

@@ -1,8 +1,8 @@
-"""What presence costs, and how soon the people of a dead process are gone: ``python -m benchmarks.presence``.
+"""What presence costs, and how soon the people of a killed process are removed: ``python -m benchmarks.presence``.
 
-Two processes over one Redis, each with connections that are nothing but names: the sockets are the same with presence
-and without. What is told is the broker's traffic and CPU while 10,000 members are idle, beside two processes without any;
-what a join costs; and the time from SIGKILL of the process with 10,000 people until the other one shows none of them.
+Two processes over one Redis, each with connections without sockets, because these cost the same with presence and
+without. It prints the broker's traffic and CPU while 10,000 members are idle, beside two processes without any; the
+cost of a join; and the time from SIGKILL of the process with 10,000 people until the other one shows none of them.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ async def measure(count: int, seconds: float, joins: int) -> dict[str, Any]:
                 here.join(f"here {number}")
             if members:
                 await here.until(members)
-            await asyncio.sleep(7)  # the versions have been repeated
+            await asyncio.sleep(7)  # after the versions were sent again
             found[f"{members} idle members"] = await between(broker, seconds)
             if members:
                 here.join("first", "small")

@@ -1,10 +1,11 @@
-"""Messages lost when a client's connection is cut, and what the client learns of it: ``python -m benchmarks.recovery``.
+"""Messages lost when a client's connection is cut, and whether the client is told: ``python -m benchmarks.recovery``.
 
 One TCP proxy stands between a client and each server in turn, and cuts the connection in the same ways while numbered
 messages are sent to a room: five times in a burst, for 1 s, for 10 s, and by SIGKILL of the server's process, which is
-started again. Counted is what the server has accepted and the client did not get, what it got twice, and whether it was
-told. The servers of others are installed below ``.build`` (pip and npm). All of them share one Redis where they can use
-one; each client is the server's own, with its own defaults, over WebSocket alone. It ends by itself, after 6 minutes.
+started again. It counts the messages that the server accepted and the client did not get, and those that it got twice,
+and says whether the client was told. The peers are installed below ``.build`` (pip and npm). All of them share one Redis
+where they can use one; each client is the server's own, with its own defaults, over WebSocket alone. It ends by itself,
+after 6 minutes.
 """
 
 from __future__ import annotations
@@ -122,7 +123,7 @@ class Peer:
         name: in the table.
         command: of the server, for a port and the URL of Redis.
         follow: runs a client of a port until it is cancelled.
-        tells: whether its client can be told that something is missing at all.
+        tells: whether its client can be told that messages are missing.
     """
 
     def __init__(
@@ -286,7 +287,7 @@ async def _scenario(what: str, peer: Peer, server: Server, proxy: Proxy) -> tupl
     following = asyncio.ensure_future(peer.follow(proxy.port, record))  # type: ignore[call-overload]
     try:
         warm = 1_000_000
-        while not record.got:  # it is in the room
+        while not record.got:  # the client is in the room
             await publisher.say(warm)
             warm += 1
             await asyncio.sleep(0.2)

@@ -130,7 +130,7 @@ def settings_table() -> str:
 
 
 def plot(comparison: Comparison) -> str:
-    """A bar a server: the median, and a line from the lowest to the highest round."""
+    """One bar for each server: the median, and a line from the lowest to the highest round."""
     items = sorted(comparison.costs.items(), key=lambda item: statistics.median(item[1]))
     longest = max(statistics.median(costs) for _, costs in items) * 1e6
     height, left, width = 26, 190, 640
@@ -197,7 +197,7 @@ def merged(new: Results, old: Results | None) -> Results:
 
 
 def write(results: Results) -> None:
-    """Put the results into ``docs/explanation``: a page, the raw figures, and a plot a load."""
+    """Put the results into ``docs/explanation``: a page, the raw figures, and a plot for each load."""
     (DOCS / "measured").mkdir(parents=True, exist_ok=True)
     (DOCS / "measured" / "results.json").write_text(json.dumps(asdict(results), indent=1) + "\n")
     how = (

@@ -2,7 +2,7 @@
 
 A thousand Python clients of a guarded route connect through nginx to two processes that share a Redis. Each process is
 then stopped and started again, one after the other: with SIGTERM (a deployment), and in a second run with SIGKILL (a
-crash). What is told is each client's gap: from the end of its connection to the first message over the next one.
+crash). It prints each client's gap: from the end of its connection to the first message over the next one.
 
 With ``--workers N`` there is one server of so many processes instead, which SIGHUP replaces one by one.
 """

@@ -45,8 +45,8 @@ class Server:
         room: the same for the room loads.
         guarded: further arguments for handshakes with all gates, made anew each time because tokens expire.
         note: what is set other than by default, and why.
-        patience: a slow one is loaded so many times as long, for a message to a room takes it longer than others'
-            rounds.
+        patience: a slow server is loaded so many times as long: a message to a room takes it longer than the
+            others' rounds.
     """
 
     name: str
@@ -189,7 +189,7 @@ class Running:
             raise SystemExit(f"another server listens on port {port}, perhaps one of an earlier run: end it first")
         command = server.command.format(port=port, python=PYTHON, build=BUILD, own=own)
         self._log = (BUILD / f"server-{port}.log").open("w+")
-        # The system ends it with this process, even if that is killed: a signal to this group does not reach its own.
+        # The system ends it with this process, even if this one is killed: it has a process group of its own.
         self._process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "TERM", "taskset", "-c", "0", *command.split()],
             cwd=HERE / "peers",

@@ -1,8 +1,8 @@
 """Where the time of one echo and of one delivery goes: ``python -m benchmarks.where``.
 
-The steps of Odac's own are timed in this process, on the real objects with a transport that only remembers (the best of
-many short runs, so that what else the machine does hardly shows). User and kernel time of the whole are read from the
-process of a real server under load; what the steps leave of the user time is the event loop's.
+Odac's own steps are timed in this process, on the real objects with a transport that writes to /dev/null (the best of
+many short runs, so that other work of the machine has little effect). User and kernel time of the whole are read from
+the process of a real server under load; the rest of the user time is the event loop's.
 """
 
 from __future__ import annotations
@@ -99,7 +99,7 @@ class Bench:
         return Target(self.hub, Audience.of(*rooms))
 
     def connect(self) -> Connection:
-        """One more connection, through all gates."""
+        """One more connection, admitted."""
         lane = DirectLane(_Transport(self._null), self._limits, None, set())  # type: ignore[arg-type]
         connection = Connection(self.hub, lane, self._policy)
         lane.attach(connection)

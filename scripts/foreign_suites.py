@@ -1,6 +1,6 @@
 """Run other projects' own tests with Odac's classes in place of uvicorn's: ``python scripts/foreign_suites.py [SUITE …]``.
 
-The suites come from the released source distributions of the very versions that are installed, and are unpacked into a
+The suites come from the released source distributions of the installed versions, and are unpacked into a
 folder that is not part of the repository. What is left out, and why, is in ``tests/foreign/exceptions.py``.
 """
 
@@ -64,7 +64,7 @@ def run(name: str) -> int:
     folder = unpacked(name)
     if name == "uvicorn":
         (folder / "tests" / "protocols" / "conftest.py").write_text(FIXTURES)
-    # Their packages are named tests as well, so Odac's plugin is imported under another name.
+    # Their test packages are named "tests", too, so Odac's plugin is imported under another name.
     bridge = CACHE / "plugin"
     bridge.mkdir(exist_ok=True)
     link = bridge / "tests_of_odac"
@@ -72,7 +72,7 @@ def run(name: str) -> int:
         link.symlink_to(ROOT / "tests" / "foreign", target_is_directory=True)
     paths = [path for path in SUITES[name] if (folder / path).exists()]
     print(f"== {name} {version(name)}: {' '.join(paths)}", flush=True)
-    # Without their own settings, which make every warning of any version an error.
+    # Without the suites' own settings, which turn every warning into an error.
     command = [sys.executable, "-m", "pytest", "-q", "-rs", "-c", os.devnull, "--rootdir", str(folder)]
     command += ["-p", "no:cacheprovider", "-p", "tests_of_odac.protocol_classes", *paths]
     environment = {**os.environ, "ODAC_FOREIGN_SUITE": name, "PYTHONPATH": str(bridge), "PYTHONSAFEPATH": ""}

@@ -1,6 +1,6 @@
 """The programs outside Python that the tests and checks use, and which of them are missing.
 
-``python scripts/tools.py`` lists what is missing, what goes untested without it and how to get it. With ``--require``
+``python scripts/tools.py`` lists what is missing, what is not tested without it and how to get it. With ``--require``
 (CI) anything missing is a failure.
 """
 
@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 
 class Tool(NamedTuple):
-    """One program: any of ``commands`` will do."""
+    """One program, under any of the names in ``commands``."""
 
     name: str
     commands: tuple[str, ...]

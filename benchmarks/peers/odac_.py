@@ -6,7 +6,7 @@ import pauses
 
 from odac import Limits, Odac
 
-# Pings come to all of many silent connections at once: a measurement of something else goes without.
+# Many silent connections are pinged at the same time, which would disturb the measurement.
 pings = float(os.environ.get("BENCH_PING_INTERVAL", Limits().ping_interval))
 app = Odac(secret="a secret for the benchmark, 32 bytes or more", limits=Limits(ping_interval=pings))
 

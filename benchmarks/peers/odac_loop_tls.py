@@ -1,4 +1,4 @@
-"""The command odac, as if aiofastnet were not installed: TLS by the event loop's own transports."""
+"""The command ``odac`` without aiofastnet: TLS by the event loop's own transports."""
 
 import sys
 

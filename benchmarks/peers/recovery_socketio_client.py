@@ -12,7 +12,7 @@ client = socketio.AsyncClient()
 
 @client.event
 def connect() -> None:
-    """Connected, also again: nothing says whether something was missed."""
+    """Connected or reconnected: the client does not say whether messages are missing."""
     print("connect unknown", flush=True)
 
 

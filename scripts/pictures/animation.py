@@ -1,7 +1,7 @@
-"""The animation below the README's title: the real chat, two people, and a server that is killed under them.
+"""The animation below the README's title: the real chat, two people, and a server that is killed.
 
 ``python -m scripts.pictures.animation`` starts the chat with two workers, opens ``/two`` in Chromium, lets the two write
-to each other, kills both workers with SIGKILL, and writes what is seen into ``docs/pictures/chat.webp``.
+to each other, kills both workers with SIGKILL, and writes the film into ``docs/pictures/chat.webp``.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Film:
         self._font = ImageFont.load_default(17)
 
     def show(self, milliseconds: int) -> None:
-        """Take a picture, to be shown for so long."""
+        """Take a picture, which is shown for so many milliseconds."""
         picture = Image.new("RGB", (WIDTH, HEIGHT + CAPTION), "#17191c")
         picture.paste(Image.open(io.BytesIO(self._page.screenshot())), (0, 0))
         ImageDraw.Draw(picture).text(
@@ -54,7 +54,7 @@ class Film:
             self.frames.append((picture, milliseconds))
 
     def until(self, seen: Locator, most: int = 10) -> None:
-        """Take pictures until something is visible, at most so many, however long it takes."""
+        """Take pictures until something is visible; at most so many are kept."""
         deadline = time.monotonic() + WAIT / 1000
         while not seen.is_visible():
             if time.monotonic() > deadline:
@@ -80,7 +80,7 @@ class Film:
         return sum(milliseconds for _, milliseconds in self.frames) / 1000
 
     def save(self, path: Path) -> None:
-        """Write it as an animated WebP that begins again."""
+        """Write it as an animated WebP that repeats."""
         first, *others = [picture for picture, _ in self.frames]
         durations = [milliseconds for _, milliseconds in self.frames]
         first.save(path, append_images=others, duration=durations, loop=0, save_all=True, quality=60, method=3)
@@ -109,7 +109,7 @@ def chat() -> Iterator[tuple[str, subprocess.Popen[bytes]]]:
 
 
 def kill_workers(server: subprocess.Popen[bytes]) -> int:
-    """End the worker processes without notice; return how many there were."""
+    """Kill the worker processes with SIGKILL; return how many there were."""
     workers = [
         int(pid)
         for pid in Path(f"/proc/{server.pid}/task/{server.pid}/children").read_text().split()
@@ -121,7 +121,7 @@ def kill_workers(server: subprocess.Popen[bytes]) -> int:
 
 
 def record(chromium: str) -> Film:
-    """Play the scene, and return its pictures.
+    """Play the scene in the browser, and return its pictures.
 
     Args:
         chromium: the path of the browser.

@@ -1,4 +1,4 @@
-"""What the drawings of the documentation show."""
+"""The drawings of the documentation."""
 
 from __future__ import annotations
 

@@ -1,7 +1,7 @@
 """Boxes, arrows and words as SVG, in the colours of a light or a dark page.
 
 Graphviz and Mermaid place boxes by themselves, and each release places them a little differently; here every drawing
-gives its places, so that a test can compare what is committed with what the script draws.
+sets its coordinates, so that a test can compare the committed files with what the script draws.
 """
 
 from __future__ import annotations
@@ -35,13 +35,13 @@ LINE = 17
 
 
 class Picture:
-    """An SVG with a page behind it, so that it can be read on whatever it is shown.
+    """An SVG with its own background, so that it can be read on any page.
 
     Args:
         width: in units of the drawing, as all lengths here.
         height: likewise.
-        title: what the picture is called, for readers that do not see it.
-        description: what it shows, in a sentence or two, for the same.
+        title: of the picture, for screen readers.
+        description: what it shows, in a sentence or two, for screen readers.
     """
 
     def __init__(self, width: int, height: int, title: str, description: str) -> None:

@@ -11,7 +11,7 @@ __all__ = ["beside_peers", "figures"]
 
 MEASURED = Path(__file__).parents[2] / "docs" / "explanation" / "measured.md"
 LONGEST = 40.0
-"""Microseconds that the longest bar stands for; what is more is written and its bar left open."""
+"""Microseconds of the longest bar; a longer one is drawn open, with its figure."""
 
 
 def figures(load: str, page: str) -> dict[str, float]:
@@ -24,7 +24,7 @@ def figures(load: str, page: str) -> dict[str, float]:
 
 
 def beside_peers(page: str | None = None) -> Picture:
-    """One bar a server: CPU time for each delivery in a room of 1,000."""
+    """One bar for each server: CPU time for each delivery in a room of 1,000."""
     rows = figures("fan", MEASURED.read_text(encoding="utf-8") if page is None else page)
     it = Picture(
         720,

@@ -68,7 +68,7 @@ export class Actions {
     this.#current = null
     if (this.#bar.hidden) return
     this.#bar.hidden = true
-    this.#root.parentElement.append(this.#bar) // a message may go without it
+    this.#root.parentElement.append(this.#bar) // a message may be removed without it
   }
 
   #key(event, hooks) {

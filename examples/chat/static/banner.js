@@ -1,5 +1,5 @@
 // The banner: it describes the connection, and is shown only when the person must wait or act.
-const PATIENCE = 700 // a reconnect faster than this is nobody's business
+const DELAY = 700 // milliseconds: a faster reconnect is not shown
 const SHOWN = 4_000
 
 const counted = (count, what) => (count ? [`${count} ${what}`] : [])
@@ -27,7 +27,7 @@ export class Banner {
       : this.#hadOne
         ? 'The connection was lost. Trying to get it back; what you write is kept.'
         : 'There is no connection yet. Trying to get one; what you write is kept.'
-    this.#later(offline ? 0 : PATIENCE, () => this.#show('trying', text))
+    this.#later(offline ? 0 : DELAY, () => this.#show('trying', text))
   }
 
   open() {

@@ -230,7 +230,7 @@ const receive = {
     const ours = mine && outbox.arrived(keyOf(message.id))
     // Messages from before this page was opened are not announced; those sent while it was disconnected are.
     log.message(message, { old: message.at < opened })
-    if (mine && !ours && settings.keeps) log.stored(message.id) // said in another tab, or before: no answer is to come
+    if (mine && !ours && settings.keeps) log.stored(message.id) // from another tab, or before a reload: no call waits
   },
   edit: (event) => log.change(event),
   delete(event) {

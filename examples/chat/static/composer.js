@@ -1,6 +1,6 @@
 // The text box: its draft, its limit, the Enter key, and the typing indicator.
 const QUIET = 4_000 // without a key, typing is over
-const REPEAT = 3_000 // said again this often, forgotten by the others after 5 s: a lost message leaves nobody typing for ever
+const REPEAT = 3_000 // sent again this often; the others forget it after 5 s, so that it ends if a message is lost
 
 export class Composer {
   #parts

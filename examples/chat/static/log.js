@@ -4,7 +4,7 @@ import { drawAnnouncement, drawArrivals, drawDay, drawMessage, drawNote, drawTic
 import { make } from './person.js'
 import { dayName, dayOf, eachMidnight } from './time.js'
 
-const TOGETHER = 5 * 60_000 // messages of one person within this time stand as one group
+const TOGETHER = 5 * 60_000 // messages of one person within this time form one group
 const NEAR = 60 // pixels from the end that still count as reading along
 const SHOWN = 500 // entries in the page, and as many more while somebody reads further up
 const STEP = 100 // entries that are shown or asked for at once

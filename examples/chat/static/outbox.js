@@ -2,8 +2,8 @@
 import { drawUnsent } from './bubble.js'
 import { make } from './person.js'
 
-const WITHIN = 60_000 // after this time without an answer a message is "not sent"
-const PAUSE = 1_100 // between two tries of what was too fast
+const WITHIN = 60_000 // a message without an answer in this time is "not sent"
+const PAUSE = 1_100 // before a message that was refused as too fast is sent again
 
 const pause = (milliseconds) => new Promise((done) => setTimeout(done, milliseconds))
 
