@@ -617,6 +617,8 @@ class Connection(Typed[In, Out]):
     def closed(self) -> None:
         """Notify the application that the connection has ended; every message before that has been handled."""
         if self.is_end_reported:
+            if self.phase is Phase.RELEASED and self.handler is None:
+                self.drop()
             return
         self.is_end_reported = True
         listeners = listeners_of(self.listeners, "close") if self.listeners else ()
@@ -639,8 +641,11 @@ class Connection(Typed[In, Out]):
     def drop(self) -> None:
         """No code of the application runs for this connection any more: forget whatever may refer back to it.
 
-        Its last reference frees it then, without the garbage collector: see :mod:`odac.realtime.released`.
+        Its last reference frees it then, without the garbage collector: see :mod:`odac.realtime.released`. While a
+        message listener runs, this does nothing; :meth:`closed` calls it again.
         """
+        if self.inbox.is_awaiting:
+            return
         self.listeners = ()
         self.context = None
         outbox = self.outbox

@@ -84,7 +84,7 @@ def _failed(connection: HandlerOwner, error: Raised) -> None:
 def _returned(connection: HandlerOwner) -> None:
     connection.handler = None
     if connection.phase is Phase.RELEASED:
-        connection.drop()
+        connection.inbox.finish()  # a listener that the handler has added gets the messages from before the end
     connection.inbox.handler_returned()
     if not connection.context:
         connection.context = None  # nothing was set in it

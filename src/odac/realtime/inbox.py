@@ -362,8 +362,16 @@ class Inbox:
         if self._queue is not None:
             self.reconsider()
 
+    @property
+    def is_awaiting(self) -> bool:
+        """Whether an asynchronous message listener runs."""
+        return self._pump is not None
+
     def finish(self) -> None:
-        """The connection has ended: pass on the messages that arrived before, then report the end."""
+        """The connection has ended: pass on the messages that arrived before, then report the end.
+
+        Called again when a handler has outlived the end, which may have added the first listener.
+        """
         if self._queue is not None:
             self._queue.wake()
             if self._pump is None:

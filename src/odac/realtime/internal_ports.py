@@ -231,10 +231,6 @@ class HandlerOwner(EventsOwner, Protocol):
         """Its messages on the way to the application."""
         ...
 
-    def drop(self) -> None:
-        """Forget the listeners and the messages."""
-        ...
-
 
 class Listeners(Protocol):
     """The listeners, as an inbox uses them; see :class:`odac.realtime.events.Events`."""

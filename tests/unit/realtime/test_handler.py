@@ -7,6 +7,7 @@ import pytest
 
 from odac.config import Limits
 from odac.realtime.handler import run_handler
+from odac.realtime.released import Released
 from tests.unit.realtime.realtime_fakes import Room, idle, lane_of, run
 
 
@@ -30,6 +31,42 @@ def test_a_handler_that_outlives_its_connection_ends_without_harm_to_the_task_it
         lane_of(connection).lose()
         await handler
         assert handler.cancelling() == 0
+
+    run(test())
+
+
+@pytest.mark.parametrize("kind", ["sync", "async", "several"])
+@pytest.mark.parametrize("returns", ["at once", "later"])
+def test_a_listener_that_is_added_after_the_end_gets_the_messages_from_before_it(kind: str, returns: str) -> None:
+    async def test() -> None:
+        connection = Room(loop=asyncio.get_running_loop()).connect()
+        ended, got = asyncio.Event(), list[object]()
+
+        async def slowly(message: object) -> None:
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            got.append(message)
+
+        async def handler() -> None:
+            await ended.wait()
+            connection.on("message", got.append if kind == "sync" else slowly)
+            if kind == "several":
+                connection.on("message", slowly)
+            connection.on("close", lambda: None)
+            if returns == "later":
+                await idle()
+
+        running = asyncio.ensure_future(run_handler(connection, handler))
+        await idle()
+        for payload in (b"1", b"2", b"3"):
+            connection.inbox.receive_text(payload)
+        lane_of(connection).lose()
+        ended.set()
+        await running
+        await idle()
+        assert got == sorted([1, 2, 3] * (2 if kind == "several" else 1))
+        assert type(connection.inbox._owner) is Released
+        assert connection.listeners == ()
 
     run(test())
 
