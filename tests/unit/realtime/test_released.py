@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import threading
+import weakref
+from contextvars import ContextVar
 from typing import Any, cast
 
 import pytest
 
+from odac.calls.service import ConnectionCalls
 from odac.close_codes import CloseCode
 from odac.errors import Disconnected, ProtocolError
 from odac.realtime.connection import Connection, ReadyState
@@ -131,6 +135,62 @@ def test_timers_and_tasks_that_come_too_late_end_at_once() -> None:
     run(test())
 
 
+def test_what_a_late_function_sets_in_its_context_is_not_kept() -> None:
+    async def test() -> None:
+        connection = ended()
+        variable: ContextVar[Connection] = ContextVar("variable")
+        connection.run(variable.set, connection)
+        assert connection.context is None
+        assert variable not in connection.delivery.spare
+
+    run(test())
+
+
+@pytest.mark.parametrize("how", ["own_to_the_end", "keep"])
+def test_a_task_of_the_end_is_referred_to_until_it_ends(how: str) -> None:
+    """The event loop refers to a waiting task weakly, so that the garbage collector may free it with its future."""
+
+    async def test() -> None:
+        connection = ended()
+        loop = connection.loop
+
+        async def wait() -> None:
+            await loop.create_future()
+
+        def begin() -> weakref.ref[asyncio.Task[None]]:
+            if how == "own_to_the_end":
+                return weakref.ref(connection.own_to_the_end(wait()))
+            task = loop.create_task(wait())
+            connection.keep(task)
+            return weakref.ref(task)
+
+        kept = begin()
+        await idle()
+        gc.collect()
+        task = kept()
+        assert task is not None
+        task.cancel()
+        del task
+        await idle()
+        gc.collect()
+        assert kept() is None
+
+    run(test())
+
+
+def test_the_rest_of_what_was_received_is_neither_answered_nor_an_error() -> None:
+    """Frames behind one whose handling ended the connection are still passed on."""
+
+    async def test() -> None:
+        connection = ended(speaks_odac=True)
+        for payload in (b'\x1e["ping"]', b'\x1e["call",1,"move",null]', b"\x1e\x1etext"):
+            connection.inbox.receive_text(payload)
+        await idle()
+        assert lane_of(connection).frames == []
+
+    run(test())
+
+
 def test_the_parts_of_a_connection_wait_for_its_handler() -> None:
     async def test() -> None:
         connection = Room(loop=asyncio.get_running_loop()).connect()
@@ -148,7 +208,9 @@ def test_the_parts_of_a_connection_wait_for_its_handler() -> None:
     run(test())
 
 
-@pytest.mark.parametrize("late", ["nothing", "message", "invalid", "pong", "error", "close", "timers", "messages"])
+@pytest.mark.parametrize(
+    "late", ["nothing", "message", "invalid", "pong", "error", "close", "timers", "calls", "messages"]
+)
 @pytest.mark.usefixtures("collector")
 def test_nothing_is_left_for_the_garbage_collector(late: str) -> None:
     async def test() -> None:
@@ -161,6 +223,8 @@ def test_nothing_is_left_for_the_garbage_collector(late: str) -> None:
             connection.on("close", lambda: connection.send("bye"))
             connection.data.timer = connection.owned.set_timer(30, lambda: connection.send(1))
             connection.inbox.handler_returned()
+            if late == "calls":
+                connection.calls = ConnectionCalls(connection)
             if late == "messages":
                 connection.off("message")
                 connection.inbox.receive_text(b"1")
