@@ -194,6 +194,8 @@ class Entrance:
             # The server cancels it, or the application its own task: without an end the connection would stay open
             # without a handler.
             connection.begin_close(CloseCode.INTERNAL_ERROR, "internal error")
+            if not connection.was_admitted:
+                self._refused(connection)
             raise
 
     async def _finish(self, connection: Connection, rest: Coroutine[Any, Any, None]) -> None:
@@ -224,7 +226,7 @@ class Entrance:
         except asyncio.CancelledError:
             if not admission.late:
                 raise
-            return False
+            passed = False
         finally:
             admission.is_through()
         if not passed:

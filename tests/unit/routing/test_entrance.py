@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from odac import Odac
+from odac import History, Limits, Odac
 from tests.unit.serving.protocols.fake_server import FakeServer, turns
 
 HEAD = (
@@ -19,8 +19,8 @@ HEAD = (
 Gate = Callable[[Any], Any]
 
 
-def app_of(gates: list[str], called: list[str], handler: str = "sync") -> Odac:
-    app = Odac(secret="0123456789abcdef0123456789abcdef", takeover=False)
+def app_of(gates: list[str], called: list[str], handler: str = "sync", limits: Limits | None = None) -> Odac:
+    app = Odac(secret="0123456789abcdef0123456789abcdef", takeover=False, limits=limits or Limits())
 
     def sync(odac: Any) -> bool:
         called.append("sync")
@@ -59,10 +59,20 @@ def app_of(gates: list[str], called: list[str], handler: str = "sync") -> Odac:
         called.append("closes")
         odac.ws.close(4100, "by itself")
 
-    named: dict[str, Gate] = {
-        each.__name__: each
-        for each in (sync, nothing, awaits, gives, refuses, refuses_later, fails, fails_later, closes)
-    }
+    async def takes_long(odac: Any) -> None:
+        await asyncio.Event().wait()
+
+    async def is_cancelled(odac: Any) -> None:
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+        await asyncio.sleep(0)
+
+    gate_functions: tuple[Gate, ...] = (
+        *(sync, nothing, awaits, gives, refuses, refuses_later),
+        *(fails, fails_later, closes, takes_long, is_cancelled),
+    )
+    named = {each.__name__: each for each in gate_functions}
 
     def handle(odac: Any) -> None:
         called.append("handler")
@@ -147,3 +157,44 @@ def test_handlers(gates: list[str], handler: str, at_once: bool) -> None:
     end = b"\x81\x04here" + (b"\x88\x10\x03\xf3internal error" if "fails" in handler else b"")
     assert written.endswith(end)
     assert population == 1
+
+
+RESUMING = HEAD[:-2] + b"Sec-WebSocket-Protocol: odac.v1, odac.resume\r\n\r\n"
+
+
+@pytest.mark.parametrize(
+    ("gates", "end"),
+    [
+        (["refuses"], b"Forbidden"),
+        (["awaits", "refuses"], b"Forbidden"),
+        (["refuses_later"], b"no"),
+        (["fails"], b"internal error"),
+        (["fails_later"], b"internal error"),
+        (["closes"], b"by itself"),
+        (["takes_long"], b"the server took too long to decide"),
+        (["is_cancelled"], b"internal error"),
+    ],
+    ids=str,
+)
+def test_the_positions_of_a_client_that_a_gate_refuses_are_awaited_no_more(gates: list[str], end: bytes) -> None:
+    """What awaits them refers to the connection, which would stay for as long as the process runs."""
+
+    async def main() -> None:
+        app = app_of(gates, [], limits=Limits(handshake_timeout=0.01))
+        app.rooms("*", history=History())
+        await app.startup()
+        server = FakeServer(app, proxy_headers=False, interface="asgi3")
+        transport = server()
+        asyncio.get_running_loop().call_soon(transport.receive, RESUMING)  # outside of this task
+        async with asyncio.timeout(30):
+            while not transport.written.endswith(end):
+                await asyncio.sleep(0.001)
+        await turns()
+        transport.lose()
+        await turns()
+        assert app._rules.history is not None
+        visits = app._rules.history._returning.visits
+        assert (visits._expected, len(visits)) == ({}, 0)
+        await app.shutdown()
+
+    asyncio.run(main())
