@@ -65,7 +65,7 @@ def test_a_listener_that_is_added_after_the_end_gets_the_messages_from_before_it
         await running
         await idle()
         assert got == sorted([1, 2, 3] * (2 if kind == "several" else 1))
-        assert type(connection.inbox._owner) is Released
+        assert isinstance(connection.inbox._owner, Released)
         assert connection.listeners == ()
 
     run(test())
