@@ -55,10 +55,20 @@ run: $(VENV)/.run $(VENV)/.secret ## start the chat demo (HOST=… PORT=… WORK
 	fi; \
 	exec $(VENV)/bin/odac run examples.chat.app:app --host $(HOST) --port $(PORT) --workers $(WORKERS)
 
+# At the same time: pip's packages, and npm's, whose failure is repeated and counted by scripts/test.
+FETCH = $(MAKE) --silent --jobs=2 $(VENV)/.test
+.PHONY: client-packages all-packages
+client-packages:
+	@scripts/test --packages client || true
+all-packages:
+	@scripts/test --packages || true
+
 .PHONY: test test-all
-test: $(VENV)/.test ## run the tests that every change needs, or with ARGS="…" pytest with these arguments
+test: ## run the tests that every change needs, or with ARGS="…" what pytest makes of them
+	@$(FETCH) $(if $(ARGS),,client-packages)
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" scripts/test $(ARGS)
-test-all: $(VENV)/.test ## run every test that this machine can, and say what was left out
+test-all: ## run every test that this machine can, and say what was left out
+	@$(FETCH) all-packages
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" scripts/test --all
 
 .PHONY: test-versions
