@@ -468,7 +468,7 @@ class Connection(Typed[In, Out]):
 
     def unreceived(self) -> None:
         """The peer sent a message that neither a listener nor the handler can receive any more."""
-        self.delivery.unreceived(self.policy)
+        self.delivery.unreceived(self.policy, has_calls=self.calls is not None)
 
     # Calling the application, and the connection's timers and tasks
 

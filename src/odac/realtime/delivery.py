@@ -263,15 +263,16 @@ class Delivery(Generic[M]):
             policy.limits.outgoing_buffer,
         )
 
-    def unreceived(self, policy: Policy) -> None:
+    def unreceived(self, policy: Policy, *, has_calls: bool) -> None:
         """A client sends messages to a route that receives none: logged once for each route."""
         name = policy.name
         if name not in self._warned_routes:
             self._warned_routes.add(name)
             logger.warning(
                 "%s: a client sends messages, and the route does not receive them: add odac.ws.on('message', …), or"
-                " read them in the handler; the messages are dropped",
+                " read them in the handler; the messages are dropped%s",
                 name,
+                " (@route.answer gets calls, which the client makes with call(name, …))" if has_calls else "",
             )
 
     def dropped(self, policy: Policy, backlog: Backlog, count: int) -> None:

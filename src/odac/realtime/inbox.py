@@ -175,8 +175,11 @@ class Inbox:
             owner.unreceived()
             return
         queue.append((payload, decode))
-        if self._takers & _LISTENERS and self._pump is None:
-            self._drain()
+        if self._takers & _LISTENERS:
+            if self._pump is None:
+                self._drain()
+        elif not self._takers and owner.calls is not None and type(decode) is not Turn and not self._has_consumer():
+            owner.unreceived()
         if self._is_full(queue) and not queue.is_paused and self._has_consumer():
             queue.is_paused = True
             owner.lane.pause_reading()

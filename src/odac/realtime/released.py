@@ -100,6 +100,9 @@ class Released:
         """Whether a room message is for this connection: it is in no room."""
         return False
 
+    def unreceived(self) -> None:
+        """Do nothing."""
+
     def put(self, message: Prepared) -> Sent:
         """Do nothing."""
         return SENT

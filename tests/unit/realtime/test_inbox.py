@@ -7,12 +7,14 @@ from typing import Any
 
 import pytest
 
+from odac.calls.service import ConnectionCalls
 from odac.config import Limits
 from odac.errors import Disconnected, InvalidMessage
 from odac.realtime.connection import Connection
 from odac.realtime.handler import run_handler
 from odac.realtime.listeners import Event
 from odac.realtime.phase import Phase
+from odac.realtime.turn import Turn
 from tests.unit.realtime.realtime_fakes import FakeLane, Room, close_code, idle, lane_of, run
 
 
@@ -30,6 +32,58 @@ class Live(Room):
 def arrive(connection: Connection, *texts: str) -> None:
     for text in texts:
         connection.inbox.receive_text(text.encode())
+
+
+def unreceived(caplog: pytest.LogCaptureFixture) -> list[str]:
+    return [text for each in caplog.records if "route does not receive them" in (text := each.getMessage())]
+
+
+def test_the_first_message_to_a_route_that_only_answers_calls_is_logged_once(caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        room = Live()
+        for expected in (0, 1):
+            connection, _ = room.person()
+            connection.calls = ConnectionCalls(connection)
+            connection.inbox.hold(b"", Turn(lambda payload: None))
+            connection.inbox.handler_returned()
+            connection.inbox.hold(b"", Turn(lambda payload: None))
+            assert len(unreceived(caplog)) == expected
+            arrive(connection, "1", "2")
+            connection.inbox.receive_binary(b"3")
+
+    run(test())
+    assert ["call(name, …)" in each for each in unreceived(caplog)] == [True]
+
+
+@pytest.mark.parametrize("consumer", ["handler", "listener", "later function", "task", "reader"])
+def test_messages_that_can_still_be_received_are_not_logged(consumer: str, caplog: pytest.LogCaptureFixture) -> None:
+    async def test() -> None:
+        connection, _ = Live().person()
+        connection.calls = ConnectionCalls(connection)
+        if consumer == "listener":
+            connection.on("message", lambda: None)
+        if consumer == "later function":
+            connection.inbox.reserve()
+        if consumer == "task":
+            connection.own(asyncio.Event().wait())
+        if consumer != "handler":
+            connection.inbox.handler_returned()
+
+        async def read() -> None:
+            async for _ in connection:
+                pass
+
+        reading = asyncio.ensure_future(read() if consumer == "reader" else idle())
+        await idle()
+        arrive(connection, "1", "2")
+        await idle()
+        arrive(connection, "3")
+        reading.cancel()
+        lane_of(connection).lose()
+        await idle()
+
+    run(test())
+    assert unreceived(caplog) == []
 
 
 # Listeners

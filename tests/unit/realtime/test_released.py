@@ -191,6 +191,17 @@ def test_the_rest_of_what_was_received_is_neither_answered_nor_an_error() -> Non
     run(test())
 
 
+def test_messages_behind_the_end_are_dropped_once_the_queue_is_full() -> None:
+    async def test() -> None:
+        connection = ended()
+        for _ in range(2 * connection.policy.limits.incoming_queue):
+            connection.inbox.receive_text(b"late")
+        assert connection.inbox._queue is not None
+        assert len(connection.inbox._queue) == connection.policy.limits.incoming_queue
+
+    run(test())
+
+
 def test_the_parts_of_a_connection_wait_for_its_handler() -> None:
     async def test() -> None:
         connection = Room(loop=asyncio.get_running_loop()).connect()
