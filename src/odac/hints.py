@@ -11,11 +11,12 @@ import inspect
 import re
 import sys
 from collections.abc import Iterator, Mapping
+from types import SimpleNamespace
 from typing import Any, Final
 
 from odac.spelling import nearest
 
-__all__ = ["add_hint", "for_attribute", "no_attribute"]
+__all__ = ["add_hint", "for_attribute", "for_handler", "no_attribute"]
 
 _RECEIVE: Final = "write `async for data in odac.ws` or `await odac.ws.receive()`: JSON arrives parsed"
 _SEND: Final = "write odac.ws.send(data): a dict or list goes out as JSON, a str as text, bytes as binary"
@@ -128,9 +129,27 @@ _HINTS: Final[Mapping[str, Mapping[str, str]]] = {
     },
 }
 
+_A_CLASS: Final = (
+    "it is a class, which Odac does not call for each event: write async def handler(odac), with its connect method's"
+    " code first, that of its receive method in `async for data in odac.ws:`, and that of its disconnect method in a"
+    " function for odac.ws.on('close', …)"
+)
+_ASGI: Final = ("scope", "receive", "send")
+_AN_ASGI_APP: Final = (
+    "it takes scope, receive and send, so it is an ASGI app: give the app that routes to it as Odac(http=…)"
+)
+_DATA: Final = (
+    "what odac.ws.data keeps are attributes: write odac.ws.data.name, or getattr(odac.ws.data, name, default)"
+)
+
 _NOTE: Final = "Odac: "
 _UNEXPECTED: Final = re.compile(r"^(\w+)\.(\w+)\(\) got an unexpected keyword argument '(\w+)'$")
 _TOO_MANY: Final = re.compile(r"^\w+\.send\(\) takes 2 positional arguments but \d+ were given$")
+_OF_DATA: Final = re.compile(
+    r"^'types\.SimpleNamespace' object (is not subscriptable|does not support item)"
+    r"|^argument of type 'types\.SimpleNamespace'"
+)
+_DICT_METHODS: Final = frozenset(dir(dict))
 _UNAWAITED: Final = re.compile(r"^'coroutine' object (is not|has no)")
 
 
@@ -141,6 +160,21 @@ def for_attribute(kind: type, name: str) -> str | None:
         return known[name]
     near = nearest(name, [each for each in dir(kind) if not each.startswith("_")])
     return None if near is None else f"did you mean {near!r}?"
+
+
+def for_handler(handler: Any) -> str | None:
+    """What to write in place of another framework's class or app as a route's handler; None for any other callable.
+
+    A class whose ``__init__`` takes ``odac`` can be a handler.
+    """
+    try:
+        parameters = inspect.signature(handler).parameters
+    except (TypeError, ValueError):  # some builtins have no signature
+        return None
+    is_asgi = tuple(parameters) == _ASGI
+    if inspect.isclass(handler):
+        return _A_CLASS if is_asgi or not parameters.keys() - {"args", "kwargs"} else None
+    return _AN_ASGI_APP if is_asgi else None
 
 
 def no_attribute(value: object, name: str) -> AttributeError:
@@ -178,11 +212,15 @@ def _hint(error: BaseException) -> str | None:
         return "an await is missing where this value comes from"
     if isinstance(error, AttributeError):
         kind = type(error.obj)
+        if kind is SimpleNamespace and error.name in _DICT_METHODS:
+            return _DATA
         return for_attribute(kind, error.name) if error.name and _is_own(kind) else None
     if not isinstance(error, TypeError):
         return None
     if text.startswith("the JSON object must be str"):
         return "JSON messages arrive parsed: leave json.loads out, or let the route have raw=True"
+    if _OF_DATA.match(text):
+        return _DATA
     if _TOO_MANY.match(text):
         return _NO_EVENTS
     return _misspelt(text)

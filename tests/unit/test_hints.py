@@ -51,6 +51,10 @@ async def parsed_twice(odac: Any) -> None:
         json.loads(message)
 
 
+def new_item(odac: Any) -> None:
+    odac.ws.data["user"] = 7
+
+
 MISTAKES: dict[str, tuple[Callable[[Any], object], str]] = {
     "FastAPI: accept": (lambda odac: odac.ws.accept(), "accepted before its handler runs"),
     "FastAPI: receive_json": (lambda odac: odac.ws.receive_json(), "JSON arrives parsed"),
@@ -70,6 +74,10 @@ MISTAKES: dict[str, tuple[Callable[[Any], object], str]] = {
     "a misspelt method": (lambda odac: odac.ws.brodcast("hello"), "did you mean 'broadcast'?"),
     "a misspelt argument": (lambda odac: odac.ws.join("room", reply=5), "did you mean 'replay'?"),
     "a misspelt argument of send": (lambda odac: odac.ws.to("room").send(1, kep=False), "did you mean 'keep'?"),
+    "aiohttp: an item of data": (lambda odac: odac.ws.data["user"], "write odac.ws.data.name"),
+    "aiohttp: a new item of data": (new_item, "write odac.ws.data.name"),
+    "aiohttp: data.get": (lambda odac: odac.ws.data.get("user"), "getattr(odac.ws.data, name, default)"),
+    "aiohttp: in data": (lambda odac: "user" in odac.ws.data, "getattr(odac.ws.data, name, default)"),
     "no await": (unawaited, "an await is missing"),
 }
 

@@ -10,6 +10,7 @@ from typing import Any, TypeVar, Unpack, overload
 from odac.config import Limits
 from odac.context import Context
 from odac.errors import ConfigurationError
+from odac.hints import for_handler
 from odac.realtime.listeners import fit
 from odac.realtime.policy import Policy
 from odac.routing.annotations import refuse_dependencies
@@ -226,6 +227,10 @@ def no_handler(odac: object) -> None:
 def _fitted(path: str, handler: object) -> Callable[..., Any]:
     if not callable(handler):
         raise ConfigurationError(f"the handler of {path!r} is {handler!r}: it must be a function that takes odac")
+    if (hint := for_handler(handler)) is not None:
+        raise ConfigurationError(
+            f"the handler of {path!r} cannot be {getattr(handler, '__qualname__', handler)}: {hint}"
+        )
     refuse_dependencies(handler, f"the handler of {path!r}")
     try:
         return fit(handler, 1)

@@ -5,6 +5,7 @@ from typing import Any
 
 import msgspec
 import pytest
+from starlette.endpoints import WebSocketEndpoint
 
 from odac.config import Limits, RateLimit
 from odac.errors import ConfigurationError, InvalidMessage
@@ -176,6 +177,47 @@ def test_a_handler_that_takes_too_much() -> None:
 
         @route.ws("/a")
         def greedy(odac: object, more: object) -> None: ...
+
+
+class Consumer:
+    async def receive(self, text: str) -> None: ...
+
+
+class FlexibleConsumer(Consumer):
+    def __init__(self, *args: object, **kwargs: object) -> None: ...
+
+
+class Works:
+    def __init__(self, odac: object) -> None: ...
+
+    def receive(self, data: object) -> None: ...
+
+
+async def consumer(scope: object, receive: object, send: object) -> None: ...
+
+
+@pytest.mark.parametrize(
+    ("handler", "hint"),
+    [
+        (WebSocketEndpoint, "WebSocketEndpoint: it is a class.*async for data in odac.ws"),
+        (Consumer, "Consumer: it is a class"),
+        (FlexibleConsumer, "FlexibleConsumer: it is a class"),
+        (consumer, r"an ASGI app: .* as Odac\(http=…\)"),
+    ],
+)
+def test_a_handler_of_another_framework(handler: Any, hint: str) -> None:
+    _, route = routes()
+    with pytest.raises(ConfigurationError, match=hint):
+        route.ws("/a", handler)
+    with pytest.raises(ConfigurationError, match=hint):
+        route.ws("/b")(handler)
+
+
+@pytest.mark.parametrize("works", [Works, print, lambda odac: None])
+def test_any_callable_that_takes_the_context_is_a_handler(works: Any) -> None:
+    router, route = routes()
+    route.ws("/a", works)
+    assert router.match("/a") is not None
 
 
 def test_a_handler_that_would_never_run() -> None:
