@@ -35,6 +35,7 @@ class Addressing(ABC, Generic[R]):
         """The connections in any of these rooms, once each.
 
         Raises:
+            TypeError: a name is not a str.
             ValueError: there is no room, or a name is not allowed.
         """
         return Target(self, Audience.of(*rooms))

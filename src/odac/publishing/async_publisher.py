@@ -10,7 +10,7 @@ from odac.cluster.envelope import Close, Move, RoomMessage, Unkept
 from odac.publishing.addressing import Addressing
 from odac.publishing.connection import PublisherConnection
 from odac.publishing.kept import KeptRooms
-from odac.publishing.publication import checked_url
+from odac.publishing.publication import checked_timeout, checked_url
 from odac.spelling import check_fields
 
 __all__ = ["DEFAULT_TIMEOUT", "AsyncPublisher"]
@@ -38,12 +38,13 @@ class AsyncPublisher(Addressing[Coroutine[Any, Any, None]]):
 
     Raises:
         BrokerNotConfigured: there is no URL, or it is ``memory://``, which reaches no other process.
-        ConfigurationError: the URL is malformed or its client library is not installed.
+        ConfigurationError: the URL is malformed, its client library is not installed, or the timeout is not a number
+            above 0.
     """
 
     def __init__(self, url: str | None = None, *, timeout: float = DEFAULT_TIMEOUT) -> None:
         self._url = checked_url(url)
-        self._timeout = timeout
+        self._timeout = checked_timeout(timeout)
         make_broker(self._url)  # so that a wrong URL or a missing library is found now
         self._connection: PublisherConnection | None = None
         self._kept: KeptRooms | None = None

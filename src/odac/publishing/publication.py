@@ -8,12 +8,12 @@ import time
 from odac.brokers.registry import default_url
 from odac.brokers.url import parse_url
 from odac.cluster.envelope import Close, Move, RoomMessage
-from odac.errors import BrokerNotConfigured
+from odac.errors import BrokerNotConfigured, ConfigurationError
 from odac.protocol.codec import encode, encode_binary
 from odac.realtime.audience import Audience, check_room
 from odac.wire.frames import check_close
 
-__all__ = ["binary_message", "checked_url", "closing", "message", "moving"]
+__all__ = ["binary_message", "checked_timeout", "checked_url", "closing", "message", "moving"]
 
 
 def checked_url(url: str | None) -> str:
@@ -21,7 +21,10 @@ def checked_url(url: str | None) -> str:
 
     Raises:
         BrokerNotConfigured: there is none, or it is ``memory://``, which reaches no other process.
+        ConfigurationError: it is not a str.
     """
+    if url is not None and not isinstance(url, str):
+        raise ConfigurationError(f"Publisher({url!r}): must be the URL of a broker, such as 'redis://localhost'")
     if not url and default_url() == "memory://":
         raise BrokerNotConfigured(
             'a publisher needs the URL of the broker that the app uses: Publisher("redis://…"), or set ODAC_BROKER'
@@ -33,6 +36,17 @@ def checked_url(url: str | None) -> str:
             " publisher the same redis://, nats:// or local:// URL"
         )
     return url
+
+
+def checked_timeout(timeout: float) -> float:
+    """Return the seconds that one call may take.
+
+    Raises:
+        ConfigurationError: it is not a number above 0.
+    """
+    if isinstance(timeout, bool) or not isinstance(timeout, (int, float)) or not 0 < timeout < float("inf"):
+        raise ConfigurationError(f"Publisher(timeout={timeout!r}): must be a number of seconds above 0")
+    return timeout
 
 
 def message(audience: Audience, data: object) -> RoomMessage:

@@ -14,7 +14,7 @@ from odac.brokers.registry import make_broker
 from odac.cluster.envelope import Close, Move, RoomMessage
 from odac.publishing.addressing import Addressing
 from odac.publishing.async_publisher import DEFAULT_TIMEOUT, AsyncPublisher
-from odac.publishing.publication import checked_url
+from odac.publishing.publication import checked_timeout, checked_url
 from odac.spelling import check_fields
 
 __all__ = ["AsyncPublisher", "Publisher"]
@@ -41,12 +41,13 @@ class Publisher(Addressing[None]):
 
     Raises:
         BrokerNotConfigured: there is no URL, or it is ``memory://``, which reaches no other process.
-        ConfigurationError: the URL is malformed or its client library is not installed.
+        ConfigurationError: the URL is malformed, its client library is not installed, or the timeout is not a number
+            above 0.
     """
 
     def __init__(self, url: str | None = None, *, timeout: float = DEFAULT_TIMEOUT) -> None:
         self._url = checked_url(url)
-        self._timeout = timeout
+        self._timeout = checked_timeout(timeout)
         make_broker(self._url)
         self._lock = threading.Lock()
         self._loop_thread: _LoopThread | None = None

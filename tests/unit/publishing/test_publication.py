@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
+from odac import AsyncPublisher, Publisher
 from odac.brokers.url import DIRECTORY_VARIABLE
 from odac.errors import BrokerNotConfigured, ConfigurationError
-from odac.publishing.publication import binary_message, checked_url, closing, message, moving
+from odac.publishing.publication import binary_message, checked_timeout, checked_url, closing, message, moving
 from odac.realtime.audience import Audience
 
 AUDIENCE = Audience(("a",))
@@ -31,6 +34,16 @@ def test_wrong_arguments_are_found_before_anything_is_sent() -> None:
         message(AUDIENCE, object())
 
 
+@pytest.mark.parametrize("timeout", ["5", None, True, 0, -1, float("inf"), float("nan")])
+def test_a_timeout_is_a_number_of_seconds_above_0(timeout: Any) -> None:
+    assert checked_timeout(0.5) == 0.5
+    with pytest.raises(ConfigurationError, match=r"Publisher\(timeout=.*\): must be a number of seconds above 0"):
+        checked_timeout(timeout)
+    for publisher in (Publisher, AsyncPublisher):
+        with pytest.raises(ConfigurationError, match="timeout="):
+            publisher("redis://localhost", timeout=timeout)
+
+
 def test_the_url_is_the_arguments_the_users_or_that_of_the_workers(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in ("ODAC_BROKER", DIRECTORY_VARIABLE):
         monkeypatch.delenv(name, raising=False)
@@ -43,5 +56,7 @@ def test_the_url_is_the_arguments_the_users_or_that_of_the_workers(monkeypatch: 
     assert checked_url("nats://h") == "nats://h"
     with pytest.raises(BrokerNotConfigured, match="stays within one process"):
         checked_url("memory://name")
+    with pytest.raises(ConfigurationError, match="must be the URL of a broker"):
+        checked_url(7)  # type: ignore[arg-type]
     with pytest.raises(ConfigurationError, match="scheme"):
         checked_url("nonsense")
