@@ -374,7 +374,7 @@ def test_received_nothing_is_a_bool_and_what_came_is_shown() -> None:
         ws.send("something")
         assert ws.received_nothing() is False
         assert not ws.received_nothing()
-        assert repr(ws) == "<TestConnection /echo open, not taken: ['something']>"
+        assert repr(ws) == "<TestConnection /echo open, unread: ['something']>"
         ws.receive()
         assert ws.received_nothing()
         assert repr(ws) == "<TestConnection /echo open>"

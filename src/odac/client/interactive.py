@@ -244,7 +244,7 @@ def _printable(data: Any) -> str:
 
 
 def _describe_close(code: int, reason: str) -> str:
-    meaning = next((known.meaning for known in CloseCode if known == code), "the application's own code")
+    meaning = next((close_code.meaning for close_code in CloseCode if close_code == code), "the application's own code")
     return f"{code} ({meaning})" + (f": {reason}" if reason else "")
 
 

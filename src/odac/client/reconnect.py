@@ -28,12 +28,12 @@ class Reconnect:
     """Counts attempts, and returns after each the delay until the next.
 
     Args:
-        enabled: False turns reconnecting off; after a refused token, one attempt with a new token is made all the same.
+        enabled: False turns reconnecting off; after a refused token, one attempt with a new token is still made.
         delay: seconds before the first retry; delays are at most :data:`CAP`.
         max_attempts: retries since the last connection that stayed open for :data:`STABLE` seconds; None has no bound.
         random: returns a number from 0 to 1. Every delay is scaled by a factor from 0.5 to 1, so that clients that were
             disconnected at once do not reconnect at once.
-        fresh_token: whether a fresh token can be asked for; without one 4002 is final.
+        fresh_token: whether a fresh token can be requested; without one 4002 is final.
     """
 
     enabled: bool

@@ -25,12 +25,12 @@ def facts(contract: Contract, prefix: str) -> dict[str, Any]:
     definitions = contract.schemas.definitions
     routes = []
     for route in contract.routes:
-        shown = asdict(route)
-        for message in (*shown["takes"], *shown["gives"]):
+        entry = asdict(route)
+        for message in (*entry["takes"], *entry["gives"]):
             message["example"] = example(message["schema"], definitions)
-        for call in shown["calls"]:
+        for call in entry["calls"]:
             call["example"] = example(call["arguments"], definitions)
-        routes.append(shown)
+        routes.append(entry)
     return {"prefix": prefix, "routes": routes, "rooms": contract.rooms, "definitions": definitions}
 
 
@@ -41,16 +41,16 @@ def example(schema: Any, definitions: Mapping[str, Any], depth: int = 0) -> Any:
     reference = schema.get("$ref")
     if isinstance(reference, str):
         return example(definitions.get(reference.removeprefix(REFERENCE)), definitions, depth + 1)
-    for given in ("const", "default"):
-        if given in schema:
-            return schema[given]
+    for keyword in ("const", "default"):
+        if keyword in schema:
+            return schema[keyword]
     if schema.get("examples"):
         return schema["examples"][0]
     if schema.get("enum"):
         return schema["enum"][0]
-    for several in ("anyOf", "oneOf", "allOf"):
-        if schema.get(several):
-            return example(schema[several][0], definitions, depth + 1)
+    for keyword in ("anyOf", "oneOf", "allOf"):
+        if schema.get(keyword):
+            return example(schema[keyword][0], definitions, depth + 1)
     kind = schema.get("type")
     if kind == "object":
         required = schema.get("required", ())

@@ -180,9 +180,9 @@ def _type(schema: Any) -> str:
         return _literal([schema["const"]])
     if "enum" in schema:
         return _literal(schema["enum"])
-    for several in ("anyOf", "oneOf"):
-        if several in schema:
-            return " | ".join(dict.fromkeys(map(_type, schema[several])))
+    for combination in ("anyOf", "oneOf"):
+        if combination in schema:
+            return " | ".join(dict.fromkeys(map(_type, schema[combination])))
     kind = schema.get("type")
     if isinstance(kind, list):
         return " | ".join(_type({**schema, "type": type_}) for type_ in kind)

@@ -90,13 +90,13 @@ def _name(name: str) -> str:
 
 def _socket_names(contract: Contract) -> dict[str, str]:
     """``ChessIdSocket`` for ``/chess/{id}``; with a ``_`` behind it if a definition has this name."""
-    taken = set(map(_name, contract.schemas.definitions))
+    used_names = set(map(_name, contract.schemas.definitions))
     names = {}
     for route in contract.routes:
         name = f"{class_name(route.name)}Socket"
-        while name in taken:
+        while name in used_names:
             name += "_"
-        taken.add(name)
+        used_names.add(name)
         names[route.name] = name
     return names
 
@@ -219,9 +219,9 @@ def _type(schema: Any) -> str:
         return _literal(schema["const"])
     if "enum" in schema:
         return " | ".join(map(_literal, schema["enum"])) or "never"
-    for several in ("anyOf", "oneOf"):
-        if several in schema:
-            return " | ".join(dict.fromkeys(map(_type, schema[several])))
+    for combination in ("anyOf", "oneOf"):
+        if combination in schema:
+            return " | ".join(dict.fromkeys(map(_type, schema[combination])))
     if "allOf" in schema:
         return " & ".join(f"({_type(part)})" for part in schema["allOf"])
     kind = schema.get("type")

@@ -42,7 +42,7 @@ class AsyncTestConnection:
     effects at once.
 
     Attributes:
-        received: every message so far, whether it was taken with :meth:`receive` or not.
+        received: every message so far, whether the test has received it or not.
         control: every control message so far, as ``(kind, values)``.
         presence: the argument of each event ``presence`` so far, as a client's listener would get it.
         recoveries: the argument of each event ``recover`` so far.
@@ -85,7 +85,7 @@ class AsyncTestConnection:
     def __repr__(self) -> str:
         state = "open" if self._server.closed is None else f"closed {self._server.closed}"
         # pytest shows this where an assertion about the connection fails.
-        unread = f", not taken: {_summary(list(self._unread))}" if self._unread else ""
+        unread = f", unread: {_summary(list(self._unread))}" if self._unread else ""
         return f"<{type(self).__name__} {self._scope['path']} {state}{unread}>"
 
     # Called by the test
@@ -202,7 +202,7 @@ class AsyncTestConnection:
 
     @property
     def unread(self) -> list[Any]:
-        """The messages that have arrived and were not taken."""
+        """The messages that have arrived and were not received by the test."""
         return list(self._unread)
 
     async def received_nothing(self) -> bool:

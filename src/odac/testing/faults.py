@@ -43,7 +43,7 @@ class BrokerFault:
         name = url.removeprefix("memory://")
         if name == url or not name:
             found = (
-                f"this app has {parse_url(url).address}" if url else "the client knows no Odac app: give it as odac="
+                f"this app has {parse_url(url).address}" if url else "the test client has no Odac app: give it as odac="
             )
             raise RuntimeError(
                 f'a test can disconnect only a broker within its process; {found}. Use Odac(broker="memory://tests") in'

@@ -29,7 +29,7 @@ def odac_app(request: pytest.FixtureRequest) -> Any:
     target = request.config.getini("odac_app")
     if not target:
         raise pytest.UsageError(
-            "odac_client does not know the app: set odac_app = chat:app in pytest's configuration, or write a fixture"
+            "odac_client has no app: set odac_app = chat:app in pytest's configuration, or write a fixture"
             " odac_app that returns it"
         )
     return load_app(target)

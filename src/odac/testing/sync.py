@@ -227,7 +227,7 @@ class TestConnection:
 
     @property
     def unread(self) -> list[Any]:
-        """The messages that have arrived and were not taken."""
+        """The messages that have arrived and were not received by the test."""
         return self._connection.unread
 
     @property
