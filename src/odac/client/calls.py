@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sys
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any, Final
 
@@ -16,7 +15,7 @@ from odac.protocol.types import make_converter, name_of
 from odac.realtime.listeners import fit
 from odac.routing.annotations import annotations_of
 
-__all__ = ["AT_A_TIME", "Calls", "check_call", "names_at"]
+__all__ = ["AT_A_TIME", "Calls", "check_call"]
 
 logger = logging.getLogger("odac.client")
 
@@ -38,12 +37,6 @@ def check_call(name: str, timeout: float) -> None:
         raise ValueError(
             f"call({name!r}, timeout={timeout!r}): the name must be a str, the timeout seconds above 0, at most a day"
         )
-
-
-def names_at(depth: int) -> Mapping[str, Any]:
-    """The local names of a caller, which the annotations of a function that is defined there may use."""
-    frame = sys._getframe(depth + 1)
-    return dict(frame.f_locals) if frame.f_locals is not frame.f_globals else {}
 
 
 class _WaitingCall:

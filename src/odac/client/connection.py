@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from odac.client.address import Address
-from odac.client.calls import check_call, names_at
+from odac.client.calls import check_call
 from odac.client.clock import Clock, SystemClock
 from odac.client.cookies import CookieJar
 from odac.client.events import Events, check_event
@@ -27,6 +27,7 @@ from odac.errors import Disconnected
 from odac.protocol import codec
 from odac.realtime.connection import ReadyState
 from odac.realtime.iteration import Messages
+from odac.routing.annotations import local_names
 from odac.wire.frames import check_close
 
 __all__ = ["ClientConnection"]
@@ -249,7 +250,7 @@ class ClientConnection:
             ConfigurationError: the function's annotation cannot be used.
             TypeError: the function needs more than one argument.
         """
-        names = names_at(1)
+        names = local_names(1)
 
         def register(function: _H) -> _H:
             self._session.calls.add(name, function, names)

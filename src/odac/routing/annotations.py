@@ -3,12 +3,24 @@
 from __future__ import annotations
 
 import inspect
+import sys
 from collections.abc import Callable, Mapping
 from typing import Any, get_type_hints
 
 from odac.errors import ConfigurationError
 
-__all__ = ["annotations_of", "refuse_dependencies"]
+__all__ = ["annotations_of", "local_names", "refuse_dependencies"]
+
+
+def local_names(depth: int) -> Mapping[str, Any]:
+    """The local names of a caller, which the annotations of a function that is defined there may use; empty at the top
+    level of a module.
+
+    Args:
+        depth: 0 for the function that calls this one, 1 for its caller.
+    """
+    frame = sys._getframe(depth + 1)
+    return dict(frame.f_locals) if frame.f_locals is not frame.f_globals else {}
 
 
 def annotations_of(function: Callable[..., Any], names: Mapping[str, Any], what: str | None) -> tuple[list[Any], Any]:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Callable
 from types import FunctionType
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from odac.errors import ConfigurationError
+from odac.routing.annotations import local_names
 
 if TYPE_CHECKING:
     from odac.context import Context
@@ -84,8 +84,7 @@ class WebSocketRoute:
         if callable(name):
             own = getattr(name, "__name__", "move")
             raise ConfigurationError(f"@route.answer needs the name of the call: write @route.answer({own!r})")
-        frame = sys._getframe(1)
-        names = dict(frame.f_locals) if frame.f_locals is not frame.f_globals else {}
+        names = local_names(1)
 
         def register(function: H) -> H:
             self._functions.add_answer(name, function, names)

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-from odac.client.calls import Calls, check_call, names_at
+from odac.client.calls import Calls, check_call
 from odac.client.errors import HandshakeRefused
 from odac.client.link import PROTOCOL
 from odac.client.presence import Person, PresenceChange, Rosters
@@ -18,6 +18,7 @@ from odac.errors import CallError, Disconnected, InvalidMessage
 from odac.protocol import codec
 from odac.protocol.control import PONG, decode_control, is_control, unescape
 from odac.protocol.message import Prepared
+from odac.routing.annotations import local_names
 from odac.testing.exchange import Environment, Login, Message
 from odac.testing.loop import settle, within
 from odac.testing.server_side import ServerSide
@@ -189,7 +190,7 @@ class AsyncTestConnection:
 
     def answer(self, name: str) -> Callable[[H], H]:
         """Let a function answer the app's ``odac.ws.call(name, arguments)``: ``@ws.answer("confirm")``."""
-        return self.answerer(name, names_at(1))
+        return self.answerer(name, local_names(1))
 
     def answerer(self, name: str, names: Mapping[str, Any]) -> Callable[[H], H]:
         """The decorator of :meth:`answer`, where annotations may use these names."""

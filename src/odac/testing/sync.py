@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Self, TypeVar
 
-from odac.client.calls import names_at
 from odac.client.presence import Person, PresenceChange
 from odac.client.recovery import Recover
 from odac.close_codes import CloseCode
+from odac.routing.annotations import local_names
 from odac.spelling import check_fields, check_names
 from odac.testing.client import AsyncTestClient
 from odac.testing.connection import TIMEOUT, AsyncTestConnection
@@ -185,7 +185,7 @@ class TestConnection:
 
     def answer(self, name: str) -> Callable[[H], H]:
         """Let a function answer the app's ``odac.ws.call(name, arguments)``: ``@ws.answer("confirm")``."""
-        return self._connection.answerer(name, names_at(1))
+        return self._connection.answerer(name, local_names(1))
 
     def received_nothing(self) -> bool:
         """Run the app until it is idle, and return whether :attr:`unread` is empty."""

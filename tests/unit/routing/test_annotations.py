@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from odac.errors import ConfigurationError
-from odac.routing.annotations import annotations_of
+from odac.routing.annotations import annotations_of, local_names
 
 
 class Move:
@@ -48,3 +48,11 @@ def test_names_of_the_place_where_it_was_written() -> None:
 
 def test_what_says_nothing_of_itself() -> None:
     assert annotations_of(print, {}, None)[1] is Any
+
+
+def test_the_local_names_of_a_caller() -> None:
+    def called() -> Any:
+        return local_names(1)
+
+    here = Move
+    assert called()["here"] is here
