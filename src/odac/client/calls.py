@@ -15,7 +15,7 @@ from odac.protocol.types import make_converter, name_of
 from odac.realtime.listeners import fit
 from odac.routing.annotations import annotations_of
 
-__all__ = ["AT_A_TIME", "Calls", "check_call"]
+__all__ = ["AT_A_TIME", "Calls", "check_answer", "check_call"]
 
 logger = logging.getLogger("odac.client")
 
@@ -37,6 +37,17 @@ def check_call(name: str, timeout: float) -> None:
         raise ValueError(
             f"call({name!r}, timeout={timeout!r}): the name must be a str, the timeout seconds above 0, at most a day"
         )
+
+
+def check_answer(name: object) -> None:
+    """Check the argument of the decorator ``answer``.
+
+    Raises:
+        ConfigurationError: it is not a str; for example it is the function, as in ``@ws.answer``.
+    """
+    if not isinstance(name, str):
+        example = getattr(name, "__name__", "move")
+        raise ConfigurationError(f"@ws.answer needs the name of the call: write @ws.answer({example!r})")
 
 
 class _WaitingCall:

@@ -10,7 +10,7 @@ from types import TracebackType
 from typing import Any, Self, TypeVar, overload
 
 from odac.client.address import Address
-from odac.client.calls import check_call
+from odac.client.calls import check_answer, check_call
 from odac.client.clock import Clock, SystemClock
 from odac.client.cookies import CookieJar
 from odac.client.events import Events, check_event
@@ -247,9 +247,10 @@ class ClientConnection:
             name: of the call.
 
         Raises:
-            ConfigurationError: the function's annotation cannot be used.
+            ConfigurationError: there is no name, or the function's annotation cannot be used.
             TypeError: the function needs more than one argument.
         """
+        check_answer(name)
         names = local_names(1)
 
         def register(function: _H) -> _H:

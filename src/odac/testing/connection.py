@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from types import TracebackType
 from typing import Any, Final, Self, TypeVar
 
-from odac.client.calls import Calls, check_call
+from odac.client.calls import Calls, check_answer, check_call
 from odac.client.errors import HandshakeRefused
 from odac.client.link import PROTOCOL
 from odac.client.presence import Person, PresenceChange, Rosters
@@ -194,6 +194,7 @@ class AsyncTestConnection:
 
     def answerer(self, name: str, names: Mapping[str, Any]) -> Callable[[H], H]:
         """The decorator of :meth:`answer`, where annotations may use these names."""
+        check_answer(name)
 
         def register(function: H) -> H:
             self._calls.add(name, function, names)

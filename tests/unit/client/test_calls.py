@@ -13,7 +13,7 @@ import pytest
 from odac.client import ClientConnection
 from odac.client.calls import AT_A_TIME, check_call
 from odac.client.events import FACTOR_WHILE_CALLING, MOST_WAITING
-from odac.errors import CallError, Disconnected, InvalidMessage
+from odac.errors import CallError, ConfigurationError, Disconnected, InvalidMessage
 from tests.unit.client.client_fakes import FakeNetwork, FakeSocket, idle, run, until
 
 ORIGIN = {"calls": "origin-1"}
@@ -334,5 +334,20 @@ def test_an_answer_begins_behind_the_messages_that_came_before_it() -> None:
         network.socket.control("call", 1, "order", None)
         assert await asked(network.socket) == ["reply", 1, ["first"]]
         await client.close()
+
+    run(test())
+
+
+def test_an_answer_without_the_name_of_the_call_is_refused() -> None:
+    async def test() -> None:
+        client = FakeNetwork().client()
+
+        def confirm(question: object) -> bool:
+            raise NotImplementedError
+
+        with pytest.raises(ConfigurationError, match=r"write @ws.answer\('confirm'\)"):
+            client.answer(confirm)  # type: ignore[arg-type]
+        with pytest.raises(ConfigurationError, match=r"write @ws.answer\('move'\)"):
+            client.answer(7)  # type: ignore[arg-type]
 
     run(test())

@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from odac import Disconnected
+from odac import ConfigurationError, Disconnected
 from odac.testing import TestClient
 from tests.unit.testing.apps import make_app
 
@@ -44,3 +44,15 @@ def test_it_does_not_run_within_a_running_loop() -> None:
 
     with pytest.raises(RuntimeError, match="AsyncTestClient"):
         asyncio.run(test())
+
+
+def test_an_answer_without_the_name_of_the_call_is_refused() -> None:
+    def confirm(question: object) -> bool:
+        raise NotImplementedError
+
+    with (
+        TestClient(make_app()) as client,
+        client.connect("/echo") as ws,
+        pytest.raises(ConfigurationError, match=r"write @ws.answer\('confirm'\)"),
+    ):
+        ws.answer(confirm)  # type: ignore[arg-type]
