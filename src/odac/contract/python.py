@@ -34,7 +34,7 @@ _CLASS: Final = '''class {name}:
     {text}
 
     def __init__(self, base: str, {parameters}**options: Any) -> None:
-        """Say where to connect.
+        """Set the address to connect to.
 
         Args:
             base: the server, such as ``wss://example.com``.{parameter_docs}
@@ -165,7 +165,7 @@ def _call(call: CallContract) -> str:
         given="None" if takes_none else "arguments",
         returns=_type(call.returns),
         name=call.name,
-        text=_docstring(call.text.partition("\n")[0], f"Ask {call.name}."),
+        text=_docstring(call.text.partition("\n")[0], f"Call {call.name}."),
     )
 
 
