@@ -65,7 +65,7 @@ class Tokens:
     async def fresh(self) -> str:
         """A token that no attempt has used.
 
-        It is the one that the server sent over the last connection, once, if the endpoint does not answer, or if the
+        It is the one that the server sent over the last connection, once, if the endpoint returns none, or if the
         server has just sent it because it stops: that saves a request while all clients reconnect.
 
         Raises:

@@ -30,6 +30,14 @@ from odac.client import ClientConnection, Sent
 __all__ = [{names}]
 '''
 
+_IMPORTED: Final = frozenset(
+    {
+        *("Any", "AsyncIterator", "Awaitable", "ClientConnection", "Literal", "NotRequired", "Self", "Sent"),
+        *("TracebackType", "TypeAlias", "TypedDict"),
+    }
+)
+"""Names with a capital letter that the module imports, as in :data:`_HEAD`."""
+
 _CLASS: Final = '''class {name}:
     {text}
 
@@ -87,20 +95,33 @@ def module(contract: Contract, *, command: str) -> str:
         command: the command that makes it, for its first line.
     """
     definitions = contract.schemas.definitions
-    names = [*(class_name(route.name) for route in contract.routes), *map(_name, definitions)]
+    classes = _class_names(contract)
     first = contract.routes[0] if contract.routes else None
     head = _HEAD.format(
         command=command,
-        first=class_name(first.name) if first else "…",
+        first=classes[first.name] if first else "…",
         path=first.path if first else "the app, which has no routes",
-        names=", ".join(f'"{name}"' for name in names),
+        names=", ".join(f'"{name}"' for name in (*classes.values(), *map(_name, definitions))),
     )
     parts = [head, *(_definition(name, schema) for name, schema in definitions.items())]
-    return "\n\n".join([*parts, *map(_class, contract.routes)])
+    return "\n\n".join([*parts, *(_class(route, classes[route.name]) for route in contract.routes)])
+
+
+def _class_names(contract: Contract) -> dict[str, str]:
+    """``ChessId`` for ``/chess/{id}``; with a ``_`` behind it if a definition or an import has this name."""
+    used_names = {*map(_name, contract.schemas.definitions), *_IMPORTED}
+    names = {}
+    for route in contract.routes:
+        name = class_name(route.name)
+        while name in used_names:
+            name += "_"
+        used_names.add(name)
+        names[route.name] = name
+    return names
 
 
 def _name(name: str) -> str:
-    """A definition's name as an identifier; ``Data`` at its end keeps it from being a keyword or a route's class."""
+    """A definition's name as an identifier; ``Data`` at its end keeps it from being a keyword."""
     word = re.sub(r"\W", "_", name)
     return f"_{word}Data" if word[:1].isdigit() else f"{word}Data"
 
@@ -126,17 +147,16 @@ def _docstring(text: object, otherwise: str) -> str:
     return '"""' + words.replace("\\", "\\\\").replace('"', "'") + '"""'
 
 
-def _class(route: RouteContract) -> str:
-    names = list(route.parameters)
+def _class(route: RouteContract, class_: str) -> str:
     path = repr(route.path)
-    if names:
+    if route.parameters:
         filled = re.sub(r"{(\w+)}", lambda found: "{quote(str(" + found[1] + "), safe='')}", route.path)
         path = f'f"{filled}"'
     source = _CLASS.format(
-        name=class_name(route.name),
+        name=class_,
         text=_docstring(route.text.partition("\n")[0], route.path),
-        parameters="".join(f"{name}: {_parameter(route.parameters[name])}, " for name in names),
-        parameter_docs="".join(f"\n            {name}: a part of the path." for name in names),
+        parameters="".join(f"{name}: {_parameter(kind)}, " for name, kind in route.parameters.items()),
+        parameter_docs="".join(f"\n            {name}: a part of the path." for name in route.parameters),
         path=path,
         defaults="{}" if route.token else '{"token": False}',
         takes=_union(route.takes),

@@ -7,6 +7,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import msgspec
 import pytest
 
 from odac import Odac
@@ -63,6 +64,19 @@ def test_mypy_takes_right_code_and_refuses_wrong_code(tmp_path: Path) -> None:
 
 def test_an_app_without_routes_gives_a_module() -> None:
     compile(module(read(Odac(secret="x" * 32).websocket_routes), command="odac client empty:app"), "api.py", "exec")
+
+
+def test_a_class_has_no_name_of_a_definition_or_an_import() -> None:
+    class Moved(msgspec.Struct):
+        to: str
+
+    app = Odac(secret="x" * 32)
+    for path in ("/moved/data", "/sent", "/any", "/other"):
+        app.route.ws(path, lambda odac: None, message=Moved)
+    made = module(read(app.websocket_routes), command="odac client x:app")
+    assert re.findall(r"^class (\w+)", made, re.MULTILINE) == ["MovedData", "MovedData_", "Sent_", "Any_", "Other"]
+    assert '"MovedData_", "Sent_", "Any_", "Other", "MovedData"]' in made
+    assert "def send(self, data: MovedData) -> Sent:" in made
 
 
 def test_names_that_are_none_in_python() -> None:
