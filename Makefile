@@ -64,7 +64,7 @@ all-packages:
 	@scripts/test --packages || true
 
 .PHONY: test test-all
-test: ## run the tests that every change needs, or with ARGS="…" what pytest makes of them
+test: ## run the tests that every change needs, or with ARGS="…" pytest with these arguments
 	@$(FETCH) $(if $(ARGS),,client-packages)
 	@PATH="$(CURDIR)/$(VENV)/bin:$$PATH" scripts/test $(ARGS)
 test-all: ## run every test that this machine can, and say what was left out
