@@ -19,7 +19,7 @@ import pytest
 from playwright.sync_api import Browser
 
 from tests.browser.conftest import ServerProcess
-from tests.integration.cutter import Cutter, anywhere
+from tests.integration.cutting_proxy import CuttingProxy, after_any_byte
 from tests.integration.test_calls_faults import check
 
 pytestmark = pytest.mark.slow
@@ -51,15 +51,15 @@ SCRIPT = """([clients, share]) => {
 
 
 @contextmanager
-def network(server: ServerProcess) -> Iterator[tuple[Cutter, int, threading.Event]]:
+def network(server: ServerProcess) -> Iterator[tuple[CuttingProxy, int, threading.Event]]:
     """A way to the server, its port, and what begins the cutting."""
     armed = threading.Event()
-    cut = anywhere(random.Random(7))
-    cutter = Cutter(server.port, lambda: cut() if armed.is_set() else (None, None))
+    cut = after_any_byte(random.Random(7))
+    proxy = CuttingProxy(server.port, lambda: cut() if armed.is_set() else (None, None))
     loop = asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
-    starting = asyncio.start_server(cutter.serve, "127.0.0.1", 0)
+    starting = asyncio.start_server(proxy.serve, "127.0.0.1", 0)
     listener = asyncio.run_coroutine_threadsafe(starting, loop).result(timeout=30)
 
     async def stop() -> None:
@@ -74,7 +74,7 @@ def network(server: ServerProcess) -> Iterator[tuple[Cutter, int, threading.Even
             await asyncio.sleep(0)
 
     try:
-        yield cutter, listener.sockets[0].getsockname()[1], armed
+        yield proxy, listener.sockets[0].getsockname()[1], armed
     finally:
         asyncio.run_coroutine_threadsafe(stop(), loop).result(timeout=30)
         loop.call_soon_threadsafe(loop.stop)
@@ -90,7 +90,7 @@ def test_none_is_executed_twice_and_every_caller_is_told(
     server = start_server("tests.integration.calls_app:app", {"CALLS_JOURNAL": str(journal)})
     context = chromium.new_context()
     page = context.new_page()
-    with network(server) as (cutter, port, armed):
+    with network(server) as (proxy, port, armed):
         page.goto(f"http://127.0.0.1:{port}/odac/odac.js")
         page.add_script_tag(url="/odac/odac.js")
         armed.set()
@@ -110,10 +110,10 @@ def test_none_is_executed_twice_and_every_caller_is_told(
         context.close()
         server.kill()
     told = Counter(outcomes.values())
-    print(f"{CALLS} calls of the browser, {cutter.cuts} cuts, {kills} kills: {dict(told)}")
+    print(f"{CALLS} calls of the browser, {proxy.cuts} cuts, {kills} kills: {dict(told)}")
     assert len(outcomes) == SHARE * CLIENTS
     check(journal, outcomes)
-    assert cutter.cuts > CALLS / 200, "the network was too good"
+    assert proxy.cuts > CALLS / 200, "the network was too good"
     assert told["answered"] > CALLS / 2
     if not kills:
         assert told["interrupted"] == 0, "the one process that there is knows what it did"

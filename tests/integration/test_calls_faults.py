@@ -22,7 +22,7 @@ import pytest
 from odac import CallError, Disconnected
 from odac.client import ClientConnection
 from odac.client.clock import SystemClock
-from tests.integration.cutter import Cutter, anywhere
+from tests.integration.cutting_proxy import CuttingProxy, after_any_byte
 
 ROOT = Path(__file__).parents[2]
 CALLS = int(os.environ.get("ODAC_TEST_CALLS", "1000"))
@@ -97,8 +97,8 @@ async def ask(client: ClientConnection, name: str) -> str:
 
 async def run(service: Service, chance: random.Random, kills: int) -> tuple[Counter[str], int]:
     """Make all calls; return what their callers were told, and how many connections were cut."""
-    cutter = Cutter(service.port, anywhere(chance))
-    server = await asyncio.start_server(cutter.serve, "127.0.0.1", 0)
+    proxy = CuttingProxy(service.port, after_any_byte(chance))
+    server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
     url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/pay"
     told: Counter[str] = Counter()
     outcomes: dict[str, str] = {}
@@ -129,7 +129,7 @@ async def run(service: Service, chance: random.Random, kills: int) -> tuple[Coun
     server.close()
     check(service.journal, outcomes)
     assert told.total() == SHARE * CLIENTS, "every caller is told"
-    return told, cutter.cuts
+    return told, proxy.cuts
 
 
 def check(journal: Path, outcomes: Mapping[str, str]) -> None:
@@ -180,8 +180,8 @@ def test_a_connection_that_is_cut_after_each_byte_of_a_call(way: int, tmp_path: 
         service = Service(tmp_path / "journal")
         await service.start()
         plan: list[tuple[int | None, int | None]] = []
-        cutter = Cutter(service.port, lambda: plan.pop(0) if plan else (None, None))
-        server = await asyncio.start_server(cutter.serve, "127.0.0.1", 0)
+        proxy = CuttingProxy(service.port, lambda: plan.pop(0) if plan else (None, None))
+        server = await asyncio.start_server(proxy.serve, "127.0.0.1", 0)
         url = f"ws://127.0.0.1:{server.sockets[0].getsockname()[1]}/pay"
 
         async def call(name: str) -> None:
@@ -193,7 +193,7 @@ def test_a_connection_that_is_cut_after_each_byte_of_a_call(way: int, tmp_path: 
         try:
             async with asyncio.timeout(300):
                 await call("whole")
-                total = cutter.passed[way]
+                total = proxy.passed[way]
                 # What is in front of the call, the handshake and the hello, breaks off here and there.
                 places = sorted({*range(0, total, 40), *range(total - 150, total + 1)})
                 for place in places:
@@ -202,7 +202,7 @@ def test_a_connection_that_is_cut_after_each_byte_of_a_call(way: int, tmp_path: 
         finally:
             server.close()
             await service.kill()
-        assert cutter.cuts > 150
+        assert proxy.cuts > 150
         executed = Counter((tmp_path / "journal").read_text().split())
         assert executed == Counter(["whole", *map(str, places)])
 

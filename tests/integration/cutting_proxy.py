@@ -10,7 +10,7 @@ Left = Callable[[], tuple[int | None, int | None]]
 """Gives, for each connection, the bytes until it is cut: those to the app and those from it; None for no cut."""
 
 
-def anywhere(chance: random.Random) -> Left:
+def after_any_byte(chance: random.Random) -> Left:
     """Cut after any number of bytes. The handshake passes most of the time: what follows is looked for."""
 
     def one() -> int:
@@ -19,7 +19,7 @@ def anywhere(chance: random.Random) -> Left:
     return lambda: (one(), one())
 
 
-class Cutter:
+class CuttingProxy:
     """Passes connections on to a port of this machine.
 
     Args:
