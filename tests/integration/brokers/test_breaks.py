@@ -15,9 +15,9 @@ from odac.brokers.base import Confirming
 from odac.cluster.channels import Channels
 from odac.realtime.audience import EVERYONE
 from tests.integration.brokers.conftest import Run, started
+from tests.integration.brokers.network import network_to
 from tests.integration.brokers.peers import BusPeer, buses, peers
 from tests.integration.brokers.servers import ClusterNode, Redis, RedisCluster, Server
-from tests.integration.brokers.wire import wire_to
 
 A = Channels().room("a")
 WARNED = ("odac.broker", logging.WARNING)
@@ -38,12 +38,12 @@ def test_a_cut_connection_is_built_again_with_its_subscriptions(
 ) -> None:
     async def main() -> None:
         async with (
-            wire_to(remote, short_directory) as (wire, url),
+            network_to(remote, short_directory) as (network, url),
             peers(url, 1, A) as (one,),
             peers(remote.url, 1) as (other,),
         ):
             for times in (2, 3):
-                wire.cut()
+                network.cut()
                 await one.up(times)
                 await one.hears(other, A)
             other.broker.publish(A, b"1")
@@ -60,7 +60,7 @@ def test_a_connection_that_breaks_while_it_subscribes_is_built_again(
 
     async def main() -> None:
         async with (
-            wire_to(remote, short_directory) as (wire, url),
+            network_to(remote, short_directory) as (network, url),
             peers(url, 1) as (one,),
             peers(remote.url, 1) as (other,),
         ):
@@ -70,7 +70,7 @@ def test_a_connection_that_breaks_while_it_subscribes_is_built_again(
                     one.broker.subscribe(channel)
                 for _ in range(turns):
                     await asyncio.sleep(0)
-                wire.cut()
+                network.cut()
                 await one.up(times)
                 await one.hears(other, channels[-1])
 
@@ -82,14 +82,14 @@ def test_who_is_cut_off_loses_messages_and_gets_none_twice_or_out_of_order(
 ) -> None:
     async def main() -> None:
         async with (
-            wire_to(remote, short_directory) as (wire, url),
+            network_to(remote, short_directory) as (network, url),
             buses(url, remote.url) as (cut_off, sender),
         ):
             cut_off.bus.room_opened("a")
             await cut_off.hears(sender, "a")
             for number in range(600):
                 if number in {200, 400}:
-                    wire.cut()
+                    network.cut()
                     await cut_off.until(lambda: not cut_off.broker.connected)
                     sender.send(b"%d" % number, "a")
                     await cut_off.healthy()
@@ -113,20 +113,20 @@ def test_what_is_sent_while_cut_off_is_counted_and_never_sent_later(
 ) -> None:
     async def main() -> None:
         async with (
-            wire_to(remote, short_directory) as (wire, url),
+            network_to(remote, short_directory) as (network, url),
             buses(url, remote.url) as (cut_off, receiver),
         ):
             receiver.bus.room_opened("a")
             await receiver.hears(cut_off, "a")
             await flush(cut_off)  # what is not confirmed when the connection breaks is counted too
-            wire.refuses = True
-            wire.cut()
+            network.refuses = True
+            network.cut()
             await cut_off.unhealthy()
             for number in range(10):
                 cut_off.send(b"%d" % number, "a")
             await asyncio.sleep(0)
             assert cut_off.bus.counters.dropped == 10
-            wire.refuses = False
+            network.refuses = False
             await cut_off.healthy()
             cut_off.send(b"10", "a")
             await receiver.until(lambda: b"10" in receiver.payloads())
@@ -141,18 +141,18 @@ def test_a_subscription_that_dies_silently_is_found_by_the_probe(
 ) -> None:
     async def main() -> None:
         async with (
-            wire_to(remote, short_directory) as (wire, url),
+            network_to(remote, short_directory) as (network, url),
             buses(url, remote.url) as (deaf, other),
         ):
             deaf.bus.room_opened("a")
             await deaf.hears(other, "a")
-            connections = wire.connections
-            wire.swallow_what_the_broker_says()
+            connections = network.connections
+            network.drop_answers()
             await deaf.unhealthy()
-            wire.restore()
+            network.restore()
             await deaf.healthy()
             await deaf.hears(other, "a")
-            assert wire.connections > connections
+            assert network.connections > connections
             assert other.bus.healthy
 
     with caplog.at_level(WARNED[1], WARNED[0]):

@@ -13,9 +13,9 @@ from odac import AsyncPublisher
 from odac.cluster.bus import BrokerBus
 from odac.realtime.audience import Audience, user_room
 from tests.integration.brokers.conftest import Run
+from tests.integration.brokers.network import network_to
 from tests.integration.brokers.peers import BusPeer, buses
 from tests.integration.brokers.servers import Server
-from tests.integration.brokers.wire import wire_to
 
 USER = Audience((user_room("1"),))
 
@@ -83,8 +83,8 @@ def test_who_was_cut_off_after_the_sender_is_told(
 
     async def main() -> None:
         async with (
-            wire_to(remote, short_directory) as (sender_wire, sender_url),
-            wire_to(remote, short_directory) as (receiver_wire, receiver_url),
+            network_to(remote, short_directory) as (sender_wire, sender_url),
+            network_to(remote, short_directory) as (receiver_wire, receiver_url),
             buses(sender_url, receiver_url, remote.url) as (sender, receiver, third),
         ):
             await listening(receiver, sender)
@@ -119,19 +119,19 @@ def test_a_publishers_order_reaches_a_process_that_was_cut_off(
 ) -> None:
     async def main() -> None:
         async with (
-            wire_to(remote, short_directory) as (wire, url),
+            network_to(remote, short_directory) as (network, url),
             buses(url, remote.url) as (cut_off, other),
             AsyncPublisher(remote.url) as publisher,
         ):
             await listening(cut_off, other)
-            wire.refuses = True
-            wire.cut()
+            network.refuses = True
+            network.cut()
             await cut_off.unhealthy()
             target = publisher.user(1) if form == "user" else publisher.user(1).within("lobby")
             await target.close(4001, "out")
             await other.until(lambda: knows(other.bus))
             await publisher.close()
-            wire.refuses = False
+            network.refuses = False
             await cut_off.until(lambda: bool(cut_off.closed))
             assert cut_off.closed[0][1:] == (4001, "out")
 
@@ -147,7 +147,7 @@ def test_the_tail_of_a_room_that_fell_silent_is_counted(remote: Server, run: Run
 
     async def main() -> None:
         async with (
-            wire_to(remote, short_directory) as (wire, url),
+            network_to(remote, short_directory) as (network, url),
             buses(url, remote.url, remote.url) as (deaf, sender, newcomer),
         ):
             deaf.bus.room_opened("a")
@@ -156,12 +156,12 @@ def test_the_tail_of_a_room_that_fell_silent_is_counted(remote: Server, run: Run
             subscribed = deaf.bus._listening.since(deaf.bus._channels.room("a"))
             assert subscribed is not None
             await deaf.until(lambda: time.monotonic() > subscribed + 2 * 0.3)
-            wire.swallow_what_the_broker_says()
+            network.drop_answers()
             for number in range(100):
                 sender.send(b"%d" % number, "a")
                 newcomer.send(b"%d" % number, "a")
             await deaf.unhealthy()
-            wire.restore()
+            network.restore()
             await deaf.healthy()
             await deaf.until(lambda: deaf.bus.counters.lost + len(deaf.payloads()) == 200)
             assert deaf.bus.counters.lost >= 100

@@ -17,10 +17,10 @@ from redis.crc import key_slot
 from websockets.asyncio.client import ClientConnection
 
 from odac.brokers import local_proxy
+from tests.integration.brokers.network import network_to
 from tests.integration.brokers.nodes import Field, Node, field
 from tests.integration.brokers.peers import BrokerPeer, peers
 from tests.integration.brokers.servers import RedisCluster, Server
-from tests.integration.brokers.wire import wire_to
 
 
 def go(work: Callable[[Field], Awaitable[None]], directory: Path) -> None:
@@ -102,17 +102,17 @@ def test_the_process_that_runs_the_local_broker_is_killed(short_directory: Path)
 @pytest.mark.parametrize("fragile", ["redis", "nats"], indirect=True)
 def test_a_broker_that_is_unreachable_for_ten_seconds(fragile: Server, short_directory: Path) -> None:
     async def work(made: Field) -> None:
-        async with wire_to(fragile, short_directory) as (wire, url):
+        async with network_to(fragile, short_directory) as (network, url):
             nodes = await two_nodes(made, url, fragile.url)
-            wire.refuses = True
-            wire.cut()
+            network.refuses = True
+            network.cut()
             await nodes[0].until_health(503)
             away = asyncio.get_running_loop().time() + 10
             while asyncio.get_running_loop().time() < away:
                 assert await asyncio.to_thread(nodes[0].health) == 503
                 assert await asyncio.to_thread(nodes[1].health) == 200
                 await asyncio.sleep(0.5)
-            wire.refuses = False
+            network.refuses = False
             await nodes[0].until_health(200)
             await made.settled("A", "B")
             made.checker.in_order_and_once()
@@ -133,11 +133,11 @@ def test_a_broker_that_is_unreachable_for_ten_seconds(fragile: Server, short_dir
 @pytest.mark.parametrize("fragile", ["redis", "nats"], indirect=True)
 def test_a_subscription_that_died_silently(fragile: Server, short_directory: Path) -> None:
     async def work(made: Field) -> None:
-        async with wire_to(fragile, short_directory) as (wire, url):
+        async with network_to(fragile, short_directory) as (network, url):
             nodes = await two_nodes(made, url, fragile.url)
-            wire.swallow_what_the_broker_says()
+            network.drop_answers()
             await nodes[0].until_health(503, 8)
-            wire.restore()
+            network.restore()
             await nodes[0].until_health(200)
             await made.settled("A", "B")
             made.checker.in_order_and_once()
@@ -164,12 +164,12 @@ def test_connections_that_are_closed_while_a_node_has_no_broker(
     """Here at once, there when the broker is back, and who comes after the order stays."""
 
     async def work(made: Field) -> None:
-        async with wire_to(fragile, short_directory) as (wire, url):
+        async with network_to(fragile, short_directory) as (network, url):
             urls = {"the one that orders": (url, fragile.url), "the other one": (fragile.url, url), "both": (url, url)}
             nodes = await two_nodes(made, *urls[which])
             here, there = [await made.connect(node, "/user?user=u") for node in nodes]
-            wire.refuses = True
-            wire.cut()
+            network.refuses = True
+            network.cut()
             away = [node for node, its in zip(nodes, urls[which], strict=True) if its == url]
             for node in away:
                 await node.until_health(503)
@@ -177,7 +177,7 @@ def test_connections_that_are_closed_while_a_node_has_no_broker(
             await closed(here)
             after = await made.connect(nodes[0], "/user?user=u")
             assert there.close_code is None
-            wire.refuses = False
+            network.refuses = False
             await closed(there)
             for node in nodes:
                 await node.until_health(200)

@@ -26,9 +26,9 @@ from odac.client.recovery import Recover
 from odac.testing import AsyncTestClient
 from odac.testing.connection import AsyncTestConnection
 from tests.integration.brokers.crowd import Crowd
+from tests.integration.brokers.network import Network, network_to
 from tests.integration.brokers.servers import Redis, RedisCluster, Server
 from tests.integration.brokers.test_history import Run, app_of, ask, chat, come, until
-from tests.integration.brokers.wire import Wire, wire_to
 from tests.integration.running import Running
 
 LONG = os.environ.get("ODAC_LONG") == "1"
@@ -37,17 +37,17 @@ TOLD = Recover("chat-7", False, 0)
 
 
 @asynccontextmanager
-async def one_behind_a_wire(
+async def one_behind_a_network(
     server: Server, directory: Path
-) -> AsyncIterator[tuple[Wire, AsyncTestClient, AsyncTestClient]]:
-    """Two processes' apps, of which the first reaches the broker through a wire only."""
+) -> AsyncIterator[tuple[Network, AsyncTestClient, AsyncTestClient]]:
+    """Two processes' apps, of which the first reaches the broker through a network only."""
     async with (
-        wire_to(server, directory) as (wire, near),
+        network_to(server, directory) as (network, near),
         AsyncTestClient(chat(near)) as one,
         AsyncTestClient(chat(server.url)) as two,
     ):
         two._jar = one._jar  # one browser, whichever process it gets
-        yield wire, one, two
+        yield network, one, two
 
 
 def again(page: AsyncTestConnection) -> Any:
@@ -66,15 +66,15 @@ def test_a_partition_that_heals_loses_and_repeats_nothing(
     """Both sides of it speak meanwhile, and a page goes over from one to the other."""
 
     async def main() -> None:
-        async with one_behind_a_wire(fragile, short_directory) as (wire, one, two):
+        async with one_behind_a_network(fragile, short_directory) as (network, one, two):
             a, moving, b = await come(one), await come(one), await come(two)
             await a.send("before")
             await until(lambda: all(page.received == ["before"] for page in (a, moving, b)), "delivery")
             if how == "refused":
-                wire.refuses = True
-                wire.cut()
+                network.refuses = True
+                network.cut()
             else:
-                wire.hold()
+                network.hold()
             sends = [asyncio.ensure_future(confirmed(one, ["there", number])) for number in range(20)]
             for number in range(20):
                 await app_of(two).route.ws_server.to_room("chat-7", ["here", number])
@@ -82,8 +82,8 @@ def test_a_partition_that_heals_loses_and_repeats_nothing(
             gone_over = await come(two, again=moving)
             assert not any(send.done() for send in sends), "the partition is none"
             assert a.received == moving.received == ["before"]
-            wire.refuses = False
-            wire.release()
+            network.refuses = False
+            network.release()
             assert await asyncio.gather(*sends) == [True] * 20
             await until(lambda: all(len(page.received) >= 41 for page in (a, b)) and len(gone_over.received) >= 40)
             await app_of(two).route.ws_server.to_room("chat-7", "after")
@@ -111,16 +111,16 @@ def test_a_partition_that_outlasts_the_wait_is_told(own_redis: Redis, short_dire
     """Sends of the lonely side fail, and are in the log once or not at all; its members miss nothing of the others'."""
 
     async def main() -> None:
-        async with one_behind_a_wire(own_redis, short_directory) as (wire, one, two):
+        async with one_behind_a_network(own_redis, short_directory) as (network, one, two):
             a, b = await come(one), await come(two)
             await a.send("before")
             await until(lambda: b.received == ["before"] == a.received)
-            wire.hold()
+            network.hold()
             lonely = [asyncio.ensure_future(confirmed(one, ["lonely", number])) for number in range(5)]
             for number in range(20):
                 await app_of(two).route.ws_server.to_room("chat-7", number)
             assert await asyncio.gather(*lonely) == [False] * 5
-            wire.release()
+            network.release()
             await until(lambda: len([each for each in a.received if isinstance(each, int)]) == 20, "healing")
             await confirmed(two, "after")
             await until(lambda: a.received[-1:] == b.received[-1:] == ["after"])
@@ -202,14 +202,14 @@ def test_a_publisher_between_the_append_and_its_confirmation(
     end: str, fragile: Server, short_directory: Path, run: Run
 ) -> None:
     async def main() -> None:
-        async with AsyncTestClient(chat(fragile.url)) as one, wire_to(fragile, short_directory) as (wire, near):
+        async with AsyncTestClient(chat(fragile.url)) as one, network_to(fragile, short_directory) as (network, near):
             page = await come(one)
             publisher = subprocess.Popen(
                 [sys.executable, "-c", PUBLISHER, near], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
             )
             try:
                 await until(lambda: page.received == ["ready"], "the publisher's start")
-                wire.hold_answers()
+                network.hold_answers()
                 assert publisher.stdin is not None
                 publisher.stdin.write("\n")
                 publisher.stdin.flush()
@@ -218,10 +218,10 @@ def test_a_publisher_between_the_append_and_its_confirmation(
                     publisher.kill()
                     said, _ = await asyncio.to_thread(publisher.communicate)
                     assert said == "", "it was confirmed before"
-                    wire.release_answers()
+                    network.release_answers()
                 else:
-                    wire.cut()  # it sends it again, under the same number
-                    wire.release_answers()
+                    network.cut()  # it sends it again, under the same number
+                    network.release_answers()
                     said, _ = await asyncio.to_thread(publisher.communicate)
                     assert said == "confirmed\n"
                 async with AsyncPublisher(fragile.url) as another:
@@ -261,7 +261,10 @@ def test_a_process_that_is_killed_between_the_append_and_its_confirmation(
     """Its page comes back to another process, and finds what it sent there once."""
 
     async def main() -> None:
-        async with AsyncTestClient(chat(own_redis.url)) as one, wire_to(own_redis, short_directory) as (wire, near):
+        async with (
+            AsyncTestClient(chat(own_redis.url)) as one,
+            network_to(own_redis, short_directory) as (network, near),
+        ):
             page = await come(one)
             folder = Path(tempfile.mkdtemp(dir=short_directory))
             running = await asyncio.to_thread(lambda: Running(folder, APP, environment={"ODAC_BROKER": near}))
@@ -271,12 +274,12 @@ def test_a_process_that_is_killed_between_the_append_and_its_confirmation(
                     await client.send('"first"')
                     while await client.recv() != '["confirmed","first"]':
                         pass
-                    wire.hold_answers()
+                    network.hold_answers()
                     await client.send('"once"')
                     await until(lambda: page.received == ["first", "once"], "the append")
                     running.process.kill()
                     await asyncio.to_thread(running.wait)
-                wire.release_answers()
+                network.release_answers()
                 await confirmed(one, "next")
                 await until(lambda: page.received[-1:] == ["next"])
                 assert page.received == ["first", "once", "next"]

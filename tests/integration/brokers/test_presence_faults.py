@@ -18,10 +18,10 @@ from odac.presence.ports import SUBSYSTEM, Viewer
 from odac.presence.roster import News
 from odac.presence.rules import Presence
 from odac.presence.service import PresenceService
+from tests.integration.brokers.network import network_to
 from tests.integration.brokers.peers import BusPeer, buses
 from tests.integration.brokers.people import GONE, GRACE, REAL, SCALE, Page, Street, street
 from tests.integration.brokers.servers import RedisCluster, Server
-from tests.integration.brokers.wire import wire_to
 
 
 def brokers(*names: str, short: str) -> pytest.MarkDecorator:
@@ -98,19 +98,19 @@ def test_processes_and_the_broker_are_frozen_killed_and_restarted(fragile: Serve
 @brokers("redis", "nats", short="nats")
 def test_a_partition_heals(fragile: Server, short_directory: Path) -> None:
     async def work(made: Street) -> None:
-        async with wire_to(fragile, short_directory) as (wire, url):
+        async with network_to(fragile, short_directory) as (network, url):
             near, far = await made.site(fragile.url), await made.site(url)
             ada, bob = await made.page("ada", near), await made.page("bob", far)
             await made.same()
-            wire.refuses = True
-            wire.cut()
+            network.refuses = True
+            network.cut()
             await gone_from(made, ada, "bob")
             await gone_from(made, bob, "ada")
             assert not (await far.members())[1]
             eve, dan = await made.page("eve", near), await made.page("dan", far)
             await ada.say(mood="alone")
             await bob.close()
-            wire.refuses = False
+            network.refuses = False
             await made.same()
             assert set(eve.people) == set(dan.people) == {"ada", "eve", "dan"}
 

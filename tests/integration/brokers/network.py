@@ -15,7 +15,7 @@ from tests.integration.brokers.servers import Local, Server, TCPServer
 Connect = Callable[[], Coroutine[Any, Any, tuple[asyncio.StreamReader, asyncio.StreamWriter]]]
 
 
-class Wire:
+class Network:
     """Passes bytes on between whoever connects and a target, as long as it is told to."""
 
     def __init__(self) -> None:
@@ -53,7 +53,7 @@ class Wire:
         for writer in self._writers:
             writer.transport.abort()
 
-    def swallow_what_the_broker_says(self) -> None:
+    def drop_answers(self) -> None:
         """From now on everything looks alive, and nothing arrives: a subscription that died silently."""
         self._downstream.clear()
 
@@ -141,17 +141,17 @@ class Wire:
 
 
 @contextlib.asynccontextmanager
-async def wire_to(server: Server, directory: Path) -> AsyncIterator[tuple[Wire, str]]:
-    """A wire to a server, and the URL at its near end."""
-    wire = Wire()
+async def network_to(server: Server, directory: Path) -> AsyncIterator[tuple[Network, str]]:
+    """A network to a server, and the URL at its near end."""
+    network = Network()
     try:
         if isinstance(server, Local):
             near = Path(tempfile.mkdtemp(dir=directory))
             for name in ("in", "out", "log"):
-                await wire.listen_unix(near / name, server.sockets / name)
-            yield wire, f"local://{near}"
+                await network.listen_unix(near / name, server.sockets / name)
+            yield network, f"local://{near}"
         else:
             assert isinstance(server, TCPServer)
-            yield wire, f"{server.scheme}://127.0.0.1:{await wire.listen_tcp(server.port)}"
+            yield network, f"{server.scheme}://127.0.0.1:{await network.listen_tcp(server.port)}"
     finally:
-        await wire.close()
+        await network.close()
