@@ -25,8 +25,8 @@ from odac.brokers.redis_cluster_history import RedisClusterHistory
 from odac.client.recovery import Recover
 from odac.testing import AsyncTestClient
 from odac.testing.connection import AsyncTestConnection
-from tests.integration.brokers.crowd import Crowd
 from tests.integration.brokers.network import Network, network_to
+from tests.integration.brokers.raw_clients import RawClients
 from tests.integration.brokers.servers import Redis, RedisCluster, Server
 from tests.integration.brokers.test_history import Run, app_of, ask, chat, come, until
 from tests.integration.running import Running
@@ -389,11 +389,11 @@ def test_the_pubsub_connections_are_killed_for_two_seconds_and_no_client_notices
     async def main(port: int) -> None:
         nonlocal sent
         async with AsyncPublisher(own_redis.url) as publisher:
-            crowd = Crowd("127.0.0.1", port, "/chat/7")
+            clients = RawClients("127.0.0.1", port, "/chat/7")
             try:
-                await crowd.gather(MEMBERS)
+                await clients.connect(MEMBERS)
                 await publisher.to_room("chat-7", "first")  # the place of an empty room has no name yet
-                await crowd.until_all_have("first")
+                await clients.until_all_have("first")
                 killing = asyncio.create_task(kill())
                 while not killing.done():
                     await publisher.to_room("chat-7", sent)
@@ -401,13 +401,13 @@ def test_the_pubsub_connections_are_killed_for_two_seconds_and_no_client_notices
                     await asyncio.sleep(0.05)
                 await killing
                 await publisher.to_room("chat-7", "the end")
-                await crowd.until_all_have("the end")
+                await clients.until_all_have("the end")
                 expected = ["first", *map(str, range(sent)), "the end"]
-                for member in crowd.members:
+                for member in clients.members:
                     assert member.messages == expected
-                assert [member.told for member in crowd.members if member.told] == []
+                assert [member.notices for member in clients.members if member.notices] == []
             finally:
-                crowd.leave()
+                clients.close()
 
     folder = Path(tempfile.mkdtemp(dir=short_directory))
     with Running(folder, APP, environment={"ODAC_BROKER": own_redis.url}) as running:

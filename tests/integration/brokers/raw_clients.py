@@ -1,4 +1,4 @@
-"""Thousands of clients of one room, as cheap as can be: what each one got, and what it was told."""
+"""Thousands of clients of one room, as cheap as can be: what each one got, and what it was notices."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ HANDSHAKE = (
     "Sec-WebSocket-Protocol: odac.v1\r\n\r\n"
 )
 AT_ONCE = 100
-PATIENCE = 300.0
+DEADLINE = 300.0
 
 
 class Member(asyncio.Protocol):
@@ -22,14 +22,14 @@ class Member(asyncio.Protocol):
 
     Attributes:
         messages: the texts that it got.
-        told: the control messages about gaps, and why it was closed.
+        notices: the control messages about gaps, and why it was closed.
     """
 
-    def __init__(self, crowd: Crowd) -> None:
+    def __init__(self, clients: RawClients) -> None:
         self.messages: list[str] = []
-        self.told: list[str] = []
+        self.notices: list[str] = []
         self.is_live = False
-        self._crowd = crowd
+        self._clients = clients
         self._data = bytearray()
         self._is_open = False
         self.transport: asyncio.Transport | None = None
@@ -37,7 +37,7 @@ class Member(asyncio.Protocol):
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         assert isinstance(transport, asyncio.Transport)
         self.transport = transport
-        transport.write(self._crowd.handshake)
+        transport.write(self._clients.handshake)
 
     def data_received(self, data: bytes) -> None:
         buffer = self._data
@@ -64,25 +64,25 @@ class Member(asyncio.Protocol):
 
     def _take(self, opcode: int, payload: bytes) -> None:
         if opcode == 8:
-            self.told.append(f"closed: {payload!r}")
+            self.notices.append(f"closed: {payload!r}")
         elif opcode == 1 and is_control(payload):
             decoded = decode_control(payload)
             assert decoded is not None
             if decoded[0] == "gap":
-                self.told.append(payload.decode())
+                self.notices.append(payload.decode())
             elif decoded[0] == "live":
                 self.is_live = True
-                self._crowd.changed()
+                self._clients.changed()
         elif opcode == 1:
             self.messages.append(bytes(unescape(payload)).decode())
-            if self.messages[-1] == self._crowd.expected:
-                self._crowd.changed()
+            if self.messages[-1] == self._clients.expected:
+                self._clients.changed()
 
     def connection_lost(self, error: Exception | None) -> None:
-        self.told.append("the connection was lost")
+        self.notices.append("the connection was lost")
 
 
-class Crowd:
+class RawClients:
     """The clients.
 
     Args:
@@ -96,12 +96,12 @@ class Crowd:
         self.handshake = HANDSHAKE.format(path=path, host=host, port=port).encode()
         self.expected = ""
         self._address = host, port
-        self._news = asyncio.Event()
+        self._changed = asyncio.Event()
 
     def changed(self) -> None:
-        self._news.set()
+        self._changed.set()
 
-    async def gather(self, count: int) -> None:
+    async def connect(self, count: int) -> None:
         """Connect so many, and wait until each is live in the room."""
         loop = asyncio.get_running_loop()
         for start in range(0, count, AT_ONCE):
@@ -121,17 +121,17 @@ class Crowd:
         await self._until(lambda: all(member.messages[-1:] == [message] for member in self.members))
 
     async def _until(self, condition: Callable[[], bool]) -> None:
-        deadline = asyncio.get_running_loop().time() + PATIENCE
+        deadline = asyncio.get_running_loop().time() + DEADLINE
         while not condition():
             assert asyncio.get_running_loop().time() < deadline, [
-                (member.messages[-3:], member.told[:3]) for member in self.members[:3]
+                (member.messages[-3:], member.notices[:3]) for member in self.members[:3]
             ]
-            self._news.clear()
+            self._changed.clear()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(0.5):
-                    await self._news.wait()
+                    await self._changed.wait()
 
-    def leave(self) -> None:
+    def close(self) -> None:
         """End every connection."""
         for member in self.members:
             if member.transport is not None:
