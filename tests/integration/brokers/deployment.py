@@ -134,7 +134,7 @@ class Node:
             return json.loads(await connection.recv())
 
 
-class Field:
+class Deployment:
     """Nodes, publishers and receivers, and the record of what passed between them."""
 
     def __init__(self, directory: Path) -> None:
@@ -228,10 +228,10 @@ class Field:
 
 
 @contextlib.asynccontextmanager
-async def field(directory: Path) -> AsyncIterator[Field]:
+async def deploying(directory: Path) -> AsyncIterator[Deployment]:
     """A field that is cleared in the end."""
-    made = Field(directory)
+    deployment = Deployment(directory)
     try:
-        yield made
+        yield deployment
     finally:
-        await made.close()
+        await deployment.close()
