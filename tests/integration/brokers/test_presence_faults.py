@@ -20,7 +20,7 @@ from odac.presence.rules import Presence
 from odac.presence.service import PresenceService
 from tests.integration.brokers.network import network_to
 from tests.integration.brokers.peers import BusPeer, buses
-from tests.integration.brokers.people import GONE, GRACE, REAL, SCALE, Page, Street, street
+from tests.integration.brokers.presence_pages import GONE, GRACE, REAL, SCALE, Page, Processes, running_processes
 from tests.integration.brokers.servers import RedisCluster, Server
 
 
@@ -28,27 +28,27 @@ def brokers(*names: str, short: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("fragile", names if REAL else [short], indirect=True)
 
 
-def go(work: Callable[[Street], Awaitable[None]], directory: Path) -> None:
+def go(work: Callable[[Processes], Awaitable[None]], directory: Path) -> None:
     async def main() -> None:
-        async with street(directory) as made:
-            await work(made)
+        async with running_processes(directory) as processes:
+            await work(processes)
 
     asyncio.run(asyncio.wait_for(main(), 900 if REAL else 120))
 
 
-async def gone(made: Street, *names: str) -> None:
+async def gone(processes: Processes, *names: str) -> None:
     """Wait until no page shows these people any more."""
-    await made.until(lambda: all(not set(names) & set(page.people) for page in made.pages), 3 * GONE + 30)
+    await processes.until(lambda: all(not set(names) & set(page.people) for page in processes.pages), 3 * GONE + 30)
 
 
 @brokers("local", "redis", "cluster", "nats", short="redis")
 def test_processes_and_the_broker_are_frozen_killed_and_restarted(fragile: Server, short_directory: Path) -> None:
     """Their clocks are ten minutes apart, and all have the same pid and host name."""
 
-    async def work(made: Street) -> None:
-        a, b, c = [await made.site(fragile.url, skew) for skew in (0.0, -300.0, 300.0)]
-        ada, bob, eve = [await made.page(name, site) for name, site in (("ada", a), ("bob", b), ("eve", c))]
-        await made.same()
+    async def work(processes: Processes) -> None:
+        a, b, c = [await processes.process(fragile.url, skew) for skew in (0.0, -300.0, 300.0)]
+        ada, bob, eve = [await processes.page(name, process) for name, process in (("ada", a), ("bob", b), ("eve", c))]
+        await processes.same()
 
         # Pages that reload or lose their network, and come back elsewhere.
         await bob.close(1001)
@@ -56,92 +56,92 @@ def test_processes_and_the_broker_are_frozen_killed_and_restarted(fragile: Serve
         await asyncio.sleep(GRACE / 4)
         await bob.open(c)
         await eve.open(b)
-        await made.same()
-        made.nobody_left()
+        await processes.same()
+        processes.nobody_left()
 
         # The broker hangs, and then dies, while people come, go and change.
         if not isinstance(fragile, RedisCluster):
             fragile.freeze()
         await bob.close()
-        dan = await made.page("dan", b)
+        dan = await processes.page("dan", b)
         await asyncio.sleep(8 * SCALE)
         if not isinstance(fragile, RedisCluster):
             fragile.thaw()
-        await made.same()
+        await processes.same()
         await asyncio.to_thread(fragile.kill)
         await dan.close()
         await eve.say(mood="fine")
-        fay = await made.page("fay", c)
+        fay = await processes.page("fay", c)
         await asyncio.sleep(8 * SCALE)
         await asyncio.to_thread(fragile.start)
-        await made.same()
-        made.nobody_left("bob", "dan")
+        await processes.same()
+        processes.nobody_left("bob", "dan")
 
         # A process stands still for longer than it takes to count as gone.
         b.signal(signal.SIGSTOP)
-        await made.until(lambda: all("eve" not in page.people for page in (ada, fay)), 3 * GONE + 30)
-        gil = await made.page("gil", a)
+        await processes.until(lambda: all("eve" not in page.people for page in (ada, fay)), 3 * GONE + 30)
+        gil = await processes.page("gil", a)
         b.signal(signal.SIGCONT)
-        await made.same()
+        await processes.same()
 
         # A process is killed, and its successor serves other people.
-        assert await made.kill(c) == [fay]
-        await made.site(fragile.url)
-        await gone(made, "fay")
+        assert await processes.kill(c) == [fay]
+        await processes.process(fragile.url)
+        await gone(processes, "fay")
         assert ada.left.count("fay") == gil.left.count("fay") == 1
-        await fay.open(made.sites[-1])
-        await made.same()
+        await fay.open(processes.all[-1])
+        await processes.same()
 
     go(work, short_directory)
 
 
 @brokers("redis", "nats", short="nats")
 def test_a_partition_heals(fragile: Server, short_directory: Path) -> None:
-    async def work(made: Street) -> None:
+    async def work(processes: Processes) -> None:
         async with network_to(fragile, short_directory) as (network, url):
-            near, far = await made.site(fragile.url), await made.site(url)
-            ada, bob = await made.page("ada", near), await made.page("bob", far)
-            await made.same()
+            near, far = await processes.process(fragile.url), await processes.process(url)
+            ada, bob = await processes.page("ada", near), await processes.page("bob", far)
+            await processes.same()
             network.refuses = True
             network.cut()
-            await gone_from(made, ada, "bob")
-            await gone_from(made, bob, "ada")
+            await gone_from(processes, ada, "bob")
+            await gone_from(processes, bob, "ada")
             assert not (await far.members())[1]
-            eve, dan = await made.page("eve", near), await made.page("dan", far)
+            eve, dan = await processes.page("eve", near), await processes.page("dan", far)
             await ada.say(mood="alone")
             await bob.close()
             network.refuses = False
-            await made.same()
+            await processes.same()
             assert set(eve.people) == set(dan.people) == {"ada", "eve", "dan"}
 
     go(work, short_directory)
 
 
-async def gone_from(made: Street, page: Page, name: str) -> None:
-    await made.until(lambda: name not in page.people, 3 * GONE + 30)
+async def gone_from(processes: Processes, page: Page, name: str) -> None:
+    await processes.until(lambda: name not in page.people, 3 * GONE + 30)
 
 
 @brokers("local", "redis", "cluster", "nats", short="local")
 def test_a_deployment_of_all_processes_is_no_leaving(fragile: Server, short_directory: Path) -> None:
-    async def work(made: Street) -> None:
+    async def work(processes: Processes) -> None:
         names = [f"user {number}" for number in range(12)]
         for _ in range(3):
-            await made.site(fragile.url)
-        pages = [await made.page(name, made.sites[number % 3]) for number, name in enumerate(names)]
-        await made.same()
-        for old in list(made.sites):
+            await processes.process(fragile.url)
+        pages = [await processes.page(name, processes.all[number % 3]) for number, name in enumerate(names)]
+        await processes.same()
+        for old in list(processes.all):
             moving = list(old.pages)
-            new = await made.site(fragile.url)
+            new = await processes.process(fragile.url)
             old.signal(signal.SIGTERM)
             for page in moving:
                 await page.closed()
                 await page.open(new)
-            made.sites.remove(old)
+            processes.all.remove(old)
             await asyncio.to_thread(old.running.wait)
-            await made.same()
+            await processes.same()
         await asyncio.sleep(GRACE + 2 * SCALE)
-        await made.same()
-        made.nobody_left()
+        await processes.same()
+        processes.nobody_left()
         assert all(sorted(page.joined) == sorted(set(page.joined)) for page in pages)
 
     go(work, short_directory)
@@ -157,20 +157,20 @@ def test_orders_from_outside_are_followed(fragile: Server, short_directory: Path
             publisher.user("eve").leave("room")
             publisher.user("dan").close(4999, "come back")
 
-    async def work(made: Street) -> None:
-        a, b = await made.site(fragile.url), await made.site(fragile.url)
-        ada = await made.page("ada", a)
-        bob, eve, dan = [await made.page(name, b) for name in ("bob", "eve", "dan")]
-        await made.same()
+    async def work(processes: Processes) -> None:
+        a, b = await processes.process(fragile.url), await processes.process(fragile.url)
+        ada = await processes.page("ada", a)
+        bob, eve, dan = [await processes.page(name, b) for name in ("bob", "eve", "dan")]
+        await processes.same()
         await asyncio.to_thread(orders)
         await bob.closed()
         await dan.closed()
-        await made.until(lambda: set(ada.people) == {"ada"}, GRACE + 30)
+        await processes.until(lambda: set(ada.people) == {"ada"}, GRACE + 30)
         assert (sorted(ada.left[:2]), ada.left[2:]) == (["bob", "eve"], ["dan"]), "dan might have come back"
         assert eve.people == {}
         assert set((await a.members())[0]) == {"ada"}
         await eve.close()
-        await made.same()
+        await processes.same()
 
     go(work, short_directory)
 

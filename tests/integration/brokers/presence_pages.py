@@ -67,7 +67,7 @@ async def ask(odac):
 """
 
 
-class Site:
+class Process:
     """One process with its connections."""
 
     def __init__(self, running: Running) -> None:
@@ -90,11 +90,11 @@ class Site:
 class Page:
     """One user's page, and what it was told."""
 
-    def __init__(self, street: Street, user: str) -> None:
-        self.street = street
+    def __init__(self, processes: Processes, user: str) -> None:
+        self.processes = processes
         self.user = user
         self.data: Any = {"name": user}
-        self.site: Site | None = None
+        self.process: Process | None = None
         self.left: list[str] = []
         self.joined: list[str] = []
         self.total = 0
@@ -107,11 +107,11 @@ class Page:
         """Data by user, as the page has drawn it."""
         return {person.data["name"]: person.data for person in self._rosters.people("room")}
 
-    async def open(self, site: Site) -> None:
-        self.site = site
-        site.pages.append(self)
+    async def open(self, process: Process) -> None:
+        self.process = process
+        process.pages.append(self)
         self._connection = await connect(
-            site.address(f"/room?user={quote(self.user)}"),
+            process.address(f"/room?user={quote(self.user)}"),
             subprotocols=[Subprotocol("odac.v1")],
             ping_interval=None,
             open_timeout=30,
@@ -138,7 +138,7 @@ class Page:
                     self.total = change.total
                     self.left += [person.data["name"] for person in change.left]
                     self.joined += [person.data["name"] for person in change.joined]
-                    self.street.change()
+                    self.processes.change()
 
     async def closed(self) -> None:
         """Wait until the server has closed."""
@@ -159,21 +159,21 @@ class Page:
 
     def forget(self) -> None:
         self._rosters.lost()
-        if self.site is not None:
-            self.site.pages.remove(self)
-            self.site = None
+        if self.process is not None:
+            self.process.pages.remove(self)
+            self.process = None
 
 
-class Street(Changes):
-    """All sites."""
+class Processes(Changes):
+    """All all."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__()
         self.directory = directory
-        self.sites: list[Site] = []
+        self.all: list[Process] = []
         self._stack = contextlib.AsyncExitStack()
 
-    async def site(self, broker: str, skew: float = 0.0) -> Site:
+    async def process(self, broker: str, skew: float = 0.0) -> Process:
         folder = Path(tempfile.mkdtemp(dir=self.directory))
         source = (
             APP.replace("SCALE_VALUE", repr(SCALE))
@@ -182,24 +182,24 @@ class Street(Changes):
         )
         running = await asyncio.to_thread(lambda: Running(folder, source, environment={"ODAC_BROKER": broker}))
         self._stack.push_async_callback(asyncio.to_thread, running.__exit__, None, None, None)
-        site = Site(running)
-        self.sites.append(site)
-        return site
+        process = Process(running)
+        self.all.append(process)
+        return process
 
-    async def page(self, user: str, site: Site) -> Page:
+    async def page(self, user: str, process: Process) -> Page:
         page = Page(self, user)
-        await page.open(site)
+        await page.open(process)
         return page
 
     @property
     def pages(self) -> list[Page]:
-        return [page for site in self.sites for page in site.pages]
+        return [page for process in self.all for page in process.pages]
 
-    async def kill(self, site: Site) -> list[Page]:
+    async def kill(self, process: Process) -> list[Page]:
         """End a process without a word; return its pages, which have lost their connections."""
-        pages = list(site.pages)
-        self.sites.remove(site)
-        site.running.process.kill()
+        pages = list(process.pages)
+        self.all.remove(process)
+        process.running.process.kill()
         for page in pages:
             await page.closed()
         return pages
@@ -213,8 +213,8 @@ class Street(Changes):
             views.clear()
             for number, page in enumerate(self.pages):
                 views[f"page {number} of {page.user}"] = page.people, page.total == len(expected)
-            for number, site in enumerate(self.sites):
-                views[f"process {number}"] = await site.members()
+            for number, process in enumerate(self.all):
+                views[f"process {number}"] = await process.members()
             return all(view == (expected, True) for view in views.values())
 
         try:
@@ -231,18 +231,18 @@ class Street(Changes):
             assert set(page.left) <= set(but), (page.user, page.left)
 
     async def close(self) -> None:
-        for site in self.sites:
+        for process in self.all:
             with contextlib.suppress(ProcessLookupError):
-                site.signal(signal.SIGCONT)
+                process.signal(signal.SIGCONT)
         for page in list(self.pages):
             page.lose()
         await self._stack.aclose()
 
 
 @contextlib.asynccontextmanager
-async def street(directory: Path) -> AsyncIterator[Street]:
-    made = Street(directory)
+async def running_processes(directory: Path) -> AsyncIterator[Processes]:
+    processes = Processes(directory)
     try:
-        yield made
+        yield processes
     finally:
-        await made.close()
+        await processes.close()
