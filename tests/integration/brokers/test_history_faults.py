@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.integration.brokers.histories import Record, World, told, world
+from tests.integration.brokers.history_deployment import Deployment, Record, deploying, gaps_reported
 from tests.integration.brokers.servers import Server
 from tests.integration.brokers.test_history import ask
 
@@ -25,64 +25,64 @@ def brokers(*names: str, short: str) -> pytest.MarkDecorator:
     return pytest.mark.parametrize("fragile", names if LONG else [short], indirect=True)
 
 
-def go(server: Server, directory: Path, work: Callable[[World], Awaitable[None]], seed: int = 1) -> World:
-    async def main() -> World:
-        async with world(server.url, directory, seed) as made:
-            await work(made)
-            await made.settle()
-            return made
+def go(server: Server, directory: Path, work: Callable[[Deployment], Awaitable[None]], seed: int = 1) -> Deployment:
+    async def main() -> Deployment:
+        async with deploying(server.url, directory, seed) as deployment:
+            await work(deployment)
+            await deployment.settle()
+            return deployment
 
-    made = asyncio.run(asyncio.wait_for(main(), 900 if LONG else 110))
-    made.record.check()
-    assert len(made.record.confirmed) > 50
-    assert all(any(not isinstance(each, bool) for each in record) for record in made.record.pages.values())
-    return made
+    deployment = asyncio.run(asyncio.wait_for(main(), 900 if LONG else 110))
+    deployment.record.check()
+    assert len(deployment.record.confirmed) > 50
+    assert all(any(not isinstance(each, bool) for each in record) for record in deployment.record.pages.values())
+    return deployment
 
 
 @brokers("local", "redis", "cluster", short="redis")
 def test_pages_that_are_cut_off_again_and_again_lose_nothing(fragile: Server, short_directory: Path) -> None:
-    async def work(made: World) -> None:
+    async def work(deployment: Deployment) -> None:
         for _ in range(5 * TURNS):
-            made.cut()
+            deployment.cut()
             await asyncio.sleep(0.05)
 
-    made = go(fragile, short_directory, work)
-    # The room was empty when the first ones came: that alone may be told.
-    assert all(told(record) <= 1 for record in made.record.pages.values())
+    deployment = go(fragile, short_directory, work)
+    # The room was empty when the first ones came: that alone may be gaps_reported.
+    assert all(gaps_reported(record) <= 1 for record in deployment.record.pages.values())
 
 
 @brokers("local", "redis", "cluster", short="local")
 def test_processes_are_killed_and_frozen(fragile: Server, short_directory: Path) -> None:
-    async def work(made: World) -> None:
+    async def work(deployment: Deployment) -> None:
         for _ in range(max(1, TURNS // 4)):
-            await made.process()
-            frozen = made.processes[0]
+            await deployment.process()
+            frozen = deployment.processes[0]
             frozen.signal(signal.SIGSTOP)
             await asyncio.sleep(1)
             frozen.signal(signal.SIGCONT)
             await asyncio.sleep(0.3)
-            made.kill()
+            deployment.kill()
             await asyncio.sleep(0.5)
 
-    made = go(fragile, short_directory, work)
-    assert all(told(record) <= 1 for record in made.record.pages.values())
+    deployment = go(fragile, short_directory, work)
+    assert all(gaps_reported(record) <= 1 for record in deployment.record.pages.values())
 
 
 @brokers("redis", short="redis")
 def test_the_servers_connections_are_killed(fragile: Server, short_directory: Path) -> None:
-    async def work(made: World) -> None:
+    async def work(deployment: Deployment) -> None:
         for turn in range(TURNS):
             await asyncio.to_thread(ask, fragile, "CLIENT", "KILL", "TYPE", "pubsub" if turn % 2 else "normal")  # type: ignore[arg-type]
-            made.cut()
+            deployment.cut()
             await asyncio.sleep(0.3)
 
-    made = go(fragile, short_directory, work)
-    assert all(told(record) <= 1 for record in made.record.pages.values())
+    deployment = go(fragile, short_directory, work)
+    assert all(gaps_reported(record) <= 1 for record in deployment.record.pages.values())
 
 
 @brokers("redis", "cluster", short="redis")
 def test_the_broker_is_frozen_restarted_and_wiped(fragile: Server, short_directory: Path) -> None:
-    async def work(made: World) -> None:
+    async def work(deployment: Deployment) -> None:
         for _ in range(max(1, TURNS // 8)):
             await asyncio.to_thread(fragile.freeze)
             await asyncio.sleep(1)
@@ -91,38 +91,38 @@ def test_the_broker_is_frozen_restarted_and_wiped(fragile: Server, short_directo
             await asyncio.to_thread(fragile.kill)
             await asyncio.to_thread(fragile.start)
             await asyncio.sleep(2)
-            made.cut()
+            deployment.cut()
 
-    made = go(fragile, short_directory, work)
-    # The log is gone: every page that was there has been told.
-    assert all(told(record) >= 1 for record in made.record.pages.values())
+    deployment = go(fragile, short_directory, work)
+    # The log is gone: every page that was there has been gaps_reported.
+    assert all(gaps_reported(record) >= 1 for record in deployment.record.pages.values())
 
 
 @brokers("local", short="local")
 def test_the_process_that_holds_the_local_broker_is_killed(fragile: Server, short_directory: Path) -> None:
     """Over local:// a process of the app takes over, with an empty log: its restart and its loss are one."""
 
-    async def work(made: World) -> None:
+    async def work(deployment: Deployment) -> None:
         await asyncio.to_thread(fragile.kill)
         for _ in range(max(1, TURNS // 8)):
             await asyncio.sleep(2)
-            await made.process()
-            while len(made.processes) > 1:  # one of them holds the broker, unless the new one does already
-                made.processes.pop(0).process.kill()
-            await made.process()
+            await deployment.process()
+            while len(deployment.processes) > 1:  # one of them holds the broker, unless the new one does already
+                deployment.processes.pop(0).process.kill()
+            await deployment.process()
             await asyncio.sleep(1)
-            made.cut()
+            deployment.cut()
 
-    made = go(fragile, short_directory, work)
-    assert all(told(record) >= 1 for record in made.record.pages.values())
+    deployment = go(fragile, short_directory, work)
+    assert all(gaps_reported(record) >= 1 for record in deployment.record.pages.values())
 
 
 def test_the_checker_finds_what_it_is_there_for() -> None:
     def record(*pages: list[tuple[str, int] | bool]) -> Record:
-        made = Record()
-        made.confirmed = {("p", number) for number in range(1, 10)}
-        made.pages = {f"page {number}": page for number, page in enumerate(pages)}
-        return made
+        deployment = Record()
+        deployment.confirmed = {("p", number) for number in range(1, 10)}
+        deployment.pages = {f"page {number}": page for number, page in enumerate(pages)}
+        return deployment
 
     record([("p", 1), ("p", 2), False, ("p", 5)], [("p", 2), ("p", 3)]).check()
     for bad, why in (

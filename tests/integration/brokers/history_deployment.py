@@ -52,7 +52,7 @@ Sent = tuple[str, int]
 
 
 class Record:
-    """What was confirmed, and what each page got and was told.
+    """What was confirmed, and what each page got and was gaps_reported.
 
     The checker knows nothing of offsets, epochs or tickets: only what the promises say to who uses the library.
     """
@@ -72,7 +72,7 @@ class Record:
 
     @staticmethod
     def segments(record: list[Sent | bool]) -> list[list[Sent]]:
-        """What came between two times that the page was told that some may be missing."""
+        """What came between two times that the page was gaps_reported that some may be missing."""
         segments: list[list[Sent]] = [[]]
         for each in record:
             if each is False:
@@ -97,7 +97,9 @@ class Record:
                 for number in range(numbers[0], numbers[-1])
                 if (publisher, number) in self.confirmed and (publisher, number) not in got
             ]
-            assert not missing, f"{page} was told nothing, and misses {len(missing)} of {publisher}: {missing[:5]}"
+            assert not missing, (
+                f"{page} was gaps_reported nothing, and misses {len(missing)} of {publisher}: {missing[:5]}"
+            )
 
     def _one_order(self) -> None:
         """What two pages both got came to both in the same order."""
@@ -110,7 +112,7 @@ class Record:
             assert common == sorted(common), f"{one} and {two} saw another order"
 
 
-class World:
+class Deployment:
     """Processes, pages and publishers.
 
     Args:
@@ -189,9 +191,9 @@ class World:
         if is_control(payload):
             decoded = decode_control(payload)
             assert decoded is not None
-            told = positions.control(*decoded)
-            if told is not None:
-                record.append(told.recovered)
+            gaps_reported = positions.control(*decoded)
+            if gaps_reported is not None:
+                record.append(gaps_reported.recovered)
         else:
             positions.arrived()
             publisher, number = json.loads(message)
@@ -249,22 +251,24 @@ class World:
 
 
 @contextlib.asynccontextmanager
-async def world(broker: str, directory: Path, seed: int, processes: int = 2, pages: int = 6) -> AsyncIterator[World]:
+async def deploying(
+    broker: str, directory: Path, seed: int, processes: int = 2, pages: int = 6
+) -> AsyncIterator[Deployment]:
     """Some processes, pages and publishers at work."""
-    made = World(broker, directory, seed)
+    deployment = Deployment(broker, directory, seed)
     try:
         for _ in range(processes):
-            await made.process()
+            await deployment.process()
         for number in range(pages):
-            made.page(f"page {number}")
+            deployment.page(f"page {number}")
         for number in range(3):
-            made.publisher(f"publisher {number}")
+            deployment.publisher(f"publisher {number}")
         await asyncio.sleep(0.5)
-        yield made
+        yield deployment
     finally:
-        await made.close()
+        await deployment.close()
 
 
-def told(record: list[Any]) -> int:
-    """How often a page was told that some messages may be missing."""
+def gaps_reported(record: list[Any]) -> int:
+    """How often a page was gaps_reported that some messages may be missing."""
     return sum(each is False for each in record)
