@@ -22,7 +22,7 @@ from websockets.sync.client import ClientConnection, connect
 from odac import Odac
 from odac.server import HttpProtocol, WebSocketProtocol
 from odac.wire.frames import encode_masked_frame
-from tests.integration.visitors import Visitor
+from tests.integration.thread_clients import ThreadClient
 
 T = TypeVar("T")
 H = TypeVar("H", bound=Callable[..., Any])
@@ -403,7 +403,7 @@ class Raw:
         self._received += data
 
 
-def receive(client: ClientConnection | Visitor) -> Any:
+def receive(client: ClientConnection | ThreadClient) -> Any:
     """The next message: JSON parsed, text that is none and binary as they are."""
     message = client.recv(DEADLINE)
     try:

@@ -22,7 +22,7 @@ from odac import Limits
 from tests.integration.brokers.servers import Redis
 from tests.integration.proxies import DEPLOYMENT, PROXIES, Certificate, Nginx, Proxy, replaced
 from tests.integration.running import DEADLINE, Running, until
-from tests.integration.visitors import Visitor, Visitors
+from tests.integration.thread_clients import ThreadClient, ThreadClients
 
 pytestmark = pytest.mark.slow
 
@@ -44,21 +44,21 @@ app.route.ws("/open", talk, token=False)
 Start = Callable[..., Running]
 
 
-class Clients(Visitors):
+class Clients(ThreadClients):
     """Clients of one proxy, closed at the end of the test."""
 
     def __init__(self, proxy: Proxy) -> None:
         super().__init__(proxy.certificate.trust)
         self.proxy = proxy
 
-    def enter(self, path: str = "/open", source: str = "127.0.0.1", **options: Any) -> tuple[Visitor, Any]:
+    def enter(self, path: str = "/open", source: str = "127.0.0.1", **options: Any) -> tuple[ThreadClient, Any]:
         """A connection, and what its handler said first."""
         client = self.open(f"wss://127.0.0.1:{self.proxy.port}{path}", local_addr=(source, 0), **options)
         return client, json.loads(client.recv(DEADLINE))
 
-    def one_of_each(self, path: str = "/open", **options: Any) -> dict[int, Visitor]:
+    def one_of_each(self, path: str = "/open", **options: Any) -> dict[int, ThreadClient]:
         """A connection to each of the two processes, by its process id."""
-        found: dict[int, Visitor] = {}
+        found: dict[int, ThreadClient] = {}
         end = time.monotonic() + DEADLINE
         while len(found) < 2:
             client, said = self.enter(path, **options)
@@ -156,7 +156,7 @@ def test_everyone_reaches_everyone(clients: Clients) -> None:
             reach(sender, client, {"from": pid})
 
 
-def reach(sender: Visitor, client: Visitor, message: Any) -> None:
+def reach(sender: ThreadClient, client: ThreadClient, message: Any) -> None:
     """Send until it is heard: who has just joined may miss what another process publishes in the same moment."""
     end = time.monotonic() + DEADLINE
     while True:
@@ -329,7 +329,7 @@ def test_clients_come_back_when_a_process_is_killed_and_when_it_is_replaced(
     asyncio.run(visit())
 
 
-def arrival_at(clients: Clients, pid: int) -> tuple[Visitor, Any]:
+def arrival_at(clients: Clients, pid: int) -> tuple[ThreadClient, Any]:
     """Connect until this process has got one: the proxy takes it in when its check or its patience says so."""
     end = time.monotonic() + DEADLINE
     while True:

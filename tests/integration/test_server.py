@@ -20,7 +20,7 @@ from websockets.exceptions import ConnectionClosed, InvalidStatus
 from websockets.sync.client import connect, unix_connect
 
 from tests.integration.running import DEADLINE, Running, until
-from tests.integration.visitors import Visitors
+from tests.integration.thread_clients import ThreadClients
 
 HANDSHAKE_TIMEOUT = 2.0
 
@@ -550,17 +550,17 @@ def test_tls(tmp_path: Path, authority: trustme.CA) -> None:
     issued.private_key_and_cert_chain_pem.write_to_path(tmp_path / "both.pem")
     trust = ssl.create_default_context()
     authority.configure_trust(trust)
-    with Running(tmp_path, APP, "--ssl-certfile", "both.pem") as running, Visitors(trust) as visitors:
+    with Running(tmp_path, APP, "--ssl-certfile", "both.pem") as running, ThreadClients(trust) as clients:
         assert running.url.startswith("https://")
         url = f"wss{running.url.removeprefix('https')}"
-        assert json.loads(visitors.open(f"{url}/whoami").recv(DEADLINE))["scheme"] == "wss"
+        assert json.loads(clients.open(f"{url}/whoami").recv(DEADLINE))["scheme"] == "wss"
         # One that never finishes its TLS handshake has no more time than one that never finishes its request.
         with Raw(running) as silent:
             begun = time.monotonic()
             silent.send(b"\x16\x03\x01")
             silent.take_all()
             assert time.monotonic() - begun < HANDSHAKE_TIMEOUT + DEADLINE
-        client = visitors.open(f"{url}/echo")
+        client = clients.open(f"{url}/echo")
         running.stop()
         with pytest.raises(ConnectionClosed) as closed:
             client.recv(DEADLINE)

@@ -16,7 +16,7 @@ import trustme
 from odac import Context, Odac
 from tests.integration.conftest import LANES
 from tests.integration.harness import DEADLINE, OpenRoutes, Server, receive
-from tests.integration.visitors import Visitor, Visitors
+from tests.integration.thread_clients import ThreadClient, ThreadClients
 
 BIG = 300_000
 
@@ -61,15 +61,17 @@ def server(
 
 
 @pytest.fixture
-def client(server: Server, authority: trustme.CA) -> Iterator[Visitor]:
+def client(server: Server, authority: trustme.CA) -> Iterator[ThreadClient]:
     trust = ssl.create_default_context()
     authority.configure_trust(trust)
-    with Visitors(trust) as visitors:
-        yield visitors.open(f"wss://{server.host}:{server.port}/echo", compression=None, max_size=None)
+    with ThreadClients(trust) as clients:
+        yield clients.open(f"wss://{server.host}:{server.port}/echo", compression=None, max_size=None)
     server.wait_until_empty()
 
 
-def test_what_the_server_sends_unasked_arrives_while_the_client_says_nothing(server: Server, client: Visitor) -> None:
+def test_what_the_server_sends_unasked_arrives_while_the_client_says_nothing(
+    server: Server, client: ThreadClient
+) -> None:
     client.send("ready")
     assert receive(client) == "ready"
     for number in range(20):
@@ -78,7 +80,7 @@ def test_what_the_server_sends_unasked_arrives_while_the_client_says_nothing(ser
 
 
 @pytest.mark.parametrize("size", [BIG, 1_000])
-def test_a_reader_that_pauses_gets_everything_in_order(server: Server, client: Visitor, size: int) -> None:
+def test_a_reader_that_pauses_gets_everything_in_order(server: Server, client: ThreadClient, size: int) -> None:
     count = 3 * BIG // size
     client.send("ready")
     assert receive(client) == "ready"
@@ -90,7 +92,7 @@ def test_a_reader_that_pauses_gets_everything_in_order(server: Server, client: V
             assert message.partition(" ")[0] == str(number), round_
 
 
-def test_large_echoes(client: Visitor) -> None:
+def test_large_echoes(client: ThreadClient) -> None:
     for number in range(20):
         message = bytes([number]) * 3 * BIG
         client.send(message)
@@ -116,14 +118,14 @@ def test_a_connection_that_was_cut_leaves_nothing_to_the_garbage_collector(
     gc.disable()
     try:
         before = _transports()
-        with Visitors(trust) as visitors:
+        with ThreadClients(trust) as clients:
             for _ in range(3):
-                visitor = visitors.open(f"wss://{server.host}:{server.port}/echo", compression=None)
-                visitor.send("x")
-                assert receive(visitor) == "x"
+                client = clients.open(f"wss://{server.host}:{server.port}/echo", compression=None)
+                client.send("x")
+                assert receive(client) == "x"
             if _transports() == before:
                 pytest.skip("not for this one: the transports are asyncio's own, as the clients' are")
-            visitors.cut()
+            clients.cut()
             deadline = time.monotonic() + DEADLINE
             while _transports() > before and time.monotonic() < deadline:
                 time.sleep(0.01)

@@ -16,7 +16,7 @@ from tests.integration.running import DEADLINE
 T = TypeVar("T")
 
 
-class Visitor:
+class ThreadClient:
     """A connection, used from the test's thread."""
 
     def __init__(self, connection: ClientConnection, call: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
@@ -37,7 +37,7 @@ class Visitor:
         loop.call_soon_threadsafe(self._connection.transport.abort)
 
 
-class Visitors:
+class ThreadClients:
     """Opens connections, and closes them at its end.
 
     They live on an event loop of their own: a client that reads and writes TLS from two threads loses what it sends now
@@ -49,7 +49,7 @@ class Visitors:
 
     def __init__(self, trust: ssl.SSLContext) -> None:
         self._trust = trust
-        self._opened: list[Visitor] = []
+        self._opened: list[ThreadClient] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -65,7 +65,7 @@ class Visitors:
     def _call(self, work: Coroutine[Any, Any, T]) -> T:
         return asyncio.run_coroutine_threadsafe(work, self._loop).result(2 * DEADLINE)
 
-    def open(self, url: str, **options: Any) -> Visitor:
+    def open(self, url: str, **options: Any) -> ThreadClient:
         """A connection.
 
         Args:
@@ -84,7 +84,7 @@ class Visitors:
                 **options,
             )
 
-        client = Visitor(self._call(enter()), self._call)
+        client = ThreadClient(self._call(enter()), self._call)
         self._opened.append(client)
         return client
 
