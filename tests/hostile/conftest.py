@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from tests.hostile.crowd import close_all
+from tests.hostile.links import close_all
 from tests.hostile.served import LANES
 
 

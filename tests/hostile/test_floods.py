@@ -8,7 +8,7 @@ import time
 
 import pytest
 
-from tests.hostile.crowd import Link, crowd, link
+from tests.hostile.links import Link, connect_all, link
 from tests.hostile.peers import BINARY, CLOSE, PING, PONG, TEXT, frame, header
 from tests.hostile.processes import ServerProcess, needs_proc, serving
 
@@ -39,9 +39,9 @@ def send_what_goes(each: Link, data: bytes, seconds: float = 1.0) -> int:
 @pytest.mark.parametrize("limit", [MIB, 4096 * MIB], ids=["over the limit", "below the limit"])
 def test_a_gibibyte_declared_and_trickled_on_500_connections(limit: int) -> None:
     with serving("run", max_payload=limit, rate_limit=None) as server:
-        for each in crowd(server.port, ["/raw"] * 20):
+        for each in connect_all(server.port, ["/raw"] * 20):
             each.close()
-        links = crowd(server.port, ["/raw"] * 500)
+        links = connect_all(server.port, ["/raw"] * 500)
         before = server.until(lambda stats: stats.clients == 500, "all are there")
         for each in links:
             each.send(header(BINARY, 1024 * MIB) + b"x")

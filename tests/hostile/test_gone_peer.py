@@ -14,7 +14,7 @@ from contextlib import contextmanager
 import pytest
 
 from odac.notices import LINES
-from tests.hostile.crowd import Link, link
+from tests.hostile.links import Link, link
 from tests.hostile.peers import DEADLINE, TEXT, frame
 from tests.hostile.processes import ROOT, ServerProcess, needs_proc, serving
 
@@ -23,7 +23,7 @@ COUNT = 20
 
 CLIENT = f"""
 import sys
-from tests.hostile.crowd import link
+from tests.hostile.links import link
 from tests.hostile.peers import PING, PONG, TEXT, frame
 host, port = sys.argv[1], int(sys.argv[2])
 links = [link(port, sys.argv[3], host=host) for _ in range({COUNT})]

@@ -7,7 +7,7 @@ from collections import defaultdict
 
 import pytest
 
-from tests.hostile.crowd import Link, link, pump
+from tests.hostile.links import Link, link, pump
 from tests.hostile.peers import CLOSE, TEXT, frame
 from tests.hostile.processes import needs_proc, serving
 

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from tests.hostile.crowd import Link, crowd, link
+from tests.hostile.links import Link, connect_all, link
 from tests.hostile.peers import BINARY, DEADLINE, PING, TEXT, close_frame, frame, header, request
 from tests.hostile.processes import ServerProcess, Stats, needs_proc, serving
 
@@ -314,7 +314,7 @@ def test_those_for_whom_there_is_no_room_leave_nothing(kind: str) -> None:
     with serving(kind, max_connections=6 if kind == "run" else 5) as server:
         server.keep_asking()
         server.ask()
-        crowd(server.port, ["/idle"] * 5)
+        connect_all(server.port, ["/idle"] * 5)
         refused(server, 200)
         before = at_rest(server, 5)
         refused(server, 2_000)

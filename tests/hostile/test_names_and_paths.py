@@ -10,7 +10,7 @@ import pytest
 
 from odac.routing.router import Router
 from tests.hostile import site
-from tests.hostile.crowd import Link, crowd, link, pump
+from tests.hostile.links import Link, connect_all, link, pump
 from tests.hostile.peers import CLOSE, TEXT, frame
 from tests.hostile.processes import ServerProcess, needs_proc, serving
 
@@ -112,7 +112,7 @@ def test_no_room_is_mistaken_for_another(kind: str) -> None:
     """Everybody is in one room: each gets what is sent to it, and nothing else."""
     assert len(set(NAMES)) == len(NAMES)
     with serving(kind, rate_limit=None) as server:
-        links = crowd(server.port, ["/names"] * len(NAMES))
+        links = connect_all(server.port, ["/names"] * len(NAMES))
         for each, name in zip(links, NAMES, strict=True):
             say(each, "join", name)
             assert answer(each) == {"did": "join"}, name

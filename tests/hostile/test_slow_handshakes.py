@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from tests.hostile.crowd import link
+from tests.hostile.links import link
 from tests.hostile.peers import DEADLINE, TEXT, frame, request
 from tests.hostile.processes import needs_proc, serving
 

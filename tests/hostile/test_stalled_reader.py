@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.hostile.crowd import Audience, Link, crowd, link
+from tests.hostile.links import Audience, Link, connect_all, link
 from tests.hostile.peers import TEXT, frame
 from tests.hostile.processes import ServerProcess, needs_proc, serving
 
@@ -53,7 +53,7 @@ def fill(filler: Link, count: int) -> None:
 def test_a_stalled_reader_among_a_thousand(path: str) -> None:
     keeps = path.startswith("/tolerant")
     with serving("run", rate_limit=None, outgoing_buffer=MIB, ping_interval=60.0, close_timeout=0.5) as server:
-        members = crowd(server.port, [path] * MEMBERS)
+        members = connect_all(server.port, [path] * MEMBERS)
         audience, sender = Audience(members), members[0]
         converse(server, sender, audience)
         alone = converse(server, sender, audience)

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 
 from tests.hostile.peers import CLOSE, DEADLINE, Closed, Headers, parse_response, request
 
-__all__ = ["Audience", "Link", "close_all", "crowd", "link", "pump"]
+__all__ = ["Audience", "Link", "close_all", "connect_all", "link", "pump"]
 
 _links: list[Link] = []
 """All that were made since :func:`close_all`, so that a test that fails leaves none behind."""
@@ -129,7 +129,7 @@ def link(
     return Link(raw, status, answered, rest)
 
 
-def crowd(port: int, paths: Iterable[str]) -> list[Link]:
+def connect_all(port: int, paths: Iterable[str]) -> list[Link]:
     """One connection for each path; all must be let in."""
     links = [link(port, path) for path in paths]
     assert [each.status for each in links] == [101] * len(links)
