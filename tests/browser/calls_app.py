@@ -21,7 +21,7 @@ executed: list[str] = []
 
 @calls
 def opened(odac: Context) -> None:
-    """Nothing to prepare."""
+    """The handler: calls are answered without it."""
 
 
 @calls.answer("move")

@@ -1,6 +1,6 @@
-"""The chat, with a crowd on request: many messages said at once, and people who only are there.
+"""The chat with load on request: many messages at once, and people who only stay in a room.
 
-``POST /test/say?room=…&count=…`` has a room say so many messages. ``Crowd`` brings people.
+``POST /test/say?room=…&count=…`` sends so many messages to a room. ``Crowd`` adds people.
 """
 
 from __future__ import annotations
@@ -31,13 +31,13 @@ state.sign_ins = Paces(burst=1_000, seconds=0.01)  # all of them come from one a
 
 
 async def say(request: Request) -> JSONResponse:
-    """Say many messages in a room."""
+    """Send many messages to a room."""
     room, first, count = (request.query_params[name] for name in ("room", "first", "count"))
     for number in range(int(first), int(first) + int(count)):
         message = said(SPEAKERS[number // 3 % 4], f"n{number}", f"line {number} of many")
         app.route.ws_server.to_room(room, message)
         if number % 100 == 0:
-            await asyncio.sleep(0)  # the pages' connections have their turn
+            await asyncio.sleep(0)  # the event loop handles the pages' connections
     return JSONResponse({"said": int(count)})
 
 
@@ -45,13 +45,13 @@ web.router.routes.insert(0, Route("/test/say", say, methods=["POST"]))
 
 
 def fill(url: str, room: str, count: int, first: int = 0) -> None:
-    """Have a room say ``count`` messages."""
+    """Send ``count`` messages to a room."""
     query: dict[str, str | int] = {"room": room, "first": first, "count": count}
     httpx.post(f"{url}/test/say", params=query, timeout=60).raise_for_status()
 
 
 class Crowd:
-    """People in rooms, each over a connection of their own, from a thread of its own."""
+    """People in rooms, each with their own connection, from a separate thread."""
 
     def __init__(self, url: str) -> None:
         self._url = url

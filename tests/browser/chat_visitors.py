@@ -50,7 +50,7 @@ class Visitor:
 
 
 def visitors(chromium: Browser, url: str) -> Iterator[Callable[..., Visitor]]:
-    """A maker of visitors. What their pages throw or print as an error fails the test."""
+    """A function that makes visitors. An error that their pages throw or print fails the test."""
     contexts: list[BrowserContext] = []
     problems: list[str] = []
 
@@ -74,12 +74,12 @@ def visitors(chromium: Browser, url: str) -> Iterator[Callable[..., Visitor]]:
 
 
 class Line:
-    """The network between a page and its room, which a test cuts where it likes.
+    """The network between a page and its room, which a test can cut.
 
     Attributes:
-        is_cut: new connections are not let through.
-        on_message: sees each message of the page first; False keeps it from the server.
-        on_answer: sees each message of the server first; False keeps it from the page.
+        is_cut: new connections are refused.
+        on_message: gets each message of the page first; False drops it.
+        on_answer: gets each message of the server first; False drops it.
     """
 
     def __init__(self, page: Page, path: str = "/ws/room/") -> None:
@@ -90,14 +90,14 @@ class Line:
         page.route_web_socket(re.compile(path), self._connect)
 
     def cut(self) -> None:
-        """Lose the connection; nothing that is under way arrives."""
+        """Cut the connection; messages under way are lost."""
         self.is_cut = True
         for route in self._open:
             route.close(code=1012)
         self._open.clear()
 
     def mend(self) -> None:
-        """Let the page back."""
+        """Accept connections again."""
         self.is_cut = False
 
     def _connect(self, page: WebSocketRoute) -> None:

@@ -1,4 +1,4 @@
-"""A real Chromium, and a server in a process of its own that can be killed and started again on its port."""
+"""Chromium, and a server in its own process that can be killed and started again on its port."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def chromium() -> Iterator[Browser]:
         browser = playwright.chromium.launch(
             executable_path=path,
             args=FLAGS,
-            # People's browsers have this cache; Playwright turns it off.
+            # Browsers have this cache (back/forward); Playwright turns it off.
             ignore_default_args=["--disable-back-forward-cache"],
         )
         yield browser
@@ -89,11 +89,11 @@ class ServerProcess:
             time.sleep(0.02)
 
     def kill(self) -> None:
-        """End it as a crash does."""
+        """Kill it with SIGKILL."""
         self._end(signal.SIGKILL)
 
     def kill_workers(self) -> None:
-        """End its worker processes as a crash does; the supervisor starts others."""
+        """Kill its worker processes with SIGKILL; the supervisor starts others."""
         assert self._process is not None
         tasks = Path(f"/proc/{self._process.pid}/task")
         children = [pid for task in tasks.iterdir() for pid in (task / "children").read_text().split()]
@@ -102,7 +102,7 @@ class ServerProcess:
             os.kill(int(pid), signal.SIGKILL)
 
     def stop(self) -> None:
-        """End it as an operator does."""
+        """Stop it with a signal, as an operator does."""
         self._end(signal.SIGTERM)
 
     def start_again(self) -> None:

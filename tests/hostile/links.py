@@ -1,4 +1,4 @@
-"""Many connections at once from the test's process, without an event loop: what they cost here must not be much."""
+"""Many connections at once from the test's process, without an event loop, so that they need little CPU time here."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Link:
         self.socket.sendall(data)
 
     def take(self) -> bool:
-        """Take what is there without waiting; False once the connection has ended."""
+        """Read without waiting; return False once the connection has ended."""
         self.socket.setblocking(False)
         try:
             while data := self.socket.recv(262_144):
@@ -47,7 +47,7 @@ class Link:
         return False
 
     def frames(self) -> Iterator[tuple[int, bytes]]:
-        """The whole frames received so far; they are taken."""
+        """Remove and return the complete frames received so far."""
         while len(self.received) >= 2:
             length, start = self.received[1], 2
             if length == 126 and len(self.received) >= 4:
@@ -63,7 +63,7 @@ class Link:
             yield opcode, payload
 
     def next(self, what: str = "a frame") -> list[tuple[int, bytes]]:
-        """Wait for whole frames; gives all that are there."""
+        """Wait for complete frames, and return all of them."""
         found: list[tuple[int, bytes]] = []
 
         def arrived() -> bool:
@@ -74,7 +74,7 @@ class Link:
         return found
 
     def end(self) -> Closed:
-        """Read until the connection is closed by a frame or without one."""
+        """Read until the connection ends, with a close frame or without one."""
         found = None
 
         def closed() -> bool:
@@ -98,7 +98,7 @@ class Link:
 
 
 def close_all() -> None:
-    """Close every link that is there."""
+    """Close every link."""
     for each in _links:
         each.close()
     _links.clear()
@@ -107,7 +107,7 @@ def close_all() -> None:
 def link(
     port: int, path: str, headers: Headers = (), *, host: str = "127.0.0.1", receive_buffer: int | None = None
 ) -> Link:
-    """Shake hands, whatever the answer."""
+    """Send a handshake, and return the link, whatever the answer is."""
     raw = socket.socket()
     if receive_buffer is not None:
         raw.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
@@ -130,14 +130,14 @@ def link(
 
 
 def connect_all(port: int, paths: Iterable[str]) -> list[Link]:
-    """One connection for each path; all must be let in."""
+    """One connection for each path; all must be accepted."""
     links = [link(port, path) for path in paths]
     assert [each.status for each in links] == [101] * len(links)
     return links
 
 
 def pump(links: Sequence[Link], done: Callable[[], bool], what: str, seconds: float = DEADLINE) -> None:
-    """Take what comes on any of the links until something is so."""
+    """Read from all links until a condition holds."""
     deadline = time.monotonic() + seconds
     with selectors.DefaultSelector() as selector:
         for each in links:
@@ -152,7 +152,7 @@ def pump(links: Sequence[Link], done: Callable[[], bool], what: str, seconds: fl
 
 
 class Audience:
-    """Many links that are to receive the same, and are asked for nothing but how much has arrived."""
+    """Many links that receive the same; only the number of bytes that have arrived is recorded."""
 
     def __init__(self, links: Sequence[Link]) -> None:
         self._count = len(links)
@@ -164,7 +164,7 @@ class Audience:
             self._epoll.register(number, select.EPOLLIN)
 
     def wait(self, size: int) -> list[float]:
-        """Wait until everybody has received exactly ``size`` bytes more; gives the moments at which each had."""
+        """Wait until each has received exactly ``size`` more bytes; return the time at which each had."""
         arrived, sockets, moments = self._arrived, self._sockets, []
         deadline = time.perf_counter() + DEADLINE
         missing = self._count

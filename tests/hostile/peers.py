@@ -1,4 +1,4 @@
-"""Clients that may say anything: a raw one for one connection, and frames and handshakes as bytes."""
+"""Clients that can send anything: a raw connection, and frames and handshakes as bytes."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ DEADLINE: Final = 30.0
 """Seconds after which something that must happen has not."""
 
 CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
-_MASK: Final = b"\0\0\0\0"  # a mask like any other, under which bytes stay what they are
+_MASK: Final = b"\0\0\0\0"  # a valid mask that does not change the bytes
 
 Headers = Sequence[tuple[str, str]]
 
 
 def header(opcode: int, length: int, *, fin: bool = True, reserved: int = 0) -> bytes:
-    """A client's frame header that declares ``length`` bytes, whether they follow or not."""
+    """A client's frame header that declares ``length`` bytes, which need not follow."""
     first = fin << 7 | reserved << 4 | opcode
     if length < 126:
         return bytes((first, 0x80 | length)) + _MASK
@@ -86,7 +86,7 @@ class Closed(NamedTuple):
 
 
 class Refused(Exception):
-    """The handshake was answered with another status than 101 (0: not at all)."""
+    """The response to the handshake has another status than 101 (0: no response)."""
 
     def __init__(self, status: int, headers: dict[str, str]) -> None:
         super().__init__(status, headers)
@@ -95,7 +95,7 @@ class Refused(Exception):
 
 
 class Peer:
-    """One connection: nothing is sent or answered that the test does not say."""
+    """One connection: only the test sends and answers."""
 
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
@@ -113,7 +113,7 @@ class Peer:
         receive_buffer: int | None = None,
         tls: ssl.SSLContext | None = None,
     ) -> AsyncIterator[Peer]:
-        """Shake hands.
+        """Connect and send a handshake.
 
         Args:
             port: of the server on 127.0.0.1.
@@ -124,7 +124,7 @@ class Peer:
             tls: for a server that speaks it, as ``localhost``.
 
         Raises:
-            Refused: the server said no.
+            Refused: the server refused the handshake.
         """
         raw = socket.socket()
         raw.setblocking(False)

@@ -1,4 +1,4 @@
-"""Servers in processes of their own, whose memory, descriptors and CPU time can be told from the test's."""
+"""Servers in their own processes, whose memory, descriptors and CPU time can be measured."""
 
 from __future__ import annotations
 
@@ -38,7 +38,7 @@ needs_proc = pytest.mark.skipif(
 
 
 class Stats(NamedTuple):
-    """What a server process holds; see ``site.stats``."""
+    """The resources of a server process; see ``site.stats``."""
 
     rss: int
     cpu: float
@@ -61,7 +61,7 @@ class ServerProcess:
 
     Attributes:
         port: on 127.0.0.1.
-        lines: what it has written so far, on both outputs.
+        lines: its output so far, stdout and stderr.
     """
 
     def __init__(
@@ -110,7 +110,7 @@ class ServerProcess:
 
     @property
     def cpu(self) -> float:
-        """CPU seconds so far, in steps of 10 ms, without asking the process itself."""
+        """CPU seconds so far, in steps of 10 ms, read from the system."""
         fields = Path(f"/proc/{self.pid}/stat").read_text().rpartition(")")[2].split()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK")
 
@@ -133,7 +133,7 @@ class ServerProcess:
                 connection.close()
 
     def until(self, condition: Callable[[Stats], object], what: str, seconds: float = DEADLINE) -> Stats:
-        """Wait until something is so."""
+        """Wait until a condition holds."""
         deadline = time.monotonic() + seconds
         while True:
             stats = self.ask()
@@ -144,7 +144,7 @@ class ServerProcess:
             time.sleep(0.05)
 
     def stop(self) -> int:
-        """Stop it in order; gives its exit code."""
+        """Stop it in an orderly way; return its exit code."""
         if self._asking is not None:
             self._asking.close()
         self._process.send_signal(signal.SIGTERM)
@@ -177,7 +177,7 @@ def serving(
         tracebacks: True where the app itself raises, which is logged with its traceback.
         **limits: for ``Limits``; ``rate_limit`` as a pair or None.
     """
-    limits.setdefault("close_timeout", 0.5)  # most peers here do not answer a close frame, and stopping waits for it
+    limits.setdefault("close_timeout", 0.5)  # most peers here do not answer a close frame, for which stopping waits
     server = ServerProcess(kind, limits, arguments=arguments, files=files)
     try:
         yield server

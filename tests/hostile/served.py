@@ -28,7 +28,7 @@ def run(main: Callable[[], Coroutine[Any, Any, None]]) -> None:
 
 @asynccontextmanager
 async def served(app: Odac, lane: str, **options: Any) -> AsyncIterator[int]:
-    """Serve the app; gives the port."""
+    """Serve the app; yields the port."""
     own = {"port": 0, "ws": LANES[lane], "log_config": None, "lifespan": "on", "proxy_headers": False}
     config = uvicorn.Config(app, **own | options)
     server = uvicorn.Server(config)
@@ -46,7 +46,7 @@ async def served(app: Odac, lane: str, **options: Any) -> AsyncIterator[int]:
 
 
 async def until(condition: Callable[[], object], what: str) -> None:
-    """Wait until something is so."""
+    """Wait until a condition holds."""
     try:
         async with asyncio.timeout(DEADLINE):
             while not condition():

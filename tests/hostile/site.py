@@ -32,7 +32,7 @@ awake = asyncio.Event()
 
 
 def stats() -> dict[str, Any]:
-    """What this process holds."""
+    """The resources of this process."""
     gc.collect()
     kinds = Counter(type(each).__name__ for each in gc.get_objects())
     hub = app._hub
@@ -172,7 +172,7 @@ def names(odac: Context) -> None:
             odac.ws.send({"did": what})
 
 
-# Gates
+# Handshake checks
 
 
 @app.authenticate
@@ -233,7 +233,7 @@ for gate in ("forbid", "reject", "raise", "hang", "cancelled"):
 
 @app.route.auth.use("named").ws("/who", token=False)
 async def who(odac: Context) -> None:
-    """Says who it is, again and again, with waits in between."""
+    """Sends its user's name again and again, with waits in between."""
     user = await odac.auth.user()
     odac.ws.join(f"room of {user['id']}")
 
@@ -255,7 +255,7 @@ async def who(odac: Context) -> None:
         app.route.ws_server.to_room(f"room of {user['id']}", {"for": user["id"]})
 
 
-# Paths that a pattern could take long to match
+# Paths that would take a slow pattern long to match
 
 for path in (
     "/file/{name}.{ext}",

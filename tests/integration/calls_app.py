@@ -1,4 +1,4 @@
-"""An app for the fault run: each execution of a call is a line in a file, which outlives the process."""
+"""An app for the tests with faults: each execution of a call is a line in a file, which outlives the process."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers for the tests: every lane on every event loop, one server a module."""
+"""Servers for the tests: every lane on every event loop, one server for each module."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def server(request: pytest.FixtureRequest) -> Iterator[Server]:
 
 @pytest.fixture
 def probe(server: Server) -> Iterator[Probe]:
-    """What the handlers tell during this test. Nothing of its connections may stay behind."""
+    """Events that the handlers report during this test. No connection of the test may be left afterwards."""
     server.probe.clear()
     yield server.probe
     server.wait_until_empty()
@@ -58,7 +58,7 @@ def probe(server: Server) -> Iterator[Probe]:
 
 @pytest.fixture
 def bystander(server: Server, probe: Probe) -> Iterator[None]:
-    """Another connection of the same app, which must be unharmed by what the test does: it is tried before and after."""
+    """Another connection of the same app, which the test must not affect: it is checked before and after."""
     with server.connect(BYSTANDER) as client:
         client.send("before")
         assert client.recv(DEADLINE) == "before"
@@ -69,7 +69,7 @@ def bystander(server: Server, probe: Probe) -> Iterator[None]:
 
 @pytest.fixture(autouse=True)
 def clean(request: pytest.FixtureRequest) -> None:
-    """Every test of a module with a server of its own uses the probe, and so waits for what it has left."""
+    """Every test of a module with its own server uses the probe, and so waits until its connections have ended."""
     if "server" in request.fixturenames and hasattr(request.module, "build"):
         request.getfixturevalue("probe")
 

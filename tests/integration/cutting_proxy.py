@@ -1,4 +1,4 @@
-"""A way to an app that cuts each connection after some number of bytes, in either direction."""
+"""A proxy in front of an app that cuts each connection after some number of bytes, in either direction."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ Left = Callable[[], tuple[int | None, int | None]]
 
 
 def after_any_byte(chance: random.Random) -> Left:
-    """Cut after any number of bytes. The handshake passes most of the time: what follows is looked for."""
+    """Cut after a random number of bytes, mostly after the handshake."""
 
     def one() -> int:
         return chance.choice([chance.randint(0, 700), chance.randint(700, 6_000)])

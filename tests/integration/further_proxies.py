@@ -1,4 +1,4 @@
-"""Apache, Caddy, lighttpd, Varnish and stunnel as processes of their own, with the files below ``examples/deployment``."""
+"""Apache, Caddy, lighttpd, Varnish and stunnel in their own processes, with the files below ``examples/deployment``."""
 
 from __future__ import annotations
 

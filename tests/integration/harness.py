@@ -1,4 +1,4 @@
-"""An app on a real server in a thread, clients for it, and what its handlers tell the test."""
+"""An app on a real server in a thread, clients for it, and a record of what its handlers report."""
 
 from __future__ import annotations
 
@@ -39,28 +39,28 @@ Loop = Literal["asyncio", "uvloop"]
 
 
 class Probe:
-    """What happens in the server's thread, told to the test in the order in which it happened."""
+    """Events in the server's thread, in their order, for the test's thread."""
 
     def __init__(self) -> None:
         self._told: defaultdict[str, SimpleQueue[Any]] = defaultdict(SimpleQueue)
 
     def __call__(self, name: str, value: object = None) -> None:
-        """Tell."""
+        """Report an event."""
         self._told[name].put(value)
 
     def get(self, name: str, timeout: float = DEADLINE) -> Any:
-        """The next of this name."""
+        """Wait for the next event of this name; return its value."""
         try:
             return self._told[name].get(timeout=timeout)
         except Empty:
             raise AssertionError(f"{name!r} did not happen in {timeout} s") from None
 
     def take(self, name: str, count: int) -> list[Any]:
-        """The next ``count`` of this name."""
+        """Wait for the next ``count`` events of this name."""
         return [self.get(name) for _ in range(count)]
 
     def so_far(self, name: str) -> list[Any]:
-        """All of this name that has been told and not taken."""
+        """The reported events of this name that were not taken."""
         found = []
         while not self._told[name].empty():
             found.append(self._told[name].get())
@@ -84,10 +84,10 @@ class Answer:
 
 
 class OpenRoutes:
-    """``app.route.ws`` for routes that ask for no token: ``@ws("/echo")``. The route of the bystander is there.
+    """``app.route.ws`` for routes without a token: ``@ws("/echo")``. It adds the bystander's route.
 
     Args:
-        app: gets the routes.
+        app: to which the routes are added.
         options: of every route.
     """
 
@@ -117,7 +117,7 @@ class _Uvicorn(uvicorn.Server):
 
 
 class Client:
-    """Connects to a server, as the independent client and in ways of its own.
+    """Connects to a server, with an independent client library or raw bytes.
 
     Args:
         port: of the server.
@@ -139,13 +139,13 @@ class Client:
         headers: dict[str, str] | None = None,
         **options: Any,
     ) -> ClientConnection:
-        """A connection of the independent client.
+        """A connection of the independent client library.
 
         Args:
             path: with its query, if any.
             token: whether to offer a valid token, with the cookie that it belongs to.
             v1: whether to offer ``odac.v1``.
-            subprotocols: further offers.
+            subprotocols: to offer as well.
             headers: of the handshake.
             options: of ``websockets.sync.client.connect``.
         """
@@ -264,7 +264,7 @@ class Server(Client):
         return self._server.config.ws_protocol_class
 
     def call(self, function: Callable[[], T]) -> T:
-        """Run a function in the server's thread, between two callbacks of its loop."""
+        """Run a function in the server's thread, as a callback of its loop."""
 
         async def run() -> T:
             return function()
@@ -272,7 +272,7 @@ class Server(Client):
         return asyncio.run_coroutine_threadsafe(run(), self.loop).result(DEADLINE)
 
     def standstill(self, name: str) -> Any:
-        """The last that is told of this name before its handler stands still."""
+        """The last reported event of this name, once its handler reports no more."""
         last = self.probe.get(name)
         while True:
             try:
@@ -286,7 +286,7 @@ class Server(Client):
                 last = more[-1]
 
     def wait_until_empty(self) -> None:
-        """Wait until the app, if it is Odac's, has forgotten every connection."""
+        """Wait until the app, if it is Odac's, has no connection left."""
         if isinstance(self.app, Odac):
             hub, deadline = self.app._hub, time.monotonic() + DEADLINE
             while left := self.call(lambda: (hub.population, len(hub.connections), sorted(hub.open_rooms))):
@@ -297,7 +297,7 @@ class Server(Client):
 
 
 class Raw:
-    """What a well-behaved client would not send."""
+    """A client that can send anything, valid or not."""
 
     def __init__(self, host: str, port: int, *, receive_buffer: int | None = None) -> None:
         self._host = f"{host}:{port}"
@@ -315,11 +315,11 @@ class Raw:
         self._socket.close()
 
     def close(self) -> None:
-        """Vanish in an orderly way: FIN, but no close frame."""
+        """Close the TCP connection with FIN, without a close frame."""
         self._socket.close()
 
     def reset(self) -> None:
-        """Vanish at once: RST."""
+        """Close the TCP connection with RST."""
         self._socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\x01\x00\x00\x00\x00\x00\x00\x00")
         self._socket.close()
 
@@ -330,7 +330,7 @@ class Raw:
         self.send(encode_masked_frame(opcode, payload, b"\x01\x02\x03\x04", fin=fin))
 
     def handshake(self, path: str, *lines: str, without: Sequence[str] = (), method: str = "GET") -> None:
-        """Send a handshake, with these header lines more and others left out."""
+        """Send a handshake, with further header lines and without others."""
         usual = {
             "host": f"Host: {self._host}",
             "upgrade": "Upgrade: websocket",
@@ -342,13 +342,13 @@ class Raw:
         self.send("\r\n".join([f"{method} {path} HTTP/1.1", *kept, *lines, "", ""]).encode("latin-1"))
 
     def upgrade(self, path: str, *lines: str) -> None:
-        """Shake hands; the connection is open then."""
+        """Send a handshake, and return when the connection is open."""
         self.handshake(path, *lines)
         status, _ = self.answer()
         assert status == 101, status
 
     def answer(self) -> tuple[int, dict[str, str]]:
-        """The status and the headers of an HTTP answer; its body stays unread."""
+        """The status and the headers of an HTTP answer; its body is not read."""
         while b"\r\n\r\n" not in self._received:
             self._receive()
         head, _, self._received = self._received.partition(b"\r\n\r\n")
@@ -357,7 +357,7 @@ class Raw:
         return int(first.split()[1]), headers
 
     def take_until(self, end: bytes) -> bytes:
-        """What comes, up to these bytes and with them."""
+        """Read up to these bytes, and return all including them."""
         while end not in self._received:
             self._receive()
         taken, found, self._received = self._received.partition(end)
@@ -377,7 +377,7 @@ class Raw:
         return opcode, payload
 
     def close_code(self) -> int | None:
-        """The code in the close frame that comes next; None for a connection that ends without one."""
+        """The code in the next close frame; None if the connection ends without one."""
         try:
             opcode, payload = self.frame()
         except ConnectionError:
@@ -404,7 +404,7 @@ class Raw:
 
 
 def receive(client: ClientConnection | ThreadClient) -> Any:
-    """The next message: JSON parsed, text that is none and binary as they are."""
+    """The next message: JSON is parsed, other text and binary are returned as they are."""
     message = client.recv(DEADLINE)
     try:
         return json.loads(message) if isinstance(message, str) else message
@@ -418,7 +418,7 @@ def receive_all(client: ClientConnection, count: int) -> list[Any]:
 
 
 def closing(client: ClientConnection) -> tuple[int | None, str]:
-    """Wait for the connection's end, with nothing in front of it: the code and the reason that the server sent."""
+    """Wait for the connection's end, without a message before it: the code and the reason that the server sent."""
     try:
         message = client.recv(DEADLINE)
     except ConnectionClosed as error:

@@ -1,4 +1,4 @@
-"""Proxies as processes of their own, with the files below ``examples/deployment`` and ports filled in."""
+"""Proxies in their own processes, with the files below ``examples/deployment`` and ports filled in."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Certificate:
     """A certificate for 127.0.0.1, in files, and what trusts it.
 
     Args:
-        folder: gets the files.
+        folder: to which the files are written.
     """
 
     def __init__(self, folder: Path) -> None:
@@ -41,7 +41,7 @@ class Certificate:
 
 
 def replaced(text: str, old: str, new: str, count: int = 1) -> str:
-    """Replace what a file must hold exactly so many times; a file that has changed is noticed."""
+    """Replace what a file must hold exactly so many times; otherwise the test fails."""
     assert text.count(old) == count, f"{old!r} is there {text.count(old)} times"
     return text.replace(old, new)
 
@@ -84,12 +84,12 @@ class Proxy(ABC):
 
     @property
     def port(self) -> int:
-        """Where it speaks TLS."""
+        """Its port for TLS."""
         return self.https
 
     @property
     def log(self) -> str:
-        """What it has said."""
+        """Its log."""
         return self._log.read_text(errors="replace")
 
     def _answers(self) -> bool:

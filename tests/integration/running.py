@@ -1,4 +1,4 @@
-"""``odac run`` as a real process: started on a port that the system chooses, watched line by line, and ended by its id."""
+"""``odac run`` as a real process: started on a port that the system chooses, its output read by line, and ended by its id."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ SECRET = "a secret of the tests that is long enough to be one"
 
 
 def until(condition: Callable[[], object], what: str, deadline: float = DEADLINE) -> None:
-    """Wait for something outside that sends no event, such as another process's open files."""
+    """Wait for a state without an event, such as another process's open files."""
     end = time.monotonic() + deadline
     while not condition():
         if time.monotonic() > end:
@@ -130,7 +130,7 @@ class Running:
         self.process.send_signal(number)
 
     def wait(self, deadline: float = DEADLINE) -> int:
-        """Its exit code; all of its output is there then."""
+        """Wait for its exit code; all of its output has been read then."""
         try:
             code = self.process.wait(deadline)
         except subprocess.TimeoutExpired:

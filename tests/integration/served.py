@@ -1,4 +1,4 @@
-"""An app for servers that run in a process of their own: ``tests.integration.served:app``."""
+"""An app for servers in their own processes: ``tests.integration.served:app``."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The ASGI lane under other servers, and uvicorn's other WebSocket classes: the same behaviour, as far as they let it
+"""The ASGI lane under other servers, and uvicorn's other WebSocket classes: the same behaviour, as far as these servers allow
 through.
 """
 

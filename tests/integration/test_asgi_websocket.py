@@ -1,4 +1,4 @@
-"""Odac's protocol class as an ordinary ASGI WebSocket server: what Starlette, FastAPI and bare ASGI apps do behind it."""
+"""Odac's protocol class as an ordinary ASGI WebSocket server, for Starlette, FastAPI and bare ASGI apps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Bearer tokens over every lane, and logins that end: closed with 1012, back with what is valid then, or 4001."""
+"""Bearer tokens over every lane, and logins that end: closed with 1012, and reconnected or refused with 4001."""
 
 from __future__ import annotations
 

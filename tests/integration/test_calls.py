@@ -1,4 +1,4 @@
-"""Calls over every lane, as they look on the wire: to the server and from it."""
+"""The messages of calls over every lane: to the server and from it."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """Calls with ``retry`` through a network that cuts connections after any byte, to processes that are killed.
 
-Whatever happens, none is executed twice, every caller is told, and what the caller is told is true. ``ODAC_TEST_CALLS``
+No call is executed twice, and every caller gets a result, which is true. ``ODAC_TEST_CALLS``
 says how many calls there are; ``make calls-faults`` makes a million.
 """
 

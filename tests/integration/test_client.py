@@ -1,4 +1,4 @@
-"""The Python client over real sockets: against Odac in a process of its own, and against the ``websockets`` library."""
+"""The Python client over real sockets: against Odac in its own process, and against the ``websockets`` library."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Each connection's callbacks run in a context of its own (:mod:`contextvars`), whoever's timer or flush causes them."""
+"""Each connection's callbacks run in its own context (:mod:`contextvars`), also if another connection's timer or flush causes them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Control messages: for clients that offered ``odac.v1``, and never for others."""
+"""Control messages: only for clients that offered ``odac.v1``."""
 
 from __future__ import annotations
 

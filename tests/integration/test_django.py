@@ -1,4 +1,4 @@
-"""A Django project with Odac in it, as processes of its own: over SQLite, PostgreSQL that is restarted, and sessions in
+"""A Django project with Odac in it, in its own processes: over SQLite, PostgreSQL that is restarted, and sessions in
 Redis.
 """
 

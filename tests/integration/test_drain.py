@@ -1,4 +1,4 @@
-"""Stopping: everybody is told, what was sent has left, and nothing holds the process for longer than its limits."""
+"""Stopping: every client gets a close, what was sent is written, and the process ends within its limits."""
 
 from __future__ import annotations
 

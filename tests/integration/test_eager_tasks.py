@@ -1,4 +1,4 @@
-"""Everything works where tasks begin at once: ``loop.set_task_factory(asyncio.eager_task_factory)``, Python 3.12 and
+"""Odac with tasks that start at once: ``loop.set_task_factory(asyncio.eager_task_factory)``, Python 3.12 and
 later.
 """
 

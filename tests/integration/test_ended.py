@@ -1,4 +1,4 @@
-"""What stays behind of connections that have ended: nothing that only the garbage collector would find."""
+"""Ended connections leave nothing that only the garbage collector could free."""
 
 from __future__ import annotations
 

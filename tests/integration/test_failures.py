@@ -1,4 +1,4 @@
-"""What is wrong in one connection, told over real sockets: it concerns no other."""
+"""Failures in one connection over real sockets, which affect no other."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a client may provoke as often as it likes costs a few lines in the log, not one for each time."""
+"""What a client can cause any number of times writes a few lines to the log, not one for each time."""
 
 from __future__ import annotations
 

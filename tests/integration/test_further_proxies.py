@@ -1,4 +1,4 @@
-"""Behind Apache, Caddy, lighttpd, Varnish and stunnel: the files of the documentation, and the usual mistakes in them."""
+"""Behind Apache, Caddy, lighttpd, Varnish and stunnel: the files of the documentation, and common mistakes in them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Routes, and what a connection passes on its way to a handler: each verdict is a status or a close code."""
+"""Routes, and the checks between a handshake and its handler: each refusal is a status or a close code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rooms with history in one process, as clients and handlers see them, in the app's own time."""
+"""Rooms with history in one process, for clients and handlers, by the test client's clock."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Rooms with history on real servers, over both lanes: the Python client, cuts after every byte, readers that stand still."""
+"""Rooms with history on real servers, over both lanes: the Python client, cuts after every byte, and slow readers."""
 
 from __future__ import annotations
 

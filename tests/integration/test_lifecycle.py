@@ -1,4 +1,4 @@
-"""From the first event to the last: close, error, pong, timers, tasks, and what happens when a peer is suddenly gone."""
+"""The life of a connection: close, error, pong, timers, tasks, and the sudden loss of a peer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What is sent and what arrives: kinds of messages, their order, and who gets them in the handler."""
+"""Sending and receiving: kinds of messages, their order, and which listener gets them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Route options, each with what it lets through and what it does not."""
+"""Route options, each with what it allows and what it refuses."""
 
 from __future__ import annotations
 

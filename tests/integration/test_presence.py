@@ -1,4 +1,4 @@
-"""Who is in a room, over sockets: both lanes, both event loops, and a client that comes back."""
+"""Presence over sockets: both lanes, both event loops, and a client that reconnects."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Every class for uvicorn's ``http=`` with every class for its ``ws=``: what the app sees of a handshake."""
+"""Every class for uvicorn's ``http=`` with every class for its ``ws=``: what the app gets of a handshake."""
 
 from __future__ import annotations
 

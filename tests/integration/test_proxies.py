@@ -1,4 +1,4 @@
-"""Behind nginx and HAProxy, configured by the very files below ``examples/deployment``: two processes and one broker."""
+"""Behind nginx and HAProxy, configured by the files below ``examples/deployment``: two processes and one broker."""
 
 from __future__ import annotations
 

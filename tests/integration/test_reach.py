@@ -1,4 +1,4 @@
-"""One server of several workers, reached from outside and asked as a whole: by its broker's name, over HTTP, user by
+"""One server with several workers, used from outside as a whole: by its broker's name, over HTTP, user by
 user.
 """
 

@@ -1,4 +1,4 @@
-"""Rooms, broadcasts and ``ws_server``: who gets what, once each and in order."""
+"""Rooms, broadcasts and ``ws_server``: which connections get a message, once and in order."""
 
 from __future__ import annotations
 

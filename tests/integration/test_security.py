@@ -1,4 +1,4 @@
-"""Origins, tokens, sessions and addresses over real sockets: what must be refused is, and nothing secret is logged."""
+"""Origins, tokens, sessions and addresses over real sockets: what is refused, and that no secret is logged."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``odac run`` in one process: what it serves, and what it refuses before the app ever hears of it."""
+"""``odac run`` in one process: what it serves, and what it refuses before it calls the app."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the process that watches the workers does when something is wrong with them, with itself, or with the moment."""
+"""The process that supervises the workers, when they fail, when it fails, and when signals come at a bad time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Servers that were not told of Odac: which lane each connection gets, and that the rest of the server works as before."""
+"""Servers without options for Odac: the lane of each connection, and that the rest of the server works as before."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The test client where something goes wrong: in a handler, at the end, in the network, with the clock."""
+"""The test client with failures: in a handler, at the end, in the network, of the clock."""
 
 from __future__ import annotations
 

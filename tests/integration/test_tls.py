@@ -1,4 +1,4 @@
-"""Connections over TLS, whose transports count what waits in another way than plain ones."""
+"""Connections over TLS, whose transports count their buffered bytes differently from plain ones."""
 
 from __future__ import annotations
 

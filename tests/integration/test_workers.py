@@ -1,4 +1,4 @@
-"""``odac run --workers N``: one port, several processes, and every one reaches every other's clients."""
+"""``odac run --workers N``: one port, several processes, and messages to the clients of every process."""
 
 from __future__ import annotations
 

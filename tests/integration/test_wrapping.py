@@ -1,4 +1,4 @@
-"""Around another app, and inside one: FastAPI and Starlette, with their own WebSocket routes and middleware."""
+"""Odac around another app, and inside one: FastAPI and Starlette, with their own WebSocket routes and middleware."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Input that is wrong: each has its answer, and nothing of it harms another connection."""
+"""Invalid input: each kind has its answer, and none affects another connection."""
 
 from __future__ import annotations
 

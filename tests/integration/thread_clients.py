@@ -1,4 +1,4 @@
-"""Clients over TLS for a test that does not run on an event loop."""
+"""WebSocket clients over TLS for tests without an event loop."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ T = TypeVar("T")
 
 
 class ThreadClient:
-    """A connection, used from the test's thread."""
+    """A connection that the test's thread uses."""
 
     def __init__(self, connection: ClientConnection, call: Callable[[Coroutine[Any, Any, Any]], Any]) -> None:
         self._connection = connection
@@ -89,19 +89,19 @@ class ThreadClients:
         return client
 
     def close(self) -> None:
-        """Close all that is open."""
+        """Close all connections."""
         for client in self._opened:
             client.close()
         self._opened.clear()
 
     def cut(self) -> None:
-        """End all that is open without a closing handshake."""
+        """Abort all connections, without a closing handshake."""
         for client in self._opened:
             client.cut(self._loop)
         self._opened.clear()
 
     def end(self) -> None:
-        """Close all, and the event loop."""
+        """Close all connections, and the event loop."""
         self.close()
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join(DEADLINE)

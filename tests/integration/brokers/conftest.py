@@ -1,4 +1,4 @@
-"""Servers that live as long as the tests, and event loops to run them on."""
+"""Fixtures: broker servers that run until the tests end, and event loops."""
 
 from __future__ import annotations
 
@@ -41,7 +41,7 @@ def started(kind: type[Kind], directory: Path) -> Iterator[Kind]:
 
 @pytest.fixture(scope="session")
 def next_cluster(short_directory: Path) -> Iterator[Callable[[], RedisCluster]]:
-    """Gives a cluster. One takes seconds to form, and so the next one does that while a test has this one."""
+    """Returns a cluster. It takes seconds to form, so the next one is started while a test uses this one."""
     ahead: list[RedisCluster] = []
 
     def begin() -> RedisCluster:
@@ -58,7 +58,7 @@ def next_cluster(short_directory: Path) -> Iterator[Callable[[], RedisCluster]]:
         cluster = ahead[0] if ahead else begin()
         cluster.wait_until_formed()
         begin()
-        ahead.remove(cluster)  # last: what fails before leaves it to be stopped at the end
+        ahead.remove(cluster)  # last: if anything before fails, it is stopped at the end
         return cluster
 
     yield take

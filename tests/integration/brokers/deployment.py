@@ -1,4 +1,4 @@
-"""Servers as people run them, publishers and receivers that talk to them, and the checker that keeps the record."""
+"""Servers as they are run in production, publishers and receivers, and the record of what was received."""
 
 from __future__ import annotations
 
@@ -62,7 +62,7 @@ async def ask(odac):
 
 
 class Checker(Changes):
-    """Records who received what from whom, and looks for loss, duplicates and disorder."""
+    """Records what each receiver got from each publisher, and finds lost, duplicated and reordered messages."""
 
     def __init__(self) -> None:
         super().__init__()
@@ -81,7 +81,7 @@ class Checker(Changes):
         return (self.received[receiver, publisher] or [0])[-1]
 
     def missing(self, receiver: str, publisher: str) -> list[int]:
-        """What lies between the first and the last message received and was not received."""
+        """The messages between the first and the last received one that were not received."""
         got = self.received[receiver, publisher]
         return sorted(set(range(got[0], got[-1] + 1)) - set(got)) if got else []
 
@@ -97,7 +97,7 @@ class Checker(Changes):
             assert not missing, f"{receiver} misses {len(missing)} from {publisher}, the first {missing[:5]}"
 
     async def caught_up(self, *receivers: str) -> None:
-        """Wait until the receivers have what every publisher publishes from now on."""
+        """Wait until the receivers get what every publisher publishes from now on."""
         goals = {publisher: count + 1 for publisher, count in self.published.items()}
         await self.until(
             lambda: all(
@@ -135,7 +135,7 @@ class Node:
 
 
 class Deployment:
-    """Nodes, publishers and receivers, and the record of what passed between them."""
+    """Nodes, publishers and receivers, and the record of their messages."""
 
     def __init__(self, directory: Path) -> None:
         self.directory = directory
@@ -155,7 +155,7 @@ class Deployment:
         return node
 
     async def receiver(self, name: str, node: Node, wanted: Callable[[int], bool] = lambda pid: True) -> int:
-        """Connect a receiver, to a process that is wanted; return that process's id."""
+        """Connect a receiver to one of the wanted processes; return that process's id."""
         while True:
             connection = await connect(node.address("/room"), max_queue=None, ping_interval=None, open_timeout=DEADLINE)
             _, pid = json.loads(await connection.recv())
@@ -167,7 +167,7 @@ class Deployment:
         return int(pid)
 
     async def connect(self, node: Node, path: str) -> ClientConnection:
-        """A client that is greeted."""
+        """Connect a client, and receive its first message."""
         connection = await connect(node.address(path), ping_interval=None, open_timeout=DEADLINE)
         self._stack.push_async_callback(connection.close)
         await connection.recv()
@@ -179,19 +179,19 @@ class Deployment:
         self._begin(name, self._publish(name, connection))
 
     async def stop_publishing(self, *names: str) -> None:
-        """End publishers between two messages, so that the record says what was sent."""
+        """Stop publishers between two messages, so that the record has all that was sent."""
         self._stopping.update(names)
         await asyncio.gather(*(self._tasks.pop(name) for name in names), return_exceptions=True)
 
     async def delivered(self, publishers: Iterable[str], receivers: Iterable[str]) -> None:
-        """Wait until the receivers have the last message of the publishers, who have stopped."""
+        """Wait until the receivers have the last message of the stopped publishers."""
         pairs = [(receiver, publisher) for receiver in receivers for publisher in publishers]
         await self.checker.until(
             lambda: all(self.checker.last(*pair) == self.checker.published[pair[1]] for pair in pairs), DEADLINE
         )
 
     async def settled(self, *receivers: str) -> None:
-        """Stop publishing and wait until the last message is everywhere."""
+        """Stop publishing, and wait until every receiver has the last message."""
         await self.checker.caught_up(*receivers)
         publishers = list(self.checker.published)
         await self.stop_publishing(*publishers)
@@ -229,7 +229,7 @@ class Deployment:
 
 @contextlib.asynccontextmanager
 async def deploying(directory: Path) -> AsyncIterator[Deployment]:
-    """A field that is cleared in the end."""
+    """A deployment, which is closed at the end."""
     deployment = Deployment(directory)
     try:
         yield deployment

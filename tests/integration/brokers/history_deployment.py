@@ -1,4 +1,4 @@
-"""Pages, publishers and processes around a room with history, and the checker that keeps the record of all of them."""
+"""Processes, pages and publishers of a room with history, and a record of what they did, which is checked."""
 
 from __future__ import annotations
 
@@ -52,9 +52,9 @@ Sent = tuple[str, int]
 
 
 class Record:
-    """What was confirmed, and what each page got and was gaps_reported.
+    """The confirmed messages, and what each page received.
 
-    The checker knows nothing of offsets, epochs or tickets: only what the promises say to who uses the library.
+    The check uses no offsets, epochs or tickets: only the promises of the documentation.
     """
 
     def __init__(self) -> None:
@@ -72,7 +72,7 @@ class Record:
 
     @staticmethod
     def segments(record: list[Sent | bool]) -> list[list[Sent]]:
-        """What came between two times that the page was gaps_reported that some may be missing."""
+        """The messages between two notices that some may be missing."""
         segments: list[list[Sent]] = [[]]
         for each in record:
             if each is False:
@@ -97,12 +97,10 @@ class Record:
                 for number in range(numbers[0], numbers[-1])
                 if (publisher, number) in self.confirmed and (publisher, number) not in got
             ]
-            assert not missing, (
-                f"{page} was gaps_reported nothing, and misses {len(missing)} of {publisher}: {missing[:5]}"
-            )
+            assert not missing, f"{page} got no notice, and misses {len(missing)} of {publisher}: {missing[:5]}"
 
     def _one_order(self) -> None:
-        """What two pages both got came to both in the same order."""
+        """Messages that two pages got came to both in the same order."""
         records = [
             (name, [each for each in record if not isinstance(each, bool)]) for name, record in self.pages.items()
         ]
@@ -118,7 +116,7 @@ class Deployment:
     Args:
         broker: the URL.
         directory: where processes may write.
-        seed: of what happens by chance.
+        seed: of the random numbers.
     """
 
     def __init__(self, broker: str, directory: Path, seed: int) -> None:
@@ -141,23 +139,23 @@ class Deployment:
         return running
 
     def kill(self) -> None:
-        """End a process without a word."""
+        """Kill a process with SIGKILL."""
         self.processes.pop(self.random.randrange(len(self.processes))).process.kill()
 
     def address(self, path: str) -> str:
         return f"ws{self.random.choice(self.processes).url.removeprefix('http')}{path}"
 
     def page(self, name: str) -> None:
-        """Open a page, which comes back whenever it is cut off, to any process."""
+        """Open a page, which reconnects to any process when its connection is lost."""
         self.record.pages[name] = []
         self._tasks.append(asyncio.create_task(self._page(name), name=name))
 
     def publisher(self, name: str) -> None:
-        """Begin to publish, through any process."""
+        """Start a publisher, which publishes through any process."""
         self._tasks.append(asyncio.create_task(self._publish(name), name=name))
 
     def cut(self) -> None:
-        """Cut a page off without a word."""
+        """Abort the connection of a page."""
         if self.connections:
             self.random.choice(list(self.connections.values())).transport.abort()
 
@@ -191,9 +189,9 @@ class Deployment:
         if is_control(payload):
             decoded = decode_control(payload)
             assert decoded is not None
-            gaps_reported = positions.control(*decoded)
-            if gaps_reported is not None:
-                record.append(gaps_reported.recovered)
+            recovery = positions.control(*decoded)
+            if recovery is not None:
+                record.append(recovery.recovered)
         else:
             positions.arrived()
             publisher, number = json.loads(message)
@@ -224,7 +222,7 @@ class Deployment:
                 self.record.confirmed.add((publisher, number))
 
     async def settle(self) -> None:
-        """Stop publishing, send one message more, and wait until every page has it."""
+        """Stop publishing, send one more message, and wait until every page has it."""
         self._publishing = False
         await asyncio.sleep(1.5)
         last = ("the last", 1)
@@ -270,5 +268,5 @@ async def deploying(
 
 
 def gaps_reported(record: list[Any]) -> int:
-    """How often a page was gaps_reported that some messages may be missing."""
+    """How often a page got the notice that some messages may be missing."""
     return sum(each is False for each in record)

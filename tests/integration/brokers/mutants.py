@@ -1,4 +1,4 @@
-"""Breaks rooms with history on purpose, one rule at a time, and sees to it that the tests notice: ``make history-mutants``."""
+"""Breaks one rule of rooms with history at a time, and checks that a test fails: ``make history-mutants``."""
 
 from __future__ import annotations
 
@@ -19,9 +19,9 @@ class Mutant(NamedTuple):
     Args:
         what: was broken.
         file: below ``src/odac``.
-        old: what stands there.
-        new: what stands there instead.
-        tests: that must notice.
+        old: the text to replace.
+        new: its replacement.
+        tests: of which one must fail.
     """
 
     what: str
@@ -177,7 +177,7 @@ LONGEST = 400
 
 
 def caught(mutant: Mutant) -> bool:
-    """Whether tests fail: pytest's exit code 1. Any other one proves nothing, so it counts as not noticed."""
+    """Whether tests fail: pytest's exit code 1. Any other code proves nothing, and counts as not caught."""
     with tempfile.TemporaryDirectory() as folder:
         source = Path(folder) / "src"
         shutil.copytree(ROOT / "src", source)
@@ -201,7 +201,7 @@ def caught(mutant: Mutant) -> bool:
 
 
 def main() -> None:
-    """Try them all."""
+    """Try all mutants."""
     alive = []
     for mutant in MUTANTS:
         found = caught(mutant)

@@ -1,4 +1,4 @@
-"""A stretch of network between a process and its broker that can be cut, held up, or lose one direction."""
+"""A network between a process and its broker, which a test can cut, hold, or make lose one direction."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ Connect = Callable[[], Coroutine[Any, Any, tuple[asyncio.StreamReader, asyncio.S
 
 
 class Network:
-    """Passes bytes on between whoever connects and a target, as long as it is told to."""
+    """A proxy that forwards bytes between its clients and a target, until a test makes it stop."""
 
     def __init__(self) -> None:
         self._open = asyncio.Event()
@@ -49,32 +49,32 @@ class Network:
         self._servers.append(await asyncio.start_unix_server(serve, str(path)))
 
     def cut(self) -> None:
-        """End every connection at once, without a word."""
+        """Abort every connection."""
         for writer in self._writers:
             writer.transport.abort()
 
     def drop_answers(self) -> None:
-        """From now on everything looks alive, and nothing arrives: a subscription that died silently."""
+        """Drop all data of the broker from now on: the connections stay, like a subscription that has died silently."""
         self._downstream.clear()
 
     def restore(self) -> None:
         self._downstream.set()
 
     def hold(self) -> None:
-        """From now on nothing passes in either direction, and nobody is told: a partition. New connections are taken."""
+        """Hold all data in both directions from now on: a partition. New connections are accepted."""
         self._flowing.clear()
 
     def release(self) -> None:
-        """Pass on what was held, in order: as TCP does when a partition heals."""
+        """Forward the held data, in order, as TCP does when a partition ends."""
         self._flowing.set()
 
     def hold_answers(self) -> None:
-        """Hold what the broker says: it gets the next command, and whoever sent that does not learn it."""
+        """Hold the broker's answers: it executes the next command, and the sender gets no confirmation."""
         self._held.clear()
         self._answers_flow.clear()
 
     async def until_an_answer_is_held(self) -> None:
-        """Wait until the broker has answered something that is held."""
+        """Wait until an answer of the broker is held."""
         await self._held.wait()
 
     def release_answers(self) -> None:
@@ -82,7 +82,7 @@ class Network:
 
     def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter, connect: Connect) -> None:
         self.connections += 1
-        # Not in the task, which leaves its transport open where it is cancelled before it has begun.
+        # Not in the task, which would leave its transport open if it is cancelled before it starts.
         self._writers.add(writer)
         task = asyncio.get_running_loop().create_task(self._serve(reader, writer, connect))
         self._tasks.add(task)
@@ -142,7 +142,7 @@ class Network:
 
 @contextlib.asynccontextmanager
 async def network_to(server: Server, directory: Path) -> AsyncIterator[tuple[Network, str]]:
-    """A network to a server, and the URL at its near end."""
+    """A network in front of a server, and the URL to connect to."""
     network = Network()
     try:
         if isinstance(server, Local):

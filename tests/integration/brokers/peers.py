@@ -1,4 +1,4 @@
-"""Processes as the brokers see them: a broker or a bus with somebody who notes what it says, and waits for it."""
+"""One process's broker or bus, with a record of what it received, and methods that wait for it."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ TEST = b"is anybody there? "
 
 
 class Changes:
-    """Waits until something is so, and looks whenever anything happens."""
+    """Waits until a condition holds; checks it after each event."""
 
     def __init__(self) -> None:
         self._changed = asyncio.Event()
@@ -32,14 +32,14 @@ class Changes:
         async with asyncio.timeout(timeout):
             while not condition():
                 self._changed.clear()
-                # What is waited for may also change without a word, such as a connection's state.
+                # A condition may also change without an event, such as a connection's state.
                 with contextlib.suppress(TimeoutError):
                     async with asyncio.timeout(0.05):
                         await self._changed.wait()
 
 
 class BrokerPeer(Changes):
-    """A broker, and what it said."""
+    """A broker, and what it has received."""
 
     def __init__(self, url: str) -> None:
         super().__init__()
@@ -78,12 +78,12 @@ class BrokerPeer(Changes):
         return [payload for where, payload in self.arrived if where == channel]
 
     async def listens(self, *channels: str) -> None:
-        """Return when what anybody publishes on the channels arrives here."""
+        """Return when messages on the channels arrive here."""
         for channel in channels:
             await self.hears(self, channel)
 
     async def hears(self, other: BrokerPeer, channel: str) -> None:
-        """Return when what the other one publishes on the channel arrives here."""
+        """Return when messages of the other peer on the channel arrive here."""
         test = TEST + secrets.token_bytes(8)
         async with asyncio.timeout(DEADLINE):
             while (channel, test) not in self.tests:
@@ -92,7 +92,7 @@ class BrokerPeer(Changes):
                     await self.until(lambda: (channel, test) in self.tests, 0.1)
 
     async def hears_all(self, other: BrokerPeer, channels: list[str]) -> None:
-        """Return when what the other one publishes on many channels arrives here; it publishes no faster than this
+        """Return when messages of the other peer on many channels arrive here; it publishes no faster than this
         reads.
         """
         async with asyncio.timeout(DEADLINE):
@@ -107,7 +107,7 @@ class BrokerPeer(Changes):
 
 @contextlib.asynccontextmanager
 async def peers(url: str, count: int = 2, *channels: str) -> AsyncIterator[list[BrokerPeer]]:
-    """Brokers that are up and listen to the channels."""
+    """Brokers that are connected and subscribed to the channels."""
     made = [BrokerPeer(url) for _ in range(count)]
     try:
         for peer in made:
@@ -178,7 +178,7 @@ class BusPeer(Changes):
         await self.until(lambda: not self.bus.healthy)
 
     async def hears(self, other: BusPeer, *rooms: str) -> None:
-        """Return when what the other process sends to each room (with none: to everyone) arrives here."""
+        """Return when messages of the other process to each room (without rooms: broadcasts) arrive here."""
         for room in rooms or (None,):
             test = TEST + secrets.token_bytes(8)
             async with asyncio.timeout(DEADLINE):

@@ -1,4 +1,4 @@
-"""Servers whose rooms show who is in them, pages that are in a room, and what all of them say at the same time."""
+"""Processes with a presence room, pages that are in it, and what each of them knows of the people in it."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ SCALE = 1.0 if REAL else 0.1
 GRACE = 20 * SCALE
 GONE = 30 * SCALE
 SETTLED = 35.0 if REAL else 20.0
-"""Seconds in which all views are to be the same: 35 are promised. With shortened times it is a busy machine that takes long."""
+"""Seconds until all views have to be equal: 35 are promised. With the short times, only a busy machine takes long."""
 
 APP = """
 import os, socket, sys, time
@@ -78,7 +78,7 @@ class Process:
         return f"ws{self.running.url.removeprefix('http')}{path}"
 
     async def members(self) -> tuple[dict[str, Any], bool]:
-        """What ``ws_server.presence`` says there: data by user, and whether that is all."""
+        """The result of ``ws_server.presence`` there: data by user, and whether it is complete."""
         async with connect(self.address("/ask"), open_timeout=30) as connection:
             users, _, complete = json.loads(await connection.recv())
         return {user: member[0] for user, member in users.items()}, complete
@@ -88,7 +88,7 @@ class Process:
 
 
 class Page:
-    """One user's page, and what it was told."""
+    """One user's page, and the presence events that it got."""
 
     def __init__(self, processes: Processes, user: str) -> None:
         self.processes = processes
@@ -104,7 +104,7 @@ class Page:
 
     @property
     def people(self) -> dict[str, Any]:
-        """Data by user, as the page has drawn it."""
+        """Data by user, as the page knows it."""
         return {person.data["name"]: person.data for person in self._rosters.people("room")}
 
     async def open(self, process: Process) -> None:
@@ -141,7 +141,7 @@ class Page:
                     self.processes.change()
 
     async def closed(self) -> None:
-        """Wait until the server has closed."""
+        """Wait until the server has closed the connection."""
         assert self._reading is not None
         await asyncio.wait_for(asyncio.shield(self._reading), 30)
         self.forget()
@@ -152,7 +152,7 @@ class Page:
         self.forget()
 
     def lose(self) -> None:
-        """Lose the connection without a word."""
+        """Abort the connection."""
         assert self._connection is not None
         self._connection.transport.abort()
         self.forget()
@@ -165,7 +165,7 @@ class Page:
 
 
 class Processes(Changes):
-    """All all."""
+    """All processes and their pages."""
 
     def __init__(self, directory: Path) -> None:
         super().__init__()
@@ -196,7 +196,7 @@ class Processes(Changes):
         return [page for process in self.all for page in process.pages]
 
     async def kill(self, process: Process) -> list[Page]:
-        """End a process without a word; return its pages, which have lost their connections."""
+        """Kill a process with SIGKILL; return its pages, which have lost their connections."""
         pages = list(process.pages)
         self.all.remove(process)
         process.running.process.kill()
@@ -205,7 +205,7 @@ class Processes(Changes):
         return pages
 
     async def same(self) -> None:
-        """Wait until every page and every process sees exactly those who have a page open."""
+        """Wait until every page and every process knows exactly the users with an open page."""
         expected = {page.user: page.data for page in self.pages}
         views: dict[str, Any] = {}
 
@@ -226,7 +226,7 @@ class Processes(Changes):
             raise AssertionError(f"expected everywhere {expected}, but {wrong}") from None
 
     def nobody_left(self, *but: str) -> None:
-        """No page was told that somebody left, besides those named."""
+        """Check that no page got an event that another user than those named has left."""
         for page in self.pages:
             assert set(page.left) <= set(but), (page.user, page.left)
 

@@ -1,4 +1,4 @@
-"""Thousands of clients of one room, as cheap as can be: what each one got, and what it was notices."""
+"""Thousands of clients of one room, with little code for each message: the messages and notices that each one got."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class Member(asyncio.Protocol):
 
     Attributes:
         messages: the texts that it got.
-        notices: the control messages about gaps, and why it was closed.
+        notices: the control messages about gaps, and the end of the connection.
     """
 
     def __init__(self, clients: RawClients) -> None:
@@ -102,7 +102,7 @@ class RawClients:
         self._changed.set()
 
     async def connect(self, count: int) -> None:
-        """Connect so many, and wait until each is live in the room."""
+        """Connect ``count`` clients, and wait until each is live in the room."""
         loop = asyncio.get_running_loop()
         for start in range(0, count, AT_ONCE):
             made = await asyncio.gather(
@@ -116,7 +116,7 @@ class RawClients:
         assert len(self.members) == count
 
     async def until_all_have(self, message: str) -> None:
-        """Wait until each has got a message."""
+        """Wait until each has got this message."""
         self.expected = message
         await self._until(lambda: all(member.messages[-1:] == [message] for member in self.members))
 
@@ -132,7 +132,7 @@ class RawClients:
                     await self._changed.wait()
 
     def close(self) -> None:
-        """End every connection."""
+        """Abort every connection."""
         for member in self.members:
             if member.transport is not None:
                 member.transport.abort()

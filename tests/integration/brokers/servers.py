@@ -30,7 +30,7 @@ def _release() -> None:
 
 
 def free_port() -> int:
-    """A port that no other program gets until these tests end, also while the server that has it is away.
+    """A port that no other program gets until these tests end, also while its server is stopped.
 
     A socket that is bound to the port, and does not listen, keeps it. Servers set SO_REUSEADDR, and so does it: Linux
     lets several such sockets bind one port of an address as long as only one listens. A program that asks the system
@@ -42,7 +42,7 @@ def free_port() -> int:
         holder.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         port = random.randrange(20_000, 32_000)
         try:
-            with socket.socket() as probe:  # without SO_REUSEADDR: fails where anybody has the port, bound or listening
+            with socket.socket() as probe:  # without SO_REUSEADDR: fails if any socket has the port, bound or listening
                 probe.bind(("127.0.0.1", port))
             holder.bind(("127.0.0.1", port))
         except OSError:
@@ -53,7 +53,7 @@ def free_port() -> int:
 
 
 def program(name: str) -> str:
-    """The path of a server program. Without it tests are skipped, but in CI they fail: nobody would notice the skip."""
+    """The path of a server program. Without it tests are skipped, but in CI they fail, because a skip would not be noticed."""
     found = shutil.which(name, path=os.environ.get("PATH", "") + ":/usr/sbin:/usr/local/sbin")
     if found is None:
         if os.environ.get("CI") == "true":
@@ -194,7 +194,7 @@ class ClusterNode(Redis):
         )
 
     def owner(self, slot: int) -> str | None:
-        """The id of the node that owns a slot, as far as this one knows."""
+        """The id of the node that owns a slot, as this node knows it."""
         for line in self.cluster("NODES").splitlines():
             node_id, *rest = line.split()
             for part in rest[7:]:
@@ -266,7 +266,7 @@ class RedisCluster(Server):
         if self.nodes[0].owner(0) is None:
             bounds = [0, 5461, 10923, 16384]
             for epoch, (node, first, end) in enumerate(zip(self.nodes, bounds, bounds[1:], strict=False), 1):
-                # Who has the higher epoch is right about a slot; with the same one, nodes may argue for ever.
+                # The node with the higher epoch owns a slot; with equal epochs, nodes may never agree.
                 node.cluster("SET-CONFIG-EPOCH", str(epoch))
                 node.cluster("ADDSLOTSRANGE", str(first), str(end - 1))
             for node in self.nodes[1:]:

@@ -1,4 +1,4 @@
-"""What holds when the way to the broker is cut, when the broker is restarted, killed, frozen or flooded."""
+"""Processes while the network to the broker is cut, or the broker is restarted, killed, frozen or flooded."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What every broker promises, against the real servers."""
+"""The promises of every broker, against real servers."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What one process asks of the connections of the others, over every broker: to close, to join and to leave."""
+"""Orders of one process to the connections of the others, over every broker: close, join and leave."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
-"""What is promised about delivery, under faults, between real processes.
+"""The promises about delivery, under faults, between real processes.
 
-Always: nothing twice, nothing out of order, nothing lost within a process, what is lost between processes is counted,
+Always: nothing twice, nothing out of order, nothing lost within a process, losses between processes are counted,
 and the health endpoint tells the truth.
 """
 

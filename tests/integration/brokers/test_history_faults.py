@@ -1,4 +1,4 @@
-"""The promises about rooms with history, checked over real processes while things are cut, frozen, killed and restarted.
+"""The promises about rooms with history, checked over real processes while connections are cut, and processes frozen, killed and restarted.
 
 A short run of each over one broker; ``make history-faults`` runs longer, over every broker.
 """
@@ -47,7 +47,7 @@ def test_pages_that_are_cut_off_again_and_again_lose_nothing(fragile: Server, sh
             await asyncio.sleep(0.05)
 
     deployment = go(fragile, short_directory, work)
-    # The room was empty when the first ones came: that alone may be gaps_reported.
+    # The room was empty when the first pages joined: only that may be reported.
     assert all(gaps_reported(record) <= 1 for record in deployment.record.pages.values())
 
 
@@ -94,7 +94,7 @@ def test_the_broker_is_frozen_restarted_and_wiped(fragile: Server, short_directo
             deployment.cut()
 
     deployment = go(fragile, short_directory, work)
-    # The log is gone: every page that was there has been gaps_reported.
+    # The log is lost: every page that was in the room got the notice.
     assert all(gaps_reported(record) >= 1 for record in deployment.record.pages.values())
 
 

@@ -1,4 +1,4 @@
-"""What every history store promises, as a model that hypothesis runs over the real servers."""
+"""The promises of every history store, as a model that hypothesis runs over real servers."""
 
 from __future__ import annotations
 

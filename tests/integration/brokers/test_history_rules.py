@@ -1,4 +1,4 @@
-"""The rules in the broker: how long they stay there, and what an app that has none any more does with kept messages."""
+"""The history rules in the broker: how long they stay there, and kept messages whose rule was removed."""
 
 from __future__ import annotations
 

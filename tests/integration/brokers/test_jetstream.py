@@ -1,6 +1,6 @@
-"""Why rooms with history do not work over NATS JetStream: what a real server does that their promises do not allow.
+"""Why rooms with history do not work over NATS JetStream: a real server's behaviour that their promises do not allow.
 
-Where a newer server fails one of these tests, ``odac.brokers.history_registry`` refuses for a reason that is gone.
+Where a newer server fails one of these tests, ``odac.brokers.history_registry`` refuses NATS for a reason that no longer exists.
 """
 
 from __future__ import annotations

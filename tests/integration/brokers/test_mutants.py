@@ -1,4 +1,4 @@
-"""The mutants of ``make history-mutants`` fit the source: a run of them takes minutes, and would find it out late."""
+"""The mutants of ``make history-mutants`` fit the source: a run of them takes minutes, and would fail late."""
 
 from __future__ import annotations
 

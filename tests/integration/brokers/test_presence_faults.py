@@ -1,6 +1,6 @@
-"""Who is in a room, as every process and every page says it, after each kind of fault between real processes.
+"""The people in a room, for every process and every page, after each kind of fault between real processes.
 
-Each test runs over one broker, and times are a tenth of what they are in use; ``make presence-faults`` runs all over each
+Each test runs over one broker, and times are a tenth of the real ones; ``make presence-faults`` runs all over each
 broker, with the real times.
 """
 
@@ -77,7 +77,7 @@ def test_processes_and_the_broker_are_frozen_killed_and_restarted(fragile: Serve
         await processes.same()
         processes.nobody_left("bob", "dan")
 
-        # A process stands still for longer than it takes to count as gone.
+        # A process is stopped for longer than the time after which it counts as gone.
         b.signal(signal.SIGSTOP)
         await processes.until(lambda: all("eve" not in page.people for page in (ada, fay)), 3 * GONE + 30)
         gil = await processes.page("gil", a)

@@ -1,4 +1,4 @@
-"""Sending from outside of an app's processes: threads, forks, programs that end right after, Redis with rules."""
+"""Sending from outside of an app's processes: threads, forks, programs that end right after, and Redis with access rules."""
 
 from __future__ import annotations
 

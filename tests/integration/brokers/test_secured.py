@@ -1,4 +1,4 @@
-"""Brokers that want a password or speak TLS."""
+"""Brokers with a password or TLS."""
 
 from __future__ import annotations
 
