@@ -83,7 +83,7 @@ def network(server: ServerProcess) -> Iterator[tuple[CuttingProxy, int, threadin
 
 
 @pytest.mark.parametrize("kills", [0, 1], ids=["cut", "cut-and-killed"])
-def test_none_is_executed_twice_and_every_caller_is_told(
+def test_no_call_is_executed_twice_and_every_caller_gets_a_result(
     chromium: Browser, start_server: Callable[..., ServerProcess], tmp_path: Path, kills: int
 ) -> None:
     journal = tmp_path / "journal"

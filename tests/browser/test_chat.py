@@ -67,7 +67,7 @@ def test_two_people_talk(visitor: Callable[..., Visitor]) -> None:
     expect(ada.log.get_by_text("Bob came in")).to_have_count(1)
 
 
-def test_what_is_said_in_one_room_stays_there(visitor: Callable[..., Visitor]) -> None:
+def test_a_message_reaches_only_its_room(visitor: Callable[..., Visitor]) -> None:
     ada, bob = visitor(), visitor()
     ada.enter("Ada", "left-room")
     bob.enter("Bert", "right-room")
@@ -122,7 +122,7 @@ def test_a_lost_network_is_shown_at_once(visitor: Callable[..., Visitor]) -> Non
     ann.sees("from the tunnel")
 
 
-def test_a_server_that_is_stopped_says_so_and_comes_back(
+def test_a_stopped_server_is_shown_and_the_page_reconnects(
     visitor: Callable[..., Visitor], server: ServerProcess
 ) -> None:
     ada = visitor(lost_server=True)
@@ -135,7 +135,7 @@ def test_a_server_that_is_stopped_says_so_and_comes_back(
     ada.sees("still signed in")
 
 
-def test_sending_too_fast_is_said_in_words_and_loses_nothing(visitor: Callable[..., Visitor]) -> None:
+def test_sending_too_fast_is_explained_and_loses_nothing(visitor: Callable[..., Visitor]) -> None:
     ada, bob = visitor(), visitor()
     ada.enter("Hasty", "limits")
     bob.enter("Calm", "limits")
@@ -237,7 +237,7 @@ def test_an_announcement_reaches_every_room(visitor: Callable[..., Visitor], ser
         expect(person.log.locator(".announcement")).to_have_text("AnnouncementThe kettle is on")
 
 
-def test_a_reader_who_scrolled_up_is_told_of_new_messages(visitor: Callable[..., Visitor]) -> None:
+def test_a_reader_who_scrolled_up_sees_the_number_of_new_messages(visitor: Callable[..., Visitor]) -> None:
     ada, bob = visitor(viewport=PHONE), visitor()
     bob.enter("Max", "scroll")
     for number in range(4):  # and one more below: five at once is what the chat lets anybody say
@@ -332,7 +332,7 @@ def test_without_a_mouse(visitor: Callable[..., Visitor]) -> None:
 
 
 @pytest.mark.parametrize("broker", ["local", "redis", "cluster", "nats"])
-def test_who_is_here_on_several_workers(
+def test_the_people_on_several_workers(
     chromium: Browser, start_server: Callable[..., ServerProcess], tmp_path_factory: pytest.TempPathFactory, broker: str
 ) -> None:
     folder = Path(tempfile.mkdtemp(prefix="odac-", dir=tmp_path_factory.getbasetemp()))

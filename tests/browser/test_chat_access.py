@@ -234,7 +234,7 @@ def test_twice_as_large_text_on_a_phone(visitor: MakeVisitor) -> None:
         expect(ada.page.get_by_role("button", name=name)).to_be_in_viewport()
 
 
-def test_on_paper_the_whole_talk_and_nothing_else(visitor: MakeVisitor) -> None:
+def test_a_printed_page_has_the_whole_conversation_and_nothing_else(visitor: MakeVisitor) -> None:
     ada = visitor()
     ada.enter("Printer", "paper")
     for number in range(4):

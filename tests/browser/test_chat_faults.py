@@ -26,7 +26,7 @@ def visitor(chromium: Browser, server: ServerProcess) -> Iterator[MakeVisitor]:
 
 
 @pytest.mark.parametrize("arrived", [True, False], ids=["the server had it", "the server had it not"])
-def test_a_message_cut_off_before_the_echo_is_said_once(visitor: MakeVisitor, arrived: bool) -> None:
+def test_a_message_whose_connection_is_cut_before_the_echo_is_sent_once(visitor: MakeVisitor, arrived: bool) -> None:
     ada, bob = visitor(lost_server=True), visitor()
     line = Line(ada.page)
     room = f"cut-{arrived}".lower()
@@ -146,7 +146,7 @@ def test_a_draft_and_the_queue_outlive_a_reload_and_another_room(visitor: MakeVi
         expect(person.message("queued")).to_have_count(1)
 
 
-def test_somebody_who_signed_out_in_another_tab_is_told(visitor: MakeVisitor) -> None:
+def test_signing_out_in_another_tab_is_shown(visitor: MakeVisitor) -> None:
     ada = visitor()
     ada.enter("Twice", "signed-out")
     other = visitor(beside=ada)
@@ -250,7 +250,7 @@ def test_the_worker_is_killed_from_the_page(chromium: Browser, start_server: Cal
     server.stop()
 
 
-def test_before_the_first_connection_nothing_is_said_to_be_lost(visitor: MakeVisitor) -> None:
+def test_before_the_first_connection_nothing_is_reported_as_lost(visitor: MakeVisitor) -> None:
     ada = visitor(lost_server=True)
     ada.enter("First", "first")
     line = Line(ada.page)

@@ -206,7 +206,7 @@ window.Notification = Notification
 """
 
 
-def test_what_is_said_elsewhere_is_marked_and_notified(visitor: MakeVisitor) -> None:
+def test_messages_in_other_rooms_are_counted_and_notified(visitor: MakeVisitor) -> None:
     ada, bob = visitor(), visitor()
     ada.page.add_init_script(SPY)
     ada.enter("Nora", "near")

@@ -309,7 +309,7 @@ def left_nothing(before: Stats, after: Stats) -> None:
 
 @needs_proc
 @pytest.mark.parametrize("kind", ["run", "asgi"])
-def test_those_for_whom_there_is_no_room_leave_nothing(kind: str) -> None:
+def test_refused_connections_leave_nothing(kind: str) -> None:
     # odac run counts the connection that asks for the figures as well; other servers count theirs by themselves.
     with serving(kind, max_connections=6 if kind == "run" else 5) as server:
         server.keep_asking()

@@ -49,7 +49,7 @@ def test_max_connections(lane: str, log: Log) -> None:
     assert all("/idle" in line and "503" in line and " 3 connections" in line for line in lines)
 
 
-def test_connections_that_a_gate_turned_away_hold_no_place(lane: str) -> None:
+def test_connections_that_a_gate_refused_are_not_counted(lane: str) -> None:
     """They count until their transport is gone, and no longer."""
     app = idle_app(Limits(max_connections=3, connections_per_ip=2))
 
@@ -310,7 +310,7 @@ def test_over_plain_asgi_other_clients_are_the_servers_to_watch() -> None:
     run(main)
 
 
-def test_a_slow_handler_does_not_make_its_peer_look_dead(lane: str) -> None:
+def test_the_peer_of_a_slow_handler_is_not_dropped(lane: str) -> None:
     """Its pongs wait unread behind the messages that the handler has yet to take."""
     app = Odac(SECRET, limits=Limits(ping_interval=0.1, pong_timeout=0.1, incoming_queue=2, rate_limit=None))
     gate = asyncio.Event()

@@ -271,7 +271,7 @@ def test_awaiting_a_send_waits_for_room(lane: str) -> None:
     run(main)
 
 
-def test_awaiting_a_send_ends_when_the_peer_is_gone(lane: str) -> None:
+def test_awaiting_a_send_ends_when_the_connection_is_lost(lane: str) -> None:
     app = Odac(SECRET, limits=Limits(outgoing_buffer=LIMIT, rate_limit=None, close_timeout=5.0))
     ended: list[bool] = []
 

@@ -346,7 +346,7 @@ def test_a_message_over_ws_max_size_is_1009(server: Server, probe: Probe) -> Non
     assert probe.get("end")["code"] == 1009
 
 
-def test_a_broken_frame_is_1002_and_the_app_hears(server: Server, probe: Probe) -> None:
+def test_a_broken_frame_is_1002_and_the_app_gets_it(server: Server, probe: Probe) -> None:
     with server.raw() as raw:
         raw.upgrade("/echo")
         raw.send(b"\x81\x01x")
@@ -360,7 +360,7 @@ def test_pings_are_answered(server: Server) -> None:
         assert client.ping(b"payload").wait(5)
 
 
-def test_the_server_pings_and_drops_who_does_not_answer() -> None:
+def test_the_server_pings_and_drops_a_client_that_does_not_answer() -> None:
     probe = Probe()
     with Server(Apps(probe), lifespan="off", ws_ping_interval=0.05, ws_ping_timeout=1.0) as server:
         with server.raw() as mute:
@@ -385,7 +385,7 @@ def test_the_server_pings_and_drops_who_does_not_answer() -> None:
 # The end
 
 
-def test_receive_after_disconnect_says_it_again(server: Server, probe: Probe) -> None:
+def test_receive_after_disconnect_returns_it_again(server: Server, probe: Probe) -> None:
     with server.connect("/echo") as client:
         client.close(4321, "why")
     expected = {"type": "websocket.disconnect", "code": 4321, "reason": "why"}
@@ -439,7 +439,7 @@ def test_messages_that_may_not_come_raise_and_the_connection_lives(server: Serve
     assert "1006" in third
 
 
-def test_sending_to_a_client_that_is_gone_is_an_os_error(
+def test_sending_over_a_lost_connection_is_an_os_error(
     server: Server, probe: Probe, caplog: pytest.LogCaptureFixture
 ) -> None:
     with server.connect("/sends-to-the-gone"):

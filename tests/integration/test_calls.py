@@ -192,7 +192,7 @@ def test_refusals(server: Server, name: str, arguments: Any, code: str, text: st
         assert ws.call(2, "sync", 1) == ["reply", 2, 1], "the connection goes on"
 
 
-def test_what_an_answer_raises_is_logged_and_not_told(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_of_an_answer_is_logged_and_not_sent(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     with caplog.at_level(logging.ERROR, "odac"), caller(server, "/chess/7") as ws:
         ws.call(1, "raises")
     (record,) = [each for each in caplog.records if "raises" in each.getMessage()]
@@ -200,7 +200,7 @@ def test_what_an_answer_raises_is_logged_and_not_told(server: Server, caplog: py
     assert "secret detail" in str(record.exc_info[1])
 
 
-def test_a_route_without_answers_says_so(server: Server) -> None:
+def test_a_route_without_answers_refuses_calls(server: Server) -> None:
     with caller(server, "/asks") as ws:
         assert ws.call(1, "move") == ["fail", 1, "unknown", "this route answers no calls"]
         assert "calls" not in ws.hello
@@ -232,7 +232,7 @@ def test_what_is_no_call_is_ignored(server: Server, values: list[Any]) -> None:
         assert ws.call(9, "sync", 1) == ["reply", 9, 1]
 
 
-def test_odd_times_and_retries_do_no_harm(server: Server) -> None:
+def test_invalid_times_and_retries_are_ignored(server: Server) -> None:
     with caller(server, "/chess/7") as ws:
         odd: list[Any] = ["x", -1, 1e300, True, {}, [], [1, 2], ["x", "y"], None]
         answers: list[Any] = []
@@ -268,7 +268,7 @@ def test_the_deadline_is_the_callers(server: Server, probe: Probe) -> None:
         assert probe.get("cancelled") == 1
 
 
-def test_a_call_that_was_under_way_for_too_long_is_not_begun(server: Server, probe: Probe) -> None:
+def test_a_call_that_arrives_after_its_deadline_is_not_started(server: Server, probe: Probe) -> None:
     with caller(server, "/chess/7") as ws:
         time.sleep(0.1)  # the time that it was under way, as its own clock says
         assert ws.call(1, "slow", 1, 0, 50) == ["fail", 1, "timeout", "the call arrived after its deadline"]
@@ -387,7 +387,7 @@ def test_the_connection_ends_first(server: Server, probe: Probe) -> None:
     assert probe.get("disconnected") == 1000
 
 
-def test_a_client_without_the_protocol_is_not_asked(server: Server) -> None:
+def test_a_client_without_the_protocol_gets_no_call(server: Server) -> None:
     with server.connect("/plain") as client:
         assert client.recv(DEADLINE) == '["unknown"]'
 

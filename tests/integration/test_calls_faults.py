@@ -147,7 +147,7 @@ def check(journal: Path, outcomes: Mapping[str, str]) -> None:
 @pytest.mark.parametrize(
     ("kills", "workers"), [(0, 1), (KILLS, 1), (0, 2)], ids=["cut", "cut-and-killed", "cut-between-two-processes"]
 )
-def test_none_is_executed_twice_and_every_caller_is_told(kills: int, workers: int, tmp_path: Path) -> None:
+def test_no_call_is_executed_twice_and_every_caller_gets_a_result(kills: int, workers: int, tmp_path: Path) -> None:
     seed = int(os.environ.get("ODAC_TEST_SEED", "7"))
 
     async def test() -> None:

@@ -311,7 +311,7 @@ def test_iterating_directly(server: Server) -> None:
     on_asyncio(test())
 
 
-def test_who_is_not_let_in(server: Server, run: Run) -> None:
+def test_a_refused_client(server: Server, run: Run) -> None:
     async def test() -> None:
         with pytest.raises(odac.Disconnected, match="4001: Unauthorized"):
             await odac.connect(server.url("/secure"))
@@ -429,7 +429,7 @@ def test_a_killed_server_and_its_successor(tmp_path: Path, run: Run) -> None:
             each.stop(signal.SIGKILL)
 
 
-def test_a_server_that_drains_says_when_to_come_back(tmp_path: Path) -> None:
+def test_a_draining_server_sets_the_delay_of_the_retry(tmp_path: Path) -> None:
     first = Server(tmp_path)
     successor: list[Server] = []
 
@@ -496,7 +496,7 @@ async def echoing(ws: ServerConnection) -> None:
         await ws.send(message)
 
 
-def test_a_server_that_knows_nothing_of_odac(run: Run) -> None:
+def test_a_server_without_odac_v1(run: Run) -> None:
     async def test() -> None:
         async with other_server(echoing) as address, odac.connect(f"ws://{address}/", token=False) as ws:
             assert ws.id is None
@@ -526,7 +526,7 @@ def test_a_redirect_is_not_followed() -> None:
     on_asyncio(test())
 
 
-def test_a_busy_server_is_asked_again_later() -> None:
+def test_a_busy_server_is_retried_later() -> None:
     answers = iter([503, 429, 500])
 
     def busy(ws: ServerConnection, request: Request) -> Response | None:

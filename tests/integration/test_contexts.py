@@ -96,7 +96,7 @@ def build(probe: Probe) -> Odac:
 KINDS = ("plain", "later", "handler")
 
 
-def test_no_connection_sees_what_another_has_set(server: Server) -> None:
+def test_no_connection_has_the_variables_of_another(server: Server) -> None:
     for name in ("first", "second", "third"):
         with server.connect(f"/first/{name}") as client:
             assert receive(client) == "nobody"
@@ -111,7 +111,7 @@ def test_messages_are_handled_in_the_connections_own_context(server: Server) -> 
                     assert receive(client) == name
 
 
-def test_what_a_listener_sets_is_set_for_its_connection_alone(server: Server) -> None:
+def test_a_variable_set_in_a_listener_is_its_connections_alone(server: Server) -> None:
     with server.connect("/unset/ALICE") as alice, server.connect("/unset/BOB") as bob:
         alice.send('"set"')
         for client, seen in ((alice, "changed"), (bob, "nobody"), (alice, "changed")):
@@ -120,14 +120,14 @@ def test_what_a_listener_sets_is_set_for_its_connection_alone(server: Server) ->
                 assert receive(client) == seen
 
 
-def test_a_timer_that_raises_tells_its_own_connection(server: Server, probe: Probe) -> None:
+def test_an_error_of_a_timer_goes_to_its_own_connection(server: Server, probe: Probe) -> None:
     with server.connect("/plain/ALICE") as alice, server.connect("/plain/BOB") as bob:
         for client, name in ((alice, "ALICE"), (bob, "BOB")):
             client.send('"raise"')
             assert probe.get(f"plain: error of {name}") == name
 
 
-def test_a_connection_that_another_one_closes_hears_it_in_its_own_context(server: Server, probe: Probe) -> None:
+def test_close_by_another_connection_is_called_in_the_closed_ones_context(server: Server, probe: Probe) -> None:
     for kind in KINDS:
         with server.connect(f"/{kind}/ALICE") as alice, server.connect(f"/{kind}/BOB") as bob:
             bob.send("1")

@@ -70,12 +70,12 @@ def test_hello_comes_first(server: Server, probe: Probe) -> None:
         assert control(client)[1]["id"] == probe.get("connection").id
 
 
-def test_who_is_refused_is_not_greeted(server: Server) -> None:
+def test_a_refused_client_gets_no_hello(server: Server) -> None:
     with server.connect("/refused", v1=True) as client:
         assert closing(client)[0] == 4001
 
 
-def test_who_did_not_offer_it_gets_nothing_of_the_kind(server: Server) -> None:
+def test_clients_without_odac_v1_get_no_control_message(server: Server) -> None:
     with server.connect("/greets", token=True) as client:
         assert client.subprotocol is not None
         assert client.subprotocol.startswith("odac-token-")
@@ -161,7 +161,7 @@ def test_over_the_direct_lane_others_are_pinged_by_frames(server: Server, probe:
     assert probe.get("close") == 1006
 
 
-def test_drain_tells_clients_of_odac_v1_when_to_come_back(server: Server) -> None:
+def test_drain_sends_odac_v1_clients_the_delay_of_the_retry(server: Server) -> None:
     probe = Probe()
     with (
         Server(build(probe), lane=server.lane, probe=probe) as draining,
@@ -179,7 +179,7 @@ def test_drain_tells_clients_of_odac_v1_when_to_come_back(server: Server) -> Non
     assert probe.take("close", 2) == [1001, 1001]
 
 
-def test_drain_gives_who_came_with_a_token_the_next_one(server: Server) -> None:
+def test_drain_sends_the_next_token_to_clients_that_used_one(server: Server) -> None:
     """It lets the client into another process with the same secret, without a question over HTTP before."""
     probe = Probe()
     with (

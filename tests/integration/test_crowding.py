@@ -45,7 +45,7 @@ def test_one_too_many_is_503_until_another_leaves(lane: Any, limit: str, caplog:
 
 
 @pytest.mark.parametrize("limit", ["max_connections", "connections_per_ip"])
-def test_who_is_refused_behind_the_upgrade_is_not_counted_for_ever(lane: Any, limit: str) -> None:
+def test_a_client_refused_after_the_upgrade_is_not_counted_for_ever(lane: Any, limit: str) -> None:
     with Server(app_with(**{limit: 2}), lane=lane) as server:
         for _ in range(5):
             with server.connect("/refused") as client:

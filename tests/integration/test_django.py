@@ -225,7 +225,7 @@ def server(project: Project) -> Iterator[Running]:
         yield running
 
 
-def test_the_projects_users_are_let_in_and_nobody_else_is(server: Running) -> None:
+def test_only_the_projects_users_are_accepted(server: Running) -> None:
     ada, nobody = Browser(server, "ada@example.com"), Browser(server)
     with ada.connect() as ws:
         assert received(ws) == {"email": "ada@example.com"}
@@ -267,7 +267,7 @@ def test_a_changed_password_ends_the_other_sessions(server: Running) -> None:
         assert received(again) == {"email": "bob@example.com"}
 
 
-def test_an_inactive_user_is_sent_away_and_not_let_in_again(server: Running) -> None:
+def test_a_deactivated_user_is_closed_and_refused(server: Running) -> None:
     carol = Browser(server, "carol@example.com")
     with carol.connect() as ws:
         received(ws)
@@ -330,7 +330,7 @@ def test_postgresql_may_be_restarted(postgres: Postgres, tmp_path: Path) -> None
             until(lambda: "count" in ask(counting, "thread"), "a new connection for threads")
 
 
-def test_a_secret_key_that_is_replaced_logs_nobody_out(tmp_path: Path) -> None:
+def test_a_replaced_secret_key_logs_no_user_out(tmp_path: Path) -> None:
     project = Project(tmp_path, sqlite(tmp_path))
     with project.served(SITE_SECRET_KEY="the old key of the tests, long enough") as server:
         cookies = Browser(server, "ada@example.com").http.cookies

@@ -120,7 +120,7 @@ def end_of(client: ClientConnection) -> tuple[list[str], int]:
 
 
 @pytest.mark.parametrize("number", [SIGTERM, SIGINT, SIGHUP], ids=lambda number: number.name)
-def test_everybody_is_told_and_closed_with_1001(start: Callable[..., Running], number: Signals) -> None:
+def test_every_client_gets_drain_and_1001(start: Callable[..., Running], number: Signals) -> None:
     with (
         start() as running,
         running.connect("/echo", **V1) as modern,
@@ -264,7 +264,7 @@ def test_a_client_that_does_not_answer_the_close_frame(start: Callable[..., Runn
         assert time.monotonic() - began > 1.5
 
 
-def test_who_has_connected_before_is_let_in_and_told(start: Callable[..., Running]) -> None:
+def test_a_client_that_connected_before_is_accepted_and_drained(start: Callable[..., Running]) -> None:
     """Between connecting and its request, nobody is turned away: another process may have the port by then."""
     with start() as running, running.connect("/endless"):
         running.line("handler begun")
@@ -341,7 +341,7 @@ def test_sockets_of_the_inner_app_are_closed(start: Callable[..., Running]) -> N
         running.line("inner app told .*websocket.disconnect")
 
 
-def test_nobody_waits_for_idle_connections(start: Callable[..., Running]) -> None:
+def test_stopping_does_not_wait_for_idle_connections(start: Callable[..., Running]) -> None:
     with start() as running, socket.create_connection(("127.0.0.1", running.port), DEADLINE) as silent:
         idle = http.client.HTTPConnection("127.0.0.1", running.port, timeout=DEADLINE)
         idle.request("GET", "/odac/health")

@@ -90,7 +90,7 @@ def test_an_invalid_message_closes_with_1007(server: Server) -> None:
             assert "`$.x`" in reason or "binary" in reason
 
 
-def test_an_invalid_message_is_answered_where_the_route_says_so(server: Server) -> None:
+def test_an_invalid_message_is_answered_where_the_route_has_the_option(server: Server) -> None:
     with server.connect("/answers", v1=True) as client:
         assert client.recv().startswith('\x1e["hello"')  # type: ignore[arg-type]
         for message, field in (('{"x":"a"}', "x"), (b"\x00", "")):
@@ -123,13 +123,13 @@ def test_a_type_that_takes_bytes_takes_binary_messages(server: Server) -> None:
         assert receive(client) == {"x": 1}
 
 
-def test_error_listeners_hear_of_what_left_the_handler_before_the_end(server: Server) -> None:
+def test_error_listeners_get_an_error_of_the_handler(server: Server) -> None:
     with server.connect("/raises") as client:
         assert receive(client) == "ValueError('why')"
         assert closing(client)[0] == 1011
 
 
-def test_what_a_middleware_says_is_the_reason(server: Server) -> None:
+def test_a_text_that_a_middleware_returns_is_the_reason(server: Server) -> None:
     with server.connect("/reasons?reason=Full%20house") as client:
         assert closing(client) == (4000, "Full house")
     long = "é" * 100

@@ -91,7 +91,7 @@ def test_a_route_needs_no_handler(server: Server) -> None:
         assert client.recv(5) == "hello"
 
 
-def test_a_handler_that_reads_the_messages_of_the_functions_is_told(server: Server) -> None:
+def test_a_handler_that_reads_the_messages_of_the_functions_gets_an_error(server: Server) -> None:
     with server.connect("/reading") as client:
         assert "let the handler return" in str(client.recv(5))
 

@@ -303,7 +303,7 @@ def test_a_handler_may_ask_itself(server: Server) -> None:
         assert receive(client) == "ada"
 
 
-def test_the_log_tells_why_a_fresh_token_is_refused(server: Server, caplog: pytest.LogCaptureFixture) -> None:
+def test_the_log_has_the_reason_why_a_new_token_is_refused(server: Server, caplog: pytest.LogCaptureFixture) -> None:
     token = server.token()[0]
     cookie = server.http("GET", "/odac/token").headers["set-cookie"].partition(";")[0]
     offer = [f"odac-token-{token}"]
@@ -314,7 +314,7 @@ def test_the_log_tells_why_a_fresh_token_is_refused(server: Server, caplog: pyte
     assert token not in caplog.text
 
 
-def test_a_token_is_asked_for_by_default(server: Server, probe: Probe) -> None:
+def test_a_token_is_required_by_default(server: Server, probe: Probe) -> None:
     with server.connect("/token") as client:
         assert closing(client) == (4002, "Invalid or missing token")
     assert code_of(server, "/token", subprotocols=["odac-token-wrong"]) == 4002
@@ -336,7 +336,7 @@ def test_an_authenticator_that_raises_is_1011_and_logged(
 # Middleware
 
 
-def test_true_and_none_let_the_connection_go_on_in_order(server: Server, probe: Probe) -> None:
+def test_true_and_none_continue_with_the_next_middleware(server: Server, probe: Probe) -> None:
     with server.connect("/passes") as client:
         assert receive(client) == ["ready", {}]
     assert probe.so_far("middleware") == ["logs", "async-true"]
@@ -408,7 +408,7 @@ def test_the_order_of_the_gates(server: Server, probe: Probe) -> None:
     assert probe.so_far("handler") == []
 
 
-def test_who_is_refused_is_never_a_client(server: Server) -> None:
+def test_a_refused_connection_is_never_in_clients(server: Server) -> None:
     hub = server.app.route.ws_server
     with server.connect("/asks-itself", headers=ADA) as client:
         assert receive(client) == "ada"
@@ -418,7 +418,7 @@ def test_who_is_refused_is_never_a_client(server: Server) -> None:
         assert hub.client_count == before
 
 
-def test_a_broadcast_reaches_nobody_who_has_not_passed_the_gates(server: Server) -> None:
+def test_a_broadcast_reaches_no_connection_before_all_gates(server: Server) -> None:
     """Each refusal is sent in the tick of a broadcast; no message may come before it."""
     hub = server.app.route.ws_server
     for path, code in (("/everything", 4001), ("/stops", 4003), ("/token", 4002)):

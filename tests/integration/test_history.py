@@ -68,7 +68,7 @@ def test_what_was_missed_comes_once_and_in_order_before_anything_newer() -> None
     test(chat(), scenario)
 
 
-def test_a_first_visit_gets_the_last_ones_and_is_told_nothing() -> None:
+def test_a_first_visit_gets_the_last_messages_and_no_recovery() -> None:
     async def scenario(client: AsyncTestClient) -> None:
         a = await client.connect("/chat/7")
         for number in range(10):
@@ -137,7 +137,7 @@ def test_a_quiet_room_recovers_an_hour_later_and_an_empty_one_too() -> None:
     test(chat(), scenario)
 
 
-def test_what_is_trimmed_or_expired_is_told() -> None:
+def test_trimmed_or_expired_messages_are_reported() -> None:
     async def scenario(client: AsyncTestClient) -> None:
         a, b, c = [await client.connect("/chat/7") for _ in range(3)]
         await a.send("first")
@@ -156,7 +156,7 @@ def test_what_is_trimmed_or_expired_is_told() -> None:
     test(chat(limits=_unlimited()), scenario)
 
 
-def test_a_room_that_is_not_joined_again_is_told_by_the_client_itself() -> None:
+def test_a_room_that_is_not_joined_again_is_reported_by_the_client() -> None:
     async def scenario(client: AsyncTestClient) -> None:
         a = await client.connect("/chat/7")
         await a.send("x")
@@ -169,7 +169,7 @@ def test_a_room_that_is_not_joined_again_is_told_by_the_client_itself() -> None:
     test(chat(), scenario)
 
 
-def test_forgetting_is_told_to_members_and_to_those_who_come_back() -> None:
+def test_forget_is_reported_to_members_and_to_reconnecting_clients() -> None:
     app = chat()
 
     async def scenario(client: AsyncTestClient) -> None:
@@ -318,7 +318,7 @@ def test_history_is_read_by_position() -> None:
     test(app, scenario)
 
 
-def test_who_is_revoked_leaves_and_recovers_nothing() -> None:
+def test_a_revoked_client_leaves_and_recovers_nothing() -> None:
     app = chat()
 
     @app.route.auth.ws("/members", token=False)
@@ -475,7 +475,7 @@ def test_sends_from_other_threads_are_kept_and_can_be_awaited() -> None:
     asyncio.run(real())
 
 
-def test_who_joins_in_the_tick_of_a_message_gets_it_once() -> None:
+def test_a_client_that_joins_in_the_tick_of_a_message_gets_it_once() -> None:
     app = chat()
 
     @app.route.ws("/at-once", token=False)

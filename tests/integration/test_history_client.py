@@ -141,7 +141,7 @@ def test_a_page_that_is_cut_off_after_any_byte_gets_the_rest_once(server: Server
         assert all(told.recovered for told in page.told)
 
 
-def test_a_resume_that_is_cut_off_anywhere_harms_nobody(server: Server, probe: Probe, bystander: None) -> None:
+def test_a_resume_that_is_cut_off_anywhere_affects_no_other(server: Server, probe: Probe, bystander: None) -> None:
     page = seeded(server, "partial")
     say(server, "chat-partial", 1, 2)
     resume = page.positions.resume()
@@ -204,7 +204,7 @@ def held(server: Server) -> int:
     return sum(backlog.size for backlog in backlogs if backlog is not None)
 
 
-def test_a_reader_that_stands_still_is_neither_closed_nor_loses_anything(server: Server, probe: Probe) -> None:
+def test_a_reader_that_pauses_is_not_closed_and_loses_nothing(server: Server, probe: Probe) -> None:
     """outgoing_buffer is 64 KiB here, and 4 MB are sent while nothing is read."""
     page = Page(server, "/chat/slow")
     raw = server.raw(receive_buffer=4096)
@@ -226,7 +226,7 @@ def test_a_reader_that_stands_still_is_neither_closed_nor_loses_anything(server:
     assert page.positions.rooms == {"chat-slow": 4001}
 
 
-def test_a_plain_client_that_stands_still_loses_nothing_either(server: Server, probe: Probe) -> None:
+def test_a_plain_client_that_stops_reading_loses_nothing_either(server: Server, probe: Probe) -> None:
     raw = server.raw(receive_buffer=4096)
     raw.upgrade("/chat/plainslow")
     with raw:

@@ -285,13 +285,13 @@ def build(probe: Probe) -> Odac:
 # Close
 
 
-def test_close_listeners_hear_the_peers_code_and_reason(server: Server, probe: Probe) -> None:
+def test_close_listeners_get_the_peers_code_and_reason(server: Server, probe: Probe) -> None:
     with server.connect("/close-event") as client:
         client.close(4001, "bye")
     assert probe.take("close", 3) == [(4001, "bye", ReadyState.CLOSED), 4001, None]
 
 
-def test_close_listeners_hear_the_servers_own_code(server: Server, probe: Probe) -> None:
+def test_close_listeners_get_the_servers_own_code(server: Server, probe: Probe) -> None:
     with server.connect("/close-event") as client:
         client.send('[4002, "reason"]')
         assert closing(client) == (4002, "reason")
@@ -366,7 +366,7 @@ def test_ready_state_and_what_a_closed_connection_still_allows(server: Server, p
     assert probe.get("rooms") == []
 
 
-def test_sending_to_a_gone_peer_is_no_error(server: Server, probe: Probe) -> None:
+def test_sending_to_a_lost_peer_is_not_an_error(server: Server, probe: Probe) -> None:
     with server.connect("/close-event") as other:
         with server.connect("/sends-to-the-gone"):
             pass
@@ -462,7 +462,7 @@ def test_an_exception_after_the_end_reaches_the_error_listeners(
     assert "its handler raised" in caplog.text
 
 
-def test_what_cannot_be_encoded_raises_at_the_call_and_harms_nothing(server: Server) -> None:
+def test_what_cannot_be_encoded_raises_at_the_call_and_has_no_effect(server: Server) -> None:
     with server.connect("/unsendable") as client:
         for _ in range(2):
             client.send("1")
@@ -516,7 +516,7 @@ def test_awaiting_a_ping_gives_the_round_trip(server: Server, probe: Probe) -> N
     probe.get("pong")
 
 
-def test_plain_asgi_never_sends_a_control_message_to_who_did_not_offer_odac_v1(server: Server, probe: Probe) -> None:
+def test_plain_asgi_sends_no_control_message_to_clients_without_odac_v1(server: Server, probe: Probe) -> None:
     with server.connect("/ping-lost") as client:
         probe.get("pinged")
         with pytest.raises(TimeoutError):
@@ -564,7 +564,7 @@ def test_a_handler_that_outlives_its_connection_is_cancelled(
     assert not [each for each in caplog.records if each.levelno >= logging.ERROR]
 
 
-def test_a_listener_that_outlives_its_connection_is_cancelled_and_close_listeners_hear(
+def test_a_listener_that_outlives_its_connection_is_cancelled_and_close_listeners_are_called(
     server: Server, probe: Probe, caplog: pytest.LogCaptureFixture
 ) -> None:
     with server.connect("/stubborn-listener") as client:

@@ -271,7 +271,7 @@ def flood(server: Server, count: int, size: int) -> None:
         hub.to_room("members", f"{number:06}" + "." * (size - 6))
 
 
-def test_a_slow_reader_is_closed_with_1013_and_nobody_else_notices(
+def test_a_slow_reader_is_closed_with_1013_and_no_other_is_affected(
     server: Server, probe: Probe, caplog: pytest.LogCaptureFixture
 ) -> None:
     with server.connect("/closes-slow-readers") as fast, server.raw(receive_buffer=4096) as slow:

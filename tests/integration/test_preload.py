@@ -236,7 +236,7 @@ def test_an_import_that_starts_threads_is_not_forked_from(tmp_path: Path, stack:
         assert running.stop() == 0
 
 
-def test_an_app_that_cannot_be_imported_is_said_once(tmp_path: Path) -> None:
+def test_an_app_that_cannot_be_imported_is_reported_once(tmp_path: Path) -> None:
     with started(tmp_path, "raise RuntimeError('broken on purpose')", ready=False) as running:
         assert running.wait() == 1
         assert len([line for line in running.output if "broken on purpose" in line]) <= 2  # the reason, and its line

@@ -109,7 +109,7 @@ def test_people_come_change_and_go(server: Server, ada: Person) -> None:
 
 @pytest.mark.parametrize("code", [1000, 4001, 4003])
 @pytest.mark.parametrize("side", ["server", "client"])
-def test_a_final_close_is_told_at_once(server: Server, ada: Person, code: int, side: str) -> None:
+def test_a_final_close_is_shown_at_once(server: Server, ada: Person, code: int, side: str) -> None:
     with server.connect("/in/room?name=Bob", v1=True) as client:
         ada.until("Ada", "Bob")
         if side == "client":
@@ -126,7 +126,7 @@ def test_a_final_close_is_told_at_once(server: Server, ada: Person, code: int, s
         assert ada.messages == [[1, ["Ada"]]]
 
 
-def test_a_client_that_does_not_speak_odac_v1_is_seen_and_told_nothing(server: Server, ada: Person) -> None:
+def test_a_client_without_odac_v1_is_listed_and_gets_no_presence(server: Server, ada: Person) -> None:
     ada.until("Ada")
     with server.connect("/in/room?name=Bob") as client:
         ada.until("Ada", "Bob")
@@ -166,7 +166,7 @@ def test_an_older_connection_of_the_same_client_is_no_leaving(server: Server) ->
             )
 
 
-def test_members_can_be_asked_for_from_another_event_loop(server: Server, ada: Person) -> None:
+def test_members_can_be_requested_from_another_event_loop(server: Server, ada: Person) -> None:
     ada.until("Ada")
     assert isinstance(server.app, Odac)
     there = asyncio.run(server.app.route.ws_server.presence("room"))

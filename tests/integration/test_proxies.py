@@ -185,7 +185,7 @@ def test_a_token_and_its_cookie_are_valid_at_both_processes(clients: Clients) ->
     assert len(found) == 2
 
 
-def test_without_a_token_and_from_elsewhere_nobody_comes_in(clients: Clients) -> None:
+def test_without_a_token_and_from_another_origin_clients_are_refused(clients: Clients) -> None:
     with pytest.raises(ConnectionClosed) as closed:
         clients.enter("/talk")
     assert closed.value.rcvd is not None
@@ -220,7 +220,7 @@ def test_a_proxy_that_is_not_trusted_is_just_a_client(
     assert refused.value.response.status_code == 403
 
 
-def test_who_reaches_the_port_itself_is_not_believed(pair: tuple[Running, Running]) -> None:
+def test_headers_of_a_client_that_bypasses_the_proxy_are_ignored(pair: tuple[Running, Running]) -> None:
     with pair[0].connect(
         "/open",
         source_address=("127.0.0.3", 0),
@@ -238,7 +238,7 @@ def test_http_is_sent_to_https(clients: Clients) -> None:
         assert (answer.status, answer.headers["Location"]) == (308, "https://example.com/a?b=c")
 
 
-def test_the_publish_endpoint_is_not_for_everybody(clients: Clients) -> None:
+def test_the_publish_endpoint_is_closed_at_the_proxy(clients: Clients) -> None:
     for spelling in ("/odac/%70ublish", "/odac/publis%68", "/%6fdac/publish", "/odac//publish", "/odac/x/../publish"):
         assert clients.ask(spelling, method="POST")[0] in (400, 404), spelling
     status, _, body = clients.ask("/odac/publish", method="POST")
@@ -348,7 +348,7 @@ def refuses(port: int) -> bool:
     return False
 
 
-def test_nobody_is_refused_while_a_process_drains(start: Start, behind: Callable[..., Clients]) -> None:
+def test_no_client_is_refused_while_a_process_drains(start: Start, behind: Callable[..., Clients]) -> None:
     leaver, stayer = start(), start()
     clients = behind(leaver, stayer)
     held = clients.one_of_each()
@@ -389,7 +389,7 @@ def test_nginx_takes_a_successor_at_once_when_the_other_process_stops(
 
 
 @pytest.mark.parametrize("behind", ["haproxy"], indirect=True)
-def test_the_health_check_takes_out_who_drains_and_back_in_who_comes(
+def test_the_health_check_removes_draining_processes_and_adds_new_ones(
     start: Start, behind: Callable[..., Clients]
 ) -> None:
     leaver, stayer = start(), start()

@@ -221,7 +221,7 @@ def test_a_name_in_the_app_itself(tmp_path: Path, name: str) -> None:
         assert running.stop() == 0
 
 
-def test_publishing_over_http_says_when_the_broker_is_away(tmp_path: Path) -> None:
+def test_publishing_over_http_fails_without_the_broker(tmp_path: Path) -> None:
     redis = Redis(tmp_path / "redis")
     environment = {"ODAC_BROKER": redis.url, "ODAC_PUBLISH_KEY": KEY}
 
@@ -294,7 +294,7 @@ def test_a_user_is_reached_on_all_workers(site: Site) -> None:
     asyncio.run(scene())
 
 
-def test_counting_says_how_many_workers_answered(site: Site) -> None:
+def test_counting_returns_how_many_workers_answered(site: Site) -> None:
     async def scene() -> None:
         async with Crowd(site) as crowd:
             await crowd.on_each()

@@ -246,7 +246,7 @@ def test_a_thousand_messages_of_all_kinds_within_one_tick_keep_their_order(peopl
     assert eve.gets(len(expected["eve"])) == expected["eve"]
 
 
-def test_who_has_left_gets_nothing_more(server: Server, people: list[Person]) -> None:
+def test_a_client_that_left_gets_nothing_more(server: Server, people: list[Person]) -> None:
     ada, bob, _ = people
     ada.joins("r")
     bob.joins("r")
@@ -324,7 +324,7 @@ def test_a_close_listener_may_leave_and_send(server: Server, probe: Probe, peopl
 # ws_server
 
 
-def test_ws_server_knows_the_clients(server: Server) -> None:
+def test_ws_server_lists_the_clients(server: Server) -> None:
     hub = server.app.route.ws_server
     with server.connect("/count") as one:
         count, known = receive(one)

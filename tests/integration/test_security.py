@@ -228,7 +228,7 @@ def test_a_refused_origin_gets_403_and_its_handler_never_runs(lane: Any, path: s
     run(site, lane, visit)
 
 
-def test_an_allowed_origin_is_let_in_and_its_sibling_is_not(lane: Any) -> None:
+def test_an_allowed_origin_is_accepted_and_its_sibling_is_not(lane: Any) -> None:
     site = Site(origins=["https://app.example"])
 
     async def visit() -> None:
@@ -376,7 +376,7 @@ class Anonymous:
 
 @pytest.mark.parametrize("way", ["authenticate", "async-authenticate", "scope", "session-cookie"])
 @pytest.mark.parametrize("value", [Anonymous(), {}, "", {"id": 7, "is_authenticated": False}], ids=stable)
-def test_nobody_in_every_form_is_refused(way: str, value: Any, lane: Any) -> None:
+def test_every_form_of_no_user_is_refused(way: str, value: Any, lane: Any) -> None:
     site = Site()
     app: Any = site.app
     headers: list[tuple[bytes, bytes]] = []
@@ -432,7 +432,7 @@ def test_a_user_who_was_never_awaited_is_an_error(lane: Any, caplog: pytest.LogC
     [("192.0.2.1", "127.0.0.1"), ("127.0.0.1", "6.6.6.6")],
     ids=["from-an-untrusted-peer", "from-the-proxy"],
 )
-def test_the_address_is_the_peers_unless_a_trusted_proxy_says_otherwise(
+def test_the_address_is_the_peers_unless_a_trusted_proxy_names_another(
     lane: Any, trusted: str, scheme_and_ip: str
 ) -> None:
     site = Site()
@@ -466,7 +466,7 @@ def test_behind_a_tls_proxy_the_https_origin_is_the_own_one_where_the_proxy_is_t
 @pytest.mark.parametrize(
     "name", [b"Cookie", b"Origin", b"Sec-WebSocket-Protocol", b"X-Forwarded-For", b"Sec-Fetch-Site"]
 )
-def test_junk_in_a_header_hurts_nobody(lane: Any, name: bytes, caplog: pytest.LogCaptureFixture) -> None:
+def test_malformed_headers_affect_no_other(lane: Any, name: bytes, caplog: pytest.LogCaptureFixture) -> None:
     site = Site()
     junk = [bytes(range(0x80, 0x100)), b"," * 8_000, b" " * 8_000 + b"a", b"a\x0bb", b"\xe2\x80\xa8", b"=;" * 4_000]
 

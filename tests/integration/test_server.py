@@ -125,7 +125,7 @@ def answer(running: Running, request: bytes) -> bytes:
         return client.take_all()
 
 
-def test_it_says_where_things_are(running: Running) -> None:
+def test_the_start_prints_the_addresses(running: Running) -> None:
     text = running.text
     assert re.search(r"^app:app on http://127\.0\.0\.1:\d+ \(Ctrl-C stops it\)$", text, re.MULTILINE), text
     assert f"client script  {running.url}/odac/odac.js" in text
@@ -285,7 +285,7 @@ def test_an_absolute_target_names_the_host(running: Running) -> None:
         b"Upgrade: websocket\r\nConnection: keep-alive\r\n",
     ],
 )
-def test_what_asks_for_no_websocket_is_an_ordinary_request(running: Running, upgrade: bytes) -> None:
+def test_a_request_without_an_upgrade_is_an_ordinary_one(running: Running, upgrade: bytes) -> None:
     one = b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 3\r\n" + upgrade + b"\r\nabc"
     with Raw(running) as client:
         client.send(one * 2)

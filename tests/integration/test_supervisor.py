@@ -142,7 +142,7 @@ def start(
 
 
 @over_every_broker
-def test_ctrl_c_reaches_everybody_and_the_workers_drain_all_the_same(
+def test_ctrl_c_reaches_every_process_and_the_workers_drain(
     start: Start, tmp_path: Path, stack: contextlib.ExitStack
 ) -> None:
     with start(APP, group=True) as running:
@@ -227,7 +227,7 @@ def test_stopping_does_not_wait_for_an_import(start: Start, tmp_path: Path) -> N
         assert running.text == ""
 
 
-def test_stopping_while_a_successor_imports_says_nothing_of_it(
+def test_stopping_while_a_successor_imports_logs_nothing_about_it(
     start: Start, tmp_path: Path, stack: contextlib.ExitStack
 ) -> None:
     source = (

@@ -122,7 +122,7 @@ def test_every_connection_has_the_direct_lane(build: Any, http: Any, loop: Any) 
 
 
 @pytest.mark.parametrize("build", APPS, ids=lambda build: build.__name__)
-def test_an_app_may_leave_the_server_alone(build: Any) -> None:
+def test_an_app_may_leave_the_server_unchanged(build: Any) -> None:
     app, path = build(takeover=False)
     with Server(app, plain=True) as server:
         assert lanes(server, path, 2) == [ASGI] * 2
@@ -203,7 +203,7 @@ def test_odacs_own_class_in_the_seat_is_left_there(caplog: pytest.LogCaptureFixt
     assert not [each for each in caplog.messages if "lane" in each]
 
 
-def test_no_websocket_reaches_an_app_whose_server_takes_none(caplog: pytest.LogCaptureFixture) -> None:
+def test_no_websocket_reaches_an_app_whose_server_accepts_none(caplog: pytest.LogCaptureFixture) -> None:
     with Server(made(), plain=True, ws="none") as server:
         with pytest.raises(InvalidStatus):
             server.connect("/lane")

@@ -110,7 +110,7 @@ def test_unless_asked_otherwise(way: str) -> None:
         assert ws.wait_closed() == (CloseCode.INTERNAL_ERROR, "internal error")
 
 
-def test_what_nobody_asked_for_is_raised_at_the_end() -> None:
+def test_errors_that_were_not_read_are_raised_at_the_end() -> None:
     def leave_it() -> None:
         with TestClient(make_app()) as client:
             client.connect("/close")

@@ -69,9 +69,7 @@ def client(server: Server, authority: trustme.CA) -> Iterator[ThreadClient]:
     server.wait_until_empty()
 
 
-def test_what_the_server_sends_unasked_arrives_while_the_client_says_nothing(
-    server: Server, client: ThreadClient
-) -> None:
+def test_messages_of_the_server_arrive_while_the_client_sends_nothing(server: Server, client: ThreadClient) -> None:
     client.send("ready")
     assert receive(client) == "ready"
     for number in range(20):

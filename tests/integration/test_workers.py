@@ -260,7 +260,7 @@ def test_a_worker_that_dies_is_replaced(tmp_path: Path) -> None:
         assert running.stop() == 0
 
 
-def test_a_worker_that_is_told_to_stop_drains_and_is_replaced(tmp_path: Path) -> None:
+def test_a_worker_with_a_stop_signal_drains_and_is_replaced(tmp_path: Path) -> None:
     async def main(running: Running) -> None:
         before = await one_of_each(running)
         leaver = next(iter(before))

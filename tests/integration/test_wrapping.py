@@ -293,7 +293,7 @@ def test_odacs_lifespan_fits_where_a_lifespan_is_taken() -> None:
         receive(client)
 
 
-def test_a_wrapped_app_without_lifespan_is_left_alone() -> None:
+def test_a_wrapped_app_without_lifespan_works() -> None:
     async def bare(scope: Any, receive: Any, send: Any) -> None:
         assert scope["type"] == "http", "this app knows nothing but HTTP"
         await JSONResponse({"bare": True})(scope, receive, send)

@@ -146,7 +146,7 @@ def test_a_missing_or_wrong_token_is_4002(
 # Messages
 
 
-def test_what_cannot_be_encoded_raises_type_error_and_the_connection_is_unharmed(server: Server) -> None:
+def test_what_cannot_be_encoded_raises_type_error_and_the_connection_stays_open(server: Server) -> None:
     with server.connect("/sends-nonsense") as client:
         assert receive(client) == [12, True]
 
@@ -187,7 +187,7 @@ def test_a_room_name_that_is_not_allowed_is_the_handlers_error(
     assert "control character" in caplog.text
 
 
-def test_messages_that_nobody_takes_are_dropped_with_one_warning(
+def test_messages_without_a_listener_are_dropped_with_one_warning(
     server: Server, caplog: pytest.LogCaptureFixture, probe: Probe
 ) -> None:
     with server.connect("/takes-nothing") as client:
@@ -306,7 +306,7 @@ def test_a_peer_that_vanishes_in_the_handshake(
     assert not [each for each in caplog.records if each.levelno >= logging.ERROR], caplog.text
 
 
-def test_what_only_the_event_loops_thread_may_call_says_what_to_use_in_another(server: Server) -> None:
+def test_methods_of_the_event_loops_thread_name_the_alternative_in_another(server: Server) -> None:
     with server.connect("/in-another-thread") as client:
         assert receive(client) == [
             "loop.call_soon_threadsafe(odac.ws.join, …)",

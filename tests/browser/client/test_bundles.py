@@ -76,7 +76,7 @@ def bundle_site(bundle: Path, start_server: Callable[..., ServerProcess]) -> Ite
     process.kill()
 
 
-def test_a_bundle_connects_alone_and_shared(bundle: Path, bundle_site: Site, engine: Engine) -> None:
+def test_a_bundle_connects_with_and_without_sharing(bundle: Path, bundle_site: Site, engine: Engine) -> None:
     profile = engine.profile()
     tabs = []
     for _ in range(2):

@@ -80,7 +80,7 @@ def test_close_refuses_what_the_native_object_refuses(tab: Tab, shared: str) -> 
 
 
 @SHARED
-def test_an_error_listener_that_closes_is_told_of_one_end(engine: Engine, site: Site, shared: str) -> None:
+def test_an_error_listener_that_closes_gets_one_close(engine: Engine, site: Site, shared: str) -> None:
     # Shared by a leader, whose token requests are the page's own.
     profile = engine.profile(WAYS["leader"] + ";" + ENDPOINT)
     page = profile.tab()
@@ -187,9 +187,7 @@ def test_a_silent_server_is_noticed_though_the_page_is_looked_at_again_and_again
 
 
 @SHARED
-def test_the_loss_of_the_network_is_told_at_once_and_its_connection_in_ten_seconds(
-    profile: Profile, relay: Relay, shared: str
-) -> None:
+def test_offline_is_emitted_at_once_and_close_in_ten_seconds(profile: Profile, relay: Relay, shared: str) -> None:
     page = profile.tab()
     page.goto(relay.url + "/")
     page.run(

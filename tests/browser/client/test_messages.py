@@ -19,7 +19,7 @@ def test_the_three_builds_connect(site: Site, profile: Profile) -> None:
         ) == [[{"hello": [1]}], ["open"], True, 1]
 
 
-def test_a_mounted_app_is_asked_for_its_own_token(site: Site, profile: Profile) -> None:
+def test_the_token_is_requested_from_the_mounted_app(site: Site, profile: Profile) -> None:
     page = profile.tab()
     page.goto(site.url + "/mounted")
     requested = page.run(

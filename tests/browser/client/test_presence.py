@@ -37,7 +37,7 @@ def visit(profile: Profile, site: Site, script: str) -> Tab:
     return page
 
 
-def test_pages_see_who_comes_changes_and_goes(site: Site, name: str, engine: Engine) -> None:
+def test_pages_get_who_joins_changes_and_leaves(site: Site, name: str, engine: Engine) -> None:
     one, other = engine.profile(), engine.profile()
     try:
         ada = visit(one, site, enter(f"/tea/{name}"))
@@ -88,7 +88,7 @@ def test_a_reload_and_an_outage_are_no_leaving(site: Site, name: str, engine: En
             profile.close()
 
 
-def test_coming_back_tells_only_what_changed(site: Site, name: str, engine: Engine) -> None:
+def test_a_reconnect_emits_only_what_changed(site: Site, name: str, engine: Engine) -> None:
     one, other = engine.profile(), engine.profile()
     try:
         ada = visit(one, site, enter(f"/club/{name}"))
@@ -110,7 +110,7 @@ def test_coming_back_tells_only_what_changed(site: Site, name: str, engine: Engi
         other.close()
 
 
-def test_a_tab_that_comes_later_knows_at_once(
+def test_a_later_tab_gets_presence_at_once(
     site: Site, name: str, shared_profile: Profile, engine: Engine, way: str
 ) -> None:
     guest = engine.profile()

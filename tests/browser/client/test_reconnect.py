@@ -48,7 +48,7 @@ def test_a_server_that_is_not_there_is_named_with_the_address(site: Site, tab: T
     tab.run("async () => { await until(() => ws.connected) }")
 
 
-def test_a_server_that_stops_in_an_orderly_way_says_when_to_come_back(site: Site, tab: Tab) -> None:
+def test_a_server_that_drains_sets_the_delay_of_the_retry(site: Site, tab: Tab) -> None:
     tab.run("async () => { join('/echo', { reconnectDelay: 60000 }); await until(() => ws.connected) }")
     site.process.stop()
     # A server that is alone tells a second, about what its restart takes, which the client uses instead of its own minute.
@@ -144,7 +144,7 @@ def test_a_token_that_stays_refused_ends_it(site: Site, tab: Tab) -> None:
     ]
 
 
-def test_without_a_token_only_routes_that_want_none_let_it_in(tab: Tab) -> None:
+def test_without_a_token_only_routes_without_one_accept_it(tab: Tab) -> None:
     assert tab.run("""async () => {
         const open = join('/public', { token: false })
         await until(() => open.ws.connected)
@@ -159,7 +159,7 @@ RETRIED = [1001, 1002, 1011, 1012, 1013]
 FINAL = [1000, 1003, 1007, 1008, 1009, 3000, 4000, 4001, 4003, 4999]
 
 
-def test_every_close_code_is_followed_by_what_the_table_says(site: Site, tab: Tab) -> None:
+def test_every_close_code_has_the_effect_of_the_table(site: Site, tab: Tab) -> None:
     """All at once: each on its own path, whose handler closes with that code."""
     outcome = tab.run(f"""async () => {{
         const codes = {RETRIED + FINAL}
@@ -178,7 +178,7 @@ def test_every_close_code_is_followed_by_what_the_table_says(site: Site, tab: Ta
 
 
 @pytest.mark.parametrize(("path", "code"), [("/rejects", 4000), ("/secure", 4001), ("/forbids", 4003)])
-def test_who_is_refused_was_never_open_and_does_not_come_back(site: Site, tab: Tab, path: str, code: int) -> None:
+def test_a_refused_client_was_never_open_and_does_not_retry(site: Site, tab: Tab, path: str, code: int) -> None:
     log = tab.run(f"""async () => {{
         join('{path}', {{ reconnectDelay: 20 }})
         ws.send('x')
@@ -200,7 +200,7 @@ def test_a_message_too_big_is_final(tab: Tab) -> None:
     }""") == [1009, False, 3]
 
 
-def test_close_tells_the_server_and_stays_closed(site: Site, tab: Tab) -> None:
+def test_close_reaches_the_server_and_is_final(site: Site, tab: Tab) -> None:
     assert tab.run("""async () => {
         join('/echo', { reconnectDelay: 20 })
         await until(() => ws.connected)

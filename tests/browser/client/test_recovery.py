@@ -107,7 +107,7 @@ def test_a_network_that_is_cut_again_and_again_costs_no_message_and_gives_none_t
     assert all(room == f"log-{name}" and complete for room, complete, _ in recovered)
 
 
-def test_a_server_that_has_forgotten_the_log_says_so(site: Site, name: str, tab: Tab) -> None:
+def test_a_server_that_lost_the_log_is_reported(site: Site, name: str, tab: Tab) -> None:
     tab.run(enter(f"/log/{name}"))
     site.say(f"log-{name}", "before")
     until_messages(tab, ["before"])
@@ -119,7 +119,7 @@ def test_a_server_that_has_forgotten_the_log_says_so(site: Site, name: str, tab:
     assert tab.run("recovered") == [[f"log-{name}", False, 0]]
 
 
-def test_a_room_that_is_not_joined_again_is_told_after_ten_seconds(
+def test_a_room_that_is_not_joined_again_is_reported_after_ten_seconds(
     site: Site, name: str, profile: Profile, relay: Relay
 ) -> None:
     page = profile.tab()
@@ -230,7 +230,7 @@ def test_an_outage_is_recovered_from_in_every_tab(site: Site, name: str, shared_
     assert [page.run("recovered.map(([, complete]) => complete)") for page in tabs] == [[True], [False, True]]
 
 
-def test_tabs_of_another_user_are_told_that_it_is_not_theirs(site: Site, name: str, shared_profile: Profile) -> None:
+def test_tabs_of_another_user_do_not_recover(site: Site, name: str, shared_profile: Profile) -> None:
     first = shared_profile.tab()
     first.goto(site.url + "/foreign-login?user=ann")
     first.goto(site.url + "/")

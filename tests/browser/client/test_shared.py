@@ -159,7 +159,7 @@ def who(tag: str) -> str:
     }}"""
 
 
-def test_after_a_change_of_user_no_tab_hears_the_other_user(site: Site, shared_profile: Profile) -> None:
+def test_after_a_change_of_user_no_tab_gets_the_other_users_messages(site: Site, shared_profile: Profile) -> None:
     """With the sessions of another framework, so that the server itself does not notice."""
     first = shared_profile.tab()
     first.goto(site.url + "/foreign-login?user=ann")

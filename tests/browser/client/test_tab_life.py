@@ -103,9 +103,7 @@ def test_offline_and_online_again(site: Site, shared_profile: ChromiumProfile) -
     assert page.run("log.filter(([name]) => name === 'reconnecting').length") == 1
 
 
-def test_a_network_that_is_lost_alone_is_noticed_long_before_the_next_ping(
-    site: Site, shared_profile: ChromiumProfile
-) -> None:
+def test_a_lost_network_is_noticed_long_before_the_next_ping(site: Site, shared_profile: ChromiumProfile) -> None:
     (page,) = chromium_tabs(shared_profile, site, 1, OWN)
     page.run("void addEventListener('offline', () => (window.lost = performance.now()))")
     shared_profile.context.set_offline(True)

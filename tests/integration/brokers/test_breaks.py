@@ -77,7 +77,7 @@ def test_a_connection_that_breaks_while_it_subscribes_is_built_again(
     run(main())
 
 
-def test_who_is_cut_off_loses_messages_and_gets_none_twice_or_out_of_order(
+def test_a_disconnected_process_loses_messages_and_gets_none_twice_or_out_of_order(
     remote: Server, run: Run, short_directory: Path
 ) -> None:
     async def main() -> None:
@@ -136,7 +136,7 @@ def test_what_is_sent_while_cut_off_is_counted_and_never_sent_later(
     run(main())
 
 
-def test_a_subscription_that_dies_silently_is_found_by_the_probe(
+def test_a_subscription_that_has_died_silently_is_found_by_the_probe(
     remote: Server, run: Run, short_directory: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def main() -> None:
@@ -339,7 +339,7 @@ class ImpatientRedis(Redis):
     options = ("--client-output-buffer-limit", "pubsub 65536 0 0")
 
 
-def test_who_is_disconnected_for_reading_too_slowly_comes_back_and_counts_it(
+def test_a_process_that_read_too_slowly_reconnects_and_counts_the_loss(
     short_directory: Path, run: Run, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def main(url: str) -> None:
@@ -364,7 +364,7 @@ def test_who_is_disconnected_for_reading_too_slowly_comes_back_and_counts_it(
     ]
 
 
-def test_garbage_on_the_channels_harms_nobody(server: Server, run: Run) -> None:
+def test_malformed_messages_on_the_channels_have_no_effect(server: Server, run: Run) -> None:
     async def main() -> None:
         async with buses(server.url, server.url) as (one, other), peers(server.url, 1) as (stranger,):
             one.bus.room_opened("a")
@@ -418,7 +418,7 @@ def test_subscribing_where_a_slot_has_just_left(own_cluster: RedisCluster, run: 
     run(main())
 
 
-def test_one_node_of_a_cluster_that_dies_is_one_outage(own_cluster: RedisCluster, run: Run) -> None:
+def test_a_killed_node_of_a_cluster_is_one_outage(own_cluster: RedisCluster, run: Run) -> None:
     node: ClusterNode = own_cluster.nodes[0]
 
     async def main() -> None:

@@ -17,7 +17,7 @@ CHANNELS = Channels()
 A, B = CHANNELS.room("a"), CHANNELS.room("b")
 
 
-def test_a_payload_reaches_everyone_who_listens_the_publisher_too(server: Server, run: Run) -> None:
+def test_a_payload_reaches_every_subscriber_and_the_publisher(server: Server, run: Run) -> None:
     async def main() -> None:
         async with peers(server.url, 3, A) as (one, two, three):
             one.broker.publish(A, b"hello")
@@ -226,7 +226,7 @@ def test_a_payload_that_is_too_large_is_dropped_and_nothing_else(server: Server,
     run(main())
 
 
-def test_a_publisher_alone_subscribes_to_nothing_and_works(server: Server, run: Run) -> None:
+def test_a_publish_only_broker_subscribes_to_nothing(server: Server, run: Run) -> None:
     async def main() -> None:
         async with peers(server.url, 1, A) as (listener,), peers(server.url, 1) as (publisher,):
             await listener.hears(publisher, A)

@@ -59,7 +59,7 @@ def test_a_publisher_moves_connections_too(shared: Server, run: Run) -> None:
     run(main())
 
 
-def test_an_order_arrives_once_and_says_when_it_was_given(server: Server, run: Run) -> None:
+def test_an_order_arrives_once_and_has_its_time(server: Server, run: Run) -> None:
     async def main() -> None:
         async with buses(server.url, server.url) as (one, other):
             await listening(other, one)
@@ -76,34 +76,34 @@ def test_an_order_arrives_once_and_says_when_it_was_given(server: Server, run: R
 
 
 @pytest.mark.parametrize("leaves", [False, True], ids=["the sender stays", "the sender has stopped"])
-def test_who_was_cut_off_after_the_sender_is_told(
+def test_a_process_that_was_disconnected_gets_the_order_later(
     remote: Server, run: Run, short_directory: Path, leaves: bool
 ) -> None:
     """The sender is cut off when it gives the order, and the receiver when the sender is back."""
 
     async def main() -> None:
         async with (
-            network_to(remote, short_directory) as (sender_wire, sender_url),
-            network_to(remote, short_directory) as (receiver_wire, receiver_url),
+            network_to(remote, short_directory) as (sender_network, sender_url),
+            network_to(remote, short_directory) as (receiver_network, receiver_url),
             buses(sender_url, receiver_url, remote.url) as (sender, receiver, third),
         ):
             await listening(receiver, sender)
-            sender_wire.refuses = True
-            sender_wire.cut()
+            sender_network.refuses = True
+            sender_network.cut()
             await sender.unhealthy()
             given = time.monotonic()
             sender.bus.close(USER, 4001, "out", given)
             await asyncio.sleep(0)
-            receiver_wire.refuses = True
-            receiver_wire.cut()
+            receiver_network.refuses = True
+            receiver_network.cut()
             await receiver.unhealthy()
-            sender_wire.refuses = False
+            sender_network.refuses = False
             await sender.healthy()
             await third.until(lambda: knows(third.bus))
             if leaves:
                 await sender.bus.stop()
             reconnected = time.monotonic()
-            receiver_wire.refuses = False
+            receiver_network.refuses = False
             await receiver.until(lambda: bool(receiver.closed))
             assert receiver.closed == [(USER, 4001, "out")]
             # Who connected while the receiver was cut off came after the order, and stays.

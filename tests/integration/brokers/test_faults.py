@@ -392,7 +392,7 @@ AN_HOUR_AHEAD = "import time; real = time.time; time.time = lambda: real() + 360
     ids=["the same process id and host name", "clocks an hour apart"],
 )
 @pytest.mark.parametrize("fragile", ["local", "redis", "cluster", "nats"], indirect=True)
-def test_nodes_that_cannot_be_told_apart_or_disagree_on_the_time(
+def test_nodes_with_equal_names_or_different_clocks(
     fragile: Server, short_directory: Path, preludes: tuple[str, str]
 ) -> None:
     async def work(deployment: Deployment) -> None:

@@ -141,7 +141,7 @@ def test_a_client_comes_back_to_another_process(store: Server, run: Run, room: s
     run(main())
 
 
-def test_coming_back_while_others_speak_loses_and_repeats_nothing(store: Server, run: Run, room: str) -> None:
+def test_reconnecting_during_messages_loses_and_repeats_nothing(store: Server, run: Run, room: str) -> None:
     async def main() -> None:
         async with processes(own(store)) as (one, two):
             a, b = await come(one, path=room), await come(two, path=room)
@@ -321,7 +321,7 @@ def test_leaving_stands_behind_unconfirmed_sends(store: Server, run: Run) -> Non
 # From outside of the app
 
 
-def test_a_publisher_knows_the_rules_without_the_app(store: Server, run: Run, room: str) -> None:
+def test_a_publisher_reads_the_rules_from_the_broker(store: Server, run: Run, room: str) -> None:
     if store.url.startswith("memory"):
         pytest.skip("not for this one: memory:// stays within one process")
 
@@ -388,7 +388,7 @@ def test_an_append_does_not_look_at_all_users_that_were_revoked(own_redis: Redis
 
 
 @pytest.mark.parametrize("what", ["flushall", "hash evicted", "list evicted"])
-def test_what_the_server_loses_is_told(what: str, own_redis: Redis, run: Run) -> None:
+def test_messages_that_the_server_loses_are_reported(what: str, own_redis: Redis, run: Run) -> None:
     async def main() -> None:
         async with processes(own_redis.url) as (one, two):
             a, b, away = await come(one), await come(two), await come(two)
@@ -455,7 +455,7 @@ def test_a_durable_server_is_trusted_over_a_restart(own_redis: Redis, run: Run) 
     run(main())
 
 
-def test_a_failover_that_loses_messages_is_told(own_redis: Redis, short_directory: Any, run: Run) -> None:
+def test_a_failover_that_loses_messages_is_reported(own_redis: Redis, short_directory: Any, run: Run) -> None:
     """The replica was cut off when the last messages came, and is promoted where the clients find it."""
     import tempfile
     from pathlib import Path
@@ -532,7 +532,7 @@ def test_what_can_never_work_fails_at_once(own_redis: Redis, run: Run) -> None:
     run(main())
 
 
-def test_scripts_that_the_server_has_forgotten_are_sent_again(own_redis: Redis, run: Run) -> None:
+def test_scripts_that_the_server_has_lost_are_sent_again(own_redis: Redis, run: Run) -> None:
     async def main() -> None:
         async with processes(own_redis.url, 1) as (one,):
             a = await come(one)

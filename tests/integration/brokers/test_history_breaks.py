@@ -107,7 +107,7 @@ async def confirmed(client: AsyncTestClient, data: Any, room: str = "chat-7") ->
 
 
 @pytest.mark.slow
-def test_a_partition_that_outlasts_the_wait_is_told(own_redis: Redis, short_directory: Path, run: Run) -> None:
+def test_a_partition_longer_than_the_wait_is_reported(own_redis: Redis, short_directory: Path, run: Run) -> None:
     """Sends of the lonely side fail, and are in the log once or not at all; its members miss nothing of the others'."""
 
     async def main() -> None:
@@ -335,7 +335,7 @@ def test_a_slot_that_moves_inside_a_batch(
 # The last message of a publisher outside of the app
 
 
-def test_the_last_message_of_a_publisher_is_told_once_more(
+def test_the_last_message_of_a_publisher_is_announced_once_more(
     own_redis: Redis, run: Run, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Its publication was lost: the room's top, published once more, shows it; also where the publisher ends first."""

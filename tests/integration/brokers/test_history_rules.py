@@ -165,7 +165,7 @@ async def top(store: Any, url: str) -> int:
 
 @pytest.mark.parametrize("is_empty", [False, True], ids=["a room with a log", "an empty room"])
 @pytest.mark.parametrize("how", ["the app is away", "the app goes on", "the rule is away"])
-def test_a_page_is_told_where_a_publisher_kept_nothing_meanwhile(
+def test_a_page_gets_a_notice_where_a_publisher_kept_nothing_meanwhile(
     store: Server, run: Run, monkeypatch: pytest.MonkeyPatch, how: str, is_empty: bool
 ) -> None:
     """The room's log may still be there, and looks as if nothing were missing."""

@@ -168,7 +168,7 @@ def test_forked_children_send_on_connections_of_their_own(server: Server, run: R
     run(main())
 
 
-def test_a_broker_that_was_away_is_found_again(fragile: Server) -> None:
+def test_a_publisher_reconnects_to_a_restarted_broker(fragile: Server) -> None:
     with Publisher(fragile.url, timeout=10) as publisher:
         publisher.to_room("a", 1)
         fragile.stop()
@@ -188,7 +188,7 @@ def test_a_broker_that_was_away_is_found_again(fragile: Server) -> None:
                 break
 
 
-def test_each_thread_hears_of_its_own_message(server: Server, run: Run) -> None:
+def test_each_thread_gets_the_result_of_its_own_message(server: Server, run: Run) -> None:
     """One of eight threads sends what is too large, again and again; nothing of the others may fail or be lost."""
 
     async def main() -> None:
@@ -245,7 +245,7 @@ if {before}:
     run(main())
 
 
-def test_a_server_that_stands_still_costs_one_time_out_and_is_used_again_when_it_is_back(fragile: Server) -> None:
+def test_a_frozen_server_costs_one_time_out_and_is_used_again_afterwards(fragile: Server) -> None:
     if "local" in fragile.url:
         pytest.skip("not for this one: a proxy that is frozen is tried in the tests of the faults")
     with Publisher(fragile.url, timeout=1.0) as publisher:
@@ -272,7 +272,7 @@ def test_a_server_that_stands_still_costs_one_time_out_and_is_used_again_when_it
                 break
 
 
-def test_nobody_there_is_an_error_that_says_where_and_shows_no_password() -> None:
+def test_an_unreachable_broker_is_an_error_with_its_address_and_no_password() -> None:
     with Publisher("redis://user:geheim@127.0.0.1:1", timeout=0.3) as publisher, pytest.raises(BrokerError) as caught:
         publisher.to_room("a", 1)
     assert "redis://127.0.0.1:1" in str(caught.value)
@@ -314,7 +314,7 @@ def test_no_broker_is_an_error_that_names_the_fix(url: str | None, monkeypatch: 
             form(url)
 
 
-def test_the_environment_says_which_broker(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_environment_names_the_broker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("ODAC_BROKER", "kafka://somewhere")
     with pytest.raises(ConfigurationError, match="kafka://"):
         Publisher()
@@ -347,7 +347,7 @@ def test_closing_leaves_nothing_behind(server: Server) -> None:
     assert (threading.active_count(), len(list(Path("/proc/self/fd").iterdir()))) == (threads, files)
 
 
-def test_a_publisher_that_nobody_closes_is_closed_when_it_is_collected(server: Server) -> None:
+def test_a_publisher_that_is_not_closed_is_closed_when_it_is_collected(server: Server) -> None:
     def publishers() -> list[threading.Thread]:
         return [thread for thread in threading.enumerate() if thread.name == "odac publisher"]
 

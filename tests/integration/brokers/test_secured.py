@@ -112,7 +112,7 @@ def test_a_password_lets_in_and_is_in_no_log(guarded: Server, run: Run, caplog: 
     assert not [word for word in ("geheim", "ge/h@im", "ge%2Fh%40im") if word in caplog.text]
 
 
-def test_a_wrong_password_is_told_and_tried_again(guarded: Server, run: Run) -> None:
+def test_a_wrong_password_is_reported_and_retried(guarded: Server, run: Run) -> None:
     async def main() -> None:
         scheme, _, rest = guarded.url.partition("://")
         peer = BrokerPeer(f"{scheme}://u:falsch@{rest.rpartition('@')[2]}")
