@@ -1,4 +1,4 @@
-"""Ends asyncio's servers in tests whose clients may connect at this very moment."""
+"""Closes asyncio's servers in tests whose clients may be connecting at the same time."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ __all__ = ["close_server"]
 
 
 async def close_server(server: asyncio.Server) -> None:
-    """Accept nobody any more, and close the server when those who were accepted are known.
+    """Stop accepting, and close the server once all accepted connections have their protocols.
 
     Up to Python 3.12, ``Server.close()`` makes the transport of a connection that was accepted in the turn of the event
     loop before fail half made, and it warns of itself when the garbage collector finds it, in another test.

@@ -1,4 +1,4 @@
-"""What only the garbage collector can free: for tests of what has to be freed without it; see ``collector``."""
+"""Objects that only the garbage collector can free, for tests of what has to be freed without it; see ``collector``."""
 
 from __future__ import annotations
 

@@ -6,5 +6,5 @@ import re
 
 
 def stable(value: object) -> str:
-    """The value as it looks, without its address: two processes that share the tests must give them the same names."""
+    """The value's repr without a memory address: processes that share the tests must give them the same names."""
     return re.sub(r" at 0x[0-9a-f]+", "", repr(value))

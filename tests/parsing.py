@@ -1,4 +1,4 @@
-"""The parser, fed to its end: how much it takes at a time is the lanes' matter."""
+"""Feed the parser until it has read everything: the lanes decide how much it reads at a time."""
 
 from __future__ import annotations
 

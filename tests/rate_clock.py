@@ -1,4 +1,4 @@
-"""A clock of the test's own for rate limits, in place of the machine's."""
+"""A clock for rate limits that the test sets, instead of the machine's."""
 
 from __future__ import annotations
 

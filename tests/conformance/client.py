@@ -2,7 +2,7 @@
 
     python -m tests.conformance.client ws://127.0.0.1:9001
 
-``odac.connect`` parses JSON and connects again by itself, and the suite wants neither: this is the connection below it.
+``odac.connect`` parses JSON and reconnects by itself, which the suite does not expect: this is the connection below it.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ async def dial(url: str) -> Socket:
 
 
 async def echo(url: str) -> None:
-    """Send everything back until the server has closed."""
+    """Send every message back until the server closes."""
     connection = await dial(url)
     try:
         while True:

@@ -1,4 +1,4 @@
-"""What the Autobahn suite found, from its ``index.json``: the tool itself exits with 0 whatever it found."""
+"""The results of the Autobahn suite, from its ``index.json``: the tool itself always exits with 0."""
 
 from __future__ import annotations
 
@@ -34,8 +34,8 @@ class Verdict(NamedTuple):
 
     Args:
         case: such as ``7.1.5``.
-        behavior: what it found about the messages.
-        behavior_close: what it found about the end of the connection.
+        behavior: the result for the messages.
+        behavior_close: the result for the end of the connection.
     """
 
     case: str
@@ -55,7 +55,7 @@ class Summary(NamedTuple):
     seconds: float
 
     def corrected(self, again: Summary) -> Summary:
-        """This run with the verdicts of another in the place of its own."""
+        """This run, with the verdicts of another run for the same cases."""
         newer = {verdict.case: verdict for verdict in again.verdicts}
         return Summary([newer.get(verdict.case, verdict) for verdict in self.verdicts], self.seconds + again.seconds)
 
@@ -77,7 +77,7 @@ def judge(summary: Summary, expected: int | None = None, known: Collection[str] 
 
     Args:
         summary: of one run.
-        expected: how many cases must be there, None when any number will do.
+        expected: how many cases there must be; None: any number.
         known: cases that a library below fails; one of them that passes is wrong too, so that the list stays true.
     """
     wrong = []
@@ -122,7 +122,7 @@ def _row(name: str, counts: Counter[str]) -> str:
 
 
 def write_section(page: Path, name: str, text: str) -> None:
-    """Replace what stands between ``<!-- name -->`` and ``<!-- /name -->`` on a page.
+    """Replace the text between ``<!-- name -->`` and ``<!-- /name -->`` on a page.
 
     Raises:
         ValueError: the page has no such section.

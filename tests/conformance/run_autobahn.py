@@ -93,7 +93,7 @@ def main() -> int:
 
 
 class Attack:
-    """Lets the suite attack one lane of the server, or the client.
+    """Runs the suite against one lane of the server, or the client.
 
     Args:
         suite: the tool.
@@ -114,7 +114,7 @@ class Attack:
 
         Args:
             cases: patterns.
-            reports: the folder for what the suite writes.
+            reports: the folder for the suite's reports.
         """
         spec = {
             "cases": list(cases),
@@ -149,7 +149,7 @@ class Attack:
 
 @contextmanager
 def running_server(arguments: Sequence[str]) -> Iterator[str]:
-    """Run the echo server; it must end in order when it is told to."""
+    """Run the echo server; it must stop in an orderly way after SIGTERM."""
     command = [sys.executable, "-m", "tests.conformance.server", *arguments]
     with ended(
         subprocess.Popen(command, cwd=ROOT, env=ENVIRONMENT, stdout=subprocess.PIPE, text=True), "server"
@@ -170,7 +170,7 @@ def running_server(arguments: Sequence[str]) -> Iterator[str]:
 
 @contextmanager
 def ended(process: subprocess.Popen[AnyStr], name: str) -> Iterator[subprocess.Popen[AnyStr]]:
-    """See that a process is gone afterwards."""
+    """Make sure that a process has ended afterwards."""
     try:
         yield process
     finally:
@@ -185,7 +185,7 @@ def ended(process: subprocess.Popen[AnyStr], name: str) -> Iterator[subprocess.P
 
 
 def wait_for_port(port: int, process: subprocess.Popen[Any]) -> None:
-    """Wait until somebody listens; there is no event for it in another process."""
+    """Wait until the port accepts connections; another process sends no event for that."""
     deadline = time.monotonic() + 60
     while True:
         try:
@@ -198,7 +198,7 @@ def wait_for_port(port: int, process: subprocess.Popen[Any]) -> None:
 
 
 def watch(process: subprocess.Popen[bytes], log: Path, timeout: float) -> int:
-    """Wait for the end, and say once a minute where it stands."""
+    """Wait for the end, and print the progress once a minute."""
     deadline = time.monotonic() + timeout
     while True:
         try:

@@ -1,4 +1,4 @@
-"""The echo server that the Autobahn suite attacks: an Odac app with its limits out of the way, and nothing else.
+"""The echo server for the Autobahn suite: an Odac app with high limits, and nothing else.
 
     python -m tests.conformance.server direct               odac's own server
     python -m tests.conformance.server asgi hypercorn       plain ASGI: hypercorn or uvicorn

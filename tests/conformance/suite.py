@@ -53,7 +53,7 @@ class Suite:
         print(f"installing autobahntestsuite {VERSION} with {python}", flush=True)
         tool, environment = self.build / "virtualenv", self.build / "environment"
         pip = ["-m", "pip", "install", "-qqq", "--disable-pip-version-check"]
-        # What this interpreter was told about its own packages is not meant for another one.
+        # This interpreter's variables for its packages are not meant for another interpreter.
         clean = {
             key: value for key, value in os.environ.items() if key not in ("PYTHONPATH", "PYTHONHOME", "PYTHONWARNINGS")
         }

@@ -6,7 +6,7 @@ import os
 
 from hypothesis import HealthCheck, settings
 
-# No deadline: a busy machine is no mistake of the parser's.
+# No deadline: on a busy machine, a slow example is not an error of the parser.
 settings.register_profile(
     "odac",
     deadline=None,

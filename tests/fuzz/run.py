@@ -1,4 +1,4 @@
-"""Look for inputs that break a target, guided by coverage (atheris, libFuzzer).
+"""Search for inputs that break a target, guided by coverage (atheris, libFuzzer).
 
     pip install atheris
     python tests/fuzz/run.py                          every target for 15 seconds
@@ -54,7 +54,7 @@ def main() -> int:
 
 
 def fuzz(name: str, arguments: list[str]) -> None:
-    """Run one target in this process; libFuzzer takes it over."""
+    """Run one target in this process, under libFuzzer."""
     try:
         import atheris  # type: ignore[import-untyped,import-not-found,unused-ignore]
     except ImportError:
@@ -62,7 +62,7 @@ def fuzz(name: str, arguments: list[str]) -> None:
     sys.path.insert(0, str(ROOT))
     with atheris.instrument_imports(include=["odac"]):
         from tests.fuzz.targets import TARGETS
-    # To merge, libFuzzer starts itself anew by a shell, and takes this for its own name.
+    # To merge, libFuzzer starts itself again in a shell, by this name.
     own_name = shlex.join([sys.executable, __file__, "--inside", name])
     atheris.Setup([own_name, *arguments], TARGETS[name])
     atheris.Fuzz()

@@ -50,14 +50,14 @@ CLOSES = st.one_of(
 def raw_frame(
     first: int, payload: bytes, mask: bytes | None, field: int | None = None, length: int | None = None
 ) -> bytes:
-    """A frame with any first byte and, where asked for, a length field of another size or value than is right.
+    """A frame with any first byte and, where asked for, a length field of a wrong size or value.
 
     Args:
         first: FIN, the reserved bits and the opcode.
         payload: unmasked.
-        mask: four bytes, or None for none.
-        field: bytes of the extended length: 0, 2 or 8; None for what is right.
-        length: what the length says; None for what is right.
+        mask: four bytes; None: unmasked.
+        field: bytes of the extended length: 0, 2 or 8; None: the right size.
+        length: what the length says; None: the right size.
     """
     said = len(payload) if length is None else length
     if field is None:
@@ -72,7 +72,7 @@ def raw_frame(
 
 @st.composite
 def frames(draw: st.DrawFn, *, masked: bool) -> bytes:
-    """Any frame, mostly in order, sometimes with one thing wrong."""
+    """Any frame, mostly valid, sometimes with one error."""
     opcode = draw(
         st.one_of(st.sampled_from([TEXT, TEXT, CONTINUATION, CONTINUATION, BINARY, PING, PONG]), st.integers(0, 15))
     )
@@ -141,7 +141,7 @@ def mutated(draw: st.DrawFn, *, masked: bool) -> bytes:
 
 
 def _ends_early(payload: bytes, before: bytes) -> bool:
-    """Whether a block says that it is the last one: what is behind it is another matter for each library."""
+    """Whether a block is marked as the last one: libraries differ in how they treat data after it."""
     inflater = zlib.decompressobj(wbits=-15)
     try:
         inflater.decompress(before + payload + TAIL)
@@ -185,7 +185,7 @@ def compressed_streams(draw: st.DrawFn, *, takeover: bool, harm: bool) -> bytes:
 
 
 def streams(*, masked: bool) -> st.SearchStrategy[bytes]:
-    """Any stream: frames in any order, mutated streams, and plain noise."""
+    """Any stream: frames in any order, mutated streams, and random bytes."""
     return st.one_of(
         st.lists(frames(masked=masked), max_size=8).map(b"".join),
         mutated(masked=masked),

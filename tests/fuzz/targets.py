@@ -1,4 +1,4 @@
-"""What the coverage-guided fuzzer calls: bytes in, and an exception only where something is wrong.
+"""The targets of the coverage-guided fuzzer: they take bytes, and raise only if something is wrong.
 
 The first bytes of an input choose the variation (server or client, how the rest is cut), so that the fuzzer finds those
 by itself. ``test_corpus.py`` runs every input that was worth keeping; ``run.py`` looks for new ones.
@@ -39,7 +39,7 @@ MAX_PAYLOAD = 4096
 
 
 def parser(data: bytes) -> None:
-    """However a stream is cut: the same events, within the limits, and no exception."""
+    """Any cut of a stream gives the same events, within the limits, and no exception."""
     if len(data) < 2:
         return
     flags, step, stream = data[0], data[1] % 32 + 1, data[2:]
@@ -65,7 +65,7 @@ def parser(data: bytes) -> None:
                 assert payload[:2] not in (b"\x03\xe8", b"\x03\xe9") or not _is_utf8(payload[2:]) or not payload
     again, other = run([stream[index : index + step] for index in range(0, len(stream), step)])
     assert again == events
-    # Of a compressed text that is wrong in two ways, a cut decides which shows first: how it inflates, or what to.
+    # In a compressed text with two errors, the cut decides which is found first: in the compression or in the text.
     assert other == code or (flags & 4 and None not in (other, code))
 
 
@@ -78,7 +78,7 @@ def _is_utf8(text: bytes) -> bool:
 
 
 def handshake(data: bytes) -> None:
-    """A request is a handshake or is refused with a status, and no answer lets a header in."""
+    """A request is a handshake or is refused with a status, and no header of it gets into the response."""
     try:
         head = parse_request(data, max_headers=20, max_header_bytes=2048)
         assert len(head.headers) <= 20
@@ -124,7 +124,7 @@ def head(data: bytes) -> None:
     whole = seen([len(stream)])
     parsed = _parsed(stream)
     if seen([*range(step, len(stream), step), len(stream)]) is not whole:
-        # Refused before its end. Who gets a complete head checks its first line as well, and the method is his matter.
+        # Refused before its end. The caller that gets a complete head checks its first line, too, including the method.
         assert parsed is None or len(parsed.method) > 40
     usual = usual_request(stream, 20, 2048, MAX_LIST)
     assert usual == reference_usual_request(stream, 20, 2048, MAX_LIST)
@@ -142,7 +142,7 @@ def _parsed(stream: bytes) -> RequestHead | None:
 
 
 def extensions(data: bytes) -> None:
-    """Whatever stands in Sec-WebSocket-Extensions, the answer is one of ours or none."""
+    """For any Sec-WebSocket-Extensions, the answer is one of ours or none."""
     agreed = negotiate(data.decode("latin-1").split("\n"))
     if agreed is not None:
         assert 8 <= agreed.server_bits <= 15
@@ -152,7 +152,7 @@ def extensions(data: bytes) -> None:
 
 
 def inflate(data: bytes) -> None:
-    """Whatever is inflated ends at the limit, and the same in pieces as at once."""
+    """Any inflated data ends at the limit, and is the same in pieces as at once."""
 
     def run(pieces: list[bytes]) -> bytes | int:
         inflater = Inflater(MAX_PAYLOAD)
@@ -181,7 +181,7 @@ def text(data: bytes) -> None:
 
 
 def control(data: bytes) -> None:
-    """A control message has a kind or is ignored; the application's text never is one, and comes out as it went in."""
+    """A control message has a kind or is ignored; the application's text is never one, and is unescaped to the same text."""
     if is_control(data):
         decoded = decode_control(data)
         assert decoded is None or type(decoded[0]) is str
@@ -192,7 +192,7 @@ def control(data: bytes) -> None:
 
 
 def envelope(data: bytes) -> None:
-    """What arrives from a broker is an envelope or garbage, and an envelope can be sent again."""
+    """A message from a broker is an envelope or is refused, and an envelope can be encoded again."""
     try:
         decoded = decode_envelope(data)
     except GarbageError:

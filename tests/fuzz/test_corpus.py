@@ -1,4 +1,4 @@
-"""Every input that the coverage-guided fuzzer found worth keeping, once more, without it."""
+"""Runs every input that the coverage-guided fuzzer kept, without the fuzzer."""
 
 from __future__ import annotations
 

@@ -1,6 +1,6 @@
 """The parser against an independent one: the sans-IO protocol of the ``websockets`` library.
 
-For every stream both deliver the same messages and control frames, or both refuse it. These differences are right:
+For every stream both return the same messages and control frames, or both refuse it. These differences are intended:
 
 1. *Lengths in more bytes than needed* are refused here (RFC 6455 section 5.2: "the minimal number of bytes MUST be
    used"); ``websockets`` takes them, in control frames too.

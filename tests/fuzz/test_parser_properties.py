@@ -1,4 +1,4 @@
-"""What holds for every byte stream, however it is cut."""
+"""Properties of the parser for every byte stream and every cut."""
 
 from __future__ import annotations
 
@@ -53,7 +53,7 @@ def test_how_a_stream_is_cut_changes_nothing(masked: bool, data: st.DataObject, 
 
 @given(streams(masked=True), streams(masked=True))
 def test_events_only_ever_follow(first: bytes, second: bytes) -> None:
-    """A longer stream has the shorter one's events first, and an error stays."""
+    """A longer stream begins with the shorter one's events, and an error stays."""
     events, code = run(first, [], masked=True)
     more, later = run(first + second, [], masked=True)
     assert more[: len(events)] == events

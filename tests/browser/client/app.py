@@ -1,4 +1,4 @@
-"""The server that the browser client is tried against: routes that do one thing each, and pages without inline script."""
+"""The server for the tests of the browser client: routes that do one thing each, and pages without inline scripts."""
 
 from __future__ import annotations
 
@@ -90,7 +90,7 @@ async def away(request: Request) -> Response:
 
 
 async def hold(request: Request) -> Response:
-    """Answer when the test says so."""
+    """Answer when the test releases it."""
     global held
     held += 1
     try:
@@ -158,7 +158,7 @@ async def login(request: Request) -> Response:
 
 
 async def foreign_login(request: Request) -> Response:
-    """Log in with somebody else's session, of which Odac knows only what ``authenticate`` says."""
+    """Log in with another framework's session, which Odac knows only by ``authenticate``."""
     response = PlainTextResponse("welcome")
     response.set_cookie("foreign", request.query_params["user"], httponly=True)
     return response
@@ -270,7 +270,7 @@ async def numbers(odac: Context) -> None:
 
 @app.route.ws("/who")
 async def who(odac: Context) -> None:
-    """Says who is connected, and goes on to say so to every message."""
+    """Sends the name of the connection's user at once, and after every message."""
     user = await odac.auth.user()
     name = user["id"] if user else None
     odac.ws.on("message", lambda data: odac.ws.send({"user": name, "said": data}))

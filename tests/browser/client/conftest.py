@@ -1,4 +1,4 @@
-"""Browsers, and the server that they talk to."""
+"""Browsers, and the server that they connect to."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from tests.browser.conftest import ServerProcess
 T = TypeVar("T")
 APP = "tests.browser.client.app:app"
 
-# The ways in which tabs share, forced by taking away what the better ones need.
+# The ways in which tabs share; each is forced by removing what the preferred ones need.
 WAYS = {
     "worker": "",
     "leader": "delete window.SharedWorker",
@@ -27,7 +27,7 @@ WAYS = {
 
 
 def wait_for(look: Callable[[], T], enough: Callable[[T], bool], deadline: float = 60) -> T:
-    """Look again and again, until it is enough."""
+    """Check repeatedly, until the condition holds."""
     end = time.monotonic() + deadline
     while not enough(found := look()):
         assert time.monotonic() < end, f"it is still {found!r}"
@@ -36,7 +36,7 @@ def wait_for(look: Callable[[], T], enough: Callable[[T], bool], deadline: float
 
 
 class Site:
-    """The server, as tests look at it from outside."""
+    """The server, as tests control it from outside."""
 
     def __init__(self, process: ServerProcess) -> None:
         self.process = process
@@ -54,14 +54,14 @@ class Site:
 
     @property
     def received(self) -> list[Any]:
-        """What the route ``/record`` has received, from everybody."""
+        """What the route ``/record`` has received, from all clients."""
         received = self.get("/counters")["received"]
         assert isinstance(received, list)
         return received
 
     @property
     def attempts(self) -> dict[str, int]:
-        """How often a route that refuses was tried."""
+        """The number of attempts at a route that refuses."""
         attempts = self.get("/counters")["attempts"]
         assert isinstance(attempts, dict)
         return attempts
@@ -79,7 +79,7 @@ class Site:
         wait_for(lambda: self.get("/counters")["held"], lambda held: held > 0)
 
     def release(self) -> None:
-        """Answer whoever asked for ``/hold``."""
+        """Answer the requests to ``/hold``."""
         httpx.post(self.url + "/release").raise_for_status()
 
     def broadcast(self, data: Any) -> None:
@@ -98,7 +98,7 @@ def site_process(start_server: Callable[..., ServerProcess]) -> ServerProcess:
 
 @pytest.fixture
 def site(site_process: ServerProcess) -> Iterator[Site]:
-    """The server with nothing in its books."""
+    """The server, with all records reset."""
     found = Site(site_process)
     httpx.post(found.url + "/forget").raise_for_status()
     yield found
@@ -125,7 +125,7 @@ def engine(request: pytest.FixtureRequest) -> Engine:
 
 @pytest.fixture(params=["worker", "leader"])
 def way(request: pytest.FixtureRequest) -> str:
-    """Each way to share in turn. Tabs that are alone do what the tests that share nothing try."""
+    """Each way to share in turn. Tabs that cannot share are tested by the tests without sharing."""
     name: str = request.param
     return name
 

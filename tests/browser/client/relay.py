@@ -1,4 +1,4 @@
-"""A TCP relay in front of a server, which can fall silent: it stays connected and passes nothing on."""
+"""A TCP relay in front of a server, which can stop forwarding data while it stays connected."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from tests.closing import close_server
 
 
 class Relay:
-    """Passes connections on to a port of this machine, in a thread of its own.
+    """Forwards connections to a port of this machine, in its own thread.
 
     Args:
         target: the server's port.
@@ -46,11 +46,11 @@ class Relay:
         self._loop.close()
 
     def silence(self) -> None:
-        """From now on nothing passes, in either direction, and nobody is told, not even of an end."""
+        """Stop forwarding in both directions, including the end of a connection."""
         self._do(self._speaking.clear)
 
     def speak(self) -> None:
-        """Pass on what new connections say; those that missed something are cut off."""
+        """Forward new connections again; abort those that missed data."""
 
         def speak() -> None:
             self._speaking.set()
@@ -60,7 +60,7 @@ class Relay:
         self._do(speak)
 
     def cut(self) -> None:
-        """End every connection without a word, and take new ones."""
+        """Abort every connection, and accept new ones."""
 
         def cut() -> None:
             for writer in self._writers:
@@ -75,7 +75,7 @@ class Relay:
         asyncio.run_coroutine_threadsafe(act(), self._loop).result(timeout=20)
 
     def _accepted(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        # Not in the task, which leaves its transport open where it is cancelled before it has begun.
+        # Not in the task, which would leave its transport open if it is cancelled before it starts.
         self._writers.add(writer)
         task = self._loop.create_task(self._serve(reader, writer))
         self._tasks.add(task)
