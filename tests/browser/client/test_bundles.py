@@ -53,7 +53,8 @@ def project(tmp_path_factory: pytest.TempPathFactory) -> Path:
     run("npm", "pack", "--loglevel=silent", "--pack-destination", str(made), cwd=ROOT / "client")
     (packed,) = made.glob("odac-client-*.tgz")
     with tarfile.open(packed) as archive:
-        archive.extractall(made, filter="data")
+        archive.extraction_filter = getattr(tarfile, "data_filter", None)  # which Python has since 3.11.4
+        archive.extractall(made)
     (made / "package").rename(packages / "odac-client")
     return made
 
