@@ -13,6 +13,7 @@ import re
 import shutil
 import subprocess
 import tempfile
+import threading
 import time
 from pathlib import Path
 from typing import Any
@@ -72,8 +73,9 @@ class Firefox:
         (Path(self._folder) / "user.js").write_text("\n".join(lines))
         self._process = subprocess.Popen(
             [executable, "--headless", "--no-remote", "--profile", self._folder, "--remote-debugging-port", "0"],
-            # Its helper for crash reports would outlive it.
-            env={**os.environ, "MOZ_CRASHREPORTER_DISABLE": "1"},
+            # It stops at its start, without a word, where it cannot write to the user's home. Its helper for crash
+            # reports would outlive it.
+            env={**os.environ, "HOME": self._folder, "MOZ_CRASHREPORTER_DISABLE": "1"},
             stderr=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             text=True,
@@ -91,11 +93,16 @@ class Firefox:
 
     def _address(self) -> str:
         assert self._process.stderr is not None
-        for line in self._process.stderr:
-            found = re.search(r"WebDriver BiDi listening on (ws://\S+)", line)
-            if found:
-                return found[1]
-        raise AssertionError("Firefox ended before it listened")
+        deadline = threading.Timer(DEADLINE, self._process.kill)
+        deadline.start()
+        try:
+            for line in self._process.stderr:
+                found = re.search(r"WebDriver BiDi listening on (ws://\S+)", line)
+                if found:
+                    return found[1]
+        finally:
+            deadline.cancel()
+        raise AssertionError(f"Firefox ended before it listened, or did not listen within {DEADLINE:.0f} s")
 
     def call(self, method: str, parameters: dict[str, Any]) -> Any:
         """Send a command, and return its result."""
