@@ -433,7 +433,7 @@ def test_connect_is_given_what_was_typed(odac: Odac, monkeypatch: pytest.MonkeyP
     assert odac("connect", "ws://h/x", "-H", "nonsense").exit_code == 2
 
 
-def test_nobody_there_to_connect_to(folder: Path) -> None:
+def test_connecting_to_an_unreachable_server(folder: Path) -> None:
     done = subprocess.run(
         [sys.executable, "-m", "odac", "connect", "ws://127.0.0.1:1/x"],
         stdin=subprocess.DEVNULL,

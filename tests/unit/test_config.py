@@ -118,7 +118,7 @@ def test_a_count_is_a_whole_number_from_one(field: str, value: Any) -> None:
 
 
 @pytest.mark.parametrize("field", LEAST)
-def test_what_would_let_nobody_in_is_refused(field: str) -> None:
+def test_limits_that_would_admit_no_client_are_refused(field: str) -> None:
     wrong: dict[str, Any] = {field: LEAST[field] - 1}
     with pytest.raises(ConfigurationError, match=rf"Limits\({field}=.*from {LEAST[field]}: "):
         Limits(**wrong)

@@ -115,7 +115,7 @@ def test_an_app_that_cannot_start_keeps_the_inner_one_from_starting() -> None:
 
 
 @pytest.mark.parametrize("inner", [None, obedient], ids=lambda each: getattr(each, "__name__", "none"))
-def test_a_shutdown_that_fails_is_logged_and_keeps_nobody_from_stopping(
+def test_a_shutdown_that_fails_is_logged_and_stopping_continues(
     inner: Inner | None, caplog: pytest.LogCaptureFixture
 ) -> None:
     with caplog.at_level(logging.ERROR):

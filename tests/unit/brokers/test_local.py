@@ -27,7 +27,7 @@ def publish(url: str, timeout: float = 10) -> None:
         publisher.to_room("a", 1)
 
 
-def test_nobody_there_says_where_it_was_looked_for(folder: Path) -> None:
+def test_an_unreachable_broker_is_an_error_with_its_address(folder: Path) -> None:
     with pytest.raises(BrokerError, match=rf"no proxy answers in {base() / 'chat'}"):
         publish("local://chat", 3)
 

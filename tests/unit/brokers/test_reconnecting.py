@@ -82,7 +82,7 @@ def test_a_session_that_ends_is_followed_by_another() -> None:
     run(main())
 
 
-def test_an_error_that_nobody_expected_ends_the_session_and_nothing_else() -> None:
+def test_an_unexpected_error_ends_the_session_and_nothing_else() -> None:
     async def main() -> None:
         broker, receiver = Scripted(), Receiver()
         await broker.start(receiver)

@@ -162,7 +162,7 @@ class Ended:
         self.is_stopped = True
 
 
-def test_a_node_that_tells_no_run_id_is_an_error_of_the_command() -> None:
+def test_a_node_without_a_run_id_is_an_error_of_the_command() -> None:
     """The cluster was away at the start, so that the app runs; what it sends must fail, and not wait for good."""
 
     class Refusing(Cluster):

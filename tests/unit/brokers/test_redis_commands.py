@@ -166,7 +166,7 @@ def test_a_server_without_a_run_id_is_refused_with_the_way_out(server: FakeServe
     run(test())
 
 
-def test_before_it_is_connected_the_reason_is_told() -> None:
+def test_before_it_is_connected_the_error_has_the_reason() -> None:
     async def test() -> None:
         with pytest.raises(StoreAway, match="not connected"):
             await RedisCommands(cast(Any, None), "redis://h").command("GET", "k")

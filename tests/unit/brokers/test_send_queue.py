@@ -91,7 +91,7 @@ def test_confirmed_waits_for_what_was_put_before_and_not_for_more() -> None:
     run(main())
 
 
-def test_what_is_lost_with_the_connection_is_counted_and_told() -> None:
+def test_what_is_lost_with_the_connection_is_counted_and_reported() -> None:
     async def main() -> None:
         queue = Queue()
         queue.put("c", b"1", 3)

@@ -52,7 +52,7 @@ def test_an_answer_of_another_type_is_invalid() -> None:
     run(test())
 
 
-def test_after_the_timeout_the_client_is_told_to_stop() -> None:
+def test_after_the_timeout_the_client_gets_cancel() -> None:
     async def test() -> None:
         connection = Site().connect()
         with pytest.raises(CallError) as caught:

@@ -76,7 +76,7 @@ def test_a_call_has_one_answer(name: str, arguments: object, expected: tuple[Any
     run(test())
 
 
-def test_the_key_tells_calls_apart() -> None:
+def test_each_call_has_its_own_key() -> None:
     async def test() -> None:
         keys: list[str] = []
         site = Site({"key": answer(lambda call, arguments: keys.append(call.key))})
@@ -122,7 +122,7 @@ def test_a_call_that_is_cancelled_before_its_function_begins_leaves_no_coroutine
     assert [str(warning.message) for warning in heard] == []
 
 
-def test_a_function_that_runs_past_the_deadline_is_cancelled_and_the_client_told() -> None:
+def test_a_function_that_runs_past_the_deadline_is_cancelled_and_the_client_gets_timeout() -> None:
     async def test() -> None:
         ended = asyncio.Event()
         connection = Site({"forever": forever(lambda _: ended.set())}).connect()

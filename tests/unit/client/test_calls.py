@@ -190,7 +190,7 @@ def test_a_server_that_does_not_speak_odac() -> None:
     run(test())
 
 
-def test_what_is_no_call_is_told_at_once() -> None:
+def test_an_invalid_call_raises_at_once() -> None:
     async def test() -> None:
         client = FakeNetwork().client()
         with pytest.raises(RuntimeError, match="not connected"):
@@ -274,7 +274,7 @@ def test_functions_answer_the_server_with_their_types() -> None:
     run(test())
 
 
-def test_what_an_answer_raises_is_logged_and_not_told(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_of_an_answer_is_logged_and_not_sent(caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
         network, client = await opened()
 

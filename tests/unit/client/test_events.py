@@ -109,7 +109,7 @@ def test_an_exception_goes_to_the_error_listeners() -> None:
     run(test())
 
 
-def test_an_exception_that_nobody_handles_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_unhandled_exception_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
         events = Events()
 
@@ -130,7 +130,7 @@ def test_an_exception_that_nobody_handles_is_logged(caplog: pytest.LogCaptureFix
     ]
 
 
-def test_an_error_that_nobody_listens_for_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
+def test_an_error_without_a_listener_is_a_warning(caplog: pytest.LogCaptureFixture) -> None:
     async def test() -> None:
         events = Events()
         events.post("error", TimeoutError())
@@ -228,7 +228,7 @@ def test_a_slow_reader_stops_the_reading() -> None:
     run(test())
 
 
-def test_an_end_comes_through_although_nobody_reads() -> None:
+def test_an_end_is_handled_although_no_task_reads() -> None:
     async def test() -> None:
         events = Events()
         seen: list[Any] = []

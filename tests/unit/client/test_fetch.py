@@ -109,7 +109,7 @@ def test_a_server_that_does_not_answer_is_let_go_of() -> None:
     run(test())
 
 
-def test_nobody_there() -> None:
+def test_an_unreachable_server() -> None:
     with pytest.raises(OSError, match=r"refused|Connect call failed"):
         run(get(Address.parse("ws://127.0.0.1:1/"), "/odac/token", [], None))
 

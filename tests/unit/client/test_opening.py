@@ -24,7 +24,7 @@ URL = "ws://127.0.0.1:1/chat"
         ({"prefix": None}, "must begin with a slash"),
     ],
 )
-def test_what_cannot_work_is_told_at_once(options: dict[str, Any], said: str) -> None:
+def test_invalid_arguments_raise_at_once(options: dict[str, Any], said: str) -> None:
     with pytest.raises(ValueError, match=said):
         odac.connect(URL, **options)
 

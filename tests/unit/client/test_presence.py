@@ -32,7 +32,7 @@ def test_changes_come_with_the_whole() -> None:
     assert rosters.people("coffee") == []
 
 
-def test_coming_back_tells_only_what_changed() -> None:
+def test_a_reconnect_reports_only_what_changed() -> None:
     rosters = opened()
     rosters.lost()
     assert rosters.people("tea") == people(ADA, BOB)
@@ -44,7 +44,7 @@ def test_coming_back_tells_only_what_changed() -> None:
     assert rosters.receive("diff", [7, [], ["a"], 1]) == PresenceChange("tea", people(eve), [], [], people(ADA), 1)
 
 
-def test_a_room_over_its_limit_tells_its_total() -> None:
+def test_a_room_over_its_limit_has_only_a_total() -> None:
     rosters = opened()
     assert rosters.receive("diff", [1, None, None, 500]) == PresenceChange("tea", [], [], [], [], 500)
     assert rosters.receive("here", [1, [ADA], 1, "tea"]) == PresenceChange("tea", people(ADA), people(ADA), [], [], 1)

@@ -379,7 +379,7 @@ def test_starting_does_not_wait_for_ever(caplog: pytest.LogCaptureFixture) -> No
     run(main())
 
 
-def test_a_lost_broker_is_told_once_and_its_return_too(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_lost_broker_is_logged_once_and_its_return_too(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         setup = await Setup().start()
         with warnings(caplog) as logged:
@@ -542,7 +542,7 @@ def test_a_process_that_stood_still_blames_nobody() -> None:
     run(main())
 
 
-def test_counting_asks_everybody_and_ends_with_the_last_answer() -> None:
+def test_counting_asks_every_process_and_ends_with_the_last_answer() -> None:
     async def main() -> None:
         setup = await Setup(members=2).start()
         for origin in (OTHER, THIRD):
@@ -562,7 +562,7 @@ def test_counting_asks_everybody_and_ends_with_the_last_answer() -> None:
     run(main())
 
 
-def test_counting_does_not_wait_for_who_does_not_answer() -> None:
+def test_counting_does_not_wait_for_a_process_that_does_not_answer() -> None:
     async def main() -> None:
         setup = await Setup(members=2).start()
         setup.arrive(CHANNELS.control, Beat(1, 0.0))

@@ -39,7 +39,7 @@ def test_members_that_come_and_go_cost_the_broker_nothing() -> None:
     assert setup.broker.calls == ["subscribe c"]
 
 
-def test_a_channel_subscribed_to_again_at_once_is_told_apart() -> None:
+def test_a_channel_subscribed_to_again_at_once_is_distinguished() -> None:
     setup = Setup()
     setup.listening.opened("c")
     setup.listening.closed("c")

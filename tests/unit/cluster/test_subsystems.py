@@ -58,7 +58,7 @@ def test_what_is_told_goes_to_the_room_to_all_or_to_one() -> None:
     run(scenario())
 
 
-def test_a_part_hears_its_own_name_alone() -> None:
+def test_a_subsystem_gets_only_its_own_messages() -> None:
     async def scenario() -> None:
         setup, notes = await started()
         setup.arrive(ROOM, SubsystemMessage("notes", b"1"), SubsystemMessage("of a later version", b"2"))
@@ -67,7 +67,7 @@ def test_a_part_hears_its_own_name_alone() -> None:
     run(scenario())
 
 
-def test_a_part_hears_of_processes() -> None:
+def test_a_subsystem_is_notified_of_processes() -> None:
     async def scenario() -> None:
         setup, notes = await started()
         subsystems = setup.bus.subsystems
@@ -88,7 +88,7 @@ def test_a_part_hears_of_processes() -> None:
     run(scenario())
 
 
-def test_a_heartbeat_carries_what_the_parts_have_to_say() -> None:
+def test_a_heartbeat_carries_the_subsystems_payloads() -> None:
     async def scenario() -> None:
         setup, notes = await started()
         for says in (None, b"7"):
@@ -108,7 +108,7 @@ def test_a_heartbeat_carries_what_the_parts_have_to_say() -> None:
     run(scenario())
 
 
-def test_a_part_hears_that_something_may_be_missing() -> None:
+def test_a_subsystem_is_notified_of_possible_losses() -> None:
     async def scenario() -> None:
         setup, notes = await started()
         setup.bus.on_gap()

@@ -54,7 +54,7 @@ def test_of_a_publisher_that_nothing_arrived_from_it_counts_what_came_after_the_
         assert setup.sequence.lost == lost, first
 
 
-def test_channels_that_nobody_here_listens_to_are_ignored() -> None:
+def test_channels_without_a_subscriber_here_are_ignored() -> None:
     setup = Setup()
     setup.listening.opened("left")
     setup.tails.note(A, "left", 100, setup.clock.now + 10)

@@ -40,7 +40,7 @@ def test_definitions_are_shared_and_sorted() -> None:
     assert list(schemas.definitions) == ["Inner", "Outer"]
 
 
-def test_two_types_of_one_name_are_told_apart() -> None:
+def test_two_types_of_one_name_get_two_schemas() -> None:
     schemas = Schemas()
     schemas.add(Inner, incoming=True)
     assert schemas.add(other(), incoming=True) == {"$ref": "#/components/schemas/Inner2"}

@@ -89,7 +89,7 @@ def test_signing_in_leads_to_the_room(client: TestClient) -> None:
     assert " style=" not in page.text
 
 
-def test_a_form_of_another_site_signs_nobody_in(client: TestClient) -> None:
+def test_a_form_of_another_site_cannot_sign_in(client: TestClient) -> None:
     answer = client.http.post("/sign-in", headers={"sec-fetch-site": "cross-site"}, content=b"name=Ada")
     assert answer.status == 403
     assert "set-cookie" not in dict(answer.headers)
@@ -109,7 +109,7 @@ def test_browsers_that_send_no_fetch_metadata_over_plain_http_send_the_origin(cl
 
 
 @pytest.mark.parametrize("site", ["cross-site", "same-site"])
-def test_a_form_of_another_site_signs_nobody_out(client: TestClient, site: str) -> None:
+def test_a_form_of_another_site_cannot_sign_out(client: TestClient, site: str) -> None:
     client.http.post("/sign-in", content=b"name=Ada")
     answer = client.http.post("/sign-out", headers={"sec-fetch-site": site})
     assert answer.status == 403
@@ -178,7 +178,7 @@ def test_who_signs_out_has_left_at_once(client: TestClient) -> None:
     assert names_of(ada.people("tea")) == ["Ada"]
 
 
-def test_a_message_reaches_the_room_and_those_who_come_later(client: TestClient) -> None:
+def test_a_message_reaches_the_room_and_later_members(client: TestClient) -> None:
     ada = enter(client, ADA)
     other = enter(client, BOB, "kitchen")
     answer = say(ada, "  hello ")
@@ -240,7 +240,7 @@ def test_a_key_that_is_none(client: TestClient, key: str) -> None:
 
 
 @pytest.mark.parametrize("junk", [7, None, [], "hello", {"type": "say"}, {"type": "typing", "on": "yes"}])
-def test_junk_is_answered_and_harms_nobody(client: TestClient, junk: object) -> None:
+def test_invalid_messages_are_answered_and_affect_no_other(client: TestClient, junk: object) -> None:
     ada = enter(client, ADA)
     ada.send(junk)
     assert of_type(ada, "notice")
@@ -409,7 +409,7 @@ def test_who_may_kill_a_worker(
     assert demo.can_kill(Request({"headers": raw, "client": (ip, 5), "path": "/"})) is may
 
 
-def test_nobody_kills_a_worker_without_the_flag(client: TestClient) -> None:
+def test_a_worker_cannot_be_killed_without_the_flag(client: TestClient) -> None:
     assert refused(enter(client, ADA), "kill", None).code == "refused"
 
 
@@ -475,7 +475,7 @@ def test_a_page_that_does_not_exist(client: TestClient) -> None:
     assert "Go to the lobby" in page.text
 
 
-def test_pages_that_are_no_frame_let_nobody_frame_them(client: TestClient) -> None:
+def test_pages_other_than_frames_cannot_be_framed(client: TestClient) -> None:
     client.login(ADA)
     for path in ("/room/tea", "/two", "/nonexistent"):
         assert "frame-ancestors 'none'" in dict(client.http.get(path).headers)["content-security-policy"]

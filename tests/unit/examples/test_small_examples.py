@@ -14,7 +14,7 @@ def test_echo() -> None:
             assert ws.receive() == message
 
 
-def test_bids_by_http_reach_everyone_who_looks_on() -> None:
+def test_bids_by_http_reach_every_client_that_watches() -> None:
     with TestClient(fastapi_app.app) as client, client.connect("/auction/clock", token=False) as ws:
         assert ws.receive() == {"item": "clock", "highest": 0}
         assert client.http.post("/auction/clock/bid?amount=20").json() == {"highest": 20}

@@ -107,7 +107,7 @@ def test_a_member_that_cannot_be_sent_what_it_missed_is_closed_and_the_others_go
     assert "a defect" in caplog.text
 
 
-def test_a_gap_is_told_to_those_who_catch_up_too() -> None:
+def test_a_gap_is_reported_to_members_that_catch_up_too() -> None:
     async def main() -> None:
         feed, _ = feed_at(3)
         cursor = Cursor(as_connection(FakeMember(speaks_odac=False)), feed, None)

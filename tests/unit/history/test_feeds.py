@@ -31,7 +31,7 @@ def feeds(**limits: Any) -> Feeds:
     return made
 
 
-def test_a_room_has_one_feed_until_nobody_uses_it() -> None:
+def test_a_room_has_one_feed_as_long_as_it_is_used() -> None:
     async def main() -> None:
         made = feeds()
         feed = made.follow("a", HISTORY)

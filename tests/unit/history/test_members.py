@@ -106,7 +106,7 @@ def test_a_connection_that_ended_meanwhile_does_not_come_back() -> None:
     asyncio.run(main())
 
 
-def test_an_app_that_does_not_run_lets_nobody_in() -> None:
+def test_an_app_that_does_not_run_refuses_members() -> None:
     async def main() -> None:
         made, rooms, _, _ = members()
         rooms.runs = False

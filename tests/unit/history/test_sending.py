@@ -86,7 +86,7 @@ def test_else_by_the_appender_and_behind_it() -> None:
     asyncio.run(main())
 
 
-def test_failures_that_nobody_awaits_are_logged_once_an_outage(caplog: pytest.LogCaptureFixture) -> None:
+def test_failures_that_are_not_awaited_are_logged_once_per_outage(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         world = World(alone=False)
         errors: list[BrokerError] = [StoreAway("down"), StoreAway("down"), BrokerError("down"), BrokerError("down")]

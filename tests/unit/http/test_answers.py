@@ -21,7 +21,7 @@ def answer(app: Any, scope: dict[str, Any]) -> list[dict[str, Any]]:
     return sent
 
 
-def test_a_request_to_a_websocket_route_is_told_so() -> None:
+def test_a_request_to_a_websocket_route_is_answered_with_the_reason() -> None:
     start, body = answer(upgrade_required, {"type": "http", "http_version": "1.1"})
     headers = dict(start["headers"])
     assert start["status"] == 426

@@ -430,7 +430,7 @@ def test_the_server_stops(site: Site) -> None:
     assert [close_code(frame) for frame in site.read()] == [1001]
 
 
-def test_a_silent_peer_is_told_why_where_nothing_waits_in_front(site: Site) -> None:
+def test_a_silent_peer_gets_a_reason_if_nothing_is_queued_before_it(site: Site) -> None:
     closed: list[int] = []
     site.connection.on("close", closed.append)
     site.lane.cut(1011, "no answer")

@@ -17,7 +17,7 @@ entries = st.builds(
 
 
 @given(st.dictionaries(st.text(max_size=8), entries, max_size=4), st.lists(st.text(max_size=8), max_size=3))
-def test_what_is_told_arrives_as_it_was(changed: dict[str, Entry], removed: list[str]) -> None:
+def test_a_decoded_message_equals_the_encoded_one(changed: dict[str, Entry], removed: list[str]) -> None:
     for item in (
         Delta("room", 1, 2, changed, removed),
         Ask("room", 7, 3),

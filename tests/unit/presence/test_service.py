@@ -29,7 +29,7 @@ def two() -> Network:
     return Network(2)
 
 
-def test_everybody_sees_everybody(two: Network) -> None:
+def test_every_process_lists_every_member(two: Network) -> None:
     first, second = two.processes
     ada = two.open(first, "u:ada", b'"A"')
     two.loop.run(1)
@@ -435,7 +435,7 @@ def test_people_of_a_process_without_connections_are_known_to_one_that_opens_the
     assert people(bob) == {"u:bob"}
 
 
-def test_a_process_that_does_not_answer_holds_nobody_up(two: Network) -> None:
+def test_a_process_that_does_not_answer_delays_no_other(two: Network) -> None:
     first, second = two.processes
     two.open(first, "u:ada")
     two.loop.run(1)

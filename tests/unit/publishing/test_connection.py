@@ -59,7 +59,7 @@ def message(payload: bytes, *rooms: str) -> RoomMessage:
     return RoomMessage(Audience(rooms), 2, payload)
 
 
-def test_each_call_hears_of_its_own_message(broker: Confirmed) -> None:
+def test_each_call_gets_the_result_of_its_own_message(broker: Confirmed) -> None:
     async def main() -> None:
         connection = await connected(broker)
         broker.answers = [None, BrokerError("refused"), None]

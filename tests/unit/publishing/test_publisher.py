@@ -45,7 +45,7 @@ def test_a_publisher_that_was_closed_or_ended_connects_again(monkeypatch: pytest
     assert threads() == []
 
 
-def test_one_that_nobody_closes_is_closed_when_it_is_collected(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_one_that_is_not_closed_is_closed_when_it_is_collected(monkeypatch: pytest.MonkeyPatch) -> None:
     made = confirming(monkeypatch)
     publisher = Publisher("redis://h")
     publisher.to_room("a", 1)

@@ -46,7 +46,7 @@ def test_names_that_are_not_say_why(name: str, why: str) -> None:
 @pytest.mark.parametrize(
     "user_id", [None, True, 1.5, b"7", {"id": 2}, {}, [7], object()], ids=lambda value: type(value).__name__
 )
-def test_what_identifies_nobody_says_so(user_id: object) -> None:
+def test_an_argument_that_identifies_no_user_is_an_error(user_id: object) -> None:
     with pytest.raises(TypeError, match="what identifies a user"):
         check_user_id(user_id)
 

@@ -17,7 +17,7 @@ def test_ids_are_long_and_never_the_same() -> None:
     assert {len(each) for each in ids} == {22}  # 128 bits in base64url
 
 
-def test_a_plain_for_loop_is_told_to_be_an_async_one() -> None:
+def test_a_plain_for_loop_is_an_error_that_names_async_for() -> None:
     with pytest.raises(TypeError, match=r"async for message in odac\.ws"):
         list(Room().connect())
 
@@ -91,7 +91,7 @@ def test_a_close_that_may_not_be_sent_raises_and_does_nothing(code: int, reason:
     assert connection.is_open
 
 
-def test_a_send_that_cannot_be_encoded_raises_even_when_nobody_is_there() -> None:
+def test_a_send_that_cannot_be_encoded_raises_even_without_members() -> None:
     connection = Room().connect()
     connection.close()
     for send in (connection.send, connection.broadcast):

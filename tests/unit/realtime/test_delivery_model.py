@@ -235,7 +235,7 @@ def small_batches() -> Any:
 
 @given(setups, homes, programs)
 @settings(max_examples=EXAMPLES, deadline=None)
-def test_everybody_is_sent_what_the_program_says(
+def test_every_member_is_sent_what_the_program_sends(
     setup: list[dict[str, bool]], home: list[set[str]], program: list[Step]
 ) -> None:
     run = Run(setup, home)
@@ -268,7 +268,7 @@ def is_subsequence(part: Sequence[Frame], whole: Sequence[Frame]) -> bool:
 
 @given(setups, homes, programs, st.integers(1, 2000))
 @settings(max_examples=EXAMPLES, deadline=None)
-def test_a_slow_reader_is_closed_behind_a_prefix_and_nobody_else_notices(
+def test_a_slow_reader_is_closed_behind_a_prefix_and_no_other_is_affected(
     setup: list[dict[str, bool]], home: list[set[str]], program: list[Step], outgoing_buffer: int
 ) -> None:
     run = SlowReaders(setup, home, outgoing_buffer=outgoing_buffer)

@@ -15,7 +15,7 @@ from odac.realtime.hub import Hub
 from tests.unit.realtime.realtime_fakes import FakeBus, ManualLoop, Room, close_code, lane_of
 
 
-def test_a_bus_hears_of_the_first_and_the_last_member_of_a_room() -> None:
+def test_a_bus_is_notified_of_the_first_and_the_last_member_of_a_room() -> None:
     room = Room()
     bus = FakeBus()
     room.hub.connect_bus(bus)
@@ -111,7 +111,7 @@ def test_who_is_lost_while_it_enters_leaves_nothing_behind() -> None:
     assert room.hub._entering == {}
 
 
-def test_drain_tells_odac_v1_and_closes_all() -> None:
+def test_drain_is_sent_over_odac_v1_and_closes_all() -> None:
     room = Room()
     plain, v1 = room.connect(), room.connect(speaks_odac=True)
     with room.kernel.in_place():
@@ -123,7 +123,7 @@ def test_drain_tells_odac_v1_and_closes_all() -> None:
     assert close_code(last) == 1001
 
 
-def test_drain_hands_the_next_token_to_who_came_with_one() -> None:
+def test_drain_sends_the_next_token_to_clients_that_used_one() -> None:
     room = Room(issue_token="token of {}".format)
     came_with_one, plain, without = room.connect(speaks_odac=True), room.connect(), room.connect(speaks_odac=True)
     came_with_one.session_id = plain.session_id = "ada"
@@ -164,7 +164,7 @@ class Log:
         self.told.append(("ended", connection.id, code, reason, list(connection.memberships)))
 
 
-def test_observers_are_told_of_each_admission_and_each_end() -> None:
+def test_observers_are_notified_of_each_admission_and_each_end() -> None:
     room = Room()
     log = Log()
     room.hub.observers.append(log)

@@ -294,7 +294,7 @@ def test_receive_may_be_cancelled_and_loses_nothing() -> None:
     run(test())
 
 
-def test_two_readers_at_once_are_told_so() -> None:
+def test_two_readers_at_once_are_an_error() -> None:
     async def test() -> None:
         connection, _ = Live().person()
         first = asyncio.ensure_future(connection.receive())

@@ -22,5 +22,5 @@ def test_a_hub_without_other_processes_counts_and_sends_to_itself_alone() -> Non
     assert not one.is_open
 
 
-def test_nobody_else_is_counted() -> None:
+def test_no_other_process_is_counted() -> None:
     assert run(NoBus().count_others(EVERYONE, 1.0)) == Count(0, 0, 0)

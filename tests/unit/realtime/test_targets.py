@@ -91,7 +91,7 @@ def test_from_another_thread() -> None:
     run(test())
 
 
-def test_an_order_from_a_thread_spares_who_connects_before_the_loop_comes_to_it() -> None:
+def test_an_order_from_a_thread_spares_clients_that_connect_before_the_loop_runs_it() -> None:
     async def test() -> None:
         room = Room(loop=asyncio.get_running_loop())
         before = of_user(room, "ada")
@@ -170,7 +170,7 @@ def test_a_users_connections() -> None:
     run(test())
 
 
-def test_closing_a_room_closes_its_members_and_nobody_else() -> None:
+def test_closing_a_room_closes_its_members_and_no_other() -> None:
     room = Room()
     server = WsServer(room.hub)
     member, host, guest, _ = people = [room.connect() for _ in range(4)]

@@ -193,7 +193,7 @@ def test_gates_that_take_too_long_are_cancelled() -> None:
     run(test())
 
 
-def test_a_broadcast_passes_by_who_is_in_the_gates() -> None:
+def test_a_broadcast_skips_connections_in_the_gates() -> None:
     async def test() -> None:
         app = app_with()
 

@@ -58,7 +58,7 @@ def test_a_forgotten_await_is_named_where_the_answer_is_used(use: Callable[[Any]
 
 
 @pytest.mark.parametrize("method", ["check", "user"])
-def test_a_forgotten_await_lets_nobody_in(method: str) -> None:
+def test_a_forgotten_await_admits_no_client(method: str) -> None:
     app = Odac(SECRET)
 
     @app.route.ws("/admin", token=False)

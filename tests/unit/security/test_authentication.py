@@ -298,7 +298,7 @@ def test_the_registered_function_goes_first() -> None:
     assert site.who(user=User(1)) == "from the function"
 
 
-def test_where_the_function_knows_nobody_the_scope_is_asked_then_the_session() -> None:
+def test_where_the_function_returns_no_user_the_scope_is_used_then_the_session() -> None:
     site = Site()
     site.visit(lambda response: site.auth.login(response, ADA))
 
@@ -508,7 +508,7 @@ def test_who_has_no_id_cannot_be_addressed(user: Any) -> None:
         Site().auth.address(user)
 
 
-def test_an_empty_id_addresses_nobody() -> None:
+def test_an_empty_id_addresses_no_user() -> None:
     with pytest.raises(ValueError, match="empty"):
         Site().auth.address({"id": ""})
 
@@ -517,7 +517,7 @@ def test_a_connection_keeps_little() -> None:
     assert not hasattr(Authentication(Site().auth, Site().request()), "__dict__")
 
 
-def test_a_forged_cookie_is_nobody_and_nothing_of_it_is_logged(caplog: pytest.LogCaptureFixture) -> None:
+def test_a_forged_cookie_is_no_user_and_nothing_of_it_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     site = Site()
     other = Sessions(Secrets("b" * 32))
     site.cookies["odac"] = other.encode(other.create(ADA))

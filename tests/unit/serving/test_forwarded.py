@@ -74,7 +74,7 @@ def seen(kind: str, peer: str | None, *headers: tuple[bytes, bytes], trusted: st
     return scopes[0]
 
 
-def test_a_trusted_proxy_tells_client_and_scheme() -> None:
+def test_a_trusted_proxy_sets_client_and_scheme() -> None:
     header = (b"forwarded", b"for=9.9.9.9;proto=https")
     scope = seen("websocket", "10.0.0.1", header)
     assert (scope["client"], scope["scheme"]) == (("9.9.9.9", 0), "wss")

@@ -21,7 +21,7 @@ def listening() -> socket.socket:
     return made
 
 
-def test_an_app_is_served_until_it_is_told_to_stop() -> None:
+def test_an_app_is_served_until_a_stop_signal() -> None:
     made = listening()
     port = made.getsockname()[1]
     servers: list[Server] = []

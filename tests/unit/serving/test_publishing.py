@@ -63,7 +63,7 @@ def publish(endpoint: Server, *arguments: str, key: str = "k", text: str | None 
     return CliRunner().invoke(main, ["publish", endpoint.url, *arguments, "--key", key], input=text)
 
 
-def test_a_message_to_a_room_and_to_everybody(endpoint: Server) -> None:
+def test_a_message_to_a_room_and_to_all_clients(endpoint: Server) -> None:
     assert publish(endpoint, "news", '{"a": [1, null]}', key="one").exit_code == 0
     assert publish(endpoint, "--broadcast", "-", key="two", text='"hello"').exit_code == 0
     assert endpoint.requests == [

@@ -27,7 +27,7 @@ def test_what_is_watched(tmp_path: Path) -> None:
     assert found == {"app.py", "inner/module.py"}
 
 
-def test_changed_added_and_removed_files_are_told_once(tmp_path: Path) -> None:
+def test_changed_added_and_removed_files_are_reported_once(tmp_path: Path) -> None:
     for index in range(5):
         (tmp_path / f"{index}.py").touch()
 

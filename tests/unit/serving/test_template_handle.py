@@ -117,7 +117,7 @@ def test_the_end_of_a_worker_is_noticed_without_its_template(folder: Path) -> No
     run(then)
 
 
-def test_an_end_that_is_told_twice_counts_once() -> None:
+def test_an_end_that_is_reported_twice_counts_once() -> None:
     async def main() -> None:
         process = ForkedProcess(1)
         process.over(3)

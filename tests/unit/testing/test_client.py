@@ -183,7 +183,7 @@ def test_a_hundred_clients() -> None:
 
 
 @pytest.mark.parametrize("kind", [TestClient, AsyncTestClient])
-def test_what_is_no_app_is_told_at_once(kind: Callable[[Any], object]) -> None:
+def test_an_object_that_is_not_an_app_is_an_error_at_once(kind: Callable[[Any], object]) -> None:
     with pytest.raises(TypeError, match="takes an Odac app, or another ASGI app, not 7"):
         kind(7)
 

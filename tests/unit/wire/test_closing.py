@@ -61,7 +61,7 @@ def test_an_answer_is_not_looked_at() -> None:
     assert closing.receive(b"\x03") is None
 
 
-def test_without_any_frame_the_application_is_told_1006() -> None:
+def test_without_any_frame_the_application_gets_1006() -> None:
     closing = ClosingHandshake()
     assert closing.outcome == (CloseCode.ABNORMAL, "")
     assert bool(closing.is_complete) is False

@@ -17,7 +17,7 @@ def test_the_user_of_the_session_is_the_connections(client: TestClient, session:
             assert ws.receive() is None
 
 
-def test_another_password_makes_an_old_session_nobodys(client: TestClient, session: str, user: Any) -> None:
+def test_another_password_invalidates_an_old_session(client: TestClient, session: str, user: Any) -> None:
     user.set_password("another")
     with client.connect("/me", token=False, headers={"Cookie": f"sessionid={session}"}) as ws:
         assert ws.receive() is None

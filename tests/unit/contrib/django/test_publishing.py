@@ -75,7 +75,7 @@ def test_outside_of_the_app_the_history_of_a_room_has_what_is_sent(monkeypatch: 
     assert [type(item) for item in made[0].items] == [Unkept, Move]
 
 
-def test_mistakes_are_told_at_the_call() -> None:
+def test_mistakes_raise_at_the_call() -> None:
     from django.contrib.auth.models import AnonymousUser
 
     with pytest.raises(TypeError):

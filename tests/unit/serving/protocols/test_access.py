@@ -35,7 +35,7 @@ def test_a_refused_one_has_one(lines: pytest.LogCaptureFixture) -> None:
     assert lines.messages == [' - "WebSocket /a\\n\\x1b[31m HTTP/1.1" 403']
 
 
-def test_it_is_off_where_nobody_reads_it(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_it_is_off_without_a_handler(monkeypatch: pytest.MonkeyPatch) -> None:
     logger = logging.getLogger("uvicorn.access")
     monkeypatch.setattr(logger, "propagate", False)
     monkeypatch.setattr(logger, "handlers", [])

@@ -240,7 +240,7 @@ def test_a_buffer_that_fills_after_the_end_keeps_nobody_waiting() -> None:
     run(test())
 
 
-def test_a_loop_of_sends_hears_of_the_loss() -> None:
+def test_a_loop_of_sends_gets_the_error_of_the_loss() -> None:
     async def test() -> None:
         session, server = await opened()
         server.transport.closing = True

@@ -27,7 +27,7 @@ def test_it_serves_the_projects_asgi_application(monkeypatch: pytest.MonkeyPatch
     ]
 
 
-def test_a_project_without_an_asgi_application_is_told_so() -> None:
+def test_a_project_without_an_asgi_application_is_an_error() -> None:
     with pytest.raises(CommandError, match="Set ASGI_APPLICATION"):
         run("--noreload", application=None)
 
