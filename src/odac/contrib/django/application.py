@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from typing import Any
 
 from asgiref.sync import sync_to_async
@@ -47,7 +47,7 @@ class DjangoOdac(Odac):
         *,
         secret: Any = None,
         broker: str | None = None,
-        rest_framework: Iterable[Any] = (),
+        rest_framework: Collection[Any] = (),
         **options: Any,
     ) -> None:
         application = get_asgi_application()  # first, because it sets Django up

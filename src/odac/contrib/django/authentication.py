@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection
 from hashlib import sha256
 from importlib import import_module
 from typing import Any
@@ -12,6 +12,7 @@ from django.contrib.auth import get_user
 from django.http import HttpRequest
 
 from odac.contrib.django.database import read
+from odac.errors import ConfigurationError
 from odac.request import Request
 from odac.security.authentication import LOGIN
 
@@ -30,12 +31,19 @@ async def authenticate(request: Request) -> Any:
     return await _find(request, ())
 
 
-def authenticator(rest_framework: Iterable[Any] = ()) -> Callable[[Request], Any]:
+def authenticator(rest_framework: Collection[Any] = ()) -> Callable[[Request], Any]:
     """An authenticator that also uses authentication classes of Django REST framework, for clients without cookies.
 
     Args:
         rest_framework: classes such as ``TokenAuthentication``, used in this order if the session has no user.
+
+    Raises:
+        ConfigurationError: it is not a list of classes.
     """
+    if not isinstance(rest_framework, Collection) or not all(isinstance(class_, type) for class_ in rest_framework):
+        raise ConfigurationError(
+            f"DjangoOdac(rest_framework={rest_framework!r}): must be a list of classes, such as [TokenAuthentication]"
+        )
     classes = tuple(rest_framework)
 
     async def find(request: Request) -> Any:

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
 from django.core.cache import cache
 
-from odac.contrib.django.authentication import http_request, login_name
+from odac.contrib.django.authentication import authenticator, http_request, login_name
+from odac.errors import ConfigurationError
 from odac.request import Request
 from odac.testing import TestClient
 
@@ -34,3 +36,12 @@ def test_the_handshake_as_djangos_request() -> None:
 def test_a_sessions_name_does_not_give_the_session_away() -> None:
     assert login_name("key") == login_name("key") != login_name("kez")
     assert "key" not in login_name("key")
+
+
+@pytest.mark.parametrize(
+    "rest_framework", ["rest_framework.authentication.TokenAuthentication", ["Token"], [object()], int, 7]
+)
+def test_authentication_classes_are_a_list_of_classes(rest_framework: Any) -> None:
+    authenticator([int])
+    with pytest.raises(ConfigurationError, match=r"DjangoOdac\(rest_framework=.*must be a list of classes"):
+        authenticator(rest_framework)
