@@ -54,7 +54,7 @@ LIMITS = {
     "handshake, cookie, token and middleware": (190, 271),
     "end": (26, 26),
 }
-BYTES = {"idle connection": 960, "idle connection, cookie, token and middleware": 1030}
+BYTES = {"idle connection": 820, "idle connection, cookie, token and middleware": 890}
 """Of Python objects, including the fake transport and the application's listener. The figures vary a little with when
 sets and dicts grow.
 """

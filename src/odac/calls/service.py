@@ -17,6 +17,7 @@ from odac.calls.messages import read_answer, read_id, read_request, refusal
 from odac.calls.remembered import Remembered
 from odac.errors import CallError
 from odac.realtime.identity import new_id
+from odac.realtime.phase import ADMITTED
 
 if TYPE_CHECKING:
     from odac.realtime.connection import Connection
@@ -116,7 +117,7 @@ class Calls:
 
     def _call(self, connection: Connection, values: list[Any]) -> None:
         request = read_request(values)
-        if request is None or not connection.was_admitted:
+        if request is None or not connection.flags & ADMITTED:
             return
         calls = connection.calls
         if isinstance(calls, ConnectionCalls) and calls.answering is not None:

@@ -63,6 +63,30 @@ def _shared_parser(_thread: int, max_payload: int, max_fragments: int) -> Shared
     return SharedParser(max_payload, max_fragments)
 
 
+class _Rest:
+    """State that a lane needs once reading or writing was paused or its end has begun, and an idle one does not."""
+
+    __slots__ = ("bare", "close_timer", "closing", "reading", "transport_holds")
+
+    def __init__(self) -> None:
+        self.reading: PacedReading | None = None  # once reading was paused
+        self.closing: ClosingHandshake | None = None  # once a close frame was sent or has arrived
+        self.close_timer: asyncio.TimerHandle | None = None
+        self.bare = -1  # the socket while compressed messages may be written to it past the transport, else -1
+        self.transport_holds = False  # bytes that the kernel has not taken
+
+
+def _descriptor(transport: asyncio.Transport) -> int:
+    """The socket of a transport that may be written to past it, else -1.
+
+    Never past TLS, and only where the socket is one that the transport writes to as it is, and a descriptor.
+    """
+    if not _DESCRIPTORS or transport.is_closing() or transport.get_extra_info("sslcontext") is not None:
+        return -1
+    socket = transport.get_extra_info("socket")
+    return -1 if socket is None else int(socket.fileno())
+
+
 @compiled_receive(
     Connection,
     Outbox,
@@ -94,17 +118,12 @@ class DirectLane(asyncio.Protocol):
 
     __slots__ = (
         "_bits",
-        "_close_timer",
-        "_closing",
         "_connection",
-        "_fileno",
         "_meter",
         "_parser",
         "_peers",
-        "_reading",
-        "_socket",
+        "_rest",
         "_transport",
-        "_transport_holds",
         "fd",
     )
 
@@ -124,24 +143,21 @@ class DirectLane(asyncio.Protocol):
         self._bits = deflate.server_bits if deflate else 0
         self._peers = peers
         self._meter: RateMeter | None = UNSTARTED if limits.rate_limit is not None else None
-        self._reading: PacedReading | None = None  # once reading was paused
-        self._closing: ClosingHandshake | None = None  # once a close frame was sent or has arrived
-        self._close_timer: asyncio.TimerHandle | None = None
+        self._rest: _Rest | None = None
         self._connection: Connection = None  # type: ignore[assignment]  # attach() follows at once
-        # Never past TLS, and only where the socket is one that the transport writes to as it is, and a descriptor.
         tls = transport.get_extra_info("sslcontext") is not None
-        socket = transport.get_extra_info("socket") if _DESCRIPTORS and not tls else None
-        self._fileno: int = socket.fileno() if socket is not None else -1
         # From the first byte that the kernel does not take, the transport says so (pause_writing), the outbox keeps
-        # what follows by reference, and nothing is written past the transport: then _socket is -1.
+        # what follows by reference, and nothing is written past the transport: see _renew_fd().
         # TLS transports compare with "at least": with 0 they would pause again when the buffer is empty, and never
         # resume.
         transport.set_write_buffer_limits(1 if tls else 0, 0)
-        self._transport_holds = transport.get_write_buffer_size() > 0
-        self._socket = self.fd = -1
-        if not self._transport_holds:
-            self._socket = self._fileno
-            self.fd = self._fileno if not self._bits else -1
+        self.fd = -1
+        if transport.get_write_buffer_size() > 0:
+            self._extend().transport_holds = True
+        elif self._bits:
+            self._extend().bare = _descriptor(transport)
+        else:
+            self.fd = _descriptor(transport)
 
     def attach(self, connection: Connection) -> None:
         """Serve this connection: receive from the transport from now on."""
@@ -155,13 +171,20 @@ class DirectLane(asyncio.Protocol):
         """Let the garbage collector go through the connection again; see :mod:`odac.lanes.collector`."""
         collector.include(self, self._connection, self._transport)
 
+    @property
+    def _closing(self) -> ClosingHandshake | None:
+        return self._rest.closing if self._rest is not None else None
+
     def _renew_fd(self) -> None:
-        """Compute ``fd`` again, and ``_socket``, for all writes past the transport."""
-        connection = self._connection
+        """Compute ``fd`` again, and the socket that compressed messages are written to past the transport."""
+        rest, connection = self._rest, self._connection
         # While reading is paused, only the transport's own writes (such as pings) detect that the peer is gone.
-        past = not self._transport_holds and self._closing is None and not connection.inbox.is_paused
-        self._socket = self._fileno if past else -1
-        self.fd = self._socket if not self._bits else -1
+        past = (rest is None or not (rest.transport_holds or rest.closing)) and not connection.inbox.is_paused
+        bare = _descriptor(self._transport) if past else -1
+        if self._bits:
+            self._extend().bare = bare
+        else:
+            self.fd = bare
         connection.outbox.renew_fd()
 
     # Incoming
@@ -225,16 +248,22 @@ class DirectLane(asyncio.Protocol):
             parser = self._parser = parser.split()
         return parser
 
+    def _extend(self) -> _Rest:
+        if self._rest is None:
+            self._rest = _Rest()
+        return self._rest
+
     def _paced_reading(self) -> PacedReading:
-        if self._reading is None:
-            self._reading = PacedReading(
+        rest = self._extend()
+        if rest.reading is None:
+            rest.reading = PacedReading(
                 self._connection.outbox.delivery.turn,
                 self._transport,
                 self._own_parser(),
                 self.data_received,
                 self._is_held_back,
             )
-        return self._reading
+        return rest.reading
 
     def _is_held_back(self) -> bool:
         """Whether a slow handler must catch up first. A closing connection still reads, for the peer's close frame."""
@@ -281,7 +310,8 @@ class DirectLane(asyncio.Protocol):
             data = messages[0].frame
         else:
             data = b"".join([message.frame for message in messages])
-        socket = self._socket
+        rest = self._rest
+        socket = self.fd if not bits or rest is None else rest.bare
         if socket >= 0:
             sent = write(socket, data)
             if sent != len(data):
@@ -300,23 +330,24 @@ class DirectLane(asyncio.Protocol):
 
     def pause_writing(self) -> None:
         """See :meth:`asyncio.BaseProtocol.pause_writing`."""
-        self._transport_holds = True
+        self._extend().transport_holds = True
         self._renew_fd()
         self._connection.outbox.pause_writing()
 
     def resume_writing(self) -> None:
         """See :meth:`asyncio.BaseProtocol.resume_writing`."""
-        self._transport_holds = False
+        self._extend().transport_holds = False
         self._renew_fd()
         self._connection.outbox.resume_writing()
 
     # The end
 
     def _close_frames(self) -> ClosingHandshake:
-        if self._closing is None:
-            self._closing = ClosingHandshake()
+        rest = self._extend()
+        if rest.closing is None:
+            rest.closing = ClosingHandshake()
             self._renew_fd()
-        return self._closing
+        return rest.closing
 
     def close(self, code: int, reason: str) -> None:
         """Send the close frame (RFC 6455 section 7.1.2) and wait for the peer's."""
@@ -327,8 +358,8 @@ class DirectLane(asyncio.Protocol):
         if not self._transport.is_closing():
             self._transport.write(frame)
             # Reading may be paused for a slow handler, but the peer's close frame must be read.
-            if self._reading is not None:
-                self._reading.resume()
+            if self._rest is not None and self._rest.reading is not None:
+                self._rest.reading.resume()
         if not closing.is_received:
             self.expect_end()
 
@@ -356,17 +387,17 @@ class DirectLane(asyncio.Protocol):
         """Fail the connection (RFC 6455 section 7.1.7)."""
         self._connection.fail(error)
         self._connection.outbox.close_now()
-        received = self._closing is not None and self._closing.is_received
+        closing = self._closing
+        received = closing is not None and closing.is_received
         if not received and self._transport.can_write_eof() and not self._transport.is_closing():
             self._transport.write_eof()
 
     def expect_end(self) -> None:
         """Abort when the close timeout has passed."""
-        if self._close_timer is None:
+        rest = self._extend()
+        if rest.close_timer is None:
             connection = self._connection
-            self._close_timer = connection.loop.call_later(
-                connection.policy.limits.close_timeout, self._close_timed_out
-            )
+            rest.close_timer = connection.loop.call_later(connection.policy.limits.close_timeout, self._close_timed_out)
 
     def _close_timed_out(self) -> None:
         client_faults.close_unanswered(self._connection.policy)
@@ -379,23 +410,25 @@ class DirectLane(asyncio.Protocol):
         """See :meth:`asyncio.Protocol.connection_lost`."""
         if collector.spares:
             self.include()
-        self._fileno = self._socket = self.fd = -1  # lost() renews the connection's own
-        self._reading = None
+        self.fd = -1  # lost() renews the connection's own
         self._transport = GONE
         self._peers.discard(self)
-        if self._close_timer is not None:
-            self._close_timer.cancel()
-            self._close_timer = None
-        connection = self._connection
-        connection.run(
-            connection.lost, *(self._closing.outcome if self._closing is not None else (CloseCode.ABNORMAL, ""))
-        )
+        outcome: tuple[int, str] = (CloseCode.ABNORMAL, "")
+        rest = self._rest
+        if rest is not None:
+            rest.bare = -1
+            rest.reading = None
+            if rest.close_timer is not None:
+                rest.close_timer.cancel()
+                rest.close_timer = None
+            if rest.closing is not None:
+                outcome = rest.closing.outcome
+        self._connection.run(self._connection.lost, *outcome)
 
     def abort(self) -> None:
         """End at once."""
-        self._fileno = -1
-        self._renew_fd()
         self._transport.abort()
+        self._renew_fd()
 
     def cut(self, code: int, reason: str) -> None:
         """End a silent peer's connection at once: with a close frame if no data is buffered before it."""
@@ -405,8 +438,9 @@ class DirectLane(asyncio.Protocol):
             return
         transport.write(self._close_frames().send(code, reason))
         transport.close()
-        if self._close_timer is None:  # TLS waits for the peer's close_notify
-            self._close_timer = connection.loop.call_later(connection.policy.limits.close_timeout, transport.abort)
+        rest = self._extend()
+        if rest.close_timer is None:  # TLS waits for the peer's close_notify
+            rest.close_timer = connection.loop.call_later(connection.policy.limits.close_timeout, transport.abort)
         connection.run(connection.lost, CloseCode.ABNORMAL, "")
 
     def shutdown(self) -> None:

@@ -6,7 +6,6 @@ import asyncio
 from _thread import get_ident
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping
 from contextvars import Context as ContextOfVariables
-from time import monotonic
 from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any, Final, Literal, NoReturn, overload
 
@@ -36,9 +35,10 @@ from odac.realtime.listeners import (
     listeners_of,
 )
 from odac.realtime.loop_thread import wrong_thread
+from odac.realtime.opened import time_opened
 from odac.realtime.outbox import Outbox
 from odac.realtime.ownership import Owned
-from odac.realtime.phase import CLOSED, CLOSING, OPEN, Phase, ReadyState
+from odac.realtime.phase import ADMITTED, CLOSED, CLOSING, END_REPORTED, HANDLER, OPEN, Phase, ReadyState
 from odac.realtime.ping import Ping, Pings
 from odac.realtime.receipts import Joined
 from odac.realtime.released import NO_LANE, Released
@@ -73,25 +73,21 @@ class Connection(Typed[In, Out]):
 
     __slots__ = (
         "_extras",
-        "_hub",
         "context",
         "due",
-        "ended",
         "fd",
+        "flags",
         "handler",
         "id",
         "inbox",
-        "is_end_reported",
         "listeners",
         "memberships",
-        "on_release",
         "opened_at",
         "outbox",
         "phase",
         "policy",
         "session_id",
         "speaks_odac",
-        "was_admitted",
     )
 
     def __init__(self, hub: HubOfConnection, lane: Lane, policy: Policy, *, speaks_odac: bool = False) -> None:
@@ -104,14 +100,10 @@ class Connection(Typed[In, Out]):
         self.inbox = Inbox(self)
         self.listeners: Registered = ()
         self.memberships: Mapping[str, None] = _NO_ROOMS
-        self.ended: tuple[int, str] | None = None  # code and reason, once the connection has ended
-        self.is_end_reported = False  # whether the close listeners have been called, or are being called
-        self.was_admitted = False
-        self.opened_at = monotonic()  # an order to close a user's connections concerns those that were open before it
+        self.flags = HANDLER
+        self.opened_at = time_opened()  # an order to close a user's connections concerns those that were open before it
         self.due: float | None = None  # when the answer to a ping is due; None once anything has arrived since
-        self.on_release: Callable[[int], None] | None = None
         self.session_id: str | None = None  # the session of the token that it was admitted with
-        self._hub = hub
         self.handler: asyncio.Task[Any] | None = None
         self._extras: Extras | None = None
         self.context: ContextOfVariables | None = None  # None until the application sets a variable in it
@@ -395,6 +387,17 @@ class Connection(Typed[In, Out]):
         self._extend().calls = calls
 
     @property
+    def ended(self) -> tuple[int, str] | None:
+        """Code and reason, once the connection has ended."""
+        return self._extras.ended if self._extras is not None else None
+
+    def call_on_release(self, function: Callable[[int], None]) -> None:
+        """Call this with the close code when the transport has ended, besides what is called already."""
+        extras = self._extend()
+        before = extras.on_release
+        extras.on_release = function if before is None else _both(function, before)
+
+    @property
     def ready_state(self) -> ReadyState:
         """The connection's state. A handler only ever sees OPEN, CLOSING and CLOSED."""
         if self.phase >= CLOSED:
@@ -408,6 +411,10 @@ class Connection(Typed[In, Out]):
     def is_open(self) -> bool:
         """Whether messages can still be sent to the connection."""
         return self.phase < CLOSING
+
+    @property
+    def _hub(self) -> HubOfConnection:
+        return self.outbox.delivery.hub
 
     @property
     def delivery(self) -> Delivery[Any]:
@@ -596,32 +603,36 @@ class Connection(Typed[In, Out]):
         before = self.phase
         if before >= CLOSED:
             return
-        self.ended = (code, reason)
+        extras, hub = self._extras, self.outbox.delivery.hub
+        if extras is None:
+            extras = self._extras = Extras()
+        extras.ended = (code, reason)
         self.phase = Phase.CLOSED
         if before < CLOSING:
-            self._hub.remove(self)
+            hub.remove(self)
         self.outbox.renew_fd()
         self.outbox.discard()
-        if self._extras is not None and self._extras.pings is not None:
-            self._extras.pings.fail(code, reason)
-            self._extras.pings = None
-        self._hub.population -= 1
-        if self.on_release is not None:
-            self.on_release(code)
-            self.on_release = None
-        if self.was_admitted or self.memberships:
-            for observer in self._hub.observers:
+        if extras.pings is not None:
+            extras.pings.fail(code, reason)
+            extras.pings = None
+        hub.population -= 1
+        if extras.on_release is not None:
+            extras.on_release(code)
+            extras.on_release = None
+        if self.flags & ADMITTED or self.memberships:
+            for observer in hub.observers:
                 observer.ended(self, code, reason)
         self.inbox.finish()
 
     def closed(self) -> None:
         """Notify the application that the connection has ended; every message before that has been handled."""
-        if self.is_end_reported:
+        if self.flags & END_REPORTED:
             if self.phase is Phase.RELEASED and self.handler is None:
                 self.drop()
             return
-        self.is_end_reported = True
-        listeners = listeners_of(self.listeners, "close") if self.listeners else ()
+        self.flags |= END_REPORTED
+        kept: Any = self.listeners
+        listeners = listeners_of(kept, "close") if type(kept) is tuple and kept else ()
         if listeners:
             self.events.call_close_listeners(listeners)
         else:
@@ -654,3 +665,11 @@ class Connection(Typed[In, Out]):
         outbox.drop(released, NO_LANE)
         if self._extras is not None:
             self._extras.owned = self._extras.calls = None
+
+
+def _both(first: Callable[[int], None], second: Callable[[int], None]) -> Callable[[int], None]:
+    def call(code: int) -> None:
+        first(code)
+        second(code)
+
+    return call

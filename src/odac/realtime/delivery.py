@@ -23,6 +23,7 @@ from odac.realtime.writing import write_to_all
 
 if TYPE_CHECKING:
     from odac.realtime.backlog import Backlog
+    from odac.realtime.internal_ports import HubOfConnection
     from odac.realtime.outbox import Outbox
     from odac.realtime.policy import Policy
 
@@ -67,7 +68,10 @@ class Delivery(Generic[M]):
         corked: the outbox of the connection whose received bytes are being handled now, or None.
         turn: the budget of bytes that all connections together may read in one turn of the loop.
         spare: an empty context for the callbacks of connections that have set nothing in their own.
+        hub: the hub of these connections, which sets it.
     """
+
+    hub: HubOfConnection
 
     __slots__ = (
         "_apart",
@@ -79,6 +83,7 @@ class Delivery(Generic[M]):
         "_warned_routes",
         "corked",
         "dropped_messages",
+        "hub",
         "is_writing",
         "log",
         "loop",

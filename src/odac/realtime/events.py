@@ -11,8 +11,8 @@ from odac.errors import Disconnected, InvalidMessage
 from odac.notices import raised, unhandled
 from odac.protocol import control
 from odac.realtime.cancellation import OVERDUE, RAISED, Raised, cancel_overdue, is_own
-from odac.realtime.listeners import EVENTS, Handler, fit, listeners_of
-from odac.realtime.phase import CLOSED, CLOSING, Phase
+from odac.realtime.listeners import EVENTS, Handler, entries_of, fit, listeners_of, registered
+from odac.realtime.phase import CLOSED, CLOSING, END_REPORTED, Phase
 from odac.realtime.sent import is_to_be_awaited
 
 if TYPE_CHECKING:
@@ -44,20 +44,24 @@ class Events:
             check_event(event)
         called = fit(handler, EVENTS[event])
         owner = self._owner
-        owner.listeners += (event, handler, called)
-        if event == "close" and owner.is_end_reported:
+        before: Any = owner.listeners
+        if type(before) is tuple and not before and called is handler and event == "message":
+            owner.listeners = handler
+        else:
+            owner.listeners = (*entries_of(before), event, handler, called)
+        if event == "close" and owner.flags & END_REPORTED:
             # The connection ended before its handler added this listener, which is called anyway: it may clean up.
             owner.loop.call_soon(owner.run, self.call_close_listeners, [called])
 
     def off(self, event: str, handler: Handler | None) -> None:
         """Remove a listener, or all of an event."""
         check_event(event)
-        listeners = self._owner.listeners
+        listeners = entries_of(self._owner.listeners)
         kept: list[Any] = []
         for at in range(0, len(listeners), 3):
             if listeners[at] != event or (handler is not None and listeners[at + 1] != handler):
                 kept += listeners[at : at + 3]
-        self._owner.listeners = tuple(kept)
+        self._owner.listeners = registered(tuple(kept))
 
     def of(self, event: str) -> list[Handler]:
         """The listeners of an event, as they are to be called."""

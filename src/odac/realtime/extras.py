@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -19,14 +20,18 @@ class Extras:
     Attributes:
         calls: once the route answers calls, or the handler makes one.
         data: the application's namespace.
+        ended: code and reason, once the connection has ended.
+        on_release: called with the close code when the transport has ended, if somebody counts connections.
         owned: timers and tasks.
         pings: those that the application has sent.
     """
 
-    __slots__ = ("calls", "data", "owned", "pings")
+    __slots__ = ("calls", "data", "ended", "on_release", "owned", "pings")
 
     def __init__(self) -> None:
         self.calls: CallsPort | None = None
         self.data: SimpleNamespace | None = None
+        self.ended: tuple[int, str] | None = None
+        self.on_release: Callable[[int], None] | None = None
         self.owned: Owned | None = None
         self.pings: Pings | None = None

@@ -18,7 +18,7 @@ from odac.realtime.internal_ports import Entry
 from odac.realtime.kept_sends import send_where_kept
 from odac.realtime.no_bus import NoBus
 from odac.realtime.orders import Orders
-from odac.realtime.phase import CLOSING, Phase
+from odac.realtime.phase import ADMITTED, CLOSING, Phase
 from odac.realtime.sent import SENT, Sent
 
 if TYPE_CHECKING:
@@ -94,6 +94,7 @@ class Hub:
             self._entering.clear()
             self.connections.clear()
             self._delivery = Delivery(loop, self._rooms, self.connections)
+            self._delivery.hub = self
             self._heartbeat = Heartbeat(loop, self.limits.ping_interval, self.limits.pong_timeout)
 
     def ended(self) -> None:
@@ -132,7 +133,7 @@ class Hub:
         if connection.phase is not Phase.ADMITTING:
             return  # messages sent to it meanwhile exceeded the limit for slow readers
         connection.phase = Phase.OPEN
-        connection.was_admitted = True
+        connection.flags |= ADMITTED
         self._entering.pop(connection.id, None)
         self.connections[connection.id] = connection
         if self._heartbeat is not None and (connection.outbox.lane.pings or connection.speaks_odac):
@@ -148,7 +149,7 @@ class Hub:
             self._expiries.discard(connection)
         for room in connection.memberships:
             self._take_out(connection, room)
-        was_watched = connection.was_admitted and (connection.outbox.lane.pings or connection.speaks_odac)
+        was_watched = connection.flags & ADMITTED and (connection.outbox.lane.pings or connection.speaks_odac)
         if was_watched and self._heartbeat is not None:
             self._heartbeat.ended()
 

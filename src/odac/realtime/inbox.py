@@ -13,7 +13,7 @@ from odac.errors import Disconnected, InvalidMessage
 from odac.notices import limit_met
 from odac.realtime.cancellation import RAISED, Raised, cancel_overdue
 from odac.realtime.listeners import Handler, listeners_of
-from odac.realtime.phase import CLOSED
+from odac.realtime.phase import CLOSED, FUNCTIONS, HANDLER, LISTENERS
 from odac.realtime.queue import MessageQueue
 from odac.realtime.sent import SENT, is_to_be_awaited
 from odac.realtime.turn import NO_MESSAGE, Turn
@@ -30,13 +30,6 @@ _WHILE_ASKING: Final = 4
 answer arrives after the queued messages.
 """
 
-_HANDLER: Final = 1
-"""The route's handler has not returned, and may read messages."""
-_LISTENERS: Final = 2
-"""There are message listeners."""
-_FUNCTIONS: Final = 4
-"""The route has message functions, which become a listener once the handler has returned."""
-
 
 class Inbox:
     """Passes messages from the lane to the application.
@@ -51,20 +44,18 @@ class Inbox:
         "_owner",
         "_pump",
         "_queue",
-        "_takers",
         "sole_listener",
     )
 
     def __init__(self, owner: InboxOwner) -> None:
         self._owner: InboxOwner = owner
-        self._takers = _HANDLER  # what can still receive messages, as bits of one number to save memory
         self._queue: MessageQueue | None = None
         self._pump: asyncio.Task[None] | None = None  # awaits an asynchronous listener
         self.sole_listener: Handler | None = None
 
     def reserve(self) -> None:
         """Note that the route has message functions; they get the messages after the handler returns."""
-        self._takers |= _FUNCTIONS
+        self._owner.flags |= FUNCTIONS
 
     # Listeners
 
@@ -83,9 +74,9 @@ class Inbox:
         """A message listener was added or removed."""
         listeners = listeners_of(self._owner.listeners, "message")
         if listeners:
-            self._takers |= _LISTENERS
+            self._owner.flags |= LISTENERS
         else:
-            self._takers &= ~_LISTENERS
+            self._owner.flags &= ~LISTENERS
         queue = self._queue
         if queue is None:
             self.sole_listener = listeners[0] if len(listeners) == 1 and self._pump is None else None
@@ -175,10 +166,16 @@ class Inbox:
             owner.unreceived()
             return
         queue.append((payload, decode))
-        if self._takers & _LISTENERS:
+        flags = owner.flags
+        if flags & LISTENERS:
             if self._pump is None:
                 self._drain()
-        elif not self._takers and owner.calls is not None and type(decode) is not Turn and not self._has_consumer():
+        elif (
+            not flags & (HANDLER | FUNCTIONS)
+            and owner.calls is not None
+            and type(decode) is not Turn
+            and not self._has_consumer()
+        ):
             owner.unreceived()
         if self._is_full(queue) and not queue.is_paused and self._has_consumer():
             queue.is_paused = True
@@ -209,7 +206,7 @@ class Inbox:
         queue = self._queue
         if queue:
             return not self._has_consumer()
-        return self._takers & (_LISTENERS | _HANDLER) != _HANDLER or (queue is not None and queue.reader is not None)
+        return self._owner.flags & (LISTENERS | HANDLER) != HANDLER or (queue is not None and queue.reader is not None)
 
     def read_for_answer(self) -> None:
         """A call of this side waits for its answer, which may arrive after queued messages: resume reading."""
@@ -226,7 +223,7 @@ class Inbox:
     def _has_consumer(self) -> bool:
         """Whether a listener, a reader, or a running handler or task can still consume queued messages."""
         return (
-            self._takers & (_LISTENERS | _HANDLER) != 0
+            self._owner.flags & (LISTENERS | HANDLER) != 0
             or self._pump is not None  # the running listener may add another one
             or (self._queue is not None and self._queue.reader is not None)
             or self._owner.has_tasks
@@ -237,7 +234,7 @@ class Inbox:
         queue = self._queue
         if queue is None:
             return
-        if queue and not self._takers & _HANDLER:
+        if queue and not self._owner.flags & HANDLER:
             self._begin_turns(queue)
         if queue.is_paused and not self._has_consumer():
             self._resume_reading(queue)
@@ -262,7 +259,7 @@ class Inbox:
     def _drain(self) -> None:
         """Pass the queued messages to the listeners, until a result has to be awaited."""
         queue = self._queue
-        while queue and self._pump is None and self._takers & _LISTENERS:
+        while queue and self._pump is None and self._owner.flags & LISTENERS:
             data = self._next(queue)
             if data is not NO_MESSAGE:
                 self._handle(data)
@@ -294,7 +291,7 @@ class Inbox:
             await events.awaited(first)
             await events.call(rest, data)
             queue = self._queue
-            while queue and self._takers & _LISTENERS:
+            while queue and self._owner.flags & LISTENERS:
                 data = self._next(queue)
                 if data is not NO_MESSAGE:
                     await events.call(listeners_of(owner.listeners, "message"), data)
@@ -316,7 +313,7 @@ class Inbox:
     async def receive(self) -> Any:
         """The next message, or :class:`Disconnected` after the last one."""
         ended = self._owner.ended
-        if self._takers & _LISTENERS:
+        if self._owner.flags & LISTENERS:
             if ended is not None:
                 raise Disconnected(*ended)
             raise RuntimeError("on('message', …) listeners get every message: use them or receive(), not both at once")
@@ -337,7 +334,7 @@ class Inbox:
 
     async def _wait(self, queue: MessageQueue) -> None:
         if queue.reader is None:
-            if self._takers & _FUNCTIONS:
+            if self._owner.flags & FUNCTIONS:
                 raise RuntimeError(
                     "the route's message functions get its messages once its handler has returned: let the handler"
                     " return without reading messages"
@@ -361,7 +358,7 @@ class Inbox:
 
     def handler_returned(self) -> None:
         """The route's handler has returned; the connection stays open."""
-        self._takers &= ~_HANDLER
+        self._owner.flags &= ~HANDLER
         if self._queue is not None:
             self.reconsider()
 
@@ -390,6 +387,6 @@ class Inbox:
         Args:
             released: has the attributes that an inbox without listeners uses.
         """
-        self._takers &= ~_LISTENERS
+        released.flags = self._owner.flags & ~LISTENERS
         self.sole_listener = None
         self._owner = released

@@ -118,6 +118,7 @@ class SharedLog(Protocol):
     on_congested: Callable[[Any], None] | None
     turn: TurnBudget
     spare: Context
+    hub: HubOfConnection
 
     def later(self, call: Callable[..., object], *arguments: Any) -> None:
         """Call a function as soon as the log has been written."""
@@ -178,7 +179,7 @@ class EventsOwner(Protocol):
     policy: Policy
     speaks_odac: bool
     listeners: Registered
-    is_end_reported: bool  # whether the close listeners have been called, or are being called
+    flags: int  # the bits of odac.realtime.phase
 
     @property
     def loop(self) -> asyncio.AbstractEventLoop:

@@ -19,8 +19,10 @@ __all__ = [
     "OnMessage",
     "OnPong",
     "Registered",
+    "entries_of",
     "fit",
     "listeners_of",
+    "registered",
 ]
 
 Handler = Callable[..., Any]
@@ -35,9 +37,10 @@ OnPong = TypeVar("OnPong", bound=Callable[[], object])
 EVENTS: Final = {"message": 1, "invalid": 1, "close": 2, "error": 1, "pong": 0}
 """The events of a connection, each with the number of arguments that its listeners get."""
 
-Registered = tuple[Any, ...]
+Registered = tuple[Any, ...] | Handler
 """The listeners of a connection: for each its event, the function as registered, and the function to call. A flat tuple
-to save memory: every connection has it, and most have one or two listeners.
+to save memory; and where the only listener is one for messages that is called as it is, no more than that function,
+because most connections have this one alone.
 """
 
 _VARIADIC: Final = inspect.CO_VARARGS
@@ -45,12 +48,29 @@ _GENERATORS: Final = inspect.CO_GENERATOR | inspect.CO_ASYNC_GENERATOR
 _IS_GENERATOR: Final = (inspect.isgeneratorfunction, inspect.isasyncgenfunction)
 
 
+def registered(entries: tuple[Any, ...]) -> Registered:
+    """The shortest form of these listeners: of each its event, the function as registered, and the function to call."""
+    if len(entries) == 3 and entries[0] == "message" and entries[1] is entries[2]:
+        function: Handler = entries[1]
+        return function
+    return entries
+
+
+def entries_of(registered: Registered) -> tuple[Any, ...]:
+    """The opposite of :func:`registered`."""
+    kept: Any = registered
+    return kept if type(kept) is tuple else ("message", kept, kept)
+
+
 def listeners_of(registered: Registered, event: str) -> list[Handler]:
     """The listeners of an event, as they are to be called."""
+    kept: Any = registered
+    if type(kept) is not tuple:
+        return [kept] if event == "message" else []
     found = []
-    for at in range(0, len(registered), 3):
-        if registered[at] == event:
-            found.append(registered[at + 2])  # noqa: PERF401 - a comprehension is a call before Python 3.12
+    for at in range(0, len(kept), 3):
+        if kept[at] == event:
+            found.append(kept[at + 2])  # noqa: PERF401 - a comprehension is a call before Python 3.12
     return found
 
 

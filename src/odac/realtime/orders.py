@@ -7,11 +7,11 @@ from _thread import get_ident
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
-from time import monotonic
 from typing import TYPE_CHECKING
 
 from odac.realtime.audience import Audience, is_private
 from odac.realtime.identity_orders import IdentityOrders
+from odac.realtime.opened import order_time
 from odac.realtime.ports import Count
 
 if TYPE_CHECKING:
@@ -77,7 +77,7 @@ class Orders:
         """
         delivery = self._hub.delivery
         if given is None:
-            given = monotonic()
+            given = order_time()
         if get_ident() == delivery.thread:
             history = self._hub.history
             # Not after pending sends to a user's inbox: the connections of a user who is locked out close at once.

@@ -1,11 +1,22 @@
-"""The phases of a connection, from its upgrade to the end of its timers and tasks."""
+"""The phases of a connection, from its upgrade to the end of its timers and tasks, and what happened in them."""
 
 from __future__ import annotations
 
 from enum import IntEnum
 from typing import Final
 
-__all__ = ["CLOSED", "CLOSING", "OPEN", "Phase", "ReadyState"]
+__all__ = [
+    "ADMITTED",
+    "CLOSED",
+    "CLOSING",
+    "FUNCTIONS",
+    "HANDLER",
+    "LISTENERS",
+    "OPEN",
+    "END_REPORTED",
+    "Phase",
+    "ReadyState",
+]
 
 
 class Phase(IntEnum):
@@ -33,6 +44,20 @@ CLOSING: Final = Phase.CLOSING
 CLOSED: Final = Phase.CLOSED
 """Globals, for speed. On the path of every message, ``phase is not OPEN`` is tested first: comparing enums by order
 takes four times as long."""
+
+# The bits of Connection.flags: one number, because a slot for each would take memory of every connection.
+
+ADMITTED: Final = 1
+"""All gates had passed."""
+END_REPORTED: Final = 2
+"""The close listeners have been called, or are being called."""
+
+HANDLER: Final = 4
+"""The route's handler has not returned, and may read messages."""
+LISTENERS: Final = 8
+"""There are message listeners."""
+FUNCTIONS: Final = 16
+"""The route has message functions, which become a listener once the handler has returned."""
 
 
 class ReadyState(IntEnum):

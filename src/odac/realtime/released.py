@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from typing import TYPE_CHECKING, Any, Final, cast
+from typing import TYPE_CHECKING, Final, cast
 
 from odac.protocol.message import Prepared
 from odac.realtime.events import Events
@@ -18,6 +18,7 @@ from odac.realtime.sent import SENT, Sent
 
 if TYPE_CHECKING:
     from odac.realtime.internal_ports import Entry, EventsOwner
+    from odac.realtime.listeners import Registered
     from odac.realtime.policy import Policy
 
 __all__ = ["NO_LANE", "Released"]
@@ -72,12 +73,12 @@ class Released:
         ended: code and reason of its end.
     """
 
-    __slots__ = ("ended", "fd", "loop", "policy")
+    __slots__ = ("ended", "fd", "flags", "loop", "policy")
 
     phase: Phase = Phase.RELEASED
     speaks_odac = False
     has_tasks: Final = False
-    listeners: tuple[Any, ...] = ()
+    listeners: Registered = ()
     lane: Final = NO_LANE
     calls: Final = None
 
@@ -86,6 +87,7 @@ class Released:
         self.loop = loop
         self.ended = ended
         self.fd = -1
+        self.flags = 0  # the inbox sets them
 
     @property
     def events(self) -> Events:

@@ -21,6 +21,7 @@ from odac.realtime.connection import Connection
 from odac.realtime.deadlines import Deadlines
 from odac.realtime.handler import begin_handler, run_handler
 from odac.realtime.hub import Hub
+from odac.realtime.phase import ADMITTED
 from odac.realtime.taskless import in_task
 from odac.request import BEARER, Request
 from odac.routing.admission import Admission
@@ -194,7 +195,7 @@ class Entrance:
             # The server cancels it, or the application its own task: without an end the connection would stay open
             # without a handler.
             connection.begin_close(CloseCode.INTERNAL_ERROR, "internal error")
-            if not connection.was_admitted:
+            if not connection.flags & ADMITTED:
                 self._refused(connection)
             raise
 

@@ -6,7 +6,7 @@ Origin (403) → route (404) → maximum of connections (503) → upgrade → au
 
 from __future__ import annotations
 
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Coroutine, Sequence
 from functools import partial
 from typing import Any, Final
 
@@ -178,7 +178,7 @@ class Gate:
             if key:
                 self.addresses.release(key)
         elif key:
-            connection.on_release = self._releasing(key, connection.on_release)
+            connection.call_on_release(lambda _: self.addresses.release(key))
 
     def _room_for_one_more(self, route: Route, scope: dict[str, Any]) -> str | None:
         """Count the client's address; its key ("" where addresses are not counted), or None if it may not connect."""
@@ -205,11 +205,3 @@ class Gate:
                 limits.connections_per_ip,
             )
         return key
-
-    def _releasing(self, key: str, further: Callable[[int], None] | None) -> Callable[[int], None]:
-        def release(code: int) -> None:
-            self.addresses.release(key)
-            if further is not None:
-                further(code)
-
-        return release

@@ -13,7 +13,7 @@ import sys
 import threading
 from collections.abc import Callable, Generator, Sequence
 from types import FrameType
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Any, Final, cast
 
 import uvicorn
 
@@ -24,6 +24,7 @@ from odac.serving.lifespan import QuietLifespan, why_it_failed
 from odac.serving.listener import BACKLOG
 from odac.serving.loading import Found
 from odac.serving.memory import spare_what_stays
+from odac.serving.open_connections import OpenConnections
 from odac.serving.options import CannotStart
 from odac.serving.protocols.reception import Reception
 from odac.serving.tls import listening
@@ -69,6 +70,7 @@ class Server(uvicorn.Server):
     ) -> None:
         super().__init__(config)
         self.config: UvicornConfig = config
+        self.server_state.connections = cast("set[Any]", OpenConnections())
         self.servers: list[Any] = []
         self._sockets = list(sockets)
         self._tls = tls
@@ -205,11 +207,12 @@ class Server(uvicorn.Server):
         So a restart refuses no client that has connected already: its handshake is completed, and then it is closed
         like the others.
         """
-        for connection in self.server_state.connections - self._told:
+        connections, told = self.server_state.connections, self._told
+        for connection in [each for each in connections if each not in told]:
             if getattr(connection, "is_answered", True):
-                self._told.add(connection)
+                told.add(connection)
                 getattr(connection, "stop_soon", connection.shutdown)()
-        self._told &= self.server_state.connections
+        told.intersection_update(connections)
 
     async def _ends_within(self, seconds: float, *, tell: bool = False) -> bool:
         state, loop = self.server_state, asyncio.get_running_loop()

@@ -121,9 +121,7 @@ def test_a_transport_of_uvloop_is_left_out_until_its_end() -> None:
             assert len(mine) >= 4
             assert not [each for each in mine if gc.is_tracked(each)]
             tracked: list[bool] = []
-            before = lane._connection.on_release
-            assert before is None
-            lane._connection.on_release = lambda _: tracked.extend(gc.is_tracked(each) for each in mine)
+            lane._connection.call_on_release(lambda _: tracked.extend(gc.is_tracked(each) for each in mine))
             writer.close()
             await door.ended()
             assert len(tracked) == len(mine)

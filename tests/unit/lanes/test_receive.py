@@ -362,7 +362,7 @@ def test_nothing_is_kept_of_messages_that_have_gone() -> None:
     site = Site(rate_limit=RateLimit(1 << 40, 1000))
     site.transport.socket.close()
     null = os.open(os.devnull, os.O_WRONLY)
-    site.lane._fileno = site.lane._socket = site.lane.fd = site.connection.fd = null
+    site.lane.fd = site.connection.fd = null
     listeners: list[Callable[[object], object]] = [site.connection.send, lambda data: None, lambda data: [][1]]
     chunks = [encode_masked_frame(TEXT, each, b"mask") for each in (b'{"a":[1,"x"]}', b"[", b"text", "é".encode())]
     chunks.append(encode_masked_frame(BINARY, b"bytes", b"mask"))

@@ -4,6 +4,7 @@ import asyncio
 
 import pytest
 
+from odac.realtime.connection import Connection
 from tests.unit.realtime.realtime_fakes import Room, lane_of, run
 
 
@@ -29,6 +30,10 @@ def test_each_part_is_made_once_and_stays_beside_the_others(first: str) -> None:
     run(test())
 
 
+def has_extras(connection: Connection) -> bool:
+    return connection._extras is not None
+
+
 def test_looking_for_a_part_makes_none() -> None:
     room = Room()
     with room.kernel.in_place():
@@ -38,5 +43,8 @@ def test_looking_for_a_part_makes_none() -> None:
         assert not connection.has_tasks
         connection.receive_pong(b"never asked")
         connection.receive_control(b'\x1e["pong"]')
+        assert not has_extras(connection)
         lane_of(connection).lose()
-    assert connection._extras is None
+    extras = connection._extras
+    assert extras is not None  # it has the close code
+    assert (extras.calls, extras.data, extras.owned, extras.pings) == (None,) * 4

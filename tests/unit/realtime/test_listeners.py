@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from odac.realtime.listeners import fit
+from odac.realtime.listeners import entries_of, fit, listeners_of, registered
 
 
 class Listener:
@@ -122,3 +122,24 @@ def test_what_would_never_run_is_refused(handler: Any) -> None:
     """A ``yield`` that slipped in: calling such a function runs nothing of it."""
     with pytest.raises(TypeError, match="yield"):
         fit(handler, 1)
+
+
+class CallableTuple(tuple[int, ...]):
+    def __call__(self, data: object) -> None: ...
+
+
+@pytest.mark.parametrize("function", [print, lambda data: None, CallableTuple(), CallableTuple((1, 2, 3))])
+def test_the_only_listener_for_messages_is_kept_as_it_is(function: Any) -> None:
+    one = ("message", function, function)
+    assert entries_of(registered(one)) == one
+    assert listeners_of(registered(one), "message") == [function]
+    assert listeners_of(registered(one), "close") == []
+    assert registered(one) is function
+
+
+@pytest.mark.parametrize(
+    "entries", [(), ("close", print, print), ("message", print, len), ("message", print, print) * 2]
+)
+def test_other_listeners_are_kept_in_a_tuple(entries: tuple[Any, ...]) -> None:
+    assert registered(entries) is entries
+    assert entries_of(entries) is entries

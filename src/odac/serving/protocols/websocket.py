@@ -368,7 +368,7 @@ class WebSocketProtocol(asyncio.Protocol):
         connection.context, self._context = self._context, None  # it may come to refer to the request, and so to this
         if self._access is not None:
             self._access.answered(101)
-            connection.on_release = self._access.ended
+            connection.call_on_release(self._access.ended)
         if self._at_once:
             connection.outbox.cork()
             self._opened = connection
