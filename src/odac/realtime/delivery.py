@@ -16,14 +16,13 @@ from contextvars import Context
 from typing import TYPE_CHECKING, Any, Final, Generic, Protocol, TypeVar
 
 from odac.notices import limit_met
-from odac.realtime.internal_ports import Entry
+from odac.realtime.internal_ports import Entry, HubOfConnection
 from odac.realtime.phase import CLOSING, OPEN, Phase
 from odac.realtime.turn_budget import TurnBudget, turn_of
 from odac.realtime.writing import write_to_all
 
 if TYPE_CHECKING:
     from odac.realtime.backlog import Backlog
-    from odac.realtime.internal_ports import HubOfConnection
     from odac.realtime.outbox import Outbox
     from odac.realtime.policy import Policy
 

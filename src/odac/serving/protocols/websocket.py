@@ -58,6 +58,7 @@ class WebSocketProtocol(asyncio.Protocol):
         "_answered",
         "_at_once",
         "_context",
+        "_extensions",
         "_gone",
         "_has_lane",
         "_headers",
@@ -109,6 +110,7 @@ class WebSocketProtocol(asyncio.Protocol):
         self._has_lane = False  # which the transport belongs to from then on
         self._sending: asyncio.TimerHandle | None = None  # set while a client reads nothing of an HTTP answer
         self._gone = False
+        self._extensions: dict[str, Any] = {}  # of the scope
 
     # Transport
 
@@ -287,6 +289,7 @@ class WebSocketProtocol(asyncio.Protocol):
             decoded = root_path + decoded
             path = root_path.encode("ascii") + path
         info = transport.get_extra_info
+        extensions = self._extensions = {"websocket.http.response": {}, LANE_EXTENSION: self}
         client, server = self.client or info("peername"), info("sockname")
         return {
             "type": "websocket",
@@ -303,7 +306,7 @@ class WebSocketProtocol(asyncio.Protocol):
             "headers": headers,
             "subprotocols": offered_subprotocols(headers),
             "state": self.app_state.copy(),
-            "extensions": {"websocket.http.response": {}, LANE_EXTENSION: self},
+            "extensions": extensions,
         }
 
     async def _run(
@@ -362,6 +365,8 @@ class WebSocketProtocol(asyncio.Protocol):
             return None
         negotiated = self.negotiate() if compression else None
         self._answered = self._has_lane = True
+        # A handler may keep the scope (a closure over odac does): then this must not stay with it.
+        del self._extensions[LANE_EXTENSION]
         lane = DirectLane(self.transport, policy.limits, negotiated, self.connections)
         connection = Connection(hub, lane, policy, speaks_odac=speaks_odac)
         lane.attach(connection)
