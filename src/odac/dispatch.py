@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from odac.http.answers import explain, not_found, upgrade_required, upgrade_where_missing
 from odac.http.proxy_hints import altered_handshake, doubled_root_path
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
 
 __all__ = ["Dispatch"]
 
+_UNKNOWN_PATHS: Final = 100
+"""Paths that are remembered, so that each is logged once; clients choose them."""
+
 
 class Dispatch:
     """Looks up what a scope is for. A mounted app, which gets no lifespan, is started by its first scope.
@@ -40,7 +43,18 @@ class Dispatch:
         prefix: the path below which the endpoints are.
     """
 
-    __slots__ = ("_endpoints", "_gate", "_hosts", "_http", "_prefix", "_router", "_runs_here", "_start", "_wrapped")
+    __slots__ = (
+        "_endpoints",
+        "_gate",
+        "_hosts",
+        "_http",
+        "_prefix",
+        "_router",
+        "_runs_here",
+        "_start",
+        "_unknown_paths",
+        "_wrapped",
+    )
 
     def __init__(
         self,
@@ -63,6 +77,7 @@ class Dispatch:
         self._http = http
         self._wrapped = None if http is None else WrappedWebSockets(http, self._explain_refused)
         self._prefix = prefix
+        self._unknown_paths: set[str] = set()
 
     async def websocket(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """A handshake: to the gate, or to a WebSocket of the wrapped app."""
@@ -117,15 +132,25 @@ class Dispatch:
             warn("host", "a request for %r was refused with 400: %s", scope["path"][:200], foreign)
             await explain(400, "This host is not served here.")(scope, receive, send)
 
-    def _explain_refused(self, scope: Mapping[str, Any]) -> None:
-        """The wrapped app may have refused for a reason of its own: told only where one of Odac's routes is near."""
-        if is_due("path looked for") and (hint := NoRoute(self._router, scope).hint()) is not None:
-            warn(
-                "path",
-                "the app given as http= refused a handshake for %r, and no route of Odac has this path: %s",
-                scope["path"][:200],
-                hint,
-            )
+    def _explain_refused(self, scope: Mapping[str, Any], without_reason: bool) -> None:
+        """Name the route that was meant, or all routes: the latter once for each path, and only for a refusal without a
+        reason, because others are the wrapped app's own affair.
+        """
+        if not is_due("path looked for"):
+            return
+        path, no_route = scope["path"][:200], NoRoute(self._router, scope)
+        hint = no_route.hint()
+        if hint is None:
+            if not without_reason or path in self._unknown_paths or len(self._unknown_paths) >= _UNKNOWN_PATHS:
+                return
+            self._unknown_paths.add(path)
+            hint = no_route.routes()
+        warn(
+            "path",
+            "the app given as http= refused a handshake for %r, and no route of Odac has this path: %s",
+            path,
+            hint,
+        )
 
     def _explain_spoilt(self, scope: dict[str, Any]) -> None:
         if (why := altered_handshake(scope)) is not None:

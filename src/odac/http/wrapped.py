@@ -24,12 +24,13 @@ class WrappedWebSockets:
 
     Args:
         app: any ASGI app.
-        on_refusal: called with the scope of a handshake that the app has refused.
+        on_refusal: called with the scope of a handshake that the app has refused, and with whether it gave no reason:
+            Starlette, and so FastAPI, answers like this where no route has the path.
     """
 
     __slots__ = ("_app", "_is_logged", "_on_refusal", "_supports_websockets")
 
-    def __init__(self, app: AsgiApp, on_refusal: Callable[[Mapping[str, Any]], None]) -> None:
+    def __init__(self, app: AsgiApp, on_refusal: Callable[[Mapping[str, Any], bool], None]) -> None:
         self._app = app
         self._on_refusal = on_refusal
         self._supports_websockets = False  # the app has received or sent for a handshake
@@ -78,7 +79,11 @@ class WrappedWebSockets:
                 is_first = False
                 self._supports_websockets = True
                 if message["type"] in _REFUSALS:
-                    self._on_refusal(scope)
+                    self._on_refusal(scope, _gives_no_reason(message))
             return send(message)
 
         return watched
+
+
+def _gives_no_reason(refusal: Mapping[str, Any]) -> bool:
+    return refusal["type"] == "websocket.close" and refusal.get("code", 1000) == 1000 and not refusal.get("reason")

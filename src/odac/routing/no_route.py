@@ -15,6 +15,8 @@ NO_ROUTE: Final = "a handshake for %r was refused with 404, because no route has
 
 _LONGEST: Final = 200
 """Characters of a path that are shown and compared: a hostile path must not take time."""
+_SHOWN: Final = 5
+"""Routes that a line names."""
 _DEEPEST: Final = 20
 """Segments that are taken off a path, from its beginning, to find what a proxy was to take off."""
 
@@ -34,12 +36,18 @@ class NoRoute:
         self._scope = scope
 
     def __str__(self) -> str:
-        hint = self.hint()
-        if hint is not None:
-            return hint
-        if not self._router.routes:
+        return self.hint() or self.routes()
+
+    def routes(self) -> str:
+        """Which routes there are."""
+        paths = [route.path for route in self._router.routes]
+        if not paths:
             return 'the app has no WebSocket route: add one with @app.route.ws("/chat")'
-        return "`odac routes` lists the routes that there are"
+        if len(paths) == 1:
+            return f"the only route is {paths[0]!r}"
+        shown = ", ".join(repr(path) for path in paths[:_SHOWN])
+        more = f" and {len(paths) - _SHOWN} more: `odac routes` lists them" if len(paths) > _SHOWN else ""
+        return f"the routes are {shown}{more}"
 
     def hint(self) -> str | None:
         """Which route was most likely meant, and what to change; None where no route is like the path."""

@@ -15,14 +15,11 @@ async def nothing(*_: Any) -> None:
 
 
 def wrapped_app() -> WrappedWebSockets:
-    return WrappedWebSockets(app, refused.append)
+    return WrappedWebSockets(app, lambda scope, without_reason: None)
 
 
 def takes(wrapped: WrappedWebSockets, path: str) -> bool:
     return asyncio.run(wrapped.serve({"type": "websocket", "path": path}, nothing, nothing))
-
-
-refused: list[Any] = []
 
 
 async def app(scope: Any, receive: Any, send: Any) -> None:
@@ -61,7 +58,26 @@ def test_a_refusal_is_noticed_by_the_first_message(first: str, is_refusal: bool)
             await send({"type": kind})
 
     told: list[Any] = []
-    wrapped = WrappedWebSockets(answering, told.append)
+    wrapped = WrappedWebSockets(answering, lambda scope, without_reason: told.append(scope))
     assert takes(wrapped, "/first")
     assert takes(wrapped, "/second"), "an app that is known to take WebSockets is watched as well"
     assert [scope["path"] for scope in told] == (["/first", "/second"] if is_refusal else [])
+
+
+@pytest.mark.parametrize(
+    ("refusal", "without_reason"),
+    [
+        ({"type": "websocket.close"}, True),
+        ({"type": "websocket.close", "code": 1000, "reason": ""}, True),
+        ({"type": "websocket.close", "code": 1008}, False),
+        ({"type": "websocket.close", "reason": "full"}, False),
+        ({"type": "websocket.http.response.start", "status": 403, "headers": []}, False),
+    ],
+)
+def test_a_refusal_with_a_reason_is_told_from_one_without(refusal: dict[str, Any], without_reason: bool) -> None:
+    async def refusing(scope: Any, receive: Any, send: Any) -> None:
+        await send(refusal)
+
+    told: list[bool] = []
+    takes(WrappedWebSockets(refusing, lambda scope, without_reason: told.append(without_reason)), "/")
+    assert told == [without_reason]

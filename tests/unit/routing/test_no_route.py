@@ -5,6 +5,7 @@ import time
 from typing import Any
 
 import pytest
+from fastapi import FastAPI
 
 from odac import Odac, notices
 from odac.routing.no_route import NoRoute
@@ -39,8 +40,9 @@ def hint(path: str, *routes: str, root_path: str = "") -> str:
         ("/app/chat", ["/chat"], "there is '/chat': let the proxy take '/app' away"),
         ("/a/b/room/7", ["/room/{id:int}"], "there is '/room/7': let the proxy take '/a/b' away"),
         ("/socket.io/", ["/chat"], "the client is one of Socket.IO"),
-        ("/zzz", ["/chat"], "`odac routes` lists"),
-        ("/", ["/chat"], "`odac routes` lists"),
+        ("/zzz", ["/chat"], "the only route is '/chat'"),
+        ("/", ["/chat", "/news"], "the routes are '/chat', '/news'"),
+        ("/zzz", [f"/{4 * each}" for each in "abcdefg"], "'/dddd', '/eeee' and 2 more: `odac routes` lists them"),
         ("/chat", [], 'add one with @app.route.ws("/chat")'),
     ],
 )
@@ -87,19 +89,53 @@ async def refusing(scope: Any, receive: Any, send: Any) -> None:
     await send({"type": "websocket.close", "code": 1000})
 
 
+async def forbidding(scope: Any, receive: Any, send: Any) -> None:
+    await send({"type": "websocket.close", "code": 1008})
+
+
 async def raising(scope: Any, receive: Any, send: Any) -> None:
     raise ValueError("HTTP alone")
 
 
-def test_a_wrapped_app_that_refuses_is_told_of_a_route_that_is_near(caplog: pytest.LogCaptureFixture) -> None:
-    app = app_of("/ws/chat", http=refusing)
+@pytest.mark.parametrize("wrapped", [refusing, forbidding])
+def test_a_route_near_a_path_that_the_wrapped_app_refuses_is_named(
+    wrapped: Any, caplog: pytest.LogCaptureFixture
+) -> None:
     with caplog.at_level(logging.WARNING):
-        handshake(app, "/its/own")
-        assert warnings_of(caplog) == [], "the app behind has reasons of its own"
-        handshake(app, "/ws/cha")
+        handshake(app_of("/ws/chat", http=wrapped), "/ws/cha")
     [line] = warnings_of(caplog)
     assert line.startswith("the app given as http= refused a handshake for '/ws/cha'")
     assert line.endswith("did you mean '/ws/chat'?")
+
+
+def test_a_path_that_neither_app_knows_is_logged_once_with_the_routes(caplog: pytest.LogCaptureFixture) -> None:
+    app = app_of("/ws/chat", "/news", http=FastAPI())
+    with caplog.at_level(logging.WARNING):
+        for path in ("/x", "/its/own", "/x"):
+            handshake(app, path)
+    assert warnings_of(caplog) == [
+        f"the app given as http= refused a handshake for {path!r}, and no route of Odac has this path: the routes are"
+        " '/ws/chat', '/news'"
+        for path in ("/x", "/its/own")
+    ]
+
+
+def test_what_the_wrapped_app_forbids_at_a_path_of_its_own_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.WARNING):
+        handshake(app_of("/ws/chat", http=forbidding), "/its/own")
+    assert warnings_of(caplog) == []
+
+
+def test_the_paths_that_are_remembered_are_bounded(
+    caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(notices, "LINES", 1000)
+    app = app_of("/ws/chat", http=refusing)
+    with caplog.at_level(logging.WARNING):
+        for number in range(200):
+            handshake(app, f"/{number:0300}")
+    assert len(app._dispatch._unknown_paths) == len(warnings_of(caplog)) <= 100
+    assert max(map(len, app._dispatch._unknown_paths)) == 200
 
 
 def test_a_wrapped_app_without_websockets(caplog: pytest.LogCaptureFixture) -> None:
