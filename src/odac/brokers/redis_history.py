@@ -10,7 +10,7 @@ from odac.brokers.redis_link import connections
 from odac.brokers.redis_scripts import APPEND, ERASE, READ, REVOKE, WRITE_RULES, Script
 from odac.brokers.url import BrokerURL
 from odac.history.rules import History
-from odac.history.store import MAGIC, Appended, Entry, Slice
+from odac.history.store import MAGIC, REVOCATIONS, Appended, Entry, Slice
 
 __all__ = ["RedisHistory", "ScriptedHistory"]
 
@@ -70,7 +70,7 @@ class ScriptedHistory:
 
     async def revoke(self, channel: str, user: str) -> None:
         """See :class:`odac.history.store.HistoryStore`."""
-        await self._run(REVOKE, _keys(channel), user, self._publish)
+        await self._run(REVOKE, _keys(channel), user, self._publish, REVOCATIONS)
 
     async def publish(self, channel: str, payload: bytes) -> None:
         """See :class:`odac.history.store.HistoryStore`."""

@@ -125,8 +125,10 @@ REVOKE: Final = Script(
     _STATE
     + """
 if not whole then return 0 end
-redis.call('HINCRBY', h, 'r' .. ARGV[2], 1)
-redis.call('HSET', h, 'v', 1)
+if redis.call('HINCRBY', h, 'r' .. ARGV[2], 1) == 1 and redis.call('HINCRBY', h, 'v', 1) > tonumber(ARGV[4]) then
+  redis.call('DEL', h, l)
+  epoch, top = string.rep('\\0', 16), 0
+end
 redis.call(ARGV[3], ch, struct.pack('>c2c16I8I4', '\\193R', epoch, top, 0))
 return 1
 """

@@ -9,7 +9,16 @@ from typing import Final
 
 from odac.config import Limits
 from odac.history.rules import History
-from odac.history.store import KEPT_LONGER, ORIGIN_AGE, ORIGINS, Appended, Entry, Slice
+from odac.history.store import (
+    EPOCH_BYTES,
+    KEPT_LONGER,
+    ORIGIN_AGE,
+    ORIGINS,
+    REVOCATIONS,
+    Appended,
+    Entry,
+    Slice,
+)
 
 __all__ = ["Rings", "RulesText"]
 
@@ -109,10 +118,13 @@ class Rings:
         self._drop(channel)
 
     def revoke(self, channel: str, user: str) -> Slice:
-        """See :meth:`HistoryStore.revoke`; returns the state of the log."""
+        """See :meth:`HistoryStore.revoke`; returns the state of the log, with zeros as its epoch if it is erased."""
         log = self._living(channel, self._clock())
         if log is None:
             return _NOTHING
+        if user not in log.revoked and len(log.revoked) >= REVOCATIONS:
+            self._drop(channel)
+            return Slice(bytes(EPOCH_BYTES), 0, 0)
         log.revoked = {**log.revoked, user: log.revoked.get(user, 0) + 1}  # a new dict, because readers use the old one
         return Slice(log.epoch, log.top, log.top)
 

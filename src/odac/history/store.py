@@ -24,6 +24,7 @@ __all__ = [
     "MAGIC",
     "ORIGIN_AGE",
     "ORIGINS",
+    "REVOCATIONS",
     "Appended",
     "Entry",
     "GarbageError",
@@ -47,6 +48,9 @@ recover."""
 ORIGINS: Final = 16
 """Senders whose last number a room's log stores; above, it forgets those that have sent nothing for a minute."""
 ORIGIN_AGE: Final = 60.0
+REVOCATIONS: Final = 1000
+"""Users that are revoked in one log, which stores them for as long as it exists, because a ticket from before a
+revocation does not expire. Each read of the log carries them. One more erases the log: a new epoch ends all tickets."""
 EVERYTHING: Final = 1 << 30
 
 MAGIC: Final = b"\xc1"
@@ -195,7 +199,10 @@ class HistoryStore(Protocol):
         ...
 
     async def revoke(self, channel: str, user: str) -> None:
-        """Count a revocation of a user (a hash of the id) and notify the listeners; do nothing if there is no log."""
+        """Count a revocation of a user (a hash of the id) and notify the listeners; do nothing if there is no log.
+
+        If the log would have more than :data:`REVOCATIONS` users, it is erased.
+        """
         ...
 
     async def publish(self, channel: str, payload: bytes) -> None:

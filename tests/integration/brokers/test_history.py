@@ -15,6 +15,7 @@ from typing import Any
 import pytest
 
 from odac import AsyncPublisher, BrokerError, Context, History, Odac, Publisher
+from odac.brokers import redis_history
 from odac.client.recovery import Recover
 from odac.config import Limits
 from odac.errors import ConfigurationError
@@ -228,6 +229,37 @@ def test_a_user_is_revoked_on_every_process(store: Server, run: Run) -> None:
             await asyncio.sleep(0.1)
             assert "secret" not in page.received
             await server.forget("chat-m")
+
+    run(main())
+
+
+@pytest.mark.parametrize("store", ["redis", "cluster"], indirect=True)
+def test_a_room_with_too_many_revoked_users_is_erased(store: Server, run: Run, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As :mod:`odac.history.rings` does for the other stores."""
+    monkeypatch.setattr(redis_history, "REVOCATIONS", 5)
+
+    async def main() -> None:
+        async with processes(own(store)) as (one, two):
+            page = await two.connect("/members", user={"id": 7})
+            await until(lambda: "chat-m" in page.positions.rooms)
+            await app_of(one).route.ws_server.to_room("chat-m", "before")
+            await until(lambda: page.received[-1:] == ["before"])
+            rooms = app_of(one)._rules.history
+            assert rooms is not None
+            channel = rooms.channel_of("chat-m")
+            for number in range(5):
+                await rooms.store.revoke(channel, f"{number:032}")
+            assert [entry.data for entry in await app_of(two).route.ws_server.history("chat-m", last=10)] == ["before"]
+            await app_of(one).route.ws_server.revoke("chat-m", "one more")
+            assert await app_of(two).route.ws_server.history("chat-m", last=10) == []
+            others = app_of(two)._rules.history
+            assert others is not None
+            await until(lambda: others.feeds._rooms["chat-m"].epoch is None, "reading the erased log")
+            await app_of(one).route.ws_server.to_room("chat-m", "after")
+            await until(lambda: page.received[-1:] == ["after"])
+            found = await rooms.store.read(channel, History(), 0, 10)
+            assert (len(found.entries), dict(found.revoked)) == (1, {})
+            await app_of(one).route.ws_server.forget("chat-m")
 
     run(main())
 

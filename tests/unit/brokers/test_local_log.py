@@ -66,6 +66,13 @@ def test_erasing_and_revoking_are_published() -> None:
     assert (erased.changed, erased.epoch, erased.first) == (False, bytes(16), 0)
 
 
+def test_a_log_that_one_more_revocation_erases_is_published_as_another(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("odac.history.rings.REVOCATIONS", 1)
+    _, published = ask(append(b"a"), ("revoke", ["ch", "user"]), ("revoke", ["ch", "another"]))
+    erased = decode_notice(published[-1][1])
+    assert (erased.changed, erased.epoch, erased.first) == (True, bytes(16), 0)
+
+
 def test_rules_belong_to_a_namespace_and_only_newer_ones_are_written() -> None:
     replies, _ = ask(
         ("write_rules", ["shop", 2, b"two", 60.0]),

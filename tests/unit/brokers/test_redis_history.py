@@ -74,7 +74,7 @@ def test_erasing_needs_no_guard_and_revoking_does() -> None:
     run(store.revoke(CHANNEL, "user"))
     assert [(script, arguments, guarded) for script, _, arguments, guarded in store.asked] == [
         (ERASE, ("SPUBLISH",), False),
-        (REVOKE, ("user", "SPUBLISH"), True),
+        (REVOKE, ("user", "SPUBLISH", 1000), True),
     ]
 
 

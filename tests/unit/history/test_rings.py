@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from odac.history.rings import Rings
 from odac.history.rules import History
-from odac.history.store import EVERYTHING, KEPT_LONGER
+from odac.history.store import EVERYTHING, KEPT_LONGER, REVOCATIONS
 
 HISTORY = History(size=100, ttl=60.0)
 E1, E2 = b"1" * 16, b"2" * 16
@@ -91,3 +91,16 @@ def test_one_message_larger_than_all_that_a_room_may_keep_is_kept_alone() -> Non
     rings.append("c", history, b"o" * 16, 2, [b"." * 5000], E1)
     found = rings.read("c", history, 0, EVERYTHING)
     assert [entry.offset for entry in found.entries] == [2]
+
+
+def test_a_log_with_too_many_revoked_users_is_erased() -> None:
+    rings = Rings(Clock())
+    append(rings, count=3)
+    for number in range(REVOCATIONS):
+        assert rings.revoke("c", str(number)).epoch == E1
+    assert rings.revoke("c", "0").epoch == E1, "a user that is revoked again takes no more room"
+    found = rings.read("c", HISTORY, 0, EVERYTHING)
+    assert (len(found.entries), len(found.revoked), found.revoked["0"]) == (3, REVOCATIONS, 2)
+    assert rings.revoke("c", "another").epoch == bytes(16)
+    assert rings.read("c", HISTORY, 0, EVERYTHING).epoch is None
+    assert rings.size == 0
