@@ -11,7 +11,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, Page, Route, expect
 
 from odac import Publisher
 from tests.browser.chat_visitors import DESK, KEY, PHONE, Visitor, visitors
@@ -65,6 +65,28 @@ def test_two_people_talk(visitor: Callable[..., Visitor]) -> None:
     expect(ada.log.get_by_text("Bob left")).to_be_visible()
     expect(ada.page.locator("#here-count")).to_have_text("Only you")
     expect(ada.log.get_by_text("Bob came in")).to_have_count(1)
+
+
+def test_enter_before_the_script_has_loaded_sends_once_it_has(visitor: Callable[..., Visitor]) -> None:
+    ada = visitor()
+    ada.enter("Ada", "early")
+    held: list[Route] = []
+    ada.page.route("**/static/chat.js", lambda route: held.append(route))
+    with ada.page.expect_request("**/static/chat.js"):
+        ada.page.reload(wait_until="commit")
+    ada.box.press_sequentially("Hello")
+    ada.box.press("Shift+Enter")
+    ada.box.press_sequentially("world")
+    ada.box.press("Enter")
+    ada.box.press_sequentially("!")
+    expect(ada.box).to_have_value("Hello\nworld")
+    held[0].continue_()
+    expect(ada.log.locator(".message")).to_have_count(1)
+    ada.sees("Hello world")
+    expect(ada.box).to_have_value("")
+    ada.say("and on")
+    ada.sees("and on")
+    expect(ada.log.locator(".message")).to_have_count(2)
 
 
 def test_a_message_reaches_only_its_room(visitor: Callable[..., Visitor]) -> None:

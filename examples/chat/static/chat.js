@@ -322,3 +322,5 @@ ws.on('close', (code, reason) => {
     composer.close(text)
   })
 })
+
+composer.start()

@@ -40,6 +40,15 @@ export class Composer {
     }).observe(text)
   }
 
+  /** The page can send: send the text for which Enter was pressed before (see `early.js`). */
+  start() {
+    const { form, text } = this.#parts
+    if (form.dataset.early === undefined) return
+    delete form.dataset.early
+    text.readOnly = false
+    this.#submit()
+  }
+
   focus() {
     this.#parts.text.focus()
   }
