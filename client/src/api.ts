@@ -85,7 +85,7 @@ export interface OdacEvents<Message = unknown, Rooms extends OdacRooms = OdacRoo
   error: [error: Error]
   /** A retry is scheduled: its number, and the delay in milliseconds. */
   reconnecting: [attempt: number, delay: number]
-  /** The browser has lost its network. An open connection that is silent for 10 s is dropped. */
+  /** The browser has lost its network. A ping checks the connection, which is dropped without an answer in 10 s. */
   offline: []
   /** `state` has changed. Comes before the event that says why. */
   state: [state: number]
