@@ -328,7 +328,7 @@ def test_a_logout_cannot_be_flushed_by_others() -> None:
 
 
 @pytest.mark.parametrize(("broker", "warned"), [("memory://", False), ("memory://limits", True)])
-def test_a_limit_that_is_more_than_travels_between_processes_is_told_at_start(
+def test_a_limit_above_what_can_be_sent_between_processes_is_logged_at_start(
     broker: str, warned: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def main() -> None:
@@ -361,7 +361,7 @@ def test_a_property_of_a_subclass_that_fails_is_answered_with_its_own_error() ->
 
 
 @pytest.mark.parametrize("name", ["route", "room_rules", "addresses", "_hub"])
-def test_a_subclass_that_forgets_to_call_init_is_told_so(name: str) -> None:
+def test_a_subclass_that_does_not_call_init_gets_an_error_that_says_so(name: str) -> None:
     class App(Odac):
         def __init__(self) -> None:
             self.name = "app"

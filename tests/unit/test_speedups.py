@@ -119,7 +119,7 @@ print("both encode")
 @pytest.mark.skipif(
     os.environ.get("ODAC_SPEEDUPS") == "0", reason="not compiled here: no C compiler, or ODAC_SPEEDUPS=0"
 )
-def test_a_second_interpreter_works_in_pure_python_and_is_told_so() -> None:
+def test_a_second_interpreter_works_in_pure_python_and_logs_it() -> None:
     """As under mod_wsgi, where each application has an interpreter of its own, which may end before the others do."""
     from odac import speedups
 

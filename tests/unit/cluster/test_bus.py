@@ -147,7 +147,7 @@ def test_what_is_published_goes_out_at_the_end_of_the_tick_and_its_echo_is_ignor
     run(main())
 
 
-def test_the_end_of_a_session_is_told_to_processes_without_its_connections_too() -> None:
+def test_the_end_of_a_session_is_sent_to_processes_without_its_connections_too() -> None:
     async def main() -> None:
         setup = await Setup().start()
         audience = Audience((session_room("s"),))
@@ -402,7 +402,7 @@ def test_a_lost_broker_is_logged_once_and_its_return_too(caplog: pytest.LogCaptu
     run(main())
 
 
-def test_messages_that_are_dropped_while_connected_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_messages_that_are_dropped_while_connected_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     async def main() -> None:
         setup = await Setup().start()
         with warnings(caplog) as logged:

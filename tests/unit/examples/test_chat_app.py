@@ -68,7 +68,7 @@ def refused(ws: TestConnection, name: str, arguments: object) -> CallError:
     return caught.value
 
 
-def test_a_stranger_may_not_enter(client: TestClient) -> None:
+def test_a_client_without_a_login_may_not_enter(client: TestClient) -> None:
     assert client.connect("/ws/room/tea").wait_closed()[0] == 4001
     assert client.http.get("/room/lobby").status == 401
     assert 'action="/sign-in"' in client.http.get("/room/lobby").text

@@ -126,7 +126,7 @@ def test_the_fingerprint_follows_session_and_user() -> None:
     assert one.id not in fingerprint(one)
 
 
-def test_a_user_who_cannot_be_told_from_another_gets_no_fingerprint() -> None:
+def test_a_user_without_an_id_gets_no_fingerprint() -> None:
     parts = Parts()
     parts.auth.authenticate(lambda request: object())
     response = ask(parts.app, "GET", "/odac/token")

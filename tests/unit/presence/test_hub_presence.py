@@ -65,7 +65,7 @@ def names(people: Any) -> list[str]:
     return sorted(data["name"] for _, data in people)
 
 
-def test_a_member_is_told_who_is_there_and_what_changes(site: tuple[TestClient, Enter, list[Context]]) -> None:
+def test_a_member_gets_the_people_in_the_room_and_each_change(site: tuple[TestClient, Enter, list[Context]]) -> None:
     client, enter, _ = site
     ada = enter("Ada", "1")
     bob = enter("Bob", "2")

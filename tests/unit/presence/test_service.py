@@ -388,7 +388,7 @@ def test_a_short_partition_is_no_leaving(two: Network) -> None:
     assert ada.events == [("joined", "u:bob")]
 
 
-def test_above_the_limit_only_the_total_is_told_until_it_is_well_below() -> None:
+def test_above_the_limit_only_the_total_is_sent_until_it_is_well_below() -> None:
     network = Network(2, Presence(limit=10))
     first, second = network.processes
     watcher = network.open(second, "u:watcher")

@@ -189,7 +189,7 @@ def test_messages_dropped_for_a_slow_reader_are_counted_at_once_and_told_once() 
 
 
 @pytest.mark.parametrize("bare", [True, False])
-def test_who_is_admitted_gets_what_is_sent_to_everybody_from_then_on(bare: bool) -> None:
+def test_an_admitted_connection_gets_broadcasts_from_then_on(bare: bool) -> None:
     room = Room()
     with room.kernel.in_place():
         there, comes = room.connect(bare=bare), room.connect(bare=bare, admitted=False)

@@ -189,7 +189,7 @@ async def traced(caplog: pytest.LogCaptureFixture, error: BaseException) -> None
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("place", PLACES)
 @pytest.mark.parametrize("listens", [True, False])
-def test_what_a_listener_raises_is_logged_and_told_and_ends_one_connection_at_most(
+def test_an_error_of_a_listener_is_logged_and_emitted_and_ends_one_connection_at_most(
     place: str, kind: type[BaseException], listens: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def main() -> None:
@@ -210,7 +210,7 @@ def test_what_a_listener_raises_is_logged_and_told_and_ends_one_connection_at_mo
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("asynchronous", [True, False])
 @pytest.mark.parametrize("listens", [True, False])
-def test_what_leaves_the_handler_is_told_first_then_logged_and_ends_the_connection(
+def test_an_error_of_the_handler_is_emitted_first_then_logged_and_ends_the_connection(
     asynchronous: bool, kind: type[BaseException], listens: bool, caplog: pytest.LogCaptureFixture
 ) -> None:
     async def main() -> None:

@@ -343,7 +343,7 @@ def test_disconnected_after_the_end_is_no_error(caplog: pytest.LogCaptureFixture
     assert caplog.records == []
 
 
-def test_an_error_while_an_error_listener_waits_is_told_as_well() -> None:
+def test_an_error_while_an_error_listener_waits_is_emitted_as_well() -> None:
     async def test() -> None:
         connection, _ = Live().person()
         told: list[str] = []

@@ -42,7 +42,7 @@ def test_an_interval_fires_until_it_is_cancelled() -> None:
     assert fired == [1005.0, 1010.0, 1015.0]
 
 
-def test_a_timer_that_raises_is_told_and_an_interval_goes_on() -> None:
+def test_an_error_of_a_timer_is_reported_and_an_interval_continues() -> None:
     mine, loop, failed = owned()
     mine.set_timer(1, lambda: 1 / 0, interval=1)
     loop.advance(3)

@@ -131,7 +131,7 @@ def test_counting_from_another_event_loop() -> None:
     run(test())
 
 
-def test_clients_looks_up_who_is_there_and_cannot_be_changed() -> None:
+def test_clients_has_the_admitted_connections_and_is_read_only() -> None:
     room = Room()
     server = WsServer(room.hub)
     clients = server.clients

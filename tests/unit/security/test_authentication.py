@@ -122,7 +122,7 @@ def test_a_token_from_before_login_or_logout_is_not_valid_after() -> None:
     assert site.who() is None
 
 
-def test_logout_tells_which_session_ended() -> None:
+def test_logout_reports_the_ended_session() -> None:
     site = Site()
     site.visit(lambda response: site.auth.login(response, ADA))
     session = site.session()

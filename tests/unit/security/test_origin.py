@@ -290,7 +290,7 @@ def test_the_hint_names_what_the_proxy_does() -> None:
     assert "Host" not in hint("https://evil.example", "a.example")
 
 
-def test_https_pages_that_origins_alone_lets_in_are_told_once(caplog: pytest.LogCaptureFixture) -> None:
+def test_https_pages_that_only_origins_allows_are_logged_once(caplog: pytest.LogCaptureFixture) -> None:
     policy = OriginPolicy(["https://a.example"])
     scope = {"scheme": "ws", "headers": [(b"host", b"a.example"), (b"origin", b"https://a.example")]}
     for _ in range(3):

@@ -72,7 +72,7 @@ def test_a_message_to_a_room_and_to_all_clients(endpoint: Server) -> None:
     ]
 
 
-def test_refusals_are_told(endpoint: Server) -> None:
+def test_refusals_are_printed(endpoint: Server) -> None:
     endpoint.answers(401, b"why\r\n")
     assert f"{endpoint.url} answered 401: why" in publish(endpoint, "r", "1").stderr
     endpoint.answers(404)

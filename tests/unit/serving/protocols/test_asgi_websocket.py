@@ -184,7 +184,7 @@ def test_a_client_that_broke_the_protocol_is_gone_for_the_app() -> None:
 
 
 @pytest.mark.parametrize("answered", [True, False])
-def test_after_its_own_close_the_app_is_told_so_whatever_the_peer_does(answered: bool) -> None:
+def test_sending_after_its_own_close_is_an_error_whatever_the_peer_does(answered: bool) -> None:
     async def test() -> None:
         session, _ = await opened()
         await session.send({"type": "websocket.close", "code": 4000})
