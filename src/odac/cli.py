@@ -31,24 +31,24 @@ def _fail(message: object) -> NoReturn:
 
 def _run_options(command: Callable[..., Any]) -> Callable[..., Any]:
     """Give a command an option for each field of :class:`ServeOptions`, which checks their values."""
-    for each in reversed(fields(ServeOptions)):
-        shown: CommandLine = each.metadata["command_line"]
-        flag = shown.flag or "--" + each.name.replace("_", "-")
-        settings: dict[str, Any] = {"help": shown.help, "metavar": shown.metavar, "default": each.default}
-        if isinstance(each.default, bool):
+    for entry in reversed(fields(ServeOptions)):
+        shown: CommandLine = entry.metadata["command_line"]
+        flag = shown.flag or "--" + entry.name.replace("_", "-")
+        settings: dict[str, Any] = {"help": shown.help, "metavar": shown.metavar, "default": entry.default}
+        if isinstance(entry.default, bool):
             if shown.negatable:
                 flag, settings["show_default"] = f"{flag}/--no-{flag[2:]}", True
             else:
                 settings["is_flag"] = True
-        elif isinstance(each.default, tuple):
+        elif isinstance(entry.default, tuple):
             settings["multiple"] = True
-        elif isinstance(each.default, int):
+        elif isinstance(entry.default, int):
             settings |= {"type": int, "show_default": True}
-        elif each.name == "log_level":
+        elif entry.name == "log_level":
             settings |= {"type": click.Choice(LOG_LEVELS), "show_default": True}
-        elif each.default:
+        elif entry.default:
             settings["show_default"] = True
-        command = click.option(flag, each.name, envvar=shown.envvar, **settings)(command)
+        command = click.option(flag, entry.name, envvar=shown.envvar, **settings)(command)
     return command
 
 
@@ -108,8 +108,8 @@ def routes(app: str, factory: bool, app_dir: str, as_json: bool) -> None:
         found = find_odac_apps(load_app(app, factory=factory, app_dir=app_dir))
         if not found:
             _fail(f"there is no Odac app in {app}")
-        for each in found:
-            each.app.check()
+        for listed in found:
+            listed.app.check()
     except OdacError as error:
         _fail(error)
     finally:

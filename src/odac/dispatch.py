@@ -84,23 +84,23 @@ class Dispatch:
         if not self._runs_here():
             await in_task()
             await self._start()
-        found = self._router.match(route_path(scope))
-        if found is None and self._wrapped is not None:
+        match = self._router.match(route_path(scope))
+        if match is None and self._wrapped is not None:
             await in_task()
             if await self._wrapped.serve(scope, receive, send):
                 return
-        if found is None:
+        if match is None:
             self._explain_doubled(scope)
         pending_handshake = (scope.get("extensions") or {}).get(LANE_EXTENSION) or AsgiHandshake(scope, receive, send)
-        route, parameters = found if found is not None else (None, {})
+        route, parameters = match if match is not None else (None, {})
         await self._gate.admit(route, parameters, scope, pending_handshake)
 
     def begin(self, scope: dict[str, Any], handshake: ImmediateHandshake) -> Coroutine[Any, Any, None] | None:
         """:meth:`websocket` of an app that runs here, as far as nothing has to be waited for."""
-        found = self._router.match(scope["path"] if not scope["root_path"] else route_path(scope))
-        if found is None:
+        match = self._router.match(scope["path"] if not scope["root_path"] else route_path(scope))
+        if match is None:
             return self.websocket(scope, handshake.receive, handshake.send)
-        return self._gate.begin(*found, scope, handshake)
+        return self._gate.begin(*match, scope, handshake)
 
     async def request(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         """An HTTP request: to an endpoint, to the wrapped app, or answered with why neither takes it."""
@@ -110,7 +110,7 @@ class Dispatch:
             await self._answer_own(scope, receive, send)
         elif self._http is not None:
             if self._router.match(route_path(scope)) is not None:  # a page may have the path of a WebSocket route
-                self._explain_spoilt(scope)
+                self._explain_altered(scope)
                 send = upgrade_where_missing(scope, receive, send)
             current = current_request.set(Request(scope))
             try:
@@ -118,18 +118,18 @@ class Dispatch:
             finally:
                 current_request.reset(current)
         elif self._router.match(route_path(scope)) is not None:
-            self._explain_spoilt(scope)
+            self._explain_altered(scope)
             await upgrade_required(scope, receive, send)
         else:
             self._explain_doubled(scope)
             await not_found(scope, receive, send)
 
     async def _answer_own(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        foreign = self._hosts.refusal(scope)
-        if foreign is None or route_path(scope) == f"{self._prefix}/health":  # probes ask by an address
+        refusal = self._hosts.refusal(scope)
+        if refusal is None or route_path(scope) == f"{self._prefix}/health":  # probes ask by an address
             await self._endpoints(scope, receive, send)
         else:
-            warn("host", "a request for %r was refused with 400: %s", scope["path"][:200], foreign)
+            warn("host", "a request for %r was refused with 400: %s", scope["path"][:200], refusal)
             await explain(400, "This host is not served here.")(scope, receive, send)
 
     def _explain_refused(self, scope: Mapping[str, Any], without_reason: bool) -> None:
@@ -152,7 +152,7 @@ class Dispatch:
             hint,
         )
 
-    def _explain_spoilt(self, scope: dict[str, Any]) -> None:
+    def _explain_altered(self, scope: dict[str, Any]) -> None:
         if (why := altered_handshake(scope)) is not None:
             warn("proxy", "%r: %s", scope["path"][:200], why)
 

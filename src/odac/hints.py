@@ -155,11 +155,11 @@ _UNAWAITED: Final = re.compile(r"^'coroutine' object (is not|has no)")
 
 def for_attribute(kind: type, name: str) -> str | None:
     """What to write in place of an attribute that a class of Odac does not have; None where nothing is like it."""
-    known = next((_HINTS[each.__name__] for each in kind.__mro__ if _is_own(each) and each.__name__ in _HINTS), {})
+    known = next((_HINTS[base.__name__] for base in kind.__mro__ if _is_own(base) and base.__name__ in _HINTS), {})
     if name in known:
         return known[name]
-    near = nearest(name, [each for each in dir(kind) if not each.startswith("_")])
-    return None if near is None else f"did you mean {near!r}?"
+    similar = nearest(name, [attribute for attribute in dir(kind) if not attribute.startswith("_")])
+    return None if similar is None else f"did you mean {similar!r}?"
 
 
 def for_handler(handler: Any) -> str | None:
@@ -232,8 +232,8 @@ def _misspelt(text: str) -> str | None:
     if found is None:
         return None
     for method in _methods(found[1], found[2]):
-        near = nearest(found[3], [name for name in inspect.signature(method).parameters if name != "self"])
-        return None if near is None else f"did you mean {near!r}?"
+        similar = nearest(found[3], [name for name in inspect.signature(method).parameters if name != "self"])
+        return None if similar is None else f"did you mean {similar!r}?"
     return None
 
 
@@ -250,9 +250,9 @@ def _set_at_start(kind: type) -> set[str]:
     """The attributes that Odac's ``__init__`` sets, for a class of the application that derives from Odac's."""
     if _is_own(kind):
         return set()
-    own = next(each for each in kind.__mro__ if _is_own(each))
+    own = next(base for base in kind.__mro__ if _is_own(base))
     code = inspect.unwrap(own.__init__).__code__  # type: ignore[misc]
-    return {each.argval for each in dis.get_instructions(code) if each.opname == "STORE_ATTR"}
+    return {step.argval for step in dis.get_instructions(code) if step.opname == "STORE_ATTR"}
 
 
 def _is_own(kind: type) -> bool:

@@ -139,8 +139,8 @@ class Life:
         if bus is not None:
             figures["processes"] = bus.processes
             figures.update({f"broker_{name}": count for name, count in bus.counters.as_dict().items()})
-        for part in (self._rules.history, self._rules.presence):
-            if part is not None:
-                figures.update(part.figures())
+        for subsystem in (self._rules.history, self._rules.presence):
+            if subsystem is not None:
+                figures.update(subsystem.figures())
         figures.update({f"limit_{name}": count for name, count in limit_hits().items()})
         return figures

@@ -13,7 +13,7 @@ logger = logging.getLogger("odac")
 _STARTED: Final = "lifespan.startup.complete"
 
 
-class Living(Protocol):
+class Startable(Protocol):
     """What is started and stopped."""
 
     async def startup(self) -> None:
@@ -33,7 +33,7 @@ class Lifespan:
         inner: the wrapped ASGI app, or None. One that knows no lifespan (it raises) is left alone.
     """
 
-    def __init__(self, outer: Living, inner: Callable[..., Awaitable[Any]] | None) -> None:
+    def __init__(self, outer: Startable, inner: Callable[..., Awaitable[Any]] | None) -> None:
         self._outer = outer
         self._inner = inner
 
@@ -62,7 +62,7 @@ class Lifespan:
     async def _run_inner(self, scope: dict[str, Any], startup: dict[str, Any], receive: Any, send: Any) -> bool:
         """Pass the inner app its own lifespan; False if it knows none."""
         first: list[dict[str, Any]] = [startup]
-        said = ""
+        last_sent = ""
         stopping = False
 
         async def inner_receive() -> Any:
@@ -72,9 +72,9 @@ class Lifespan:
             return message
 
         async def inner_send(message: dict[str, Any]) -> None:
-            nonlocal said
-            said = message["type"]
-            if said != _STARTED:
+            nonlocal last_sent
+            last_sent = message["type"]
+            if last_sent != _STARTED:
                 await self._end()
             await send(message)
 
@@ -83,16 +83,16 @@ class Lifespan:
         try:
             await self._inner(scope, inner_receive, inner_send)
         except Exception as error:
-            if not said:
+            if not last_sent:
                 return False
-            if said != _STARTED:
+            if last_sent != _STARTED:
                 raise
             logger.exception("the lifespan of the app behind http= failed")
             last = {"type": "lifespan.shutdown.failed", "message": str(error)}
-        if said == _STARTED:
+        if last_sent == _STARTED:
             # The wrapped app's lifespan ended early, but not this app: this side reports the end to the server.
             if not stopping:
                 await receive()
             await self._end()
             await send(last)
-        return bool(said)
+        return bool(last_sent)

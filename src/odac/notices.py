@@ -27,7 +27,7 @@ __all__ = [
     "raised",
     "unhandled",
     "warn",
-    "witness",
+    "unhandled_listener",
 ]
 
 logger = logging.getLogger("odac")
@@ -42,17 +42,19 @@ _KINDS: Final = 1000
 """Kinds that are told apart: code that is made at runtime may raise in any number of places."""
 
 
-witness: Final[ContextVar[Callable[[BaseException], object] | None]] = ContextVar("odac_witness", default=None)
+unhandled_listener: Final[ContextVar[Callable[[BaseException], object] | None]] = ContextVar(
+    "odac_unhandled", default=None
+)
 """Called with what the application raised in this context and did not handle: the test client raises it in the test."""
 
 
 class _Kind:
-    __slots__ = ("held_back", "lines", "since")
+    __slots__ = ("lines", "since", "unlogged")
 
     def __init__(self, now: float) -> None:
         self.since = now
         self.lines = 0
-        self.held_back = 0
+        self.unlogged = 0
 
 
 _kinds: dict[str, _Kind] = {}
@@ -68,7 +70,7 @@ def warn(kind: str, message: str, *arguments: object) -> None:
         message: as for :func:`logging.warning`.
         arguments: of the message.
     """
-    _say(kind, message, arguments)
+    _log(kind, message, arguments)
 
 
 def is_due(kind: str) -> bool:
@@ -83,7 +85,7 @@ def is_due(kind: str) -> bool:
 
 def mistaken(kind: str, message: str, *arguments: object) -> None:
     """Write an error of the application that raised nothing, as often as a warning of one kind; see :func:`warn`."""
-    _say(kind, message, arguments, level=logging.ERROR)
+    _log(kind, message, arguments, level=logging.ERROR)
 
 
 def raised(message: str, error: BaseException, *arguments: object) -> None:
@@ -96,22 +98,22 @@ def raised(message: str, error: BaseException, *arguments: object) -> None:
         error: whose traceback is written.
         arguments: of the message.
     """
-    place = error.__traceback__
-    while place is not None and place.tb_next is not None:
-        place = place.tb_next
-    where = "" if place is None else f"{place.tb_frame.f_code.co_filename}:{place.tb_lineno}"
+    frame = error.__traceback__
+    while frame is not None and frame.tb_next is not None:
+        frame = frame.tb_next
+    where = "" if frame is None else f"{frame.tb_frame.f_code.co_filename}:{frame.tb_lineno}"
     kind = f"raised {type(error).__qualname__} {where}"
-    _say(kind if kind in _kinds or len(_kinds) < _KINDS else "raised", message, arguments, error, logging.ERROR)
+    _log(kind if kind in _kinds or len(_kinds) < _KINDS else "raised", message, arguments, error, logging.ERROR)
 
 
 def unhandled(error: BaseException) -> None:
     """Tell the witness what the application raised and does not handle, so that a connection or call fails."""
-    told = witness.get()
-    if told is not None:
+    listener = unhandled_listener.get()
+    if listener is not None:
         from odac.hints import add_hint
 
         add_hint(error)
-        told(error)
+        listener(error)
 
 
 def limit_met(limit: str, message: str, *arguments: object) -> None:
@@ -124,7 +126,7 @@ def limit_met(limit: str, message: str, *arguments: object) -> None:
     """
     with _lock:
         _hits[limit] += 1
-    _say(limit, message, arguments)
+    _log(limit, message, arguments)
 
 
 def limit_hits() -> dict[str, int]:
@@ -133,7 +135,7 @@ def limit_hits() -> dict[str, int]:
         return _hits.copy()
 
 
-def _say(
+def _log(
     kind: str,
     message: str,
     arguments: tuple[object, ...],
@@ -141,14 +143,14 @@ def _say(
     level: int = logging.WARNING,
 ) -> None:
     with _lock:
-        known = _counted(kind)
-        if known.lines > LINES:
-            known.held_back += 1
+        state = _counted(kind)
+        if state.lines > LINES:
+            state.unlogged += 1
             return
-        missing, known.held_back = known.held_back, 0
-    if missing:
-        message, arguments = message + " [%d more like this were not logged]", (*arguments, missing)
-    elif known.lines == LINES:
+        unlogged_count, state.unlogged = state.unlogged, 0
+    if unlogged_count:
+        message, arguments = message + " [%d more like this were not logged]", (*arguments, unlogged_count)
+    elif state.lines == LINES:
         message, arguments = message + " [more like this within %g s are only counted]", (*arguments, WINDOW)
     if error is not None:
         from odac.hints import add_hint  # only errors need it
@@ -160,17 +162,18 @@ def _say(
 def _counted(kind: str) -> _Kind:
     """The kind with one more line; the lock is held."""
     now = monotonic()
-    known = _kinds.get(kind)
-    if known is None:
-        known = _kinds[kind] = _Kind(now)
-    elif now - known.since >= WINDOW:
-        known.since, known.lines = now, 0
-    known.lines += 1
-    return known
+    state = _kinds.get(kind)
+    if state is None:
+        state = _kinds[kind] = _Kind(now)
+    elif now - state.since >= WINDOW:
+        state.since, state.lines = now, 0
+    state.lines += 1
+    return state
 
 
 def harmless(text: str) -> str:
     """Escape the control characters of a peer's text: it must not move a terminal's cursor or change its title."""
     return "".join(
-        each if each.isprintable() or each == "\t" else each.encode("unicode_escape").decode() for each in text
+        character if character.isprintable() or character == "\t" else character.encode("unicode_escape").decode()
+        for character in text
     )

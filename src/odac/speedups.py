@@ -122,7 +122,7 @@ def compiled_receive(*types: type, **values: object) -> Callable[[C], C]:
         lane.reference_data_received = reference  # type: ignore[attr-defined]
         if COMPILED:
             reference = lane.receive  # type: ignore[attr-defined]
-            named = {each.__name__: each for each in types} | {lane.__name__: lane}
+            named = {slot_type.__name__: slot_type for slot_type in types} | {lane.__name__: lane}
             lane.data_received = _c.bind_receive(reference, named, values)  # type: ignore[attr-defined]
         return lane
 

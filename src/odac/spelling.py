@@ -22,18 +22,18 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 
     known = list(names)
     lowered = name.lower()
-    near = get_close_matches(lowered, known, 1)
-    if near:
-        return near[0]
-    parts = (each for each in known if len(each) >= _SHORTEST and each in lowered)
+    similar = get_close_matches(lowered, known, 1)
+    if similar:
+        return similar[0]
+    parts = (part for part in known if len(part) >= _SHORTEST and part in lowered)
     return max(parts, key=len, default=None)
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
     """``did you mean 'x'?``, or what there is where no name is like it."""
     known = list(names)
-    near = nearest(name, known)
-    return f"did you mean {near!r}?" if near is not None else f"it takes {', '.join(known)}"
+    similar = nearest(name, known)
+    return f"did you mean {similar!r}?" if similar is not None else f"it takes {', '.join(known)}"
 
 
 def check_names(function: F) -> F:
@@ -51,7 +51,7 @@ def check_fields(cls: type[T]) -> type[T]:
     return cls
 
 
-def _checked(function: FunctionType, called: str) -> Callable[..., Any]:
+def _checked(function: FunctionType, callee: str) -> Callable[..., Any]:
     code = function.__code__
     most = code.co_argcount
     names = code.co_varnames[: most + code.co_kwonlyargcount]
@@ -63,13 +63,13 @@ def _checked(function: FunctionType, called: str) -> Callable[..., Any]:
         if not given.keys() <= known:
             name = next(name for name in given if name not in known)
             raise TypeError(
-                f"{called}() got an unexpected keyword argument {name!r}: {did_you_mean(name, names[own:])}"
+                f"{callee}() got an unexpected keyword argument {name!r}: {did_you_mean(name, names[own:])}"
             )
         if len(args) > most:
             by_name = ", ".join(f"{name}=…" for name in names[most : most + 3])
-            others = f"give the others by name, as in {called}({by_name})" if by_name else f"not {len(args) - own}"
+            others = f"give the others by name, as in {callee}({by_name})" if by_name else f"not {len(args) - own}"
             raise TypeError(
-                f"{called}() takes {most - own or 'no'} positional argument{'' if most - own == 1 else 's'}: {others}"
+                f"{callee}() takes {most - own or 'no'} positional argument{'' if most - own == 1 else 's'}: {others}"
             )
         return function(*args, **given)
 

@@ -94,8 +94,8 @@ class PublishEndpoint:
         return json_answer({"published": True}, 202)
 
     def _authorized(self, headers: Headers) -> bool:
-        scheme, _, given = headers.get("authorization", "").partition(" ")
-        hashed = _hashed(given.strip())
+        scheme, _, credentials = headers.get("authorization", "").partition(" ")
+        hashed = _hashed(credentials.strip())
         # All keys are compared, and as hashes, so that the time reveals neither a similar key nor a key's length.
         known = [hmac.compare_digest(hashed, key) for key in self._keys]
         return scheme.lower() == "bearer" and any(known)
@@ -136,15 +136,15 @@ def _parsed(body: bytes) -> Publication:
 
 
 def _rooms(content: dict[str, Any]) -> tuple[str, ...]:
-    given = [name for name in ("room", "rooms", "broadcast") if name in content]
-    if len(given) != 1:
+    receivers = [name for name in ("room", "rooms", "broadcast") if name in content]
+    if len(receivers) != 1:
         raise ValueError('Exactly one of "room", "rooms" and "broadcast" must name the receivers.')
-    value = content[given[0]]
-    if given == ["broadcast"]:
+    value = content[receivers[0]]
+    if receivers == ["broadcast"]:
         if value is not True:
             raise ValueError('"broadcast" must be true; leave it out and name a room otherwise.')
         return ()
-    rooms = [value] if given == ["room"] else value
+    rooms = [value] if receivers == ["room"] else value
     # An empty list must not mean all connections.
     if not isinstance(rooms, list) or not rooms or not all(isinstance(room, str) and room for room in rooms):
         raise ValueError('"room" must be a room\'s name, "rooms" a list of at least one.')

@@ -13,24 +13,24 @@ class Resumed:
 
     Args:
         coroutine: started with ``send(None)``.
-        waiting: the value that ``send`` returned, which is passed to the event loop.
+        awaited: the value that ``send`` returned, which is passed to the event loop.
     """
 
-    __slots__ = ("_coroutine", "_waiting")
+    __slots__ = ("_awaited", "_coroutine")
 
-    def __init__(self, coroutine: Coroutine[Any, Any, None], waiting: object) -> None:
+    def __init__(self, coroutine: Coroutine[Any, Any, None], awaited: object) -> None:
         self._coroutine = coroutine
-        self._waiting = waiting
+        self._awaited = awaited
 
     def __await__(self) -> Generator[object, Any, None]:
-        waiting = self._waiting
+        awaited = self._awaited
         try:
             while True:
                 try:
-                    value = yield waiting
+                    value = yield awaited
                 except BaseException as error:
-                    waiting = self._coroutine.throw(error)
+                    awaited = self._coroutine.throw(error)
                 else:
-                    waiting = self._coroutine.send(value)
+                    awaited = self._coroutine.send(value)
         except StopIteration:
             return

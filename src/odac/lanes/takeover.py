@@ -53,9 +53,9 @@ def take_over(limits: Limits) -> None:
     module = sys.modules.get("uvicorn.server")
     if module is None:
         return
-    servers = list({id(each): each for each in _servers(module.Server)}.values())
-    asking = _configurations()
-    for server in [each for each in servers if id(each.config) in asking] or servers:
+    servers = list({id(server): server for server in _servers(module.Server)}.values())
+    calling = _configurations()
+    for server in [server for server in servers if id(server.config) in calling] or servers:
         if not _has_our_class(server):
             _take_over_server(server, limits)
 
@@ -63,7 +63,7 @@ def take_over(limits: Limits) -> None:
 def _has_our_class(server: Any) -> bool:
     """Whether the server has Odac's class already: from ``odac run``, or from another app of this server."""
     current = getattr(server.config, "ws_protocol_class", None)
-    return isinstance(current, type) and any(each.__module__ == _CLASS[0] for each in current.__mro__)
+    return isinstance(current, type) and any(base.__module__ == _CLASS[0] for base in current.__mro__)
 
 
 def _take_over_server(server: Any, limits: Limits) -> None:

@@ -69,8 +69,8 @@ class Backlog:
 
     def withdraw(self, message: Prepared) -> bool:
         """Remove one of this connection's own messages; return False if it is not queued."""
-        for index, (_, waiting) in enumerate(self._own):
-            if waiting is message:
+        for index, (_, queued) in enumerate(self._own):
+            if queued is message:
                 del self._own[index]
                 self.size -= cost(message)
                 return True

@@ -52,10 +52,10 @@ def cancel_overdue(connection: TaskOwner, task: asyncio.Task[Any], what: str) ->
         task: runs code of the application.
         what: for the log line, such as ``"a handler"``.
     """
-    loop, policy, waiting = connection.loop, connection.policy, ref(task)
+    loop, policy, task_ref = connection.loop, connection.policy, ref(task)
 
     def cancel() -> None:
-        task = waiting()
+        task = task_ref()
         if task is not None and not task.done():
             limit_met(
                 "close_timeout",

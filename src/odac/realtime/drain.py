@@ -81,12 +81,12 @@ class Drain:
 
     def add(self, connections: Iterable[Connection]) -> None:
         """Close these connections, each in its turn; a connection that has a turn already keeps it."""
-        found = [connection for connection in connections if connection.id not in self._known]
-        if not found:
+        added = [connection for connection in connections if connection.id not in self._known]
+        if not added:
             return
-        self._known.update(connection.id for connection in found)
-        shuffle(found)
-        self._waiting.extend(found)
+        self._known.update(connection.id for connection in added)
+        shuffle(added)
+        self._waiting.extend(added)
         self._spread = min(self._timeout, len(self._waiting) / PER_SECOND)
         if self._timer is None:
             self._last_turn = self._loop.time() - _TICK

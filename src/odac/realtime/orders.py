@@ -109,7 +109,7 @@ class Orders:
         """Ask all processes how many connections the audience has; from any event loop."""
         delivery = self._hub.delivery
         if get_ident() != delivery.thread:
-            asked = asyncio.run_coroutine_threadsafe(self.count(audience, timeout), delivery.loop)
-            return await asyncio.wrap_future(asked)
+            future = asyncio.run_coroutine_threadsafe(self.count(audience, timeout), delivery.loop)
+            return await asyncio.wrap_future(future)
         others = await self._hub.bus.count_others(audience, timeout)
         return Count(self.count_local(audience) + others.total, others.answered + 1, others.expected + 1)

@@ -164,8 +164,8 @@ class WsServer:
                 f"no room has presence: call app.rooms({room!r}, presence=Presence()) before the app starts"
             )
         if get_ident() != delivery.thread:
-            asked = asyncio.run_coroutine_threadsafe(port.members(room, timeout), delivery.loop)
-            return await asyncio.wrap_future(asked)
+            future = asyncio.run_coroutine_threadsafe(port.members(room, timeout), delivery.loop)
+            return await asyncio.wrap_future(future)
         return await port.members(room, timeout)
 
 

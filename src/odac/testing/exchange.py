@@ -12,7 +12,7 @@ import msgspec
 
 from odac.client.cookies import CookieJar
 from odac.client.options import check_mapping
-from odac.notices import witness
+from odac.notices import unhandled_listener
 from odac.security.authentication import given_user
 
 __all__ = ["AsgiApp", "HttpClient", "Login", "RequestOptions", "Response", "Environment"]
@@ -236,14 +236,14 @@ async def exchange(
             if not message.get("more_body", False):
                 answered.set()
 
-    witness_token, user_token = (
-        witness.set(environment.failures.append if environment.raises else None),
+    listener_token, user_token = (
+        unhandled_listener.set(environment.failures.append if environment.raises else None),
         given_user.set(user),
     )
     try:
         await environment.app(scope, receive, send)
     finally:
-        witness.reset(witness_token)
+        unhandled_listener.reset(listener_token)
         given_user.reset(user_token)
     if not answered.is_set():
         raise AssertionError(f"{method} {url}: the app returned without a complete answer")

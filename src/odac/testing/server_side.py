@@ -8,7 +8,7 @@ from typing import Any
 
 from odac.client.errors import HandshakeRefused, refused
 from odac.close_codes import CloseCode
-from odac.notices import witness
+from odac.notices import unhandled_listener
 from odac.protocol.message import Prepared
 from odac.security.authentication import given_user
 from odac.testing.exchange import Environment, Message
@@ -106,7 +106,7 @@ class ServerSide:
 
     async def _run(self) -> None:
         # Set in this task's context, which all code of the app that runs for the connection inherits.
-        witness.set(self._environment.failures.append if self._raises else None)
+        unhandled_listener.set(self._environment.failures.append if self._raises else None)
         given_user.set(self._user)
         try:
             await self._environment.app(self._scope, self._receive, self._on_app_message)

@@ -276,12 +276,12 @@ class Parser:
 
     def _take_payload(self, state: MessageState, chunk: bytes | memoryview, events: list[Event]) -> int:
         """Parse the next bytes of a frame's payload; add an event if they complete one. Return the bytes inflated."""
-        taken = len(chunk)
-        state.left -= taken
-        if self._masked and taken:
+        size = len(chunk)
+        state.left -= size
+        if self._masked and size:
             mask = state.mask
             chunk = apply_mask(chunk, mask)
-            if shift := taken & 3:
+            if shift := size & 3:
                 state.mask = mask[shift:] + mask[:shift]
         assert type(chunk) is bytes  # a view is always unmasked
         complete = state.left == 0 and state.fin
