@@ -89,9 +89,9 @@ static PyObject *whole_text(PyObject *module, PyObject *const *args, Py_ssize_t 
     return payload;
 }
 
-/* The number of bytes that send() took: 0 if the socket is full. All if the peer is gone, which the transport notices
- * by itself. */
-static Py_ssize_t taken(int fd, const char *data, Py_ssize_t size) {
+/* The number of bytes that send() accepted: 0 if the socket is full; all if the peer is gone, which the transport
+ * detects by itself. */
+static Py_ssize_t send_bytes(int fd, const char *data, Py_ssize_t size) {
     ssize_t sent;
     do sent = send(fd, data, (size_t)size, MSG_NOSIGNAL | MSG_DONTWAIT);
     while (sent < 0 && errno == EINTR);
@@ -106,7 +106,7 @@ static PyObject *write_(PyObject *module, PyObject *const *args, Py_ssize_t coun
         return NULL;
     }
     return PyLong_FromSsize_t(
-        taken((int)PyLong_AsLong(args[0]), PyBytes_AS_STRING(args[1]), PyBytes_GET_SIZE(args[1])));
+        send_bytes((int)PyLong_AsLong(args[0]), PyBytes_AS_STRING(args[1]), PyBytes_GET_SIZE(args[1])));
 }
 
 /* write_to_all(members, data): see odac/realtime/writing.py */
@@ -118,7 +118,7 @@ static PyObject *write_to_all(PyObject *module, PyObject *const *args, Py_ssize_
     PyObject *members = PySequence_List(args[0]), *rest = PyList_New(0);
     const char *data = PyBytes_AS_STRING(args[1]);
     Py_ssize_t size = PyBytes_GET_SIZE(args[1]), number = members == NULL ? 0 : PyList_GET_SIZE(members);
-    Py_ssize_t *state = PyMem_Malloc((size_t)(number + 1) * sizeof *state); /* fd, later bytes taken; -1: no fd */
+    Py_ssize_t *state = PyMem_Malloc((size_t)(number + 1) * sizeof *state); /* the fd, then the bytes sent; -1: no fd */
     if (members == NULL || rest == NULL || state == NULL) goto failed;
     for (Py_ssize_t i = 0; i < number; i++) {
         PyObject *fd = PyObject_GetAttr(PyList_GET_ITEM(members, i), fd_name);
@@ -129,7 +129,7 @@ static PyObject *write_to_all(PyObject *module, PyObject *const *args, Py_ssize_
     }
     Py_BEGIN_ALLOW_THREADS
     for (Py_ssize_t i = 0; i < number; i++)
-        if (state[i] >= 0) state[i] = taken((int)state[i], data, size);
+        if (state[i] >= 0) state[i] = send_bytes((int)state[i], data, size);
     Py_END_ALLOW_THREADS
     for (Py_ssize_t i = 0; i < number; i++) {
         if (state[i] == size) continue;
@@ -189,13 +189,13 @@ static int is_host(const uint8_t *at, Py_ssize_t size) {
     return at[name] == ':' && port <= 5 && span(at + name + 1, port, DIGIT) == port;
 }
 
-static int is_one(const uint8_t *at, Py_ssize_t size, const char *text) {
+static int equals(const uint8_t *at, Py_ssize_t size, const char *text) {
     return (size_t)size == strlen(text) && memcmp(at, text, size) == 0;
 }
 
 enum { NEEDED = 5, MOST_USUAL = 32 };
 
-/* The names of most handshakes' headers, as objects that all of them share. */
+/* The header names of most handshakes, as shared objects. */
 enum { KNOWN = 14 };
 static PyObject *known_names[KNOWN];
 static const char *const known_texts[KNOWN] = {"host", "upgrade", "connection", "sec-websocket-key",
@@ -225,20 +225,20 @@ static PyObject *pair_of(PyObject *first, PyObject *second) {
 /* Whether a header field is allowed in a usual handshake; *found counts the required ones. */
 static int is_usual(const uint8_t *name, Py_ssize_t length, const uint8_t *value, Py_ssize_t size, int *found,
         Py_ssize_t most) {
-    if (is_one(name, length, "host")) return ++*found, is_host(value, size);
-    if (is_one(name, length, "upgrade")) return ++*found, is_one(value, size, "websocket");
-    if (is_one(name, length, "connection"))
-        return ++*found, is_one(value, size, "Upgrade") || is_one(value, size, "upgrade") ||
-            is_one(value, size, "keep-alive, Upgrade");
-    if (is_one(name, length, "sec-websocket-version")) return ++*found, is_one(value, size, "13");
-    if (is_one(name, length, "sec-websocket-key"))
+    if (equals(name, length, "host")) return ++*found, is_host(value, size);
+    if (equals(name, length, "upgrade")) return ++*found, equals(value, size, "websocket");
+    if (equals(name, length, "connection"))
+        return ++*found, equals(value, size, "Upgrade") || equals(value, size, "upgrade") ||
+            equals(value, size, "keep-alive, Upgrade");
+    if (equals(name, length, "sec-websocket-version")) return ++*found, equals(value, size, "13");
+    if (equals(name, length, "sec-websocket-key"))
         return ++*found, size == 24 && span(value, 22, BASE64) == 22 && value[22] == '=' && value[23] == '=';
-    if (is_one(name, length, "sec-websocket-protocol") || is_one(name, length, "sec-websocket-extensions")) {
+    if (equals(name, length, "sec-websocket-protocol") || equals(name, length, "sec-websocket-extensions")) {
         Py_ssize_t commas = 0;
         for (Py_ssize_t i = 0; i < size; i++) commas += value[i] == ',';
         return commas < most;
     }
-    return !is_one(name, length, "content-length") && !is_one(name, length, "transfer-encoding");
+    return !equals(name, length, "content-length") && !equals(name, length, "transfer-encoding");
 }
 
 /* usual_request(data, max_headers, max_header_bytes, max_list): see odac/wire/request.py */
@@ -281,7 +281,7 @@ static PyObject *usual_request(PyObject *module, PyObject *const *args, Py_ssize
             PyObject *before = PyTuple_GET_ITEM(PyList_GET_ITEM(headers, i), 0);
             if (PyBytes_GET_SIZE(before) == length && memcmp(PyBytes_AS_STRING(before), name, length) == 0) goto other;
         }
-        if (is_one(name, length, "sec-websocket-key")) key = value;
+        if (equals(name, length, "sec-websocket-key")) key = value;
         PyObject *field = pair_of(
             name_object(name, length), PyBytes_FromStringAndSize((const char *)data + value, stop - value));
         if (field == NULL || PyList_Append(headers, field) < 0) {
@@ -299,7 +299,7 @@ other:
     Py_RETURN_NONE;
 }
 
-/* SHA-1 (RFC 3174) of at most 119 bytes: two blocks. It is no security here, only what RFC 6455 has servers answer. */
+/* SHA-1 (RFC 3174) of at most 119 bytes: two blocks. RFC 6455 section 4.2.2 requires it for the answer. */
 static void sha1(const uint8_t *data, size_t size, uint8_t digest[20]) {
     uint8_t blocks[128] = {0};
     size_t end = size < 56 ? 64 : 128;
@@ -355,7 +355,7 @@ static PyObject *usual_response(PyObject *module, PyObject *const *args, Py_ssiz
     char *at = PyBytes_AS_STRING(response);
     memcpy(at, begin, sizeof begin - 1);
     at += sizeof begin - 1;
-    for (int i = 0; i < 21; i += 3) { /* the 21st byte is not of the digest: its place is the padding's */
+    for (int i = 0; i < 21; i += 3) { /* the 21st byte is no part of the digest: padding replaces it */
         uint32_t three = (uint32_t)digest[i] << 16 | (uint32_t)digest[i + 1] << 8 | digest[i + 2];
         for (int shift = 18; shift >= 0; shift -= 6) *at++ = base64[three >> shift & 63];
     }
@@ -642,7 +642,7 @@ static struct {
 
 /* bind_receive(reference, types, values): types and values by the names below; see odac/speedups.py.
  *
- * data_received() calls the reference for all but one whole message for one ready listener. */
+ * data_received() handles one whole message for one ready listener, and calls the reference for everything else. */
 static PyObject *bind_receive(PyObject *module, PyObject *args) {
     PyObject *reference, *types, *values;
     if (!PyArg_ParseTuple(args, "OO!O!", &reference, &PyDict_Type, &types, &PyDict_Type, &values)) return NULL;
@@ -699,7 +699,7 @@ static int call(PyObject *object, PyObject *name, PyObject *first, PyObject *sec
 }
 
 /* Pass the exception of the application, with its traceback, to a method of the inbox. */
-static int tell(PyObject *inbox, PyObject *method) {
+static int pass_error(PyObject *inbox, PyObject *method) {
     PyObject *type, *error, *trace;
     if (!PyErr_ExceptionMatches(lane.raised)) return -1;
     PyErr_Fetch(&type, &error, &trace);
@@ -712,7 +712,7 @@ static int tell(PyObject *inbox, PyObject *method) {
     return result;
 }
 
-/* Outbox.uncork(), for one message that the socket takes in one write */
+/* Outbox.uncork(), for one message that the socket accepts in one write */
 static int write_pending(PyObject *self, PyObject *outbox, PyObject *delivery) {
     PyObject *pending = SLOT(outbox, lane.pending), *number = SLOT(self, lane.lane_fd);
     if (pending == NULL || number == NULL) return call(outbox, lane.uncork, NULL, NULL);
@@ -728,7 +728,7 @@ static int write_pending(PyObject *self, PyObject *outbox, PyObject *delivery) {
     PyObject *frame = Py_NewRef(SLOT(PyList_GET_ITEM(pending, 0), codec.frame));
     put_slot(delivery, lane.corked, Py_None);
     put_slot(outbox, lane.pending, Py_None);
-    Py_ssize_t size = PyBytes_GET_SIZE(frame), sent = taken((int)fd, PyBytes_AS_STRING(frame), size);
+    Py_ssize_t size = PyBytes_GET_SIZE(frame), sent = send_bytes((int)fd, PyBytes_AS_STRING(frame), size);
     int result = 0;
     if (sent != size) {
         PyObject *view = PyMemoryView_FromObject(frame),
@@ -760,11 +760,11 @@ static PyObject *decoded(PyObject *decode, PyObject *payload) {
  * and drop every reference to both. So the caller owns a reference to each argument. */
 static int receive(PyObject *inbox, PyObject *decode, PyObject *listener, PyObject *payload) {
     PyObject *value = decode == NULL ? Py_NewRef(payload) : decoded(decode, payload);
-    if (value == NULL) return tell(inbox, lane.undecodable);
+    if (value == NULL) return pass_error(inbox, lane.undecodable);
     PyObject *result = PyObject_CallOneArg(listener, value);
     int failed = 0;
     if (result == NULL)
-        failed = tell(inbox, lane.failed);
+        failed = pass_error(inbox, lane.failed);
     else if (result != Py_None && result != lane.sent)
         failed = call(inbox, lane.follow, result, value);
     Py_XDECREF(result);
@@ -845,7 +845,7 @@ static PyObject *handle(PyObject *self, PyObject *data) {
     Py_DECREF(inbox);
     Py_DECREF(payload);
     if (failed < 0) {
-        /* an exception that is not handled here: send first what the listener has sent before it */
+        /* an exception that is not handled here: first write the messages that the listener sent before it */
         PyObject *type, *error, *trace;
         PyErr_Fetch(&type, &error, &trace);
         if (write_pending(self, outbox, delivery) < 0) PyErr_WriteUnraisable(self);
@@ -894,7 +894,7 @@ static PyObject *data_received(PyObject *self, PyObject *data) {
         else {
             put_slot(delivery, lane.spare, fresh);
             Py_DECREF(fresh);
-            /* An ended connection keeps none: the context may refer to the connection. */
+            /* A released connection keeps none: the context may refer to the connection. */
             if (SLOT(connection, lane.context) == Py_None && SLOT(connection, lane.phase) != lane.released)
                 put_slot(connection, lane.context, context);
         }
@@ -1011,10 +1011,9 @@ static int start(PyObject *self) {
     int64_t here = PyInterpreterState_GetID(PyInterpreterState_Get());
     if (owner != -1 && owner != here) {
         PyErr_SetString(PyExc_ImportError,
-                        "odac's compiled accelerator serves one interpreter of a process, and another one has it: pure "
-                        "Python does its work "
-                        "in this one, with the same results (under mod_wsgi, WSGIApplicationGroup %{GLOBAL} has one "
-                        "interpreter for all)");
+                        "odac's compiled accelerator serves one interpreter of a process, and another one uses it: "
+                        "this one uses pure Python, with the same results (under mod_wsgi, WSGIApplicationGroup "
+                        "%{GLOBAL} has one interpreter for all)");
         return -1;
     }
     if (kinds['0'] == 0) fill_kinds();

@@ -90,7 +90,7 @@ class Odac:
     Args:
         secret: signs sessions and tokens: a str or bytes, or a list of them of which the first signs and all verify.
             Default: ``$ODAC_SECRET``, else a random one with a warning, which is lost when the process ends.
-        http: any ASGI app; it answers every HTTP request and WebSocket path that Odac does not know.
+        http: any ASGI app; it answers all HTTP requests and WebSocket paths for which Odac has no endpoint or route.
         prefix: the path below which the client script and the token endpoint are.
         broker: the URL of the broker, which connects the processes: ``memory://``, ``local://``, ``redis://…``,
             ``nats://…``. Default: ``$ODAC_BROKER``, else the private broker of ``odac run --workers``, else memory.

@@ -19,7 +19,7 @@ OnInvalidMessage = Literal["close", "answer"]
 """How to handle an invalid message without an ``invalid`` listener: close with 1007, or answer with the error."""
 
 _LEAST: Final = {
-    "max_payload": (16, "what odac.v1 clients answer pings with must fit"),
+    "max_payload": (16, "the answer of an odac.v1 client to a ping must fit"),
     "resume_bytes": (64 * 1024, "clients send as much"),
     "max_headers": (5, "a handshake has that many (RFC 6455 section 4.1)"),
     "max_header_bytes": (128, "a handshake takes that many (RFC 6455 section 4.1)"),
@@ -86,15 +86,15 @@ class Limits:
         max_fragments: frames of one message. Above it: 1008. 1,024 is far more than any browser sends, and bounds
             the cost of a message of empty fragments.
         rate_limit: messages per window, or None for no limit. Past it: 1008. 100 a second is more than a person's
-            typing, drawing or playing sends, and less than a loop gone wrong.
+            typing, drawing or playing sends, and less than a faulty loop sends.
         outgoing_buffer: bytes waiting for one slow reader, each message counted with 256 bytes more than its frame for
             the objects around it. Past it: 1013, or ``overflow="drop_oldest"``.
-            1 MiB holds any message that ``max_payload`` lets in once, and 1,000 stalled readers stay below 1 GiB.
-        incoming_queue: messages that wait for one connection's async handler. Past it, reading pauses, and TCP tells
-            the peer. 16, as ``websockets`` has it: enough to smooth, too few to hide a handler that does not keep up.
-            Reading pauses sooner when ``max_payload`` bytes wait (64 KiB where that is more).
+            1 MiB holds any one message that ``max_payload`` allows, and 1,000 stalled readers stay below 1 GiB.
+        incoming_queue: messages that wait for one connection's async handler. Past it, reading pauses, and TCP's
+            flow control stops the peer. 16, as in ``websockets``: enough for a burst, too few to hide a slow handler.
+            Reading pauses sooner when ``max_payload`` bytes wait (64 KiB if that is more).
         handshake_timeout: seconds from the first byte of the request to the end of the handshake.
-            10 is a slow phone on a bad network; it bounds what a thousand idle sockets cost.
+            10 is enough for a slow phone on a bad network, and bounds the cost of a thousand idle sockets.
         max_headers: header lines of a handshake. Past it: 431. 100, as uWebSockets; browsers send about 15.
         max_header_bytes: bytes of all header lines together. Past it: 431. 16 KiB holds four full cookies.
         ping_interval: seconds between two pings to one connection. 25 is below the shortest idle timeouts of mobile
@@ -104,7 +104,7 @@ class Limits:
         close_timeout: seconds to wait for the peer's close frame. Past it, the transport is aborted.
         rooms_per_connection: rooms one connection may be in. Past it: ``ValueError`` at ``join``. 128, as Centrifugo.
         recovery_entries: messages of rooms with history that one connection may recover after coming back, over all its
-            rooms. Past it: it is told that some are missing, and loads the state, which costs less. 1,000.
+            rooms. Past it: it is notified that some are missing, and loads the state, which costs less. 1,000.
         recovery_bytes: the same in bytes, for each room. 4 MiB.
         recovery_rooms: rooms for which one client may send a position; above it, the rooms that it joined first are not
             recovered, and it is notified. 128, as ``rooms_per_connection``.
@@ -127,7 +127,7 @@ class Limits:
         history_queue_time: seconds that such a message waits for a broker that is away. Past it: ``BrokerError``. 10 is
             a restart or a failover.
         history_batch: messages of one room that are stored in one step.
-        history_batch_bytes: their bytes. 256 KiB hold up a Redis server for less than a millisecond.
+        history_batch_bytes: their bytes. 256 KiB block a Redis server for less than a millisecond.
         history_notices: publications that are held while this process reads a room's history. Past it: it is read once
             more.
         history_reads: reads of histories that are under way at a time; the next ones wait.
@@ -138,7 +138,7 @@ class Limits:
             behind a company's NAT). Past it: 503. An IPv4 address in its IPv6 form is the same, a /64 of IPv6 is one,
             and so are all clients without an address.
         calls_per_connection: calls of one connection that are answered at a time. Past it, the caller gets ``busy``.
-            16, as ``incoming_queue``: enough that a slow answer holds up nothing, and few enough to bound what one
+            16, as ``incoming_queue``: enough that a slow answer delays no other, and few enough to bound what one
             client starts.
         remembered_time: seconds for which the outcome of a call with ``retry`` is remembered. 120 is longer than a
             client tries to come back after a lost network, and than a person waits.

@@ -1,4 +1,4 @@
-"""What a handler receives: ``odac``."""
+"""The argument of a handler: ``odac``."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ T = TypeVar("T")
 
 
 class Context(Typed[In, Out]):
-    """One connection and what belongs to it.
+    """One connection with its request and its user.
 
-    ``Context[In, Out]`` tells type checkers what the route's ``message=`` and ``sends=`` are: what ``async for`` gives,
-    and what ``send`` takes.
+    ``Context[In, Out]`` gives type checkers the types of the route's ``message=`` and ``sends=``: of the messages that
+    ``async for`` yields and that ``send`` accepts.
 
     Attributes:
         ws: the connection.
         request: the handshake request.
         auth: the connection's user.
-        call: in a function that answers a call: the call, whose ``key`` tells it from every other; else None.
+        call: in a function that answers a call: the call, which its ``key`` identifies; else None.
     """
 
     __slots__ = ("auth", "call", "request", "ws")
@@ -40,7 +40,7 @@ class Context(Typed[In, Out]):
         self.call: Call | None = None
 
     def for_call(self, call: Call) -> Context[In, Out]:
-        """The context of one call, beside others of the same connection."""
+        """The context of one call; several calls of a connection may run at the same time."""
         context = Context(self.ws, self.request, self.auth)
         context.call = call
         return context
@@ -57,7 +57,7 @@ class Context(Typed[In, Out]):
 
         Raises:
             ValueError: ``seconds`` is negative, infinite or NaN.
-            RuntimeError: another thread than the event loop's calls.
+            RuntimeError: it is called on another thread than the event loop's.
         """
         self.ws.check_thread("odac.set_timeout")
         return self.ws.owned.set_timer(seconds, function)
@@ -66,7 +66,7 @@ class Context(Typed[In, Out]):
         """Call a function every ``seconds`` until the connection ends.
 
         Args:
-            seconds: above 0. A call of an ``async`` function that takes longer than this is not doubled.
+            seconds: above 0. An ``async`` function that takes longer is not called again while it runs.
             function: as for :meth:`set_timeout`.
 
         Returns:
@@ -74,19 +74,19 @@ class Context(Typed[In, Out]):
 
         Raises:
             ValueError: ``seconds`` is not above 0, infinite or NaN.
-            RuntimeError: another thread than the event loop's calls.
+            RuntimeError: it is called on another thread than the event loop's.
         """
         self.ws.check_thread("odac.set_interval")
         return self.ws.owned.set_timer(seconds, function, interval=seconds)
 
     def create_task(self, coroutine: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
-        """Run a coroutine beside the handler; it is cancelled when the connection ends.
+        """Run a coroutine concurrently with the handler; it is cancelled when the connection ends.
 
         What it raises goes to the connection's ``error`` listeners.
 
         Raises:
             TypeError: it is not a coroutine.
-            RuntimeError: another thread than the event loop's calls.
+            RuntimeError: it is called on another thread than the event loop's.
         """
         try:
             self.ws.check_thread("odac.create_task")

@@ -1,4 +1,4 @@
-"""What answers an ASGI scope: a route, an endpoint of Odac's own, the wrapped app, or an error that says why none."""
+"""Passes an ASGI scope to a route, an endpoint of Odac's or the wrapped app, or answers it with an error."""
 
 from __future__ import annotations
 
@@ -30,13 +30,13 @@ _UNKNOWN_PATHS: Final = 100
 
 
 class Dispatch:
-    """Looks up what a scope is for. A mounted app, which gets no lifespan, is started by its first scope.
+    """Passes each scope on. A mounted app, which gets no lifespan, is started by its first scope.
 
     Args:
         runs_here: whether the app was started on the running event loop.
         start: starts it.
         router: the routes.
-        gate: lets connections in.
+        gate: checks and admits connections.
         endpoints: Odac's own.
         hosts: the host names of the site.
         http: the wrapped ASGI app, or None.
@@ -96,14 +96,14 @@ class Dispatch:
         await self._gate.admit(route, parameters, scope, pending_handshake)
 
     def begin(self, scope: dict[str, Any], handshake: ImmediateHandshake) -> Coroutine[Any, Any, None] | None:
-        """:meth:`websocket` of an app that runs here, as far as nothing has to be waited for."""
+        """:meth:`websocket` for an app that runs on this event loop, without a coroutine where none is needed."""
         match = self._router.match(scope["path"] if not scope["root_path"] else route_path(scope))
         if match is None:
             return self.websocket(scope, handshake.receive, handshake.send)
         return self._gate.begin(*match, scope, handshake)
 
     async def request(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
-        """An HTTP request: to an endpoint, to the wrapped app, or answered with why neither takes it."""
+        """An HTTP request: to an endpoint, to the wrapped app, or answered with the reason why neither does."""
         if not self._runs_here():
             await self._start()
         if self._endpoints.answers(scope):
@@ -126,15 +126,15 @@ class Dispatch:
 
     async def _answer_own(self, scope: dict[str, Any], receive: Any, send: Any) -> None:
         refusal = self._hosts.refusal(scope)
-        if refusal is None or route_path(scope) == f"{self._prefix}/health":  # probes ask by an address
+        if refusal is None or route_path(scope) == f"{self._prefix}/health":  # health probes use an IP address
             await self._endpoints(scope, receive, send)
         else:
             warn("host", "a request for %r was refused with 400: %s", scope["path"][:200], refusal)
             await explain(400, "This host is not served here.")(scope, receive, send)
 
     def _explain_refused(self, scope: Mapping[str, Any], without_reason: bool) -> None:
-        """Name the route that was meant, or all routes: the latter once for each path, and only for a refusal without a
-        reason, because others are the wrapped app's own affair.
+        """Log the route that was probably meant, or all routes: these once for each path, and only for a refusal
+        without a reason, because a reason is the wrapped app's own.
         """
         if not is_due("path looked for"):
             return

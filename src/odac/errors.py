@@ -3,7 +3,7 @@
 ::
 
     OdacError
-    ├── ConfigurationError      the app is put together wrongly; found at start, the message names the fix
+    ├── ConfigurationError      the app's configuration is wrong; found at start, the message names the fix
     │   └── BrokerNotConfigured publishing where no broker connects processes
     ├── Disconnected            receive() on a connection that has ended
     ├── ProtocolError           the peer broke RFC 6455, RFC 7692 or a limit; carries the close code
@@ -46,7 +46,7 @@ class OdacError(Exception):
 
 
 class ConfigurationError(OdacError):
-    """The app is put together wrongly. The message names the fix."""
+    """The app's configuration is wrong. The message names the fix."""
 
 
 class BrokerNotConfigured(ConfigurationError):
@@ -57,8 +57,8 @@ class Disconnected(OdacError):
     """The connection has ended.
 
     Args:
-        code: the close code, 1005 or 1006 where no close frame carried one.
-        reason: the peer's or this side's words, at most 123 UTF-8 bytes.
+        code: the close code; 1005 or 1006 if no close frame contained one.
+        reason: from the peer or from this side, at most 123 UTF-8 bytes.
     """
 
     def __init__(self, code: int = CloseCode.ABNORMAL, reason: str = "") -> None:
@@ -71,12 +71,12 @@ class Disconnected(OdacError):
 
 
 class ProtocolError(OdacError):
-    """What the peer sent ends its connection.
+    """The peer sent data that is not allowed, and its connection is closed.
 
     Args:
-        code: the close code that answers it.
-        reason: tells a person what to do, at most 123 UTF-8 bytes.
-        limit: the field of ``Limits`` that was met, if it was one.
+        code: the close code that the peer gets.
+        reason: says what to do, at most 123 UTF-8 bytes.
+        limit: the field of ``Limits`` that was exceeded, if any.
     """
 
     def __init__(self, code: CloseCode, reason: str, limit: str | None = None) -> None:
@@ -109,7 +109,7 @@ class HandshakeError(OdacError):
 
 
 class InvalidMessage(OdacError):
-    """An incoming message does not fit what the route declared with ``message=``, or is JSON that cannot be read.
+    """A received message is not of the type that the route declared with ``message=``, or cannot be decoded.
 
     Args:
         reason: which field is wrong, and how.
@@ -136,7 +136,7 @@ class CallError(OdacError):
     Args:
         code: for the caller's program: one of the application's own, or ``unknown`` (nothing answers such a call),
             ``invalid`` (the arguments), ``busy`` (too many at once), ``timeout``, ``cancelled``, ``interrupted`` (it is
-            not known whether it was executed) or ``internal`` (the answer raised, and the log has why).
+            not known whether it was executed) or ``internal`` (the function that answers raised; see the log).
         text: for people.
     """
 
@@ -150,4 +150,4 @@ class CallError(OdacError):
 
 
 class BrokerError(OdacError):
-    """The broker cannot be reached, or refused what was asked of it."""
+    """The broker cannot be reached, or has refused a request."""

@@ -1,4 +1,4 @@
-"""What to write instead: for mistakes that people make who know another framework's names.
+"""Hints for mistakes by people who know another framework's names: what to write instead.
 
 The hints are looked up when an error has happened, and are added to it as a note: the classes themselves have no
 ``__getattr__``, which would cost every access to an attribute.
@@ -154,7 +154,7 @@ _UNAWAITED: Final = re.compile(r"^'coroutine' object (is not|has no)")
 
 
 def for_attribute(kind: type, name: str) -> str | None:
-    """What to write in place of an attribute that a class of Odac does not have; None where nothing is like it."""
+    """What to write in place of an attribute that a class of Odac does not have; None if no name is similar."""
     known = next((_HINTS[base.__name__] for base in kind.__mro__ if _is_own(base) and base.__name__ in _HINTS), {})
     if name in known:
         return known[name]
@@ -178,10 +178,10 @@ def for_handler(handler: Any) -> str | None:
 
 
 def no_attribute(value: object, name: str) -> AttributeError:
-    """The error of a class that has a ``__getattr__`` of its own, because it is used at the start alone.
+    """The error for a class that has a ``__getattr__``, because it is used at the start only.
 
-    Python also calls ``__getattr__`` where there is such a property and it raised an AttributeError. Then that error is
-    returned: it names what is missing.
+    Python also calls ``__getattr__`` if a property of this name raised an AttributeError. Then that error is returned,
+    which names the missing attribute.
     """
     kind = type(value)
     if hasattr(kind, name):
@@ -199,7 +199,7 @@ def no_attribute(value: object, name: str) -> AttributeError:
 
 
 def add_hint(error: BaseException) -> None:
-    """Add a note to what the application raised, if it is a mistake that can be told from the error alone."""
+    """Add a note to an exception of the application, if the mistake can be recognized by the error alone."""
     notes = getattr(error, "__notes__", ())
     hint = None if any(str(note).startswith(_NOTE) for note in notes) else _hint(error)
     if hint is not None and hint not in str(error):
@@ -227,7 +227,7 @@ def _hint(error: BaseException) -> str | None:
 
 
 def _misspelt(text: str) -> str | None:
-    """For methods that are called for each message; what is called at the start says so by itself."""
+    """For methods that are called for each message; those called at the start check names (:mod:`odac.spelling`)."""
     found = _UNEXPECTED.match(text)
     if found is None:
         return None

@@ -25,14 +25,14 @@ class Life:
 
     Args:
         hub: the app's connections.
-        rules: what its rooms keep and show, and the broker that connects the processes.
-        check: checks what the start needs.
+        rules: the rules of its rooms, and the URL of the broker.
+        check: checks the configuration before the start.
         limits: the app's.
         takes_over: whether a running uvicorn gets Odac's WebSocket class.
 
     Attributes:
         loop: the event loop that the app runs on, or None.
-        bus: to the other processes, while the app runs.
+        bus: connects to the other processes while the app runs.
     """
 
     __slots__ = ("_check", "_hub", "_limits", "_rules", "_starting", "_takes_over", "bus", "loop")

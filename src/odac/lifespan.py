@@ -14,7 +14,7 @@ _STARTED: Final = "lifespan.startup.complete"
 
 
 class Startable(Protocol):
-    """What is started and stopped."""
+    """An app that is started and stopped."""
 
     async def startup(self) -> None:
         """Start."""
@@ -30,7 +30,7 @@ class Lifespan:
 
     Args:
         outer: this app.
-        inner: the wrapped ASGI app, or None. One that knows no lifespan (it raises) is left alone.
+        inner: the wrapped ASGI app, or None. If it does not support lifespan (it raises), it is not started or stopped.
     """
 
     def __init__(self, outer: Startable, inner: Callable[..., Awaitable[Any]] | None) -> None:
@@ -60,7 +60,7 @@ class Lifespan:
             logger.exception("the app's shutdown failed")
 
     async def _run_inner(self, scope: dict[str, Any], startup: dict[str, Any], receive: Any, send: Any) -> bool:
-        """Pass the inner app its own lifespan; False if it knows none."""
+        """Run the inner app's lifespan; return False if it does not support lifespan."""
         first: list[dict[str, Any]] = [startup]
         last_sent = ""
         stopping = False

@@ -19,7 +19,7 @@ _HELP = {
     "connections": "open connections of this process",
     "direct_connections": "open connections of this process on the direct lane",
     "rooms": "rooms with members in this process",
-    "healthy": "1 while messages reach the other processes and the process takes connections",
+    "healthy": "1 while messages reach the other processes and the process accepts connections",
     "processes": "processes known on the broker, this one included",
     "overflows": "connections closed with 1013 because they read too slowly",
     "dropped_room_messages": "room messages dropped for slow readers (overflow='drop_oldest')",
@@ -29,15 +29,15 @@ _HELP = {
     "broker_lost": "messages of other processes that did not arrive here, as far as later ones showed it",
     "broker_late": "envelopes that arrived after a newer one and were not delivered",
     "history_sent": "messages sent to rooms with history",
-    "history_failed": "messages to rooms with history that the broker did not take",
+    "history_failed": "messages to rooms with history that the broker did not accept",
     "history_reads": "times that messages were read from the broker",
     "history_rereads": "reads that were repeated because too many messages arrived meanwhile",
     "history_reading": "reads from the broker that are under way",
     "history_replayed": "messages sent to members that joined or came back",
     "history_recovered": "members that came back and missed nothing",
-    "history_not_recovered": "members that came back and were told that messages may be missing",
+    "history_not_recovered": "members that came back and were notified that messages may be missing",
     "history_over_budget": "recoveries that a connection's or a session's budget did not allow",
-    "history_gaps": "gaps that members were told of",
+    "history_gaps": "gaps that members were notified of",
     "history_rooms": "rooms with history that have members here",
     "history_clients": "clients that this process knows by their names",
     "history_sessions": "sessions whose recoveries are counted against their budgets",
@@ -46,13 +46,13 @@ _HELP = {
     "history_waiting": "messages that wait for the broker",
     "history_waiting_bytes": "bytes of the messages that wait for the broker",
     "history_bytes": "bytes of the messages that memory:// keeps",
-    "history_evicted": "rooms whose messages memory:// dropped for want of space",
+    "history_evicted": "rooms whose messages memory:// dropped for lack of space",
     "presence_rooms": "rooms whose people this process knows",
-    "presence_connections": "connections that are seen in rooms",
-    "presence_away": "people who may come back to rooms",
-    "presence_garbage": "what other processes told of people that no process of this version can have told",
+    "presence_connections": "connections that are listed in rooms with presence",
+    "presence_away": "people who are listed after their last connection ended, because they may come back",
+    "presence_garbage": "presence messages of other processes that no process of this version can have sent",
     "broker_garbage": "payloads that no process of this version can have published",
-    "broker_outages": "times that the way to the other processes was lost",
+    "broker_outages": "times that the connection to the other processes was lost",
 }
 _LIMIT = "limit_"
 _GAUGES = frozenset(
@@ -81,10 +81,10 @@ _GAUGES = frozenset(
 class OdacCollector(Collector):
     """Reads an app's figures when Prometheus asks: ``REGISTRY.register(OdacCollector(app))``.
 
-    Nothing is counted twice for it, and nothing is done on the way of a message.
+    It has no counters of its own, and adds no work to a message.
 
     Args:
-        app: whose figures.
+        app: the app.
         prefix: of the metrics' names.
     """
 

@@ -39,13 +39,14 @@ WINDOW: Final = 60.0
 """Seconds."""
 
 _KINDS: Final = 1000
-"""Kinds that are told apart: code that is made at runtime may raise in any number of places."""
+"""The most kinds that are counted separately: generated code may raise at any number of places."""
 
 
 unhandled_listener: Final[ContextVar[Callable[[BaseException], object] | None]] = ContextVar(
     "odac_unhandled", default=None
 )
-"""Called with what the application raised in this context and did not handle: the test client raises it in the test."""
+"""Called with an exception that the application raised in this context and did not handle. The test client sets it, and
+raises the exception in the test."""
 
 
 class _Kind:
@@ -66,7 +67,7 @@ def warn(kind: str, message: str, *arguments: object) -> None:
     """Write a warning to the logger ``odac``, unless enough of its kind have been written within the minute.
 
     Args:
-        kind: what it is about: one of a few names in the code, never a client's words.
+        kind: one of a few names in the code, never text from a client.
         message: as for :func:`logging.warning`.
         arguments: of the message.
     """
@@ -74,7 +75,7 @@ def warn(kind: str, message: str, *arguments: object) -> None:
 
 
 def is_due(kind: str) -> bool:
-    """Whether to look for a warning that may turn out to be none, which takes time: at most as often as lines come.
+    """Whether to run a check that takes time and may lead to a warning: at most as often as lines are written.
 
     Args:
         kind: as for :func:`warn`, and another one than the warning's.
@@ -84,18 +85,18 @@ def is_due(kind: str) -> bool:
 
 
 def mistaken(kind: str, message: str, *arguments: object) -> None:
-    """Write an error of the application that raised nothing, as often as a warning of one kind; see :func:`warn`."""
+    """Log an error of the application that raised no exception, as often as a warning of one kind; see :func:`warn`."""
     _log(kind, message, arguments, level=logging.ERROR)
 
 
 def raised(message: str, error: BaseException, *arguments: object) -> None:
-    """Write what the application raised to the logger ``odac``, with its traceback, as often as a warning of one kind.
+    """Log an exception of the application, with its traceback, as often as a warning of one kind.
 
-    Each line of code that raises is a kind of its own, so that what one connection provokes hides no other failure.
+    Each line of code that raises is a kind of its own, so that the errors of one connection hide no others.
 
     Args:
         message: as for :func:`logging.error`.
-        error: whose traceback is written.
+        error: the exception.
         arguments: of the message.
     """
     frame = error.__traceback__
@@ -107,7 +108,7 @@ def raised(message: str, error: BaseException, *arguments: object) -> None:
 
 
 def unhandled(error: BaseException) -> None:
-    """Tell the witness what the application raised and does not handle, so that a connection or call fails."""
+    """Pass on an exception that the application does not handle, so that a connection or call fails."""
     listener = unhandled_listener.get()
     if listener is not None:
         from odac.hints import add_hint
@@ -117,7 +118,7 @@ def unhandled(error: BaseException) -> None:
 
 
 def limit_met(limit: str, message: str, *arguments: object) -> None:
-    """A client has met a limit: count it, and warn about it.
+    """A client has exceeded a limit: count that, and log a warning.
 
     Args:
         limit: the field of :class:`~odac.config.Limits`.

@@ -13,13 +13,13 @@ if TYPE_CHECKING:
 __all__ = ["BEARER", "Data", "Request", "parse_cookies", "route_path", "with_lower_names", "with_whole_path"]
 
 BEARER: Final = "odac.bearer"
-"""The key of the scope under which a token stands that was sent over the connection itself."""
+"""The key of the scope for a bearer token that the client sent over the connection itself."""
 
 _Default = TypeVar("_Default")
 
 
 class Data:
-    """What came in with the address: ``odac.request.data``."""
+    """The data in the address: ``odac.request.data``."""
 
     __slots__ = ("url",)
 
@@ -32,7 +32,7 @@ class Data:
 
 
 class Request:
-    """The handshake request, read when asked for and kept once read.
+    """The handshake request; each part is parsed when it is first read.
 
     Args:
         scope: the ASGI scope of the connection (or of an HTTP request).
@@ -56,13 +56,13 @@ class Request:
 
     @property
     def path(self) -> str:
-        """The path that the client asked for, decoded, with the mount point where the app is mounted below one."""
+        """The path that the client requested, decoded, including the mount point of a mounted app."""
         path: str = self.scope["path"]
         return path
 
     @property
     def headers(self) -> Headers:
-        """All headers; names in any case, ``getlist`` for those that came more than once."""
+        """All headers; names in any case, ``getlist`` for repeated ones."""
         if self._headers is None:
             from starlette.datastructures import Headers
 
@@ -74,7 +74,7 @@ class Request:
     @overload
     def header(self, name: str, default: _Default) -> str | _Default: ...
     def header(self, name: str, default: Any = None) -> Any:
-        """One header's value, its first where it came more than once, or ``default``; the name in any case."""
+        """One header's value (the first if it is repeated), or ``default``; the name in any case."""
         wanted = name.lower().encode("utf-8", "replace")
         for key, value in self.scope["headers"]:
             if key == wanted:
@@ -85,8 +85,8 @@ class Request:
     def bearer(self) -> str | None:
         """The bearer token, or None.
 
-        It is that of the ``Authorization`` header (RFC 6750 section 2.1), or what a browser sent first over the
-        connection with ``Odac.ws(path, {auth: …})``.
+        From the ``Authorization`` header (RFC 6750 section 2.1), or from the first message of a browser that connects
+        with ``Odac.ws(path, {auth: …})``.
         """
         sent: str | None = self.scope.get(BEARER)
         if sent is not None:
@@ -126,15 +126,15 @@ class Request:
     def ip(self) -> str | None:
         """The client's address as the server saw it; None where there is none (a Unix socket).
 
-        ``X-Forwarded-For`` is never read here, for anybody can send it. Behind a proxy, have the server read it from
-        that proxy alone: ``odac run --proxy-headers`` with ``$FORWARDED_ALLOW_IPS`` set to its address.
+        ``X-Forwarded-For`` is never read here, because any client can send it. Behind a proxy, have the server read it
+        from that proxy alone: ``odac run --proxy-headers`` with ``$FORWARDED_ALLOW_IPS`` set to its address.
         """
         client = self.scope.get("client")
         return client[0] if client else None
 
     @property
     def secure(self) -> bool:
-        """Whether the client came over TLS (``https``, ``wss``), as far as the server knows."""
+        """Whether the client connected over TLS (``https``, ``wss``), as far as the server knows."""
         return self.scope.get("scheme") in ("https", "wss")
 
     def __repr__(self) -> str:
@@ -148,7 +148,7 @@ _escaped = re.compile(r"\\(?:([0-3][0-7]{2})|(.))", re.DOTALL)
 def parse_cookies(headers: Iterable[bytes]) -> dict[str, str]:
     """Read ``Cookie`` headers as browsers write them; the last of several cookies of one name counts.
 
-    Linear in the length, whatever the bytes. The standard library's ``_unquote``, which Starlette's parser calls, takes
+    Takes linear time for any bytes. The standard library's ``_unquote``, which Starlette's parser calls, takes
     quadratic time over backslashes in Python before 3.11.10 and 3.12.6 (CVE-2024-7592).
     """
     cookies: dict[str, str] = {}
@@ -173,7 +173,7 @@ def _unescape(match: re.Match[str]) -> str:
 
 
 def with_lower_names(scope: dict[str, Any]) -> dict[str, Any]:
-    """The scope with lower-case header names, as the ASGI specification demands of servers and some do not give.
+    """The scope with lower-case header names: the ASGI specification demands them, and some servers do not send them.
 
     Every check that looks for a header (Origin, Cookie, X-Forwarded-Proto, …) compares lower-case names, so a name that
     a server passes on as the client spelled it would silently skip that check.
@@ -186,10 +186,10 @@ def with_lower_names(scope: dict[str, Any]) -> dict[str, Any]:
 
 
 def with_whole_path(scope: dict[str, Any]) -> dict[str, Any]:
-    """The scope with the path that the client sent, below a framework that takes the mount point off and adds a slash.
+    """The scope with the whole path, for frameworks that remove the mount point and add a slash.
 
-    Litestar hands a mounted application ``/chat/`` for ``/live/chat``, and no ``root_path``. ASGI has the whole path in
-    ``path`` and the mount point in ``root_path`` (HTTP connection scope), which is what ``raw_path`` still tells.
+    Litestar passes a mounted application ``/chat/`` for ``/live/chat``, and no ``root_path``. In ASGI, ``path`` is the
+    whole path and ``root_path`` the mount point (HTTP connection scope); both are restored from ``raw_path``.
     """
     path: str = scope["path"]
     raw: bytes | None = scope.get("raw_path")

@@ -1,4 +1,4 @@
-"""What ``app.rooms()`` and ``app.users()`` were told, and what it takes to keep it: histories and presence."""
+"""The rules of ``app.rooms()`` and ``app.users()``, and the histories and presence that they need."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ class RoomRules:
     """The rules for rooms and inboxes. Histories and presence are made, and imported, with the first rule for them.
 
     Args:
-        hub: gets what the rules need.
+        hub: gets the histories and the presence that the rules need.
         secrets: sign the positions of clients, and the keys of people.
         broker_url: of the broker that keeps the histories.
 
@@ -91,7 +91,7 @@ class RoomRules:
         self.broker_url = url
 
     def _make_presence(self) -> HubPresence:
-        from odac.presence.hub_presence import HubPresence  # an app without presence starts without it
+        from odac.presence.hub_presence import HubPresence  # not imported by an app without presence
 
         return HubPresence(Mac(self._secrets.keys("presence")[0]).sign)
 
@@ -102,7 +102,7 @@ class RoomRules:
             self._hub.arrivals.append(people.admitted)
 
     def _make_rooms(self, broker_url: str) -> HistoryRooms:
-        from odac.cluster.history import make_rooms  # an app without history starts without it
+        from odac.cluster.history import make_rooms  # not imported by an app without history
         from odac.history.position import Tickets
 
         clients, tickets = self._secrets.keys("client v1"), self._secrets.keys("ticket v1")

@@ -23,14 +23,14 @@ def run(app: str | Any, **options: Unpack[RunOptions]) -> None:
             workers are forked from a process that has imported the app; ``broker``, a URL over the app's own;
             ``log_level="info"``; ``access_log=False``; ``ssl_certfile``, ``ssl_keyfile`` and
             ``ssl_keyfile_password``; one of ``proxy_headers=False`` (X-Forwarded-For and -Proto), ``forwarded=False``
-            (RFC 7239) and ``proxy_protocol=False``, believed where ``forwarded_allow_ips`` names the proxy (addresses
+            (RFC 7239) and ``proxy_protocol=False``, trusted if ``forwarded_allow_ips`` names the proxy (addresses
             and networks, ``"127.0.0.1,::1"``); ``behind_tls=False``, TLS ends in a program that adds no headers;
             ``root_path``; ``factory=False`` (the name is a function that returns the app); ``app_dir``, where modules
             are looked for first.
 
     Returns:
-        when the server has stopped in order: every client was told, and what was sent to it has left. A second signal
-        ends the whole program at once.
+        when the server has stopped: every client was closed with 1001, after the messages sent to it before. A second
+        signal ends the whole program at once.
 
     Raises:
         CannotStart: the app or the address cannot be used; the message says what to do.

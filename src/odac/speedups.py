@@ -1,4 +1,4 @@
-"""What ``_speedups.c`` replaces, and by what: everything compiled is put in its place by the functions below.
+"""The functions that ``_speedups.c`` replaces; the functions below put the compiled ones in their places.
 
 Each replaced function has a reference in Python with the same results, which is used where the C file was not compiled,
 and everywhere with ``ODAC_SPEEDUPS=0``. The same tests run over both.
@@ -6,7 +6,7 @@ and everywhere with ``ODAC_SPEEDUPS=0``. The same tests run over both.
 ====================================  ==================================================================================
 compiled                              its reference, and what points here
 ====================================  ==================================================================================
-``apply_mask``                        the function of websockets that :mod:`odac.wire.mask` takes otherwise
+``apply_mask``                        the function of websockets that :mod:`odac.wire.mask` uses otherwise
 ``whole_text``                        ``reference_whole_text`` of :mod:`odac.wire.parser`
 ``usual_request``                     ``reference_usual_request`` of :mod:`odac.wire.request`
 ``usual_response``                    ``reference_usual_response`` of :mod:`odac.wire.handshake`
@@ -34,7 +34,7 @@ if os.environ.get("ODAC_SPEEDUPS") != "0":
     try:
         from odac import _speedups as _c  # type: ignore[attr-defined,no-redef,unused-ignore]
     except ModuleNotFoundError:
-        pass  # not compiled here: the references are as right, and slower
+        pass  # not compiled here: the references do the same, more slowly
     except ImportError as error:  # compiled for another Python, or in use by another interpreter of this process
         if "_speedups" not in str(error) or "cannot import name" not in str(error):
             logging.getLogger("odac").warning("%s", error)
@@ -42,7 +42,7 @@ if os.environ.get("ODAC_SPEEDUPS") != "0":
 # A free-threaded build turns the GIL on when it imports the module, unless it is told not to (PYTHON_GIL=0, -X gil=0).
 if _c is not None and not getattr(sys, "_is_gil_enabled", lambda: True)():
     logging.getLogger("odac").warning(
-        "the compiled part needs the GIL, which PYTHON_GIL=0 or -X gil=0 keeps off: pure Python does its work"
+        "the compiled part needs the GIL, which PYTHON_GIL=0 or -X gil=0 keeps off: pure Python is used instead"
     )
     _c = None
 
@@ -68,8 +68,8 @@ def compiled_encode(reference: F, prepared: type, encode_json: Callable[[object]
     """The compiled ``encode``, or the reference.
 
     Args:
-        reference: takes everything that the compiled function does not.
-        prepared: the class of what is made, whose slots the compiled function fills.
+        reference: handles everything that the compiled function does not.
+        prepared: the class of the result, whose slots the compiled function fills.
         encode_json: the encoder.
         text: the opcode of a text message.
         binary: the opcode of a binary message.
@@ -83,7 +83,7 @@ def compiled_meter(reference: F, monotonic: Callable[[], float]) -> F:
     """The compiled ``RateMeter``, or the reference.
 
     Args:
-        reference: makes a meter of a limit, its messages, its window in seconds, and what counts its bytes or None.
+        reference: makes a meter from a limit, its number of messages, its window in seconds, and a byte meter or None.
         monotonic: the clock; in place of :func:`time.monotonic` itself, the compiled meter reads the kernel's coarse
             one (on Linux).
     """
@@ -96,7 +96,7 @@ def compiled_put(flush_bytes: int) -> Callable[[C], C]:
     """Decorate the outbox: its ``put`` becomes the compiled method, ``reference_put`` is its own.
 
     Args:
-        flush_bytes: past which pending messages do not wait for more.
+        flush_bytes: more pending bytes than this are written at once.
     """
 
     def replace(outbox: C) -> C:

@@ -17,7 +17,7 @@ _SHORTEST: Final = 4
 
 
 def nearest(name: str, names: Iterable[str]) -> str | None:
-    """The one of ``names`` that was meant by ``name``, or None where none is like it."""
+    """The one of ``names`` that ``name`` most likely stands for, or None if none is similar."""
     from difflib import get_close_matches  # only mistakes need it
 
     known = list(names)
@@ -30,17 +30,17 @@ def nearest(name: str, names: Iterable[str]) -> str | None:
 
 
 def did_you_mean(name: str, names: Iterable[str]) -> str:
-    """``did you mean 'x'?``, or what there is where no name is like it."""
+    """``did you mean 'x'?``, or all names if none is similar."""
     known = list(names)
     similar = nearest(name, known)
     return f"did you mean {similar!r}?" if similar is not None else f"it takes {', '.join(known)}"
 
 
 def check_names(function: F) -> F:
-    """Let a function, which is called a few times in a program, name the argument that a misspelt one stands for.
+    """Decorate a function whose error for a misspelt argument should name the argument that was meant.
 
-    Python does so by itself from 3.13 on, where one is near; what is called for each message is left to that, because
-    this costs a call. The signature stays what it is, for type checkers, editors and :func:`inspect.signature`.
+    Python 3.13 does that by itself; functions that are called for each message rely on it, because this decorator costs
+    a call. The signature is unchanged for type checkers, editors and :func:`inspect.signature`.
     """
     return cast(F, _checked(cast(FunctionType, function), function.__qualname__))
 
