@@ -89,9 +89,7 @@ def upgrade_key(head: RequestHead) -> bytes:
     if len(hosts) != 1 or HOST.fullmatch(hosts[0]) is None:
         raise HandshakeError(400, "exactly one Host header with a host name and an optional port is needed")
     if not _has_token(values.get(b"upgrade", ()), b"websocket"):
-        raise HandshakeError(
-            426, "this address speaks WebSocket only", (("Upgrade", "websocket"), ("Connection", "Upgrade"))
-        )
+        raise HandshakeError(426, "this address speaks WebSocket only", (("Upgrade", "websocket"),))
     if not _has_token(values.get(b"connection", ()), b"upgrade"):
         raise HandshakeError(400, "the Connection header must name Upgrade; a proxy in between may have removed it")
     if values.get(b"sec-websocket-version") != [b"13"]:
@@ -225,16 +223,17 @@ def response_error(
     content = body.encode() if isinstance(body, str) else body
     own = {b"content-length", b"connection"}
     kept: list[tuple[bytes | str, bytes | str]] = []
-    typed = False
+    typed, connection = False, b"close"
     for name, value in headers:
         lower = (name.encode("latin-1") if isinstance(name, str) else name).lower()
         typed = typed or lower == b"content-type"
+        if lower == b"upgrade":
+            connection = b"Upgrade, close"  # RFC 9110 section 7.8: Connection must name the header Upgrade
         if lower not in own:
             kept.append((name, value))
     if content and not typed:
         kept.append((b"Content-Type", b"text/plain; charset=utf-8"))
-    # "Connection: Upgrade" belongs to the header Upgrade of a 426 answer (RFC 9110 section 7.8); close says the rest.
-    kept += [(b"Content-Length", b"%d" % len(content)), (b"Connection", b"close")]
+    kept += [(b"Content-Length", b"%d" % len(content)), (b"Connection", connection)]
     return response_head(status, kept) + content
 
 

@@ -357,6 +357,9 @@ def test_response_error() -> None:
         b"Content-Length: 14\r\nConnection: close\r\n\r\nuse version 13"
     )
     assert response_error(403) == b"HTTP/1.1 403 Forbidden\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    assert response_error(426, [("Upgrade", "websocket"), ("Connection", "Upgrade")]) == (
+        b"HTTP/1.1 426 Upgrade Required\r\nUpgrade: websocket\r\nContent-Length: 0\r\nConnection: Upgrade, close\r\n\r\n"
+    )
     assert response_error(499).startswith(b"HTTP/1.1 499 \r\n")
 
 
