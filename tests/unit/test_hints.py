@@ -86,8 +86,11 @@ MISTAKES: dict[str, tuple[Callable[[Any], object], str]] = {
 @pytest.mark.parametrize("case", MISTAKES)
 def test_a_mistake_in_a_handler_says_what_to_write(case: str, caplog: pytest.LogCaptureFixture) -> None:
     handler, expected = MISTAKES[case]
-    assert expected in note_of(raised_by(handler))
-    assert expected in caplog.text, "and so does the log"
+    error = raised_by(handler)
+    # Python 3.13 itself names the argument that a misspelt one is like.
+    said = str(error) if "Did you mean" in str(error) else note_of(error)
+    assert expected.lower() in said.lower()
+    assert expected.lower() in caplog.text.lower(), "and so does the log"
 
 
 def test_json_that_is_parsed_twice() -> None:
