@@ -81,7 +81,7 @@ class Publisher(Addressing[None]):
             if self._loop_thread is None or self._end is None or not self._end.alive:
                 self._loop_thread = _LoopThread(AsyncPublisher(self._url, timeout=self._timeout))
                 # A publisher that was not closed is closed when it is collected, or when the program ends.
-                self._end = weakref.finalize(self, self._loop_thread.stop)
+                self._end = weakref.finalize(self, self._loop_thread.stop) if self._loop_thread.has_thread else None
             return self._loop_thread
 
 
@@ -97,17 +97,30 @@ class _Loop(asyncio.SelectorEventLoop):
 
 
 class _LoopThread:
-    """An event loop in a thread of its own, and a publisher on it."""
+    """An event loop in a thread of its own, and a publisher on it.
+
+    While the interpreter shuts down, the loop runs in the thread that calls it, for one message: Python 3.12 starts no
+    thread then, and 3.13 one that never runs.
+    """
 
     def __init__(self, publisher: AsyncPublisher) -> None:
         self.publisher = publisher
         self._loop = _Loop()
         self._thread = threading.Thread(target=self._serve, name="odac publisher", daemon=True)
-        self._thread.start()
+        self.has_thread = threading.main_thread().is_alive()
+        if self.has_thread:
+            self._thread.start()
 
     def run(self, coroutine: Coroutine[Any, Any, None]) -> None:
         """Run a coroutine on that loop and wait for it."""
-        asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+        if self.has_thread:
+            asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+            return
+        try:
+            self._loop.run_until_complete(coroutine)
+        finally:
+            self._loop.run_until_complete(self.publisher.close())
+            self._loop.close()
 
     def stop(self) -> None:
         """Disconnect and end the thread."""
