@@ -971,8 +971,8 @@ static PyObject *set_all_tracked(PyObject *const *args, Py_ssize_t count, int tr
         PyTypeObject *type = Py_TYPE(args[0]);
         type->tp_traverse(args[0], set_part_tracked, &tracked);
         if (type->tp_weaklistoffset > 0) {
-            PyWeakReference *each = *(PyWeakReference **)((char *)args[0] + type->tp_weaklistoffset);
-            for (; each != NULL; each = each->wr_next) set_tracked((PyObject *)each, tracked);
+            PyWeakReference *weak = *(PyWeakReference **)((char *)args[0] + type->tp_weaklistoffset);
+            for (; weak != NULL; weak = weak->wr_next) set_tracked((PyObject *)weak, tracked);
         }
         set_tracked(args[0], tracked);
     }

@@ -32,7 +32,7 @@ untrack = compiled("untrack", reference_track)
 
 
 class Collector:
-    """Whether live connections are left out of garbage collections, and which are.
+    """Leaves live connections out of garbage collections, once a server asks for it.
 
     Attributes:
         spares: whether a connection that opens now is left out.
@@ -46,7 +46,7 @@ class Collector:
         self._transports: tuple[type, ...] = ()
 
     def spare_live(self) -> None:
-        """Leave out connections that open from now on, where the compiled part is there; once for each server.
+        """Leave out connections that open from now on, if the compiled part is in use; once for each server.
 
         The transports of uvloop are left out with them. An SSL transport and those of asyncio are not: they consist of
         many objects of their own.
@@ -88,4 +88,4 @@ class Collector:
 
 
 collector: Final = Collector()
-"""Of this process."""
+"""The only one of this process."""
