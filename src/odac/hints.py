@@ -11,7 +11,7 @@ import inspect
 import re
 import sys
 from collections.abc import Iterator, Mapping
-from types import SimpleNamespace
+from types import FunctionType, SimpleNamespace
 from typing import Any, Final
 
 from odac.spelling import nearest
@@ -173,8 +173,16 @@ def for_handler(handler: Any) -> str | None:
         return None
     is_asgi = tuple(parameters) == _ASGI
     if inspect.isclass(handler):
-        return _A_CLASS if is_asgi or not parameters.keys() - {"args", "kwargs"} else None
+        names = parameters.keys() | (_init_parameters(handler) - set(_ASGI))
+        return _A_CLASS if is_asgi or not names - {"args", "kwargs"} else None
     return _AN_ASGI_APP if is_asgi else None
+
+
+def _init_parameters(kind: type) -> set[str]:
+    """Of the class and its bases: an ``__init__(self, *args)`` may pass ``odac`` on to a base class."""
+    own = [vars(each).get("__init__") for each in kind.__mro__[:-1]]
+    functions = [each for each in own if isinstance(each, FunctionType)]
+    return {name for each in functions for name in list(inspect.signature(each).parameters)[1:]}
 
 
 def no_attribute(value: object, name: str) -> AttributeError:

@@ -31,8 +31,8 @@ class Address:
         """Parse a URL.
 
         Raises:
-            ValueError: it is not a ``ws://`` or ``wss://`` URL with a host, or has a user name or a fragment (RFC 6455
-                section 3).
+            ValueError: it is not a ``ws://`` or ``wss://`` URL with a host, or has port 0, a user name or a fragment
+                (RFC 6455 section 3).
         """
         wrong = f"{url!r} is not a WebSocket URL"
         if not isinstance(url, str):
@@ -50,6 +50,8 @@ class Address:
             )
         secure = parts.scheme == "wss"
         try:
+            if parts.port == 0:
+                raise ValueError("there is no port 0: leave it out for the scheme's own")
             port = parts.port or (443 if secure else 80)
             host = parts.hostname if ":" in parts.hostname else parts.hostname.encode("idna").decode()
         except ValueError as error:  # UnicodeError is one

@@ -15,7 +15,7 @@ from odac.client.clock import Clock, SystemClock
 from odac.client.cookies import CookieJar
 from odac.client.events import Events, check_event
 from odac.client.fetch import get as http_get
-from odac.client.options import check_auth, check_subprotocols, checked_headers
+from odac.client.options import check_subprotocols, check_types, checked_headers
 from odac.client.proxies import chosen_proxy
 from odac.client.reconnect import Reconnect
 from odac.client.sent import Closing, Sent
@@ -66,7 +66,7 @@ class ClientConnection:
         address = self._address = Address.parse(url)
         fields = checked_headers(headers)
         check_subprotocols(subprotocols)
-        check_auth(auth)
+        check_types(auth=auth, token=token, ssl=ssl)
         jar = CookieJar(cookies)
         clock = clock or SystemClock()
         chosen = chosen_proxy(address, proxy)

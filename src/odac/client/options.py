@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping, Sequence
+from ssl import SSLContext
 from typing import Any, Final
 
 from odac.wire.headers import is_token
 
-__all__ = ["check_auth", "check_mapping", "check_subprotocols", "checked_headers"]
+__all__ = ["check_mapping", "check_subprotocols", "check_types", "checked_headers"]
 
 _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 """RFC 9110 section 5.5: visible characters, spaces and tabs, and bytes from 0x80."""
@@ -67,11 +68,19 @@ def check_subprotocols(names: Sequence[str]) -> None:
             )
 
 
-def check_auth(auth: Any) -> None:
-    """Check the option ``auth``; what a function returns is checked at each attempt.
+def check_types(*, auth: Any, token: Any, ssl: Any) -> None:
+    """Check the types of these options; what a function ``auth`` returns is checked at each attempt.
 
     Raises:
-        TypeError: it is neither a str nor a function, nor None.
+        TypeError: ``auth`` is neither a str nor a function, nor None; ``token`` is not a bool; or ``ssl`` is neither an
+            SSLContext nor None.
     """
     if auth is not None and not isinstance(auth, str) and not callable(auth):
         raise TypeError(f"auth=: must be a str or a function that returns one, not {type(auth).__name__}")
+    if not isinstance(token, bool):
+        raise TypeError(
+            f"token=: must be True or False, not {type(token).__name__}: the client requests tokens itself, and a"
+            " bearer token is given as auth="
+        )
+    if ssl is not None and not isinstance(ssl, SSLContext):  # asyncio would take False for a connection without TLS
+        raise TypeError(f"ssl=: must be an ssl.SSLContext, or None for the default one, not {type(ssl).__name__}")

@@ -46,7 +46,7 @@ class Proxy:
             host, port = parts.hostname, parts.port
         except (ValueError, TypeError):  # a port out of range, or not a str
             raise ValueError(_ALLOWED) from None
-        if parts.scheme not in ("http", "https") or not host or parts.path not in ("", "/"):
+        if parts.scheme not in ("http", "https") or not host or port == 0 or parts.path not in ("", "/"):
             raise ValueError(_ALLOWED)
         if parts.username is not None and parts.password is None:
             raise ValueError("proxy= has a user name without a password: write user:@host if it is empty")

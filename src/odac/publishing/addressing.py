@@ -76,7 +76,11 @@ class Target(Generic[R]):
         self._audience = audience
 
     def excluding(self, *ids: str) -> Target[R]:
-        """Leave out the connections with these ids."""
+        """Leave out the connections with these ids.
+
+        Raises:
+            TypeError: an id is not a str.
+        """
         return Target(self._publisher, self._audience.without(*ids))
 
     def within(self, *rooms: str) -> Target[R]:

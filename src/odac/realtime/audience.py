@@ -68,7 +68,16 @@ class Audience(NamedTuple):
         return self._replace(within=self.within + tuple(map(check_room, rooms)))
 
     def without(self, *ids: str) -> Audience:
-        """The connections of this audience without those with these ids."""
+        """The connections of this audience without those with these ids.
+
+        Raises:
+            TypeError: an id is not a str.
+        """
+        for each in ids:
+            if not isinstance(each, str):
+                raise TypeError(
+                    f"excluding() takes ids of connections, each a str such as odac.ws.id, not {type(each).__name__}"
+                )
         return self._replace(excluded=self.excluded.union(ids))
 
 

@@ -210,10 +210,10 @@ class Connection(Typed[In, Out]):
             Disconnected: the connection has ended. Whether the client has handled the call is not known.
             InvalidMessage: the answer is not of the type ``returns``.
             TypeError: ``arguments`` cannot be sent.
-            ValueError: ``timeout`` is not a number of seconds above 0.
+            ValueError: ``timeout`` is not a number of seconds above 0, at most a day.
         """
         self.check_thread("odac.ws.call")
-        if not isinstance(name, str) or not 0 < timeout <= 86_400:
+        if not isinstance(name, str) or not isinstance(timeout, (int, float)) or not 0 < timeout <= 86_400:
             raise ValueError(
                 f"call({name!r}, timeout={timeout!r}): a name is a str, a timeout is in seconds, at most a day"
             )

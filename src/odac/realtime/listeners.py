@@ -79,14 +79,14 @@ def fit(handler: Handler, available: int) -> Handler:
 
     Args:
         handler: the function that the application registered.
-        available: the number of positional arguments that the event has.
+        available: the number of positional arguments that it will be called with.
 
     Raises:
-        TypeError: it is not callable, needs more arguments than the event has, or has a ``yield``.
+        TypeError: it is not callable, needs more arguments than are available, or has a ``yield``.
     """
     accepted, required = _positional(handler)
     if required > available:
-        raise TypeError(f"{handler!r} needs {required} arguments, but the event has {available}")
+        raise TypeError(f"{handler!r} needs {required} arguments, but is called with {available}")
     if accepted >= available:
         return handler
     if accepted == 0:
@@ -105,7 +105,7 @@ def _positional(handler: Handler) -> tuple[int, int]:
         required = accepted - len(defaults) if defaults else accepted
         return (1_000 if code.co_flags & _VARIADIC else accepted), max(0, required)
     if not callable(handler):
-        raise TypeError(f"a listener must be callable, not {handler!r}")
+        raise TypeError(f"{handler!r} is not callable: a function is needed")
     if any(is_generator(function) for function in (handler, type(handler).__call__) for is_generator in _IS_GENERATOR):
         raise TypeError(f"{handler!r} contains a yield: calling it would run none of its code")
     try:
@@ -114,7 +114,7 @@ def _positional(handler: Handler) -> tuple[int, int]:
         return 1_000, 0
     unfilled = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]
     if unfilled:
-        raise TypeError(f"{handler!r} needs {', '.join(unfilled)}, which no event passes")
+        raise TypeError(f"{handler!r} needs {', '.join(unfilled)}, which is not passed by name")
     if any(p.kind is p.VAR_POSITIONAL for p in parameters):
         return 1_000, 0
     positional = [p for p in parameters if p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)]

@@ -34,8 +34,12 @@ class Target:
         self._audience = audience
 
     def excluding(self, *connections: _HasId | str) -> Target:
-        """Leave out these connections, or the connections with these ids (on whatever machine they are)."""
-        ids = [connection if isinstance(connection, str) else connection.id for connection in connections]
+        """Leave out these connections, or the connections with these ids (on whatever machine they are).
+
+        Raises:
+            TypeError: one is neither a connection nor its id.
+        """
+        ids: list[Any] = [getattr(connection, "id", connection) for connection in connections]
         return Target(self._hub, self._audience.without(*ids))
 
     def within(self, *rooms: str) -> Target:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+from typing import Any
 
 import pytest
 
@@ -48,6 +49,15 @@ def test_an_answer_of_another_type_is_invalid() -> None:
         arrives(connection, "reply", 1, "old")
         with pytest.raises(InvalidMessage):
             await asking
+
+    run(test())
+
+
+@pytest.mark.parametrize("timeout", ["5", None, 0, -1, 86_401, float("nan")])
+def test_a_timeout_is_a_number_of_seconds(timeout: Any) -> None:
+    async def test() -> None:
+        with pytest.raises(ValueError, match="a timeout is in seconds, at most a day"):
+            await Site().connect().call("slow", timeout=timeout)
 
     run(test())
 

@@ -41,6 +41,8 @@ def test_the_parts_of_a_url(url: str, parts: tuple[bool, str, int, str, str]) ->
         "ws://example.com/#top",
         "ws://h:99999/",
         "ws://h:x/",
+        "ws://h:0/",
+        "wss://[::1]:00",
         "ws://[::1/",
         None,
         7,

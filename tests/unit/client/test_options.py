@@ -1,10 +1,12 @@
 from __future__ import annotations
 
+import ssl as ssl_module
 from typing import Any
 
 import pytest
 
-from odac.client.options import check_auth, check_subprotocols, checked_headers
+import odac
+from odac.client.options import check_subprotocols, check_types, checked_headers
 
 
 def test_headers_are_given_back_in_order() -> None:
@@ -66,13 +68,26 @@ def test_subprotocols_are_a_list() -> None:
 
 @pytest.mark.parametrize("auth", [7, b"token", ["token"]])
 def test_auth_is_a_token_or_a_function(auth: Any) -> None:
-    check_auth(None)
-    check_auth("token")
-    check_auth(lambda: "token")
+    check_types(auth=None, token=True, ssl=None)
+    check_types(auth="token", token=True, ssl=None)
+    check_types(auth=lambda: "token", token=True, ssl=None)
     with pytest.raises(
         TypeError, match=f"auth=: must be a str or a function that returns one, not {type(auth).__name__}"
     ):
-        check_auth(auth)
+        check_types(auth=auth, token=True, ssl=None)
+
+
+@pytest.mark.parametrize("token", ["secret", None, 0])
+def test_token_is_a_bool(token: Any) -> None:
+    with pytest.raises(TypeError, match=f"token=: must be True or False, not {type(token).__name__}.*given as auth="):
+        odac.connect("ws://chat.example/x", token=token)
+
+
+@pytest.mark.parametrize("ssl", [False, True, "cert.pem"])
+def test_ssl_is_a_context(ssl: Any) -> None:
+    odac.connect("wss://chat.example/x", ssl=ssl_module.create_default_context())
+    with pytest.raises(TypeError, match=f"ssl=: must be an ssl.SSLContext, .*, not {type(ssl).__name__}"):
+        odac.connect("wss://chat.example/x", ssl=ssl)
 
 
 def test_tokens_are_subprotocols() -> None:

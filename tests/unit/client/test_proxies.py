@@ -40,7 +40,17 @@ def test_the_environments_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
 
 @pytest.mark.parametrize(
     "url",
-    ["socks5://h:1", "http://", "http://h/path", "http://user@h:1", "ftp://h", "http://h:99999", "http://[::1", 8080],
+    [
+        "socks5://h:1",
+        "http://",
+        "http://h/path",
+        "http://user@h:1",
+        "ftp://h",
+        "http://h:99999",
+        "h:0",
+        "http://[::1",
+        8080,
+    ],
 )
 def test_what_is_no_proxy_is_refused_at_the_call(url: Any) -> None:
     with pytest.raises(ValueError, match="proxy="):

@@ -85,3 +85,8 @@ async def typed(blocking: Publisher, awaited: AsyncPublisher) -> None:
     blocking.user(7).send(1)
     await assert_type(awaited.broadcast(1), Coroutine[Any, Any, None])  # one that is not awaited is an error
     await awaited.to("a").within("b").close()
+
+
+def test_only_ids_can_be_excluded() -> None:
+    with pytest.raises(TypeError, match=r"excluding\(\) takes ids of connections, .* not int"):
+        Recorder().to("a").excluding("x", 5)  # type: ignore[arg-type]

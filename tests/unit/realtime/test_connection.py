@@ -105,7 +105,7 @@ def test_a_send_that_cannot_be_encoded_raises_even_without_members() -> None:
 
 
 @pytest.mark.parametrize(
-    ("v1", "arrives", "is_told"),
+    ("v1", "arrives", "expected"),
     [
         (True, b"plain", ["plain"]),
         (True, b"\x1e\x1etext", ["\x1etext"]),
@@ -116,12 +116,12 @@ def test_a_send_that_cannot_be_encoded_raises_even_without_members() -> None:
         (False, b"\x1e\x1e", ["\x1e\x1e"]),
     ],
 )
-def test_only_odac_v1_unescapes(v1: bool, arrives: bytes, is_told: list[str]) -> None:
+def test_only_odac_v1_unescapes(v1: bool, arrives: bytes, expected: list[str]) -> None:
     connection = Room().connect(speaks_odac=v1)
     told: list[object] = []
     connection.on("message", told.append)
     connection.inbox.receive_text(arrives)
-    assert told == is_told
+    assert told == expected
 
 
 def test_control_messages_are_answered_while_the_connection_is_open() -> None:

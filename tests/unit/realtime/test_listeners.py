@@ -83,7 +83,7 @@ def test_a_fitting_handler_is_called_without_anything_in_between() -> None:
 
 @pytest.mark.parametrize("handler", [lambda a, b, c: None, Listener.one, functools.partial(lambda a, b, c: None)])
 def test_a_handler_that_needs_more_is_refused(handler: Callable[..., Any]) -> None:
-    with pytest.raises(TypeError, match="the event has 1"):
+    with pytest.raises(TypeError, match=r"needs \d arguments, but is called with 1"):
         fit(handler, 1)
 
 

@@ -2,7 +2,8 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from typing import cast
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
@@ -56,6 +57,12 @@ def test_a_target_is_narrowed_before_it_moves_or_closes() -> None:
     assert close_code(lane_of(one).frames[0]) == 4001
     assert two.is_open
     assert three.is_open
+
+
+@pytest.mark.parametrize("wrong", [5, None, ["id"], SimpleNamespace(id=5), b"id"])
+def test_what_is_neither_a_connection_nor_its_id_cannot_be_excluded(wrong: Any) -> None:
+    with pytest.raises(TypeError, match=r"excluding\(\) takes ids of connections, each a str such as odac\.ws\.id"):
+        WsServer(Room().hub).to("r").excluding(wrong)
 
 
 def test_a_connection_in_as_many_rooms_as_it_may_be_stays_out_and_the_others_join() -> None:

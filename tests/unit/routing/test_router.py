@@ -193,6 +193,16 @@ class Works:
     def receive(self, data: object) -> None: ...
 
 
+class PassesOn(Works):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
+
+class PassesScopeOn(WebSocketEndpoint):
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        super().__init__(*args, **kwargs)
+
+
 async def consumer(scope: object, receive: object, send: object) -> None: ...
 
 
@@ -202,6 +212,7 @@ async def consumer(scope: object, receive: object, send: object) -> None: ...
         (WebSocketEndpoint, "WebSocketEndpoint: it is a class.*async for data in odac.ws"),
         (Consumer, "Consumer: it is a class"),
         (FlexibleConsumer, "FlexibleConsumer: it is a class"),
+        (PassesScopeOn, "PassesScopeOn: it is a class"),
         (consumer, r"an ASGI app: .* as Odac\(http=…\)"),
     ],
 )
@@ -213,7 +224,7 @@ def test_a_handler_of_another_framework(handler: Any, hint: str) -> None:
         route.ws("/b")(handler)
 
 
-@pytest.mark.parametrize("works", [Works, print, lambda odac: None])
+@pytest.mark.parametrize("works", [Works, PassesOn, print, lambda odac: None])
 def test_any_callable_that_takes_the_context_is_a_handler(works: Any) -> None:
     router, route = routes()
     route.ws("/a", works)
