@@ -36,12 +36,13 @@ class Collector:
 
     Attributes:
         spares: whether a connection that opens now is left out.
+        has_spared: whether one may have been left out; it may be of another server than one that has stopped.
     """
 
-    __slots__ = ("_servers", "_transports", "spares")
+    __slots__ = ("_servers", "_transports", "has_spared", "spares")
 
     def __init__(self) -> None:
-        self.spares = False
+        self.spares = self.has_spared = False
         self._servers = 0
         self._transports: tuple[type, ...] = ()
 
@@ -52,7 +53,7 @@ class Collector:
         many objects of their own.
         """
         self._servers += 1
-        self.spares = COMPILED
+        self.spares = self.has_spared = COMPILED
         try:
             from uvloop.loop import TCPTransport, UnixTransport  # type: ignore[attr-defined]
         except ImportError:

@@ -408,7 +408,7 @@ class DirectLane(asyncio.Protocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """See :meth:`asyncio.Protocol.connection_lost`."""
-        if collector.spares:
+        if collector.has_spared:
             self.include()
         self.fd = -1  # lost() renews the connection's own
         self._transport = GONE

@@ -248,6 +248,18 @@ def test_a_stopped_server_leaves_out_none_of_what_has_not_ended() -> None:
 
 
 @compiled_only
+def test_a_connection_that_the_stopped_server_does_not_know_is_collected_after_its_end() -> None:
+    collector.spare_live()
+    site = Site()  # of a uvicorn in the same process, which Odac did not start
+    parts = site.lane, site.connection, site.connection.outbox, site.connection.inbox
+    collector.stop([])
+    assert not any(gc.is_tracked(part) for part in parts)
+    site.lane.connection_lost(None)
+    assert all(gc.is_tracked(part) for part in parts)
+    site.close()
+
+
+@compiled_only
 def test_the_last_of_several_servers_ends_it() -> None:
     collector.spare_live()
     collector.spare_live()
