@@ -179,10 +179,10 @@ def test_the_tree_names_every_module_and_every_package() -> None:
 
 def test_the_direction_of_imports_is_the_one_that_is_tested() -> None:
     text = (ROOT / "CONTRIBUTING.md").read_text(encoding="utf-8")
-    drawing = next(block for block in text.split("```") if "  ←  " in block).removeprefix("text")
+    drawing = next(block for block in text.split("```") if "  →  " in block).removeprefix("text")
     hidden = {"_speedups"}
-    assert [set(layer.strip().split(", ")) for layer in drawing.split("  ←  ")] == [
-        set(layer) - hidden for layer in LAYERS
+    assert [set(layer.strip().split(", ")) for layer in drawing.split("  →  ")] == [
+        set(layer) - hidden for layer in reversed(LAYERS)
     ]
 
 
