@@ -1,7 +1,8 @@
-"""Warnings about what clients do, at a rate that no client can raise; and how often each limit was met.
+"""Logs warnings that clients cause, and the application's exceptions, at a bounded rate; counts how often each limit is
+exceeded.
 
-Any client can break a rule as often as it likes. So of each kind of warning, a process writes at most
-:data:`LINES` a minute. The rest is counted, and the next line of its kind says how many there were.
+Any client can break a rule as often as it likes. So a process writes at most :data:`LINES` lines of each kind a minute.
+The rest is counted, and the next line of its kind says how many there were.
 """
 
 from __future__ import annotations
@@ -108,7 +109,10 @@ def raised(message: str, error: BaseException, *arguments: object) -> None:
 
 
 def unhandled(error: BaseException) -> None:
-    """Pass on an exception that the application does not handle, so that a connection or call fails."""
+    """Pass an exception that the application did not handle, and that failed a connection or call, to the test client.
+
+    This logs nothing: see :func:`raised`.
+    """
     listener = unhandled_listener.get()
     if listener is not None:
         from odac.hints import add_hint

@@ -1,4 +1,7 @@
-"""Redis 7 or Valkey, one server or a primary with replicas: PUBLISH and SUBSCRIBE."""
+"""Redis 7 or Valkey, one server or a primary with replicas: subscribes to channels, and connects again.
+
+Publishing is in :mod:`odac.brokers.reconnecting`, the connections are in :mod:`odac.brokers.redis_link`.
+"""
 
 from __future__ import annotations
 

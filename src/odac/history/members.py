@@ -78,7 +78,7 @@ class Members:
         feed.run(cursor)
 
     def is_leaving(self, connection: Connection, room: str) -> bool:
-        """See :class:`odac.realtime.ports.RoomHistory`."""
+        """See :class:`odac.realtime.history.RoomHistory`."""
         return (connection, room) in self._leaving
 
     def leaves(self, connection: Connection, room: str, leave: Callable[[], None]) -> bool:

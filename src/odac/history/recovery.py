@@ -42,10 +42,11 @@ class Recoveries:
         self.revoked: Mapping[str, int] = {}
 
     def decide_recovery(self, cursor: Cursor) -> bool | None:
-        """Whether a member gets all entries that it missed; None if it sent no position, so that it missed nothing.
+        """Whether a member may recover the entries that it missed; None if it sent no position, so that it missed none.
 
         True if its position is in the present log, a ticket proves that it may see the entries after it, and its
-        budgets allow that many entries, which are then deducted.
+        budgets allow that many entries, which are then deducted. Whether all of them are still kept is found only when
+        they are read: see :mod:`odac.history.pages`.
         """
         feed, position = self._feed, cursor.position
         if position is None or cursor.client is None:

@@ -42,7 +42,7 @@ RULES_EVERY: Final = 10.0
 
 
 class HistoryRooms:
-    """Implements :class:`odac.realtime.ports.RoomHistory`, :class:`odac.realtime.ports.Observer`,
+    """Implements :class:`odac.realtime.history.RoomHistory`, :class:`odac.realtime.ports.Observer`,
     :class:`odac.realtime.ports.LogListener` and :class:`odac.realtime.ports.Subsystem`.
 
     Args:

@@ -33,7 +33,7 @@ async def run_handler(connection: HandlerOwner, handler: Callable[[], Any]) -> N
 
 
 def begin_handler(connection: HandlerOwner, handler: Callable[[], Any]) -> Coroutine[Any, Any, None] | None:
-    """:func:`run_handler` without a coroutine, unless the handler returns something to be awaited."""
+    """Do the same as :func:`run_handler`, and return a coroutine only if the handler's result must be awaited."""
     waits = False
     try:
         result = handler()

@@ -1,5 +1,8 @@
 """The checks that follow a connection's upgrade, and then the route's handler.
 
+Bearer token (awaited, if offered) → authentication (4001) → token (4002) → middleware (4003, 4000) → resume (awaited,
+if offered) → handler. :mod:`odac.routing.gate` has the checks before the upgrade.
+
 Most connections need to wait for nothing. :meth:`Entrance.begin` makes all of these checks in plain calls; where
 something has to be awaited, it returns a coroutine for the rest. Unusual handshakes go through the coroutine alone.
 """
@@ -35,13 +38,14 @@ from odac.wire.handshake import AUTH, RESUME, offered_token
 
 __all__ = ["Entrance"]
 
-_OF_ANOTHER: Final = (
-    "%s: a token was refused (4002) that is of another session or another secret. If it happens to many: a cache in"
-    " between stores /odac/token against its Cache-Control: no-store, or the processes have different secrets"
-    " ($ODAC_SECRET)"
+_OTHER_SESSION: Final = (
+    "%s: refused a token (4002): it was issued for another session or signed with another secret. If this happens to"
+    " many clients, a cache stores the responses of /odac/token in spite of their Cache-Control: no-store, or the"
+    " processes have different secrets ($ODAC_SECRET)"
 )
 _NO_SESSION: Final = (
-    "%s: a token was refused (4002) that came without its session cookie: let each proxy pass Cookie and Set-Cookie on"
+    "%s: refused a token (4002): the handshake had no valid session cookie. If this happens to many clients, check that"
+    " every proxy passes on Cookie and Set-Cookie"
 )
 
 Named = tuple[str, Middleware]
@@ -218,7 +222,7 @@ class Entrance:
         """Whether the connection passes all gates behind the upgrade."""
         try:
             if verdict is None:
-                passed = await self._is_welcome(route, offered, context, admission)
+                passed = await self._has_credentials(route, offered, context, admission)
                 following = self.middleware_of(route) if route.middleware else ()
             else:
                 passed = await verdict
@@ -260,8 +264,8 @@ class Entrance:
         if self._hub.history is not None:
             self._hub.history.refused(connection)
 
-    async def _is_welcome(self, route: Route, offered: list[str], context: Context, admission: Admission) -> bool:
-        """Whether the connection passes the gates before the middlewares."""
+    async def _has_credentials(self, route: Route, offered: list[str], context: Context, admission: Admission) -> bool:
+        """Whether the connection has the user and the token that its route requires; closes it if not."""
         connection, auth = context.ws, context.auth
         session = auth.session
         try:
@@ -283,7 +287,7 @@ class Entrance:
         return not route.needs_token or self._brings_token(route, offered, context)
 
     def _brings_token(self, route: Route, offered: list[str], context: Context) -> bool:
-        """Whether the client's token is of its session; closes the connection where it is not."""
+        """Whether the client's CSRF token is valid for its session; closes the connection if not."""
         connection, session = context.ws, context.auth.session
         session_id = None if session is None else session.id
         token = offered_token(offered)
@@ -291,6 +295,6 @@ class Entrance:
             connection.session_id = session_id
             return True
         if self._tokens.is_current(token):
-            warn("token", _OF_ANOTHER if session_id is not None else _NO_SESSION, route.path)
+            warn("token", _OTHER_SESSION if session_id is not None else _NO_SESSION, route.path)
         connection.begin_close(CloseCode.INVALID_TOKEN, "Invalid or missing token")
         return False

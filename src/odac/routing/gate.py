@@ -1,7 +1,7 @@
-"""The order of the checks at a handshake.
+"""The checks of a handshake before the upgrade: Host (400) → origin (403) → route (404) → maximum of connections (503).
 
-Origin (403) → route (404) → maximum of connections (503) → upgrade → authentication (4001) → token (4002) → middleware
-(4003, 4000) → handler. A refusal before the upgrade is an HTTP status; after it, a close code, which a page can read.
+The checks after the upgrade are in :mod:`odac.routing.entrance`. A refusal before the upgrade is an HTTP status; after
+it, a close code, which a page can read.
 """
 
 from __future__ import annotations
@@ -122,10 +122,10 @@ class Gate:
     def begin(
         self, route: Route, parameters: dict[str, Any], scope: dict[str, Any], handshake: ImmediateHandshake
     ) -> Coroutine[Any, Any, None] | None:
-        """:meth:`admit` without a coroutine, as far as nothing has to be waited for.
+        """Do the same as :meth:`admit`, and return a coroutine only if something must be awaited.
 
         Returns:
-            what may have to wait, or None where everything is done.
+            the coroutine for the rest, or None if everything is done.
         """
         refusal = self._refusal(route, scope)
         if refusal is not None:

@@ -115,7 +115,14 @@ class CheckedOptions:
         if self.rate_limit is not _APPS_OWN:
             limits = replace(limits, rate_limit=self.rate_limit)
         takes_binary = self.message is None or takes_bytes(self.message)
-        return Policy(path, limits, self.overflow, self._decoder(), takes_binary, self.on_invalid)
+        return Policy(
+            path,
+            limits,
+            overflow=self.overflow,
+            decode=self._decoder(),
+            takes_binary=takes_binary,
+            on_invalid=self.on_invalid,
+        )
 
     def _decoder(self) -> Callable[[bytes], object]:
         if self.raw:

@@ -1,4 +1,4 @@
-"""Finds the route of a path."""
+"""Adds routes, and finds the route of a path."""
 
 from __future__ import annotations
 

@@ -36,7 +36,7 @@ async def passes(name: str, function: Middleware, context: Context, admission: A
 def begin_passing(
     name: str, function: Middleware, context: Context, admission: Admission
 ) -> bool | Coroutine[Any, Any, bool]:
-    """:func:`passes` without a coroutine, unless the middleware returns something to be awaited."""
+    """Do the same as :func:`passes`, and return a coroutine only if the middleware's result must be awaited."""
     try:
         verdict = function(context)
     except RAISED as error:

@@ -1,4 +1,4 @@
-"""Tokens: short-lived proof that a handshake comes from a page of this site, bound to its session cookie.
+"""CSRF tokens: short-lived proof that a handshake comes from a page of this site, bound to its session cookie.
 
 The form: base64url(nonce ‖ expiry ‖ HMAC-SHA256(key, session id ‖ nonce ‖ expiry)). Nonce and expiry
 have fixed lengths and are at the end of the signed bytes, so no two triples sign the same bytes. 16 + 6 + 32 bytes make

@@ -1,4 +1,8 @@
-"""The state of the closing handshake (RFC 6455 sections 5.5.1 and 7); the lanes do the reading and writing."""
+"""The state of the closing handshake (RFC 6455 sections 5.5.1 and 7).
+
+The direct lane and the protocol class of the wrapped app's WebSockets (``serving/protocols/asgi_websocket.py``) read
+and write its frames. On the ASGI lane, the server has a closing handshake of its own.
+"""
 
 from __future__ import annotations
 
