@@ -181,7 +181,7 @@ class Connection(Typed[In, Out]):
         self.check_thread("odac.ws.ping")
         if self.phase >= CLOSING:
             ping = Ping(self.loop)
-            ping.fail(*(self.ended or (CloseCode.NORMAL, "")))
+            ping.fail(*self._ends_with)
             return ping
         extras = self._extend()
         if extras.pings is None:
@@ -218,7 +218,7 @@ class Connection(Typed[In, Out]):
                 f"call({name!r}, timeout={timeout!r}): a name is a str, a timeout is in seconds, at most a day"
             )
         if self.phase >= CLOSING:
-            raise Disconnected(*(self.ended or (CloseCode.NORMAL, "")))
+            raise Disconnected(*self._ends_with)
         if not self.speaks_odac or self._hub.calls_of is None:
             raise CallError("unknown", "the client does not speak odac.v1, which calls need")
         calls = self.calls
@@ -390,6 +390,14 @@ class Connection(Typed[In, Out]):
     def ended(self) -> tuple[int, str] | None:
         """Code and reason, once the connection has ended."""
         return self._extras.ended if self._extras is not None else None
+
+    @property
+    def _ends_with(self) -> tuple[int, str]:
+        """Code and reason of a connection that has ended, or with which this side closes it."""
+        extras = self._extras
+        assert extras is not None
+        assert extras.closing is not None or extras.ended is not None
+        return extras.ended or extras.closing  # type: ignore[return-value]
 
     def call_on_release(self, function: Callable[[int], None]) -> None:
         """Call this with the close code when the transport has ended, besides what is called already."""
@@ -574,6 +582,7 @@ class Connection(Typed[In, Out]):
         if self.phase >= CLOSING:
             return False
         self.phase = Phase.CLOSING
+        self._extend().closing = (int(code), reason)
         self.outbox.close(code, reason)
         self._hub.remove(self)
         return True
@@ -619,7 +628,7 @@ class Connection(Typed[In, Out]):
         if extras.on_release is not None:
             extras.on_release(code)
             extras.on_release = None
-        if self.flags & ADMITTED or self.memberships:
+        if self.flags & ADMITTED or self.memberships or extras.calls is not None:
             for observer in hub.observers:
                 observer.ended(self, code, reason)
         self.inbox.finish()

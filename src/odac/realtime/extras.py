@@ -19,6 +19,7 @@ class Extras:
 
     Attributes:
         calls: once the route answers calls, or the handler makes one.
+        closing: code and reason with which this side closes, once it does.
         data: the application's namespace.
         ended: code and reason, once the connection has ended.
         on_release: called with the close code when the transport has ended, if somebody counts connections.
@@ -26,10 +27,11 @@ class Extras:
         pings: those that the application has sent.
     """
 
-    __slots__ = ("calls", "data", "ended", "on_release", "owned", "pings")
+    __slots__ = ("calls", "closing", "data", "ended", "on_release", "owned", "pings")
 
     def __init__(self) -> None:
         self.calls: CallsPort | None = None
+        self.closing: tuple[int, str] | None = None
         self.data: SimpleNamespace | None = None
         self.ended: tuple[int, str] | None = None
         self.on_release: Callable[[int], None] | None = None

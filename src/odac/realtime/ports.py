@@ -349,7 +349,7 @@ class Observer(Protocol):
     """A subsystem that is notified about connections. Called on the event loop's thread; must not raise."""
 
     def ended(self, connection: Any, code: int, reason: str) -> None:
-        """A connection that was admitted or had joined a room has ended; its close listeners are not called yet.
+        """A connection that was admitted, or had joined a room or made a call, has ended; its close listeners follow.
 
         It has left all rooms; ``connection.memberships`` still names the rooms that it was in.
         """

@@ -7,9 +7,11 @@ from typing import Any
 
 from odac.close_codes import CloseCode
 from odac.context import Context
+from odac.errors import Disconnected
 from odac.notices import raised, unhandled
 from odac.realtime.cancellation import RAISED, Raised, is_own
 from odac.realtime.events import outcome_of
+from odac.realtime.phase import CLOSED
 from odac.routing.admission import Admission
 from odac.routing.middleware import Middleware
 from odac.wire.frames import fit_reason
@@ -59,6 +61,8 @@ def _failed(name: str, error: Raised, context: Context) -> bool:
     if is_own(error):
         raise error
     connection = context.ws
+    if connection.phase >= CLOSED and isinstance(error, Disconnected):
+        return False  # the middleware used a connection that has ended, which is not an error
     outcome = outcome_of(connection.phase, "; its connection is closed with 1011")
     raised(f"%s: the middleware %r raised{outcome}", error, connection.policy.name, name)
     unhandled(error)

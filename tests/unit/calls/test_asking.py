@@ -103,6 +103,30 @@ def test_the_end_of_the_connection_ends_its_calls() -> None:
     run(test())
 
 
+def test_a_call_while_the_connection_closes_fails_with_the_code_of_the_close() -> None:
+    async def test() -> None:
+        connection = Site().connect()
+        connection.close(4321, "enough")
+        with pytest.raises(Disconnected) as caught:
+            await connection.call("late")
+        assert (caught.value.code, caught.value.reason) == (4321, "enough")
+
+    run(test())
+
+
+def test_the_end_before_admission_ends_a_call_of_a_middleware() -> None:
+    async def test() -> None:
+        site = Site()
+        connection = site.room.connect(speaks_odac=True, bare=False, admitted=False)
+        asking = asyncio.ensure_future(connection.call("slow"))
+        await idle()
+        lane_of(connection).lose()
+        with pytest.raises(Disconnected):
+            await asking
+
+    run(test())
+
+
 def test_the_number_of_calls_that_wait_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(asking, "MOST_WAITING", 2)
 

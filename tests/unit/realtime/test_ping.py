@@ -54,6 +54,17 @@ def test_the_end_fails_the_pings_under_way_and_after() -> None:
     run(test())
 
 
+def test_a_ping_while_the_connection_closes_fails_with_the_code_of_the_close() -> None:
+    async def test() -> None:
+        connection = Room(loop=asyncio.get_running_loop()).connect()
+        connection.close(4321, "enough")
+        with pytest.raises(Disconnected) as caught:
+            await connection.ping()
+        assert (caught.value.code, caught.value.reason) == (4321, "enough")
+
+    run(test())
+
+
 def test_a_peer_that_never_answers_costs_no_memory() -> None:
     room = Room()
     connection = room.connect()

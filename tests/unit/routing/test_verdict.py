@@ -9,6 +9,7 @@ import pytest
 
 from odac.close_codes import CloseCode
 from odac.context import Context
+from odac.errors import Disconnected
 from odac.realtime.phase import Phase
 from odac.routing.admission import Admission
 from odac.routing.verdict import passes
@@ -95,3 +96,12 @@ def test_a_middleware_that_closes_by_itself_has_refused() -> None:
         return True
 
     assert ask(closing) == (False, [(4321, "mine")], 0)
+
+
+def test_using_a_connection_that_has_ended_is_not_logged(caplog: pytest.LogCaptureFixture) -> None:
+    def asks(context: Any) -> None:
+        context.ws.phase = Phase.CLOSED
+        raise Disconnected(1006, "")
+
+    assert ask(asks) == (False, [], 0)
+    assert caplog.records == []
