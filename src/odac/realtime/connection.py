@@ -66,9 +66,9 @@ class Connection(Typed[In, Out]):
     everything else must be called on the event loop's thread.
 
     It consists of ``outbox`` (messages to the peer), ``inbox`` (messages from the peer to the application) and
-    ``events`` (calls its listeners). ``phase`` is its state, and four methods end it: :meth:`close` (this side closes),
-    :meth:`fail` (the peer broke a rule), :meth:`lost` (the transport has ended) and :meth:`closed` (notify the
-    application).
+    ``events`` (calls its listeners). ``phase`` is its state. :meth:`begin_close` starts every close; :meth:`close` (by
+    the application) and :meth:`fail` (the peer broke a rule) call it. :meth:`lost` follows at the end, :meth:`closed`
+    then notifies the application, and :meth:`release` comes last.
     """
 
     __slots__ = (

@@ -31,10 +31,12 @@ class Phase(IntEnum):
     OPEN = 1
     """Admitted: broadcasts reach it too, and the heartbeat watches it."""
     CLOSING = 2
-    """This side's close frame is sent, or queued after the backlog; the peer's is awaited. It has left all rooms.
-    """
+    """This side's close frame is sent, or queued after the backlog, and the peer's is awaited (on the ASGI lane, the
+    server awaits it). The connection has left all rooms."""
     CLOSED = 3
-    """The transport has ended. The messages before that are handled, then the close listeners are called."""
+    """Both close frames were exchanged, or the transport has ended. The ASGI lane enters this when the server has taken
+    the close or reported the disconnect, and ``Lane.cut`` at once. The messages before are handled, then the close
+    listeners are called; with none of either, RELEASED follows in the same call."""
     RELEASED = 4
     """The close listeners have run; timers and tasks are cancelled, and the rooms it was in are forgotten."""
 
