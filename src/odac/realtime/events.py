@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Sequence
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final
 
 from odac.close_codes import CloseCode
@@ -51,7 +52,8 @@ class Events:
             owner.listeners = (*entries_of(before), event, handler, called)
         if event == "close" and owner.flags & END_REPORTED:
             # The connection ended before its handler added this listener, which is called anyway: it may clean up.
-            owner.loop.call_soon(owner.run, self.call_close_listeners, [called])
+            call = partial(self.call_close_listeners, [called])
+            owner.loop.call_soon(owner.run, owner.inbox.after_messages, call)
 
     def off(self, event: str, handler: Handler | None) -> None:
         """Remove a listener, or all of an event."""

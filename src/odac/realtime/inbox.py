@@ -381,6 +381,15 @@ class Inbox:
         else:
             cancel_overdue(self._owner, self._pump, "a message listener")
 
+    def after_messages(self, function: Callable[[], object]) -> None:
+        """Call a function when the listeners have handled every message that has arrived."""
+        if self._pump is None:
+            self._drain()
+        if self._pump is None:
+            function()
+        else:
+            self._pump.add_done_callback(lambda _: self.after_messages(function))
+
     def drop(self, released: Any) -> None:
         """The connection is released: stop calling its listeners, and use ``released`` in its place.
 

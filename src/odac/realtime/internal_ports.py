@@ -191,6 +191,11 @@ class EventsOwner(Protocol):
         """Code and reason, once the connection has ended."""
         ...
 
+    @property
+    def inbox(self) -> Any:
+        """Its messages on the way to the application."""
+        ...
+
     def run(self, function: Callable[..., object], *arguments: object) -> None:
         """Call a function that leads to code of the application, in the connection's own context."""
         ...

@@ -35,6 +35,44 @@ def test_a_handler_that_outlives_its_connection_ends_without_harm_to_the_task_it
     run(test())
 
 
+@pytest.mark.parametrize("kind", ["sync", "async"])
+@pytest.mark.parametrize("order", [("message", "close"), ("close", "message")])
+@pytest.mark.parametrize("returns", ["at once", "later"])
+def test_a_close_listener_that_is_added_after_the_end_is_called_after_the_messages(
+    kind: str, order: tuple[str, str], returns: str
+) -> None:
+    async def test() -> None:
+        connection = Room(loop=asyncio.get_running_loop()).connect()
+        ended, got = asyncio.Event(), list[object]()
+
+        async def slowly(message: object) -> None:
+            await asyncio.sleep(0)
+            await asyncio.sleep(0)
+            got.append(message)
+
+        listeners = {"message": got.append if kind == "sync" else slowly, "close": lambda: got.append("closed")}
+
+        async def handler() -> None:
+            await ended.wait()
+            for event in order:
+                connection.on(event, listeners[event])  # type: ignore[call-overload]
+            if returns == "later":
+                await idle()
+
+        running = asyncio.ensure_future(run_handler(connection, handler))
+        await idle()
+        for payload in (b"1", b"2", b"3"):
+            connection.inbox.receive_text(payload)
+        lane_of(connection).lose()
+        ended.set()
+        await running
+        await idle()
+        assert got == [1, 2, 3, "closed"]
+        assert connection.listeners == ()
+
+    run(test())
+
+
 @pytest.mark.parametrize("kind", ["sync", "async", "several"])
 @pytest.mark.parametrize("returns", ["at once", "later"])
 def test_a_listener_that_is_added_after_the_end_gets_the_messages_from_before_it(kind: str, returns: str) -> None:
