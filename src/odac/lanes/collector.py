@@ -69,15 +69,15 @@ class Collector:
         self._servers -= 1
         self.spares = self.spares and self._servers > 0
         for lane in lanes:
-            include = getattr(lane, "include", None)
-            if include is not None:
-                include()
+            track_connection = getattr(lane, "track_connection", None)
+            if track_connection is not None:
+                track_connection()
 
-    def exclude(self, lane: object, connection: Connection, transport: Any) -> None:
-        """Leave this connection out until :meth:`include`."""
+    def untrack_connection(self, lane: object, connection: Connection, transport: Any) -> None:
+        """Leave this connection out until :meth:`track_connection`."""
         untrack(*self._parts(lane, connection, transport))
 
-    def include(self, lane: object, connection: Connection, transport: Any) -> None:
+    def track_connection(self, lane: object, connection: Connection, transport: Any) -> None:
         """Collect this connection like every other object, from its end on."""
         track(*self._parts(lane, connection, transport))
 

@@ -110,7 +110,7 @@ class DirectLane(asyncio.Protocol):
         transport: the transport of the upgraded connection.
         limits: of the route.
         deflate: the negotiated parameters of permessage-deflate, or None.
-        peers: the server's set of connections, which it shuts down when it stops.
+        connections: the server's set of connections, which it shuts down when it stops.
 
     Attributes:
         fd: the socket while an uncompressed frame may be written to it past the transport, else -1.
@@ -119,9 +119,9 @@ class DirectLane(asyncio.Protocol):
     __slots__ = (
         "_bits",
         "_connection",
+        "_connections",
         "_meter",
         "_parser",
-        "_peers",
         "_rest",
         "_transport",
         "fd",
@@ -132,7 +132,7 @@ class DirectLane(asyncio.Protocol):
     reference_data_received: ClassVar[Callable[[DirectLane, bytes], None]]
 
     def __init__(
-        self, transport: asyncio.Transport, limits: Limits, deflate: Negotiated | None, peers: set[Any]
+        self, transport: asyncio.Transport, limits: Limits, deflate: Negotiated | None, connections: set[Any]
     ) -> None:
         self._transport = transport
         self._parser: Parser = (
@@ -141,7 +141,7 @@ class DirectLane(asyncio.Protocol):
             else _shared_parser(get_ident(), limits.max_payload, limits.max_fragments)
         )
         self._bits = deflate.server_bits if deflate else 0
-        self._peers = peers
+        self._connections = connections
         self._meter: RateMeter | None = UNSTARTED if limits.rate_limit is not None else None
         self._rest: _Rest | None = None
         self._connection: Connection = None  # type: ignore[assignment]  # attach() follows at once
@@ -162,14 +162,14 @@ class DirectLane(asyncio.Protocol):
     def attach(self, connection: Connection) -> None:
         """Serve this connection: receive from the transport from now on."""
         self._connection = connection
-        self._peers.add(self)
+        self._connections.add(self)
         self._transport.set_protocol(self)
         if collector.spares:
-            collector.exclude(self, connection, self._transport)
+            collector.untrack_connection(self, connection, self._transport)
 
-    def include(self) -> None:
+    def track_connection(self) -> None:
         """Let the garbage collector go through the connection again; see :mod:`odac.lanes.collector`."""
-        collector.include(self, self._connection, self._transport)
+        collector.track_connection(self, self._connection, self._transport)
 
     @property
     def _closing(self) -> ClosingHandshake | None:
@@ -342,7 +342,7 @@ class DirectLane(asyncio.Protocol):
 
     # The end
 
-    def _close_frames(self) -> ClosingHandshake:
+    def _closing_handshake(self) -> ClosingHandshake:
         rest = self._extend()
         if rest.closing is None:
             rest.closing = ClosingHandshake()
@@ -351,7 +351,7 @@ class DirectLane(asyncio.Protocol):
 
     def close(self, code: int, reason: str) -> None:
         """Send the close frame (RFC 6455 section 7.1.2) and wait for the peer's."""
-        closing = self._close_frames()
+        closing = self._closing_handshake()
         frame = closing.send(code, reason)
         if not frame:
             return
@@ -365,7 +365,7 @@ class DirectLane(asyncio.Protocol):
 
     def _receive_close(self, payload: bytes) -> None:
         """The peer closes, or answers this side's close frame."""
-        closing, connection = self._close_frames(), self._connection
+        closing, connection = self._closing_handshake(), self._connection
         try:
             answer = closing.receive(payload)
         except ProtocolError as error:
@@ -381,7 +381,7 @@ class DirectLane(asyncio.Protocol):
         """The closing handshake is complete: the server closes TCP first (RFC 6455 section 7.1.1)."""
         self.expect_end()  # a peer that reads no more must not keep the socket open
         self._transport.close()
-        self._connection.lost(*self._close_frames().outcome)
+        self._connection.lost(*self._closing_handshake().outcome)
 
     def _fail(self, error: ProtocolError) -> None:
         """Fail the connection (RFC 6455 section 7.1.7)."""
@@ -409,10 +409,10 @@ class DirectLane(asyncio.Protocol):
     def connection_lost(self, exc: Exception | None) -> None:
         """See :meth:`asyncio.Protocol.connection_lost`."""
         if collector.has_spared:
-            self.include()
+            self.track_connection()
         self.fd = -1  # lost() renews the connection's own
         self._transport = GONE
-        self._peers.discard(self)
+        self._connections.discard(self)
         outcome: tuple[int, str] = (CloseCode.ABNORMAL, "")
         rest = self._rest
         if rest is not None:
@@ -436,7 +436,7 @@ class DirectLane(asyncio.Protocol):
         if transport.is_closing() or connection.outbox.backlog is not None or transport.get_write_buffer_size():
             self.abort()
             return
-        transport.write(self._close_frames().send(code, reason))
+        transport.write(self._closing_handshake().send(code, reason))
         transport.close()
         rest = self._extend()
         if rest.close_timer is None:  # TLS waits for the peer's close_notify

@@ -109,8 +109,8 @@ class Site:
         self.limits = Limits(**limits)
         self.room = room or Room(self.limits, loop)
         self.transport = FakeTransport(tls=tls)
-        self.peers: set[Any] = set()
-        self.lane = DirectLane(cast(Any, self.transport), self.limits, deflate, self.peers)
+        self.connections: set[Any] = set()
+        self.lane = DirectLane(cast(Any, self.transport), self.limits, deflate, self.connections)
         self.connection = Connection(self.room.hub, self.lane, Policy("/test", self.limits), speaks_odac=speaks_odac)
         self.lane.attach(self.connection)
         self.room.hub.population += 1
@@ -166,7 +166,7 @@ def test_a_peer_that_closes_is_answered_and_parted_from(site: Site) -> None:
     assert site.transport.closing
     site.lane.connection_lost(None)
     assert told == [(4001, "bye")]
-    assert site.peers == set()
+    assert site.connections == set()
     assert site.room.hub.population == 0
 
 
@@ -425,7 +425,7 @@ def test_the_close_frame_is_sent_though_what_is_in_front_of_it_waits(
 
 
 def test_the_server_stops(site: Site) -> None:
-    assert site.peers == {site.lane}
+    assert site.connections == {site.lane}
     site.lane.shutdown()
     assert [close_code(frame) for frame in site.read()] == [1001]
 

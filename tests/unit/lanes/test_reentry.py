@@ -83,7 +83,7 @@ class Calls:
             connection.close()
             site.lane.connection_lost(None)
             site.room.hub.connections.clear()
-            site.peers.clear()
+            site.connections.clear()
             site.transport.protocol = None
             site.lane._connection = None  # type: ignore[assignment]
             connection.inbox = None  # type: ignore[assignment]
