@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
-from odac.calls.call import Call
+from odac.calls.client_call import Call
 from odac.realtime.connection import Connection
 from odac.realtime.generics import In, Out, Typed
 from odac.realtime.ownership import Timer

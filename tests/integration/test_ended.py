@@ -24,7 +24,7 @@ OF_ONE_CONNECTION = {
     *("Connection", "Inbox", "Outbox", "Events", "Released", "Extras", "Owned", "Timer", "Pings", "MessageQueue"),
     *("DirectLane", "AsgiLane", "AsgiHandshake", "PacedReading", "Parser", "ClosingHandshake", "WebSocketProtocol"),
     *("Entrance", "Admission", "Context", "Request", "Authentication", "Session"),
-    *("ConnectionCalls", "Asking", "Answering", "Call", "Cursor", "Messages"),
+    *("ConnectionCalls", "ServerCalls", "Answering", "Call", "Cursor", "Messages"),
 }
 """The classes of what each connection has of its own."""
 

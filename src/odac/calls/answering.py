@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from odac.calls.call import Answer, Call
+from odac.calls.client_call import Answer, Call
 from odac.calls.messages import Request, refusal
 from odac.calls.remembered import MARGIN
 from odac.errors import CallError

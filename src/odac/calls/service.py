@@ -11,10 +11,10 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from odac.calls.answering import Answering
-from odac.calls.asking import Asking
-from odac.calls.call import Answer, Call
+from odac.calls.client_call import Answer, Call
 from odac.calls.messages import read_answer, read_id, read_request, refusal
 from odac.calls.remembered import Remembered
+from odac.calls.server_calls import ServerCalls
 from odac.errors import CallError
 from odac.realtime.identity import new_id
 from odac.realtime.phase import ADMITTED
@@ -45,7 +45,7 @@ class ConnectionCalls:
     __slots__ = ("answering", "asking", "origin")
 
     def __init__(self, connection: Connection, since: float | None = None) -> None:
-        self.asking = Asking(connection, since)
+        self.asking = ServerCalls(connection, since)
         self.answering: Answering | None = None
         self.origin: str | None = None
 

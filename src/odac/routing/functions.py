@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
-from odac.calls.call import Answer
+from odac.calls.client_call import Answer
 from odac.context import Context
 from odac.errors import ConfigurationError
 from odac.protocol.types import class_of, make_converter, name_of, union_members

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from odac.calls.call import Answer
+from odac.calls.client_call import Answer
 from odac.calls.service import Calls
 from odac.config import Limits
 from odac.protocol.control import decode_control

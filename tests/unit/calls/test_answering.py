@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from odac.calls.call import Call
+from odac.calls.client_call import Call
 from odac.calls.service import ConnectionCalls
 from odac.config import Limits
 from odac.realtime.connection import Connection

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from odac.calls.call import Answer, Call
+from odac.calls.client_call import Answer, Call
 from odac.errors import CallError, InvalidMessage
 from tests.unit.calls.calls_fakes import Site, answer, arrives, said
 from tests.unit.realtime.realtime_fakes import idle, lane_of, run

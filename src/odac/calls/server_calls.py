@@ -13,7 +13,7 @@ from odac.protocol.types import make_converter
 if TYPE_CHECKING:
     from odac.realtime.connection import Connection
 
-__all__ = ["MOST_WAITING", "Asking"]
+__all__ = ["MOST_WAITING", "ServerCalls"]
 
 MOST_WAITING: Final = 1024
 """The most calls of one connection that wait for their answers; the client answers 16 at a time."""
@@ -21,7 +21,7 @@ MOST_WAITING: Final = 1024
 _NOT_WAITING: Final = (None, None)
 
 
-class Asking:
+class ServerCalls:
     """The server's calls to one client.
 
     Args:

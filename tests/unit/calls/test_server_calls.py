@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from odac.calls import asking
+from odac.calls import server_calls
 from odac.errors import CallError, Disconnected, InvalidMessage
 from tests.unit.calls.calls_fakes import Site, arrives, said
 from tests.unit.realtime.realtime_fakes import idle, lane_of, run
@@ -128,7 +128,7 @@ def test_the_end_before_admission_ends_a_call_of_a_middleware() -> None:
 
 
 def test_the_number_of_calls_that_wait_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(asking, "MOST_WAITING", 2)
+    monkeypatch.setattr(server_calls, "MOST_WAITING", 2)
 
     async def test() -> None:
         connection = Site().connect()
