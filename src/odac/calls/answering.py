@@ -1,4 +1,4 @@
-"""Answers the client's calls: each by a function of the route, concurrently with the others."""
+"""Answers calls by a client: each by a function of the route, concurrently with the others."""
 
 from __future__ import annotations
 

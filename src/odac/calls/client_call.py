@@ -1,4 +1,4 @@
-"""One call of a client, from its arrival to its answer."""
+"""One call by a client, from its arrival to its answer."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Encodes the control messages of calls, and reads those of peers, which may contain anything."""
+"""Encodes the control messages of calls in both directions, and reads those of peers, which may contain anything."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The outcomes of calls with ``retry``, so that a call that is resent is answered and not executed again.
+"""The outcomes of calls by clients with ``retry``, so that a call that is resent is answered and not executed again.
 
 The rule: a resent call is executed only if it is certain that it was not executed before. This process can be certain
 about a call that was first sent to it, as long as it has dropped no record that could be that call's.

@@ -1,4 +1,4 @@
-"""The server's calls to a client: each waits for its answer until a deadline."""
+"""Calls by the server to a client: each waits for its answer until a deadline."""
 
 from __future__ import annotations
 

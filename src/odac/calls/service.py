@@ -1,4 +1,4 @@
-"""The calls of one app: handles the control messages of its connections."""
+"""The calls of one app, by its clients and by the server: handles the control messages of its connections."""
 
 from __future__ import annotations
 

@@ -6,8 +6,8 @@ garbage. So they are untracked when the transport is the connection's, and track
 then a cycle that the application has made with the connection is collected like any other. What a connection refers to
 counts as in use while it is untracked. What belongs to the application, such as its listeners, stays tracked.
 
-A server switches this on for its process, and off when it stops, because a transport that is dropped without its end
-would never be freed. Only the compiled part can do it.
+``odac run`` switches this on in each process, and off when its server stops, because a transport that is dropped
+without its end would never be freed. Only the compiled part can do it.
 """
 
 from __future__ import annotations
