@@ -7,7 +7,7 @@ from collections.abc import Callable
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from odac.calls.client_call import Answer, Call
+from odac.calls.client_call import AnswerFunction, Call
 from odac.calls.messages import Request, refusal
 from odac.calls.remembered import MARGIN
 from odac.errors import CallError
@@ -50,7 +50,7 @@ class Answering:
     def __init__(
         self,
         connection: Connection,
-        answers: Mapping[str, Answer],
+        answers: Mapping[str, AnswerFunction],
         context_of: Callable[[Call], Any],
         remembered: Remembered,
         client: str,

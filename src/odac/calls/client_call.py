@@ -20,13 +20,13 @@ if TYPE_CHECKING:
     from odac.calls.remembered import Record, Remembered
     from odac.realtime.turn import Turn
 
-__all__ = ["Answer", "Answerer", "Call"]
+__all__ = ["AnswerFunction", "Answerer", "Call"]
 
 _LONGEST_WAIT: Final = 60.0
 """Seconds that a call without a deadline waits for the messages before it to be handled."""
 
 
-class Answer(NamedTuple):
+class AnswerFunction(NamedTuple):
     """The function that answers one call.
 
     Args:
@@ -47,7 +47,7 @@ class Answer(NamedTuple):
 class Answerer(Protocol):
     """The connection that a call arrived over, as the call uses it."""
 
-    answers: Mapping[str, Answer]
+    answers: Mapping[str, AnswerFunction]
     remembered: Remembered
 
     @property

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from odac.calls.answering import Answering
-from odac.calls.client_call import Answer, Call
+from odac.calls.client_call import AnswerFunction, Call
 from odac.calls.messages import read_answer, read_id, read_request, refusal
 from odac.calls.remembered import Remembered
 from odac.calls.server_calls import ServerCalls
@@ -89,7 +89,7 @@ class Calls:
     def prepare(
         self,
         connection: Connection,
-        answers: Mapping[str, Answer],
+        answers: Mapping[str, AnswerFunction],
         context_of: Callable[[Call], Any],
         session_id: str | None,
         user_id: str | None,

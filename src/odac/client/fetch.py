@@ -13,14 +13,14 @@ import httptools
 from odac.client.address import Address
 from odac.client.proxies import Proxy
 
-__all__ = ["Answer", "get"]
+__all__ = ["Response", "get"]
 
 MAX_BODY: Final = 64 * 1024
 """The largest body of an answer, in bytes; that of a token has about 120."""
 
 
 @dataclass(frozen=True, slots=True)
-class Answer:
+class Response:
     """The answer of an HTTP server.
 
     Args:
@@ -68,7 +68,7 @@ async def get(
     headers: Iterable[tuple[str, str]],
     ssl: ssl_module.SSLContext | None,
     proxy: Proxy | None = None,
-) -> Answer:
+) -> Response:
     """Request ``target`` from the server of ``address``. Redirects are not followed; cancelling closes the socket.
 
     Args:
@@ -125,7 +125,7 @@ async def _connect(
     return reader, writer
 
 
-async def _read(stream: asyncio.StreamReader) -> Answer:
+async def _read(stream: asyncio.StreamReader) -> Response:
     answer = _Reader()
     parser = httptools.HttpResponseParser(answer)
     size = 0
@@ -144,4 +144,4 @@ async def _read(stream: asyncio.StreamReader) -> Answer:
             parser.feed_data(data)
         except httptools.HttpParserError as error:
             raise ConnectionError(f"the answer is not HTTP: {error}") from None
-    return Answer(parser.get_status_code(), tuple(answer.headers), bytes(answer.body))
+    return Response(parser.get_status_code(), tuple(answer.headers), bytes(answer.body))

@@ -11,11 +11,11 @@ from typing import Final
 from odac.client.address import Address
 from odac.client.cookies import CookieJar
 from odac.client.errors import HandshakeRefused, refused
-from odac.client.fetch import Answer, get
+from odac.client.fetch import Response, get
 
 __all__ = ["Get", "Tokens"]
 
-Get = Callable[[Address, str, Iterable[tuple[str, str]], ssl_module.SSLContext | None], Awaitable[Answer]]
+Get = Callable[[Address, str, Iterable[tuple[str, str]], ssl_module.SSLContext | None], Awaitable[Response]]
 
 logger = logging.getLogger("odac.client")
 

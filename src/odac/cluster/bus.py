@@ -13,8 +13,8 @@ from odac.brokers.base import MAX_PAYLOAD, Broker
 from odac.cluster.channels import Channels
 from odac.cluster.close_orders import KEPT_SECONDS
 from odac.cluster.closing import Closing
-from odac.cluster.counters import Counters
-from odac.cluster.counting import Questions
+from odac.cluster.counters import BusCounters
+from odac.cluster.counting import CountQuestions
 from odac.cluster.dispatch import Dispatcher
 from odac.cluster.envelope import (
     ORIGIN_BYTES,
@@ -97,7 +97,7 @@ class BrokerBus:
         self._incoming = Incoming(self._reporter, self._listening, always, interval, clock())
         self._closing = Closing(hub, channels, self._outgoing, clock)
         self._peers = Peers(PATIENCE * interval)
-        self._questions = Questions(self._peers)
+        self._questions = CountQuestions(self._peers)
         self.subsystems = Subsystems(channels, self._outgoing, self._peers, lambda: self.healthy)
         self._dispatcher = Dispatcher(
             hub=hub,
@@ -127,7 +127,7 @@ class BrokerBus:
         return self._broker.connected and self._probe.proven
 
     @property
-    def counters(self) -> Counters:
+    def counters(self) -> BusCounters:
         """What was published, received and lost."""
         return self._reporter.counters
 

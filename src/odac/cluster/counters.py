@@ -4,11 +4,11 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass
 
-__all__ = ["Counters"]
+__all__ = ["BusCounters"]
 
 
 @dataclass(slots=True)
-class Counters:
+class BusCounters:
     """Totals since the start of this process; they never decrease.
 
     Args:

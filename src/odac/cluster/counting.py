@@ -6,15 +6,15 @@ import asyncio
 import secrets
 from collections.abc import Callable
 
-from odac.cluster.envelope import Answer, Ask
+from odac.cluster.envelope import CountAnswer, CountQuestion
 from odac.cluster.peers import Peers
 from odac.realtime.audience import Audience
 from odac.realtime.ports import Count
 
-__all__ = ["Questions"]
+__all__ = ["CountQuestions"]
 
 
-class Questions:
+class CountQuestions:
     """The questions of this process that some other processes have not answered yet.
 
     Args:
@@ -27,7 +27,7 @@ class Questions:
         self._peers = peers
         self._open: dict[int, tuple[dict[bytes, int], asyncio.Event]] = {}
 
-    async def ask(self, audience: Audience, send: Callable[[Ask], object], timeout: float) -> Count:  # noqa: ASYNC109
+    async def ask(self, audience: Audience, send: Callable[[CountQuestion], object], timeout: float) -> Count:  # noqa: ASYNC109
         """Ask, and wait until all known processes have answered, or ``timeout`` seconds.
 
         Args:
@@ -40,7 +40,7 @@ class Questions:
         changed = asyncio.Event()
         self._open[question] = (answers, changed)
         try:
-            send(Ask(question, audience))
+            send(CountQuestion(question, audience))
             async with asyncio.timeout(timeout):
                 while not self._peers.origins <= answers.keys():
                     changed.clear()
@@ -51,7 +51,7 @@ class Questions:
             del self._open[question]
         return Count(sum(answers.values()), len(answers), len(self._peers.origins | answers.keys()))
 
-    def answered(self, origin: bytes, answer: Answer) -> None:
+    def answered(self, origin: bytes, answer: CountAnswer) -> None:
         """A process has answered; late answers are ignored."""
         if answer.question in self._open:
             answers, changed = self._open[answer.question]

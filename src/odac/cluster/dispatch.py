@@ -7,13 +7,13 @@ from collections.abc import Callable
 
 from odac.cluster.channels import Channels
 from odac.cluster.closing import Closing
-from odac.cluster.counting import Questions
+from odac.cluster.counting import CountQuestions
 from odac.cluster.envelope import (
-    Answer,
-    Ask,
     Beat,
     Bye,
     Close,
+    CountAnswer,
+    CountQuestion,
     Envelope,
     Item,
     Move,
@@ -64,7 +64,7 @@ class Dispatcher:
         outgoing: Outgoing,
         peers: Peers,
         closing: Closing,
-        questions: Questions,
+        questions: CountQuestions,
         subsystems: Subsystems,
         incoming: Incoming,
         reporter: Reporter,
@@ -131,10 +131,10 @@ class Dispatcher:
             self._peers.gone(origin)
             self._closing.clocks.forget(origin)
             self._subsystems.left(origin)
-        elif isinstance(item, Ask):
-            answer = Answer(item.question, self._hub.orders.count_local(item.audience))
+        elif isinstance(item, CountQuestion):
+            answer = CountAnswer(item.question, self._hub.orders.count_local(item.audience))
             self._outgoing.now(self._channels.inbox(origin), answer)
-        elif isinstance(item, Answer):
+        elif isinstance(item, CountAnswer):
             self._questions.answered(origin, item)
         elif isinstance(item, SubsystemMessage):
             self._subsystems.heard(origin, item)

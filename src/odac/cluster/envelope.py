@@ -14,8 +14,8 @@ from odac.wire.frames import TEXT, check_close
 __all__ = [
     "ORIGIN_BYTES",
     "UNNUMBERED",
-    "Answer",
-    "Ask",
+    "CountAnswer",
+    "CountQuestion",
     "Beat",
     "Bye",
     "Close",
@@ -108,7 +108,7 @@ class Bye(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=
     """The sender shuts down normally."""
 
 
-class Ask(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=4, gc=False):
+class CountQuestion(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=4, gc=False):
     """A question: how many connections of an audience does each process have? Answers go to the sender's inbox."""
 
     question: int
@@ -159,8 +159,8 @@ class SubsystemMessage(Struct, frozen=True, array_like=True, forbid_unknown_fiel
     body: bytes
 
 
-class Answer(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=5, gc=False):
-    """The answer to one :class:`Ask`: the number of connections in the answering process."""
+class CountAnswer(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, tag=5, gc=False):
+    """The answer to one :class:`CountQuestion`: the number of connections in the answering process."""
 
     question: int
     total: Annotated[int, Meta(ge=0)]
@@ -174,7 +174,7 @@ class Unkept(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, t
     payload: bytes
 
 
-Item = RoomMessage | Unkept | Close | Beat | Bye | Ask | Answer | Tails | Piece | Move | SubsystemMessage
+Item = RoomMessage | Unkept | Close | Beat | Bye | CountQuestion | CountAnswer | Tails | Piece | Move | SubsystemMessage
 
 
 class Envelope(Struct, frozen=True, array_like=True, forbid_unknown_fields=True, gc=False):

@@ -6,7 +6,7 @@ from typing import Protocol, runtime_checkable
 
 from odac.brokers.registry import make_broker
 from odac.brokers.url import parse_url
-from odac.cluster.counters import Counters
+from odac.cluster.counters import BusCounters
 from odac.cluster.solo import SoloBus
 from odac.realtime.ports import Bus, LocalHub, LogListener
 
@@ -18,7 +18,7 @@ class RunningBus(Bus, Protocol):
     """A bus as the app uses it: it can be started and stopped, and has counters."""
 
     @property
-    def counters(self) -> Counters:
+    def counters(self) -> BusCounters:
         """What was published, received and lost."""
         ...
 

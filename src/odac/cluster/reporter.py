@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from typing import Final
 
-from odac.cluster.counters import Counters
+from odac.cluster.counters import BusCounters
 
 __all__ = ["Reporter"]
 
@@ -57,7 +57,7 @@ class Reporter:
     )
 
     def __init__(self, address: str) -> None:
-        self.counters = Counters()
+        self.counters = BusCounters()
         self.down_since: float | None = None
         self._address = address
         self._dropped = _Episode()

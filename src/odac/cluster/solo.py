@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import sys
 
-from odac.cluster.counters import Counters
+from odac.cluster.counters import BusCounters
 from odac.realtime.no_bus import NoBus
 
 __all__ = ["SoloBus"]
@@ -17,7 +17,7 @@ class SoloBus(NoBus):
     max_message = sys.maxsize
 
     def __init__(self) -> None:
-        self.counters = Counters()
+        self.counters = BusCounters()
 
     async def start(self, wait: float = 2.0) -> None:
         """Do nothing: there is nothing to connect to."""

@@ -21,10 +21,10 @@ from odac.realtime.receipts import Joining, Recovery
 if TYPE_CHECKING:
     from odac.realtime.connection import Connection
 
-__all__ = ["Counters", "Cursor"]
+__all__ = ["HistoryCounters", "Cursor"]
 
 
-class Counters:
+class HistoryCounters:
     """Counters of the rooms with history of this process since its start."""
 
     __slots__ = (
@@ -53,7 +53,7 @@ class Log(Protocol):
 
     number: int
     top: int
-    counters: Counters
+    counters: HistoryCounters
     cursors: dict[Connection, Cursor]
 
     @property

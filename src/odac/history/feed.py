@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from odac.close_codes import CloseCode
-from odac.history.cursor import Counters, Cursor
+from odac.history.cursor import Cursor, HistoryCounters
 from odac.history.entries import Kept
 from odac.history.fanout import FanOut
 from odac.history.follower import Follower
@@ -69,7 +69,7 @@ class Feed:
         channel: str,
         history: History,
         number: int,
-        counters: Counters,
+        counters: HistoryCounters,
     ) -> None:
         self.owner = owner
         self.limits = owner.limits

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from odac.history.cursor import Counters, Cursor
+from odac.history.cursor import Cursor, HistoryCounters
 from odac.history.entries import Kept
 from odac.history.log_reader import LogReader
 from odac.history.ring import Ring
@@ -23,7 +23,7 @@ class FeedPort(Protocol):
     room: str
     number: int
     history: History
-    counters: Counters
+    counters: HistoryCounters
     epoch: bytes | None
     top: int
     is_ready: bool

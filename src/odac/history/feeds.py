@@ -8,7 +8,7 @@ import time
 from collections.abc import AsyncIterator, Callable
 from typing import TYPE_CHECKING, Final
 
-from odac.history.cursor import Counters
+from odac.history.cursor import HistoryCounters
 from odac.history.feed import Feed
 from odac.history.memory_store import MemoryStore
 from odac.history.position import Tickets
@@ -53,7 +53,7 @@ class Feeds:
         tickets: Tickets,
         origin: bytes,
         channel_of: Callable[[str], str],
-        counters: Counters,
+        counters: HistoryCounters,
         returning: Returning,
     ) -> None:
         self.origin = origin

@@ -6,7 +6,7 @@ import asyncio
 from typing import Final
 
 from odac.errors import BrokerError
-from odac.history.cursor import Counters
+from odac.history.cursor import HistoryCounters
 from odac.history.owner import Owner
 from odac.history.rules import History
 from odac.history.store import HistoryStore, Slice, StoreAway, encode_probe
@@ -32,7 +32,9 @@ class LogReader:
 
     __slots__ = ("_channel", "_counters", "_history", "_owner", "_store")
 
-    def __init__(self, owner: Owner, store: HistoryStore, channel: str, history: History, counters: Counters) -> None:
+    def __init__(
+        self, owner: Owner, store: HistoryStore, channel: str, history: History, counters: HistoryCounters
+    ) -> None:
         self._owner = owner
         self._store = store
         self._channel = channel

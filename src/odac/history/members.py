@@ -17,11 +17,11 @@ if TYPE_CHECKING:
     from odac.realtime.connection import Connection
     from odac.realtime.hub import Hub
 
-__all__ = ["Members"]
+__all__ = ["HistoryMembers"]
 
 
 class Rooms(Protocol):
-    """:class:`odac.history.rooms.HistoryRooms`, as :class:`Members` uses it."""
+    """:class:`odac.history.rooms.HistoryRooms`, as :class:`HistoryMembers` uses it."""
 
     book: RuleBook
     feeds: Feeds
@@ -36,7 +36,7 @@ class Rooms(Protocol):
         ...
 
 
-class Members:
+class HistoryMembers:
     """Joins connections to rooms with history and removes them, in order with this process's own sends.
 
     Args:

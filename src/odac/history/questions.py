@@ -19,11 +19,11 @@ from odac.realtime.receipts import HistoryEntry
 if TYPE_CHECKING:
     from odac.realtime.hub import Hub
 
-__all__ = ["Questions"]
+__all__ = ["HistoryQuestions"]
 
 
 class Rooms(Protocol):
-    """:class:`odac.history.rooms.HistoryRooms`, as :class:`Questions` uses it."""
+    """:class:`odac.history.rooms.HistoryRooms`, as :class:`HistoryQuestions` uses it."""
 
     book: RuleBook
     channel_of: Callable[[str], str]
@@ -35,7 +35,7 @@ class Rooms(Protocol):
         ...
 
 
-class Questions:
+class HistoryQuestions:
     """Answers from the store, on the event loop of the hub.
 
     Args:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, Final
 import msgspec
 
 from odac.close_codes import SUPERSEDED, CloseCode
-from odac.history.cursor import Counters
+from odac.history.cursor import HistoryCounters
 from odac.history.entries import name_of
 from odac.history.position import Client, Identity, Position, Tickets
 from odac.history.visits import Visits, next_client
@@ -35,7 +35,7 @@ class Returning:
         counters: the counters of all feeds.
     """
 
-    def __init__(self, hub: Hub, tickets: Tickets, counters: Counters) -> None:
+    def __init__(self, hub: Hub, tickets: Tickets, counters: HistoryCounters) -> None:
         self._hub = hub
         self._tickets = tickets
         self._counters = counters

@@ -14,12 +14,12 @@ from typing import TYPE_CHECKING, Final
 
 from odac.errors import BrokerError
 from odac.history.agreement import Agreement
-from odac.history.cursor import Counters
+from odac.history.cursor import HistoryCounters
 from odac.history.feeds import Feeds
-from odac.history.members import Members
+from odac.history.members import HistoryMembers
 from odac.history.memory_store import MemoryStore
 from odac.history.position import Tickets
-from odac.history.questions import Questions
+from odac.history.questions import HistoryQuestions
 from odac.history.returning import SUBSYSTEM, Returning
 from odac.history.rules import History, RuleBook
 from odac.history.sending import Sending
@@ -66,16 +66,16 @@ class HistoryRooms:
     ) -> None:
         self.book = RuleBook()
         self.replay_of_users = 0
-        self.counters = Counters()
+        self.counters = HistoryCounters()
         self.channel_of = channel_of
         self._hub = hub
         self._make_store = make_store
         self._returning = Returning(hub, tickets, self.counters)
         self.feeds = Feeds(hub, tickets, os.urandom(16), channel_of, self.counters, self._returning)
         self._sending = Sending(hub, self.feeds, self.counters)
-        self._questions = Questions(self, hub)
+        self._questions = HistoryQuestions(self, hub)
         self._agreement = Agreement()
-        self._members = Members(hub, self, self._returning)
+        self._members = HistoryMembers(hub, self, self._returning)
         self._tender: asyncio.Task[None] | None = None
         self._rules_at = 0.0  # when they are to be read again
         self.receipt = self._sending.receipt

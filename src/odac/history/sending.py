@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final
 
 from odac.errors import BrokerError
 from odac.history.appender import Appender
-from odac.history.cursor import Counters
+from odac.history.cursor import HistoryCounters
 from odac.history.entries import Kept
 from odac.history.feeds import Feeds
 from odac.history.rules import History
@@ -42,7 +42,7 @@ class Sending:
         tops: the tops of the rooms that it has sent to.
     """
 
-    def __init__(self, hub: Hub, feeds: Feeds, counters: Counters) -> None:
+    def __init__(self, hub: Hub, feeds: Feeds, counters: HistoryCounters) -> None:
         self.appender: Appender | None = None
         self.tops = Tops()
         self._hub = hub

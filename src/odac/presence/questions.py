@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Final
 
-__all__ = ["AT_OPENING", "PATIENCE", "Questions", "new_question"]
+__all__ = ["AT_OPENING", "PATIENCE", "ShareQuestions", "new_question"]
 
 PATIENCE: Final = 2.5
 """Seconds without an answer, or another page of it, after which the process is asked again at its next heartbeat."""
@@ -18,7 +18,7 @@ def new_question() -> int:
     return random.getrandbits(62)
 
 
-class Questions:
+class ShareQuestions:
     """By process and room, the last question and when it was sent, or a page of its answer arrived."""
 
     __slots__ = ("_open",)

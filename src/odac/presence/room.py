@@ -11,7 +11,7 @@ from odac.presence.absences import Absences, Budget
 from odac.presence.copies import Copy
 from odac.presence.messages import Ask, Delta, Entry, Page, encode
 from odac.presence.ports import SUBSYSTEM, Announce, Viewer
-from odac.presence.questions import AT_OPENING, Questions, new_question
+from odac.presence.questions import AT_OPENING, ShareQuestions, new_question
 from odac.presence.roster import News, Roster
 from odac.presence.rules import Presence
 from odac.presence.shares import Numbering, Share
@@ -54,7 +54,7 @@ class Around(NamedTuple):
     sender: SubsystemSender
     announce: Announce
     numbering: Numbering
-    questions: Questions
+    questions: ShareQuestions
     budget: Budget
     jitter: Callable[[], float]
     forget: Callable[[str], None]

@@ -13,7 +13,7 @@ from odac.presence.comparing import Comparing
 from odac.presence.messages import Ask, Compare, Delta, Entry, Last, Page, Versions, decode, encode
 from odac.presence.others import Others
 from odac.presence.ports import SUBSYSTEM, Announce, Viewer
-from odac.presence.questions import Questions, new_question
+from odac.presence.questions import ShareQuestions, new_question
 from odac.presence.room import FINAL_CODES, JITTER, Around, RoomPresence
 from odac.presence.rules import Presence
 from odac.presence.shares import Numbering
@@ -61,7 +61,7 @@ class PresenceService:
         self._numbering = Numbering()
         self._budget = Budget()
         self._around = Around(
-            loop, sender, announce, self._numbering, Questions(), self._budget, jitter, self._forget_if_unused
+            loop, sender, announce, self._numbering, ShareQuestions(), self._budget, jitter, self._forget_if_unused
         )
         self._rooms: dict[str, RoomPresence] = {}
         self._comparing = Comparing(self._around, self._rooms)

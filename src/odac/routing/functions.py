@@ -6,7 +6,7 @@ import inspect
 from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 
-from odac.calls.client_call import Answer
+from odac.calls.client_call import AnswerFunction
 from odac.context import Context
 from odac.errors import ConfigurationError
 from odac.protocol.types import class_of, make_converter, name_of, union_members
@@ -43,7 +43,7 @@ class Functions:
         self.message = message
         self.by_class: dict[type, Callable[..., Any]] = {}
         self.sources: dict[Any, Callable[..., Any]] = {}
-        self.answers: dict[str, Answer] = {}
+        self.answers: dict[str, AnswerFunction] = {}
 
     def add_message(self, type_: Any, function: Callable[..., Any]) -> None:
         """Add the function for one type of message.
@@ -107,7 +107,7 @@ class Functions:
                     f"{self.path!r}: answer({name!r}): {name_of(arguments)} is no type that JSON can be decoded into:"
                     f" {error}"
                 ) from None
-        self.answers[name] = Answer(fitted, convert, arguments, returns, function)
+        self.answers[name] = AnswerFunction(fitted, convert, arguments, returns, function)
 
     def _fitted(self, what: str, function: Callable[..., Any]) -> Callable[..., Any]:
         refuse_dependencies(function, f"{self.path!r}: {what}")

@@ -7,7 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from odac.calls.client_call import Answer
+from odac.calls.client_call import AnswerFunction
 from odac.calls.service import Calls
 from odac.config import Limits
 from odac.protocol.control import decode_control
@@ -15,8 +15,8 @@ from odac.realtime.connection import Connection
 from tests.unit.realtime.realtime_fakes import Room, idle, lane_of
 
 
-def answer(function: Callable[..., Any], convert: Callable[[object], object] | None = None) -> Answer:
-    return Answer(function, convert, None, None, function)
+def answer(function: Callable[..., Any], convert: Callable[[object], object] | None = None) -> AnswerFunction:
+    return AnswerFunction(function, convert, None, None, function)
 
 
 class Site:
@@ -27,7 +27,7 @@ class Site:
         limits: of the hub.
     """
 
-    def __init__(self, answers: Mapping[str, Answer] | None = None, limits: Limits | None = None) -> None:
+    def __init__(self, answers: Mapping[str, AnswerFunction] | None = None, limits: Limits | None = None) -> None:
         self.room = Room(limits, asyncio.get_running_loop())
         self.calls = Calls(self.room.hub)
         self.answers = answers or {}

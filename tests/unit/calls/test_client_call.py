@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from odac.calls.client_call import Answer, Call
+from odac.calls.client_call import AnswerFunction, Call
 from odac.errors import CallError, InvalidMessage
 from tests.unit.calls.calls_fakes import Site, answer, arrives, said
 from tests.unit.realtime.realtime_fakes import idle, lane_of, run
@@ -27,7 +27,7 @@ def refuse(call: Call, arguments: Any) -> None:
     raise CallError("full", "no seat is left")
 
 
-def forever(ended: Callable[[str], object]) -> Answer:
+def forever(ended: Callable[[str], object]) -> AnswerFunction:
     """A function that ends with its cancellation alone, and calls ``ended`` with its name then."""
 
     async def wait(call: Call, arguments: Any) -> None:

@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from odac.client import ClientConnection
 from odac.client.address import Address
-from odac.client.fetch import Answer
+from odac.client.fetch import Response
 from odac.client.socket import StoreCookies
 from odac.errors import Disconnected
 from odac.protocol.control import encode_control
@@ -158,7 +158,7 @@ class FakeNetwork:
         self.headers: list[dict[str, str]] = []
         self.plan: deque[BaseException | tuple[int, str] | None] = deque()
         self.set_cookie: list[str] = []
-        self.token_answers: deque[Answer | OSError] = deque()
+        self.token_answers: deque[Response | OSError] = deque()
         self.token_requests: list[tuple[str, dict[str, str]]] = []
         self.subprotocol = subprotocol
         self.greet = greet
@@ -188,7 +188,7 @@ class FakeNetwork:
             socket.hello(id=f"c-{len(self.sockets)}")
         return socket
 
-    async def get(self, address: Address, target: str, headers: Iterable[tuple[str, str]], ssl: object) -> Answer:
+    async def get(self, address: Address, target: str, headers: Iterable[tuple[str, str]], ssl: object) -> Response:
         self.token_requests.append((target, dict(headers)))
         await asyncio.sleep(0)
         if self.token_answers:
@@ -206,9 +206,9 @@ class FakeNetwork:
         return ClientConnection(url, clock=self.clock, random=lambda: 1.0, dial=self.dial, get=self.get, **options)
 
 
-def token_answer(token: object, set_cookie: str = "") -> Answer:
+def token_answer(token: object, set_cookie: str = "") -> Response:
     headers = (("content-type", "application/json"), *([("set-cookie", set_cookie)] if set_cookie else []))
-    return Answer(200, headers, json.dumps({"token": token}).encode())
+    return Response(200, headers, json.dumps({"token": token}).encode())
 
 
 class Log:

@@ -10,7 +10,7 @@ import pytest
 import trustme
 
 from odac.client.address import Address
-from odac.client.fetch import MAX_BODY, Answer, get
+from odac.client.fetch import MAX_BODY, Response, get
 from tests.unit.client.client_fakes import run
 
 
@@ -42,7 +42,7 @@ async def server(
         await closed.wait()
 
 
-async def ask(answer: bytes, *, hold: bool = False) -> tuple[Answer, bytes]:
+async def ask(answer: bytes, *, hold: bool = False) -> tuple[Response, bytes]:
     requests: list[bytes] = []
     async with server(answer, requests, hold=hold) as address:
         result = await get(address, "/odac/token", [("X-Key", "k"), ("Cookie", "a=1")], None)
@@ -121,7 +121,7 @@ def test_over_tls() -> None:
     client_side = ssl.create_default_context()
     authority.configure_trust(client_side)
 
-    async def test(context: ssl.SSLContext | None) -> Answer:
+    async def test(context: ssl.SSLContext | None) -> Response:
         requests: list[bytes] = []
         async with server(b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\nhi", requests, tls=server_side) as address:
             return await get(address, "/", [], context)

@@ -11,7 +11,7 @@ import pytest
 
 from odac.client.errors import HandshakeRefused
 from odac.client.events import ERROR_LIMIT
-from odac.client.fetch import Answer
+from odac.client.fetch import Response
 from odac.client.invalid import Invalid
 from odac.client.pending import MAX_MESSAGES
 from odac.errors import Disconnected
@@ -499,16 +499,16 @@ def test_a_handed_over_token_that_is_refused_is_not_the_next_one() -> None:
 @pytest.mark.parametrize(
     "answer",
     [
-        Answer(404, (), b"Not Found"),
-        Answer(200, (), b"<html>"),
-        Answer(200, (), b"[]"),
-        Answer(200, (), b'{"token": 7}'),
-        Answer(200, (), b'{"token": ""}'),
-        Answer(200, (), b'{"token": "a, b"}'),
+        Response(404, (), b"Not Found"),
+        Response(200, (), b"<html>"),
+        Response(200, (), b"[]"),
+        Response(200, (), b'{"token": 7}'),
+        Response(200, (), b'{"token": ""}'),
+        Response(200, (), b'{"token": "a, b"}'),
     ],
     ids=["404", "html", "list", "number", "empty", "comma"],
 )
-def test_an_endpoint_that_gives_no_token_is_named(answer: Answer) -> None:
+def test_an_endpoint_that_gives_no_token_is_named(answer: Response) -> None:
     async def test() -> None:
         network = FakeNetwork()
         network.token_answers.append(answer)

@@ -10,7 +10,7 @@ import pytest
 from odac.client.address import Address
 from odac.client.cookies import CookieJar
 from odac.client.errors import HandshakeRefused
-from odac.client.fetch import Answer
+from odac.client.fetch import Response
 from odac.client.tokens import Tokens
 from tests.unit.client.client_fakes import run
 
@@ -20,13 +20,13 @@ OK = (("set-cookie", "odac=session; Path=/"),)
 class Endpoint:
     """Answers in the order that the test says."""
 
-    def __init__(self, *answers: Answer | OSError) -> None:
+    def __init__(self, *answers: Response | OSError) -> None:
         self.answers = list(answers)
         self.asked: list[tuple[str, list[tuple[str, str]]]] = []
 
     async def __call__(
         self, address: Address, target: str, headers: Iterable[tuple[str, str]], context: ssl.SSLContext | None
-    ) -> Answer:
+    ) -> Response:
         self.asked.append((target, list(headers)))
         answer = self.answers.pop(0)
         if isinstance(answer, OSError):
@@ -39,7 +39,7 @@ def tokens(endpoint: Endpoint, prefix: str = "/odac") -> Tokens:
 
 
 def test_each_is_asked_for_with_the_cookies_that_came_before() -> None:
-    endpoint = Endpoint(Answer(200, OK, b'{"token": "one"}'), Answer(200, (), b'{"token": "two"}'))
+    endpoint = Endpoint(Response(200, OK, b'{"token": "one"}'), Response(200, (), b'{"token": "two"}'))
     made = tokens(endpoint, "/rt/odac/")
     assert [run(made.fresh()), run(made.fresh())] == ["one", "two"]
     assert endpoint.asked == [
@@ -50,7 +50,7 @@ def test_each_is_asked_for_with_the_cookies_that_came_before() -> None:
 
 def test_the_servers_own_steps_in_once() -> None:
     down = ConnectionRefusedError("down")
-    made = tokens(Endpoint(Answer(503, (), b"busy"), down))
+    made = tokens(Endpoint(Response(503, (), b"busy"), down))
     made.spare = "sent"
     assert run(made.fresh()) == "sent"
     with pytest.raises(ConnectionRefusedError):
@@ -58,7 +58,7 @@ def test_the_servers_own_steps_in_once() -> None:
 
 
 def test_the_servers_own_comes_first_right_after_it_was_sent() -> None:
-    endpoint = Endpoint(Answer(200, OK, b'{"token": "one"}'))
+    endpoint = Endpoint(Response(200, OK, b'{"token": "one"}'))
     made = tokens(endpoint)
     made.keep("sent")
     made.use_spare = True
@@ -80,18 +80,18 @@ def test_what_no_header_can_hold_is_not_kept(sent: str) -> None:
 )
 def test_what_is_no_token_goes_into_no_header(body: bytes) -> None:
     with pytest.raises(HandshakeRefused, match="without a token; see prefix="):
-        run(tokens(Endpoint(Answer(200, (), body))).fresh())
+        run(tokens(Endpoint(Response(200, (), body))).fresh())
 
 
 def test_a_refusal_says_what_to_look_at() -> None:
     with pytest.raises(
         HandshakeRefused, match="no token from /odac/token: Nothing is here; see prefix=, or token=False"
     ):
-        run(tokens(Endpoint(Answer(404, (), b"Nothing is here."))).fresh())
+        run(tokens(Endpoint(Response(404, (), b"Nothing is here."))).fresh())
 
 
 def test_a_token_that_comes_again_is_out_of_a_cache(caplog: pytest.LogCaptureFixture) -> None:
-    answers = [Answer(200, OK, b'{"token": "%s"}' % token) for token in (b"one", b"two", b"two")]
+    answers = [Response(200, OK, b'{"token": "%s"}' % token) for token in (b"one", b"two", b"two")]
     made = tokens(Endpoint(*answers))
     for said in (0, 0, 1):
         run(made.fresh())

@@ -13,7 +13,18 @@ import pytest
 from odac.brokers.base import MAX_PAYLOAD
 from odac.cluster.bus import BrokerBus
 from odac.cluster.channels import Channels
-from odac.cluster.envelope import Answer, Ask, Beat, Bye, Close, Envelope, Item, RoomMessage, decode, encode
+from odac.cluster.envelope import (
+    Beat,
+    Bye,
+    Close,
+    CountAnswer,
+    CountQuestion,
+    Envelope,
+    Item,
+    RoomMessage,
+    decode,
+    encode,
+)
 from odac.protocol.message import Prepared
 from odac.realtime.audience import EVERYONE, Audience, session_room, user_room
 from odac.realtime.ports import Bus, Count
@@ -550,13 +561,13 @@ def test_counting_asks_every_process_and_ends_with_the_last_answer() -> None:
         counting = asyncio.create_task(setup.bus.count_others(Audience(("a",)), 10))
         await ticks()
         ((channel, ask),) = setup.sent()
-        assert isinstance(ask, Ask)
+        assert isinstance(ask, CountQuestion)
         assert (channel, ask.audience) == (CHANNELS.control, Audience(("a",)))
-        setup.arrive("inbox", Answer(ask.question, 5))
-        setup.arrive("inbox", Answer(ask.question + 1, 100))
+        setup.arrive("inbox", CountAnswer(ask.question, 5))
+        setup.arrive("inbox", CountAnswer(ask.question + 1, 100))
         await ticks()
         assert not counting.done()
-        setup.arrive("inbox", Answer(ask.question, 7), origin=THIRD)
+        setup.arrive("inbox", CountAnswer(ask.question, 7), origin=THIRD)
         assert await counting == Count(12, 2, 2)
 
     run(main())

@@ -2,8 +2,8 @@ from __future__ import annotations
 
 import asyncio
 
-from odac.cluster.counting import Questions
-from odac.cluster.envelope import Answer, Ask
+from odac.cluster.counting import CountQuestions
+from odac.cluster.envelope import CountAnswer, CountQuestion
 from odac.cluster.peers import Peers
 from odac.realtime.audience import EVERYONE
 from odac.realtime.ports import Count
@@ -21,26 +21,26 @@ def peers() -> Peers:
 
 def test_it_ends_with_the_last_answer() -> None:
     async def main() -> None:
-        questions, asked = Questions(peers()), list[Ask]()
+        questions, asked = CountQuestions(peers()), list[CountQuestion]()
         counting = asyncio.create_task(questions.ask(EVERYONE, asked.append, 20))
         await ticks()
         number = asked[0].question
-        questions.answered(A, Answer(number, 5))
-        questions.answered(B, Answer(number + 1, 100))
+        questions.answered(A, CountAnswer(number, 5))
+        questions.answered(B, CountAnswer(number + 1, 100))
         await ticks()
         assert not counting.done()
-        questions.answered(B, Answer(number, 7))
+        questions.answered(B, CountAnswer(number, 7))
         assert await counting == Count(12, 2, 2)
-        questions.answered(B, Answer(number, 7))  # too late, and no error
+        questions.answered(B, CountAnswer(number, 7))  # too late, and no error
 
     run(main())
 
 
 def test_it_waits_no_longer_than_it_is_told_to() -> None:
     async def main() -> None:
-        questions = Questions(peers())
-        assert await questions.ask(EVERYONE, lambda ask: questions.answered(A, Answer(ask.question, 3)), 0.01) == Count(
-            3, 1, 2
-        )
+        questions = CountQuestions(peers())
+        assert await questions.ask(
+            EVERYONE, lambda ask: questions.answered(A, CountAnswer(ask.question, 3)), 0.01
+        ) == Count(3, 1, 2)
 
     run(main())

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from odac.cluster.envelope import Answer, Ask, Beat, Bye, RoomMessage
+from odac.cluster.envelope import Beat, Bye, CountAnswer, CountQuestion, RoomMessage
 from odac.history.store import Entry, Message, encode_entries, encode_message
 from odac.realtime.audience import EVERYONE, Audience
 from tests.unit.brokers.fakes import run
@@ -64,8 +64,8 @@ def test_a_greeting_is_answered_in_the_inbox_of_its_sender() -> None:
 def test_a_question_is_answered() -> None:
     async def main() -> None:
         setup = await Setup(members=4).start()
-        setup.arrive(CHANNELS.control, Ask(9, EVERYONE))
-        assert setup.sent() == [(CHANNELS.inbox(OTHER), Answer(9, 4))]
+        setup.arrive(CHANNELS.control, CountQuestion(9, EVERYONE))
+        assert setup.sent() == [(CHANNELS.inbox(OTHER), CountAnswer(9, 4))]
 
     run(main())
 

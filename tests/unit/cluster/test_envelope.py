@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 from odac.brokers.base import MAX_PAYLOAD
 from odac.cluster.envelope import (
     UNNUMBERED,
-    Answer,
-    Ask,
     Beat,
     Bye,
     Close,
+    CountAnswer,
+    CountQuestion,
     Envelope,
     GarbageError,
     Item,
@@ -47,9 +47,9 @@ ITEMS: st.SearchStrategy[Item] = st.one_of(
     ),
     st.builds(Beat, UNSIGNED, TIMES, st.booleans()),
     st.just(Bye()),
-    st.builds(Ask, UNSIGNED, AUDIENCES),
+    st.builds(CountQuestion, UNSIGNED, AUDIENCES),
     st.builds(Move, AUDIENCES, st.just("room"), st.booleans()),
-    st.builds(Answer, UNSIGNED, UNSIGNED),
+    st.builds(CountAnswer, UNSIGNED, UNSIGNED),
     st.builds(Tails, TIMES, st.lists(st.tuples(TEXT_, UNSIGNED, TIMES), max_size=3)),
     st.builds(Piece, UNSIGNED, UNSIGNED, st.integers(1, 100), st.binary(max_size=200)),
 )

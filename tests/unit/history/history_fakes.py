@@ -7,7 +7,7 @@ from collections.abc import Callable
 from typing import Any, cast
 
 from odac.config import Limits
-from odac.history.cursor import Counters
+from odac.history.cursor import HistoryCounters
 from odac.history.entries import Kept
 from odac.history.store import Entry, Message, encode_message
 from odac.protocol.control import decode_control
@@ -126,7 +126,7 @@ class FakeFeed:
         self.room = "room"
         self.number = 7
         self.history = History(ttl=1e6)
-        self.counters = Counters()
+        self.counters = HistoryCounters()
         self.epoch: bytes | None = EPOCH
         self.top = 0
         self.is_ready = True

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import Any, cast
 
-from odac.history.cursor import Counters, Cursor
+from odac.history.cursor import Cursor, HistoryCounters
 from odac.realtime.receipts import Joining
 from tests.unit.history.history_fakes import Backlog, FakeFeed, FakeMember, as_connection, kept
 
@@ -103,7 +103,7 @@ def test_a_connection_that_has_ended_lets_its_join_go_on() -> None:
 
 
 def test_the_counters_have_names() -> None:
-    counters = Counters()
+    counters = HistoryCounters()
     counters.reads += 2
     named = counters.as_dict()
     assert named["reads"] == 2

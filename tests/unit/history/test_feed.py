@@ -8,7 +8,7 @@ from typing import Any, cast
 import pytest
 
 from odac.config import Limits
-from odac.history.cursor import Counters, Cursor
+from odac.history.cursor import Cursor, HistoryCounters
 from odac.history.feed import Feed
 from odac.history.position import Tickets
 from odac.history.rules import History
@@ -23,7 +23,7 @@ def feed_at(top: int) -> tuple[Feed, FakeOwner]:
     hub = Hub(Limits())
     hub.start(asyncio.get_running_loop())
     owner = FakeOwner()
-    feed = Feed(owner, hub, cast("Any", None), Tickets([], []), "r", "c", History(ttl=1e6), 1, Counters())
+    feed = Feed(owner, hub, cast("Any", None), Tickets([], []), "r", "c", History(ttl=1e6), 1, HistoryCounters())
     feed.start_at(Slice(EPOCH if top else None, top, top))
     return feed, owner
 

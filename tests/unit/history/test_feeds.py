@@ -8,7 +8,7 @@ from typing import Any, cast
 
 from odac.config import Limits
 from odac.history import feeds as module
-from odac.history.cursor import Counters
+from odac.history.cursor import HistoryCounters
 from odac.history.feeds import Feeds
 from odac.history.memory_store import MemoryStore, Shared
 from odac.history.position import Tickets
@@ -23,7 +23,7 @@ HISTORY = History(ttl=1e6)
 def feeds(**limits: Any) -> Feeds:
     hub = Hub(Limits(**limits))
     hub.start(asyncio.get_running_loop())
-    counters = Counters()
+    counters = HistoryCounters()
     tickets = Tickets([], [])
     made = Feeds(hub, tickets, b"o" * 16, "ch-{}".format, counters, Returning(hub, tickets, counters))
     store = MemoryStore(Shared(lambda: 1000.0))

@@ -10,7 +10,7 @@ import pytest
 
 from odac.config import Limits
 from odac.history import follower
-from odac.history.cursor import Counters
+from odac.history.cursor import HistoryCounters
 from odac.history.feed import Feed
 from odac.history.position import Tickets
 from odac.history.rules import History
@@ -87,7 +87,15 @@ def with_feed(test: Callable[[Feed, FakeStore], Coroutine[Any, Any, None]]) -> N
         hub.start(asyncio.get_running_loop())
         store = FakeStore()
         feed = Feed(
-            cast("Any", Owner()), hub, cast("Any", store), Tickets([], []), "r", "c", History(ttl=1e6), 1, Counters()
+            cast("Any", Owner()),
+            hub,
+            cast("Any", store),
+            Tickets([], []),
+            "r",
+            "c",
+            History(ttl=1e6),
+            1,
+            HistoryCounters(),
         )
         await asyncio.wait_for(test(feed, store), 10)
         feed.close()

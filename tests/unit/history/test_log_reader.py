@@ -9,7 +9,7 @@ import pytest
 
 from odac.errors import BrokerError
 from odac.history import log_reader
-from odac.history.cursor import Counters
+from odac.history.cursor import HistoryCounters
 from odac.history.log_reader import LogReader
 from odac.history.rules import History
 from odac.history.store import Slice, StoreAway, decode_notice
@@ -39,7 +39,7 @@ def test_it_asks_until_the_store_answers(
     monkeypatch.setattr(log_reader, "RETRY_FIRST", 0.001)
 
     async def main() -> None:
-        store, counters = Store(error, error), Counters()
+        store, counters = Store(error, error), HistoryCounters()
         reader = LogReader(FakeOwner(), cast("Any", store), "c", History(), counters)
         assert await reader.read(3, 10) == Slice(EPOCH, 5, 0)
         assert store.asked == [("c", 3, 10)] * 3
@@ -52,7 +52,7 @@ def test_it_asks_until_the_store_answers(
 def test_a_probe_names_its_process_and_number() -> None:
     async def main() -> None:
         store, owner = Store(), FakeOwner()
-        await LogReader(owner, cast("Any", store), "c", History(), Counters()).publish_probe(9)
+        await LogReader(owner, cast("Any", store), "c", History(), HistoryCounters()).publish_probe(9)
         ((channel, payload),) = store.published
         notice = decode_notice(payload)
         assert (channel, notice.probe, notice.epoch, notice.first) == ("c", True, owner.origin, 9)

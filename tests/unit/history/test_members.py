@@ -9,7 +9,7 @@ from typing import Any, cast
 
 import pytest
 
-from odac.history.members import Members
+from odac.history.members import HistoryMembers
 from odac.history.rules import History, RuleBook
 from tests.unit.history.history_fakes import Backlog, FakeMember, as_connection
 
@@ -47,13 +47,13 @@ class Rooms:
         return True
 
 
-def members() -> tuple[Members, Rooms, list[Any], asyncio.AbstractEventLoop]:
+def members() -> tuple[HistoryMembers, Rooms, list[Any], asyncio.AbstractEventLoop]:
     rooms = Rooms()
     entered: list[Any] = []
     loop = asyncio.get_running_loop()
     hub = SimpleNamespace(delivery=SimpleNamespace(loop=loop), enter=lambda *entry: entered.append(entry))
     returning = SimpleNamespace(place_of=lambda connection, room: ("client", None))
-    return Members(cast("Any", hub), cast("Any", rooms), cast("Any", returning)), rooms, entered, loop
+    return HistoryMembers(cast("Any", hub), cast("Any", rooms), cast("Any", returning)), rooms, entered, loop
 
 
 def test_who_joins_begins_to_catch_up() -> None:

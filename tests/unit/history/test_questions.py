@@ -10,7 +10,7 @@ from typing import Any, cast
 import pytest
 
 from odac.history.memory_store import MemoryStore, Shared
-from odac.history.questions import Questions
+from odac.history.questions import HistoryQuestions
 from odac.history.rules import History, RuleBook
 from odac.history.store import Message, encode_message
 from odac.realtime.audience import user_room
@@ -34,7 +34,7 @@ class World:
             delivery=SimpleNamespace(loop=asyncio.get_running_loop(), thread=get_ident()),
             orders=SimpleNamespace(move=lambda *order, joins: self.moved.append((*order, joins))),
         )
-        self.ask = Questions(cast("Any", rooms), cast("Any", hub))
+        self.ask = HistoryQuestions(cast("Any", rooms), cast("Any", hub))
 
     def _gap(self) -> None:
         self.gaps += 1

@@ -9,7 +9,7 @@ from typing import Any, cast
 import msgspec
 
 from odac.config import Limits
-from odac.history.cursor import Counters
+from odac.history.cursor import HistoryCounters
 from odac.history.position import Client, Identity, Position, Tickets
 from odac.history.returning import SUBSYSTEM, Returning
 from odac.security.mac import Mac
@@ -35,8 +35,8 @@ class Hub:
         connection.id = name
 
 
-def returning(**limits: Any) -> tuple[Returning, Hub, Counters]:
-    hub, counters = Hub(**limits), Counters()
+def returning(**limits: Any) -> tuple[Returning, Hub, HistoryCounters]:
+    hub, counters = Hub(**limits), HistoryCounters()
     return Returning(cast("Any", hub), Tickets([KEY], [KEY]), counters), hub, counters
 
 

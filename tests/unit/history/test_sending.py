@@ -10,7 +10,7 @@ import pytest
 
 from odac.config import Limits
 from odac.errors import BrokerError
-from odac.history.cursor import Counters
+from odac.history.cursor import HistoryCounters
 from odac.history.memory_store import MemoryStore, Shared
 from odac.history.rules import History
 from odac.history.sending import Sending
@@ -41,7 +41,7 @@ class World:
     def __init__(self, *, alone: bool) -> None:
         self.store = MemoryStore(Shared(lambda: 1000.0), None if alone else lambda channel, payload: None)
         self.feed = Feed()
-        self.counters = Counters()
+        self.counters = HistoryCounters()
         loop = asyncio.get_running_loop()
         hub = SimpleNamespace(limits=Limits(history_queue_time=0.01), delivery=SimpleNamespace(loop=loop, thread=0))
         feeds = SimpleNamespace(

@@ -1,12 +1,12 @@
 from __future__ import annotations
 
-from odac.presence.questions import AT_OPENING, PATIENCE, Questions
+from odac.presence.questions import AT_OPENING, PATIENCE, ShareQuestions
 
 OTHER, THIRD = b"other", b"third"
 
 
 def test_a_question_is_overdue_until_its_whole_answer_has_arrived() -> None:
-    questions = Questions()
+    questions = ShareQuestions()
     questions.asked(OTHER, "a", 7, 0.0)
     assert questions.overdue(OTHER, PATIENCE - 0.1) == questions.overdue(THIRD, PATIENCE) == []
     assert questions.overdue(OTHER, PATIENCE) == ["a"]
@@ -19,7 +19,7 @@ def test_a_question_is_overdue_until_its_whole_answer_has_arrived() -> None:
 
 
 def test_the_answer_to_an_earlier_question_does_not_count() -> None:
-    questions = Questions()
+    questions = ShareQuestions()
     questions.asked(OTHER, "a", 7, 0.0)
     questions.asked(OTHER, "a", 8, 0.0)
     questions.answered(OTHER, "a", 7, 0.0, whole=False)
@@ -30,14 +30,14 @@ def test_the_answer_to_an_earlier_question_does_not_count() -> None:
 
 
 def test_at_the_opening_of_a_room_every_answer_counts() -> None:
-    questions = Questions()
+    questions = ShareQuestions()
     questions.asked(OTHER, "a", AT_OPENING, 0.0)
     questions.answered(OTHER, "a", 7, 0.0, whole=True)
     assert questions.overdue(OTHER, PATIENCE) == []
 
 
 def test_rooms_and_processes_are_forgotten() -> None:
-    questions = Questions()
+    questions = ShareQuestions()
     for origin in (OTHER, THIRD):
         for room in ("a", "b"):
             questions.asked(origin, room, 7, 0.0)

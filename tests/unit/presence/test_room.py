@@ -8,7 +8,7 @@ from typing import cast
 from odac.presence.absences import Budget
 from odac.presence.messages import Ask, Delta, Entry, Page, decode
 from odac.presence.ports import Viewer
-from odac.presence.questions import Questions
+from odac.presence.questions import ShareQuestions
 from odac.presence.room import GATHER, GATHER_TOTALS, OPENING, Around, RoomPresence
 from odac.presence.roster import News
 from odac.presence.rules import Presence
@@ -53,7 +53,9 @@ class Room:
         self.told: list[tuple[News, list[str]]] = []
         self.forgotten = 0
         loop = cast("AbstractEventLoop", self.loop)
-        around = Around(loop, self.line, self._announce, Numbering(), Questions(), Budget(), lambda: 0.5, self._forget)
+        around = Around(
+            loop, self.line, self._announce, Numbering(), ShareQuestions(), Budget(), lambda: 0.5, self._forget
+        )
         self.room = RoomPresence("r", Presence(grace, limit), around)
 
     def _announce(self, room: str, news: News, viewers: list[Viewer]) -> None:

@@ -18,7 +18,7 @@ RATE: Final = 500
 """The least bytes per second that a client must send of a body that the server reads, or read of an answer."""
 
 
-class Answering(Protocol):
+class AnsweringConnection(Protocol):
     """A connection that answers HTTP requests.
 
     Attributes:
@@ -37,7 +37,7 @@ class AnswerWatch:
 
     __slots__ = ("_connection", "_left", "is_watched")
 
-    def __init__(self, connection: Answering) -> None:
+    def __init__(self, connection: AnsweringConnection) -> None:
         self._connection = connection
         self._left = 0
         self.is_watched = False
