@@ -9,7 +9,7 @@ from typing import Any, Final
 
 from odac.wire.headers import is_token
 
-__all__ = ["check_mapping", "check_subprotocols", "check_types", "checked_headers"]
+__all__ = ["check_headers", "check_mapping", "check_subprotocols", "check_types", "checked_headers"]
 
 _HEADER_VALUE: Final = re.compile(r"[\t\x20-\x7e\x80-\xff]*")
 """RFC 9110 section 5.5: visible characters, spaces and tabs, and bytes from 0x80."""
@@ -31,6 +31,21 @@ def check_mapping(option: str, fields: Any) -> None:
             )
 
 
+def check_headers(headers: Mapping[str, str]) -> None:
+    """Check that HTTP can carry these headers.
+
+    Raises:
+        TypeError: it is not a dict, or a name or value is not a str.
+        ValueError: a name or value that HTTP cannot carry.
+    """
+    check_mapping("headers", headers)
+    for name, value in headers.items():
+        if not is_token(name) or not _HEADER_VALUE.fullmatch(value):
+            raise ValueError(
+                f"headers: {name!r} has a name or value that an HTTP header cannot carry: encode what is not ASCII"
+            )
+
+
 def checked_headers(headers: Mapping[str, str] | None) -> tuple[tuple[str, str], ...]:
     """Return the fields of ``headers``.
 
@@ -38,12 +53,8 @@ def checked_headers(headers: Mapping[str, str] | None) -> tuple[tuple[str, str],
         TypeError: it is not a dict, or a name or value is not a str.
         ValueError: a name or value that HTTP cannot carry, or the header ``Cookie``.
     """
-    check_mapping("headers", headers or {})
-    for name, value in (headers or {}).items():
-        if not is_token(name) or not _HEADER_VALUE.fullmatch(value):
-            raise ValueError(
-                f"headers: {name!r} has a name or value that an HTTP header cannot carry: encode what is not ASCII"
-            )
+    check_headers(headers or {})
+    for name in headers or {}:
         if name.lower() == "cookie":
             raise ValueError("headers: give cookies with cookies={name: value}, so that the server can change them")
     return tuple((headers or {}).items())

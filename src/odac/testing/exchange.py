@@ -11,7 +11,7 @@ from urllib.parse import unquote, urlencode, urlsplit
 import msgspec
 
 from odac.client.cookies import CookieJar
-from odac.client.options import check_mapping
+from odac.client.options import check_headers
 from odac.notices import unhandled_listener
 from odac.security.authentication import given_user
 
@@ -87,7 +87,7 @@ class Environment:
         self.secure = parts.scheme == "https"
         self.authority = parts.netloc
         self.server = (parts.hostname, parts.port or (443 if self.secure else 80))
-        check_mapping("headers", headers or {})
+        check_headers(headers or {})
         self.headers = dict(headers or {})
         self.client = client
         self.state: dict[str, Any] = {}
@@ -113,7 +113,7 @@ class Environment:
         """
         if not url.startswith("/"):
             raise ValueError(f"{url!r}: must be a path that begins with a slash")
-        check_mapping("headers", headers)
+        check_headers(headers)
         path, _, query = url.partition("?")
         fields = {"host": self.authority, "user-agent": "odac-testing"}
         fields |= {name.lower(): value for name, value in (*self.headers.items(), *headers.items())}
@@ -176,7 +176,7 @@ class HttpClient:
             form: a body, encoded as an HTML form's.
             content: a body as it is.
         """
-        check_mapping("headers", headers or {})
+        check_headers(headers or {})
         fields = {name.lower(): value for name, value in (headers or {}).items()}
         body = content or b""
         if json is not None:

@@ -42,6 +42,17 @@ def test_http() -> None:
         assert client.http.get("/odac/health").json()["status"] == "ok"
 
 
+@pytest.mark.parametrize("headers", [{"X-A": "€"}, {"X-A": "1\r\nX-B: 2"}, {"X A": "1"}])
+def test_headers_that_http_cannot_carry_are_refused(headers: dict[str, str]) -> None:
+    with pytest.raises(ValueError, match="that an HTTP header cannot carry"):
+        TestClient(make_app(), headers=headers)
+    with TestClient(make_app()) as client:
+        with pytest.raises(ValueError, match="that an HTTP header cannot carry"):
+            client.http.get("/", headers=headers)
+        with pytest.raises(ValueError, match="that an HTTP header cannot carry"):
+            client.connect("/echo", headers=headers)
+
+
 @pytest.mark.parametrize("headers", ["X-A: 1", {"X-A": 1}, [("X-A", "1")]])
 def test_headers_that_are_no_dict_of_text_are_refused(headers: Any) -> None:
     with pytest.raises(TypeError, match=r"headers: .*must be a "):
