@@ -63,9 +63,7 @@ class _WaitingCall:
         self.answer = answer
         self.sent = False  # over the connection that is open now
         self.first_sent = 0.0
-        self.origin: str | None = (
-            None  # the value of "calls" in the hello of the connection that it was first sent over
-        )
+        self.origin: str | None = None  # "calls" in the hello of the connection that it was first sent over
 
     def fail(self, error: Exception) -> None:
         if not self.answer.done():
