@@ -48,7 +48,7 @@ INTERVAL: Final = 3.0
 that died silently is detected after two intervals at most; if only one of the two channels died, after three; if the
 server forgot the subscription to one of n rooms, after n + 1."""
 PATIENCE: Final = 3.5
-"""Intervals of silence after which another process counts as gone."""
+"""Intervals without a heartbeat after which another process counts as silent."""
 
 
 HEAD_BYTES: Final = 8192

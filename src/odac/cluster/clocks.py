@@ -50,5 +50,5 @@ class Clocks:
         return then + min(smallest, before, now - sent)
 
     def forget(self, origin: bytes) -> None:
-        """Forget a process that is gone."""
+        """Forget a process that is silent or has left."""
         self._samples.pop(origin, None)

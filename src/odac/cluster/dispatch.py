@@ -128,7 +128,7 @@ class Dispatcher:
         elif isinstance(item, Beat):
             self._heard(origin, item)
         elif isinstance(item, Bye):
-            self._peers.gone(origin)
+            self._peers.left(origin)
             self._closing.clocks.forget(origin)
             self._subsystems.left(origin)
         elif isinstance(item, CountQuestion):

@@ -1,4 +1,8 @@
-"""Which other processes run, judged by their heartbeats and by this process's clock alone."""
+"""Which other processes run, judged by their heartbeats and by this process's clock alone.
+
+A process that has sent no heartbeat for some time is *silent*; one that announced its stop has *left*. A silent process
+counts as *gone* for presence when its silence lasts (:mod:`odac.presence.others`).
+"""
 
 from __future__ import annotations
 
@@ -14,7 +18,7 @@ class Peers:
     """The processes that have recently sent a heartbeat.
 
     Args:
-        patience: seconds of silence after which a process counts as gone.
+        patience: seconds without a heartbeat after which a process counts as silent.
     """
 
     __slots__ = ("_heard", "_patience", "_silent")
@@ -36,17 +40,17 @@ class Peers:
         return frozenset(self._heard)
 
     def heard(self, origin: bytes, now: float) -> float:
-        """A process sent a heartbeat; return for how many seconds it had counted as gone before, or 0."""
+        """A process sent a heartbeat; return for how many seconds it had sent none if it was silent, or 0."""
         self._heard[origin] = now
         return now - self._silent.pop(origin, now)
 
-    def gone(self, origin: bytes) -> None:
+    def left(self, origin: bytes) -> None:
         """A process announced that it stops."""
         self._heard.pop(origin, None)
         self._silent.pop(origin, None)
 
     def expire(self, now: float) -> list[bytes]:
-        """Return the processes that have been silent for too long, which count as gone from now on."""
+        """Return the processes that have just become silent."""
         silent = [origin for origin, heard in self._heard.items() if now - heard > self._patience]
         for origin in silent:
             self._silent[origin] = self._heard.pop(origin)

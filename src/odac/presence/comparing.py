@@ -174,7 +174,7 @@ class Comparing:
         return heard
 
     def forget(self, origin: bytes) -> None:
-        """A process is gone."""
+        """A process has left or is gone."""
         self._heard.pop(origin, None)
         self._collections.pop(origin, None)
         self._around.questions.forget(origin)

@@ -53,7 +53,7 @@ class ShareQuestions:
         return [room for room, (_, sent) in self._open.get(origin, {}).items() if now - sent >= PATIENCE]
 
     def forget(self, origin: bytes) -> None:
-        """A process is gone."""
+        """A process has left or is gone."""
         self._open.pop(origin, None)
 
     def forget_room(self, room: str) -> None:

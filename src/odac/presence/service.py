@@ -161,7 +161,7 @@ class PresenceService:
             if not room.is_watched:
                 room.stop_copies()
             self._forget_if_unused(room_name)
-        return Members(users, len(users), complete and self._sender.healthy and not self._others.any_suspect)
+        return Members(users, len(users), complete and self._sender.healthy and not self._others.any_silent)
 
     async def _gather(self, room: RoomPresence, timeout: float) -> bool:  # noqa: ASYNC109 - see members
         """Ask all processes for their shares; return whether all answered in time."""
@@ -237,12 +237,12 @@ class PresenceService:
         self._comparing.ask(origin)
 
     def silent(self, origin: bytes) -> None:
-        """A process sends no heartbeat: it is suspect, and gone when that goes on."""
+        """A process is silent: see :meth:`Others.silent`."""
         self._others.silent(origin)
         self._check_answers()
 
     def left(self, origin: bytes) -> None:
-        """A process stopped in good order: its people stay for the grace, within which they may reconnect."""
+        """A process has left: its people stay for the grace, within which they may reconnect."""
         graces = {room.rule.grace for room in self._rooms.values() if origin in room.copies}
         self._others.left(origin, sorted(graces))
         self._comparing.forget(origin)

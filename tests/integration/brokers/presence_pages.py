@@ -43,7 +43,9 @@ from odac.cluster import bus
 from odac.presence import others, room
 
 bus.BrokerBus.__init__.__kwdefaults__["interval"] = bus.INTERVAL * SCALE
-others.GONE, others.UNSEEN, others.LATE = others.GONE * SCALE, others.UNSEEN * SCALE, max(1.0, others.LATE * SCALE)
+others.GONE_AFTER_SILENCE *= SCALE
+others.GONE_UNSEEN *= SCALE
+others.LATE = max(1.0, others.LATE * SCALE)
 room.REPEAT, room.JITTER = room.REPEAT * SCALE, room.JITTER * SCALE
 
 from odac import Limits, Odac, Presence

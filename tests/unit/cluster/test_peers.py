@@ -19,9 +19,9 @@ def test_who_says_goodbye_is_gone_at_once() -> None:
     presence = Peers(10)
     presence.heard(A, 0)
     presence.heard(B, 0)
-    presence.gone(A)
+    presence.left(A)
     assert presence.origins == {B}
-    presence.gone(A)
+    presence.left(A)
 
 
 def test_nobody_is_blamed_for_a_time_when_this_process_did_not_listen() -> None:

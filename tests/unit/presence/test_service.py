@@ -140,7 +140,7 @@ def test_the_newest_data_of_several_connections_counts_everywhere(two: Network) 
     assert pages[1].people["u:ada"] == b'"new"'
 
 
-def test_a_killed_process_is_suspect_and_then_gone_with_one_event_a_person(two: Network) -> None:
+def test_a_killed_process_is_silent_and_then_gone_with_one_event_a_person(two: Network) -> None:
     first, second = two.processes
     watcher = two.open(second, "u:watcher")
     two.loop.run(1)
