@@ -11,8 +11,8 @@ from typing import Final
 
 from odac.brokers.base import MAX_PAYLOAD, Broker
 from odac.cluster.channels import Channels
+from odac.cluster.close_order_exchange import CloseOrderExchange
 from odac.cluster.close_orders import KEPT_SECONDS
-from odac.cluster.closing import Closing
 from odac.cluster.counters import BusCounters
 from odac.cluster.counting import CountQuestions
 from odac.cluster.dispatch import Dispatcher
@@ -95,7 +95,7 @@ class BrokerBus:
         self._listening = Listening(broker, clock)
         always = (*self._common, self._inbox)
         self._incoming = Incoming(self._reporter, self._listening, always, interval, clock())
-        self._closing = Closing(hub, channels, self._outgoing, clock)
+        self._close_orders = CloseOrderExchange(hub, channels, self._outgoing, clock)
         self._peers = Peers(PATIENCE * interval)
         self._questions = CountQuestions(self._peers)
         self.subsystems = Subsystems(channels, self._outgoing, self._peers, lambda: self.healthy)
@@ -104,7 +104,7 @@ class BrokerBus:
             channels=channels,
             outgoing=self._outgoing,
             peers=self._peers,
-            closing=self._closing,
+            close_orders=self._close_orders,
             questions=self._questions,
             subsystems=self.subsystems,
             incoming=self._incoming,
@@ -149,7 +149,7 @@ class BrokerBus:
 
     def close(self, audience: Audience, code: int, reason: str, given: float) -> None:
         """See :class:`odac.realtime.ports.Bus`. Processes that are cut off now get the order when they are back."""
-        self._closing.give(audience, code, reason, given)
+        self._close_orders.give(audience, code, reason, given)
 
     def move(self, audience: Audience, room: str, *, joins: bool) -> None:
         """See :class:`odac.realtime.ports.Bus`."""
@@ -230,13 +230,13 @@ class BrokerBus:
             self._peers.excuse(elapsed)
             self._incoming.missed = True
         for origin in self._peers.expire(now):
-            self._closing.clocks.forget(origin)
+            self._close_orders.clocks.forget(origin)
             self.subsystems.silent(origin)
         self._incoming.tick(now, healthy=self.healthy)
         for channel in self._listening.unsubscribe_empty():
             self._incoming.forget_channel(channel)
             self._probe.forget(channel)
-        self._closing.tick(now - self._interval)
+        self._close_orders.tick(now - self._interval)
         if self._broker.connected:
             self._tick_connected(now, stood_still)
         for channel in self._listening.settle():
@@ -245,7 +245,7 @@ class BrokerBus:
     def _tick_connected(self, now: float, stood_still: bool) -> None:
         if self._unsent_since is not None:
             then, self._unsent_since = self._unsent_since, None
-            self._closing.resend_to_all(then)
+            self._close_orders.resend_to_all(then)
         if self._broker.drops_silently:
             quiet = now - self._interval
             for tails in tails_of(self._outgoing.numbers, quiet - self._interval, quiet, now):
@@ -313,7 +313,7 @@ class BrokerBus:
         self.subsystems.up()
         self._unsent_since = None
         away = self._clock() - self._cut_off_for()
-        self._closing.resend_to_all(away)
+        self._close_orders.resend_to_all(away)
         for tails in tails_of(self._outgoing.numbers, away, self._clock(), self._clock()):
             self._outgoing.now(self._channels.control, tails)
 

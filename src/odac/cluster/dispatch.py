@@ -6,7 +6,7 @@ import logging
 from collections.abc import Callable
 
 from odac.cluster.channels import Channels
-from odac.cluster.closing import Closing
+from odac.cluster.close_order_exchange import CloseOrderExchange
 from odac.cluster.counting import CountQuestions
 from odac.cluster.envelope import (
     Beat,
@@ -46,7 +46,7 @@ class Dispatcher:
         channels: the channel names of this application.
         outgoing: publishes the answers.
         peers: the processes that are known to run.
-        closing: the orders to close.
+        close_orders: the orders to close.
         questions: the counts that this process has asked for.
         subsystems: presence and others that exchange messages with the same subsystem in other processes.
         incoming: notes the tails that the others send.
@@ -63,7 +63,7 @@ class Dispatcher:
         channels: Channels,
         outgoing: Outgoing,
         peers: Peers,
-        closing: Closing,
+        close_orders: CloseOrderExchange,
         questions: CountQuestions,
         subsystems: Subsystems,
         incoming: Incoming,
@@ -76,7 +76,7 @@ class Dispatcher:
         self._channels = channels
         self._outgoing = outgoing
         self._peers = peers
-        self._closing = closing
+        self._close_orders = close_orders
         self._questions = questions
         self._subsystems = subsystems
         self._incoming = incoming
@@ -122,14 +122,14 @@ class Dispatcher:
 
     def _control(self, origin: bytes, item: Item) -> None:
         if isinstance(item, Close):
-            self._closing.heard(origin, item)
+            self._close_orders.heard(origin, item)
         elif isinstance(item, Move):
             self._hub.orders.move_local(item.audience, item.room, joins=item.joins)
         elif isinstance(item, Beat):
             self._heard(origin, item)
         elif isinstance(item, Bye):
             self._peers.left(origin)
-            self._closing.clocks.forget(origin)
+            self._close_orders.clocks.forget(origin)
             self._subsystems.left(origin)
         elif isinstance(item, CountQuestion):
             answer = CountAnswer(item.question, self._hub.orders.count_local(item.audience))
@@ -141,12 +141,12 @@ class Dispatcher:
         elif isinstance(item, Tails):
             now = self._clock()
             for channel, published, first in item.tails:
-                first_here = self._closing.clocks.translate(origin, first, item.sent, now)
+                first_here = self._close_orders.clocks.translate(origin, first, item.sent, now)
                 self._incoming.tails.note(origin, channel, published, first_here)
 
     def _heard(self, origin: bytes, beat: Beat) -> None:
         now = self._clock()
-        self._closing.clocks.sample(origin, beat.sent, now)
+        self._close_orders.clocks.sample(origin, beat.sent, now)
         known = origin in self._peers
         silent = self._peers.heard(origin, now)
         if not known:
@@ -156,6 +156,6 @@ class Dispatcher:
             self._outgoing.now(inbox, Beat(beat.nonce, now))
         missed = max(beat.away if beat.greeting else 0.0, silent + self._interval if silent else 0.0)
         if missed:
-            self._closing.resend_to_one(inbox, now - missed)
+            self._close_orders.resend_to_one(inbox, now - missed)
             for tails in tails_of(self._outgoing.numbers, now - missed, now, now):
                 self._outgoing.now(inbox, tails)

@@ -10,7 +10,7 @@ from odac.brokers.base import MAX_PAYLOAD, Broker, Confirming
 from odac.brokers.registry import make_broker
 from odac.brokers.url import parse_url
 from odac.cluster.channels import Channels
-from odac.cluster.closing import copies_of
+from odac.cluster.close_order_exchange import copies_of
 from odac.cluster.envelope import ORIGIN_BYTES, VERSION, Close, Envelope, Item, Move, RoomMessage, Unkept, encode
 from odac.cluster.outgoing import OVERHEAD, channels_of, large_payloads, size_of
 from odac.cluster.sequence import Numbers

@@ -139,7 +139,7 @@ def test_a_publishers_order_reaches_a_process_that_was_cut_off(
 
 
 def knows(bus: BrokerBus) -> bool:
-    return len(bus._closing._orders) > 0
+    return len(bus._close_orders._orders) > 0
 
 
 def test_the_tail_of_a_room_that_fell_silent_is_counted(remote: Server, run: Run, short_directory: Path) -> None:

@@ -13,7 +13,7 @@ from odac.cluster.outgoing import Outgoing, channels_of
 from odac.realtime.audience import Audience, session_of
 from odac.realtime.ports import LocalHub
 
-__all__ = ["Closing", "copies_of"]
+__all__ = ["CloseOrderExchange", "copies_of"]
 
 
 def order_channels(channels: Channels, audience: Audience) -> tuple[str, ...]:
@@ -40,7 +40,7 @@ def copies_of(channels: Channels, order: Close) -> list[tuple[tuple[str, ...], C
     return copies
 
 
-class Closing:
+class CloseOrderExchange:
     """The orders of this process and of the others.
 
     Args:

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from odac.cluster.bus import BrokerBus
 from odac.cluster.channels import Channels
-from odac.cluster.closing import copies_of
+from odac.cluster.close_order_exchange import copies_of
 from odac.cluster.envelope import Close, Envelope, encode
 from odac.publishing.publication import closing
 from odac.realtime.audience import Audience, session_room, user_room
@@ -89,7 +89,7 @@ class Process:
         self.hub.connections.append(Connection(self.world.clock.now))
 
     def knows(self, number: int) -> bool:
-        return any(kept.order.reason == str(number) for kept in self.bus._closing._orders.since(-1e9))
+        return any(kept.order.reason == str(number) for kept in self.bus._close_orders._orders.since(-1e9))
 
 
 class World:
