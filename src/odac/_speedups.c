@@ -636,7 +636,7 @@ static struct {
     PyObject *failed, *undecodable, *follow, *uncork, *write_rest, *spend; /* names of methods */
     Py_ssize_t connection, parser, meter, lane_fd, whole_limit;
     Py_ssize_t due, phase, speaks_odac, policy, inbox, outbox, decode, takes_binary, sole_listener;
-    Py_ssize_t pending, backlog, delivery, corked, turn, turn_left, context, spare, log, pending_size;
+    Py_ssize_t pending, backlog, delivery, corked, turn, turn_left, context, spare, entries, pending_size;
     long flush_bytes;
 } lane;
 
@@ -668,7 +668,7 @@ static PyObject *bind_receive(PyObject *module, PyObject *args) {
         {"Outbox", "backlog", &lane.backlog}, {"Outbox", "delivery", &lane.delivery},
         {"Delivery", "corked", &lane.corked},
         {"Connection", "context", &lane.context}, {"Delivery", "spare", &lane.spare},
-        {"Delivery", "log", &lane.log}, {"Outbox", "pending_size", &lane.pending_size},
+        {"Delivery", "entries", &lane.entries}, {"Outbox", "pending_size", &lane.pending_size},
         {"Delivery", "turn", &lane.turn}, {"TurnBudget", "left", &lane.turn_left},
     };
     for (size_t i = 0; i < sizeof needed / sizeof *needed; i++) {
@@ -913,11 +913,11 @@ static PyMethodDef receive_method = {"data_received", data_received, METH_O,
 /* Outbox.put(message): see odac/realtime/outbox.py; handles a message while the outbox is corked and no room message
  * is pending. */
 static PyObject *put(PyObject *self, PyObject *message) {
-    PyObject *delivery = SLOT(self, lane.delivery), *pending = SLOT(self, lane.pending), *log;
+    PyObject *delivery = SLOT(self, lane.delivery), *pending = SLOT(self, lane.pending), *entries;
     if (lane.delivery_type == NULL || !IS(delivery, lane.delivery_type) || SLOT(delivery, lane.corked) != self ||
         SLOT(self, lane.backlog) != Py_None || !IS(message, (PyTypeObject *)codec.prepared) ||
-        (log = SLOT(delivery, lane.log)) == NULL || !PyList_CheckExact(log) || PyList_GET_SIZE(log) != 0 ||
-            pending == NULL)
+        (entries = SLOT(delivery, lane.entries)) == NULL || !PyList_CheckExact(entries) ||
+        PyList_GET_SIZE(entries) != 0 || pending == NULL)
         goto other;
     long size = (long)PyBytes_GET_SIZE(SLOT(message, codec.frame));
     if (pending == Py_None) {

@@ -1,9 +1,9 @@
 """Prepare once, deliver many: the messages of one tick, and the loop that writes them.
 
-A room message is one entry in ``log``, whatever the size of the room. At the end of the event loop's tick each run of
-entries with one audience becomes one piece of bytes, and that piece is written to every member with one system call.
+A room message is one entry in ``entries``, whatever the size of the room. At the end of the event loop's tick each run
+of entries with one audience becomes one piece of bytes, and that piece is written to every member with one system call.
 A member that needs more than that (it has messages of its own in this tick, reads slowly, or uses TLS, compression or
-plain ASGI) has an ``fd`` of -1: it is set apart, takes its share of the log and is written after the loop.
+plain ASGI) has an ``fd`` of -1: it is set apart, takes its share of the entries and is written after the loop.
 """
 
 from __future__ import annotations
@@ -30,9 +30,9 @@ __all__ = ["Delivery"]
 
 logger = logging.getLogger("odac")
 
-LOG_BYTES: Final = 256 * 1024
-LOG_ENTRIES: Final = 1024
-"""A tick that sends more messages than this is written in several parts, so that the log stays bounded.
+ENTRIES_BYTES: Final = 256 * 1024
+MOST_ENTRIES: Final = 1024
+"""A tick that sends more messages than this is written in several parts, so that the entries stay bounded.
 """
 
 
@@ -52,7 +52,7 @@ M = TypeVar("M", bound=Member)
 
 
 class Delivery(Generic[M]):
-    """The log of room messages of one tick, and the outboxes that are written separately (set apart).
+    """The room messages of one tick, and the outboxes that are written separately (set apart).
 
     Args:
         loop: the event loop of all connections, on whose thread this is made.
@@ -61,8 +61,8 @@ class Delivery(Generic[M]):
 
     Attributes:
         thread: the id of the event loop's thread.
-        log: the room messages of this tick.
-        is_writing: whether the log is being written now.
+        entries: the room messages of this tick.
+        is_writing: whether the entries are being written now.
         on_congested: called with a connection whose reader falls behind, or None.
         corked: the outbox of the connection whose received bytes are being handled now, or None.
         turn: the budget of bytes that all connections together may read in one turn of the loop.
@@ -74,17 +74,17 @@ class Delivery(Generic[M]):
 
     __slots__ = (
         "_apart",
+        "_entries_size",
         "_everyone",
         "_later",
-        "_log_size",
         "_rooms",
         "_scheduled",
         "_warned_routes",
         "corked",
         "dropped_messages",
+        "entries",
         "hub",
         "is_writing",
-        "log",
         "loop",
         "on_congested",
         "overflows",
@@ -97,7 +97,7 @@ class Delivery(Generic[M]):
         self.loop = loop
         self.thread = get_ident()
         self.turn: TurnBudget = turn_of(loop)
-        self.log: list[Entry] = []
+        self.entries: list[Entry] = []
         self.on_congested: Callable[[Any], None] | None = None
         self.is_writing = False
         self.corked: Outbox | None = None
@@ -107,7 +107,7 @@ class Delivery(Generic[M]):
         self._rooms = rooms
         self._everyone = everyone
         self._apart: list[Outbox] = []
-        self._log_size = 0
+        self._entries_size = 0
         self._scheduled = False
         self._warned_routes: set[str] = set()
         self._later: list[tuple[Callable[..., object], tuple[Any, ...]]] = []
@@ -120,13 +120,13 @@ class Delivery(Generic[M]):
         for outbox in excluded:
             outbox.take_share()
             outbox.set_apart()
-            outbox.taken = len(self.log) + 1
-        self.log.append(entry)
-        self._log_size += len(entry.message.frame)
+            outbox.taken = len(self.entries) + 1
+        self.entries.append(entry)
+        self._entries_size += len(entry.message.frame)
         if not self._scheduled:
             self._scheduled = True
             self.loop.call_soon(self.flush)
-        elif self._log_size > LOG_BYTES or len(self.log) >= LOG_ENTRIES:
+        elif self._entries_size > ENTRIES_BYTES or len(self.entries) >= MOST_ENTRIES:
             self._write()
 
     def set_apart(self, outbox: Outbox) -> None:
@@ -142,7 +142,7 @@ class Delivery(Generic[M]):
         self._write()
 
     def later(self, call: Callable[..., object], *arguments: Any) -> None:
-        """Call a function as soon as the log has been written.
+        """Call a function as soon as the entries have been written.
 
         The application's code may run during a delivery, for example a log handler that sends each line. Such a message
         is delivered after the present ones, or members would miss messages or get them twice.
@@ -156,11 +156,11 @@ class Delivery(Generic[M]):
         apart = dict.fromkeys(self._apart)
         self._apart = []
         try:
-            self._write_log(apart)
+            self._write_entries(apart)
         finally:
-            # Only now: take_share() has used the log until here.
-            self.log = []
-            self._log_size = 0
+            # Only now: take_share() has used the entries until here.
+            self.entries = []
+            self._entries_size = 0
             self.is_writing = False
             for outbox in apart:
                 outbox.taken = 0
@@ -173,20 +173,20 @@ class Delivery(Generic[M]):
             for call, arguments in later:
                 call(*arguments)
 
-    def _write_log(self, apart: dict[Outbox, None]) -> None:
-        log = self.log
-        start, count = 0, len(log)
+    def _write_entries(self, apart: dict[Outbox, None]) -> None:
+        entries = self.entries
+        start, count = 0, len(entries)
         while start < count:
-            rooms, also_in, message, _ = log[start]
+            rooms, also_in, message, _ = entries[start]
             stop = start + 1
-            while stop < count and log[stop].rooms == rooms and log[stop].also_in == also_in:
+            while stop < count and entries[stop].rooms == rooms and entries[stop].also_in == also_in:
                 stop += 1
             if stop - start == 1:
                 run = [message]
                 plain = message.escaped is None
                 data = message.frame
             else:
-                run = [entry.message for entry in log[start:stop]]
+                run = [entry.message for entry in entries[start:stop]]
                 plain = all(message.escaped is None for message in run)
                 data = b"".join([message.frame for message in run])
             members = self.members(rooms, also_in)
@@ -207,17 +207,17 @@ class Delivery(Generic[M]):
     def _write_to_all(
         self, members: Iterable[M], data: bytes, stop: int, apart: dict[Outbox, None], *, alone: bool
     ) -> list[Outbox]:
-        """Write one run of the log directly to the members' sockets.
+        """Write one run of entries directly to the members' sockets.
 
         Args:
             members: its receivers.
             data: the run's frames.
-            stop: the index in the log at which the run ends.
+            stop: the index of the entry at which the run ends.
             apart: gets the outboxes that must be written one by one.
-            alone: whether the run is the whole log.
+            alone: whether the run is all entries.
 
         Returns:
-            outboxes whose lane has no socket for direct writes, and which need nothing else of the log: one call of
+            outboxes whose lane has no socket for direct writes, and which need none of the other entries: one call of
             the lane's ``write`` is enough.
         """
         by_lane: list[Outbox] = []
@@ -294,7 +294,7 @@ class Delivery(Generic[M]):
 
 
 def _set_taken(outbox: Outbox, taken: int) -> None:
-    """Have an outbox take the rest of the log; direct writes have sent it the first ``taken`` entries."""
+    """Have an outbox take the rest of the entries; direct writes have sent it the first ``taken`` entries."""
     outbox.taken = taken
     outbox.is_apart = True
     outbox.renew_fd()

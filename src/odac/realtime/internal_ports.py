@@ -35,7 +35,7 @@ __all__ = [
     "Listeners",
     "OutboxOwner",
     "RoomsOwner",
-    "SharedLog",
+    "DeliveryOfOutbox",
 ]
 
 
@@ -97,8 +97,8 @@ class HubOfKeptSends(HubOfOrders, Sender, Protocol):
 
 
 class Entry(NamedTuple):
-    """One room message of this tick. Excluded connections have taken their share of the log before it was added, so the
-    entry does not name them.
+    """One room message of this tick. Excluded connections have taken their share of the entries before it was added,
+    so the entry does not name them.
     """
 
     rooms: tuple[str, ...]
@@ -107,12 +107,12 @@ class Entry(NamedTuple):
     kept: bool = False  # in the room's history: a slow reader is neither closed for it nor loses it
 
 
-class SharedLog(Protocol):
+class DeliveryOfOutbox(Protocol):
     """The delivery, as an outbox uses it: the room messages of this tick, which all connections share."""
 
     loop: asyncio.AbstractEventLoop
     thread: int
-    log: list[Entry]
+    entries: list[Entry]
     is_writing: bool
     corked: Any  # the outbox of the connection whose received bytes are being handled now, or None
     on_congested: Callable[[Any], None] | None
@@ -121,7 +121,7 @@ class SharedLog(Protocol):
     hub: HubOfConnection
 
     def later(self, call: Callable[..., object], *arguments: Any) -> None:
-        """Call a function as soon as the log has been written."""
+        """Call a function as soon as the entries have been written."""
         ...
 
     def set_apart(self, outbox: Any) -> None:

@@ -14,7 +14,7 @@ from odac.realtime.writing import write
 from odac.speedups import compiled_put
 
 if TYPE_CHECKING:
-    from odac.realtime.internal_ports import OutboxOwner, SharedLog
+    from odac.realtime.internal_ports import DeliveryOfOutbox, OutboxOwner
     from odac.realtime.policy import Policy
     from odac.realtime.ports import Lane
 
@@ -40,11 +40,11 @@ class Outbox:
     """All messages to one connection, in program order.
 
     Messages to this connection alone are collected in ``pending`` until the end of the tick; or, while it is corked
-    (a chunk of its received bytes is being handled), until the chunk is handled. Room messages are in the log of the
+    (a chunk of its received bytes is being handled), until the chunk is handled. Room messages are entries of the
     delivery, which all connections share. Before the connection queues a message of its own, it takes its share of the
-    log so far (:meth:`take_share`); ``taken`` is the number of entries of the log that it has taken.
+    entries so far (:meth:`take_share`); ``taken`` is the number of them that it has taken.
 
-    The delivery relies on the connection's ``fd``: the socket while the log may be written to it directly, past the
+    The delivery relies on the connection's ``fd``: the socket while entries may be written to it directly, past the
     transport (a bare write), else -1. Only :meth:`renew_fd` sets it.
 
     Attributes:
@@ -66,7 +66,7 @@ class Outbox:
 
     reference_put: ClassVar[Callable[[Outbox, Prepared], Sent]]
 
-    def __init__(self, owner: OutboxOwner, delivery: SharedLog, lane: Lane) -> None:
+    def __init__(self, owner: OutboxOwner, delivery: DeliveryOfOutbox, lane: Lane) -> None:
         self._owner = owner
         self.delivery = delivery
         self.lane = lane
@@ -95,7 +95,7 @@ class Outbox:
     def put(self, message: Prepared) -> Sent:
         """Send a message to this connection alone."""
         delivery = self.delivery
-        if delivery.log:
+        if delivery.entries:
             if delivery.is_writing:
                 delivery.later(self.put, message)
                 return SENT
@@ -122,12 +122,12 @@ class Outbox:
             self.delivery.set_apart(self)
 
     def take_share(self) -> None:
-        """Take this connection's share of the log so far, so that the next message comes after it."""
-        log = self.delivery.log
-        if self.taken < len(log) and (self._owner.phase is OPEN or self._owner.phase < CLOSING):
+        """Take this connection's share of the entries so far, so that the next message comes after it."""
+        entries = self.delivery.entries
+        if self.taken < len(entries) and (self._owner.phase is OPEN or self._owner.phase < CLOSING):
             self.set_apart()
-            share = log[self.taken :]
-            self.taken = len(log)
+            share = entries[self.taken :]
+            self.taken = len(entries)
             is_in = self._owner.is_in
             if self.backlog is None:
                 for entry in share:
@@ -246,7 +246,7 @@ class Outbox:
         """The reader is too slow: close it. No other connection is affected."""
         self.discard()
         self.set_apart()
-        self.taken = len(self.delivery.log)  # the rest of its share would follow a gap
+        self.taken = len(self.delivery.entries)  # the rest of its share would follow a gap
         reason = f"reads too slowly: over {limit} bytes wait (outgoing_buffer)"
         self._owner.begin_close(CloseCode.TRY_AGAIN_LATER, reason)
         self.delivery.overflowed(self._owner.policy)

@@ -45,7 +45,7 @@ MUTANTS = [
         """        for entry in run:
             add(LogEntry(rooms, (), entry.message, True))
 """,
-        """        header = self._hub.delivery.log.pop() if positioned else None
+        """        header = self._hub.delivery.entries.pop() if positioned else None
         for entry in run:
             add(LogEntry(rooms, (), entry.message, True))
         if header is not None:

@@ -209,11 +209,11 @@ def test_what_a_handler_has_sent_first_comes_first_however_much_it_sends_to_its_
         connection.join("room")
         connection.outbox.cork()
         connection.send("first")
-        for number in range(delivery.LOG_ENTRIES + 10):
+        for number in range(delivery.MOST_ENTRIES + 10):
             connection.to("room").send(number)
         connection.outbox.uncork()
         room.loop.run()
-        assert texts(connection) == ["first", *(str(number) for number in range(delivery.LOG_ENTRIES + 10))]
+        assert texts(connection) == ["first", *(str(number) for number in range(delivery.MOST_ENTRIES + 10))]
 
 
 @pytest.mark.parametrize("names", [((), ("b",)), (("b",), ())])
@@ -255,9 +255,9 @@ def test_no_bare_write_is_promised_past_what_a_chunk_has_yet_to_write() -> None:
         connection.outbox.cork()
         connection.send("own")
         connection.outbox.renew_fd()  # as a lane has it done that reads again
-        with patch.object(delivery, "LOG_ENTRIES", 2):
+        with patch.object(delivery, "MOST_ENTRIES", 2):
             room.to("room").send("a")
-            room.to("room").send("b")  # the log is full: it is written now, before the chunk is
+            room.to("room").send("b")  # there are too many entries: they are written now, before the chunk is
         assert texts(connection) == ["own", "a", "b"]
         connection.send("c")
         connection.outbox.uncork()

@@ -218,7 +218,7 @@ class Run:
             if not each.lost and not each.stalled:
                 assert lane.frames == each.frames
                 assert connection.fd in ((lane.fd, -1) if each.is_open else (-1,))
-        assert self.room.hub.delivery.log == []
+        assert self.room.hub.delivery.entries == []
 
     def finish(self) -> None:
         """Everybody reads on."""
@@ -230,7 +230,7 @@ class Run:
 
 def small_batches() -> Any:
     """Bounds that a program of a few steps passes."""
-    return patch.multiple(delivery, LOG_BYTES=200, LOG_ENTRIES=5)
+    return patch.multiple(delivery, ENTRIES_BYTES=200, MOST_ENTRIES=5)
 
 
 @given(setups, homes, programs)

@@ -15,7 +15,7 @@ from tests.unit.realtime.test_ports import members
     "name",
     [
         "HubOfConnection",
-        "SharedLog",
+        "DeliveryOfOutbox",
         "OutboxOwner",
         "EventsOwner",
         "InboxOwner",
@@ -32,7 +32,7 @@ def test_the_parts_find_what_they_ask_for(name: str) -> None:
         "HubOfConnection": room.hub,
         "HubOfOrders": room.hub,
         "HubOfKeptSends": room.hub,
-        "SharedLog": room.hub.delivery,
+        "DeliveryOfOutbox": room.hub.delivery,
         "Listeners": connection.events,
     }
     asked = members(getattr(internal_ports, name))
