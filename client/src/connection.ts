@@ -35,8 +35,8 @@ export class Connection extends Transport implements Wire {
   readonly #extensions: readonly Extension[]
 
   #socket: WebSocket | undefined
-  /** The number of the attempt, so that a response to an earlier one is ignored. */
-  #attempt = 0
+  /** A number for the current attempt, changed when it ends, so that a response to an earlier one is ignored. */
+  #currentAttempt = 0
   #timer = 0
   #retries = 0
   /** Whether a token has been refused since a connection last stayed open. */
@@ -131,19 +131,19 @@ export class Connection extends Transport implements Wire {
 
   async #connect(): Promise<void> {
     this.#drop()
-    const attempt = this.#attempt
+    const attempt = this.#currentAttempt
     this.setState(CONNECTING)
     this.#after(TIMEOUT, () => this.#lost(ABNORMAL, 'the server did not answer in time'))
     try {
       // The caller has not attached its listeners yet, or closes the connection at once, as React does in strict mode.
       await undefined
-      const token = attempt === this.#attempt ? await this.#token() : undefined
-      const bearer = attempt === this.#attempt ? await this.#settings.auth?.() : undefined
-      if (attempt === this.#attempt) this.#openSocket(token, bearer)
+      const token = attempt === this.#currentAttempt ? await this.#token() : undefined
+      const bearer = attempt === this.#currentAttempt ? await this.#settings.auth?.() : undefined
+      if (attempt === this.#currentAttempt) this.#openSocket(token, bearer)
     } catch (error) {
-      if (attempt === this.#attempt) this.emit('error', error)
+      if (attempt === this.#currentAttempt) this.emit('error', error)
       // A listener may have closed the connection.
-      if (attempt === this.#attempt) this.#lost(ABNORMAL, '')
+      if (attempt === this.#currentAttempt) this.#lost(ABNORMAL, '')
     }
   }
 
@@ -227,35 +227,35 @@ export class Connection extends Transport implements Wire {
     this.state = CLOSED
     // A refused token is not a lost connection: try once more with a new one, even without autoReconnect.
     const refused = code === INVALID_TOKEN && token
-    const refetch = refused && !this.#refused
+    const retryWithNewToken = refused && !this.#refused
     this.#refused ||= refused
     // The spare token may have been the refused one. An attempt without a response leaves it as it is.
-    if (refetch) this.#spareToken = undefined
-    this.ended ||= !refetch && !(autoReconnect && isRetryable(code))
+    if (retryWithNewToken) this.#spareToken = undefined
+    this.ended ||= !retryWithNewToken && !(autoReconnect && isRetryable(code))
     if (this.ended) this.queue.take()
-    const attempt = this.#attempt
-    if (refused && !refetch) this.fail('two tokens refused: do browser and proxies keep the session cookie?')
+    const attempt = this.#currentAttempt
+    if (refused && !retryWithNewToken) this.fail('two tokens refused: do browser and proxies keep the session cookie?')
     this.#callExtensions((extension) => extension.onClosed?.(code, this.ended))
     this.emit('close', code, reason)
     // A listener may have closed the connection, or have begun the next attempt.
-    if (this.ended || attempt !== this.#attempt) return
+    if (this.ended || attempt !== this.#currentAttempt) return
     // Attempts without a network are not counted: an hour without one would use up all of them.
     const online = this.#env.online()
-    if (!refetch && online && this.#retries >= maxReconnectAttempts) {
+    if (!retryWithNewToken && online && this.#retries >= maxReconnectAttempts) {
       this.fail(`gave up after ${this.#retries} attempts`)
       return
     }
     this.#retries += +online
     // Without a network, the event `online` starts the next attempt; the slow retry is for a server on this machine.
-    const [retry, first] = online ? [this.#retries, reconnectDelay] : [1, LONGEST]
-    const delay = refetch ? 0 : (drainDelay ?? backoff(retry, first, this.#env.random()))
+    const [retry, shortest] = online ? [this.#retries, reconnectDelay] : [1, LONGEST]
+    const delay = retryWithNewToken ? 0 : (drainDelay ?? backoff(retry, shortest, this.#env.random()))
     this.#after(delay, () => void this.#connect())
     this.emit('reconnecting', this.#retries || 1, delay)
   }
 
   /** End the attempt: drop its WebSocket and its timer. */
   #drop(): void {
-    this.#attempt++
+    this.#currentAttempt++
     this.#env.clearTimeout(this.#timer)
     this.#liveness.stop()
     this.#drainDelay = undefined
