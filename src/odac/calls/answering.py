@@ -72,7 +72,7 @@ class Answering:
     @property
     def path(self) -> str:
         """The route's, for log lines."""
-        return self._connection.policy.name
+        return self._connection.policy.path
 
     def context_of(self, call: Call) -> Any:
         """The context that the function of this call gets."""

@@ -61,7 +61,7 @@ def cancel_overdue(connection: TaskOwner, task: asyncio.Task[Any], what: str) ->
                 "close_timeout",
                 "%s: %s still ran %g s after its connection had ended and is cancelled (Limits.close_timeout);"
                 " start work that must continue as an asyncio task of your own",
-                policy.name,
+                policy.path,
                 what,
                 policy.limits.close_timeout,
             )

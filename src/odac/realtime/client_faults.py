@@ -17,9 +17,9 @@ __all__ = ["close_unanswered", "closed_with", "too_fast"]
 def closed_with(policy: Policy, error: ProtocolError) -> None:
     """Log that a client was closed because it broke the protocol or exceeded a limit."""
     if error.limit is None:
-        warn("protocol", "%s: a client was closed with %s", policy.name, error)
+        warn("protocol", "%s: a client was closed with %s", policy.path, error)
     else:
-        limit_met(error.limit, "%s: a client was closed with %s", policy.name, error)
+        limit_met(error.limit, "%s: a client was closed with %s", policy.path, error)
 
 
 def too_fast(policy: Policy, limit: RateLimit) -> None:
@@ -28,7 +28,7 @@ def too_fast(policy: Policy, limit: RateLimit) -> None:
         "rate_limit",
         "%s: a client sent more than %d messages%s in %g s and was closed with 1008 (Limits.rate_limit, or"
         " rate_limit= of the route)",
-        policy.name,
+        policy.path,
         limit.max,
         f" or {limit.bytes} bytes" if limit.bytes is not None else "",
         limit.window,
@@ -40,6 +40,6 @@ def close_unanswered(policy: Policy) -> None:
     limit_met(
         "close_timeout",
         "%s: a client did not close within %g s and was cut off (Limits.close_timeout)",
-        policy.name,
+        policy.path,
         policy.limits.close_timeout,
     )

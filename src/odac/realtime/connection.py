@@ -413,7 +413,7 @@ class Connection(Typed[In, Out]):
         return ReadyState.OPEN if self.phase < CLOSING else ReadyState.CLOSING
 
     def __repr__(self) -> str:
-        return f"<Connection {self.id} {self.policy.name} {self.ready_state.name}>"
+        return f"<Connection {self.id} {self.policy.path} {self.ready_state.name}>"
 
     @property
     def is_open(self) -> bool:

@@ -263,19 +263,19 @@ class Delivery(Generic[M]):
             "outgoing_buffer",
             "%s: a client reads too slowly and was closed with 1013: over %d bytes were queued for it"
             " (Limits.outgoing_buffer; overflow='drop_oldest' would keep it)",
-            policy.name,
+            policy.path,
             policy.limits.outgoing_buffer,
         )
 
     def unreceived(self, policy: Policy, *, has_calls: bool) -> None:
         """A client sends messages to a route that receives none: logged once for each route."""
-        name = policy.name
-        if name not in self._warned_routes:
-            self._warned_routes.add(name)
+        path = policy.path
+        if path not in self._warned_routes:
+            self._warned_routes.add(path)
             logger.warning(
                 "%s: a client sends messages, and the route does not receive them: add odac.ws.on('message', …), or"
                 " read them in the handler; the messages are dropped%s",
-                name,
+                path,
                 " (@route.answer gets calls, which the client makes with call(name, …))" if has_calls else "",
             )
 
@@ -288,7 +288,7 @@ class Delivery(Generic[M]):
                 "outgoing_buffer",
                 "%s: room messages are dropped for a client that reads too slowly: over %d bytes are queued for it"
                 " (Limits.outgoing_buffer, overflow='drop_oldest')",
-                policy.name,
+                policy.path,
                 policy.limits.outgoing_buffer,
             )
 

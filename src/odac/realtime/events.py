@@ -155,7 +155,7 @@ class Events:
             self._fatal("an error listener", error)
 
     def _log(self, what: str, error: Raised, outcome: str) -> None:
-        raised(f"%s: {what} raised{outcome_of(self._owner.phase, outcome)}", error, self._owner.policy.name)
+        raised(f"%s: {what} raised{outcome_of(self._owner.phase, outcome)}", error, self._owner.policy.path)
 
     def _fatal(self, what: str, error: Raised, outcome: str = _CLOSES) -> None:
         self._log(what, error, outcome)

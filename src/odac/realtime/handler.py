@@ -67,7 +67,7 @@ def _warn_of_data(connection: HandlerOwner, result: object) -> None:
     warn(
         "returned",
         "%s: its handler returned a %s, and what a handler returns is not sent: use odac.ws.send(…)",
-        connection.policy.name,
+        connection.policy.path,
         type(result).__name__,
     )
 

@@ -111,7 +111,7 @@ class Heartbeat:
                         limit_met(
                             "pong_timeout",
                             "%s: a client did not answer a ping within %g s and was cut off (Limits.pong_timeout)",
-                            connection.policy.name,
+                            connection.policy.path,
                             self._timeout,
                         )
                         connection.lane.cut(CloseCode.INTERNAL_ERROR, f"no answer to a ping within {self._timeout:g} s")

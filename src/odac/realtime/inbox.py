@@ -184,7 +184,7 @@ class Inbox:
                 "incoming_queue",
                 "%s: %d messages wait for their handler; reading from the client pauses until it has caught up"
                 " (Limits.incoming_queue)",
-                owner.policy.name,
+                owner.policy.path,
                 len(queue),
             )
             if owner.calls is not None:
@@ -299,7 +299,7 @@ class Inbox:
             if owner.phase < CLOSED:
                 logger.warning(
                     "%s: the task of a message listener was cancelled; its connection is closed with 1011",
-                    owner.policy.name,
+                    owner.policy.path,
                 )
                 owner.begin_close(CloseCode.INTERNAL_ERROR, "internal error")  # no task is left for the queued messages
             raise

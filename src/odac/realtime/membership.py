@@ -83,7 +83,7 @@ def _check_room_for_one_more(connection: RoomsOwner) -> None:
         limit_met(
             "rooms_per_connection",
             "%s: a connection tried to join more than %d rooms (Limits.rooms_per_connection)",
-            connection.policy.name,
+            connection.policy.path,
             limit,
         )
         raise ValueError(

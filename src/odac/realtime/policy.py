@@ -21,7 +21,7 @@ class Policy:
     """The limits and the decoder of one route; every connection of the route refers to the same one.
 
     Args:
-        name: the route's path, for log lines.
+        path: of the route, for log lines.
         limits: the app's limits, overridden by the route's own.
         overflow: what happens when a reader is too slow.
         decode: converts the bytes of a text message, which are valid UTF-8, to what listeners get. It raises
@@ -35,7 +35,7 @@ class Policy:
             route accepts.
     """
 
-    name: str
+    path: str
     limits: Limits
     overflow: Overflow = "close"
     decode: Callable[[bytes], object] = decode_text

@@ -73,7 +73,7 @@ class Admission:
         limit_met(
             "handshake_timeout",
             "%s: the gates took longer than %g s and are cancelled (Limits.handshake_timeout)",
-            self._connection.policy.name,
+            self._connection.policy.path,
             limits.handshake_timeout,
         )
         self.late = True

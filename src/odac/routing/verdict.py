@@ -64,7 +64,7 @@ def _failed(name: str, error: Raised, context: Context) -> bool:
     if connection.phase >= CLOSED and isinstance(error, Disconnected):
         return False  # the middleware used a connection that has ended, which is not an error
     outcome = outcome_of(connection.phase, "; its connection is closed with 1011")
-    raised(f"%s: the middleware %r raised{outcome}", error, connection.policy.name, name)
+    raised(f"%s: the middleware %r raised{outcome}", error, connection.policy.path, name)
     unhandled(error)
     connection.begin_close(CloseCode.INTERNAL_ERROR, "internal error")
     return False

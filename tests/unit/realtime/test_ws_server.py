@@ -39,7 +39,7 @@ def test_clients_and_rooms_may_be_looked_at_from_another_thread() -> None:
     def look() -> None:
         try:
             while not stop.is_set():
-                assert all(each.policy.name == "/test" for each in server.clients.values())
+                assert all(each.policy.path == "/test" for each in server.clients.values())
                 assert all(len(name) == 22 for name in server.clients)
                 assert len(server.clients.items()) + server.client_count + room.hub.room_count >= 0
                 turns.release()

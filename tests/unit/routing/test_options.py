@@ -36,7 +36,7 @@ def test_own_limits_are_put_over_the_apps() -> None:
     limits = Limits(max_payload=1000, rate_limit=RateLimit(7))
     assert CheckedOptions().policy("/a", limits).limits is limits
     own = CheckedOptions(max_payload=50, rate_limit=None, overflow="drop_oldest").policy("/a", limits)
-    assert (own.name, own.limits.max_payload, own.limits.rate_limit, own.overflow) == ("/a", 50, None, "drop_oldest")
+    assert (own.path, own.limits.max_payload, own.limits.rate_limit, own.overflow) == ("/a", 50, None, "drop_oldest")
 
 
 def test_the_decoder_follows_from_raw_and_message() -> None:

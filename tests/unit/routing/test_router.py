@@ -78,7 +78,7 @@ def test_options_are_put_over_the_apps_limits() -> None:
     assert (default.limits.max_payload, default.limits.rate_limit, default.overflow) == (1000, RateLimit(100), "close")
     assert (own.limits.max_payload, own.limits.rate_limit, own.overflow) == (50, RateLimit(1, 2), "drop_oldest")
     assert unlimited.limits.rate_limit is None
-    assert own.name == "/own"
+    assert own.path == "/own"
 
 
 def test_the_options_that_were_given_are_remembered_for_odac_routes() -> None:

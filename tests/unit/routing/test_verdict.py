@@ -21,7 +21,7 @@ class Socket:
     def __init__(self) -> None:
         self.is_open = True
         self.phase = Phase.ADMITTING
-        self.policy = SimpleNamespace(name="/chat")
+        self.policy = SimpleNamespace(path="/chat")
         self.closed: list[tuple[int, str]] = []
 
     def begin_close(self, code: int, reason: str) -> None:
