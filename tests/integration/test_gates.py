@@ -308,9 +308,9 @@ def test_the_log_has_the_reason_why_a_new_token_is_refused(server: Server, caplo
     cookie = server.http("GET", "/odac/token").headers["set-cookie"].partition(";")[0]
     offer = [f"odac-token-{token}"]
     assert code_of(server, "/token", v1=False, subprotocols=offer, headers={"Cookie": cookie}) == 4002
-    assert "a cache in between stores /odac/token" in caplog.text
+    assert "a cache stores the responses of /odac/token" in caplog.text
     assert code_of(server, "/token", v1=False, subprotocols=offer) == 4002
-    assert "without its session cookie" in caplog.text
+    assert "had no valid session cookie" in caplog.text
     assert token not in caplog.text
 
 
