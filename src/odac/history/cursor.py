@@ -106,6 +106,7 @@ class Cursor:
         recovered: as in :class:`Recovery`.
         count: the number of entries that were sent to it.
         admitted: whether its position was sent to it.
+        sync_awaited: the number of the feed's sync that it waits for before its position is judged; 0 if none.
     """
 
     __slots__ = (
@@ -120,6 +121,7 @@ class Cursor:
         "position",
         "recovered",
         "replay",
+        "sync_awaited",
     )
 
     def __init__(
@@ -141,6 +143,7 @@ class Cursor:
         self.recovered: bool | None = None
         self.count = 0
         self.admitted = False
+        self.sync_awaited = 0
         self._bytes = 0
 
     def step(self) -> bool:

@@ -110,6 +110,9 @@ class Feed:
             self.pages.waiting.append(cursor)
         elif not cursor.connection.is_open:
             cursor.abandon()
+        elif not cursor.admitted and self._must_sync_first(cursor):
+            cursor.at = self.top
+            self.pages.waiting.append(cursor)
         else:
             try:
                 if not cursor.admitted:
@@ -121,6 +124,22 @@ class Feed:
                 _log.exception("%s: sending a member what it missed failed; its connection is closed", self.room)
                 cursor.abandon()
                 cursor.connection.begin_close(CloseCode.INTERNAL_ERROR, "internal error")
+
+    def _must_sync_first(self, cursor: Cursor) -> bool:
+        """Whether a member's position may be ahead of this process, so that the log is read before it is judged.
+
+        It waits for one read that begins after it has come, not for more: the log itself may have been lost.
+        """
+        follower = self.follower
+        if follower.is_instant or not self.recoveries.is_ahead(cursor):
+            return False
+        if not cursor.sync_awaited:
+            cursor.sync_awaited = follower.next_sync
+        if follower.synced >= cursor.sync_awaited:
+            return False
+        if not follower.is_syncing:
+            self.sync(prove=False)
+        return True
 
     def follow(self, connection: Connection) -> None:
         """A member has caught up: it is live from now on."""

@@ -40,6 +40,10 @@ class Follower:
         hub: owns the task.
         recoveries: the room's recoveries.
         pages: the room's page reads.
+
+    Attributes:
+        is_instant: whether the store is in this process alone, so that the feed is never behind it.
+        synced: how often the feed was brought up to the store's top.
     """
 
     __slots__ = (
@@ -55,6 +59,8 @@ class Follower:
         "_recoveries",
         "_task",
         "_unproven",
+        "is_instant",
+        "synced",
     )
 
     def __init__(self, feed: FeedPort, owner: Owner, hub: Hub, recoveries: Recoveries, pages: Pages) -> None:
@@ -70,6 +76,18 @@ class Follower:
         self._task: asyncio.Task[None] | None = None
         self._probe = 0
         self._probe_back: asyncio.Event | None = None
+        self.is_instant = False
+        self.synced = 0
+
+    @property
+    def is_syncing(self) -> bool:
+        """Whether the feed is being brought up to the store's top."""
+        return self._task is not None
+
+    @property
+    def next_sync(self) -> int:
+        """What ``synced`` is after the first sync that begins from now on."""
+        return self.synced + (2 if self.is_syncing else 1)
 
     def take(self, notice: Notice) -> None:
         """A store has published something on the room's channel."""
@@ -112,7 +130,7 @@ class Follower:
         feed.ring.clear()
         feed.epoch, feed.top, self._recoveries.revoked = found.epoch, found.top, dict(found.revoked)
         feed.ring.add([prepare(entry) for entry in found.entries])
-        feed.is_ready = self._has_begun = True
+        feed.is_ready = self._has_begun = self.is_instant = True
 
     def sync(self, *, prove: bool) -> None:
         """Bring the feed up to the store's top; with ``prove``, wait first until its subscription is known to work."""
@@ -137,6 +155,7 @@ class Follower:
             await self._follow()
         finally:
             self._task = self._early = None
+        self.synced += 1
         self._pages.run_waiting()
 
     async def _follow(self) -> None:

@@ -64,6 +64,24 @@ class Recoveries:
             and self._owner.may_recover(cursor.connection, feed.top - position.offset)
         )
 
+    def is_ahead(self, cursor: Cursor) -> bool:
+        """Whether a member has a valid position that is not in the log as far as this process has read it.
+
+        Another process may have received the last entries, or the first ones of a new log, sooner than this one.
+        """
+        feed, position = self._feed, cursor.position
+        if position is None or position.epoch is None or cursor.client is None:
+            return False
+        if position.epoch == feed.epoch and position.offset <= feed.top:
+            return False
+        return self._tickets.check(
+            cursor.client,
+            feed.room,
+            position,
+            self._revocations(cursor.connection),
+            self._owner.era_of(feed.room),
+        )
+
     def admit(self, cursor: Cursor) -> None:
         """Decide which entries a member gets, set its cursor, and send it its position."""
         feed, connection, position = self._feed, cursor.connection, cursor.position

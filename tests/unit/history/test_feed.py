@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, cast
 
 import pytest
@@ -10,12 +11,14 @@ import pytest
 from odac.config import Limits
 from odac.history.cursor import Cursor, HistoryCounters
 from odac.history.feed import Feed
-from odac.history.position import Tickets
+from odac.history.position import Position, Tickets
+from odac.history.recovery import NOT_RECOVERABLE, RECOVERING
 from odac.history.rules import History
-from odac.history.store import Slice
+from odac.history.store import Entry, Message, Slice, encode_message
 from odac.protocol.message import Prepared
 from odac.realtime.hub import Hub
 from odac.realtime.receipts import Joining
+from odac.security.mac import Mac
 from tests.unit.history.history_fakes import EPOCH, OTHER, FakeMember, FakeOwner, as_connection, kept
 
 
@@ -116,5 +119,112 @@ def test_a_gap_is_reported_to_members_that_catch_up_too() -> None:
         feed.epoch, feed.top = OTHER, 9
         feed.tell_gap_to_all()
         assert (cursor.recovered, cursor.at, feed.counters.gaps) == (False, 9, 1)
+
+    asyncio.run(main())
+
+
+class Log:
+    """A store whose log has more entries than the feed has received; it counts the reads."""
+
+    def __init__(self, top: int, epoch: bytes = EPOCH) -> None:
+        self.top = top
+        self.epoch = epoch
+        self.reads = 0
+        self.during: Callable[[], object] | None = None
+
+    async def read(self, _channel: str, _history: History, after: int, _limit: int) -> Slice:
+        self.reads += 1
+        first = max(0, self.top + after) if after < 0 else after
+        entries = tuple(Entry(at + 1, 0, encode_message(Message((), 1, b"x"))) for at in range(first, self.top))
+        found = Slice(self.epoch, self.top, 0, entries)
+        if self.during is not None:
+            self.during()
+        await asyncio.sleep(0)
+        return found
+
+
+class Returned:
+    """A member with a position and a valid ticket, and its feed, which has received less of the log than the member."""
+
+    def __init__(self, log: Log, received: int, epoch: bytes, offset: int, monkeypatch: pytest.MonkeyPatch) -> None:
+        hub = Hub(Limits())
+        hub.start(asyncio.get_running_loop())
+        tickets = Tickets([], [Mac(b"k" * 32)])
+        self.log = log
+        self.feed = Feed(FakeOwner(), hub, cast("Any", log), tickets, "r", "c", History(ttl=1e6), 1, HistoryCounters())
+        self.feed.epoch, self.feed.top, self.feed.is_ready = EPOCH, received, True
+        self.feed.follower._has_begun, self.feed.follower._unproven = True, False
+        self.live: list[Any] = []
+        monkeypatch.setattr(self.feed, "follow", self.live.append)
+        self.member = FakeMember("client.1")
+        ticket = tickets.ticket("client", "r", epoch, 1)
+        self.cursor = Cursor(
+            as_connection(self.member), self.feed, None, 3, "client", Position("r", epoch, offset, ticket)
+        )
+        self.feed.cursors[self.cursor.connection] = self.cursor
+
+    async def come_back(self) -> tuple[int, int, bytes | None]:
+        """Join, and wait until the member is live: its status, the offset of its place, and its messages."""
+        self.feed.run(self.cursor)
+        async with asyncio.timeout(30):
+            while not self.live:
+                await asyncio.sleep(0)
+        (room,) = [each for each in self.member.got if each[0] == "room"]
+        return room[6], room[4], b"".join(each for each in self.member.got if isinstance(each, bytes))
+
+
+def test_a_position_ahead_of_this_process_is_judged_after_a_read_of_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        log = Log(top=12)
+        returned = Returned(log, received=10, epoch=EPOCH, offset=11, monkeypatch=monkeypatch)
+        assert await returned.come_back() == (RECOVERING, 11, b"x"), "only what it has missed"
+        assert log.reads == 1
+
+    asyncio.run(main())
+
+
+def test_a_position_in_a_log_that_this_process_does_not_know_yet_is_judged_after_a_read(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        log = Log(top=4, epoch=OTHER)
+        returned = Returned(log, received=10, epoch=OTHER, offset=3, monkeypatch=monkeypatch)
+        assert await returned.come_back() == (RECOVERING, 3, b"x")
+        assert log.reads == 2, "the second for the messages before the top"
+
+    asyncio.run(main())
+
+
+def test_a_position_beyond_the_log_is_refused_after_one_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        log = Log(top=10)
+        returned = Returned(log, received=10, epoch=EPOCH, offset=11, monkeypatch=monkeypatch)
+        assert await returned.come_back() == (NOT_RECOVERABLE, 7, b"xxx")
+        assert log.reads <= 2, "one for its position, and one for the messages before the top"
+
+    asyncio.run(main())
+
+
+def test_a_read_that_has_begun_before_a_member_came_does_not_judge_its_position(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        log = Log(top=10)
+        returned = Returned(log, received=10, epoch=EPOCH, offset=11, monkeypatch=monkeypatch)
+        returned.feed.sync(prove=False)
+        log.during = lambda: setattr(log, "top", 12)  # after the store has made its answer
+        assert await returned.come_back() == (RECOVERING, 11, b"x")
+
+    asyncio.run(main())
+
+
+def test_a_position_without_a_valid_ticket_takes_no_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        log = Log(top=12)
+        returned = Returned(log, received=10, epoch=EPOCH, offset=11, monkeypatch=monkeypatch)
+        returned.cursor.position = Position("r", EPOCH, 11, "A" * 38)
+        returned.cursor.replay = 0
+        assert await returned.come_back() == (NOT_RECOVERABLE, 10, b"")
+        assert log.reads == 0
 
     asyncio.run(main())
