@@ -31,10 +31,27 @@ awake = asyncio.Event()
 """What slow handlers wait for."""
 
 
+COUNTED = ("Connection", "DirectLane", "AsgiLane", "Parser", "Backlog", "AsgiWebSocket", "WebSocketProtocol")
+"""Names of the classes whose objects are counted."""
+
+
+def objects() -> list[Any]:
+    """The objects that the garbage collector tracks, and those of live connections, which odac.lanes.collector untracks."""
+    found = gc.get_objects()
+    known = {id(each) for each in found}
+    new = found
+    while new:
+        referents = {id(each): each for each in gc.get_referents(*new) if type(each).__name__ in COUNTED}
+        new = [each for key, each in referents.items() if key not in known]
+        known.update(referents)
+        found = found + new
+    return found
+
+
 def stats() -> dict[str, Any]:
     """The resources of this process."""
     gc.collect()
-    kinds = Counter(type(each).__name__ for each in gc.get_objects())
+    kinds = Counter(type(each).__name__ for each in objects())
     hub = app._hub
     delivery = hub._delivery
     statm = Path("/proc/self/statm").read_text()
@@ -45,18 +62,7 @@ def stats() -> dict[str, Any]:
         "tasks": len(asyncio.all_tasks()),
         "timers": kinds["TimerHandle"],
         "objects": sum(kinds.values()),
-        "alive": {
-            name: kinds[name]
-            for name in (
-                "Connection",
-                "DirectLane",
-                "AsgiLane",
-                "Parser",
-                "Backlog",
-                "AsgiWebSocket",
-                "WebSocketProtocol",
-            )
-        },
+        "alive": {name: kinds[name] for name in COUNTED},
         "population": hub.population,
         "clients": len(hub.connections),
         "rooms": len(hub._rooms),

@@ -175,7 +175,7 @@ sub vcl_backend_response {
     asyncio.run(asyncio.wait_for(two_visitors(), 2 * DEADLINE))
     assert "/odac/token gave the same token twice: a cache in between stores its answers" in caplog.text
     until(lambda: server.text.count("refused a token (4002)") > before, "the server's log says so as well")
-    assert "a cache in between stores /odac/token" in server.text
+    assert "a cache stores the responses of /odac/token" in server.text
 
 
 def new_session(server: Running) -> str:

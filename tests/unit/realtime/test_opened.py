@@ -28,3 +28,9 @@ def test_a_connection_that_opens_after_an_order_has_a_later_time(clock: list[flo
     given = order_time()
     clock[0] += 0.0001
     assert before <= given < time_opened()
+
+
+def test_a_clock_that_is_moved_back_does_not_date_later_connections_into_the_future(clock: list[float]) -> None:
+    time_opened()
+    clock[0] -= 100
+    assert time_opened() == clock[0] <= order_time()
