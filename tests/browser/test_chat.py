@@ -69,11 +69,17 @@ def test_two_people_talk(visitor: Callable[..., Visitor]) -> None:
 
 def test_enter_before_the_script_has_loaded_sends_once_it_has(visitor: Callable[..., Visitor]) -> None:
     ada = visitor()
-    ada.enter("Ada", "early")
+    ada.enter("Eager", "early")
     held: list[Route] = []
     ada.page.route("**/static/chat.js", lambda route: held.append(route))
+    ada.page.add_init_script(
+        """document.addEventListener('load', ({target}) => {
+          if (target.src?.endsWith('/early.js')) window.earlyHasRun = true
+        }, true)"""
+    )
     with ada.page.expect_request("**/static/chat.js"):
         ada.page.reload(wait_until="commit")
+    ada.page.wait_for_function("() => window.earlyHasRun")
     ada.box.press_sequentially("Hello")
     ada.box.press("Shift+Enter")
     ada.box.press_sequentially("world")
