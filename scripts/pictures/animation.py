@@ -30,6 +30,12 @@ OUTPUT = ROOT / "docs" / "pictures" / "chat.webp"
 WIDTH, HEIGHT, CAPTION = 960, 520, 40
 WAIT = 30_000
 """Milliseconds that something may take on a busy machine before the script gives up."""
+WATCH = """() => {
+    const {dataset} = document.querySelector('#status')
+    new MutationObserver(() => { window.disconnected ||= dataset.state === 'trying' })
+        .observe(document.querySelector('#status'), {attributes: true})
+}"""
+"""Sets ``window.disconnected`` once the page shows that the connection is lost, however short that is."""
 
 
 class Film:
@@ -141,8 +147,10 @@ def record(chromium: str) -> Film:
         film.until(said(right, "Shall we meet at four?"))
         film.write(right, "Yes. Bring the cake!")
         film.until(said(left, "Yes. Bring the cake!"))
+        left.evaluate(WATCH)
         film.caption = f"kill -9 for all {kill_workers(server)} server processes"
-        film.until(left.get_by_text("Reconnecting").first)
+        left.wait_for_function("() => window.disconnected")
+        film.show(500)
         film.write(left, "Which cake?")
         film.show(700)
         film.until(said(right, "Which cake?"))
