@@ -28,9 +28,16 @@ uWebSockets is compiled like the C loop but does a WebSocket server's work; the 
 
 uWebSockets has no package to install. Where its source is at hand, compile `benchmarks/peers/uws.cpp` with it, by the
 commands at its beginning, and name the program: `UWEBSOCKETS=path/to/uws make bench`.
-On 2026-12-01, on a busy machine, with real-time priority, three rounds of 0.5 s, Odac's CPU was, of uWebSockets', in an
-echo 1.23 times (picows 1.62), with ten in flight 1.06 (1.32), in a room of 1,000 0.86 (1.20), with eight messages in
-flight 0.69 (5.92), and for a handshake 2.41 (2.83).
+On 2026-12-01, with real-time priority, seven rounds of 0.7 s, server CPU as a ratio to uWebSockets', the median of the
+rounds, and the lowest and highest:
+
+| load | odac | lowest to highest | picows | lowest to highest |
+|---|---:|---:|---:|---:|
+| echo, 100 connections | 1.39 | 1.13 to 2.08 | 1.77 | 1.48 to 2.30 |
+| ten in flight | 0.90 | 0.83 to 0.99 | 1.38 | 1.15 to 1.51 |
+| room of 1,000 | 0.93 | 0.82 to 1.01 | 1.28 | 1.07 to 1.37 |
+| eight messages in flight | 0.84 | 0.73 to 1.05 | 5.20 | 4.57 to 6.30 |
+| handshake | 3.13 | 2.73 to 3.65 | 2.37 | 2.07 to 3.10 |
 
 `make bench ARGS="--alone …"` runs each load a second time with one server at a time, instead of all at once on one
 core: that shows whether the others, which hold memory and sleep meanwhile, disturb each other through the processor's
