@@ -106,7 +106,7 @@ class Cursor:
         recovered: as in :class:`Recovery`.
         count: the number of entries that were sent to it.
         admitted: whether its position was sent to it.
-        sync_awaited: the number of the feed's sync that it waits for before its position is judged; 0 if none.
+        sync_awaited: the number of the feed's sync that it waits for before it is admitted; 0 if none.
     """
 
     __slots__ = (

@@ -126,9 +126,9 @@ class Feed:
                 cursor.connection.begin_close(CloseCode.INTERNAL_ERROR, "internal error")
 
     def _must_sync_first(self, cursor: Cursor) -> bool:
-        """Whether a member's position may be ahead of this process, so that the log is read before it is judged.
+        """Whether the log must be read before a member is admitted, because its position is ahead of the feed.
 
-        It waits for one read that begins after it has come, not for more: the log itself may have been lost.
+        The member waits for one read that begins after its join, and for no other: the log itself may have been lost.
         """
         follower = self.follower
         if follower.is_instant or not self.recoveries.is_ahead(cursor):

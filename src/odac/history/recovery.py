@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from odac.history.cursor import Cursor
 from odac.history.feed_port import FeedPort
 from odac.history.owner import Owner
-from odac.history.position import Tickets, epoch_text, user_hash
+from odac.history.position import Position, Tickets, epoch_text, user_hash
 from odac.protocol import control
 from odac.realtime.audience import is_private
 
@@ -54,33 +54,26 @@ class Recoveries:
         return (
             position.epoch == feed.epoch
             and position.offset <= feed.top
-            and self._tickets.check(
-                cursor.client,
-                feed.room,
-                position,
-                self._revocations(cursor.connection),
-                self._owner.era_of(feed.room),
-            )
+            and self._has_ticket(cursor, cursor.client, position)
             and self._owner.may_recover(cursor.connection, feed.top - position.offset)
         )
 
     def is_ahead(self, cursor: Cursor) -> bool:
-        """Whether a member has a valid position that is not in the log as far as this process has read it.
+        """Whether a member has a valid position that this process has not received from the log yet.
 
         Another process may have received the last entries, or the first ones of a new log, sooner than this one.
         """
         feed, position = self._feed, cursor.position
         if position is None or position.epoch is None or cursor.client is None:
             return False
-        if position.epoch == feed.epoch and position.offset <= feed.top:
-            return False
-        return self._tickets.check(
-            cursor.client,
-            feed.room,
-            position,
-            self._revocations(cursor.connection),
-            self._owner.era_of(feed.room),
-        )
+        is_known = position.epoch == feed.epoch and position.offset <= feed.top
+        return not is_known and self._has_ticket(cursor, cursor.client, position)
+
+    def _has_ticket(self, cursor: Cursor, client: str, position: Position) -> bool:
+        """Whether a ticket proves that a client may see the entries after its position."""
+        feed = self._feed
+        revocations = self._revocations(cursor.connection)
+        return self._tickets.check(client, feed.room, position, revocations, self._owner.era_of(feed.room))
 
     def admit(self, cursor: Cursor) -> None:
         """Decide which entries a member gets, set its cursor, and send it its position."""

@@ -394,10 +394,10 @@ class Connection(Typed[In, Out]):
     @property
     def _ends_with(self) -> tuple[int, str]:
         """Code and reason of a connection that has ended, or with which this side closes it."""
-        extras = self._extras
-        assert extras is not None
-        assert extras.closing is not None or extras.ended is not None
-        return extras.ended or extras.closing  # type: ignore[return-value]
+        assert self._extras is not None
+        outcome = self._extras.ended or self._extras.closing
+        assert outcome is not None
+        return outcome
 
     def call_on_release(self, function: Callable[[int], None]) -> None:
         """Call this with the close code when the transport has ended, besides what is called already."""

@@ -142,6 +142,29 @@ def test_a_client_comes_back_to_another_process(store: Server, run: Run, room: s
     run(main())
 
 
+def test_a_client_recovers_in_a_process_that_has_received_less_than_the_client(
+    store: Server, run: Run, room: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with processes(own(store)) as (one, two):
+            a, b = await come(one, path=room), await come(two, path=room)
+            await a.send("first")
+            await until(lambda: b.received == ["first"])
+            history: Any = app_of(two)._hub.history
+            feed = history.feeds._rooms[f"chat-{room[6:]}"]
+            monkeypatch.setattr(feed, "take", lambda notice: None)  # what the store publishes is on its way
+            for number in range(10):
+                await a.send(number)
+            await until(lambda: len(a.received) == 11)
+            await a.drop()
+            again = await come(two, again=a, path=room)
+            assert again.recoveries == [Recover(f"chat-{room[6:]}", True, 0)]
+            assert again.received == [], "it had them all"
+            await until(lambda: b.received == ["first", *range(10)], "the read that brings the others their messages")
+
+    run(main())
+
+
 def test_reconnecting_during_messages_loses_and_repeats_nothing(store: Server, run: Run, room: str) -> None:
     async def main() -> None:
         async with processes(own(store)) as (one, two):

@@ -164,7 +164,7 @@ class Returned:
         self.feed.cursors[self.cursor.connection] = self.cursor
 
     async def come_back(self) -> tuple[int, int, bytes | None]:
-        """Join, and wait until the member is live: its status, the offset of its place, and its messages."""
+        """Join, wait until the member is live, and return its status, its offset, and its messages."""
         self.feed.run(self.cursor)
         async with asyncio.timeout(30):
             while not self.live:
@@ -173,7 +173,7 @@ class Returned:
         return room[6], room[4], b"".join(each for each in self.member.got if isinstance(each, bytes))
 
 
-def test_a_position_ahead_of_this_process_is_judged_after_a_read_of_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_position_ahead_of_this_process_is_decided_after_a_read_of_the_log(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
         log = Log(top=12)
         returned = Returned(log, received=10, epoch=EPOCH, offset=11, monkeypatch=monkeypatch)
@@ -183,7 +183,7 @@ def test_a_position_ahead_of_this_process_is_judged_after_a_read_of_the_log(monk
     asyncio.run(main())
 
 
-def test_a_position_in_a_log_that_this_process_does_not_know_yet_is_judged_after_a_read(
+def test_a_position_in_a_log_that_this_process_does_not_know_yet_is_decided_after_a_read(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def main() -> None:
@@ -205,7 +205,7 @@ def test_a_position_beyond_the_log_is_refused_after_one_read(monkeypatch: pytest
     asyncio.run(main())
 
 
-def test_a_read_that_has_begun_before_a_member_came_does_not_judge_its_position(
+def test_a_read_that_began_before_a_member_joined_does_not_decide_about_its_position(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     async def main() -> None:
