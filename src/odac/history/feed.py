@@ -104,15 +104,17 @@ class Feed:
     def run(self, cursor: Cursor) -> None:
         """Let a member catch up: its first entries now, the rest in turn with the others."""
         delivery = self._hub.delivery
+        if self.cursors.get(cursor.connection) is not cursor:
+            return  # it has left the room since this call was scheduled
         if delivery.is_writing:
             delivery.later(self.run, cursor)
         elif not self.is_ready:
-            self.pages.waiting.append(cursor)
+            self.pages.waiting[cursor] = None
         elif not cursor.connection.is_open:
             cursor.abandon()
         elif not cursor.admitted and self._must_sync_first(cursor):
             cursor.at = self.top
-            self.pages.waiting.append(cursor)
+            self.pages.waiting[cursor] = None
         else:
             try:
                 if not cursor.admitted:
@@ -172,6 +174,7 @@ class Feed:
         """A member no longer catches up."""
         if self.cursors.get(cursor.connection) is cursor:
             del self.cursors[cursor.connection]
+        self.pages.waiting.pop(cursor, None)
 
     @property
     def is_used(self) -> bool:

@@ -23,7 +23,8 @@ class Pages:
         hub: owns the task.
 
     Attributes:
-        waiting: members that wait for the feed, or for a page.
+        waiting: members that wait for the feed, or for a page, in the order in which they came; one that leaves meanwhile
+            is taken out.
     """
 
     __slots__ = ("_feed", "_hub", "_owner", "_task", "waiting")
@@ -33,18 +34,18 @@ class Pages:
         self._owner = owner
         self._hub = hub
         self._task: asyncio.Task[None] | None = None
-        self.waiting: list[Cursor] = []
+        self.waiting: dict[Cursor, None] = {}
 
     def fetch(self, cursor: Cursor) -> None:
         """Read the entries that a member needs and that are not cached; later requests may share the read."""
-        self.waiting.append(cursor)
+        self.waiting[cursor] = None
         if self._task is None:
             self._task = asyncio.get_running_loop().create_task(self._fetch(), name="odac: history page")
             self._hub.keep(self._task)
 
     def run_waiting(self) -> None:
         """The feed is up to date with the store: continue the waiting members."""
-        waiting, self.waiting = self.waiting, []
+        waiting, self.waiting = self.waiting, {}
         for cursor in waiting:
             self._feed.run(cursor)
 
@@ -69,12 +70,12 @@ class Pages:
         feed = self._feed
         if not feed.is_ready:
             return
-        waiting, self.waiting = self.waiting, []
+        waiting, self.waiting = self.waiting, {}
         if found.epoch == feed.epoch:
             feed.ring.turn_page([prepare(entry) for entry in found.entries])
         for cursor in waiting:
             if found.epoch != feed.epoch:
-                self.waiting.append(cursor)  # the feed reports it
+                self.waiting[cursor] = None  # the feed reports it
                 feed.sync(prove=False)
             elif cursor.at < found.base:
                 self._lost_behind(cursor, found.base)
@@ -83,7 +84,7 @@ class Pages:
                 and cursor.at < feed.top
                 and cursor.at >= after + len(found.entries)
             ):
-                self.waiting.append(cursor)  # the next page
+                self.waiting[cursor] = None  # the next page
             else:
                 feed.run(cursor)
 

@@ -67,12 +67,36 @@ def test_a_member_waits_until_the_feed_is_in_step() -> None:
         cursor = Cursor(as_connection(member), feed, Joining(asyncio.get_running_loop()))
         feed.cursors[cursor.connection] = cursor
         feed.run(cursor)
-        assert feed.pages.waiting == [cursor]
+        assert list(feed.pages.waiting) == [cursor]
         assert feed.is_used
         member.is_open = False
         feed.is_ready = True
         feed.pages.run_waiting()
         assert not feed.is_used, "it has ended meanwhile"
+
+    asyncio.run(main())
+
+
+def test_a_member_that_leaves_while_it_waits_gets_nothing_and_is_not_kept(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def main() -> None:
+        feed, _ = feed_at(0)
+        feed.appended(EPOCH, [kept(1)])
+        feed.is_ready = False
+        member = FakeMember()
+        joining = Joining(asyncio.get_running_loop())
+        cursor = Cursor(as_connection(member), feed, joining, replay=1)
+        feed.cursors[cursor.connection] = cursor
+        feed.run(cursor)
+        live: list[Any] = []
+        monkeypatch.setattr(feed, "follow", live.append)
+        feed.leave(cursor.connection)
+        assert not feed.pages.waiting
+        feed.is_ready = True
+        feed.pages.run_waiting()
+        feed.run(cursor)  # as a call that was scheduled before it left
+        assert [member.got, live] == [[("left", 1)], []]
+        async with asyncio.timeout(30):
+            await joining
 
     asyncio.run(main())
 

@@ -63,7 +63,7 @@ def test_members_that_come_back_together_are_served_by_one_read() -> None:
         await until(lambda: len(feed.ran) == 3)
         assert reader.asked == [(40, 1000)]
         assert feed.ran == cursors
-        assert made.waiting == []
+        assert not made.waiting
 
     asyncio.run(main())
 
