@@ -156,6 +156,68 @@ def test_trimmed_or_expired_messages_are_reported() -> None:
     test(chat(limits=_unlimited()), scenario)
 
 
+@pytest.mark.parametrize(
+    ("steps", "rooms"),
+    [("send leave join leave", []), ("send leave join join", ["chat-7"]), ("leave join leave", []), ("leave", [])],
+)
+def test_leaves_and_joins_while_the_broker_is_away_end_with_the_last(steps: str, rooms: list[str]) -> None:
+    app = chat(broker=f"memory://away-{steps.replace(' ', '-')}")
+
+    @app.route.ws("/steps", token=False)
+    async def steps_(odac: Context) -> None:
+        def carry_out(text: Any) -> None:
+            for step in text.split() if isinstance(text, str) else ():
+                if step == "rooms":
+                    odac.ws.send(odac.ws.rooms)
+                elif step == "send":
+                    odac.ws.to("chat-7").send("mine")
+                else:
+                    getattr(odac.ws, step)("chat-7")
+
+        odac.ws.join("chat-7")
+        odac.ws.on("message", carry_out)
+
+    async def scenario(client: AsyncTestClient) -> None:
+        talker, other = await client.connect("/chat/7"), await client.connect("/steps")
+        await client.lose_broker()
+        await other.send(steps)
+        await client.restore_broker()
+        await client.advance(5)
+        await talker.send("later")
+        await client.advance(1)
+        await other.send("rooms")
+        await client.settle()
+        assert other.received[-1] == rooms
+        assert other.received.count("later") == len(rooms)
+
+    test(app, scenario)
+
+
+def test_a_member_that_leaves_while_it_waits_for_the_broker_gets_nothing_from_the_room() -> None:
+    app = chat(broker="memory://away-and-left")
+
+    @app.route.ws("/joins-and-leaves", token=False)
+    async def joins_and_leaves(odac: Context) -> None:
+        odac.ws.on("message", lambda _: odac.ws.leave("chat-9"))
+        odac.ws.join("chat-9", replay=3)
+
+    async def scenario(client: AsyncTestClient) -> None:
+        await client.connect("/chat/7")
+        await client.lose_broker()
+        other = await client.connect("/joins-and-leaves")
+        await other.send("leave")
+        await client.restore_broker()
+        await client.advance(5)
+        talker = await client.connect("/chat/9")
+        await talker.send("secret")
+        await client.advance(1)
+        assert talker.received == ["secret"]
+        assert other.received == []
+        assert "room" not in [kind for kind, _ in other.control]
+
+    test(app, scenario)
+
+
 def test_a_room_that_is_not_joined_again_is_reported_by_the_client() -> None:
     async def scenario(client: AsyncTestClient) -> None:
         a = await client.connect("/chat/7")

@@ -49,18 +49,24 @@ class HistoryMembers:
         self._hub = hub
         self._rooms = rooms
         self._returning = returning
-        self._leaving: dict[tuple[Connection, str], None] = {}
+        # The leaves and joins of a connection that wait behind unconfirmed sends, in their order; None is a leave.
+        self._queued: dict[tuple[Connection, str], list[Joining | None]] = {}
 
     def join(self, connection: Connection, room: str, replay: int) -> Joined:
         """A connection has joined a room with history: it gets the entries that it missed, and then new ones."""
+        queued = self._queued.get((connection, room))
+        if queued is not None and queued[-1] is not None:
+            return queued[-1]
         joining = Joining(self._hub.delivery.loop)
-        if (connection, room) in self._leaving:
+        if queued is None:
+            self._begin(connection, room, replay, joining)
+        else:
+            queued.append(joining)
             self._rooms.behind((room,), lambda: self._join_again(connection, room, replay, joining))
-            return joining
-        self._begin(connection, room, replay, joining)
         return joining
 
     def _join_again(self, connection: Connection, room: str, replay: int, joining: Joining) -> None:
+        self._dequeue(connection, room)
         if not connection.is_open:
             joining.arrived(Recovery(None, 0))
             return
@@ -79,7 +85,7 @@ class HistoryMembers:
 
     def is_leaving(self, connection: Connection, room: str) -> bool:
         """See :class:`odac.realtime.history.RoomHistory`."""
-        return (connection, room) in self._leaving
+        return (connection, room) in self._queued
 
     def leaves(self, connection: Connection, room: str, leave: Callable[[], None]) -> bool:
         """A connection leaves a room with history, after this process's unconfirmed sends to it.
@@ -87,17 +93,25 @@ class HistoryMembers:
         Returns:
             whether it leaves later, because there are unconfirmed sends.
         """
-        if (connection, room) in self._leaving:
+        queued = self._queued.get((connection, room))
+        if queued is not None and queued[-1] is None:
             return True
 
         def leave_now() -> None:
-            self._leaving.pop((connection, room), None)
+            self._dequeue(connection, room)
             leave()
 
         if self._rooms.behind((room,), leave_now):
-            self._leaving[connection, room] = None
+            self._queued.setdefault((connection, room), []).append(None)
             return True
         return False
+
+    def _dequeue(self, connection: Connection, room: str) -> None:
+        """The first leave or join in the queue is carried out."""
+        queued = self._queued[connection, room]
+        del queued[0]
+        if not queued:
+            del self._queued[connection, room]
 
     def congested(self, connection: Connection) -> None:
         """A connection's reader does not keep up: it gets the entries of its rooms at its own pace."""

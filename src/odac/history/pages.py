@@ -23,8 +23,7 @@ class Pages:
         hub: owns the task.
 
     Attributes:
-        waiting: members that wait for the feed, or for a page, in the order in which they came; one that leaves meanwhile
-            is taken out.
+        waiting: members that wait for the feed, or for a page, the first to come first. One that leaves is removed.
     """
 
     __slots__ = ("_feed", "_hub", "_owner", "_task", "waiting")

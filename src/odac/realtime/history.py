@@ -48,7 +48,7 @@ class RoomHistory(Protocol):
         ...
 
     def is_leaving(self, connection: Any, room: str) -> bool:
-        """Whether a connection will leave a room once this process's sends to the room are confirmed."""
+        """Whether a connection will leave a room, or join it again, once this process's sends to it are confirmed."""
         ...
 
     def leaves(self, connection: Any, room: str, leave: Callable[[], None]) -> bool:

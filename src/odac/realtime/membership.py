@@ -109,14 +109,15 @@ def leave(connection: RoomsOwner, hub: HubOfConnection, room: str) -> None:
     """Leave a room, after the connection's messages that the room's history has not confirmed yet."""
     if connection.delivery.is_writing:
         connection.delivery.later(leave, connection, hub, room)
-    elif room in connection.memberships:
-        history = hub.history
-        if (
-            history is None
-            or not history.keeps(room)
-            or not history.leaves(connection, room, lambda: _depart(connection, hub, room))
-        ):
-            hub.depart(connection, room)
+        return
+    history = hub.history
+    if history is not None and history.keeps(room):
+        # A connection that is about to join again is not a member now, but has to leave after that.
+        is_member = room in connection.memberships or history.is_leaving(connection, room)
+        if not is_member or history.leaves(connection, room, lambda: _depart(connection, hub, room)):
+            return
+    if room in connection.memberships:
+        hub.depart(connection, room)
 
 
 def _depart(connection: RoomsOwner, hub: HubOfConnection, room: str) -> None:

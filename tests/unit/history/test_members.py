@@ -90,6 +90,30 @@ def test_leaving_waits_for_unconfirmed_sends_and_joining_again_for_the_leaving()
     asyncio.run(main())
 
 
+def test_leaves_and_joins_behind_unconfirmed_sends_are_carried_out_in_their_order() -> None:
+    async def main() -> None:
+        made, rooms, _, _ = members()
+        connection = as_connection(FakeMember())
+        left: list[int] = []
+        rooms.unconfirmed = []
+        made.leaves(connection, "room", lambda: left.append(1))
+        first = made.join(connection, "room", 0)
+        assert made.join(connection, "room", 0) is first, "it joins once"
+        assert made.leaves(connection, "room", lambda: left.append(2))
+        assert made.leaves(connection, "room", lambda: left.append(3)), "it leaves already"
+        calls = rooms.unconfirmed
+        assert len(calls) == 3
+        calls[0]()
+        assert made.is_leaving(connection, "room"), "between the leave and the join"
+        calls[1]()
+        assert [len(rooms.feed.ran), left] == [1, [1]]
+        calls[2]()
+        assert [len(rooms.feed.ran), left] == [1, [1, 2]]
+        assert not made.is_leaving(connection, "room")
+
+    asyncio.run(main())
+
+
 def test_a_connection_that_ended_meanwhile_does_not_come_back() -> None:
     async def main() -> None:
         made, rooms, entered, _ = members()
