@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ from odac.protocol.types import union_members
 if TYPE_CHECKING:
     from odac.routing.router import Route
 
-__all__ = ["CallContract", "Contract", "MessageContract", "RouteContract", "class_name", "read"]
+__all__ = ["CallContract", "Contract", "MessageContract", "RouteContract", "class_names", "read"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,16 +167,34 @@ def _name(path: str, used_names: set[str]) -> str:
     if base[0].isdigit():
         base = f"route_{base}"
     name, number = base, 1
-    while class_name(name) in used_names:
+    while _class_name(name) in used_names:
         number += 1
         name = f"{base}_{number}"
-    used_names.add(class_name(name))
+    used_names.add(_class_name(name))
     return name
 
 
-def class_name(name: str) -> str:
-    """The name of the class for a route with this name: ``ChessId`` for ``chess_id``."""
+def _class_name(name: str) -> str:
     return "".join(word[:1].upper() + word[1:] for word in name.split("_"))
+
+
+def class_names(contract: Contract, reserved: Iterable[str], suffix: str = "") -> dict[str, str]:
+    """The names of the classes of a generated client, by the routes' names: ``ChessId`` for ``chess_id``.
+
+    Args:
+        contract: of the app.
+        reserved: names that the client uses for something else; a class with such a name gets a ``_`` behind it.
+        suffix: the end of each name.
+    """
+    used_names = set(reserved)
+    names = {}
+    for route in contract.routes:
+        name = _class_name(route.name) + suffix
+        while name in used_names:
+            name += "_"
+        used_names.add(name)
+        names[route.name] = name
+    return names
 
 
 def _messages(type_: Any, schemas: Schemas, *, incoming: bool) -> tuple[MessageContract, ...]:

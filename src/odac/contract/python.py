@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
-from odac.contract.model import CallContract, Contract, MessageContract, RouteContract, class_name
+from odac.contract.model import CallContract, Contract, MessageContract, RouteContract, class_names
 from odac.contract.schema import REFERENCE
 
 __all__ = ["module"]
@@ -31,12 +31,9 @@ __all__ = [{names}]
 '''
 
 _IMPORTED: Final = frozenset(
-    {
-        *("Any", "AsyncIterator", "Awaitable", "ClientConnection", "Literal", "NotRequired", "Self", "Sent"),
-        *("TracebackType", "TypeAlias", "TypedDict"),
-    }
+    name for names in re.findall(r"^from .* import (.*)$", _HEAD, re.MULTILINE) for name in names.split(", ")
 )
-"""Names with a capital letter that the module imports, as in :data:`_HEAD`."""
+"""Names that the module imports, which no class of a route may have."""
 
 _CLASS: Final = '''class {name}:
     {text}
@@ -95,7 +92,7 @@ def module(contract: Contract, *, command: str) -> str:
         command: the command that makes it, for its first line.
     """
     definitions = contract.schemas.definitions
-    classes = _class_names(contract)
+    classes = class_names(contract, {*map(_name, definitions), *_IMPORTED})
     first = contract.routes[0] if contract.routes else None
     head = _HEAD.format(
         command=command,
@@ -105,19 +102,6 @@ def module(contract: Contract, *, command: str) -> str:
     )
     parts = [head, *(_definition(name, schema) for name, schema in definitions.items())]
     return "\n\n".join([*parts, *(_class(route, classes[route.name]) for route in contract.routes)])
-
-
-def _class_names(contract: Contract) -> dict[str, str]:
-    """``ChessId`` for ``/chess/{id}``; with a ``_`` behind it if a definition or an import has this name."""
-    used_names = {*map(_name, contract.schemas.definitions), *_IMPORTED}
-    names = {}
-    for route in contract.routes:
-        name = class_name(route.name)
-        while name in used_names:
-            name += "_"
-        used_names.add(name)
-        names[route.name] = name
-    return names
 
 
 def _name(name: str) -> str:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any, Final, Literal, TypeAlias
 
-from odac.contract.model import Contract, MessageContract, RouteContract, class_name
+from odac.contract.model import Contract, MessageContract, RouteContract, class_names
 from odac.contract.schema import REFERENCE
 
 __all__ = ["Hooks", "module"]
@@ -57,7 +57,7 @@ def module(contract: Contract, *, command: str, library: str, hooks: Hooks | Non
             f"\nimport {{ useOdac as use, type UseOdac, type UseOdacOptions }} from 'odac-client/{hooks}'\n"
             + _HOOKS[hooks][1].rstrip()
         ).rstrip()
-    names = _socket_names(contract)
+    names = class_names(contract, map(_name, contract.schemas.definitions), "Socket")
     blocks = [
         f"// Made by `{command}`: do not edit.",
         imports,
@@ -86,19 +86,6 @@ def _name(name: str) -> str:
     """A definition's name as an identifier."""
     word = re.sub(r"[^A-Za-z0-9_$]", "_", name)
     return f"_{word}" if word[:1].isdigit() or word in _RESERVED else word
-
-
-def _socket_names(contract: Contract) -> dict[str, str]:
-    """``ChessIdSocket`` for ``/chess/{id}``; with a ``_`` behind it if a definition has this name."""
-    used_names = set(map(_name, contract.schemas.definitions))
-    names = {}
-    for route in contract.routes:
-        name = f"{class_name(route.name)}Socket"
-        while name in used_names:
-            name += "_"
-        used_names.add(name)
-        names[route.name] = name
-    return names
 
 
 def _union(messages: Sequence[MessageContract], otherwise: str) -> str:
