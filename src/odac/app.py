@@ -389,7 +389,8 @@ class Odac:
         from odac.contract.model import read
         from odac.contract.page import facts
 
-        return facts(read(self.websocket_routes, self.room_rules), self.prefix)
+        cookie = self.auth.sessions.cookie
+        return facts(read(self.websocket_routes, self.room_rules, prefix=self.prefix, cookie=cookie))
 
     def _health(self) -> Health:
         hub, bus = self._hub, self._life.bus

@@ -15,12 +15,11 @@ _DEEPEST: Final = 6
 """The most levels of an example, because definitions may refer to themselves."""
 
 
-def facts(contract: Contract, prefix: str) -> dict[str, Any]:
+def facts(contract: Contract) -> dict[str, Any]:
     """Everything that the page shows: the routes, each message and call with an example, and the definitions.
 
     Args:
         contract: of the app.
-        prefix: the app's ``prefix``, from which the page finds the addresses of the routes.
     """
     definitions = contract.schemas.definitions
     routes = []
@@ -31,7 +30,7 @@ def facts(contract: Contract, prefix: str) -> dict[str, Any]:
         for call in entry["calls"]:
             call["example"] = example(call["arguments"], definitions)
         routes.append(entry)
-    return {"prefix": prefix, "routes": routes, "rooms": contract.rooms, "definitions": definitions}
+    return {"prefix": contract.prefix, "routes": routes, "rooms": contract.rooms, "definitions": definitions}
 
 
 def example(schema: Any, definitions: Mapping[str, Any], depth: int = 0) -> Any:

@@ -10,7 +10,7 @@ from tests.unit.contract import chess
 
 
 def test_every_message_and_call_has_an_example() -> None:
-    shown = facts(read(chess.app.websocket_routes), "/odac")
+    shown = facts(read(chess.app.websocket_routes))
     first = shown["routes"][0]
     assert [message["example"] for message in first["takes"]] == [
         {"type": "say", "text": "text"},

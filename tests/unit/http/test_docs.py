@@ -47,16 +47,16 @@ def test_a_function_may_say(is_async: bool) -> None:
 
 
 def test_what_it_is_made_of() -> None:
-    with TestClient(app(docs=True)) as client:
-        page = client.http.get("/odac/docs")
+    with TestClient(app(docs=True, prefix="/rt")) as client:
+        page = client.http.get("/rt/docs")
         policy = page.header("content-security-policy")
         assert policy is not None
         assert "default-src 'none'" in policy
         assert "unsafe" not in policy
         assert not re.findall(r"(?:src|href)=\"(?:https?:)?//", page.text), "nothing comes from elsewhere"
         assert not re.findall(r"<script>|<style|style=|\son\w+=", page.text), "nothing is written into the page"
-        facts = client.http.get("/odac/docs.json").json()
-    assert facts["prefix"] == "/odac"
+        facts = client.http.get("/rt/docs.json").json()
+    assert facts["prefix"] == "/rt"
     assert [route["path"] for route in facts["routes"]] == ["/echo"]
 
 
