@@ -41,7 +41,7 @@ export class Calls {
   }
 
   call(name: string, args: unknown, options: OdacCallOptions = {}): Promise<unknown> {
-    WARN: for (const name in options) warnUnknown('option', name, 'timeout retry signal')
+    WARN: for (const option in options) warnUnknown('option', option, 'timeout retry signal')
     const { timeout = 10_000, retry, signal } = options
     return new Promise((resolve, reject) => {
       signal?.throwIfAborted()

@@ -52,7 +52,7 @@ const request = async (url: string): Promise<Credentials> => {
   }
 }
 
-/** The last request, and by address the one that is not sent yet: callers that come before it is share its response. */
+/** The last request; and by address the request that is not sent yet, whose response all callers until then share. */
 let lastRequest: Promise<unknown> = Promise.resolve()
 const unsent = new Map<string, Promise<Credentials>>()
 

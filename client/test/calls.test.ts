@@ -174,7 +174,7 @@ test('at most sixteen answers run at a time; cancel and the end of the connectio
   assert.equal(aborted.length, 16)
 })
 
-test('a call warns of an option that there is not, and names those that there are', (context) => {
+test('a call warns about an unknown option, and lists the known ones', (context) => {
   const warn = context.mock.method(console, 'warn', () => {})
   const { calls } = make(false)
   const known: Required<OdacCallOptions> = { timeout: 1, retry: true, signal: AbortSignal.abort() }

@@ -67,7 +67,7 @@ for (const name of ['__proto__', 'constructor', 'toString', 'hasOwnProperty', ''
   })
 }
 
-test('on and off warn of an event that there is not, and name those that there are', (context) => {
+test('on and off warn about an unknown event, and list the known ones', (context) => {
   const warn = context.mock.method(console, 'warn', () => {})
   const emitter = new Open()
   // The compiler requires every name.

@@ -269,7 +269,7 @@ test('with maxReconnectAttempts: null the retries have no end', async (context) 
   ws.close()
 })
 
-test('Odac.ws warns of an option that there is not, and names those that there are', (context) => {
+test('Odac.ws warns about an unknown option, and lists the known ones', (context) => {
   const warn = context.mock.method(console, 'warn', () => {})
   globals('http://site/')
   const { ws } = createOdac(undefined, shareNothing)
