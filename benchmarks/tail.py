@@ -284,7 +284,7 @@ def main() -> None:
                 servers[-1].signal(signal.SIGSTOP)
             rounds(servers, options.seconds, options.round, until)
         for server, file in zip(servers, files, strict=True):
-            server.pauses = json.loads(file.read_text())  # a server that wrote none would seem to pause never
+            server.pauses = json.loads(file.read_text())  # a server that wrote none would seem never to pause
     print("\n".join([HEAD, "|---|" + "---:|" * 14, *(row(each, options.seconds) for each in servers)]))
 
 

@@ -144,7 +144,7 @@ class Session:
         return self._close_request is not None or (self._reader is not None and self._reader.done())
 
     async def open(self) -> None:
-        """Connect, and return when the server has accepted the first connection; raise the error if there is none."""
+        """Return when the server has accepted the first connection; raise the last error if no attempt succeeds."""
         loop = asyncio.get_running_loop()
         self._opening = loop.create_future()
         self._deliverer = loop.create_task(self._events.run(), name=f"odac client {self._address}: listeners")
@@ -370,7 +370,7 @@ async def _bearer_token(auth: Auth) -> str:
     """The bearer token of this attempt.
 
     Raises:
-        ConnectionError: there is none that a header can hold.
+        ConnectionError: ``auth`` gave no token that a header can hold.
     """
     token = auth if isinstance(auth, str) else auth()
     if isinstance(token, Awaitable):

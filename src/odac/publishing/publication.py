@@ -20,7 +20,7 @@ def checked_url(url: str | None) -> str:
     """Return the URL of the broker, from the argument or the environment.
 
     Raises:
-        BrokerNotConfigured: there is none, or it is ``memory://``, which reaches no other process.
+        BrokerNotConfigured: there is no URL, or it is ``memory://``, which reaches no other process.
         ConfigurationError: it is not a str.
     """
     if url is not None and not isinstance(url, str):
