@@ -6,6 +6,7 @@ from collections.abc import Callable
 import pytest
 
 from odac.config import Limits
+from odac.realtime.connection import Connection
 from odac.realtime.handler import run_handler
 from odac.realtime.released import Released
 from tests.unit.realtime.realtime_fakes import Room, idle, lane_of, run
@@ -35,6 +36,35 @@ def test_a_handler_that_outlives_its_connection_ends_without_harm_to_the_task_it
     run(test())
 
 
+def message_listener(kind: str, got: list[object]) -> Callable[[object], object]:
+    async def slowly(message: object) -> None:
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        got.append(message)
+
+    return got.append if kind == "sync" else slowly
+
+
+async def add_after_the_end(connection: Connection, add: Callable[[], object], returns: str) -> None:
+    """Three messages arrive and the connection ends before its handler calls ``add``; the handler returns then or later."""
+    ended = asyncio.Event()
+
+    async def handler() -> None:
+        await ended.wait()
+        add()
+        if returns == "later":
+            await idle()
+
+    running = asyncio.ensure_future(run_handler(connection, handler))
+    await idle()
+    for payload in (b"1", b"2", b"3"):
+        connection.inbox.receive_text(payload)
+    lane_of(connection).lose()
+    ended.set()
+    await running
+    await idle()
+
+
 @pytest.mark.parametrize("kind", ["sync", "async"])
 @pytest.mark.parametrize("order", [("message", "close"), ("close", "message")])
 @pytest.mark.parametrize("returns", ["at once", "later"])
@@ -42,31 +72,14 @@ def test_a_close_listener_that_is_added_after_the_end_is_called_after_the_messag
     kind: str, order: tuple[str, str], returns: str
 ) -> None:
     async def test() -> None:
-        connection = Room(loop=asyncio.get_running_loop()).connect()
-        ended, got = asyncio.Event(), list[object]()
+        connection, got = Room(loop=asyncio.get_running_loop()).connect(), list[object]()
+        listeners = {"message": message_listener(kind, got), "close": lambda: got.append("closed")}
 
-        async def slowly(message: object) -> None:
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-            got.append(message)
-
-        listeners = {"message": got.append if kind == "sync" else slowly, "close": lambda: got.append("closed")}
-
-        async def handler() -> None:
-            await ended.wait()
+        def add() -> None:
             for event in order:
                 connection.on(event, listeners[event])  # type: ignore[call-overload]
-            if returns == "later":
-                await idle()
 
-        running = asyncio.ensure_future(run_handler(connection, handler))
-        await idle()
-        for payload in (b"1", b"2", b"3"):
-            connection.inbox.receive_text(payload)
-        lane_of(connection).lose()
-        ended.set()
-        await running
-        await idle()
+        await add_after_the_end(connection, add, returns)
         assert got == [1, 2, 3, "closed"]
         assert connection.listeners == ()
 
@@ -77,31 +90,15 @@ def test_a_close_listener_that_is_added_after_the_end_is_called_after_the_messag
 @pytest.mark.parametrize("returns", ["at once", "later"])
 def test_a_listener_that_is_added_after_the_end_gets_the_messages_from_before_it(kind: str, returns: str) -> None:
     async def test() -> None:
-        connection = Room(loop=asyncio.get_running_loop()).connect()
-        ended, got = asyncio.Event(), list[object]()
+        connection, got = Room(loop=asyncio.get_running_loop()).connect(), list[object]()
 
-        async def slowly(message: object) -> None:
-            await asyncio.sleep(0)
-            await asyncio.sleep(0)
-            got.append(message)
-
-        async def handler() -> None:
-            await ended.wait()
-            connection.on("message", got.append if kind == "sync" else slowly)
+        def add() -> None:
+            connection.on("message", message_listener(kind, got))
             if kind == "several":
-                connection.on("message", slowly)
+                connection.on("message", message_listener(kind, got))
             connection.on("close", lambda: None)
-            if returns == "later":
-                await idle()
 
-        running = asyncio.ensure_future(run_handler(connection, handler))
-        await idle()
-        for payload in (b"1", b"2", b"3"):
-            connection.inbox.receive_text(payload)
-        lane_of(connection).lose()
-        ended.set()
-        await running
-        await idle()
+        await add_after_the_end(connection, add, returns)
         assert got == sorted([1, 2, 3] * (2 if kind == "several" else 1))
         assert isinstance(connection.inbox._owner, Released)
         assert connection.listeners == ()
