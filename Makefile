@@ -55,7 +55,7 @@ run: $(VENV)/.run $(VENV)/.secret ## start the chat demo (HOST=… PORT=… WORK
 	fi; \
 	exec $(VENV)/bin/odac run examples.chat.app:app --host $(HOST) --port $(PORT) --workers $(WORKERS)
 
-# At the same time: pip's packages, and npm's, whose failure is repeated and counted by scripts/test.
+# pip's and npm's packages at the same time. If npm fails here, scripts/test tries again, and fails if npm does.
 FETCH = $(MAKE) --silent --jobs=2 $(VENV)/.test
 .PHONY: client-packages all-packages
 client-packages:

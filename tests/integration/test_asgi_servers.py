@@ -1,5 +1,5 @@
-"""The ASGI lane under other servers, and uvicorn's other WebSocket classes: the same behaviour, as far as these servers allow
-through.
+"""The ASGI lane under other servers, and uvicorn's other WebSocket classes: the same behaviour, as far as these servers
+allow it.
 """
 
 from __future__ import annotations

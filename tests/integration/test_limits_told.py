@@ -82,9 +82,8 @@ def test_too_large(lane: Any, told: Any) -> None:
 def test_too_many_fragments(told: Any) -> None:
     with Server(app_with(max_fragments=2), lane="direct") as server:
         with server.connect("/echo") as client:
-            with contextlib.suppress(
-                ConnectionClosed
-            ):  # a last fragment follows, and the server may have closed by then
+            # A last fragment follows, and the server may have closed by then.
+            with contextlib.suppress(ConnectionClosed):
                 client.send(["a", "b", "c"])
             assert closing(client)[0] == 1008
         told(server, "max_fragments")

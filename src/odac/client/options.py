@@ -74,8 +74,8 @@ def check_subprotocols(names: Sequence[str]) -> None:
     for name in names:
         if not isinstance(name, str) or not is_token(name):
             raise ValueError(
-                f"subprotocols: {name!r} must be a str without spaces, commas and what else a token cannot have (RFC"
-                " 6455 section 4.1)"
+                f"subprotocols: {name!r} must be a str without spaces, commas and other separators (RFC 6455 section"
+                " 4.1)"
             )
 
 

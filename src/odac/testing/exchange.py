@@ -236,10 +236,8 @@ async def exchange(
             if not message.get("more_body", False):
                 answered.set()
 
-    listener_token, user_token = (
-        unhandled_listener.set(environment.failures.append if environment.raises else None),
-        given_user.set(user),
-    )
+    listener_token = unhandled_listener.set(environment.failures.append if environment.raises else None)
+    user_token = given_user.set(user)
     try:
         await environment.app(scope, receive, send)
     finally:
