@@ -41,6 +41,14 @@ async def two_nodes(deployment: Deployment, url: str, other_url: str | None = No
     return nodes
 
 
+async def settle_two_nodes(deployment: Deployment) -> None:
+    """Stop publishing; check that no message was duplicated or reordered, and that no node lost one of its own."""
+    await deployment.settled("A", "B")
+    deployment.checker.in_order_and_once()
+    deployment.checker.nothing_missing("A", "a")
+    deployment.checker.nothing_missing("B", "b")
+
+
 async def lost_is_counted(deployment: Deployment, receiver: str, node: Node, *publishers: str) -> int:
     missing = sum(len(deployment.checker.missing(receiver, publisher)) for publisher in publishers)
     counters = await node.ask("counters")
@@ -62,10 +70,7 @@ def test_a_broker_that_is_restarted(fragile: Server, short_directory: Path) -> N
         await asyncio.to_thread(fragile.start)
         for node in nodes:
             await node.until_health(200)
-        await deployment.settled("A", "B")
-        deployment.checker.in_order_and_once()
-        deployment.checker.nothing_missing("A", "a")
-        deployment.checker.nothing_missing("B", "b")
+        await settle_two_nodes(deployment)
         assert await lost_is_counted(deployment, "A", nodes[0], "b") > 0
         assert await lost_is_counted(deployment, "B", nodes[1], "a") > 0
         for node in nodes:
@@ -85,10 +90,7 @@ def test_the_process_that_runs_the_local_broker_is_killed(short_directory: Path)
         for node in nodes:
             await asyncio.to_thread(node.running.line, "is back after")
             await node.until_health(200)
-        await deployment.settled("A", "B")
-        deployment.checker.in_order_and_once()
-        deployment.checker.nothing_missing("A", "a")
-        deployment.checker.nothing_missing("B", "b")
+        await settle_two_nodes(deployment)
         await lost_is_counted(deployment, "A", nodes[0], "b")
         await lost_is_counted(deployment, "B", nodes[1], "a")
         for node in nodes:
@@ -114,10 +116,7 @@ def test_a_broker_that_is_unreachable_for_ten_seconds(fragile: Server, short_dir
                 await asyncio.sleep(0.5)
             network.refuses = False
             await nodes[0].until_health(200)
-            await deployment.settled("A", "B")
-            deployment.checker.in_order_and_once()
-            deployment.checker.nothing_missing("A", "a")
-            deployment.checker.nothing_missing("B", "b")
+            await settle_two_nodes(deployment)
             assert await lost_is_counted(deployment, "A", nodes[0], "b") > 100
             lost = await lost_is_counted(deployment, "B", nodes[1], "a")
             # What the sender knows it could not send; the connection may have swallowed a little more, or delivered
@@ -139,10 +138,7 @@ def test_a_subscription_that_died_silently(fragile: Server, short_directory: Pat
             await nodes[0].until_health(503, 8)
             network.restore()
             await nodes[0].until_health(200)
-            await deployment.settled("A", "B")
-            deployment.checker.in_order_and_once()
-            deployment.checker.nothing_missing("A", "a")
-            deployment.checker.nothing_missing("B", "b")
+            await settle_two_nodes(deployment)
             assert await lost_is_counted(deployment, "A", nodes[0], "b") > 0
             assert warnings(nodes[0], "did not come back") == 1
 
@@ -265,10 +261,7 @@ def test_a_process_that_is_frozen_for_so_long_that_the_local_broker_gives_it_up(
         os.kill(pid, signal.SIGCONT)
         await asyncio.to_thread(nodes[1].running.line, "is back after")
         await nodes[1].until_health(200)
-        await deployment.settled("A", "B")
-        deployment.checker.in_order_and_once()
-        deployment.checker.nothing_missing("A", "a")
-        deployment.checker.nothing_missing("B", "b")
+        await settle_two_nodes(deployment)
         assert await lost_is_counted(deployment, "B", nodes[1], "a") > 0
         assert (warnings(nodes[0], "is back after"), warnings(nodes[1], "is back after")) == (0, 1)
 
@@ -321,10 +314,7 @@ def test_one_node_of_a_cluster_that_is_frozen(own_cluster: RedisCluster, short_d
             frozen.thaw()
         for node in nodes:
             await node.until_health(200)
-        await deployment.settled("A", "B")
-        deployment.checker.in_order_and_once()
-        deployment.checker.nothing_missing("A", "a")
-        deployment.checker.nothing_missing("B", "b")
+        await settle_two_nodes(deployment)
         await lost_is_counted(deployment, "A", nodes[0], "b")
         await lost_is_counted(deployment, "B", nodes[1], "a")
 
