@@ -10,7 +10,7 @@ backend odac {
 }
 
 sub vcl_recv {
-    # Whoever has a publish key may send anything to anybody. Open this to your own network if it is needed from there.
+    # Anyone with a publish key may send anything to any client. Open this to your own network if needed.
     if (req.url ~ "^/odac/publish") {
         return (synth(404));
     }

@@ -14,7 +14,7 @@ def rooms() -> Picture:
         260,
         "A message to a room",
         "A message is encoded once and framed once; the same bytes are written to the socket of each member. A member "
-        "that reads slowly has a backlog of its own, and holds nobody up.",
+        "that reads slowly has a backlog of its own, and delays no other.",
     )
     it.box(20, 95, 190, 70, ">odac.ws.to('tea')", ">.send({…})")
     it.arrow([(210, 130), (248, 130)])
