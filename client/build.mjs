@@ -10,7 +10,7 @@ import { build } from 'esbuild'
 const root = dirname(fileURLToPath(import.meta.url))
 const output = process.argv[2] ?? join(root, '../src/odac/static')
 const dist = join(root, 'dist')
-// Of this build alone: another may run beside it.
+// Only for this build: another one may run at the same time.
 mkdirSync(join(root, '.build'), { recursive: true })
 const scratch = mkdtempSync(join(root, '.build/build-'))
 process.on('exit', () => rmSync(scratch, { recursive: true }))
@@ -56,16 +56,16 @@ const write = (folder, files) => files.forEach(([name, contents]) => writeFileSy
 const inDist = new Set()
 
 /**
- * Put files into dist/, each in one step, and leave alone those that are right already: while this runs, another build
- * of the same source may have ended, and npm may read what it made.
+ * Write files into dist/: only those that differ, and each by a rename, because another build of the same source may
+ * have ended already, and npm may be reading its files.
  */
-function pack(...files) {
+function writeDist(...files) {
   for (const [name, contents] of files) {
-    const [made, place] = [join(scratch, name), join(dist, name)]
+    const [temporary, path] = [join(scratch, name), join(dist, name)]
     inDist.add(name)
-    if (existsSync(place) && readFileSync(place).equals(Buffer.from(contents))) continue
-    writeFileSync(made, contents)
-    renameSync(made, place)
+    if (existsSync(path) && readFileSync(path).equals(Buffer.from(contents))) continue
+    writeFileSync(temporary, contents)
+    renameSync(temporary, path)
   }
 }
 
@@ -77,18 +77,19 @@ async function serve(entry, file, format) {
   write(output, await bundle({ [name]: entry }, place, { format, outExtension: { '.js': extension } }))
 }
 
-const packaged = { index: 'package', shared: 'shared/share', react: 'react', vue: 'vue' }
+const packageEntries = { index: 'package', shared: 'shared/share', react: 'react', vue: 'vue' }
 /** For both formats of the npm package: its types find unknown events and options, and the script stays smaller. */
-const packed = { external: ['react', 'vue'], dropLabels: ['WARN'] }
+const packageOptions = { external: ['react', 'vue'], dropLabels: ['WARN'] }
 
 /** The npm package as ES modules; what they have in common is in further files. */
 async function packModules() {
-  pack(...(await bundle(packaged, dist, { ...packed, format: 'esm', splitting: true, chunkNames: 'common-[hash]' })))
+  const options = { ...packageOptions, format: 'esm', splitting: true, chunkNames: 'common-[hash]' }
+  writeDist(...(await bundle(packageEntries, dist, options)))
 }
 
 /** The npm package as CommonJS, in which the entries require each other. */
 async function packCommon() {
-  const file = Object.fromEntries(Object.entries(packaged).map(([name, entry]) => [`./${entry}`, `./${name}.cjs`]))
+  const file = Object.fromEntries(Object.entries(packageEntries).map(([name, entry]) => [`./${entry}`, `./${name}.cjs`]))
   const apart = {
     name: 'apart',
     setup: (builder) =>
@@ -96,8 +97,8 @@ async function packCommon() {
         kind !== 'entry-point' && file[path] ? { path: file[path], external: true } : undefined,
       ),
   }
-  const built = await bundle(packaged, dist, {
-    ...packed,
+  const built = await bundle(packageEntries, dist, {
+    ...packageOptions,
     format: 'cjs',
     outExtension: { '.js': '.cjs' },
     plugins: [apart],
@@ -105,7 +106,7 @@ async function packCommon() {
     supported: { 'dynamic-import': false },
     sourcemap: false,
   })
-  pack(...built)
+  writeDist(...built)
 }
 
 /** Return a function that reads the declarations of src/<name>.ts. */
@@ -139,14 +140,14 @@ const api =
 writeFileSync(join(output, 'odac.d.ts'), api + 'export as namespace Odac;\n')
 
 mkdirSync(dist, { recursive: true })
-pack(['LICENSE', readFileSync(join(root, '../LICENSE'))])
+writeDist(['LICENSE', readFileSync(join(root, '../LICENSE'))])
 await packModules()
 await packCommon()
 for (const extension of ['ts', 'cts']) {
   const script = extension.replace('ts', 'js')
   const rename = (text) => text.replace(/'\.\/(\w+)'/g, (_, name) => `'./${name === 'package' ? 'index' : name}.${script}'`)
-  pack([`index.d.${extension}`, extension === 'ts' ? api + 'export as namespace Odac;\n' : api])
-  pack(...['binding', 'react', 'vue'].map((name) => [`${name}.d.${extension}`, rename(declaration(name))]))
+  writeDist([`index.d.${extension}`, extension === 'ts' ? api + 'export as namespace Odac;\n' : api])
+  writeDist(...['binding', 'react', 'vue'].map((name) => [`${name}.d.${extension}`, rename(declaration(name))]))
 }
 for (const name of readdirSync(dist)) if (!inDist.has(name)) rmSync(join(dist, name), { recursive: true, force: true })
 

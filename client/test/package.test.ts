@@ -95,6 +95,13 @@ test('each file that package.json names exists', () => {
   assert.deepEqual([named.length > 15, missing], [true, []])
 })
 
+test('the package has types for unknown events and options, and no warnings', () => {
+  const scripts = packed.filter((path) => /\.(js|cjs)$/.test(path))
+  const texts = scripts.map((path) => readFileSync(join(consumer, 'node_modules/odac-client', path), 'utf8'))
+  assert.match(texts.join(), /console\.warn/)
+  assert.doesNotMatch(texts.join(), /Odac: unknown/)
+})
+
 test('require works, and require and import in one program get modules that work together', async () => {
   const require = createRequire(join(consumer, 'index.cjs'))
   const { Odac, ws } = require('odac-client') as { Odac: { ws: unknown }; ws: unknown }

@@ -54,6 +54,14 @@ def test_the_script_stays_small(name: str) -> None:
     assert size <= LIMIT
 
 
+@pytest.mark.parametrize("name", ["odac.js", "odac.mjs"])
+def test_the_served_scripts_warn_about_unknown_events_and_options(name: str) -> None:
+    """The build drops these warnings from the npm package, which has types, and must not drop them here."""
+    script = (STATIC / name).read_text()
+    assert "Odac: unknown " in script
+    assert [kind for kind in ("event", "option") if f'"{kind}",' not in script] == []
+
+
 def test_one_version_for_all() -> None:
     version = tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]["version"]
     assert version == odac.__version__
