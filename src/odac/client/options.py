@@ -53,11 +53,12 @@ def checked_headers(headers: Mapping[str, str] | None) -> tuple[tuple[str, str],
         TypeError: it is not a dict, or a name or value is not a str.
         ValueError: a name or value that HTTP cannot carry, or the header ``Cookie``.
     """
-    check_headers(headers or {})
-    for name in headers or {}:
+    fields = headers or {}
+    check_headers(fields)
+    for name in fields:
         if name.lower() == "cookie":
             raise ValueError("headers: give cookies with cookies={name: value}, so that the server can change them")
-    return tuple((headers or {}).items())
+    return tuple(fields.items())
 
 
 def check_subprotocols(names: Sequence[str]) -> None:
