@@ -60,15 +60,18 @@ class Ping(Awaitable[float]):
         self._wake()
 
     def _wake(self) -> None:
-        if self._waiter is not None and not self._waiter.done():
+        if self._waiter is not None:
             self._waiter.set_result(None)
+            self._waiter = None
 
     def __await__(self) -> Generator[Any, None, float]:
         while self._trip is None:
             if self._failure is not None:
                 raise Disconnected(*self._failure)
-            self._waiter = self._loop.create_future()
-            yield from self._waiter
+            if self._waiter is None:
+                self._waiter = self._loop.create_future()
+            # Not the future itself: a cancelled caller would cancel it for the others that share this ping.
+            yield from asyncio.wait((self._waiter,)).__await__()
         return self._trip
 
 

@@ -65,6 +65,33 @@ def test_a_ping_while_the_connection_closes_fails_with_the_code_of_the_close() -
     run(test())
 
 
+@pytest.mark.parametrize("ends", [True, False])
+def test_every_caller_that_awaits_the_same_ping_is_answered(ends: bool) -> None:
+    async def wait(ping: Any) -> float:
+        trip: float = await ping
+        return trip
+
+    async def test() -> None:
+        room = Room(loop=asyncio.get_running_loop())
+        connection = room.connect()
+        ping = connection.ping()
+        first, cancelled, last = [asyncio.ensure_future(wait(ping)) for _ in range(3)]
+        await idle()
+        cancelled.cancel()
+        await idle()
+        assert [first.done(), cancelled.cancelled(), last.done()] == [False, True, False]
+        if ends:
+            lane_of(connection).lose()
+        else:
+            await idle()
+            connection.receive_pong(pings(connection)[-1])
+        async with asyncio.timeout(30):
+            answers = await asyncio.gather(first, last, return_exceptions=True)
+        assert [isinstance(each, Disconnected if ends else float) for each in answers] == [True, True]
+
+    run(test())
+
+
 def test_a_peer_that_never_answers_costs_no_memory() -> None:
     room = Room()
     connection = room.connect()
