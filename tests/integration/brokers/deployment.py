@@ -9,7 +9,7 @@ import tempfile
 import urllib.error
 import urllib.request
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterable
+from collections.abc import Callable, Iterable
 from itertools import pairwise
 from pathlib import Path
 from typing import Any
@@ -216,7 +216,7 @@ class Deployment:
                 publisher, sequence = json.loads(message)
                 self.checker.receive(name, publisher, sequence)
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         tasks = list(self._tasks.values())
         for task in tasks:
             task.cancel()
@@ -225,13 +225,3 @@ class Deployment:
         for task in tasks:
             if not task.cancelled():
                 task.result()
-
-
-@contextlib.asynccontextmanager
-async def deploying(directory: Path) -> AsyncIterator[Deployment]:
-    """A deployment, which is closed at the end."""
-    deployment = Deployment(directory)
-    try:
-        yield deployment
-    finally:
-        await deployment.close()

@@ -8,7 +8,6 @@ import json
 import os
 import signal
 import tempfile
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
@@ -232,19 +231,10 @@ class Processes(Changes):
         for page in self.pages:
             assert set(page.left) <= set(but), (page.user, page.left)
 
-    async def close(self) -> None:
+    async def aclose(self) -> None:
         for process in self.all:
             with contextlib.suppress(ProcessLookupError):
                 process.signal(signal.SIGCONT)
         for page in list(self.pages):
             page.lose()
         await self._stack.aclose()
-
-
-@contextlib.asynccontextmanager
-async def running_processes(directory: Path) -> AsyncIterator[Processes]:
-    processes = Processes(directory)
-    try:
-        yield processes
-    finally:
-        await processes.close()

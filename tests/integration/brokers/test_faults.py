@@ -7,6 +7,7 @@ and the health endpoint tells the truth.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import os
 import signal
 from collections.abc import Awaitable, Callable
@@ -17,7 +18,7 @@ from redis.crc import key_slot
 from websockets.asyncio.client import ClientConnection
 
 from odac.brokers import local_proxy
-from tests.integration.brokers.deployment import Deployment, Node, deploying
+from tests.integration.brokers.deployment import Deployment, Node
 from tests.integration.brokers.network import network_to
 from tests.integration.brokers.peers import BrokerPeer, peers
 from tests.integration.brokers.servers import RedisCluster, Server
@@ -25,7 +26,7 @@ from tests.integration.brokers.servers import RedisCluster, Server
 
 def go(work: Callable[[Deployment], Awaitable[None]], directory: Path) -> None:
     async def main() -> None:
-        async with deploying(directory) as deployment:
+        async with contextlib.aclosing(Deployment(directory)) as deployment:
             await work(deployment)
 
     asyncio.run(asyncio.wait_for(main(), 120))

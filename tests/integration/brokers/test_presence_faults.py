@@ -7,6 +7,7 @@ broker, with the real times.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import signal
 from collections.abc import Awaitable, Callable
 from pathlib import Path
@@ -20,7 +21,7 @@ from odac.presence.rules import Presence
 from odac.presence.service import PresenceService
 from tests.integration.brokers.network import network_to
 from tests.integration.brokers.peers import BusPeer, buses
-from tests.integration.brokers.presence_pages import GONE, GRACE, REAL, SCALE, Page, Processes, running_processes
+from tests.integration.brokers.presence_pages import GONE, GRACE, REAL, SCALE, Page, Processes
 from tests.integration.brokers.servers import RedisCluster, Server
 
 
@@ -30,7 +31,7 @@ def brokers(*names: str, short: str) -> pytest.MarkDecorator:
 
 def go(work: Callable[[Processes], Awaitable[None]], directory: Path) -> None:
     async def main() -> None:
-        async with running_processes(directory) as processes:
+        async with contextlib.aclosing(Processes(directory)) as processes:
             await work(processes)
 
     asyncio.run(asyncio.wait_for(main(), 900 if REAL else 120))
