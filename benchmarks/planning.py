@@ -227,8 +227,8 @@ def simulate(
     evenly: bool = False,
     interval: float = INTERVAL,
 ) -> Run:
-    """Simulate each message: every process, and the broker, does one thing at a time, in order of
-    arrival.
+    """Simulate each message: every process, and the broker, does one thing at a time, in the order
+    of arrival.
 
     Args:
         sizes: members of each room.

@@ -10,7 +10,7 @@ export const CLOSED = 3
 
 /**
  * Takes the events of a transport. A message is not decoded yet. An event without a name means that only the state has
- * changed; `control` is a control message for the page, which has no listeners.
+ * changed; `control` is a control message for the page, which listeners do not get.
  */
 export type Sink = (event: keyof OdacEvents | 'control' | '', ...args: unknown[]) => void
 

@@ -1,4 +1,4 @@
-"""The Python client: a connection that goes on over one WebSocket after the other."""
+"""The Python client: a connection that reconnects, with one WebSocket after the other."""
 
 from __future__ import annotations
 

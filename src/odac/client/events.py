@@ -36,13 +36,13 @@ that TCP holds the server back.
 """
 
 FACTOR_WHILE_CALLING: Final = 4
-"""So many times :data:`MOST_WAITING` events may wait while a call waits for its answer, which comes after them."""
+"""While a call waits for its answer, which comes after the events, :data:`MOST_WAITING` is multiplied by this."""
 
 _TURN: Final = "turn"
 """The name of an entry in the queue that is no event: a function to call after the entries before it."""
 
 ERROR_LIMIT: Final = 256
-"""The number of waiting events from which on ``error`` events are dropped."""
+"""``error`` events are dropped while so many events wait."""
 
 
 class Events:

@@ -93,7 +93,7 @@ def main(
 
 
 class _Output:
-    """Prints lines: the time, an arrow, and text whose control characters are escaped for the sake of the terminal."""
+    """Prints lines: the time, an arrow, and text with its control characters escaped, for the terminal."""
 
     def __init__(self, out: TextIO) -> None:
         self._out = out

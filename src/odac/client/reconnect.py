@@ -100,7 +100,7 @@ class Reconnect:
     def _next(self, *, at_least: float = 0.0, drain: float | None = None) -> float | None:
         if not self.enabled or self.exhausted:
             return None
-        # The exponent is bounded, because without max_attempts the power would overflow at some time.
+        # The exponent is bounded, because without max_attempts the power would eventually overflow.
         delay = min(self.delay * FACTOR ** min(self.attempts, 64), CAP)
         self.attempts += 1
         if drain is not None:

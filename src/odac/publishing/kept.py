@@ -28,7 +28,7 @@ RULES_EVERY: Final = 10.0
 RETRY: Final = 0.05
 """Seconds between two attempts to reach the store."""
 MOST_LOCKS: Final = 1024
-"""The number of locks, one for each room, from which on those that are not locked are dropped."""
+"""When there are so many locks, one for each room, those that are not held are dropped."""
 LAST_TOPS: Final = 1.0
 """The most seconds that :meth:`KeptRooms.stop` takes to publish the tops of its rooms."""
 

@@ -32,7 +32,7 @@ class Command(RunserverCommand):  # type: ignore[misc]
         """Check the project and serve it until Ctrl-C."""
         application = getattr(settings, "ASGI_APPLICATION", None)
         if not application:
-            raise CommandError("Set ASGI_APPLICATION to the name of the DjangoOdac() app: 'mysite.asgi.application'.")
+            raise CommandError("Set ASGI_APPLICATION to the DjangoOdac() app's name, as in 'mysite.asgi.application'.")
         module, _, name = application.rpartition(".")
         if not options.get("skip_checks"):
             self.check(display_num_errors=True)
