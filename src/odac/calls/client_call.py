@@ -86,8 +86,8 @@ class Call:
 
     Attributes:
         name: of the call.
-        key: identifies this call, and is the same when the client resends it. If the application stores it in the
-            same transaction as the call's effect, the effect happens exactly once.
+        key: identifies this call, and is the same when the client resends it because of ``retry``. A call that the
+            client makes again after ``interrupted`` has another key.
     """
 
     __slots__ = (
