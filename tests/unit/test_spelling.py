@@ -78,7 +78,7 @@ def test_a_misspelt_option_of_a_route() -> None:
     with pytest.raises(odac.ConfigurationError, match=r"unknown option tokn: did you mean 'token'\?"):
         make().route.ws("/chat", print, tokn=False)  # type: ignore[call-overload]
     with pytest.raises(odac.ConfigurationError, match=r"'/chat': unknown option dependencies: it takes token, "):
-        make().route.ws("/chat", dependencies=[])(print)  # type: ignore[call-overload]
+        make().route.ws("/chat", dependencies=[])  # type: ignore[call-overload]
 
 
 def test_what_is_checked_stays_what_it_is() -> None:

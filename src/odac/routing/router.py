@@ -188,36 +188,34 @@ class RouteBuilder:
             :class:`WebSocketRoute`.
 
         Raises:
-            ConfigurationError: the path has a route already or is malformed, the handler is not callable, or an option
-                is unknown or out of range. The message names the fix.
+            ConfigurationError: an option is unknown; or, raised when the route gets its handler or its first function,
+                the path has a route already or is malformed, the handler is not callable, or an option's value is not
+                allowed. The message names the fix.
         """
         if callable(path):
             raise ConfigurationError('@app.route.ws needs a path, in parentheses: @app.route.ws("/chat")')
-        functions = Functions(path, options.get("message"))
-
-        def add(function: Callable[..., Any] = no_handler) -> None:
-            if not self._router.give_handler(functions, function):
-                self._add(path, function, options, functions)
-
-        if handler is _UNSET:
-            return WebSocketRoute(add, functions)
-        add(handler)
-        return handler
-
-    def _add(self, path: str, handler: Any, options: RouteOptions, functions: Functions) -> None:
         unknown = options.keys() - OPTIONS
         if unknown:
             raise ConfigurationError(
                 f"{path!r}: unknown option {', '.join(sorted(unknown))}: {did_you_mean(min(unknown), OPTIONS)}"
             )
-        self._router.add(
-            path,
-            handler,
-            needs_auth=self._needs_auth,
-            middleware=self._middleware,
-            functions=functions,
-            **options,
-        )
+        functions = Functions(path, options.get("message"))
+
+        def add(function: Callable[..., Any] = no_handler) -> None:
+            if not self._router.give_handler(functions, function):
+                self._router.add(
+                    path,
+                    function,
+                    needs_auth=self._needs_auth,
+                    middleware=self._middleware,
+                    functions=functions,
+                    **options,
+                )
+
+        if handler is _UNSET:
+            return WebSocketRoute(add, functions)
+        add(handler)
+        return handler
 
 
 def no_handler(odac: object) -> None:
