@@ -82,10 +82,11 @@ def new(name: str) -> None:
         _fail(error)
     for file in files:
         click.echo(os.path.relpath(file))
-    steps = ["odac run app:app --reload", "pip install -r requirements-test.txt", "python -m pytest"]
+    steps = ["pip install -r requirements-test.txt", "python -m pytest", "odac run app:app --reload"]
     if name != ".":
         steps.insert(0, f"cd {name}")
     click.echo("\nNext:\n" + "\n".join(f"  {step}" for step in steps))
+    click.echo("\nSeveral workers (odac run app:app --workers 2) need: pip install 'odac[local]'")
 
 
 @main.command()

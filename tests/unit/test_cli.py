@@ -395,7 +395,10 @@ def test_a_new_project_and_what_to_do_next(odac: Odac, folder: Path) -> None:
     made = odac("new", "tea")
     assert made.exit_code == 0, made.output
     assert "tea/test_app.py" in made.output
-    assert "  cd tea\n  odac run app:app --reload\n" in made.output
+    steps = ["cd tea", "pip install -r requirements-test.txt", "python -m pytest", "odac run app:app --reload"]
+    assert "".join(f"  {step}\n" for step in steps) in made.output
+    assert "--workers 2" in made.output
+    assert "odac[local]" in made.output
     assert odac("routes", "app:app", "--app-dir", "tea").exit_code == 0
     again = odac("new", "tea")
     assert again.exit_code == 1
