@@ -124,12 +124,24 @@ def read(
     for pattern, history, presence in room_rules:
         rules = {name: rule for name, rule in (("history", history), ("presence", presence)) if rule is not None}
         rooms.setdefault(pattern, {}).update(msgspec.to_builtins(rules))
+    for route in routes:  # first, so that these types have their own names, and not what is sent
+        for type_ in _received(route):
+            schemas.add(type_, incoming=True)
     contracts = tuple(_route(route, schemas, used_names) for route in routes)
     return Contract(contracts, rooms, schemas, prefix, cookie)
 
 
+def _received(route: Route) -> list[Any]:
+    message = route.functions.message
+    return [
+        *([] if message is None else [message]),
+        *(answer.arguments for answer in route.functions.answers.values()),
+    ]
+
+
 def _route(route: Route, schemas: Schemas, used_names: set[str]) -> RouteContract:
     functions = route.functions
+    takes = _messages(functions.message, schemas, incoming=True)
     return RouteContract(
         name=_name(route.path, used_names),
         path=re.sub(r"{(\w+):\w+}", r"{\1}", route.path),
@@ -143,8 +155,8 @@ def _route(route: Route, schemas: Schemas, used_names: set[str]) -> RouteContrac
             named if isinstance(named, str) else getattr(named, "__name__", "middleware") for named in route.middleware
         ),
         subprotocols=route.subprotocols,
-        takes=_messages(functions.message, schemas, incoming=True),
-        gives=_messages(route.options.get("sends"), schemas, incoming=False),
+        takes=takes,
+        gives=_messages(route.options.get("sends"), schemas, incoming=False, before=len(takes)),
         calls=tuple(
             CallContract(
                 name,
@@ -197,15 +209,39 @@ def class_names(contract: Contract, reserved: Iterable[str], suffix: str = "") -
     return names
 
 
-def _messages(type_: Any, schemas: Schemas, *, incoming: bool) -> tuple[MessageContract, ...]:
+def _messages(type_: Any, schemas: Schemas, *, incoming: bool, before: int = 0) -> tuple[MessageContract, ...]:
+    """The messages of a type: one for each type in a union.
+
+    Args:
+        type_: the type, or None if the route does not declare one.
+        schemas: to which the definitions are added.
+        incoming: whether the messages are received.
+        before: the number of messages that the route has already, so that two without a name have different ones.
+    """
     if type_ is None:
         return ()
+    schema = schemas.add(type_, incoming=incoming)
+    if schema:
+        parts = _choices(schema, schemas.definitions)
+    else:  # a union of types of which no library makes one schema, such as a Struct and a pydantic model
+        parts = [schemas.add(member, incoming=incoming) for member in union_members(type_)]
     found: list[MessageContract] = []
-    for member in union_members(type_):
-        schema = schemas.add(member, incoming=incoming)
-        name = referenced(schema) or ("message" if not found else f"message{len(found) + 1}")
-        found.append(MessageContract(name, schema))
+    for part in parts:
+        number = before + len(found) + 1
+        found.append(MessageContract(referenced(part) or (f"message{number}" if number > 1 else "message"), part))
     return tuple(found)
+
+
+def _choices(schema: dict[str, Any], definitions: dict[str, Any]) -> list[dict[str, Any]]:
+    """The schemas in a union and in the unions within it; any other schema is returned alone."""
+    target = definitions.get(referenced(schema) or "", schema)
+    for combination in ("anyOf", "oneOf"):
+        if combination in target:
+            found: list[dict[str, Any]] = []
+            for part in target[combination]:
+                found += [choice for choice in _choices(part, definitions) if choice not in found]
+            return found
+    return [schema]
 
 
 def _text(function: Callable[..., Any]) -> str:

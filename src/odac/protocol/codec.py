@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from typing import Any, Final
 
 import msgspec
@@ -23,6 +23,7 @@ __all__ = [
     "has_unknown_class",
     "json_decoder",
     "make_decoder",
+    "parts_of",
     "reference_encode",
 ]
 
@@ -229,15 +230,19 @@ def make_decoder(type_: Any) -> Callable[[bytes], object]:
 
 def has_unknown_class(type_: Any) -> bool:
     """Whether a type, or a part of it, is a class that msgspec has no rules for."""
+    return any(isinstance(part, msgspec.inspect.CustomType) for part in parts_of(type_))
+
+
+def parts_of(type_: Any) -> Iterator[msgspec.inspect.Type]:
+    """The types that a type consists of, itself included, as msgspec describes them."""
     waiting: list[Any] = [msgspec.inspect.type_info(type_)]
     seen: set[int] = set()
     while waiting:
         part = waiting.pop()
-        if isinstance(part, msgspec.inspect.CustomType):
-            return True
         if isinstance(part, (list, tuple)):
             waiting.extend(part)
         elif isinstance(part, (msgspec.inspect.Type, msgspec.inspect.Field)) and id(part) not in seen:
             seen.add(id(part))
             waiting.extend(getattr(part, name) for name in part.__struct_fields__)
-    return False
+            if isinstance(part, msgspec.inspect.Type):
+                yield part

@@ -13,7 +13,7 @@ import yaml
 from odac import History, Odac, SessionOptions
 from odac.contract.asyncapi import document, to_json, to_yaml
 from odac.contract.model import read
-from tests.unit.contract import chess
+from tests.unit.contract import chess, desk
 from tests.unit.test_client_build import CLIENT, missing
 
 
@@ -55,6 +55,44 @@ def test_every_message_and_call_has_its_place() -> None:
     assert move["reply"]["messages"] == [{"$ref": "#/channels/chess_id/messages/answer_move"}]
     assert move["security"] == [{"$ref": f"#/components/securitySchemes/{name}"} for name in ("session", "token")]
     assert "security" not in operations["root_send"]
+
+
+def test_messages_without_a_name_are_told_apart() -> None:
+    made = make(desk.app)
+    messages = made["channels"]["lists"]["messages"]
+    assert list(messages) == ["message", "message2"]
+    assert (messages["message"]["payload"]["type"], messages["message2"]["payload"]["type"]) == ("array", "object")
+    (received,) = made["operations"]["lists_receive"]["messages"]
+    (sent,) = made["operations"]["lists_send"]["messages"]
+    assert (received["$ref"], sent["$ref"]) == (
+        "#/channels/lists/messages/message",
+        "#/channels/lists/messages/message2",
+    )
+
+
+def test_unions_within_other_types_and_defaults_in_both_directions() -> None:
+    made = make(desk.app)
+    reference = "#/components/schemas/"
+    assert {name: schema["required"] for name, schema in made["components"]["schemas"].items()} == {
+        "Ask": ["kind"],
+        "AskOutput": ["kind", "text"],
+        "Busy": ["kind", "seconds"],
+        "Log": ["kind"],
+        "LogOutput": ["kind", "last", "messages", "by_name"],
+    }
+    sent = made["components"]["schemas"]["LogOutput"]["properties"]
+    either = [{"$ref": f"{reference}AskOutput"}, {"$ref": f"{reference}Busy"}]
+    assert sent["messages"]["items"] == {"oneOf": either}
+    assert sent["by_name"]["additionalProperties"] == {"anyOf": either}
+    assert sent["last"]["anyOf"] == [{"oneOf": either}, {"type": "null"}]
+    messages = made["channels"]["desk"]["messages"]
+    assert list(messages) == [
+        "Ask",
+        "Busy",
+        "AskOutput",
+        "LogOutput",
+        *(f"{what}_{name}" for name in ("all", "last") for what in ("call", "answer")),
+    ]
 
 
 def test_the_rules_of_rooms_are_an_extension() -> None:
@@ -102,7 +140,7 @@ def test_yaml_of_odd_values(value: Any) -> None:
     }
 
 
-APPS = {"chess": chess.app, "empty": Odac(secret="x" * 32), "rooms": with_rooms()}
+APPS = {"chess": chess.app, "desk": desk.app, "empty": Odac(secret="x" * 32), "rooms": with_rooms()}
 
 
 @pytest.fixture(scope="module")

@@ -1,8 +1,13 @@
 from __future__ import annotations
 
+from typing import Annotated
+
+from pydantic import Field, RootModel
+from typing_extensions import TypeAliasType
+
 from odac import History, Odac, Presence
 from odac.contract.model import read
-from tests.unit.contract import chess
+from tests.unit.contract import chess, desk
 
 
 def test_what_a_route_takes_and_gives() -> None:
@@ -15,6 +20,17 @@ def test_what_a_route_takes_and_gives() -> None:
     assert first.calls[1].arguments == {"type": "null"}
     assert first.source.startswith("chess.py:")
     assert (second.name, second.token, second.takes, second.gives, second.calls) == ("root", False, (), (), ())
+
+
+def test_a_message_for_each_type_in_a_union_however_it_is_written() -> None:
+    class Command(RootModel[Annotated[desk.Ask | desk.Busy, Field(discriminator="kind")]]): ...
+
+    for type_ in (desk.Ask | desk.Busy, desk.Message, TypeAliasType("Alias", desk.Message), Command):
+        app = Odac(secret="x" * 32)
+        app.route.ws("/", lambda odac: None, message=type_, sends=desk.Message | chess.Say | list[int] | str)
+        (route,) = read(app.websocket_routes).routes
+        assert [message.name for message in route.takes] == ["Ask", "Busy"]
+        assert [message.name for message in route.gives] == ["AskOutput", "Busy", "Say", "message6", "message7"]
 
 
 def test_the_rules_of_rooms() -> None:

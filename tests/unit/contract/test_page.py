@@ -16,7 +16,7 @@ def test_every_message_and_call_has_an_example() -> None:
         {"type": "say", "text": "text"},
         {"type": "typing", "on": True},
     ]
-    assert first["gives"][0]["example"] == {"theText": "text"}
+    assert first["gives"][0]["example"] == {"theText": "text", "by": None}
     assert [call["example"] for call in first["calls"]] == [{"to": "text"}, None]
     assert first["source"].startswith("chess.py:")
 

@@ -13,7 +13,7 @@ import pytest
 from odac import Odac
 from odac.contract.model import read
 from odac.contract.python import module
-from tests.unit.contract import chess
+from tests.unit.contract import chess, desk
 
 USE = """
 from api import ChessId, MovedData, Root
@@ -42,12 +42,42 @@ async def use() -> None:
 """
 
 
-def test_mypy_takes_right_code_and_refuses_wrong_code(tmp_path: Path) -> None:
+USE_DESK = """
+from api import AskOutputData, BusyData, Desk, Lists
+
+
+async def use() -> None:
+    async with Desk("ws://localhost") as ws:
+        ws.send({"kind": "ask"})
+        message = await ws.receive()
+        if message["kind"] == "ask":
+            print(message["text"].upper())
+        else:
+            print(message["messages"][0]["kind"], message["by_name"].keys())
+            if message["last"] is not None and message["last"]["kind"] == "busy":
+                print(message["last"]["seconds"])
+        found: dict[str, AskOutputData | BusyData] = await ws.all([{"kind": "ask"}, {"kind": "busy", "seconds": 1}])
+        last = await ws.last({"kind": "log", "by_name": {"ada": {"kind": "ask"}}})
+        print(found, last and last["kind"])
+    async with Lists("ws://localhost") as lists:
+        lists.send([{"kind": "busy", "seconds": 1}])
+        print({name: message["kind"] for name, message in (await lists.receive()).items()})
+
+    ws.send({"text": "hello"})  # error
+    ws.send({"kind": "log"})  # error
+    await ws.all([{"text": "hello"}])  # error
+    await ws.last({"kind": "log", "last": {"seconds": 1}})  # error
+    lists.send({"kind": "ask"})  # error
+"""
+
+
+@pytest.mark.parametrize(("app", "use"), [(chess.app, USE), (desk.app, USE_DESK)], ids=["chess", "desk"])
+def test_mypy_takes_right_code_and_refuses_wrong_code(app: Odac, use: str, tmp_path: Path) -> None:
     pytest.importorskip("mypy")
     (tmp_path / "api.py").write_text(
-        module(read(chess.app.websocket_routes), command="odac client chess:app"), encoding="utf-8"
+        module(read(app.websocket_routes), command="odac client chess:app"), encoding="utf-8"
     )
-    (tmp_path / "use.py").write_text(USE, encoding="utf-8")
+    (tmp_path / "use.py").write_text(use, encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "mypy", "--strict", "--config-file", "", "use.py", "api.py"],
         cwd=tmp_path,
@@ -59,7 +89,7 @@ def test_mypy_takes_right_code_and_refuses_wrong_code(tmp_path: Path) -> None:
     output = done.stdout + done.stderr
     found = {int(number) for number in re.findall(r"use\.py:(\d+): error", output)}
     assert "api.py:" not in output, output
-    assert found == {number for number, line in enumerate(USE.splitlines(), 1) if line.endswith("# error")}, output
+    assert found == {number for number, line in enumerate(use.splitlines(), 1) if line.endswith("# error")}, output
 
 
 def test_an_app_without_routes_gives_a_module() -> None:

@@ -15,7 +15,7 @@ import pytest
 from odac import History, Odac, Presence
 from odac.contract.model import read
 from odac.contract.typescript import Hooks, module
-from tests.unit.contract import chess
+from tests.unit.contract import chess, desk
 from tests.unit.test_client_build import CLIENT, STATIC, missing
 
 ROOMS = [("game-*", None, Presence()), ("lobby", History(), Presence()), ("`$news*", History(), None)]
@@ -37,7 +37,7 @@ socket.send({ type: 'say', text: 'hello' })
 socket.send({ type: 'typing', on: true })
 socket.on('message', (message) => {
   if ('theText' in message) message.theText.toUpperCase()
-  else message.state satisfies 'open' | 'over' | undefined
+  else message.state satisfies 'open' | 'over'
 })
 socket
   .on('open', () => {})
@@ -189,6 +189,39 @@ def test_the_hooks_are_typed_as_well(hooks: Hooks, use: str, tmp_path: Path) -> 
 def test_it_names_nothing_of_a_framework_that_was_not_asked_for(hooks: Hooks | None) -> None:
     source = made(hooks)
     assert re.findall(r"odac-client/(\w+)'", source) == ([hooks] if hooks else [])
+
+
+USE_DESK = """
+import { ws, type AskOutput, type Busy } from './api'
+
+const desk = ws('/desk')
+desk.send({ kind: 'ask' })
+desk.on('message', (message) => {
+  if (message.kind === 'ask') return message.text.toUpperCase()
+  const [first] = message.messages
+  return `${first?.kind} ${Object.keys(message.by_name)} ${message.last?.kind === 'busy' && message.last.seconds}`
+})
+const use = async (): Promise<AskOutput | Busy | null> => {
+  const found = await desk.call('all', [{ kind: 'ask' }, { kind: 'busy', seconds: 1 }])
+  found satisfies Record<string, AskOutput | Busy>
+  return desk.call('last', { kind: 'log', by_name: { ada: { kind: 'ask' } } })
+}
+use().catch(() => {})
+ws('/lists').on('message', (messages) => messages['ada']?.kind === 'ask').send([{ kind: 'busy', seconds: 1 }])
+
+desk.send({ text: 'hello' }) // error
+desk.send({ kind: 'log' }) // error
+desk.call('all', [{ text: 'hello' }]).catch(() => {}) // error
+desk.call('last', { kind: 'log', last: { seconds: 1 } }).catch(() => {}) // error
+desk.on('message', (message) => message.text) // error
+ws('/lists').send({ kind: 'ask' }) // error
+"""
+
+
+def test_unions_within_other_types_and_defaults_in_both_directions(tmp_path: Path) -> None:
+    source = module(read(desk.app.websocket_routes), command="odac types desk:app", library="odac-client")
+    found, output = errors(tmp_path, source, USE_DESK)
+    assert found == wrong(USE_DESK), output
 
 
 def test_types_with_the_names_that_the_module_uses_itself(tmp_path: Path) -> None:
