@@ -116,7 +116,6 @@ class RoomRules:
         else:
             observers[observers.index(self.history)] = rooms
         self.history = self._hub.history = rooms
-        self._hub.control_handlers["resume"] = rooms.said
 
     def _check_not_fixed(self) -> None:
         if self.is_fixed:

@@ -123,7 +123,6 @@ def test_another_broker_keeps_the_histories_of_the_rules_that_were_added_before(
     assert former not in made._hub.observers
     assert made.history.book.of("a") == History(5)
     assert made.history.replay_of_users == 4
-    assert made._hub.control_handlers["resume"] == made.history.said
 
 
 def test_another_broker_that_keeps_no_history_is_refused() -> None:

@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, Final
+from typing import TYPE_CHECKING, Final
 
 import msgspec
 
 from odac.close_codes import SUPERSEDED, CloseCode
 from odac.history.cursor import HistoryCounters
 from odac.history.entries import name_of
-from odac.history.position import Client, Identity, Position, Tickets
+from odac.history.position import Client, Identity, Position, Tickets, parse_resume
 from odac.history.visits import Visits, next_client
 from odac.realtime.audience import is_user_room
+from odac.realtime.offered_messages import POSITIONS
 
 if TYPE_CHECKING:
     from odac.realtime.connection import Connection
@@ -39,22 +40,20 @@ class Returning:
         self._hub = hub
         self._tickets = tickets
         self._counters = counters
-        self.visits = Visits(tickets, hub.limits)
+        self.visits = Visits(hub.limits)
         self._came_back: list[tuple[str, int]] = []
-
-    def expect(self, connection: Connection) -> None:
-        """A client has offered ``odac.resume``."""
-        self.visits.expect(connection, self._hub.delivery.loop)
-
-    def said(self, connection: Connection, values: list[Any]) -> None:
-        """The control message ``resume`` has arrived."""
-        self.visits.said(connection, values)
 
     async def resume(self, connection: Connection, session_id: str | None, user_id: str | None) -> None:
         """Wait for the ``resume`` of a client that has offered ``odac.resume``; the connection then has its name."""
+        limits = self._hub.limits
+        values = await self._hub.offered.receive(connection, POSITIONS, limits.resume_timeout)
+        sent = None if values is None else parse_resume(values, limits.recovery_rooms)
+        if sent is None or not connection.is_open:
+            return
         identity = Identity(session_id, user_id)
-        known, positions = await self.visits.resumed(connection, identity)
-        if known is None or not connection.is_open:
+        name, positions = sent
+        known = self._tickets.read_client(name, identity)
+        if known is None:
             return
         client = next_client(known)
         self._hub.rename(connection, client.id)

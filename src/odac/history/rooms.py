@@ -83,8 +83,6 @@ class HistoryRooms:
         self.leaves = self._members.leaves
         self.is_leaving = self._members.is_leaving
         self.departed = self.feeds.departed
-        self.expect = self._returning.expect
-        self.said = self._returning.said
         self.resume = self._returning.resume
         self.greet = self._returning.greet
         self.recognized = self._returning.recognized

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections import OrderedDict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from odac.config import Limits
-from odac.history.position import Client, Identity, Position, Tickets, parse_resume
+from odac.history.position import Client, Identity, Position
 
 if TYPE_CHECKING:
     from odac.realtime.connection import Connection
@@ -67,16 +66,13 @@ class Visits:
     """The clients of this process, by connection and by name.
 
     Args:
-        tickets: signs and checks names.
-        limits: bound the entries that a connection and a session may recover, and the wait for a ``resume``.
+        limits: bound the entries that a connection and a session may recover.
     """
 
-    def __init__(self, tickets: Tickets, limits: Limits) -> None:
-        self._tickets = tickets
+    def __init__(self, limits: Limits) -> None:
         self._limits = limits
         self._by_connection: dict[Connection, Visit] = {}
         self._by_name: dict[str, Connection] = {}
-        self._expected: dict[Connection, asyncio.Future[list[Any]]] = {}
         self.budgets = Budgets(limits)
 
     def __len__(self) -> int:
@@ -89,40 +85,6 @@ class Visits:
     def connection_of(self, name: str) -> Connection | None:
         """The connection of a client."""
         return self._by_name.get(name)
-
-    # Connecting
-
-    def expect(self, connection: Connection, loop: asyncio.AbstractEventLoop) -> None:
-        """A client has offered ``odac.resume``: its message may arrive from now on."""
-        self._expected[connection] = loop.create_future()
-
-    def said(self, connection: Connection, values: list[Any]) -> None:
-        """A ``resume`` has arrived; it is ignored unless a handshake waits for it."""
-        future = self._expected.get(connection)
-        if future is not None and not future.done():
-            future.set_result(values)
-
-    async def resumed(self, connection: Connection, identity: Identity) -> tuple[Client | None, list[Position]]:
-        """Wait for the ``resume`` of an expected client.
-
-        Returns:
-            the former client, or None for a new one; and its positions.
-        """
-        future = self._expected.get(connection)
-        if future is None:
-            return None, []
-        try:
-            async with asyncio.timeout(self._limits.resume_timeout):
-                values = await future
-        except TimeoutError:
-            return None, []
-        finally:
-            del self._expected[connection]
-        parsed = parse_resume(values, self._limits.recovery_rooms)
-        if parsed is None:
-            return None, []
-        known = self._tickets.read_client(parsed[0], identity)
-        return (known, parsed[1]) if known is not None else (None, [])
 
     def enter(
         self, connection: Connection, client: Client, identity: Identity, positions: list[Position]
@@ -137,7 +99,6 @@ class Visits:
 
     def leave(self, connection: Connection) -> None:
         """A connection has ended."""
-        self._expected.pop(connection, None)
         visit = self._by_connection.pop(connection, None)
         if visit is not None and self._by_name.get(visit.client.name) is connection:
             del self._by_name[visit.client.name]

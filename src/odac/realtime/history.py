@@ -59,12 +59,8 @@ class RoomHistory(Protocol):
         """A connection has left a room."""
         ...
 
-    def expect(self, connection: Any) -> None:
-        """A client has announced that it will send the positions that it wants to resume from."""
-        ...
-
     async def resume(self, connection: Any, session_id: str | None, user_id: str | None) -> None:
-        """Wait for these positions."""
+        """Wait for the positions that a client has offered to send."""
         ...
 
     def refused(self, connection: Any) -> None:

@@ -17,6 +17,7 @@ from odac.realtime.idle_cuts import IdleCuts
 from odac.realtime.internal_ports import Entry
 from odac.realtime.kept_sends import send_where_kept
 from odac.realtime.no_bus import NoBus
+from odac.realtime.offered_messages import OfferedMessages
 from odac.realtime.orders import Orders
 from odac.realtime.phase import ADMITTED, CLOSING, Phase
 from odac.realtime.sent import SENT, Sent
@@ -46,6 +47,7 @@ class Hub:
         bus: connects to the other processes; :meth:`connect_bus` sets it.
         draining: whether this process is stopping.
         population: how many connections have a transport, admitted or not.
+        offered: what clients have offered to send before they are admitted.
         control_handlers: called with the control messages of ``odac.v1`` peers, by their kind; the connection itself
             answers ``ping`` and ``pong``, and a kind without a handler is ignored.
         calls_of: makes the object through which a connection calls its client.
@@ -68,7 +70,8 @@ class Hub:
         self.bus: Bus = _NO_BUS
         self.draining = False
         self.population = 0
-        self.control_handlers: dict[str, ControlHandler] = {}
+        self.offered = OfferedMessages()
+        self.control_handlers: dict[str, ControlHandler] = dict(self.offered.handlers)
         self.observers: list[Observer] = [IdleCuts()]
         self.arrivals: list[Callable[[Connection], None]] = []
         self.history: RoomHistory | None = None
@@ -149,8 +152,9 @@ class Hub:
             self._expiries.discard(connection)
         for room in connection.memberships:
             self._take_out(connection, room)
-        was_watched = connection.flags & ADMITTED and (connection.outbox.lane.pings or connection.speaks_odac)
-        if was_watched and self._heartbeat is not None:
+        if not connection.flags & ADMITTED:
+            self.offered.closing(connection)
+        elif self._heartbeat is not None and (connection.outbox.lane.pings or connection.speaks_odac):
             self._heartbeat.ended()
 
     def drain(self, connections: Iterable[Connection] | None = None) -> Drain:
@@ -180,8 +184,7 @@ class Hub:
             connection.memberships = {room: None}
         else:
             connection.memberships[room] = None  # type: ignore[index]
-        missed = self.orders.missed(room, connection.id, connection.opened_at)
-        if missed is not None:
+        if (missed := self.orders.missed(room, connection.id, connection.opened_at)) is not None:
             connection.begin_close(*missed)
 
     def depart(self, connection: Connection, room: str) -> None:

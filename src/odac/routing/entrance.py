@@ -24,11 +24,12 @@ from odac.realtime.connection import Connection
 from odac.realtime.deadlines import Deadlines
 from odac.realtime.handler import begin_handler, run_handler
 from odac.realtime.hub import Hub
+from odac.realtime.offered_messages import POSITIONS, TOKEN
 from odac.realtime.phase import ADMITTED
 from odac.realtime.taskless import in_task
 from odac.request import BEARER, Request
 from odac.routing.admission import Admission
-from odac.routing.bearers import Bearers
+from odac.routing.bearers import receive_bearer
 from odac.routing.middleware import Middleware, MiddlewareRegistry
 from odac.routing.router import Route
 from odac.routing.verdict import begin_passing, passes
@@ -70,8 +71,6 @@ class Entrance:
         self._hub = hub
         self._limits = limits
         self._calls = calls
-        self._bearers = Bearers()
-        hub.control_handlers["auth"] = self._bearers.receive
         self._resolved: dict[str, tuple[Named, ...]] = {}
         self._waits: Deadlines | None = None
 
@@ -112,12 +111,12 @@ class Entrance:
         context = Context(connection, request, Authentication(self._auth, request, admission))
         if connection.speaks_odac:
             if AUTH in offered:
-                self._bearers.expect(connection)
+                hub.offered.expect(connection, TOKEN)
             history = hub.history
             if history is not None:
                 connection.id += ".0"  # a client's name, and the first of its connections
                 if RESUME in offered:
-                    history.expect(connection)
+                    hub.offered.expect(connection, POSITIONS)
                     limits = route.policy.limits
                     connection.lane.limit_messages(max(limits.max_payload, limits.resume_bytes))
                 session = context.auth.session
@@ -189,7 +188,8 @@ class Entrance:
         try:
             if verdict is None and connection.speaks_odac and AUTH in offered:
                 await in_task()
-                context.request.scope[BEARER] = await self._bearers.token(connection)  # type: ignore[index]
+                token = await receive_bearer(self._hub.offered, connection)
+                context.request.scope[BEARER] = token  # type: ignore[index]
                 if not connection.is_open:
                     self._refused(connection)
                     return  # it did not wait for the gates

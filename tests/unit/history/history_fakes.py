@@ -52,6 +52,10 @@ class FakeMember:
         self.got: list[Any] = []
         self.closed: list[tuple[int, str]] = []
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        return asyncio.get_running_loop()
+
     def put(self, message: Prepared) -> None:
         decoded = decode_control(message.payload)
         assert decoded is not None

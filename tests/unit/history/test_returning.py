@@ -7,11 +7,13 @@ from types import SimpleNamespace
 from typing import Any, cast
 
 import msgspec
+import pytest
 
 from odac.config import Limits
 from odac.history.cursor import HistoryCounters
 from odac.history.position import Client, Identity, Position, Tickets
 from odac.history.returning import SUBSYSTEM, Returning
+from odac.realtime.offered_messages import POSITIONS, OfferedMessages
 from odac.security.mac import Mac
 from tests.unit.history.history_fakes import FakeMember, as_connection
 
@@ -26,6 +28,7 @@ class Hub:
         self.limits = Limits(**limits)
         self.told: list[tuple[str, list[Any]]] = []
         self.delivery = SimpleNamespace(loop=asyncio.get_running_loop())
+        self.offered = OfferedMessages()
         self.bus = SimpleNamespace(subsystems=SimpleNamespace(send_to_all=self._tell))
 
     def _tell(self, part: str, body: bytes) -> None:
@@ -33,6 +36,13 @@ class Hub:
 
     def rename(self, connection: Any, name: str) -> None:
         connection.id = name
+
+    async def resume(self, made: Returning, member: FakeMember, *values: Any, session: str = "session") -> None:
+        """A client has offered its positions, and sends these values."""
+        connection = as_connection(member)
+        self.offered.expect(connection, POSITIONS)
+        self.offered.handlers[POSITIONS](connection, list(values))
+        await made.resume(connection, session, None)
 
 
 def returning(**limits: Any) -> tuple[Returning, Hub, HistoryCounters]:
@@ -45,9 +55,7 @@ def test_a_client_that_comes_back_is_the_same_and_its_older_connection_ends() ->
         made, hub, _ = returning()
         old, new = FakeMember(f"{NAME}.0"), FakeMember("another.0")
         signed = made.greet(as_connection(old), "session", None)
-        made.expect(as_connection(new))
-        made.said(as_connection(new), [signed, [["room", None, 0, "t"]]])
-        await made.resume(as_connection(new), "session", None)
+        await hub.resume(made, new, signed, [["room", None, 0, "t"]])
         assert new.id.startswith(f"{NAME}.")
         assert new.id != old.id
         assert old.closed == [(1000, "the client has connected again")]
@@ -62,13 +70,49 @@ def test_a_client_that_comes_back_is_the_same_and_its_older_connection_ends() ->
 
 def test_another_session_is_another_client() -> None:
     async def main() -> None:
-        made, _, _ = returning()
+        made, hub, _ = returning()
         signed = made.greet(as_connection(FakeMember(f"{NAME}.0")), "session", None)
         thief = FakeMember("another.0")
-        made.expect(as_connection(thief))
-        made.said(as_connection(thief), [signed, []])
-        await made.resume(as_connection(thief), "another session", None)
+        await hub.resume(made, thief, signed, [], session="another session")
         assert thief.id == "another.0"
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("values", [["forged", []], [], ["{signed}", "no positions"]], ids=str)
+def test_what_is_no_signed_name_with_positions_makes_a_new_client(values: list[Any]) -> None:
+    async def main() -> None:
+        made, hub, _ = returning()
+        signed = made.greet(as_connection(FakeMember(f"{NAME}.0")), "session", None)
+        member = FakeMember("another.0")
+        await hub.resume(made, member, *(signed if value == "{signed}" else value for value in values))
+        assert (member.id, made.visits.of(as_connection(member))) == ("another.0", None)
+
+    asyncio.run(main())
+
+
+def test_the_newest_positions_are_used_if_there_are_too_many() -> None:
+    async def main() -> None:
+        made, hub, _ = returning(recovery_rooms=1)
+        signed = made.greet(as_connection(FakeMember(f"{NAME}.0")), "session", None)
+        member = FakeMember("another.0")
+        await hub.resume(made, member, signed, [["old", None, 0, "t"], ["new", None, 0, "t"]])
+        visit = made.visits.of(as_connection(member))
+        assert visit is not None
+        assert list(visit.positions) == ["new"]
+
+    asyncio.run(main())
+
+
+def test_a_connection_that_ends_before_its_positions_arrive_gets_no_name() -> None:
+    async def main() -> None:
+        made, hub, _ = returning()
+        member = FakeMember("another.0")
+        connection = as_connection(member)
+        hub.offered.expect(connection, POSITIONS)
+        asyncio.get_running_loop().call_soon(hub.offered.closing, connection)
+        await made.resume(connection, "session", None)
+        assert made.visits.of(connection) is None
 
     asyncio.run(main())
 

@@ -2,14 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
-from typing import Any
 
 from odac.config import Limits
-from odac.history.position import Client, Identity, Position, Tickets
+from odac.history.position import Client, Identity, Position
 from odac.history.visits import Budgets, Visits, next_client
-from odac.security.mac import Mac
 from tests.unit.history.history_fakes import FakeMember, as_connection
 
 NAME = "A" * 22
@@ -44,13 +41,8 @@ def test_a_generation_is_the_time_and_grows() -> None:
     assert next_client(Client(NAME, future)).generation == future + 1
 
 
-def visits(**limits: Any) -> tuple[Visits, Tickets]:
-    tickets = Tickets([Mac(b"c" * 32)], [Mac(b"t" * 32)])
-    return Visits(tickets, Limits(**limits)), tickets
-
-
 def test_the_newest_connection_of_a_client_is_the_one() -> None:
-    known, _ = visits(recovery_entries=5)
+    known = Visits(Limits(recovery_entries=5))
     old, new = as_connection(FakeMember()), as_connection(FakeMember())
     position = Position("r", None, 0, "t")
     assert known.enter(old, Client(NAME, 1), NOBODY, [position]) is None
@@ -63,34 +55,3 @@ def test_the_newest_connection_of_a_client_is_the_one() -> None:
     assert (visit.left, visit.positions) == (5, {})
     known.leave(new)
     assert known.connection_of(NAME) is None
-
-
-def test_what_a_client_says_is_waited_for() -> None:
-    async def main() -> None:
-        known, tickets = visits(recovery_rooms=1)
-        connection = as_connection(FakeMember())
-        assert await known.resumed(connection, NOBODY) == (None, []), "it has offered nothing"
-        known.expect(connection, asyncio.get_running_loop())
-        signed = tickets.sign_client(Client(NAME, 3), NOBODY)
-        asyncio.get_running_loop().call_soon(
-            known.said, connection, [signed, [["old", None, 0, "t"], ["new", None, 0, "t"]]]
-        )
-        client, positions = await known.resumed(connection, NOBODY)
-        assert client == Client(NAME, 3)
-        assert [each.room for each in positions] == ["new"]
-        known.said(connection, [signed, []])  # later ones are ignored
-        known.expect(connection, asyncio.get_running_loop())
-        known.said(connection, ["forged", [["new", None, 0, "t"]]])
-        assert await known.resumed(connection, NOBODY) == (None, [])
-
-    asyncio.run(main())
-
-
-def test_a_client_that_says_nothing_in_time_is_a_new_one() -> None:
-    async def main() -> None:
-        known, _ = visits(resume_timeout=0.01)
-        connection = as_connection(FakeMember())
-        known.expect(connection, asyncio.get_running_loop())
-        assert await known.resumed(connection, NOBODY) == (None, [])
-
-    asyncio.run(main())

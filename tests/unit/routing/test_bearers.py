@@ -4,9 +4,10 @@ import asyncio
 
 import pytest
 
-from odac.routing import bearers as module
-from odac.routing.bearers import Bearers
-from tests.unit.realtime.realtime_fakes import Room, idle, run
+from odac.realtime.offered_messages import TOKEN
+from odac.routing import bearers
+from odac.routing.bearers import receive_bearer
+from tests.unit.realtime.realtime_fakes import Room, run
 
 
 @pytest.mark.parametrize(
@@ -14,44 +15,24 @@ from tests.unit.realtime.realtime_fakes import Room, idle, run
     [(["secret"], "secret"), (["secret", "more"], "secret"), ([], None), ([""], None), ([7], None), ([None], None)],
     ids=str,
 )
-def test_the_first_message_is_the_token_if_it_holds_one(values: list[object], expected: str | None) -> None:
+def test_the_first_item_is_the_token_if_it_is_a_string(values: list[object], expected: str | None) -> None:
     async def test() -> None:
-        bearers = Bearers()
-        connection = Room(loop=asyncio.get_running_loop()).connect()
-        bearers.expect(connection)
-        waiting = asyncio.ensure_future(bearers.token(connection))
-        await idle()
-        assert not waiting.done()
-        bearers.receive(connection, values)
-        bearers.receive(connection, ["a second one"])
-        assert await waiting == expected
+        room = Room(loop=asyncio.get_running_loop())
+        connection = room.connect(admitted=False)
+        room.hub.offered.expect(connection, TOKEN)
+        room.hub.control_handlers[TOKEN](connection, values)
+        assert await receive_bearer(room.hub.offered, connection) == expected
 
     run(test())
 
 
-def test_a_token_may_come_before_it_is_waited_for() -> None:
-    async def test() -> None:
-        bearers = Bearers()
-        connection = Room(loop=asyncio.get_running_loop()).connect()
-        bearers.expect(connection)
-        bearers.receive(connection, ["early"])
-        assert await bearers.token(connection) == "early"
-
-    run(test())
-
-
-def test_a_token_that_does_not_come_in_time_is_none_and_one_that_nothing_waits_for_is_ignored(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    monkeypatch.setattr(module, "BEARER_TIMEOUT", 0.001)
+def test_a_token_that_does_not_arrive_in_time_is_none(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(bearers, "BEARER_TIMEOUT", 0.001)
 
     async def test() -> None:
-        bearers = Bearers()
-        one, other = (Room(loop=asyncio.get_running_loop()).connect() for _ in range(2))
-        bearers.expect(one)
-        bearers.receive(other, ["not awaited"])
-        assert await bearers.token(one) is None
-        bearers.receive(one, ["too late"])
-        assert bearers._awaited == {}
+        room = Room(loop=asyncio.get_running_loop())
+        connection = room.connect(admitted=False)
+        room.hub.offered.expect(connection, TOKEN)
+        assert await receive_bearer(room.hub.offered, connection) is None
 
     run(test())

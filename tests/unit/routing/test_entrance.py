@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from odac import History, Limits, Odac
+from odac.routing import bearers
 from tests.unit.serving.protocols.fake_server import FakeServer, turns
 
 HEAD = (
@@ -194,7 +195,43 @@ def test_the_positions_of_a_client_that_a_gate_refuses_are_awaited_no_more(gates
         await turns()
         assert app._rules.history is not None
         visits = app._rules.history._returning.visits
-        assert (visits._expected, len(visits)) == ({}, 0)
+        assert (len(app._hub.offered), len(visits)) == (0, 0)
         await app.shutdown()
 
     asyncio.run(main())
+
+
+@pytest.mark.parametrize("offer", ["odac.auth", "odac.resume", "odac.auth, odac.resume"])
+@pytest.mark.parametrize("end", ["lost", "stops"])
+def test_a_client_whose_message_is_awaited_holds_up_neither_its_end_nor_a_stop(
+    offer: str, end: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    monkeypatch.setattr(bearers, "BEARER_TIMEOUT", 3600)
+    called: list[str] = []
+
+    async def main() -> None:
+        app = app_of(["sync"], called, limits=Limits(resume_timeout=3600))
+        app.rooms("*", history=History())
+        await app.startup()
+        server = FakeServer(app, proxy_headers=False, interface="asgi3")
+        transport = server()
+        head = RESUMING.replace(b"odac.resume", offer.encode())
+        asyncio.get_running_loop().call_soon(transport.receive, head)
+        await turns(30)
+        assert len(app._hub.offered) == 1
+        others = asyncio.all_tasks() - {asyncio.current_task()}
+        if end == "lost":
+            transport.lose()
+        else:
+            (connection,) = app._hub.offered._expected
+            connection.begin_close(1012, "the server is stopping")
+        async with asyncio.timeout(30):
+            await asyncio.gather(*(task for task in others if not task.done() and "handle" in repr(task)))
+        assert len(app._hub.offered) == 0
+        transport.lose()
+        await turns()
+        await app.shutdown()
+
+    asyncio.run(main())
+    assert called == (["sync"] if offer == "odac.resume" else []), "the gates before the wait alone"
+    assert [record.getMessage() for record in caplog.records if record.levelname in ("WARNING", "ERROR")] == []
