@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-import random
 from collections.abc import Callable
 from typing import Any, Final
 
@@ -21,6 +20,7 @@ from odac.brokers.url import BrokerURL
 from odac.errors import BrokerError
 from odac.history.rules import History
 from odac.history.store import Appended, Entry, Slice, StoreAway
+from odac.jitter import RANDOM
 
 __all__ = ["LocalHistory"]
 
@@ -120,7 +120,7 @@ class LocalHistory:
                 if not isinstance(error, (zmq.ZMQError, OSError, TimeoutError, BrokerError)):
                     _log.exception("the local history in %s failed; it is asked again", self._directory)
                 self._reason = str(error) or type(error).__name__
-            await asyncio.sleep(PAUSE * random.uniform(0.5, 1))  # noqa: S311 - nobody gains by guessing it
+            await asyncio.sleep(PAUSE * RANDOM.uniform(0.5, 1))
 
     async def _session(self) -> None:
         reason = distrusted(self._directory)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from abc import abstractmethod
 from collections.abc import Coroutine
 from typing import Any, Final
@@ -13,6 +12,7 @@ from odac.brokers.base import MAX_PAYLOAD, Broker, Receiver
 from odac.brokers.send_queue import Queue
 from odac.brokers.url import BrokerURL
 from odac.errors import BrokerError
+from odac.jitter import RANDOM
 
 __all__ = ["CONNECT_TIMEOUT", "ReconnectingBroker", "end", "first_to_end"]
 
@@ -191,7 +191,7 @@ class ReconnectingBroker(Broker):
                 _log.exception("%s: ending a session failed; the next one begins", self.address)
             _log.debug("%s: %s; next attempt within %.1f s", self.address, self._reason, delay)
             # A random pause, so that processes that lost the same broker do not all reconnect at the same moment.
-            await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311 - not a secret
+            await asyncio.sleep(delay * RANDOM.uniform(0.5, 1))
             delay = min(delay * 2, LONGEST_DELAY)
 
     async def _run_session(self) -> bool:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from typing import Any, Final, NamedTuple
 
 from redis.asyncio.connection import ConnectionPool
@@ -15,6 +14,7 @@ from odac.brokers.redis_link import RedisLink, connections, opened
 from odac.brokers.send_queue import Queue, Queued
 from odac.brokers.url import BrokerURL
 from odac.errors import ConfigurationError
+from odac.jitter import RANDOM
 
 __all__ = ["Node", "RedisClusterBroker", "seeds_of"]
 
@@ -95,7 +95,7 @@ class RedisClusterBroker(ReconnectingBroker):
     async def _look(self) -> None:
         """Ask any node which nodes own which slots."""
         known = list(dict.fromkeys([*self._links, *self._seeds, *self._pools]))
-        random.shuffle(known)
+        RANDOM.shuffle(known)
         error: Exception = ConnectionError("no node is known")
         for node in known:
             try:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import random
 from typing import Any, Final
 
 from redis.asyncio.connection import ConnectionPool
@@ -18,6 +17,7 @@ from odac.brokers.redis_scripts import Script
 from odac.brokers.url import BrokerURL
 from odac.errors import BrokerError, ConfigurationError
 from odac.history.store import StoreAway
+from odac.jitter import RANDOM
 
 __all__ = ["RedisClusterHistory"]
 
@@ -141,7 +141,7 @@ class RedisClusterHistory(ScriptedHistory):
             StoreAway: no node answers.
         """
         known = list(dict.fromkeys([*self._nodes, *self._seeds]))
-        random.shuffle(known)
+        RANDOM.shuffle(known)
         reason = "no node is known"
         for node in known:
             try:

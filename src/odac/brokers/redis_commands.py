@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 from collections import deque
 from typing import Any, Final
 
@@ -26,6 +25,7 @@ from odac.brokers.redis_link import opened
 from odac.brokers.redis_scripts import Script
 from odac.errors import BrokerError, ConfigurationError
 from odac.history.store import StoreAway
+from odac.jitter import RANDOM
 
 __all__ = ["DURABLE", "RedisCommands"]
 
@@ -168,7 +168,7 @@ class RedisCommands:
             finally:
                 self._connection = None
                 self._fail()
-            await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311 - nobody gains by guessing it
+            await asyncio.sleep(delay * RANDOM.uniform(0.5, 1))
             delay = min(2 * delay, LONGEST_DELAY)
 
     def _fail(self) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random as random_module
 import ssl as ssl_module
 from collections.abc import AsyncIterator, Awaitable, Callable, Generator, Mapping, Sequence
 from functools import partial
@@ -24,6 +23,7 @@ from odac.client.socket import Dial, dialer
 from odac.client.tokens import Get, Tokens
 from odac.close_codes import CloseCode
 from odac.errors import Disconnected
+from odac.jitter import RANDOM
 from odac.protocol import codec
 from odac.realtime.connection import ReadyState
 from odac.realtime.iteration import Messages
@@ -59,7 +59,7 @@ class ClientConnection:
         auth: Auth | None = None,
         proxy: str | bool | None = True,
         clock: Clock | None = None,
-        random: Callable[[], float] = random_module.random,
+        random: Callable[[], float] = RANDOM.random,
         dial: Dial | None = None,
         get: Get | None = None,
     ) -> None:

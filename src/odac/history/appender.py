@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import secrets
 from collections import deque
 from collections.abc import Awaitable, Callable
@@ -14,6 +13,7 @@ from odac.config import Limits
 from odac.errors import BrokerError
 from odac.history.rules import History
 from odac.history.store import EPOCH_BYTES, Appended, HistoryStore, StoreAway
+from odac.jitter import RANDOM
 from odac.realtime.receipts import KeptSend
 
 _log = logging.getLogger("odac")
@@ -192,7 +192,7 @@ class Appender:
                 _log.exception("appending to a room's history failed")
                 self._fail(batch, BrokerError(f"{error!r}; it is unknown whether the message was stored"))
                 return
-            await asyncio.sleep(delay * random.uniform(0.5, 1))  # noqa: S311 - nobody gains by guessing it
+            await asyncio.sleep(delay * RANDOM.uniform(0.5, 1))
             delay = min(2 * delay, LONGEST_DELAY)
         for each in batch:
             each.receipt.confirmed()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import random
+from secrets import randbits
 from typing import Final
 
 __all__ = ["AT_OPENING", "PATIENCE", "ShareQuestions", "new_question"]
@@ -15,7 +15,7 @@ AT_OPENING: Final = 0
 
 def new_question() -> int:
     """Return a number that the answers to one question carry."""
-    return random.getrandbits(62)
+    return randbits(62)
 
 
 class ShareQuestions:

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import random
 import time
 from asyncio import AbstractEventLoop, Future, wait_for
 from collections.abc import Callable, Iterator
 from typing import Final
 
+from odac.jitter import RANDOM
 from odac.presence.absences import Budget
 from odac.presence.comparing import Comparing
 from odac.presence.messages import Ask, Compare, Delta, Entry, Last, Page, Versions, decode, encode
@@ -51,7 +51,7 @@ class PresenceService:
         *,
         forgotten: Callable[[str], None] = lambda room: None,
         wall: Callable[[], float] = time.time,
-        jitter: Callable[[], float] = random.random,
+        jitter: Callable[[], float] = RANDOM.random,
     ) -> None:
         self._loop = loop
         self._sender = sender

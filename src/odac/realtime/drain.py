@@ -14,7 +14,7 @@ import asyncio
 from collections import deque
 from collections.abc import Callable, Iterable
 from math import ceil
-from random import random, shuffle
+from random import Random
 from typing import TYPE_CHECKING, Final
 
 from odac.close_codes import CloseCode
@@ -73,6 +73,7 @@ class Drain:
         self._known: set[str] = set()
         self._in_flight: list[tuple[Connection, float]] = []  # each with the time until which it counts
         self._spread = 0.0
+        self._random = Random()  # noqa: S311 - not a secret
         self._loop = loop
         self._end = loop.time() + timeout
         self._last_turn = 0.0
@@ -85,7 +86,7 @@ class Drain:
         if not added:
             return
         self._known.update(connection.id for connection in added)
-        shuffle(added)
+        self._random.shuffle(added)
         self._waiting.extend(added)
         self._spread = min(self._timeout, len(self._waiting) / PER_SECOND)
         if self._timer is None:
@@ -122,7 +123,7 @@ class Drain:
             if connection.session_id is not None and self._issue_token is not None:
                 # With this token the client can reconnect even if no process answers its HTTP request for one.
                 connection.put(control.encode_control("token", self._issue_token(connection.session_id)))
-            delay = _ALONE + random() * self._spread if self._alone else 0.0  # noqa: S311 - not a secret
+            delay = _ALONE + self._random.random() * self._spread if self._alone else 0.0
             connection.put(control.encode_control("drain", int(delay * 1000)))
         connection.begin_close(CloseCode.GOING_AWAY, "the server is stopping")
         self._in_flight.append((connection, now + PATIENCE))

@@ -84,7 +84,11 @@ class Firefox:
         self._socket: ClientConnection | None = None
         self._stack = contextlib.ExitStack()
         try:
-            opening = connect(f"{self._address()}/session", max_size=None, compression=None, proxy=None)
+            # Without pings: a thread would send them, between tests too, and draw their contents from the module
+            # random, which Hypothesis reports as a strategy's use of it.
+            opening = connect(
+                f"{self._address()}/session", max_size=None, compression=None, proxy=None, ping_interval=None
+            )
             self._socket = self._stack.enter_context(opening)
             self.call("session.new", {"capabilities": {}})
         except BaseException:

@@ -10,6 +10,7 @@ from odac.brokers import reconnecting as module
 from odac.brokers.reconnecting import ReconnectingBroker, end, first_to_end
 from odac.brokers.url import parse_url
 from odac.errors import BrokerError
+from odac.jitter import RANDOM
 from tests.unit.brokers.fakes import run, ticks
 
 
@@ -150,7 +151,7 @@ def test_the_wait_grows_between_attempts_that_fail_and_not_beyond_its_bound(monk
         await sleep(0)
 
     async def main() -> None:
-        monkeypatch.setattr("odac.brokers.reconnecting.random.uniform", lambda low, high: high)
+        monkeypatch.setattr(RANDOM, "uniform", lambda low, high: high)
         monkeypatch.setattr("odac.brokers.reconnecting.asyncio.sleep", note)
         broker = Scripted()
         broker.fail_before_opening = OSError("refused")
