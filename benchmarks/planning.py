@@ -455,7 +455,7 @@ def _three() -> list[str]:
     members, lost = found["checks"][0]["members"], sum(each["lost"] for each in found["checks"])
     spread = processes_reached(members, 3)
     return [
-        f"**Three processes, 10,000 rooms of {members}**, on {found['day']}, with the constants measured anew of two processes in the same rounds",
+        f"**Three processes, 10,000 rooms of {members}**, on {found['day']}, with the constants measured again, with two processes in the same rounds",
         f"({found['rounds']} of {found['seconds']:g} s, medians; on a machine busy with other work, servers with real-time priority). CPU a message, beyond what",
         f"connections and heartbeats take without messages. By chance, a message should reach {spread:.2f} processes. {lost or 'No'} deliveries were missing.",
         "",
@@ -512,7 +512,7 @@ def page(connections: int = 1_000_000, rooms: int = 10_000, rate: float = 0.1) -
         "",
         f"Of {KIND.split(', ')[1]}, on {measured()['machine']}, on {measured()['day']}; each message of 64 bytes in a turn of the event loop",
         "separately, which is the most expensive way: under load they share turns, wake-ups and writes. Yours differ:",
-        "`python -m benchmarks.cluster --write` measures them and writes this page anew.",
+        "`python -m benchmarks.cluster --write` measures them and rewrites this page.",
         *(
             [
                 f"Other programs ran meanwhile (load average {measured()['load_before']:.1f}), which makes them dearer still, the broker's most."

@@ -13,7 +13,7 @@ import {
 export interface UseOdacOptions<Message = unknown, Rooms extends OdacRooms = OdacRooms> extends OdacOptions {
   /** Called with every message; `message` has only the last one. It may be another function each time. */
   onMessage?: ((data: Message) => void) | undefined
-  /** Called with what the event `recover` comes with: where `recovered` is false, load the state anew. */
+  /** Called with what the event `recover` comes with: where `recovered` is false, load the state again. */
   onRecover?: ((recovery: OdacRecovery<Rooms['history']>) => void) | undefined
 }
 

@@ -85,59 +85,59 @@ class Limits:
             uploaded over HTTP.
         max_fragments: frames of one message. Above it: 1008. 1,024 is far more than any browser sends, and bounds
             the cost of a message of empty fragments.
-        rate_limit: messages per window, or None for no limit. Past it: 1008. 100 a second is more than a person's
+        rate_limit: messages per window, or None for no limit. Above it: 1008. 100 a second is more than a person's
             typing, drawing or playing sends, and less than a faulty loop sends.
         outgoing_buffer: bytes waiting for one slow reader, each message counted with 256 bytes more than its frame for
-            the objects around it. Past it: 1013, or ``overflow="drop_oldest"``.
+            the objects around it. Above it: 1013, or ``overflow="drop_oldest"``.
             1 MiB holds any one message that ``max_payload`` allows, and 1,000 stalled readers stay below 1 GiB.
-        incoming_queue: messages that wait for one connection's async handler. Past it, reading pauses, and TCP's
+        incoming_queue: messages that wait for one connection's async handler. Above it, reading pauses, and TCP's
             flow control stops the peer. 16, as in ``websockets``: enough for a burst, too few to hide a slow handler.
             Reading pauses sooner when ``max_payload`` bytes wait (64 KiB if that is more).
         handshake_timeout: seconds from the first byte of the request to the end of the handshake.
             10 is enough for a slow phone on a bad network, and bounds the cost of a thousand idle sockets.
-        max_headers: header lines of a handshake. Past it: 431. 100, as uWebSockets; browsers send about 15.
-        max_header_bytes: bytes of all header lines together. Past it: 431. 16 KiB holds four full cookies.
+        max_headers: header lines of a handshake. Above it: 431. 100, as uWebSockets; browsers send about 15.
+        max_header_bytes: bytes of all header lines together. Above it: 431. 16 KiB holds four full cookies.
         ping_interval: seconds between two pings to one connection. 25 is below the shortest idle timeouts of mobile
             networks and proxies, 30 s.
         pong_timeout: seconds to wait for anything from the peer after a ping. After that, the peer gets 1011 if no data
             is queued before it, and ``close`` listeners get 1006. 20, as in Socket.IO.
-        close_timeout: seconds to wait for the peer's close frame. Past it, the transport is aborted.
-        rooms_per_connection: rooms one connection may be in. Past it: ``ValueError`` at ``join``. 128, as Centrifugo.
+        close_timeout: seconds to wait for the peer's close frame. After that, the transport is aborted.
+        rooms_per_connection: rooms one connection may be in. Above it: ``ValueError`` at ``join``. 128, as Centrifugo.
         recovery_entries: messages of rooms with history that one connection may recover after coming back, over all its
-            rooms. Past it: it is notified that some are missing, and loads the state, which costs less. 1,000.
+            rooms. Above it: it is notified that some are missing, and loads the state, which costs less. 1,000.
         recovery_bytes: the same in bytes, for each room. 4 MiB.
         recovery_rooms: rooms for which one client may send a position; above it, the rooms that it joined first are not
             recovered, and it is notified. 128, as ``rooms_per_connection``.
-        recovery_burst: messages that one session may recover at once, over all its connections. Past it: as
+        recovery_burst: messages that one session may recover at once, over all its connections. Above it: as
             ``recovery_entries``. 20,000 are twenty full recoveries, as of many tabs after a deployment.
         recovery_rate: messages a second by which that fills up again: 200, so that a client that reconnects in a loop
             costs no more.
         recovery_sessions: sessions whose bursts are remembered; the one that recovered longest ago is forgotten.
-        resume_bytes: bytes of a client's ``resume``. Past it: close 1009. 64 KiB, which Odac's clients keep to.
-        resume_timeout: seconds to wait for the ``resume`` of a client that has offered one. Past it, it is a new
+        resume_bytes: bytes of a client's ``resume``. Above it: close 1009. 64 KiB, which Odac's clients keep to.
+        resume_timeout: seconds to wait for the ``resume`` of a client that has offered one. After that, it is a new
             client. 5 is a slow phone; only the client itself waits.
         catch_up_entries: messages of a room's history that are written to one member in one turn of the event loop.
         catch_up_bytes: their bytes. 64 KiB are about what a socket's buffer takes.
         history_bytes: of the histories of all rooms that this process keeps (``memory://``), or that the holder of
-            ``local://`` keeps. Past it: the room quiet for longest loses its history. 64 MiB.
-        history_cache_bytes: of messages that this process keeps for members that come back, over all rooms. Past it:
+            ``local://`` keeps. Above it: the room quiet for longest loses its history. 64 MiB.
+        history_cache_bytes: of messages that this process keeps for members that come back, over all rooms. Above it:
             they are read from the broker when needed. 32 MiB.
-        history_queue_bytes: of messages to rooms with history that wait for the broker. Past it: ``BrokerError``.
+        history_queue_bytes: of messages to rooms with history that wait for the broker. Above it: ``BrokerError``.
             16 MiB.
-        history_queue_time: seconds that such a message waits for a broker that is away. Past it: ``BrokerError``. 10 is
-            a restart or a failover.
+        history_queue_time: seconds that such a message waits for a disconnected broker. After that: ``BrokerError``.
+            10 is a restart or a failover.
         history_batch: messages of one room that are stored in one step.
         history_batch_bytes: their bytes. 256 KiB block a Redis server for less than a millisecond.
-        history_notices: publications that are held while this process reads a room's history. Past it: it is read once
+        history_notices: publications that are held while this process reads a room's history. Above it: it is read once
             more.
         history_reads: reads of histories that are under way at a time; the next ones wait.
         history_page: messages of one read.
-        max_connections: connections of this process, HTTP connections included where the server counts them. Past it:
+        max_connections: connections of this process, HTTP connections included where the server counts them. Above it:
             503 with ``Retry-After``. 65,536, as NATS.
         connections_per_ip: connections of one client address, or None for no limit (many people share one address
-            behind a company's NAT). Past it: 503. An IPv4 address in its IPv6 form is the same, a /64 of IPv6 is one,
+            behind a company's NAT). Above it: 503. An IPv4 address in its IPv6 form is the same, a /64 of IPv6 is one,
             and so are all clients without an address.
-        calls_per_connection: calls of one connection that are answered at a time. Past it, the caller gets ``busy``.
+        calls_per_connection: calls of one connection that are answered at a time. Above it, the caller gets ``busy``.
             16, as ``incoming_queue``: enough that a slow answer delays no other, and few enough to bound what one
             client starts.
         remembered_time: seconds for which the outcome of a call with ``retry`` is remembered. 120 is longer than a

@@ -13,7 +13,7 @@ MAX_BYTES: Final = 16 * 1024 * 1024
 MAX_PAYLOADS: Final = 65_536
 MAX_UNCONFIRMED: Final = 4096
 MAX_UNCONFIRMED_BYTES: Final = 4 * 1024 * 1024
-"""Bytes passed to the client library and not confirmed yet, at most: some libraries have no bound of their own."""
+"""Bytes passed to the client library and not confirmed yet, at most: some libraries have no limit of their own."""
 TAKE_PAYLOADS: Final = 512
 TAKE_BYTES: Final = 512 * 1024
 

@@ -77,7 +77,7 @@ class Events:
         self._finished: tuple[int, str] | None = None  # no further events will come
         self._ended: tuple[int, str] | None = None  # and all of them were delivered
         self._reading = False  # receive() has been called
-        self._released = False  # the connection is being closed, and the queue has no bound any more
+        self._released = False  # the connection is being closed, and the queue has no limit any more
         self._warned_unread = False
         self._warned_invalid = False  # of a message that the server dropped
         self.last_end: tuple[int, str] | None = None

@@ -41,7 +41,7 @@ def connect(
         reconnect_delay: seconds before the first retry (the browser's ``reconnectDelay`` is in milliseconds); each
             further one waits 1.5 times as long, at most 30 s, scaled by a random factor from 0.5 to 1.
         max_reconnect_attempts: retries since the last connection that stayed open for 5 s, those before the first
-            connection included; None for no bound.
+            connection included; None for no limit.
         headers: further headers of the handshake and of the request for the token.
         cookies: cookies to begin with; those that the server sets are kept for as long as this object lives.
         subprotocols: the names of those to offer besides Odac's own.

@@ -30,7 +30,7 @@ class Reconnect:
     Args:
         enabled: False turns reconnecting off; after a refused token, one attempt with a new token is still made.
         delay: seconds before the first retry; delays are at most :data:`CAP`.
-        max_attempts: retries since the last connection that stayed open for :data:`STABLE` seconds; None has no bound.
+        max_attempts: retries since the last connection that stayed open for :data:`STABLE` seconds; None for no limit.
         random: returns a number from 0 to 1. Every delay is scaled by a factor from 0.5 to 1, so that clients that were
             disconnected at once do not reconnect at once.
         fresh_token: whether a fresh token can be requested; without one 4002 is final.
@@ -55,7 +55,7 @@ class Reconnect:
         attempts = self.max_attempts
         if attempts is not None and (isinstance(attempts, bool) or not isinstance(attempts, int) or attempts < 0):
             raise ValueError(
-                f"max_reconnect_attempts={attempts!r}: must be a whole number from 0, or None for no bound"
+                f"max_reconnect_attempts={attempts!r}: must be a whole number from 0, or None for no limit"
             )
 
     def after(self, error: Exception, *, stayed: float = 0.0, drain: float | None = None) -> float | None:

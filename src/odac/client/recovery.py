@@ -30,7 +30,7 @@ class Recover:
     Args:
         room: its name; None for the user's inbox.
         recovered: True: all missed messages have arrived, once and in order. False: some may be missing, so load the
-            state anew.
+            state again.
         count: how many missed messages have arrived.
     """
 

@@ -52,7 +52,7 @@ class Agreement:
                 # At start, this process's own rules are the newest.
                 book = await self._insist(store, book, version, text)
             elif version < self._version:
-                # The broker has lost them, and meanwhile a publisher may have kept nothing: they begin anew.
+                # The broker has lost them, and meanwhile a publisher may have kept nothing: they start again.
                 mine = book.continuing(_read(text) or RuleBook())
                 if await store.write_rules(self._version, mine.encode(), kept_for(book)):
                     self._text, book = mine.encode(), mine

@@ -113,7 +113,7 @@ class ServeOptions:
         if self.reload_dirs and not self.reload:
             raise ConfigurationError("reload_dirs has no effect without reload: turn reload on, or leave it out")
         if self.preload and self.reload:
-            raise ConfigurationError("reload imports the app anew after each change, and preload only once: choose one")
+            raise ConfigurationError("reload imports the app after each change, and preload only once: choose one")
         if self.preload and not hasattr(os, "fork"):
             raise ConfigurationError("preload forks processes, which this system does not have: leave it out")
         for folder in self.reload_dirs:

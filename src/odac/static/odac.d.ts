@@ -5,7 +5,7 @@ export interface OdacOptions {
     /** The wait before the first retry, in milliseconds; each further one waits 1.5 times as long. Default: 3000. */
     reconnectDelay?: number | undefined;
     /**
-     * How many retries in a row, counted since a connection last stayed open for 5 seconds; null: no bound. Default: 10.
+     * How many retries in a row, counted since a connection last stayed open for 5 seconds; null: no limit. Default: 10.
      */
     maxReconnectAttempts?: number | null | undefined;
     /** One connection for all tabs of this origin, path, options and session. Default: false. */
