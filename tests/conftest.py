@@ -34,7 +34,7 @@ def pytest_configure() -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Refuse tests whose names hold a memory address: processes that share the tests must call them the same.
 
-    Where several processes share them, what takes long begins first.
+    Where several processes share them, what takes a long time starts first.
     """
     unstable = sorted({item.nodeid.partition("[")[0] for item in items if " at 0x" in item.nodeid})
     if unstable:

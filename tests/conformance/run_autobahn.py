@@ -165,7 +165,7 @@ def running_server(arguments: Sequence[str]) -> Iterator[str]:
             raise SystemExit(f"the server ended with {code} under the attack")
         server.send_signal(signal.SIGTERM)
         if (code := server.wait(60)) not in (0, -signal.SIGTERM):
-            raise SystemExit(f"the server did not end in order, but with {code}")
+            raise SystemExit(f"the server did not end cleanly, but with {code}")
 
 
 @contextmanager

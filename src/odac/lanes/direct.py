@@ -77,9 +77,9 @@ class _Rest:
 
 
 def _descriptor(transport: asyncio.Transport) -> int:
-    """The socket of a transport that may be written to past it, else -1.
+    """The socket of a transport that may be written to directly, else -1.
 
-    Never past TLS, and only where the socket is one that the transport writes to as it is, and a descriptor.
+    Never with TLS, and only where the socket is one that the transport writes to as it is, and a descriptor.
     """
     if not _DESCRIPTORS or transport.is_closing() or transport.get_extra_info("sslcontext") is not None:
         return -1

@@ -26,7 +26,7 @@ SCALE = 1.0 if REAL else 0.1
 GRACE = 20 * SCALE
 GONE = 30 * SCALE
 SETTLED = 35.0 if REAL else 20.0
-"""Seconds until all views have to be equal: 35 are promised. With the short times, only a busy machine takes long."""
+"""Seconds until all views have to be equal; 35 are promised. With short times, only a busy machine takes a long time."""
 
 APP = """
 import os, socket, sys, time

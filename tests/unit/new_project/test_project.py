@@ -14,7 +14,7 @@ from odac.errors import ConfigurationError
 from odac.new_project.project import create_project
 
 PYTEST = [sys.executable, "-B", "-m", "pytest", "-q", "-p", "no:cacheprovider", "-p", "no:faker"]
-"""Without Faker's plugin, which our own tests' packages bring, and which takes long to import."""
+"""Without Faker's plugin, which our own tests' packages bring, and which takes a long time to import."""
 
 
 @pytest.fixture(scope="module")
