@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import types
 from collections.abc import Callable
-from typing import Annotated, Any, Union, get_args, get_origin, is_typeddict
+from typing import Annotated, Any, Literal, Union, get_args, get_origin, is_typeddict
 
 import msgspec
 
@@ -50,13 +50,21 @@ def takes_bytes(type_: Any) -> bool:
 
 
 def name_of(type_: Any) -> str:
-    """The name of a type for an error message: ``Say | Typing``, ``list[int]``."""
+    """The name of a type for people: ``Say | Typing``, ``list[int]``."""
     members = union_members(type_)
     if len(members) > 1:
         return " | ".join(map(name_of, members))
+    (type_,) = members  # without Annotated, and the value of an alias
     if type_ is None or type_ is types.NoneType:
         return "None"
-    return type_.__name__ if isinstance(type_, type) and not get_args(type_) else str(type_)
+    origin, parts = get_origin(type_), get_args(type_)
+    if origin is Literal:
+        return f"Literal[{', '.join(map(repr, parts))}]"
+    if isinstance(origin, type) and parts:
+        return f"{origin.__name__}[{', '.join(map(name_of, parts))}]"
+    if type_ is Ellipsis:
+        return "..."
+    return type_.__name__ if isinstance(type_, type) else str(type_).removeprefix("typing.")
 
 
 def make_converter(type_: Any) -> Callable[[object], object]:

@@ -35,7 +35,9 @@ def route_rows(apps: Sequence[Found]) -> list[RouteRow]:
             " ".join(_gates(route)) or "-",
             " ".join(_middleware(route)) or "-",
             " ".join(
-                f"{name}={_value(value)}" for name, value in route.options.items() if name not in ("token", "origins")
+                f"{name}={_option(name, value)}"
+                for name, value in route.options.items()
+                if name not in ("token", "origins")
             )
             or "-",
         )
@@ -56,7 +58,7 @@ def route_facts(apps: Sequence[Found]) -> list[dict[str, Any]]:
             "message": None if route.functions.message is None else name_of(route.functions.message),
             "answers": sorted(route.functions.answers),
             "options": {
-                name: value if value is None or isinstance(value, (bool, int, float, str)) else _value(value)
+                name: value if value is None or isinstance(value, (bool, int, float, str)) else _option(name, value)
                 for name, value in route.options.items()
                 if name not in ("token", "message")
             },
@@ -81,6 +83,10 @@ def _gates(route: Route) -> list[str]:
     if route.needs_token:
         gates.append("token")
     return gates
+
+
+def _option(name: str, value: Any) -> str:
+    return name_of(value) if name in ("message", "sends") else _value(value)
 
 
 def _value(value: Any) -> str:

@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import date
-from typing import Annotated, Any, Optional, TypedDict, Union
+from typing import Annotated, Any, Literal, Optional, TypedDict, Union
 
 import msgspec
 import pytest
@@ -64,6 +64,14 @@ def test_the_class_of_a_types_values(type_: Any, found: type | None) -> None:
 def test_names() -> None:
     assert name_of(Say | Typing | None) == "Say | Typing | None"
     assert name_of(list[int]) == "list[int]"
+    either = Annotated[Say | Typing, "a note"]
+    assert name_of(either) == "Say | Typing"
+    assert name_of(list[either]) == "list[Say | Typing]"
+    assert name_of(dict[str, list[either] | None]) == "dict[str, list[Say | Typing] | None]"
+    assert name_of(tuple[Say, ...]) == "tuple[Say, ...]"
+    assert name_of(Literal["a", 1]) == "Literal['a', 1]"
+    assert name_of(Any) == "Any"
+    assert name_of(list[Any]) == "list[Any]"
 
 
 def test_converting() -> None:

@@ -2,12 +2,15 @@ from __future__ import annotations
 
 import sys
 import types
+from typing import Annotated
 
 import pytest
+from pydantic import Field
 
 from odac import Odac, RateLimit
-from odac.serving.describe import RouteRow, introduction, route_rows, table
+from odac.serving.describe import RouteRow, introduction, route_facts, route_rows, table
 from odac.serving.loading import Found
+from tests.unit.contract.desk import Ask, Busy
 
 SECRET = "a secret for the tests, and a long one"
 
@@ -30,6 +33,17 @@ def test_each_route_is_a_row() -> None:
         RouteRow("/rt/open", "-", "-", "-"),
         RouteRow("/rt/private", "origin=https://example.com auth token", "checked", "rate_limit=5/2s"),
     ]
+
+
+def test_types_are_named_as_in_the_code() -> None:
+    app = Odac(SECRET)
+    either = Annotated[Ask | Busy, Field(discriminator="kind")]
+    app.route.ws("/desk", handler, token=False, message=either, sends=list[either])
+    (row,) = route_rows([Found(app, "")])
+    assert row.options == "message=Ask | Busy sends=list[Ask | Busy]"
+    (facts,) = route_facts([Found(app, "")])
+    assert facts["message"] == "Ask | Busy"
+    assert facts["options"] == {"sends": "list[Ask | Busy]"}
 
 
 def test_columns_are_as_wide_as_their_longest_cell() -> None:
