@@ -20,6 +20,7 @@ from odac.config import Limits
 __all__ = [
     "LINES",
     "WINDOW",
+    "counted",
     "harmless",
     "is_due",
     "limit_hits",
@@ -174,6 +175,11 @@ def _counted(kind: str) -> _Kind:
         state.since, state.lines = now, 0
     state.lines += 1
     return state
+
+
+def counted(number: int, noun: str) -> str:
+    """``1 task``, ``2 tasks``."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def harmless(text: str) -> str:

@@ -86,6 +86,10 @@ def test_a_misspelt_limit_is_no_limit() -> None:
         limit_met("max_paylod", "too big")
 
 
+def test_one_thing_is_counted_in_the_singular() -> None:
+    assert [notices.counted(number, "task") for number in (0, 1, 2)] == ["0 tasks", "1 task", "2 tasks"]
+
+
 def test_a_peers_text_cannot_play_tricks_on_a_terminal() -> None:
     assert harmless("Zoë\t🦉") == "Zoë\t🦉"
     assert harmless("\x1b]0;title\x07\r\n\x9b2J\u202e") == "\\x1b]0;title\\x07\\r\\n\\x9b2J\\u202e"

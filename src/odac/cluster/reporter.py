@@ -6,6 +6,7 @@ import logging
 from typing import Final
 
 from odac.cluster.counters import BusCounters
+from odac.notices import counted
 
 __all__ = ["Reporter"]
 
@@ -85,10 +86,10 @@ class Reporter:
         if self.down_since is None:
             return
         _log.warning(
-            "%s is back after %.1f s; %d messages of this process did not reach the others meanwhile",
+            "%s is back after %.1f s; %s of this process did not reach the others meanwhile",
             self._address,
             now - self.down_since,
-            self.counters.dropped - self._dropped_before,
+            counted(self.counters.dropped - self._dropped_before, "message"),
         )
         self.down_since = None
 
@@ -105,22 +106,26 @@ class Reporter:
         self.counters.lost += messages
         if self._lost.add(messages):
             _log.warning(
-                "%s: %d messages of another process did not arrive; a process or the broker does not keep up, or was"
+                "%s: %s of another process did not arrive; a process or the broker does not keep up, or was"
                 " unreachable",
                 self._address,
-                messages,
+                counted(messages, "message"),
             )
 
     def interval_ended(self) -> None:
         """Log the sum of each episode that ended with this interval."""
         if self._dropped.interval_ended():
             _log.warning(
-                "%s: sending works again; %d messages did not reach the other processes",
+                "%s: sending works again; %s did not reach the other processes",
                 self._address,
-                self._dropped.total,
+                counted(self._dropped.total, "message"),
             )
         if self._lost.interval_ended():
-            _log.warning("%s: messages of other processes arrive again; %d were lost", self._address, self._lost.total)
+            _log.warning(
+                "%s: messages of other processes arrive again; %s did not",
+                self._address,
+                counted(self._lost.total, "message"),
+            )
 
     def garbage(self, channel: str, why: str) -> None:
         """A payload is not a message of this version."""

@@ -20,6 +20,7 @@ import uvicorn
 from odac.app import Odac
 from odac.config import Limits
 from odac.lanes.collector import collector
+from odac.notices import counted
 from odac.serving.lifespan import QuietLifespan, why_it_failed
 from odac.serving.listener import BACKLOG
 from odac.serving.loading import Found
@@ -225,9 +226,9 @@ class Server(uvicorn.Server):
             if tell and waited > 1:
                 tell = False
                 logger.info(
-                    "waiting for %d connections and %d tasks, %g s at most; a second Ctrl-C stops at once",
-                    len(state.connections),
-                    len(state.tasks),
+                    "waiting for %s and %s, %g s at most; a second Ctrl-C stops at once",
+                    counted(len(state.connections), "connection"),
+                    counted(len(state.tasks), "task"),
                     seconds,
                 )
             await asyncio.sleep(_LOOK)
@@ -237,9 +238,9 @@ class Server(uvicorn.Server):
     async def _end_the_rest(self) -> None:
         state = self.server_state
         logger.warning(
-            "%d connections and %d tasks did not end within %g s and are cancelled",
-            len(state.connections),
-            len(state.tasks),
+            "%s and %s did not end within %g s; they are cancelled",
+            counted(len(state.connections), "connection"),
+            counted(len(state.tasks), "task"),
             self._grace,
         )
         for name in ("uvicorn.error", "odac"):  # uvicorn logs the exceptions of HTTP requests, Odac those of WebSockets

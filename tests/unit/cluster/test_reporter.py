@@ -36,6 +36,16 @@ def test_an_outage_is_one_line_at_its_beginning_and_one_at_its_end(
     assert (reporter.counters.outages, reporter.counters.dropped) == (1, 3)
 
 
+def test_one_message_is_not_messages(reporter: Reporter, caplog: pytest.LogCaptureFixture) -> None:
+    reporter.lost(1)
+    reporter.down("connection refused", 10.0)
+    reporter.dropped(1, "not connected")
+    reporter.up(12.5)
+    lost, _, ended = lines(caplog)
+    assert "1 message of another process did not arrive" in lost
+    assert "1 message of this process did not reach" in ended
+
+
 def test_losses_are_one_line_when_they_begin_and_their_sum_when_they_end(
     reporter: Reporter, caplog: pytest.LogCaptureFixture
 ) -> None:
