@@ -180,7 +180,10 @@ class Supervisor:
             return
         if asyncio.get_running_loop().time() - worker.born >= _YOUNG:
             slot.failures = 0
-        logger.error("worker %d %s and is replaced", worker.pid, how_it_ended(code))
+        # With exit code 0 nothing has failed: another program sent SIGTERM to the worker, or the app called sys.exit().
+        # It is a warning all the same, because it closes the worker's connections and the supervisor did not ask.
+        level = logging.WARNING if code == 0 else logging.ERROR
+        logger.log(level, "worker %d %s and is replaced", worker.pid, how_it_ended(code))
         await self._replace(slot)
 
     async def _end_if_frozen(self, worker: Worker) -> None:

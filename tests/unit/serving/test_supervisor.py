@@ -131,6 +131,18 @@ def test_a_worker_that_dies_is_replaced_in_its_place() -> None:
     supervised(2, then)
 
 
+@pytest.mark.parametrize(("code", "level"), [(0, "WARNING"), (1, "ERROR"), (-9, "ERROR")])
+def test_a_worker_that_ends_by_itself_is_a_warning_and_one_that_fails_an_error(
+    code: int, level: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    async def then() -> None:
+        FakeWorker.started[0].die(code)
+        await started(2)
+
+    supervised(1, then)
+    assert [record.levelname for record in caplog.records if "and is replaced" in record.getMessage()] == [level]
+
+
 def test_a_hangup_replaces_each_worker(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(supervisor, "terminal_is_gone", lambda: False)
 
