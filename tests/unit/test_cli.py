@@ -346,7 +346,10 @@ def test_options_that_contradict_each_other(odac: Odac, folder: Path) -> None:
     ):
         result = odac("run", "app:app", *arguments)
         assert (result.exit_code, said in result.stderr) == (1, True), result.stderr
-    for wrong, said in ((["--workers", "0"], "workers=0: at least 1"), (["--port", "70000"], "port=70000: a port is")):
+    for wrong, said in (
+        (["--workers", "0"], "workers=0: must be at least 1"),
+        (["--port", "70000"], "port=70000: a port is"),
+    ):
         result = odac("run", "app:app", *wrong)
         assert (result.exit_code, said in result.stderr) == (1, True), result.stderr
     for wrong in (["--port", "x"], ["--log-level", "loud"], ["--nonsense"]):

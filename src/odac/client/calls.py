@@ -11,7 +11,7 @@ from odac.calls.messages import encode, read_answer, read_id, read_request, refu
 from odac.client.ports import MessageQueue, OpenConnection
 from odac.errors import CallError, ConfigurationError, Disconnected, InvalidMessage
 from odac.protocol.message import Prepared
-from odac.protocol.types import make_converter, name_of
+from odac.protocol.types import make_converter, not_decodable
 from odac.realtime.listeners import fit
 from odac.routing.annotations import annotations_of
 
@@ -165,9 +165,7 @@ class Calls:
         try:
             convert = None if kind is Any or kind is object else make_converter(kind)
         except TypeError as error:
-            raise ConfigurationError(
-                f"answer({name!r}): {name_of(kind)} is not a type that JSON can be decoded into: {error}"
-            ) from None
+            raise ConfigurationError(f"answer({name!r}): {not_decodable(kind, error)}") from None
         self._answers[name] = (fitted, convert)
 
     def _receive_call(self, values: list[Any]) -> None:

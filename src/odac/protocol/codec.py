@@ -16,6 +16,7 @@ from odac.speedups import compiled_encode
 from odac.wire.frames import BINARY, TEXT
 
 __all__ = [
+    "UNKNOWN_CLASS",
     "decode_json",
     "decode_text",
     "encode",
@@ -208,7 +209,7 @@ def make_decoder(type_: Any) -> Callable[[bytes], object]:
     try:
         decode = json_decoder(type_).decode
         if has_unknown_class(type_):  # msgspec makes a decoder, but it would refuse every message
-            raise TypeError("use a TypedDict, dataclass, msgspec Struct or pydantic model")
+            raise TypeError(UNKNOWN_CLASS)
     except TypeError:
         validate = make_validator(type_)
         if validate is None:
@@ -226,6 +227,10 @@ def make_decoder(type_: Any) -> Callable[[bytes], object]:
             raise InvalidMessage("JSON that cannot be read: nested too deeply") from None
 
     return decode_message
+
+
+UNKNOWN_CLASS: Final = "it is, or contains, a class whose fields are not declared"
+"""Why a type cannot be decoded for which :func:`has_unknown_class` is true."""
 
 
 def has_unknown_class(type_: Any) -> bool:

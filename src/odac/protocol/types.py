@@ -9,10 +9,10 @@ from typing import Annotated, Any, Literal, Union, get_args, get_origin, is_type
 import msgspec
 
 from odac.errors import InvalidMessage
-from odac.protocol.codec import encode_json, has_unknown_class, json_decoder
+from odac.protocol.codec import UNKNOWN_CLASS, encode_json, has_unknown_class, json_decoder
 from odac.protocol.pydantic_types import make_validator
 
-__all__ = ["class_of", "make_converter", "name_of", "takes_bytes", "union_members"]
+__all__ = ["class_of", "make_converter", "name_of", "not_decodable", "takes_bytes", "union_members"]
 
 
 def union_members(type_: Any) -> tuple[Any, ...]:
@@ -67,6 +67,19 @@ def name_of(type_: Any) -> str:
     return type_.__name__ if isinstance(type_, type) else str(type_).removeprefix("typing.")
 
 
+def not_decodable(type_: Any, error: TypeError) -> str:
+    """Why messages cannot have a type, and what to use instead: the end of an error message.
+
+    Args:
+        type_: the type.
+        error: that :func:`make_converter` or :func:`odac.protocol.codec.make_decoder` raised.
+    """
+    return (
+        f"JSON cannot be decoded into {name_of(type_)}: {error}. Use a msgspec Struct, dataclass, TypedDict or pydantic"
+        " model, or types such as int, str, list and dict"
+    )
+
+
 def make_converter(type_: Any) -> Callable[[object], object]:
     """Return a function that validates a parsed JSON value and converts it into a ``type_``.
 
@@ -82,7 +95,7 @@ def make_converter(type_: Any) -> Callable[[object], object]:
     try:
         json_decoder(type_)
         if has_unknown_class(type_):
-            raise TypeError("use a TypedDict, dataclass, msgspec Struct or pydantic model")
+            raise TypeError(UNKNOWN_CLASS)
     except TypeError:
         validate = make_validator(type_)
         if validate is None:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, Final, get_args, get_origin
 from odac.calls.client_call import AnswerFunction
 from odac.context import Context
 from odac.errors import ConfigurationError
-from odac.protocol.types import class_of, make_converter, name_of, union_members
+from odac.protocol.types import class_of, make_converter, name_of, not_decodable, union_members
 from odac.realtime.listeners import fit
 from odac.realtime.sent import is_to_be_awaited
 from odac.routing.annotations import annotations_of, refuse_dependencies
@@ -104,8 +104,7 @@ class Functions:
                 convert = make_converter(arguments)
             except TypeError as error:
                 raise ConfigurationError(
-                    f"{self.path!r}: answer({name!r}): {name_of(arguments)} is no type that JSON can be decoded into:"
-                    f" {error}"
+                    f"{self.path!r}: answer({name!r}): {not_decodable(arguments, error)}"
                 ) from None
         self.answers[name] = AnswerFunction(fitted, convert, arguments, returns, function)
 

@@ -9,7 +9,7 @@ from typing import Any, Final, TypedDict
 from odac.config import Limits, OnInvalidMessage, Overflow, RateLimit
 from odac.errors import ConfigurationError
 from odac.protocol.codec import decode_text, make_decoder
-from odac.protocol.types import takes_bytes
+from odac.protocol.types import not_decodable, takes_bytes
 from odac.realtime.policy import Policy
 from odac.security.origin import OriginPolicy
 from odac.wire.handshake import AUTH, RESUME, SUBPROTOCOL, TOKEN_PREFIX
@@ -132,9 +132,7 @@ class CheckedOptions:
         try:
             return make_decoder(self.message)
         except TypeError as error:
-            raise ConfigurationError(
-                f"message={self.message!r} is no type that JSON can be decoded into: {error}"
-            ) from None
+            raise ConfigurationError(f"message= of the route: {not_decodable(self.message, error)}") from None
 
 
 def _check_subprotocols(names: Sequence[str]) -> None:

@@ -105,7 +105,9 @@ class ServeOptions:
         if not 0 <= self.port <= 65_535:
             raise ConfigurationError(f"port={self.port}: a port is a number from 1 to 65535, or 0 for any that is free")
         if self.workers < 1:
-            raise ConfigurationError(f"workers={self.workers}: at least 1")
+            raise ConfigurationError(
+                f"workers={self.workers}: must be at least 1; each is a process that serves the app"
+            )
         if self.log_level not in LOG_LEVELS:
             raise ConfigurationError(f"log_level={self.log_level!r}: one of {', '.join(LOG_LEVELS)}")
         self._check_tls()

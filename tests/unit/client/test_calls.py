@@ -349,5 +349,12 @@ def test_an_answer_without_the_name_of_the_call_is_refused() -> None:
             client.answer(confirm)  # type: ignore[arg-type]
         with pytest.raises(ConfigurationError, match=r"write @ws.answer\('move'\)"):
             client.answer(7)  # type: ignore[arg-type]
+        with pytest.raises(
+            ConfigurationError, match=r"JSON cannot be decoded into FakeNetwork: .* Use a msgspec Struct"
+        ):
+
+            @client.answer("wrong")
+            def wrong(question: FakeNetwork) -> bool:
+                raise NotImplementedError
 
     run(test())

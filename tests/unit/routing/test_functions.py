@@ -125,7 +125,7 @@ def test_answers_of_which_the_argument_cannot_be_made() -> None:
 
     def wrong(odac: Any, move: Local) -> None: ...
 
-    with pytest.raises(ConfigurationError, match="Local is no type that JSON can be decoded into"):
+    with pytest.raises(ConfigurationError, match=r"JSON cannot be decoded into Local: .* Use a msgspec Struct"):
         make().route.ws("/chat").answer("move")(wrong)
 
 

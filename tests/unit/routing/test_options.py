@@ -39,6 +39,15 @@ def test_own_limits_are_put_over_the_apps() -> None:
     assert (own.path, own.limits.max_payload, own.limits.rate_limit, own.overflow) == ("/a", 50, None, "drop_oldest")
 
 
+def test_a_type_that_cannot_be_decoded_and_what_to_use_instead() -> None:
+    class Plain: ...
+
+    with pytest.raises(
+        ConfigurationError, match=r"message= of the route: JSON cannot be decoded into list\[Plain\]: .* Use a msgspec"
+    ):
+        CheckedOptions(message=list[Plain]).policy("/a", Limits())
+
+
 def test_the_decoder_follows_from_raw_and_message() -> None:
     def decode(options: CheckedOptions) -> object:
         return options.policy("/a", Limits()).decode(b'{"x": 1}')
