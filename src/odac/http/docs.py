@@ -43,18 +43,19 @@ class DocsPage:
         self._facts = facts
         self._check = check
 
-    async def answer(self, name: str, request: Request) -> Response | None:
-        """The answer, or None if the request must not learn that the page exists.
-
-        Args:
-            name: one of :data:`DOCS`.
-            request: the request.
-        """
+    async def is_shown(self, request: Request) -> bool:
+        """Whether a request may see the page; one that may not must not learn that there is a page."""
         allowed = self._check(request) if callable(self._check) else self._check
         if inspect.isawaitable(allowed):
             allowed = await allowed
-        if not allowed:
-            return None
+        return bool(allowed)
+
+    def answer(self, name: str) -> Response:
+        """The answer to a request that may see the page.
+
+        Args:
+            name: one of :data:`DOCS`.
+        """
         if name == "docs.json":
             return json_answer(self._facts())
         from importlib import resources

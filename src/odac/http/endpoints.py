@@ -125,16 +125,16 @@ class Endpoints:
             return await self._token(Request(scope)) if method == "GET" else _wrong_method("GET")
         if name == "health":
             return self._health() if method in _READING else _wrong_method("GET, HEAD")
-        docs = self._services.docs
-        if docs is not None and name in DOCS and method in _READING:
-            page = await docs.answer(name, Request(scope))
-            if page is not None:
-                return page
         if name in FILES:
             return (
                 self._files.answer(name, Request(scope).headers) if method in _READING else _wrong_method("GET, HEAD")
             )
-        return explain(404, f"Nothing is here. Below this address are {', '.join(FILES)}, token and health.")
+        docs = self._services.docs
+        if docs is None or not await docs.is_shown(Request(scope)):
+            return explain(404, f"Nothing is here. Below this address are {', '.join(FILES)}, token and health.")
+        if name in DOCS and method in _READING:
+            return docs.answer(name)
+        return explain(404, f"Nothing is here. Below this address are docs, {', '.join(FILES)}, token and health.")
 
     async def _token(self, request: Request) -> Response:
         if request.header("sec-fetch-site") == "cross-site":

@@ -46,6 +46,17 @@ def test_a_function_may_say(is_async: bool) -> None:
     assert statuses(made, {"x-staff": "yes"}) == [200] * 4
 
 
+def test_only_those_who_may_see_it_are_told_of_it() -> None:
+    def is_staff(request: Request) -> bool:
+        return request.header("x-staff") == "yes"
+
+    with TestClient(app(docs=is_staff)) as client:
+        assert "Below this address are odac.js" in client.http.get("/odac/").text
+        assert "Below this address are docs, odac.js" in client.http.get("/odac/", headers={"x-staff": "yes"}).text
+    with TestClient(app(docs=False)) as client:
+        assert "Below this address are odac.js" in client.http.get("/odac/").text
+
+
 def test_what_it_is_made_of() -> None:
     with TestClient(app(docs=True, prefix="/rt")) as client:
         page = client.http.get("/rt/docs")
