@@ -10,7 +10,7 @@ from odac.http.proxy_hints import altered_handshake, doubled_root_path
 from odac.http.wrapped import WrappedWebSockets
 from odac.lanes.asgi_handshake import AsgiHandshake
 from odac.lanes.base import LANE_EXTENSION
-from odac.notices import is_due, warn
+from odac.notices import is_due, refused, warn
 from odac.realtime.taskless import in_task
 from odac.request import Request, route_path
 from odac.routing.no_route import NoRoute
@@ -136,9 +136,11 @@ class Dispatch:
         """Log the route that was probably meant, or all routes: these once for each path, and only for a refusal
         without a reason, because a reason is the wrapped app's own.
         """
+        path, no_route = scope["path"][:200], NoRoute(self._router, scope)
+        if without_reason:
+            refused(no_route)
         if not is_due("path looked for"):
             return
-        path, no_route = scope["path"][:200], NoRoute(self._router, scope)
         hint = no_route.hint()
         if hint is None:
             if not without_reason or path in self._unknown_paths or len(self._unknown_paths) >= _UNKNOWN_PATHS:

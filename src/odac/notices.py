@@ -27,6 +27,8 @@ __all__ = [
     "limit_met",
     "mistaken",
     "raised",
+    "refusal_listener",
+    "refused",
     "unhandled",
     "warn",
     "unhandled_listener",
@@ -49,6 +51,10 @@ unhandled_listener: Final[ContextVar[Callable[[BaseException], object] | None]] 
 )
 """Called with an exception that the application raised in this context and did not handle. The test client sets it, and
 raises the exception in the test."""
+
+refusal_listener: Final[ContextVar[Callable[[str], object] | None]] = ContextVar("odac_refusal", default=None)
+"""Called with why a handshake was refused in this context, which the client is not told. The test client sets it, and
+adds the reason to its error."""
 
 
 class _Kind:
@@ -120,6 +126,17 @@ def unhandled(error: BaseException) -> None:
 
         add_hint(error)
         listener(error)
+
+
+def refused(why: object) -> None:
+    """Pass the reason why a handshake is refused, and what to change, to the test client. This logs nothing.
+
+    Args:
+        why: its ``str()`` is the reason.
+    """
+    listener = refusal_listener.get()
+    if listener is not None:
+        listener(str(why))
 
 
 def limit_met(limit: str, message: str, *arguments: object) -> None:

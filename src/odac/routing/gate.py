@@ -13,7 +13,7 @@ from typing import Any, Final
 from odac.calls.service import Calls
 from odac.config import Limits
 from odac.lanes.base import ImmediateHandshake, PendingHandshake
-from odac.notices import limit_met, warn
+from odac.notices import limit_met, refused, warn
 from odac.realtime.connection import Connection
 from odac.realtime.hub import Hub
 from odac.routing.addresses import Addresses
@@ -161,13 +161,17 @@ class Gate:
         foreign = None if self._hosts.any else self._hosts.refusal(scope)
         if foreign is not None:
             warn("host", "a handshake for %r was refused with 400: %s", scope["path"][:200], foreign)
+            refused(foreign)
             return 400, "This host is not served here.", ()
         why = ((route.origins if route is not None else None) or self._origins).refusal(scope)
         if why is not None:
             warn("origin", "a handshake for %r was refused with 403: %s", scope["path"][:200], why)
+            refused(why)
             return 403, "This origin may not connect.", ()
         if route is None:
-            warn("path", NO_ROUTE, scope["path"][:200], NoRoute(self._router, scope))
+            no_route = NoRoute(self._router, scope)
+            warn("path", NO_ROUTE, scope["path"][:200], no_route)
+            refused(no_route)
             return _NOT_FOUND
         return None
 

@@ -17,7 +17,7 @@ from odac.client.errors import HandshakeRefused
 from odac.client.link import PROTOCOL
 from odac.client.recovery import RESUME, Positions
 from odac.spelling import check_fields, check_names
-from odac.testing.connecting import Connecting
+from odac.testing.connecting import Connecting, earlier_connection
 from odac.testing.connection import AsyncTestConnection
 from odac.testing.exchange import AsgiApp, Environment, HttpClient, Login, exchange
 from odac.testing.faults import BrokerFault
@@ -136,15 +136,17 @@ class AsyncTestClient:
             subprotocols: the names to offer besides Odac's own.
             v1: whether to offer ``odac.v1``, as Odac's own clients do.
             again: an earlier connection of this client: it recovers the rooms with history that the client was in, as
-                Odac's own clients do when they reconnect, and has the same user and session, unless ``user`` is another
-                one.
+                Odac's own clients do when they reconnect, and has the same user and session, unless ``user`` differs.
             raise_exceptions: as for the client, for this connection alone; None takes the client's.
 
         Raises:
-            HandshakeRefused: the app answered with an HTTP status: 403 for the origin, 404 for the path.
+            HandshakeRefused: the app answered with an HTTP status: 403 for the origin, 404 for the path. It gives the
+                reason that the server's log has.
+            TypeError: ``again`` is not a connection.
         """
         if self._life is None:
             raise RuntimeError("the app has not started: connect within 'with TestClient(app) as client:'")
+        earlier_connection(again, AsyncTestConnection)
         raises = self._environment.raises if raise_exceptions is None else raise_exceptions
         return Connecting(
             lambda: self._connect(path, user, token, headers, cookies, origin, subprotocols, v1, again, raises)
@@ -230,16 +232,14 @@ class AsyncTestClient:
     def logout(self) -> None:
         """Log out; the app closes the session's connections."""
         self._environment.user = None
-        auth = self._auth()
         response = StarletteResponse()
-        auth.logout(response, self._request(self._jar))
+        self._auth().logout(response, self._request(self._jar))
         self._jar.store(response.headers.getlist("set-cookie"))
 
     def _log_in(self, jar: CookieJar, user: Any, *, new_session: bool) -> None:
-        auth = self._auth()
         response = StarletteResponse()
         # The login of a connection with user= does not end the session of the client.
-        auth.login(response, user, self._request(CookieJar() if new_session else jar))
+        self._auth().login(response, user, self._request(CookieJar() if new_session else jar))
         jar.store(response.headers.getlist("set-cookie"))
 
     def _request(self, jar: CookieJar) -> Request:

@@ -4,11 +4,31 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Generator
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeVar
 
 from odac.testing.connection import AsyncTestConnection
 
-__all__ = ["Connecting"]
+__all__ = ["Connecting", "earlier_connection"]
+
+T = TypeVar("T")
+
+
+def earlier_connection(again: T | None, kind: type[T]) -> T | None:
+    """Check the argument ``again`` of ``connect``.
+
+    Args:
+        again: an earlier connection of the client, or None.
+        kind: the class of the client's connections.
+
+    Raises:
+        TypeError: it is something else.
+    """
+    if again is not None and not isinstance(again, kind):
+        raise TypeError(
+            f"again= takes an earlier connection of this client, the {kind.__name__} that connect() returned,"
+            f" not {again!r}"
+        )
+    return again
 
 
 class Connecting:

@@ -8,7 +8,7 @@ from typing import Any
 
 from odac.client.errors import HandshakeRefused, refused
 from odac.close_codes import CloseCode
-from odac.notices import unhandled_listener
+from odac.notices import refusal_listener, unhandled_listener
 from odac.protocol.message import Prepared
 from odac.security.authentication import given_user
 from odac.testing.exchange import Environment, Message
@@ -31,7 +31,6 @@ class ServerSide:
         accepted: whether the app has accepted the handshake.
         closed: code and reason, whichever side closed; None while the connection is open.
         reading: cleared while the client reads nothing.
-        refusal: the app's refusal of the handshake.
         subprotocol: the one that the app selected.
         task: the one that runs the app.
     """
@@ -50,7 +49,6 @@ class ServerSide:
         self.closed: tuple[int, str] | None = None
         self.reading = asyncio.Event()
         self.reading.set()
-        self.refusal: HandshakeRefused | None = None
         self.subprotocol: str | None = None
         self.task: asyncio.Task[None] | None = None
         self._environment = environment
@@ -60,6 +58,8 @@ class ServerSide:
         self._on_message = on_message
         self._on_close = on_close
         self._to_app: asyncio.Queue[Message] = asyncio.Queue()
+        self._refusal: HandshakeRefused | None = None
+        self._why = ""
         self._denial: dict[str, Any] = {}
         self._denial_body = bytearray()
         self._changed = asyncio.Event()
@@ -91,6 +91,14 @@ class ServerSide:
         await self._changed.wait()
 
     @property
+    def refusal(self) -> HandshakeRefused | None:
+        """The app's refusal of the handshake, with the reason that a server would log."""
+        refusal = self._refusal
+        if refusal is None or not self._why:
+            return refusal
+        return HandshakeRefused(refusal.status, f"{refusal.reason.rstrip('.')}: {self._why}", refusal.headers)
+
+    @property
     def is_over(self) -> bool:
         """Whether the app has returned, or does not run yet."""
         return self.task is None or self.task.done()
@@ -107,6 +115,7 @@ class ServerSide:
     async def _run(self) -> None:
         # Set in this task's context, which all code of the app that runs for the connection inherits.
         unhandled_listener.set(self._environment.failures.append if self._raises else None)
+        refusal_listener.set(self._explain)
         given_user.set(self._user)
         try:
             await self._environment.app(self._scope, self._receive, self._on_app_message)
@@ -115,6 +124,9 @@ class ServerSide:
                 # Servers end the connection of an app that returns without closing it.
                 self.closed = (int(CloseCode.INTERNAL_ERROR), "the app returned without closing")
             self._changed.set()
+
+    def _explain(self, why: str) -> None:
+        self._why = why
 
     async def _receive(self) -> Message:
         self._environment.activity += 1
@@ -146,7 +158,7 @@ class ServerSide:
 
     def _on_app_close(self, message: Message) -> None:
         if not self.accepted:
-            self.refusal = HandshakeRefused(403, message.get("reason") or "the app closed instead of accepting")
+            self._refusal = HandshakeRefused(403, message.get("reason") or "the app closed instead of accepting")
         elif self.closed is None:
             self._on_close(message.get("code", int(CloseCode.NORMAL)), message.get("reason") or "")
 
@@ -157,5 +169,5 @@ class ServerSide:
                 (bytes(name).decode("latin-1"), bytes(value).decode("latin-1"))
                 for name, value in self._denial.get("headers", ())
             )
-            self.refusal = refused(self._denial["status"], self._denial_body, headers)
+            self._refusal = refused(self._denial["status"], self._denial_body, headers)
             self._to_app.put_nowait({"type": "websocket.disconnect", "code": int(CloseCode.ABNORMAL), "reason": ""})

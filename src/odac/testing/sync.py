@@ -12,6 +12,7 @@ from odac.close_codes import CloseCode
 from odac.routing.annotations import local_names
 from odac.spelling import check_fields, check_names
 from odac.testing.client import AsyncTestClient
+from odac.testing.connecting import earlier_connection
 from odac.testing.connection import TIMEOUT, AsyncTestConnection
 from odac.testing.exchange import AsgiApp
 from odac.testing.loop_runner import LoopRunner
@@ -97,6 +98,7 @@ class TestClient:
         raise_exceptions: bool | None = None,
     ) -> TestConnection:
         """Open a connection; ``with`` closes it at the end of the block. See :meth:`AsyncTestClient.connect`."""
+        earlier = earlier_connection(again, TestConnection)
         connecting = self._client.connect(
             path,
             user=user,
@@ -106,7 +108,7 @@ class TestClient:
             origin=origin,
             subprotocols=subprotocols,
             v1=v1,
-            again=None if again is None else again._connection,
+            again=None if earlier is None else earlier._connection,
             raise_exceptions=raise_exceptions,
         )
 

@@ -12,6 +12,7 @@ import uvloop
 from fastapi import FastAPI, WebSocket
 
 from odac import CloseCode, Context, History, Odac
+from odac.notices import LINES
 from odac.testing import AsyncTestClient, HandshakeRefused, NeverIdle, NothingReceived, TestClient, run
 from odac.testing import loop as loop_module
 from tests.unit.testing.apps import SECRET, make_app
@@ -35,6 +36,54 @@ def test_the_gates() -> None:
         assert caught.value.status == 404
         with pytest.raises(ValueError, match="slash"):
             client.connect("echo")
+
+
+def test_a_path_without_a_route_names_the_route_that_was_meant() -> None:
+    with TestClient(make_app()) as client:
+        with pytest.raises(HandshakeRefused) as caught:
+            client.connect("/ecko")
+        assert str(caught.value) == "HTTP 404: There is no WebSocket route at this path: did you mean '/echo'?"
+        with pytest.raises(HandshakeRefused, match=r"this path: the routes are '/.*', '/.*odac routes` lists them"):
+            client.connect("/nowhere")
+
+
+def test_it_does_so_for_mounted_and_wrapped_apps_and_as_often_as_asked() -> None:
+    odac, api = make_app(), FastAPI()
+    api.mount("/rt", cast("Any", odac))
+    with TestClient(api, odac=odac, prefix="/rt/odac") as client, pytest.raises(HandshakeRefused, match="'/echo'"):
+        client.connect("/rt/ecko")
+    api = FastAPI()
+
+    @api.websocket("/shut")
+    async def shut(ws: WebSocket) -> None:
+        await ws.close(4000, "not today")
+
+    with TestClient(make_app(http=api)) as client:
+        for _ in range(LINES + 5):  # more than are logged
+            with pytest.raises(HandshakeRefused, match=r"did you mean '/echo'\?"):
+                client.connect("/ecko", token=False)
+        with pytest.raises(HandshakeRefused, match=r"not today$"):
+            client.connect("/shut", token=False)
+
+
+def test_a_refused_origin_is_explained() -> None:
+    with TestClient(make_app()) as client:
+        with pytest.raises(HandshakeRefused, match=r"This origin may not connect: .*origins=") as caught:
+            client.connect("/echo", origin="http://evil.example")
+        assert caught.value.status == 403
+
+
+def test_another_thing_in_place_of_an_earlier_connection() -> None:
+    async def test() -> None:
+        async with AsyncTestClient(make_app()) as client:
+            for wrong in (7, client.connect("/echo")):
+                with pytest.raises(TypeError, match=r"again= takes an earlier connection .* AsyncTestConnection"):
+                    await client.connect("/echo", again=cast("Any", wrong))
+
+    run(test())
+    wrong: Any = 7
+    with TestClient(make_app()) as client, pytest.raises(TypeError, match=r"the TestConnection that .* not 7$"):
+        client.connect("/echo", again=wrong)
 
 
 def test_users() -> None:
