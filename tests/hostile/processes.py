@@ -28,7 +28,10 @@ APP: Final = "tests.hostile.site:app"
 KINDS: Final[dict[str, list[str]]] = {
     "run": ["-m", "odac", "run", APP, "--port", "0"],
     "direct": ["-m", "uvicorn", APP, "--port", "0", "--ws", "odac.server:WebSocketProtocol", "--no-access-log"],
-    "asgi": ["-m", "uvicorn", APP, "--port", "0", "--ws", "websockets-sansio", "--no-access-log"],
+    "asgi": [
+        *("-m", "uvicorn", APP, "--port", "0", "--ws", "websockets-sansio", "--no-access-log"),
+        *("--ws-ping-interval", "3600"),
+    ],
 }
 """The command lines. uvicorn without Odac's class in its ws= option stands for every ASGI server."""
 
@@ -177,6 +180,7 @@ def serving(
         tracebacks: True where the app itself raises, which is logged with its traceback.
         **limits: for ``Limits``; ``rate_limit`` as a pair or None.
     """
+    limits.setdefault("ping_interval", 3600.0)  # most peers here answer no ping, and the machine may be slow
     limits.setdefault("close_timeout", 0.5)  # most peers here do not answer a close frame, for which stopping waits
     server = ServerProcess(kind, limits, arguments=arguments, files=files)
     try:
