@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from types import GenericAlias
 from typing import Any, Final, get_origin
 
 import msgspec
@@ -133,8 +134,10 @@ def _of_pydantic(type_: Any, incoming: bool) -> tuple[dict[str, Any], dict[str, 
                 return super().field_is_required(field, total)
             return field.get("serialization_exclude_if") is None
 
+    # In a list, because pydantic writes the schema of a model alone out instead of naming it in the definitions.
+    several: Any = GenericAlias(list, (type_,))
     try:
-        schema = TypeAdapter(type_).json_schema(
+        schema = TypeAdapter(several).json_schema(
             mode="validation" if incoming else "serialization",
             by_alias=True,
             ref_template=REFERENCE + "{model}",
@@ -142,12 +145,7 @@ def _of_pydantic(type_: Any, incoming: bool) -> tuple[dict[str, Any], dict[str, 
         )
     except (PydanticSchemaGenerationError, PydanticUserError, TypeError):
         return None
-    definitions = schema.pop("$defs", {})
-    title = schema.get("title")
-    if isinstance(title, str) and schema.get("type") == "object" and title not in definitions:
-        definitions[title] = schema
-        schema = {"$ref": REFERENCE + title}
-    return schema, definitions
+    return schema.get("items", {}), schema.get("$defs", {})
 
 
 def _require_tags(schema: dict[str, Any], definitions: dict[str, Any]) -> None:

@@ -52,9 +52,9 @@ def takes_bytes(type_: Any) -> bool:
 def name_of(type_: Any) -> str:
     """The name of a type for people: ``Say | Typing``, ``list[int]``."""
     members = union_members(type_)
-    if len(members) > 1:
+    if len(members) != 1:
         return " | ".join(map(name_of, members))
-    (type_,) = members  # without Annotated, and the value of an alias
+    type_ = members[0]  # without Annotated, and the value of an alias
     if type_ is None or type_ is types.NoneType:
         return "None"
     origin, parts = get_origin(type_), get_args(type_)

@@ -9,6 +9,11 @@ from odac import History, Odac, Presence
 from odac.contract.model import read
 from tests.unit.contract import chess, desk
 
+Alias = TypeAliasType("Alias", desk.Message)
+
+
+class Command(RootModel[Annotated[desk.Ask | desk.Busy, Field(discriminator="kind")]]): ...
+
 
 def test_what_a_route_takes_and_gives() -> None:
     first, second = read(chess.app.websocket_routes).routes
@@ -23,9 +28,7 @@ def test_what_a_route_takes_and_gives() -> None:
 
 
 def test_a_message_for_each_type_in_a_union_however_it_is_written() -> None:
-    class Command(RootModel[Annotated[desk.Ask | desk.Busy, Field(discriminator="kind")]]): ...
-
-    for type_ in (desk.Ask | desk.Busy, desk.Message, TypeAliasType("Alias", desk.Message), Command):
+    for type_ in (desk.Ask | desk.Busy, desk.Message, Alias, Command):
         app = Odac(secret="x" * 32)
         app.route.ws("/", lambda odac: None, message=type_, sends=desk.Message | chess.Say | list[int] | str)
         (route,) = read(app.websocket_routes).routes

@@ -1,11 +1,11 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import Annotated, Any, Literal, NotRequired
+from typing import Annotated, Any, Generic, Literal, NotRequired, TypeVar
 
 import msgspec
 import pytest
-from pydantic import BaseModel, Field
+from pydantic import BaseModel, ConfigDict, Field
 from typing_extensions import TypedDict  # pydantic takes typing's own from Python 3.12 on
 
 from odac.contract.schema import Schemas, referenced
@@ -29,6 +29,23 @@ class Cat(BaseModel):
 class Dog(BaseModel):
     kind: Literal["dog"] = "dog"
     friend: Cat
+
+
+T = TypeVar("T")
+
+
+class Page(BaseModel, Generic[T]):
+    items: list[T] = []
+
+
+class Titled(BaseModel):
+    model_config = ConfigDict(title="Another title")
+    x: int
+
+
+class Holder(BaseModel):
+    page: Page[int]
+    titled: Titled
 
 
 class Ask(BaseModel):
@@ -201,6 +218,13 @@ def test_a_field_may_be_called_discriminator() -> None:
     schemas.add(Desk, incoming=True)
     assert list(schemas.definitions["Desk"]["properties"]) == ["first", "discriminator"]
     assert "discriminator" not in schemas.definitions["Desk"]["properties"]["first"]
+
+
+def test_a_model_has_one_name_alone_and_within_other_types() -> None:
+    schemas = Schemas()
+    for type_ in (Page[int], list[Page[int]], Titled, dict[str, Titled], Holder):
+        schemas.add(type_, incoming=True)
+    assert list(schemas.definitions) == ["Holder", "Page_int_", "Titled"]
 
 
 def test_what_may_be_anything() -> None:
