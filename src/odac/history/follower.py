@@ -173,11 +173,12 @@ class Follower:
 
     async def _get_in_step(self) -> None:
         while True:
+            unbroken = not self._unproven
             while self._unproven:
                 await self._prove()
             # This read includes everything that has arrived until now.
             self._early, self._again = [], False
-            found = await self._catch_up()
+            found = await self._catch_up(unbroken)
             if not self._again:
                 self._take_early(found)
             if not self._again:
@@ -210,7 +211,12 @@ class Follower:
             delay = min(2 * delay, PROBE_LONGEST)
         self._probe_back = None
 
-    async def _catch_up(self) -> Slice:
+    async def _catch_up(self, unbroken: bool) -> Slice:
+        """Read up to the store's top.
+
+        Args:
+            unbroken: whether everything that was published since the last read has arrived, or will.
+        """
         feed = self._feed
         first = not self._has_begun
         page = self._owner.limits.history_page
@@ -223,6 +229,8 @@ class Follower:
                 feed.epoch, feed.top = found.epoch, found.top
                 feed.ring.add([prepare(entry) for entry in found.entries])
                 return found
+            if feed.epoch is None and found.epoch is not None and found.base == 0 and unbroken:
+                feed.begin(found.epoch)  # the room was empty: the log's first entries are still to be delivered
             if found.epoch == feed.epoch and found.base <= feed.top <= found.top:
                 if not found.entries:
                     return found

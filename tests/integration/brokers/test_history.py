@@ -165,6 +165,26 @@ def test_a_client_recovers_in_a_process_that_has_received_less_than_the_client(
     run(main())
 
 
+def test_a_client_ahead_of_its_process_takes_no_messages_from_the_members_of_a_room_that_was_empty(
+    store: Server, run: Run, room: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with processes(own(store)) as (one, two):
+            a, b = await come(one, path=room), await come(two, path=room)
+            history: Any = app_of(two)._hub.history
+            feed = history.feeds._rooms[f"chat-{room[6:]}"]
+            monkeypatch.setattr(feed, "take", lambda notice: None)  # what the store publishes is on its way
+            await a.send("first")
+            await until(lambda: a.received == ["first"])
+            await a.drop()
+            again = await come(two, again=a, path=room)
+            assert again.recoveries == [Recover(f"chat-{room[6:]}", True, 0)]
+            await until(lambda: b.received == ["first"], "the first message")
+            assert b.recoveries == []
+
+    run(main())
+
+
 def test_reconnecting_during_messages_loses_and_repeats_nothing(store: Server, run: Run, room: str) -> None:
     async def main() -> None:
         async with processes(own(store)) as (one, two):

@@ -304,6 +304,24 @@ def test_the_first_entry_of_an_empty_room_is_no_gap() -> None:
     with_feed(test)
 
 
+@pytest.mark.parametrize(("prove", "gaps"), [(False, 0), (True, 1)])
+def test_the_first_entries_of_an_empty_room_are_a_gap_only_after_an_outage(prove: bool, gaps: int) -> None:
+    async def test(feed: Feed, store: FakeStore) -> None:
+        store.found = Slice(None, 0, 0)
+        await ready(feed, store)
+        store.found = Slice(EPOCH, 0, 0)
+        new = store.append(2)  # published, but not received yet
+        await ready(feed, store) if prove else feed.sync(prove=False)
+        await until(lambda: feed.top == 2)
+        assert (feed.epoch, feed.counters.gaps) == (EPOCH, gaps)
+        assert (feed.cached(0, 100, 1 << 20) is None) == prove, "the members got them, unless they were told of a gap"
+        feed.take(Notice(EPOCH, 1, tuple(new)))
+        feed.take(Notice(EPOCH, 3, tuple(store.append(1))))
+        assert (feed.top, feed.counters.gaps) == (3, gaps)
+
+    with_feed(test)
+
+
 def test_entries_that_no_version_has_written_are_passed_over() -> None:
     async def test(feed: Feed, store: FakeStore) -> None:
         await ready(feed, store)
