@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from odac import Context, History, Odac, Recovery
+from odac import Context, History, Odac, Presence, Recovery
 from odac.client.recovery import Recover
 from odac.errors import ConfigurationError
 from odac.testing import AsyncTestClient, run
@@ -189,6 +189,35 @@ def test_leaves_and_joins_while_the_broker_is_away_end_with_the_last(steps: str,
         await client.settle()
         assert other.received[-1] == rooms
         assert other.received.count("later") == len(rooms)
+
+    test(app, scenario)
+
+
+@pytest.mark.parametrize(("leaves_again", "listed"), [(False, [{"from": "join"}]), (True, [])])
+def test_a_member_that_leaves_and_joins_behind_its_sends_is_listed_in_the_room(
+    leaves_again: bool, listed: list[dict[str, str]]
+) -> None:
+    app = Odac(SECRET, broker=f"memory://listed-{leaves_again}")
+    app.rooms("listed", history=History(), presence=Presence())
+
+    @app.route.ws("/listed", token=False)
+    async def member(odac: Context) -> None:
+        def come_back(_: Any) -> None:
+            odac.ws.to("listed").send("unconfirmed")
+            odac.ws.leave("listed")
+            odac.ws.join("listed", presence={"from": "join"})
+            if leaves_again:
+                odac.ws.leave("listed")
+
+        odac.ws.join("listed", presence={"from": "connect"})
+        odac.ws.on("message", come_back)
+
+    async def scenario(client: AsyncTestClient) -> None:
+        connection = await client.connect("/listed")
+        await connection.send("go")
+        await client.advance(5)
+        members = await app.route.ws_server.presence("listed")
+        assert [each.data for each in members.users.values()] == listed
 
     test(app, scenario)
 

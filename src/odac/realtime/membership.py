@@ -41,14 +41,23 @@ def _join_with_presence(connection: RoomsOwner, hub: HubOfConnection, room: str,
         raise ValueError(f"no room has presence: call app.rooms({room!r}, presence=Presence()) before the app starts")
     text = port.check(room, data)
     joined = join(connection, hub, room, replay, None)
-    _list_in_room(connection, port, room, text)
+    _list_in_room(connection, hub.history, port, room, text)
     return joined
 
 
-def _list_in_room(connection: RoomsOwner, port: PresencePort, room: str, text: bytes) -> None:
+def _list_in_room(
+    connection: RoomsOwner, history: RoomHistory | None, port: PresencePort, room: str, text: bytes
+) -> None:
     if connection.delivery.is_writing:
-        connection.delivery.later(_list_in_room, connection, port, room, text)
-    elif room in connection.memberships and connection.phase < CLOSING:
+        connection.delivery.later(_list_in_room, connection, history, port, room, text)
+        return
+    if (
+        history is not None
+        and history.is_leaving(connection, room)
+        and history.behind((room,), lambda: _list_in_room(connection, history, port, room, text))
+    ):
+        return  # its leave takes it off the list, and it joins again behind that
+    if room in connection.memberships and connection.phase < CLOSING:
         port.join(connection, room, text)
 
 
