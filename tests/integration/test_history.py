@@ -9,6 +9,7 @@ import pytest
 
 from odac import Context, History, Odac, Presence, Recovery
 from odac.client.recovery import Recover
+from odac.config import Limits
 from odac.errors import ConfigurationError
 from odac.testing import AsyncTestClient, run
 
@@ -154,6 +155,38 @@ def test_trimmed_or_expired_messages_are_reported() -> None:
         assert again.recoveries == [Recover("chat-7", False, 0)]
 
     test(chat(limits=_unlimited()), scenario)
+
+
+@pytest.mark.parametrize("why", ["too many bytes in other rooms", "nothing sent for long"])
+@pytest.mark.parametrize("cached", [True, False])
+def test_a_room_whose_log_was_lost_in_this_process_begins_again(why: str, cached: bool) -> None:
+    app = chat(limits=Limits(history_bytes=8192, history_cache_bytes=1 << 20 if cached else 1, rate_limit=None))
+
+    async def scenario(client: AsyncTestClient) -> None:
+        stays, goes, other = [await client.connect(path) for path in ("/chat/7", "/chat/7", "/chat/8")]
+        for number in range(4):
+            await stays.send(number)
+        await goes.drop()
+        if why == "nothing sent for long":
+            await client.advance(3600 + 86_400 + 5)
+        else:
+            for _ in range(4):
+                await other.send("x" * 2000)
+        assert await app.route.ws_server.history("chat-7") == []
+        new = await client.connect("/chat/7")
+        for number in range(6):
+            await stays.send(["new", number])
+        assert stays.received == [*range(4), *(["new", number] for number in range(6))]
+        assert new.received == stays.received[4:]
+        assert (await client.connect("/chat/7")).received == stays.received[-3:]
+        again = await client.connect("/chat/7", again=goes)
+        assert again.recoveries == [Recover("chat-7", False, 0)]
+        await stays.drop()
+        await new.send("missed")
+        again = await client.connect("/chat/7", again=stays)
+        assert (again.recoveries, again.received) == ([Recover("chat-7", True, 1)], ["missed"])
+
+    test(app, scenario)
 
 
 @pytest.mark.parametrize(

@@ -206,14 +206,35 @@ class Feed:
 
     def appended(self, epoch: bytes, entries: Sequence[Kept]) -> None:
         """Deliver entries that a store in this process has appended."""
+        delivery = self._hub.delivery
+        if delivery.is_writing:
+            delivery.later(self.appended, epoch, entries)
+            return
         self.begin(epoch)
         self.emit(entries)
+
+    def lost(self) -> None:
+        """A store in this process has dropped the log, because it was full or nothing was sent for long.
+
+        The live members have missed nothing, and are notified of the next log when it begins.
+        """
+        delivery = self._hub.delivery
+        if delivery.is_writing:
+            delivery.later(self.lost)
+            return
+        before, self.epoch, self.top = self.top, None, 0
+        self.ring.clear()
+        for cursor in tuple(self.cursors.values()):
+            if cursor.admitted and cursor.at < before:
+                cursor.give_up()
+            cursor.at = 0
 
     def begin(self, epoch: bytes) -> None:
         """An empty room gets its first entry: notify the members of the log's epoch."""
         if epoch != self.epoch:
             self.epoch = epoch
-            for connection in self._hub.members_of(self.fanout.positioned):
+            behind = [each.connection for each in self.cursors.values() if each.admitted]
+            for connection in (*self._hub.members_of(self.fanout.positioned), *behind):
                 self.recoveries.tell_place(connection, self.owner.client_of(connection), 1, 0, NAMED)
 
     def renew_tickets(self) -> None:

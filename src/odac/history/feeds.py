@@ -85,6 +85,8 @@ class Feeds:
     def start(self, store: HistoryStore, instant: MemoryStore | None) -> None:
         """Start without feeds, with a store."""
         self.store, self.instant = store, instant
+        if instant is not None:
+            instant.rings.on_lost = self._lost
         self.agreed = asyncio.Event()
         self._reading = asyncio.Semaphore(self.limits.history_reads)
         self._rooms.clear()
@@ -138,6 +140,11 @@ class Feeds:
     def _read_now(feed: Feed, store: MemoryStore) -> None:
         history = feed.history
         feed.start_at(store.read_now(feed.channel, history, -history.size, history.size))
+
+    def _lost(self, channel: str) -> None:
+        feed = self._channels.get(channel)
+        if feed is not None:
+            feed.lost()
 
     def sync(self) -> None:
         """The broker is connected again: read the entries that were appended meanwhile."""

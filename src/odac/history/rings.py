@@ -56,6 +56,7 @@ class Rings:
         max_bytes: as above; may be changed.
         size: bytes of all logs together.
         evicted: the number of logs that were dropped because of the limit.
+        on_lost: called with the channel of each log that is dropped, unless the app has erased it.
     """
 
     def __init__(self, clock: Callable[[], float], max_bytes: int = MAX_BYTES) -> None:
@@ -64,6 +65,7 @@ class Rings:
         self._logs: OrderedDict[str, _Log] = OrderedDict()
         self.size = 0
         self.evicted = 0
+        self.on_lost: Callable[[str], object] | None = None
 
     def __len__(self) -> int:
         return len(self._logs)
@@ -123,7 +125,7 @@ class Rings:
         if log is None:
             return _NOTHING
         if user not in log.revoked and len(log.revoked) >= REVOCATIONS:
-            self._drop(channel)
+            self._lose(channel)
             return Slice(bytes(EPOCH_BYTES), 0, 0)
         log.revoked = {**log.revoked, user: log.revoked.get(user, 0) + 1}  # a new dict, because readers use the old one
         return Slice(log.epoch, log.top, log.top)
@@ -132,12 +134,12 @@ class Rings:
         """Forget the logs without an append for longer than they are kept; to be called regularly."""
         now = self._clock()
         for channel in [channel for channel, log in self._logs.items() if log.kept_until <= now]:
-            self._drop(channel)
+            self._lose(channel)
 
     def _living(self, channel: str, now: float) -> _Log | None:
         log = self._logs.get(channel)
         if log is not None and log.kept_until <= now and log.top:
-            self._drop(channel)
+            self._lose(channel)
             return None
         return log
 
@@ -160,8 +162,13 @@ class Rings:
             oldest = next(iter(self._logs))
             if oldest == channel and len(self._logs) == 1:
                 break  # a single log is bounded by History.max_bytes
-            self._drop(oldest)
+            self._lose(oldest)
             self.evicted += 1
+
+    def _lose(self, channel: str) -> None:
+        self._drop(channel)
+        if self.on_lost is not None:
+            self.on_lost(channel)
 
     def _drop(self, channel: str) -> None:
         log = self._logs.pop(channel, None)

@@ -11,7 +11,7 @@ import pytest
 from odac.config import Limits
 from odac.history.cursor import Cursor, HistoryCounters
 from odac.history.feed import Feed
-from odac.history.position import Position, Tickets
+from odac.history.position import Position, Tickets, epoch_text
 from odac.history.recovery import NOT_RECOVERABLE, RECOVERING
 from odac.history.rules import History
 from odac.history.store import Entry, Message, Slice, encode_message
@@ -19,14 +19,15 @@ from odac.protocol.message import Prepared
 from odac.realtime.hub import Hub
 from odac.realtime.receipts import Joining
 from odac.security.mac import Mac
-from tests.unit.history.history_fakes import EPOCH, OTHER, FakeMember, FakeOwner, as_connection, kept
+from tests.unit.history.history_fakes import EPOCH, OTHER, Backlog, FakeMember, FakeOwner, as_connection, kept
 
 
 def feed_at(top: int) -> tuple[Feed, FakeOwner]:
     hub = Hub(Limits())
     hub.start(asyncio.get_running_loop())
     owner = FakeOwner()
-    feed = Feed(owner, hub, cast("Any", None), Tickets([], []), "r", "c", History(ttl=1e6), 1, HistoryCounters())
+    tickets = Tickets([], [Mac(b"k" * 32)])
+    feed = Feed(owner, hub, cast("Any", None), tickets, "r", "c", History(ttl=1e6), 1, HistoryCounters())
     feed.start_at(Slice(EPOCH if top else None, top, top))
     return feed, owner
 
@@ -143,6 +144,33 @@ def test_a_gap_is_reported_to_members_that_catch_up_too() -> None:
         feed.epoch, feed.top = OTHER, 9
         feed.tell_gap_to_all()
         assert (cursor.recovered, cursor.at, feed.counters.gaps) == (False, 9, 1)
+
+    asyncio.run(main())
+
+
+def test_members_that_catch_up_with_a_lost_log_are_told_of_a_gap_only_if_they_have_missed_entries(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def main() -> None:
+        feed, _ = feed_at(9)
+        monkeypatch.setattr(feed, "follow", lambda connection: None)
+        cursors = []
+        for at in (4, 9):
+            member = FakeMember(f"client{at}.1")
+            member.outbox.backlog = Backlog()
+            cursor = Cursor(as_connection(member), feed, None)
+            cursor.at, cursor.admitted = at, True
+            feed.cursors[cursor.connection] = cursor
+            cursors.append((member, cursor))
+        feed.lost()
+        assert (feed.epoch, feed.top, feed.ring.size) == (None, 0, 0)
+        feed.appended(OTHER, [kept(1)])
+        assert [[each[0] for each in member.got] for member, _ in cursors] == [["gap", "room"], ["room"]]
+        for member, cursor in cursors:
+            assert member.got[-1][3:5] == (epoch_text(OTHER), 0), "its position is in the new log"
+            member.outbox.backlog = None
+            cursor.step()
+            assert (cursor.at, [each for each in member.got if isinstance(each, bytes)]) == (1, [b"x"])
 
     asyncio.run(main())
 

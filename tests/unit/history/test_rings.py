@@ -58,6 +58,25 @@ def test_all_logs_share_one_cap_and_the_one_quiet_for_longest_loses_its_epoch() 
     assert rings.size <= 10_000
 
 
+def test_each_log_that_is_lost_is_reported_and_one_that_is_erased_is_not() -> None:
+    clock = Clock()
+    rings = Rings(clock, max_bytes=10_000)
+    lost: list[str] = []
+    rings.on_lost = lost.append
+    append(rings, "evicted", size=3000)
+    append(rings, "full", size=7000)
+    rings.erase("full")
+    append(rings, "read", count=1)
+    append(rings, "expired", count=1)
+    clock.now += 60 + KEPT_LONGER + 1
+    rings.read("read", HISTORY, 0, 0)
+    rings.expire()
+    append(rings, "revoked", count=1)
+    for number in range(REVOCATIONS + 1):
+        rings.revoke("revoked", str(number))
+    assert lost == ["evicted", "read", "expired", "revoked"]
+
+
 def test_the_memory_is_given_back() -> None:
     clock = Clock()
     rings = Rings(clock)
