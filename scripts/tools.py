@@ -33,7 +33,8 @@ TOOLS = (
         "Chromium",
         ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable"),
         "the chat and the client in a real browser (tests/browser)",
-        "apt-get install chromium, or brew install --cask chromium",
+        "apt-get install chromium (and chromium-headless-shell, which most tests prefer: it is faster), or"
+        " brew install --cask chromium",
     ),
     Tool(
         "Firefox",

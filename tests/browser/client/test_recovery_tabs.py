@@ -14,6 +14,11 @@ from tests.browser.client.test_shared import wait_until_connected, wait_until_ta
 from tests.browser.client.test_tab_life import bring_back, chromium_tabs, crash, freeze, put_away, thaw
 
 
+@pytest.fixture(scope="module")
+def chromium(whole_chromium: Browser) -> Browser:
+    return whole_chromium
+
+
 @pytest.fixture
 def engine(chromium: Browser) -> Chromium:
     return Chromium(chromium)

@@ -13,6 +13,11 @@ from tests.browser.client.test_shared import OPEN, hear, open_tabs, wait_until_t
 OWN = OPEN.replace("shared: true, ", "")
 
 
+@pytest.fixture(scope="module")
+def chromium(whole_chromium: Browser) -> Browser:
+    return whole_chromium
+
+
 @pytest.fixture
 def engine(chromium: Browser) -> Chromium:
     return Chromium(chromium)
