@@ -255,6 +255,32 @@ def test_a_member_that_leaves_and_joins_behind_its_sends_is_listed_in_the_room(
     test(app, scenario)
 
 
+def test_an_app_that_stops_while_the_broker_is_away_keeps_no_leaves_and_joins() -> None:
+    app = chat(broker="memory://away-at-the-stop")
+    recoveries: list[Recovery] = []
+
+    @app.route.ws("/leaves", token=False)
+    async def leaves(odac: Context) -> None:
+        odac.ws.join("chat-7")
+        async for _ in odac.ws:
+            odac.ws.to("chat-7").send("unconfirmed")
+            odac.ws.leave("chat-7")
+            recoveries.append(await odac.ws.join("chat-7"))
+
+    async def scenario(client: AsyncTestClient) -> None:
+        connection = await client.connect("/leaves")
+        await client.lose_broker()
+        await connection.send("go")
+        history: Any = app._hub.history
+        assert history._members._queued
+        await app.shutdown()
+        await client.settle()
+        assert not history._members._queued
+        assert len(recoveries) == 1, "the handler's wait has ended"
+
+    test(app, scenario)
+
+
 def test_a_member_that_leaves_while_it_waits_for_the_broker_gets_nothing_from_the_room() -> None:
     app = chat(broker="memory://away-and-left")
 

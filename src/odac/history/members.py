@@ -113,6 +113,14 @@ class HistoryMembers:
         if not queued:
             del self._queued[connection, room]
 
+    def stop(self) -> None:
+        """The app stops: leaves and joins that still wait behind unconfirmed sends are not carried out."""
+        for queued in self._queued.values():
+            for joining in queued:
+                if joining is not None:
+                    joining.arrived(Recovery(None, 0))
+        self._queued.clear()
+
     def congested(self, connection: Connection) -> None:
         """A connection's reader does not keep up: it gets the entries of its rooms at its own pace."""
         if any(map(is_follower_room, connection.memberships)):

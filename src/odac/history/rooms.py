@@ -128,6 +128,7 @@ class HistoryRooms:
             await asyncio.gather(self._tender, return_exceptions=True)
             self._tender = None
         await self._sending.stop()
+        self._members.stop()
         store = self.feeds.store
         self.feeds.stop()
         if store is not None:

@@ -161,3 +161,19 @@ def test_a_slow_reader_falls_back_if_it_is_live_in_a_room_and_still_slow() -> No
         assert rooms.fell_back == [member]
 
     asyncio.run(main())
+
+
+def test_at_the_stop_nothing_is_kept_of_leaves_and_joins_that_wait() -> None:
+    async def main() -> None:
+        made, rooms, _, _ = members()
+        connection = as_connection(FakeMember())
+        rooms.unconfirmed = []
+        made.leaves(connection, "room", lambda: None)
+        joining = made.join(connection, "room", 0)
+        made.leaves(connection, "room", lambda: None)
+        made.stop()
+        assert not made.is_leaving(connection, "room")
+        async with asyncio.timeout(30):
+            assert (await joining).recovered is None
+
+    asyncio.run(main())
