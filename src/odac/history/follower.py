@@ -229,8 +229,10 @@ class Follower:
                 feed.epoch, feed.top = found.epoch, found.top
                 feed.ring.add([prepare(entry) for entry in found.entries])
                 return found
-            if feed.epoch is None and found.epoch is not None and found.base == 0 and unbroken:
-                feed.begin(found.epoch)  # the room was empty: the log's first entries are still to be delivered
+            if found.epoch is not None and found.epoch != feed.epoch and found.base == 0 and unbroken:
+                # A new log, of which the members have received nothing yet.
+                self._begin_again(found.epoch)
+                continue
             if found.epoch == feed.epoch and found.base <= feed.top <= found.top:
                 if not found.entries:
                     return found
@@ -242,6 +244,16 @@ class Follower:
             feed.epoch, feed.top = found.epoch, found.top
             feed.tell_gap_to_all()
             return found
+
+    def _begin_again(self, epoch: bytes) -> None:
+        """Deliver a new log from its first entry: the room was empty, or its earlier log has expired or was erased."""
+        feed = self._feed
+        if feed.epoch is None:
+            feed.begin(epoch)
+            return
+        feed.ring.clear()
+        feed.epoch, feed.top = epoch, 0
+        feed.tell_gap_to_all()
 
     def _wanted(self) -> int:
         waiting = self._pages.waiting

@@ -486,6 +486,7 @@ def test_messages_that_the_server_loses_are_reported(what: str, own_redis: Redis
             assert [entry.data for entry in history] == ["y"]
             await a.send("z")
             await until(lambda: b.received[-1:] == ["z"] and again.received[-1:] == ["z"], "life goes on")
+            assert a.received == b.received == ["x", "y", "z"], "no message of the new log is missing"
 
     run(main())
 

@@ -13,7 +13,6 @@ import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -50,9 +49,11 @@ async def one_behind_a_network(
         yield network, one, two
 
 
-def again(page: AsyncTestConnection) -> Any:
+def again(page: AsyncTestConnection) -> AsyncTestConnection:
     """A copy of a page with all that it knows, as a cloned tab or a restored virtual machine has it."""
-    return SimpleNamespace(positions=copy.deepcopy(page.positions), own_login=page.own_login)
+    clone = copy.copy(page)
+    clone.positions = copy.deepcopy(page.positions)
+    return clone
 
 
 # A partition
