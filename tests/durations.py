@@ -32,7 +32,7 @@ SECONDS: Final[dict[str, int]] = {
     "tests/integration/test_preload.py": 60,
     "tests/integration/test_takeover.py": 50,
     "tests/unit/test_docs.py": 50,
-    "tests/unit/test_browser_client.py": 30,
+    "tests/unit/test_browser_client.py": 20,
     "tests/integration/test_further_proxies.py": 45,
     "tests/hostile/test_leaks.py": 45,
     "tests/hostile/test_stalled_reader.py": 45,
