@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
@@ -251,6 +252,31 @@ def test_a_member_that_leaves_and_joins_behind_its_sends_is_listed_in_the_room(
         await client.advance(5)
         members = await app.route.ws_server.presence("listed")
         assert [each.data for each in members.users.values()] == listed
+
+    test(app, scenario)
+
+
+def test_nothing_is_kept_of_a_client_that_disconnects_while_its_user_is_looked_up() -> None:
+    app = Odac(SECRET, broker="memory://looked-up")
+    app.users(history=History(), replay=5)
+    looked_up = asyncio.Event()
+
+    @app.authenticate
+    async def user(_: Any) -> str:
+        await looked_up.wait()
+        return "ada"
+
+    @app.route.ws("/", token=False)
+    async def handler(odac: Context) -> None:
+        await odac.auth.user()
+
+    async def scenario(client: AsyncTestClient) -> None:
+        connection = await client.connect("/", token=False)
+        await connection.drop()
+        looked_up.set()
+        await client.settle()
+        figures = app.figures()
+        assert (figures["history_rooms"], figures["history_catching_up"]) == (0, 0)
 
     test(app, scenario)
 

@@ -67,16 +67,19 @@ class HistoryMembers:
 
     def _join_again(self, connection: Connection, room: str, replay: int, joining: Joining) -> None:
         self._dequeue(connection, room)
-        if not connection.is_open:
-            joining.arrived(Recovery(None, 0))
-            return
-        self._hub.enter(connection, room)
+        if connection.is_open:
+            self._hub.enter(connection, room)
         self._begin(connection, room, replay, joining)
 
     def _begin(self, connection: Connection, room: str, replay: int, joining: Joining) -> None:
         history = self._rooms.book.of(room)
         assert history is not None
         _ = self._rooms.store  # raises if the app is not running
+        if not connection.is_open:
+            # It ended while its user was looked up or its join was queued, or an order to close was for the room too.
+            # A closed connection enters no room, so nothing would remove it from the feed.
+            joining.arrived(Recovery(None, 0))
+            return
         feed = self._rooms.feeds.follow(room, history)
         client, position = self._returning.place_of(connection, room)
         cursor = Cursor(connection, feed, joining, replay, client, position)

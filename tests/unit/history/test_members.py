@@ -68,6 +68,19 @@ def test_who_joins_begins_to_catch_up() -> None:
     asyncio.run(main())
 
 
+def test_a_connection_that_has_ended_is_not_added_to_the_feed() -> None:
+    async def main() -> None:
+        made, rooms, _, _ = members()
+        member = FakeMember()
+        member.is_open = False
+        joining = made.join(as_connection(member), "room", 5)
+        assert not rooms.feed.cursors
+        async with asyncio.timeout(30):
+            assert (await joining).recovered is None
+
+    asyncio.run(main())
+
+
 def test_leaving_waits_for_unconfirmed_sends_and_joining_again_for_the_leaving() -> None:
     async def main() -> None:
         made, rooms, entered, _ = members()
