@@ -204,6 +204,8 @@ def dialer(ssl: ssl_module.SSLContext | None, now: Callable[[], float], proxy: P
             )
         except (InvalidHandshake, InvalidMessage) as error:
             # Without the chain of exceptions, which may quote the headers that were sent.
+            if isinstance(error.__cause__, EOFError):
+                raise ConnectionError("the connection ended before the server answered the handshake") from None
             raise ConnectionError(
                 f"the server did not answer the handshake as a WebSocket server does: {error}"
             ) from None

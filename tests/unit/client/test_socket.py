@@ -131,18 +131,29 @@ def test_a_refusal_has_its_status_and_its_cookies_are_kept() -> None:
     assert seen == ["7"]
 
 
-def test_something_that_is_no_websocket_server_is_a_connection_error_that_quotes_nothing() -> None:
+@pytest.mark.parametrize(
+    ("answer", "message"),
+    [
+        (b"220 mail.example.org ready\r\n\r\n", "did not answer the handshake as a WebSocket server does"),
+        (b"", "the connection ended before the server answered the handshake"),
+        (b"HTTP/1.1 101 Switching Pro", "the connection ended before the server answered the handshake"),
+    ],
+    ids=["another protocol", "nothing", "half an answer"],
+)
+def test_what_is_no_answer_to_a_handshake_is_a_connection_error_that_quotes_nothing(
+    answer: bytes, message: str
+) -> None:
     async def main() -> None:
         async def babble(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
             await reader.readuntil(b"\r\n\r\n")
-            writer.write(b"220 mail.example.org ready\r\n\r\n")
+            writer.write(answer)
             writer.close()
 
         server = await asyncio.start_server(babble, "127.0.0.1", 0)
         async with server:
             port = server.sockets[0].getsockname()[1]
             dial = dialer(None, asyncio.get_running_loop().time)
-            with pytest.raises(ConnectionError, match="did not answer the handshake") as caught:
+            with pytest.raises(ConnectionError, match=message) as caught:
                 await dial(Address.parse(f"ws://127.0.0.1:{port}/"), [], [("Cookie", "secret")], ignore)
             assert caught.value.__suppress_context__
             assert "secret" not in str(caught.value)
