@@ -92,6 +92,8 @@ class HubPresence:
         early = self._early.get(connection)
         if early is not None:
             early.pop(room, None)
+            if not early:
+                del self._early[connection]  # nothing reports the end of a refused connection that is in no room
         elif self._service is not None:
             self._service.leave(connection.id, room)
 

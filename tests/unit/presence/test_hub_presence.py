@@ -195,20 +195,23 @@ def test_who_joins_in_a_middleware_is_seen_once_admitted_and_leaves_nothing_behi
     async def joins(odac: Context) -> bool:
         odac.ws.join("a", presence={"early": True})
         found.append(await app.route.ws_server.presence("a"))
-        return odac.request.path != "/refused"
+        if odac.request.path == "/left":
+            odac.ws.leave("a")
+        return odac.request.path == "/"
 
-    for path in ("/", "/refused"):
+    for path in ("/", "/refused", "/left"):
 
         @app.route.use("joins").ws(path, token=False)
         async def handler(odac: Context) -> None:
             found.append(await app.route.ws_server.presence("a"))
 
     with TestClient(app) as client:
-        with client.connect("/refused") as refused:
-            assert refused.wait_closed()[0] == 4003
+        for path in ("/refused", "/left"):
+            with client.connect(path) as refused:
+                assert refused.wait_closed()[0] == 4003
         with client.connect("/"):
             client.settle()
-            assert [members.total for members in found] == [0, 0, 1]
+            assert [members.total for members in found] == [0, 0, 0, 1]
         assert app._rules.presence is not None
         assert app._rules.presence._early == {}
 
