@@ -136,6 +136,8 @@ def test_a_subscription_that_died_silently(fragile: Server, short_directory: Pat
         async with network_to(fragile, short_directory) as (network, url):
             nodes = await two_nodes(deployment, url, fragile.url)
             network.drop_answers()
+            sent = deployment.checker.published["b"]
+            await deployment.checker.until(lambda: deployment.checker.published["b"] > sent + 10)
             await nodes[0].until_health(503, 8)
             network.restore()
             await nodes[0].until_health(200)
