@@ -456,7 +456,8 @@ def test_the_environment_of_the_workers_is_the_users(
     """An app that reads $ODAC_BROKER itself, with another default, gets that default, and is reached over it."""
     url = servers("redis").url
     source = APP.replace("Odac(", f"Odac(broker=os.environ.get('ODAC_BROKER', {url!r}), ") + (
-        "print('ODAC_BROKER is', os.environ.get('ODAC_BROKER'), flush=True)\n"
+        # In one write, so that the lines of two workers do not mix.
+        "os.write(1, f'ODAC_BROKER is {os.environ.get(\"ODAC_BROKER\")}\\n'.encode())\n"
     )
     environment = {} if value is None else {"ODAC_BROKER": f"{url}?namespace=mine"}
     with Running(tmp_path, source, "--workers", "2", environment=environment) as running:
