@@ -66,6 +66,12 @@ def app_of(client: AsyncTestClient) -> Odac:
     return client.app
 
 
+def hold_notices(client: AsyncTestClient, room: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the client's process take none of the entries that the store publishes for a room: they are on their way."""
+    history: Any = app_of(client)._hub.history
+    monkeypatch.setattr(history.feeds._rooms[f"chat-{room[6:]}"], "take", lambda notice: None)
+
+
 async def until(condition: Callable[[], object], what: str = "it") -> None:
     try:
         async with asyncio.timeout(LIMIT):
@@ -150,9 +156,7 @@ def test_a_client_recovers_in_a_process_that_has_received_less_than_the_client(
             a, b = await come(one, path=room), await come(two, path=room)
             await a.send("first")
             await until(lambda: b.received == ["first"])
-            history: Any = app_of(two)._hub.history
-            feed = history.feeds._rooms[f"chat-{room[6:]}"]
-            monkeypatch.setattr(feed, "take", lambda notice: None)  # what the store publishes is on its way
+            hold_notices(two, room, monkeypatch)
             for number in range(10):
                 await a.send(number)
             await until(lambda: len(a.received) == 11)
@@ -171,9 +175,7 @@ def test_a_client_ahead_of_its_process_takes_no_messages_from_the_members_of_a_r
     async def main() -> None:
         async with processes(own(store)) as (one, two):
             a, b = await come(one, path=room), await come(two, path=room)
-            history: Any = app_of(two)._hub.history
-            feed = history.feeds._rooms[f"chat-{room[6:]}"]
-            monkeypatch.setattr(feed, "take", lambda notice: None)  # what the store publishes is on its way
+            hold_notices(two, room, monkeypatch)
             await a.send("first")
             await until(lambda: a.received == ["first"])
             await a.drop()
