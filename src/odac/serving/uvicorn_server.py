@@ -21,6 +21,7 @@ from odac.app import Odac
 from odac.config import Limits
 from odac.lanes.collector import collector
 from odac.notices import counted
+from odac.serving.acceptors import Acceptors
 from odac.serving.lifespan import QuietLifespan, why_it_failed
 from odac.serving.listener import BACKLOG
 from odac.serving.loading import Found
@@ -72,7 +73,7 @@ class Server(uvicorn.Server):
         super().__init__(config)
         self.config: UvicornConfig = config
         self.server_state.connections = cast("set[Any]", OpenConnections())
-        self.servers: list[Any] = []
+        self._acceptors: Acceptors | None = None
         self._sockets = list(sockets)
         self._tls = tls
         self._apps = apps
@@ -162,6 +163,7 @@ class Server(uvicorn.Server):
         self._reception.proxies = config.proxies
 
         def make_protocol() -> asyncio.Protocol:
+            acceptors.count()
             protocol_class: Any = config.http_protocol_class
             protocol: asyncio.Protocol = protocol_class(
                 config=config, server_state=self.server_state, app_state=self.lifespan.state, _loop=loop
@@ -170,25 +172,34 @@ class Server(uvicorn.Server):
 
         # A client that never finishes its TLS handshake occupies a descriptor, like one that never sends a request.
         timeout = None if self._tls is None else self._limits.handshake_timeout
-        listen = listening(loop, self._tls)
-        for each in self._sockets:
-            self.servers.append(
-                await listen(
-                    make_protocol,
-                    sock=each,
-                    ssl=self._tls,
-                    backlog=BACKLOG,
-                    ssl_handshake_timeout=timeout,
-                    ssl_shutdown_timeout=None if self._tls is None else self._limits.close_timeout,
-                )
+        create_server = listening(loop, self._tls)
+
+        async def listen(each: socket.socket) -> asyncio.AbstractServer:
+            return await create_server(
+                make_protocol,
+                sock=each,
+                ssl=self._tls,
+                backlog=BACKLOG,
+                ssl_handshake_timeout=timeout,
+                ssl_shutdown_timeout=None if self._tls is None else self._limits.close_timeout,
             )
+
+        one_in_a_turn = create_server == loop.create_server and type(loop).__module__.startswith("uvloop")
+        acceptors = self._acceptors = Acceptors(listen, self._sockets, one_in_a_turn=one_in_a_turn)
+        await acceptors.start()
         self.started = True
         self._on_started()
 
+    async def on_tick(self, counter: int) -> bool:
+        """Called by uvicorn every 0.1 s."""
+        if self._acceptors is not None:
+            await self._acceptors.adjust()
+        return await super().on_tick(counter)
+
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         """Stop accepting, drain, cancel what does not end by itself, and shut down the app."""
-        for server in self.servers:
-            server.close()
+        if self._acceptors is not None:
+            self._acceptors.close()
         for each in self._sockets:
             each.close()
         if self._reception is not None:
