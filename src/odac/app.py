@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import logging
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
@@ -42,6 +41,7 @@ from odac.security.origin import OriginPolicy
 from odac.security.secret import Secret, Secrets
 from odac.security.session import Session, Sessions
 from odac.security.token import Tokens
+from odac.signatures import signature_of
 from odac.spelling import check_fields, check_names
 
 if TYPE_CHECKING:
@@ -59,7 +59,7 @@ def _check_asgi(http: object) -> None:
     if not callable(http):
         raise ConfigurationError(f"Odac(http={http!r}): must be an ASGI app")
     try:
-        inspect.signature(http).bind("environ", "start_response")
+        signature_of(http).bind("environ", "start_response")
     except (TypeError, ValueError):  # it needs three arguments, or has no signature
         return
     raise ConfigurationError(

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Mapping
 from types import FunctionType, SimpleNamespace
 from typing import Any, Final
 
+from odac.signatures import signature_of
 from odac.spelling import nearest
 
 __all__ = ["add_hint", "for_attribute", "for_handler", "no_attribute"]
@@ -168,7 +169,7 @@ def for_handler(handler: Any) -> str | None:
     A class whose ``__init__`` takes ``odac`` can be a handler.
     """
     try:
-        parameters = inspect.signature(handler).parameters
+        parameters = signature_of(handler).parameters
     except (TypeError, ValueError):  # some builtins have no signature
         return None
     is_asgi = tuple(parameters) == _ASGI
@@ -182,7 +183,7 @@ def _init_parameters(kind: type) -> set[str]:
     """Of the class and its bases: an ``__init__(self, *args)`` may pass ``odac`` on to a base class."""
     own = [vars(each).get("__init__") for each in kind.__mro__[:-1]]
     functions = [each for each in own if isinstance(each, FunctionType)]
-    return {name for each in functions for name in list(inspect.signature(each).parameters)[1:]}
+    return {name for each in functions for name in list(signature_of(each).parameters)[1:]}
 
 
 def no_attribute(value: object, name: str) -> AttributeError:
@@ -240,7 +241,7 @@ def _misspelt(text: str) -> str | None:
     if found is None:
         return None
     for method in _methods(found[1], found[2]):
-        similar = nearest(found[3], [name for name in inspect.signature(method).parameters if name != "self"])
+        similar = nearest(found[3], [name for name in signature_of(method).parameters if name != "self"])
         return None if similar is None else f"did you mean {similar!r}?"
     return None
 

@@ -9,13 +9,14 @@ uvicorn's own class still serves HTTP.
 from __future__ import annotations
 
 import asyncio
-import inspect
 import logging
 import sys
 from collections.abc import Iterator
 from importlib import import_module
 from types import CodeType, FrameType
 from typing import TYPE_CHECKING, Any, Final
+
+from odac.signatures import signature_of
 
 if TYPE_CHECKING:
     from odac.config import Limits
@@ -91,7 +92,7 @@ def _obstacle(server: Any) -> str:
     if not isinstance(getattr(state, "connections", None), set) or not isinstance(getattr(state, "tasks", None), set):
         return "it does not keep its connections and tasks where Odac's class looks for them"
     try:
-        inspect.signature(current).bind(**_ARGUMENTS)
+        signature_of(current).bind(**_ARGUMENTS)
     except TypeError:
         return "it makes WebSocket classes with other arguments"
     return ""

@@ -8,6 +8,7 @@ from types import FunctionType, MethodType
 from typing import Any, Final, Literal, TypeVar
 
 from odac.errors import InvalidMessage
+from odac.signatures import signature_of
 
 __all__ = [
     "EVENTS",
@@ -95,7 +96,7 @@ def fit(handler: Handler, available: int) -> Handler:
 
 
 def _positional(handler: Handler) -> tuple[int, int]:
-    # Plain functions and methods first: inspect.signature() would cost more than the rest of a handshake.
+    # Plain functions and methods first: signature_of() would cost more than the rest of a handshake.
     function, bound = (handler.__func__, 1) if isinstance(handler, MethodType) else (handler, 0)
     if type(function) is FunctionType and not function.__kwdefaults__ and not function.__code__.co_kwonlyargcount:
         code, defaults = function.__code__, function.__defaults__
@@ -109,7 +110,7 @@ def _positional(handler: Handler) -> tuple[int, int]:
     if any(is_generator(function) for function in (handler, type(handler).__call__) for is_generator in _IS_GENERATOR):
         raise TypeError(f"{handler!r} contains a yield: calling it would run none of its code")
     try:
-        parameters = inspect.signature(handler).parameters.values()
+        parameters = signature_of(handler).parameters.values()
     except (TypeError, ValueError):  # some builtins have no signature
         return 1_000, 0
     unfilled = [p.name for p in parameters if p.kind is p.KEYWORD_ONLY and p.default is p.empty]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, get_type_hints
 
 from odac.errors import ConfigurationError
+from odac.signatures import signature_of
 
 __all__ = ["annotations_of", "local_names", "refuse_dependencies"]
 
@@ -40,7 +41,7 @@ def annotations_of(function: Callable[..., Any], names: Mapping[str, Any], what:
     try:
         parameters = [
             parameter.name
-            for parameter in inspect.signature(found).parameters.values()
+            for parameter in signature_of(found).parameters.values()
             if parameter.kind in (parameter.POSITIONAL_ONLY, parameter.POSITIONAL_OR_KEYWORD)
         ]
         hints = get_type_hints(found, localns=dict(names), include_extras=True)
@@ -65,7 +66,7 @@ def refuse_dependencies(function: Callable[..., Any], what: str) -> None:
         ConfigurationError: there is such a default value.
     """
     try:
-        parameters = inspect.signature(function).parameters.values()
+        parameters = signature_of(function).parameters.values()
     except (TypeError, ValueError):  # some builtins have no signature
         return
     for parameter in parameters:

@@ -19,6 +19,7 @@ from starlette.routing import Host, Mount
 from odac.app import Odac
 from odac.errors import ConfigurationError
 from odac.serving.options import CannotStart, ServeOptions
+from odac.signatures import signature_of
 
 __all__ = ["Found", "app_names", "find_odac_apps", "load_and_check", "load_app"]
 
@@ -188,7 +189,7 @@ def _check_asgi(target: str, app: Any) -> None:
     if not callable(app):
         raise CannotStart(f"{target!r} is {_kind(app)}: it must be an Odac app, or another ASGI app")
     try:
-        signature = inspect.signature(app)
+        signature = signature_of(app)
     except (TypeError, ValueError):
         return  # a callable without a signature
     if _takes(signature, 3):
