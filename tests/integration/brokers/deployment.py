@@ -121,7 +121,8 @@ class Node:
             with urllib.request.urlopen(f"{self.running.url}/odac/health", timeout=30) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
-            return error.code
+            with error:  # open, and a warning on Python 3.14, until then
+                return error.code
 
     async def until_health(self, status: int, timeout: float = DEADLINE) -> None:
         async with asyncio.timeout(timeout):

@@ -294,10 +294,10 @@ def test_what_redis_refuses_is_an_error(own_redis: Redis) -> None:
         assert own_redis.ask(line).startswith(b"+OK")
     with Publisher(own_redis.url) as publisher:
         publisher.to_room("a", 1)
-        with pytest.raises(BrokerError, match="no permissions"):
+        with pytest.raises(BrokerError, match=r"(?i)no permissions"):
             publisher.broadcast(1)
     with Publisher(own_redis.url.replace("://", "://other:geheim@")) as publisher:
-        with pytest.raises(BrokerError, match="no permissions") as caught:
+        with pytest.raises(BrokerError, match=r"(?i)no permissions") as caught:
             publisher.to_room("a", 1)
         assert "geheim" not in str(caught.value)
     with Publisher(own_redis.url.replace("://", "://other:falsch@"), timeout=1) as publisher:
