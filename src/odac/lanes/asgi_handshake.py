@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Coroutine, Sequence
 from contextvars import copy_context
 from typing import TYPE_CHECKING, Any, cast
 
@@ -65,10 +65,10 @@ class AsgiHandshake:
             return None
         return connection
 
-    async def serve(self, connection: Connection, handle: Callable[[], Awaitable[None]]) -> None:
+    async def serve(self, connection: Connection, handling: Coroutine[Any, Any, None]) -> None:
         """Run the handler and the loop that receives, at the same time."""
         lane = cast("AsgiLane", connection.lane)  # read before the handler runs: a released connection has it no more
-        handler = connection.loop.create_task(_handler(handle), context=connection.context)
+        handler = connection.loop.create_task(handling, context=connection.context)
         try:
             await lane.serve()
             await handler
@@ -77,7 +77,3 @@ class AsgiHandshake:
             raise
         if lane.refusal is not None:
             raise lane.refusal
-
-
-async def _handler(handle: Callable[[], Awaitable[None]]) -> None:
-    await handle()

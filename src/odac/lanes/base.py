@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import TYPE_CHECKING, Any, Final, Protocol
 
 if TYPE_CHECKING:
@@ -37,8 +37,8 @@ class PendingHandshake(Protocol):
         """Answer with the upgrade; None if the client has disconnected meanwhile."""
         ...
 
-    async def serve(self, connection: Connection, handle: Callable[[], Awaitable[None]]) -> None:
-        """Run the route's handler with the connection, and return when this task is no longer needed."""
+    async def serve(self, connection: Connection, handling: Coroutine[Any, Any, None]) -> None:
+        """Await the route's handler, and return when this task is no longer needed."""
         ...
 
 

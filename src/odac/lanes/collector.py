@@ -75,17 +75,23 @@ class Collector:
 
     def untrack_connection(self, lane: object, connection: Connection, transport: Any) -> None:
         """Leave this connection out until :meth:`track_connection`."""
-        untrack(*self._parts(lane, connection, transport))
+        if type(transport) in self._transports:
+            socket = transport.get_extra_info("socket")
+            untrack(transport, socket, lane, connection, connection.outbox, connection.inbox)
+        else:
+            untrack(None, lane, connection, connection.outbox, connection.inbox)
 
     def track_connection(self, lane: object, connection: Connection, transport: Any) -> None:
         """Collect this connection like every other object, from its end on."""
-        track(*self._parts(lane, connection, transport))
-
-    def _parts(self, lane: object, connection: Connection, transport: Any) -> tuple[object, ...]:
-        parts = lane, connection, connection.outbox, connection.inbox
         if type(transport) in self._transports:
-            return transport, transport.get_extra_info("socket"), *parts
-        return None, *parts
+            socket = transport.get_extra_info("socket")
+            track(transport, socket, lane, connection, connection.outbox, connection.inbox)
+        else:
+            track(None, lane, connection, connection.outbox, connection.inbox)
+        kept = connection.untracked
+        if kept is not None:
+            connection.untracked = None
+            track(None, *kept)
 
 
 collector: Final = Collector()

@@ -183,7 +183,7 @@ class Connection(Typed[In, Out]):
             ping = Ping(self.loop)
             ping.fail(*self._ends_with)
             return ping
-        extras = self._extend()
+        extras = self.extend()
         if extras.pings is None:
             extras.pings = Pings(self.loop)
         return extras.pings.send(self)
@@ -367,12 +367,13 @@ class Connection(Typed[In, Out]):
     @property
     def data(self) -> SimpleNamespace:
         """A namespace for the application: ``odac.ws.data.user_id = 7``."""
-        extras = self._extend()
+        extras = self.extend()
         if extras.data is None:
             extras.data = SimpleNamespace()
         return extras.data
 
-    def _extend(self) -> Extras:
+    def extend(self) -> Extras:
+        """The state that only some connections need; made by the first call."""
         if self._extras is None:
             self._extras = Extras()
         return self._extras
@@ -384,7 +385,16 @@ class Connection(Typed[In, Out]):
 
     @calls.setter
     def calls(self, calls: CallsPort | None) -> None:
-        self._extend().calls = calls
+        self.extend().calls = calls
+
+    @property
+    def untracked(self) -> tuple[object, ...] | None:
+        """Objects of its handshake that are left out of garbage collections with it."""
+        return self._extras.untracked if self._extras is not None else None
+
+    @untracked.setter
+    def untracked(self, objects: tuple[object, ...] | None) -> None:
+        self.extend().untracked = objects
 
     @property
     def ended(self) -> tuple[int, str] | None:
@@ -401,7 +411,7 @@ class Connection(Typed[In, Out]):
 
     def call_on_release(self, function: Callable[[int], None]) -> None:
         """Call this with the close code when the transport has ended, besides what is called already."""
-        extras = self._extend()
+        extras = self.extend()
         before = extras.on_release
         extras.on_release = function if before is None else _both(function, before)
 
@@ -516,7 +526,7 @@ class Connection(Typed[In, Out]):
     @property
     def owned(self) -> Owned:
         """Timers and tasks of this connection."""
-        extras = self._extend()
+        extras = self.extend()
         owned = extras.owned
         if owned is None:
             owned = Owned(self.loop, self.run, self.events.failed, self.inbox.reconsider)
@@ -582,7 +592,7 @@ class Connection(Typed[In, Out]):
         if self.phase >= CLOSING:
             return False
         self.phase = Phase.CLOSING
-        self._extend().closing = (int(code), reason)
+        self.extend().closing = (int(code), reason)
         self.outbox.close(code, reason)
         self._hub.remove(self)
         return True

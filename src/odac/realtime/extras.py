@@ -25,9 +25,10 @@ class Extras:
         on_release: called with the close code when the transport has ended, if somebody counts connections.
         owned: timers and tasks.
         pings: those that the application has sent.
+        untracked: objects of the handshake that are left out of garbage collections with the connection.
     """
 
-    __slots__ = ("calls", "closing", "data", "ended", "on_release", "owned", "pings")
+    __slots__ = ("calls", "closing", "data", "ended", "on_release", "owned", "pings", "untracked")
 
     def __init__(self) -> None:
         self.calls: CallsPort | None = None
@@ -37,3 +38,4 @@ class Extras:
         self.on_release: Callable[[int], None] | None = None
         self.owned: Owned | None = None
         self.pings: Pings | None = None
+        self.untracked: tuple[object, ...] | None = None

@@ -17,6 +17,7 @@ from odac.calls.service import Calls
 from odac.close_codes import CloseCode
 from odac.config import Limits
 from odac.context import Context
+from odac.lanes.collector import collector
 from odac.notices import raised, unhandled, warn
 from odac.realtime.audience import browser_room, session_room
 from odac.realtime.cancellation import RAISED, is_own
@@ -30,6 +31,7 @@ from odac.realtime.taskless import in_task
 from odac.request import BEARER, Request
 from odac.routing.admission import Admission
 from odac.routing.bearers import receive_bearer
+from odac.routing.kept import UNSHARED, references, untrack_handshake
 from odac.routing.middleware import Middleware, MiddlewareRegistry
 from odac.routing.router import Route
 from odac.routing.verdict import begin_passing, passes
@@ -50,6 +52,7 @@ _NO_SESSION: Final = (
 )
 
 Named = tuple[str, Middleware]
+Values = dict[str, Any]
 
 
 class Entrance:
@@ -87,12 +90,7 @@ class Entrance:
         return found
 
     def prepare(
-        self,
-        route: Route,
-        parameters: dict[str, Any],
-        scope: dict[str, Any],
-        connection: Connection,
-        offered: list[str],
+        self, route: Route, parameters: Values, scope: Values, connection: Connection, offered: list[str]
     ) -> tuple[Context, Admission]:
         """Make the context and the admission of a connection that has just been upgraded.
 
@@ -130,10 +128,10 @@ class Entrance:
         return self._waits
 
     def begin(
-        self, route: Route, offered: list[str], context: Context, admission: Admission
+        self, route: Route, parameters: Values, scope: Values, connection: Connection, offered: list[str]
     ) -> Coroutine[Any, Any, None] | None:
         """Check a connection, and call the handler; return a coroutine for the part that has to wait, or None."""
-        connection = context.ws
+        context, admission = self.prepare(route, parameters, scope, connection, offered)
         try:
             session = context.auth.session
             if (
@@ -159,7 +157,9 @@ class Entrance:
             if not self._admit(route, context, admission):
                 return None
             rest = begin_handler(connection, route.handling(context))
-            return None if rest is None else self._finish(connection, rest)
+            if rest is None and collector.spares and references(context) > UNSHARED:
+                untrack_handshake(context, admission)
+            return None if rest is None else self._finish(rest, context, admission)
         except BaseException:
             admission.is_through()
             connection.begin_close(CloseCode.INTERNAL_ERROR, "internal error")
@@ -195,6 +195,8 @@ class Entrance:
                     return  # it did not wait for the gates
             if await self._pass(route, offered, context, admission, verdict, following):
                 await run_handler(connection, route.handling(context))
+                if collector.spares and references(context) > UNSHARED:
+                    untrack_handshake(context, admission)
         except BaseException:
             # The server cancels it, or the application its own task: without an end the connection would stay open
             # without a handler.
@@ -203,11 +205,13 @@ class Entrance:
                 self._refused(connection)
             raise
 
-    async def _finish(self, connection: Connection, rest: Coroutine[Any, Any, None]) -> None:
+    async def _finish(self, rest: Coroutine[Any, Any, None], context: Context, admission: Admission) -> None:
         try:
             await rest
+            if collector.spares and references(context) > UNSHARED:
+                untrack_handshake(context, admission)
         except BaseException:
-            connection.begin_close(CloseCode.INTERNAL_ERROR, "internal error")  # as in handle()
+            context.ws.begin_close(CloseCode.INTERNAL_ERROR, "internal error")  # as in handle()
             raise
 
     async def _pass(
@@ -250,13 +254,8 @@ class Entrance:
             return False
         if route.functions.answers:
             session = context.auth.session
-            self._calls.prepare(
-                connection,
-                route.functions.answers,
-                context.for_call,
-                None if session is None else session.id,
-                admission.user_id,
-            )
+            session_id = None if session is None else session.id
+            self._calls.prepare(connection, route.functions.answers, context.for_call, session_id, admission.user_id)
         admission.admit()
         return True
 

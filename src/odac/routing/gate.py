@@ -7,7 +7,6 @@ it, a close code, which a page can read.
 from __future__ import annotations
 
 from collections.abc import Coroutine, Sequence
-from functools import partial
 from typing import Any, Final
 
 from odac.calls.service import Calls
@@ -116,8 +115,10 @@ class Gate:
             self._opened(connection, key)
         if connection is not None:
             entrance = self._entrance
-            context, admission = entrance.prepare(route, parameters, scope, connection, offered)
-            await handshake.serve(connection, partial(entrance.handle, route, offered, context, admission))
+            prepared = entrance.prepare(route, parameters, scope, connection, offered)
+            handling = entrance.handle(route, offered, *prepared)
+            del prepared  # a reference from here would count as the application's: see odac.routing.kept
+            await handshake.serve(connection, handling)
 
     def begin(
         self, route: Route, parameters: dict[str, Any], scope: dict[str, Any], handshake: ImmediateHandshake
@@ -152,9 +153,7 @@ class Gate:
                 self._opened(connection, key)
         if connection is None:
             return None
-        entrance = self._entrance
-        context, admission = entrance.prepare(route, parameters, scope, connection, offered)
-        return entrance.begin(route, offered, context, admission)
+        return self._entrance.begin(route, parameters, scope, connection, offered)
 
     def _refusal(self, route: Route | None, scope: dict[str, Any]) -> Refusal | None:
         """The HTTP answer to a handshake that is refused."""

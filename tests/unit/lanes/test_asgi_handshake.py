@@ -90,7 +90,7 @@ def test_the_handler_runs_beside_the_receiving_until_the_client_is_gone() -> Non
 
         server.arrives('"hello"')
         server.leaves(1001)
-        await handshake.serve(connection, handle)
+        await handshake.serve(connection, handle())
         assert told == ["hello"]
         assert connection.ended == (1001, "")
 

@@ -46,15 +46,33 @@ def spares() -> Iterator[None]:
 
 
 class Door:
-    """An app over loopback, on the event loop that runs."""
+    """An app over loopback, on the event loop that runs.
 
-    def __init__(self, handler: Callable[[Context], object]) -> None:
+    Args:
+        handler: of the route.
+        middleware: the route's, if it has one.
+        is_wrapped: whether another ASGI app calls this one, so that each handshake has a task.
+    """
+
+    def __init__(
+        self,
+        handler: Callable[[Context], object],
+        middleware: Callable[[Context], object] | None = None,
+        is_wrapped: bool = False,
+    ) -> None:
         self.app = Odac(secret="x" * 32)
-        self.app.route.ws("/", handler, token=False)
+        route: Any = self.app.route
+        if middleware is not None:
+            self.app.middleware("gate")(middleware)
+            route = route.use("gate")
+        route.ws("/", handler, token=False)
         self.config = Config(self.app, http=HttpProtocol, ws=WebSocketProtocol, proxy_headers=False, access_log=False)
         self.config.load()
-        self.config.loaded_app = self.app
+        self.config.loaded_app = self._wrapping if is_wrapped else self.app
         self.state = ServerState()
+
+    async def _wrapping(self, scope: Any, receive: Any, send: Any) -> None:
+        await self.app(scope, receive, send)
 
     async def __aenter__(self) -> Door:
         await self.app.startup()
@@ -63,13 +81,15 @@ class Door:
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        for lane in list(self.state.connections):  # of a test that has failed: the server would wait for them
+            lane.abort()  # type: ignore[union-attr]
         self.server.close()
         await self.server.wait_closed()
         await self.app.shutdown()
 
-    async def connect(self) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    async def connect(self, headers: bytes = b"") -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
         reader, writer = await asyncio.open_connection(*self.server.sockets[0].getsockname())
-        writer.write(HANDSHAKE)
+        writer.write(HANDSHAKE[:-2] + headers + b"\r\n")
         await reader.readuntil(b"\r\n\r\n")
         return reader, writer
 

@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Coroutine, Sequence
 from typing import Any
 
 import pytest
@@ -35,8 +35,8 @@ class FakeDoor:
         self.connection = lane.connection = Connection(hub, lane, policy, speaks_odac=speaks_odac)
         return self.connection
 
-    async def serve(self, connection: Connection, handle: Callable[[], Awaitable[None]]) -> None:
-        await handle()
+    async def serve(self, connection: Connection, handling: Coroutine[Any, Any, None]) -> None:
+        await handling
 
     @property
     def code(self) -> int | None:

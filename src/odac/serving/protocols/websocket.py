@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Sequence
 from contextvars import Context, copy_context
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import unquote
@@ -386,9 +386,9 @@ class WebSocketProtocol(asyncio.Protocol):
             self.loop.call_soon(_take_early, self.transport, lane, early)
         return connection
 
-    async def serve(self, connection: Connection, handle: Callable[[], Awaitable[None]]) -> None:
-        """Run the handler; no task remains when it returns."""
-        await handle()
+    async def serve(self, connection: Connection, handling: Coroutine[Any, Any, None]) -> None:
+        """Await the handler; no task remains when it returns."""
+        await handling
 
     # Plain ASGI: see odac.serving.protocols.asgi_websocket.ServerProtocol
 
