@@ -10,7 +10,16 @@ from urllib.parse import unquote
 if TYPE_CHECKING:
     from starlette.datastructures import Headers, QueryParams
 
-__all__ = ["BEARER", "Data", "Request", "parse_cookies", "route_path", "with_lower_names", "with_whole_path"]
+__all__ = [
+    "BEARER",
+    "Data",
+    "Request",
+    "parse_cookies",
+    "parsed_parts",
+    "route_path",
+    "with_lower_names",
+    "with_whole_path",
+]
 
 BEARER: Final = "odac.bearer"
 """The key of the scope for a bearer token that the client sent over the connection itself."""
@@ -140,6 +149,12 @@ class Request:
     def __repr__(self) -> str:
         # Neither query string nor headers: tokens and session cookies must not end up in a log.
         return f"<Request {self.scope.get('path')!r} from {self.ip}>"
+
+
+def parsed_parts(request: Request) -> list[object]:
+    """The objects that reading a request has made so far, without the cookies, which are a dict of strings."""
+    parts = request._data, request._headers, request._query
+    return [each for each in parts if each is not None]
 
 
 _escaped = re.compile(r"\\(?:([0-3][0-7]{2})|(.))", re.DOTALL)

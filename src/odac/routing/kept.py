@@ -16,7 +16,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from odac.lanes.collector import untrack
-from odac.request import Request
+from odac.request import Request, parsed_parts
 from odac.security.authentication import Authentication
 
 if TYPE_CHECKING:
@@ -37,6 +37,7 @@ _REPEATED: Final = frozenset(
 )
 """Headers that many handshakes have in common, and that hold no secret: an equal pair stays in memory for others."""
 
+_CONTAINERS: Final = (list, dict)
 _LONGEST: Final = 256
 _MOST: Final = 1024
 
@@ -69,7 +70,12 @@ def untrack_handshake(context: Context, admission: Admission) -> None:
         _share(scope)
     get = scope.get
     of_scope = get("headers"), get("subprotocols"), get("extensions"), get("path_params"), get("state")
-    extras.untracked = kept = (context, request, auth, admission, extras, scope, *of_scope)
+    parts = [context, request, auth, auth.session, admission, extras, scope, *of_scope]
+    parsed = parsed_parts(request)
+    if parsed:
+        parts += parsed
+        parts += [each for each in gc.get_referents(*parsed) if type(each) in _CONTAINERS]
+    extras.untracked = kept = tuple(filter(gc.is_tracked, parts))
     untrack(None, kept, *kept)
 
 

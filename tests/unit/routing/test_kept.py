@@ -13,6 +13,7 @@ import pytest
 from odac import Context
 from odac.lanes.collector import collector
 from odac.realtime.connection import Connection
+from odac.request import parsed_parts
 from odac.routing import kept
 from odac.speedups import COMPILED
 from odac.wire.frames import TEXT, encode_masked_frame
@@ -43,7 +44,9 @@ def door_of(kind: str, handle: Callable[[Context], None]) -> Door:
 def parts_of(odac: Context) -> list[object]:
     request: Any = odac.request
     scope = request.scope
-    return [odac, request, odac.auth, odac.auth._listener, scope, scope["headers"], scope["extensions"]]
+    parts = [odac, request, odac.auth, odac.auth._listener, scope, scope["headers"], scope["extensions"]]
+    parsed = parsed_parts(request)
+    return [*parts, *parsed, *(each for each in gc.get_referents(*parsed) if type(each) is list)]
 
 
 def connection_of(door: Door) -> Connection:
@@ -62,19 +65,25 @@ async def returned(connection: Connection) -> None:
 
 @compiled_only
 @pytest.mark.usefixtures("spares")
+@pytest.mark.parametrize("reads", [False, True])
 @pytest.mark.parametrize("kind", KINDS)
-def test_what_a_listener_keeps_is_left_out_until_the_end(kind: str) -> None:
+def test_what_a_listener_keeps_is_left_out_until_the_end(kind: str, reads: bool) -> None:
     async def main() -> None:
         contexts: list[Context] = []
 
         def handle(odac: Context) -> None:
             contexts.append(odac)
+            if reads:
+                request = odac.request
+                assert (request.data.url, request.header("host"), request.query.get("a")) == ({}, "example.com", None)
+                assert (request.headers["host"], request.cookie("a")) == ("example.com", None)
             odac.ws.on("message", lambda data: odac.ws.send(data))
 
         async with door_of(kind, handle) as door:
             reader, writer = await door.connect()
             await returned(contexts[0].ws)
             parts = parts_of(contexts[0])
+            assert (len(parts) >= 12) == reads
             contexts.clear()
             gc.collect()
             assert [type(each) for each in parts if gc.is_tracked(each)] == []
