@@ -177,6 +177,7 @@ class Deployment:
     async def publisher(self, name: str, node: Node) -> None:
         connection = await connect(node.address("/publish"), ping_interval=None, open_timeout=DEADLINE)
         self._stack.push_async_callback(connection.close)
+        self.checker.published.setdefault(name, 0)  # its task has not run yet, and caught_up() waits for it from now on
         self._begin(name, self._publish(name, connection))
 
     async def stop_publishing(self, *names: str) -> None:
