@@ -7,6 +7,8 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 from urllib.parse import unquote
 
+from odac.speedups import compiled
+
 if TYPE_CHECKING:
     from starlette.datastructures import Headers, QueryParams
 
@@ -16,7 +18,9 @@ __all__ = [
     "Request",
     "parse_cookies",
     "parsed_parts",
+    "private_scope",
     "route_path",
+    "scope_of",
     "with_lower_names",
     "with_whole_path",
 ]
@@ -25,6 +29,13 @@ BEARER: Final = "odac.bearer"
 """The key of the scope for a bearer token that the client sent over the connection itself."""
 
 _Default = TypeVar("_Default")
+
+
+def _reference_track(_transport: object, *_objects: object) -> None:
+    """Do nothing: nothing is untracked without the compiled part."""
+
+
+_track = compiled("track", _reference_track)
 
 
 class Data:
@@ -47,26 +58,44 @@ class Request:
         scope: the ASGI scope of the connection (or of an HTTP request).
     """
 
-    __slots__ = ("_cookies", "_data", "_headers", "_query", "scope")
+    __slots__ = ("_cookies", "_data", "_headers", "_is_left_out", "_is_shared", "_query", "_scope")
 
     def __init__(self, scope: Mapping[str, Any]) -> None:
-        self.scope = scope
+        self._scope = scope
+        self._is_shared = self._is_left_out = False
         self._data: Data | None = None
         self._headers: Headers | None = None
         self._cookies: dict[str, str] | None = None
         self._query: QueryParams | None = None
 
     @property
+    def scope(self) -> Mapping[str, Any]:
+        """The ASGI scope of the handshake."""
+        self._is_shared = True
+        if self._is_left_out:
+            self._is_left_out = False
+            scope: Any = self._scope
+            scope["asgi"] = dict(scope["asgi"])
+            _track(None, scope, scope.get("extensions"))
+        return self._scope
+
+    @scope.setter
+    def scope(self, scope: Mapping[str, Any]) -> None:
+        self._is_shared = True
+        self._is_left_out = False
+        self._scope = scope
+
+    @property
     def data(self) -> Data:
         """``data.url``: the path parameters."""
         if self._data is None:
-            self._data = Data(self.scope.get("path_params") or {})
+            self._data = Data(self._scope.get("path_params") or {})
         return self._data
 
     @property
     def path(self) -> str:
         """The path that the client requested, decoded, including the mount point of a mounted app."""
-        path: str = self.scope["path"]
+        path: str = self._scope["path"]
         return path
 
     @property
@@ -75,7 +104,7 @@ class Request:
         if self._headers is None:
             from starlette.datastructures import Headers
 
-            self._headers = Headers(raw=list(self.scope["headers"]))
+            self._headers = Headers(raw=list(self._scope["headers"]))
         return self._headers
 
     @overload
@@ -85,7 +114,7 @@ class Request:
     def header(self, name: str, default: Any = None) -> Any:
         """One header's value (the first if it is repeated), or ``default``; the name in any case."""
         wanted = name.lower().encode("utf-8", "replace")
-        for key, value in self.scope["headers"]:
+        for key, value in self._scope["headers"]:
             if key == wanted:
                 return value.decode("latin-1")
         return default
@@ -97,7 +126,7 @@ class Request:
         From the ``Authorization`` header (RFC 6750 section 2.1), or from the first message of a browser that connects
         with ``Odac.ws(path, {auth: …})``.
         """
-        sent: str | None = self.scope.get(BEARER)
+        sent: str | None = self._scope.get(BEARER)
         if sent is not None:
             return sent
         scheme, _, token = (self.header("authorization") or "").partition(" ")
@@ -108,7 +137,7 @@ class Request:
         """The cookies by name."""
         if self._cookies is None:
             lines: list[bytes] = []
-            for key, value in self.scope["headers"]:
+            for key, value in self._scope["headers"]:
                 if key == b"cookie":
                     lines.append(value)
             self._cookies = parse_cookies(lines) if lines else {}
@@ -128,7 +157,7 @@ class Request:
         if self._query is None:
             from starlette.datastructures import QueryParams
 
-            self._query = QueryParams(self.scope.get("query_string", b"").decode("latin-1"))
+            self._query = QueryParams(self._scope.get("query_string", b"").decode("latin-1"))
         return self._query
 
     @property
@@ -138,17 +167,37 @@ class Request:
         ``X-Forwarded-For`` is never read here, because any client can send it. Behind a proxy, have the server read it
         from that proxy alone: ``odac run --proxy-headers`` with ``$FORWARDED_ALLOW_IPS`` set to its address.
         """
-        client = self.scope.get("client")
+        client = self._scope.get("client")
         return client[0] if client else None
 
     @property
     def secure(self) -> bool:
         """Whether the client connected over TLS (``https``, ``wss``), as far as the server knows."""
-        return self.scope.get("scheme") in ("https", "wss")
+        return self._scope.get("scheme") in ("https", "wss")
 
     def __repr__(self) -> str:
         # Neither query string nor headers: tokens and session cookies must not end up in a log.
-        return f"<Request {self.scope.get('path')!r} from {self.ip}>"
+        return f"<Request {self._scope.get('path')!r} from {self.ip}>"
+
+
+def scope_of(request: Request) -> Any:
+    """The scope, for code that neither copies it nor passes it on; see :func:`private_scope`."""
+    return request._scope
+
+
+def private_scope(request: Request) -> dict[str, Any] | None:
+    """Copy the scope, so that only the request refers to it, and return the copy; it can be left out of collections.
+
+    A copy of a dict that the garbage collector does not track is not tracked either, and would never be. Therefore the
+    copy's dicts are tracked again when the application reads ``request.scope``. If it has read that, or the scope is no
+    dict, there is no copy, and the result is None.
+    """
+    scope = request._scope
+    if request._is_shared or type(scope) is not dict or type(scope.get("asgi")) is not dict:
+        return None
+    request._is_left_out = True
+    request._scope = copy = scope.copy()
+    return copy
 
 
 def parsed_parts(request: Request) -> list[object]:

@@ -28,7 +28,7 @@ from odac.realtime.hub import Hub
 from odac.realtime.offered_messages import POSITIONS, TOKEN
 from odac.realtime.phase import ADMITTED
 from odac.realtime.taskless import in_task
-from odac.request import BEARER, Request
+from odac.request import BEARER, Request, scope_of
 from odac.routing.admission import Admission
 from odac.routing.bearers import receive_bearer
 from odac.routing.kept import UNSHARED, references, untrack_handshake
@@ -189,7 +189,7 @@ class Entrance:
             if verdict is None and connection.speaks_odac and AUTH in offered:
                 await in_task()
                 token = await receive_bearer(self._hub.offered, connection)
-                context.request.scope[BEARER] = token  # type: ignore[index]
+                scope_of(context.request)[BEARER] = token
                 if not connection.is_open:
                     self._refused(connection)
                     return  # it did not wait for the gates

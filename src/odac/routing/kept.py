@@ -3,7 +3,8 @@
 A listener that refers to ``odac`` keeps the context, the request and the scope as long as the connection. So where they
 are referred to when the handler has ended, they are left out of garbage collections with the connection's own objects,
 and collected with them after its end; see :mod:`odac.lanes.collector`. Until then the connection refers to them. The
-objects that the application has made, such as its listeners, stay tracked.
+objects that the application has made, such as its listeners, stay tracked, and so do dicts that it can reach: a copy of
+a dict that is not tracked is not tracked either, and a cycle with it would never be collected.
 
 Many handshakes bring the same headers: of those that are kept, equal pairs become one object.
 """
@@ -16,7 +17,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
 from odac.lanes.collector import untrack
-from odac.request import Request, parsed_parts
+from odac.request import Request, parsed_parts, private_scope, scope_of
 from odac.security.authentication import Authentication
 
 if TYPE_CHECKING:
@@ -37,7 +38,6 @@ _REPEATED: Final = frozenset(
 )
 """Headers that many handshakes have in common, and that hold no secret: an equal pair stays in memory for others."""
 
-_CONTAINERS: Final = (list, dict)
 _LONGEST: Final = 256
 _MOST: Final = 1024
 
@@ -65,16 +65,19 @@ def untrack_handshake(context: Context, admission: Admission) -> None:
         return  # it is not left out, or its transport has ended
     if type(request) is not Request or type(auth) is not Authentication:
         return  # the application has put other ones in their place
-    scope, extras = request.scope, connection.extend()
-    if type(scope) is dict:
-        _share(scope)
-    get = scope.get
-    of_scope = get("headers"), get("subprotocols"), get("extensions"), get("path_params"), get("state")
-    parts = [context, request, auth, auth.session, admission, extras, scope, *of_scope]
+    scope, extras = scope_of(request), connection.extend()
+    headers = scope.get("headers")
+    if type(headers) is list:
+        _share(headers)
+    parts = [context, request, auth, auth.session, admission, extras, headers, scope.get("subprotocols")]
+    own = private_scope(request)
+    if own is not None:
+        _share_values(own)
+        parts += (own, own.get("extensions"))
     parsed = parsed_parts(request)
     if parsed:
         parts += parsed
-        parts += [each for each in gc.get_referents(*parsed) if type(each) in _CONTAINERS]
+        parts += [each for each in gc.get_referents(*parsed) if type(each) is list]
     extras.untracked = kept = tuple(filter(gc.is_tracked, parts))
     untrack(None, kept, *kept)
 
@@ -83,23 +86,33 @@ _pairs: dict[tuple[object, ...], tuple[object, ...]] = {}
 """Of each pair that was kept lately, the object that stands for all equal ones: headers, and addresses of servers."""
 
 
-def _share(scope: dict[str, Any]) -> None:
-    """Replace objects of the scope that cannot change by equal ones that other connections keep as well."""
-    headers, server = scope.get("headers"), scope.get("server")
-    try:
-        if type(headers) is list:
-            for index, header in enumerate(headers):
-                if type(header) is tuple:
-                    found = _pairs.get(header)
-                    if found is not None:
-                        headers[index] = found
-                    elif header[0] in _REPEATED and len(header[1]) <= _LONGEST:
-                        _pairs[header] = header
-        if type(server) is tuple:
-            scope["server"] = _pairs.setdefault(server, server)
-    except TypeError:
-        pass  # the application has put something there that cannot be compared
-    if len(_pairs) > _MOST:
-        _pairs.clear()
-    if scope.get("asgi") == _ASGI:
+def _share(headers: list[Any]) -> None:
+    """Replace headers by equal ones that other connections keep as well."""
+    for index, header in enumerate(headers):
+        if type(header) is not tuple or [type(each) for each in header] != [bytes, bytes]:
+            continue  # the application has put something else there
+        if header[0] in _REPEATED:
+            found = _pairs.get(header)
+            if found is not None:
+                headers[index] = found
+            elif len(header[1]) <= _LONGEST:
+                _remember(header)
+
+
+def _share_values(scope: dict[str, Any]) -> None:
+    """Replace other values of a scope by equal ones; an application that reads the scope gets its own of the dicts."""
+    server = scope.get("server")
+    if type(server) is tuple and [type(each) for each in server] == [str, int]:
+        found = _pairs.get(server)
+        if found is None:
+            _remember(server)
+        else:
+            scope["server"] = found
+    if scope["asgi"] == _ASGI:
         scope["asgi"] = _ASGI
+
+
+def _remember(pair: tuple[object, ...]) -> None:
+    if len(_pairs) >= _MOST:
+        _pairs.clear()
+    _pairs[pair] = pair

@@ -13,7 +13,7 @@ from uuid import UUID
 from odac.errors import ConfigurationError
 from odac.realtime.audience import check_user_id
 from odac.realtime.listeners import fit
-from odac.request import Request
+from odac.request import Request, scope_of
 from odac.security.asked import Asked
 from odac.security.session import CookieResponse, Found, Session, Sessions
 from odac.security.users import authenticated, expiry, identify, says_authenticated
@@ -278,7 +278,7 @@ class Authentication:
                         self._listener.expires(ends)
                     if (user_id := self._service.user_id(user)) is not None:
                         self._listener.recognized(user_id)
-                    if (login := self._request.scope.get(LOGIN)) is not None:
+                    if (login := scope_of(self._request).get(LOGIN)) is not None:
                         self._listener.belongs_to(login)
         return self._user
 
@@ -302,7 +302,7 @@ class Authentication:
             if user is not None:
                 ends = expiry(user)
                 return (user, ends) if ends is None or ends > time() else (None, None)
-        user = self._request.scope.get("user")
+        user = scope_of(self._request).get("user")
         # Any middleware may have set it, so it counts only if it is marked as authenticated.
         if user is not None and says_authenticated(getattr(user, "is_authenticated", False)):
             user = authenticated(user)

@@ -13,7 +13,7 @@ import pytest
 from odac import Context
 from odac.lanes.collector import collector
 from odac.realtime.connection import Connection
-from odac.request import parsed_parts
+from odac.request import parsed_parts, scope_of
 from odac.routing import kept
 from odac.speedups import COMPILED
 from odac.wire.frames import TEXT, encode_masked_frame
@@ -43,7 +43,7 @@ def door_of(kind: str, handle: Callable[[Context], None]) -> Door:
 
 def parts_of(odac: Context) -> list[object]:
     request: Any = odac.request
-    scope = request.scope
+    scope = scope_of(request)
     parts = [odac, request, odac.auth, odac.auth._listener, scope, scope["headers"], scope["extensions"]]
     parsed = parsed_parts(request)
     return [*parts, *parsed, *(each for each in gc.get_referents(*parsed) if type(each) is list)]
@@ -133,6 +133,91 @@ def test_an_ended_connection_and_what_its_listener_kept_are_freed(kind: str, cyc
             assert (things[0]() is None) == (cycle == "none")
             gc.collect()
             assert things[0]() is None
+
+    on_uvloop(main)
+
+
+@compiled_only
+@pytest.mark.usefixtures("spares")
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("place", ["scope", "state", "path_params", "extensions"])
+def test_a_copy_that_a_listener_makes_of_a_dict_is_collected(kind: str, place: str) -> None:
+    async def main() -> None:
+        things: list[ref[Thing]] = []
+
+        def handle(odac: Context) -> None:
+            thing: Any = Thing()
+            things.append(ref(thing))
+            if place == "path_params":
+                odac.request.scope[place]["thing"] = thing
+
+            def listener(data: object) -> None:
+                scope: Any = odac.request.scope
+                thing.copies = {**scope}, dict(scope[place] if place != "scope" else scope)
+                scope["state"]["thing"] = thing
+                scope["extensions"]["websocket.http.response"]["thing"] = thing
+                odac.ws.send(data)
+
+            odac.ws.on("message", listener)
+
+        async with door_of(kind, handle) as door:
+            reader, writer = await door.connect()
+            await returned(connection_of(door))
+            writer.write(encode_masked_frame(TEXT, b"1", b"abcd"))
+            assert await reader.readexactly(3) == b"\x81\x011"
+            assert things[0]() is not None
+            writer.close()
+            await door.ended()
+            gc.collect()
+            assert things[0]() is None
+
+    on_uvloop(main)
+
+
+@compiled_only
+@pytest.mark.usefixtures("spares")
+@pytest.mark.parametrize("sets", [False, True])
+def test_a_scope_that_the_handler_has_read_or_set_stays_tracked(sets: bool) -> None:
+    async def main() -> None:
+        contexts: list[Context] = []
+        scopes: list[object] = []
+
+        def handler(odac: Context) -> None:
+            contexts.append(odac)
+            scopes.append(odac.request.scope)
+            if sets:
+                scopes[0] = odac.request.scope = {**odac.request.scope}
+
+        async with Door(handler) as door:
+            _, writer = await door.connect()
+            assert scope_of(contexts[0].request) is scopes[0]
+            assert gc.is_tracked(scopes[0])
+            assert not gc.is_tracked(contexts[0].request)
+            writer.close()
+            await door.ended()
+
+    on_uvloop(main)
+
+
+@compiled_only
+@pytest.mark.usefixtures("spares")
+@pytest.mark.parametrize("kind", ["sync", "under another app"])
+def test_what_an_application_changes_in_a_scope_is_in_no_other_scope(kind: str) -> None:
+    async def main() -> None:
+        contexts: list[Context] = []
+        async with door_of(kind, contexts.append) as door:
+            writers = [(await door.connect())[1] for _ in range(2)]
+            while len(contexts) < 2:
+                await asyncio.sleep(0)
+            for odac in contexts:
+                await returned(odac.ws)
+            scope: Any = contexts[0].request.scope
+            scope["asgi"]["user"] = scope["state"]["user"] = scope["extensions"]["user"] = "ada"
+            assert "ada" not in repr(contexts[1].request.scope)
+            assert contexts[0].request.scope is scope
+            for writer in writers:
+                writer.close()
+            await door.ended()
 
     on_uvloop(main)
 
@@ -325,6 +410,7 @@ def test_connections_share_equal_headers_and_no_secrets() -> None:
             assert shared == [b"host", b"upgrade", b"connection", b"sec-websocket-version", b"user-agent"]
             assert first.scope["server"] is second.scope["server"]
             assert first.scope["client"] is not second.scope["client"]
+            assert first.scope["asgi"] is not second.scope["asgi"]
             assert first.scope["asgi"] == {"version": "3.0", "spec_version": "2.4"}
             assert first.header("User-Agent") == "a"
             assert first.headers.getlist("user-agent") == ["a", "x" * 257]
@@ -357,7 +443,10 @@ def test_the_headers_that_are_shared_are_bounded(monkeypatch: pytest.MonkeyPatch
 
 @compiled_only
 @pytest.mark.usefixtures("spares")
-@pytest.mark.parametrize("header", [[b"origin", b"a"], (b"origin", [1]), (b"origin", 7), ([], b"a")])
+@pytest.mark.parametrize(
+    "header",
+    [[b"origin", b"a"], (b"origin", [1]), (b"origin", 7), ([], b"a"), (b"origin",), (), (b"origin", b"a", b"b")],
+)
 def test_headers_of_another_kind_are_left_as_they_are(header: object) -> None:
     async def main() -> None:
         contexts: list[Context] = []
@@ -370,6 +459,7 @@ def test_headers_of_another_kind_are_left_as_they_are(header: object) -> None:
 
         async with Door(contexts.append, middleware) as door:
             _, writer = await door.connect()
+            assert header not in kept._pairs.values()
             assert contexts[0].request.scope["headers"][-1] is header
             assert contexts[0].request.scope["server"] is None
             assert contexts[0].ws.is_open

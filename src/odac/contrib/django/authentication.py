@@ -13,7 +13,7 @@ from django.http import HttpRequest
 
 from odac.contrib.django.database import read
 from odac.errors import ConfigurationError
-from odac.request import Request
+from odac.request import Request, scope_of
 from odac.security.authentication import LOGIN
 
 __all__ = ["authenticate", "authenticator", "http_request", "login_name"]
@@ -66,7 +66,7 @@ async def _find(request: Request, classes: tuple[Any, ...]) -> Any:
 
     user = await read(find_user)
     if user is not None and (key := http.COOKIES.get(settings.SESSION_COOKIE_NAME)):
-        request.scope[LOGIN] = login_name(key)  # type: ignore[index]
+        scope_of(request)[LOGIN] = login_name(key)
     return user
 
 
@@ -98,7 +98,7 @@ def http_request(request: Request) -> HttpRequest:
     http.COOKIES = dict(request.cookies)
     http.META = {
         "HTTP_" + name.decode("latin-1").upper().replace("-", "_"): value.decode("latin-1")
-        for name, value in request.scope["headers"]
+        for name, value in scope_of(request)["headers"]
     }
     http.META["REMOTE_ADDR"] = request.ip or ""
     http.session = _ReadOnlySession(http.COOKIES.get(settings.SESSION_COOKIE_NAME))
