@@ -4,6 +4,7 @@ import asyncio
 import errno
 import socket
 from collections.abc import Callable, Coroutine, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -136,6 +137,23 @@ def test_after_a_burst_one_is_accepted_in_a_turn_again(clients: Clients) -> None
         assert await clients.most_in_a_turn(20) == 1
         await clients.burst(acceptors)
         assert await clients.most_in_a_turn(80) == 1 + FURTHER
+
+    run(test, clients)
+
+
+@pytest.mark.skipif(not Path("/proc/self/fd").exists(), reason="only Linux lists a process's descriptors")
+def test_further_servers_leave_no_descriptor_open(clients: Clients) -> None:
+    def descriptors() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    async def test(clients: Clients) -> None:
+        acceptors = await clients.accept()
+        await clients.burst(acceptors)
+        with_further = descriptors()
+        for _ in range(QUIET):
+            await acceptors.adjust()
+        await asyncio.sleep(0)
+        assert descriptors() == with_further - FURTHER
 
     run(test, clients)
 
