@@ -37,7 +37,6 @@ rounds, and the lowest and highest:
 | ten in flight | 0.90 | 0.83 to 0.99 | 1.38 | 1.15 to 1.51 |
 | room of 1,000 | 0.93 | 0.82 to 1.01 | 1.28 | 1.07 to 1.37 |
 | eight messages in flight | 0.84 | 0.73 to 1.05 | 5.20 | 4.57 to 6.30 |
-| handshake | 3.13 | 2.73 to 3.65 | 2.37 | 2.07 to 3.10 |
 
 `make bench ARGS="--alone …"` runs each load a second time with one server at a time, instead of all at once on one
 core: that shows whether the others, which hold memory and sleep meanwhile, disturb each other through the processor's
@@ -56,12 +55,15 @@ class Comparison:
         unit: what one operation is.
         costs: server: CPU seconds per operation, one a round.
         failed: server: why it has no figure.
+        later: the day on which this load alone was measured again, and the number of rounds; empty if it was measured
+            with the others.
     """
 
     load: str
     unit: str
     costs: dict[str, list[float]]
     failed: dict[str, str] = field(default_factory=dict)
+    later: str = ""
 
     def ratios(self, name: str, to: str = REFERENCE) -> list[float]:
         """Round by round: this server's cost over another's of the same round."""
@@ -176,8 +178,9 @@ def machine() -> str:
 
 
 def wrapped(text: str) -> str:
-    """The text's paragraphs in lines of at most 120 columns."""
-    return "\n\n".join(fill(each, 120, break_on_hyphens=False) for each in text.split("\n\n"))
+    """The text's paragraphs in lines of at most 120 columns; tables as they are."""
+    parts = text.split("\n\n")
+    return "\n\n".join(each if each.startswith("|") else fill(each, 120, break_on_hyphens=False) for each in parts)
 
 
 def earlier() -> Results | None:
@@ -196,6 +199,10 @@ def merged(new: Results, old: Results | None) -> Results:
     again = {each.load for each in new.comparisons}
     kept = [each for each in old.comparisons if each.load not in again]
     order = list(LOADS)
+    if kept:
+        for each in new.comparisons:
+            each.later = f"{new.day}, {new.rounds} rounds"
+        new.day, new.rounds, new.seconds = old.day, old.rounds, old.seconds
     new.comparisons = sorted([*kept, *new.comparisons], key=lambda each: order.index(each.load))
     new.memory = new.memory or old.memory
     if not new.latencies:
@@ -219,6 +226,7 @@ def write(results: Results) -> None:
         page += [
             f"## {comparison.load}",
             "",
+            *([f"Measured again on {comparison.later}.", ""] if comparison.later else []),
             table(comparison),
             f"![{comparison.load}](measured/{comparison.load}.svg)",
             "",
