@@ -365,6 +365,152 @@ static PyObject *usual_response(PyObject *module, PyObject *const *args, Py_ssiz
     return response;
 }
 
+/* base64url(data) and from_base64url(text): see odac/security/base64url.py */
+static const char base64url_characters[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_";
+static uint8_t base64url_values[256]; /* 64 for all other characters */
+
+static void fill_base64url(void) {
+    memset(base64url_values, 64, sizeof base64url_values);
+    for (uint8_t i = 0; i < 64; i++) base64url_values[(uint8_t)base64url_characters[i]] = i;
+}
+
+static PyObject *base64url(PyObject *module, PyObject *data) {
+    if (!PyBytes_CheckExact(data)) {
+        PyErr_SetString(PyExc_TypeError, "base64url(data: bytes)");
+        return NULL;
+    }
+    Py_ssize_t size = PyBytes_GET_SIZE(data), rest = size % 3;
+    if (size > PY_SSIZE_T_MAX / 2) return PyErr_NoMemory();
+    PyObject *text = PyBytes_FromStringAndSize(NULL, size / 3 * 4 + (rest ? rest + 1 : 0));
+    if (text == NULL) return NULL;
+    const uint8_t *in = (const uint8_t *)PyBytes_AS_STRING(data), *last = in + size - rest;
+    char *at = PyBytes_AS_STRING(text);
+    for (; in < last; in += 3) {
+        uint32_t three = (uint32_t)in[0] << 16 | (uint32_t)in[1] << 8 | in[2];
+        for (int shift = 18; shift >= 0; shift -= 6) *at++ = base64url_characters[three >> shift & 63];
+    }
+    if (rest) {
+        uint32_t two = (uint32_t)in[0] << 16 | (rest == 2 ? (uint32_t)in[1] << 8 : 0);
+        for (int i = 0; i <= rest; i++) *at++ = base64url_characters[two >> (18 - 6 * i) & 63];
+    }
+    return text;
+}
+
+static PyObject *from_base64url(PyObject *module, PyObject *text) {
+    Py_ssize_t size;
+    const char *in;
+    if (PyBytes_CheckExact(text)) {
+        in = PyBytes_AS_STRING(text);
+        size = PyBytes_GET_SIZE(text);
+    } else if (PyUnicode_Check(text)) {
+        if ((in = PyUnicode_AsUTF8AndSize(text, &size)) == NULL) return NULL;
+    } else {
+        PyErr_SetString(PyExc_TypeError, "from_base64url(text: bytes | str)");
+        return NULL;
+    }
+    Py_ssize_t rest = size % 4;
+    PyObject *data = rest == 1 ? NULL : PyBytes_FromStringAndSize(NULL, size / 4 * 3 + (rest ? rest - 1 : 0));
+    if (data == NULL) goto malformed;
+    uint8_t *at = (uint8_t *)PyBytes_AS_STRING(data);
+    for (Py_ssize_t i = 0; i < size; i += 4) {
+        int count = size - i < 4 ? (int)rest : 4;
+        uint32_t four = 0;
+        for (int k = 0; k < 4; k++) {
+            uint8_t value = k < count ? base64url_values[(uint8_t)in[i + k]] : 0;
+            if (value == 64) goto malformed;
+            four = four << 6 | value;
+        }
+        for (int k = 1; k < count; k++) *at++ = (uint8_t)(four >> (24 - 8 * k));
+    }
+    return data;
+malformed:
+    Py_XDECREF(data);
+    if (!PyErr_Occurred()) PyErr_SetString(PyExc_ValueError, "the text is not base64url");
+    return NULL;
+}
+
+enum { MOST_OFFERED = 8 };
+
+/* usual_offer(headers): see odac/wire/handshake.py */
+static PyObject *usual_offer(PyObject *module, PyObject *headers) {
+    if (!PyList_CheckExact(headers)) Py_RETURN_NONE;
+    PyObject *offer = NULL;
+    for (Py_ssize_t i = 0; i < PyList_GET_SIZE(headers); i++) {
+        PyObject *header = PyList_GET_ITEM(headers, i);
+        if (!PyTuple_CheckExact(header) || PyTuple_GET_SIZE(header) != 2) Py_RETURN_NONE;
+        PyObject *name = PyTuple_GET_ITEM(header, 0), *value = PyTuple_GET_ITEM(header, 1);
+        if (!PyBytes_CheckExact(name) || !PyBytes_CheckExact(value)) Py_RETURN_NONE;
+        if (!equals((const uint8_t *)PyBytes_AS_STRING(name), PyBytes_GET_SIZE(name), "sec-websocket-protocol"))
+            continue;
+        if (offer != NULL) Py_RETURN_NONE;
+        offer = value;
+    }
+    PyObject *tokens = PyList_New(0);
+    if (tokens == NULL || offer == NULL) return tokens;
+    Py_INCREF(offer);
+    const uint8_t *in = (const uint8_t *)PyBytes_AS_STRING(offer);
+    Py_ssize_t size = PyBytes_GET_SIZE(offer), at = 0;
+    int unusual = 0;
+    for (int count = 0; !unusual; count++) {
+        Py_ssize_t length = span(in + at, size - at, TOKEN);
+        if (length == 0 || count >= MOST_OFFERED) {
+            unusual = 1;
+            break;
+        }
+        PyObject *token = PyUnicode_DecodeLatin1((const char *)in + at, length, NULL);
+        int known = token == NULL ? -1 : PySequence_Contains(tokens, token);
+        if (known == 0) known = PyList_Append(tokens, token);
+        Py_XDECREF(token);
+        if (known < 0) {
+            Py_DECREF(offer);
+            Py_DECREF(tokens);
+            return NULL;
+        }
+        at += length;
+        if (at == size) break;
+        if (in[at++] != ',') unusual = 1;
+        if (at < size && in[at] == ' ') at++;
+    }
+    Py_DECREF(offer);
+    if (!unusual) return tokens;
+    Py_DECREF(tokens);
+    Py_RETURN_NONE;
+}
+
+static void trim(const uint8_t *in, Py_ssize_t *begin, Py_ssize_t *end) {
+    while (*begin < *end && (in[*begin] == ' ' || in[*begin] == '\t')) ++*begin;
+    while (*begin < *end && (in[*end - 1] == ' ' || in[*end - 1] == '\t')) --*end;
+}
+
+/* usual_cookies(header, cookies): see odac/request.py */
+static PyObject *usual_cookies(PyObject *module, PyObject *const *args, Py_ssize_t count) {
+    if (count != 2 || !PyBytes_CheckExact(args[0]) || !PyDict_CheckExact(args[1])) {
+        PyErr_SetString(PyExc_TypeError, "usual_cookies(header: bytes, cookies: dict)");
+        return NULL;
+    }
+    const uint8_t *in = (const uint8_t *)PyBytes_AS_STRING(args[0]);
+    Py_ssize_t size = PyBytes_GET_SIZE(args[0]);
+    for (Py_ssize_t at = 0; at <= size;) {
+        const uint8_t *semicolon = memchr(in + at, ';', (size_t)(size - at));
+        Py_ssize_t end = semicolon == NULL ? size : semicolon - in, begin = at;
+        const uint8_t *equals = memchr(in + at, '=', (size_t)(end - at));
+        at = end + 1;
+        if (equals == NULL) Py_RETURN_FALSE;
+        Py_ssize_t name_end = equals - in, value = name_end + 1;
+        trim(in, &begin, &name_end);
+        trim(in, &value, &end);
+        if (end - value > 1 && in[value] == '"' && in[end - 1] == '"') Py_RETURN_FALSE;
+        if (begin == name_end && value == end) continue;
+        PyObject *name = PyUnicode_DecodeLatin1((const char *)in + begin, name_end - begin, NULL);
+        PyObject *text = PyUnicode_DecodeLatin1((const char *)in + value, end - value, NULL);
+        int failed = name == NULL || text == NULL || PyDict_SetItem(args[1], name, text) < 0;
+        Py_XDECREF(name);
+        Py_XDECREF(text);
+        if (failed) return NULL;
+    }
+    Py_RETURN_TRUE;
+}
+
 /* The functions below read and write the slots of Odac's classes directly; bind_…() gets the classes. */
 
 static int find_slot(PyObject *type, const char *name, Py_ssize_t *offset) {
@@ -989,13 +1135,17 @@ static PyObject *track(PyObject *module, PyObject *const *args, Py_ssize_t count
 
 static PyMethodDef methods[] = {
     {"apply_mask", (PyCFunction)(void (*)(void))apply_mask, METH_FASTCALL, NULL},
+    {"base64url", base64url, METH_O, NULL},
     {"bind_clock", bind_clock, METH_O, NULL},
     {"bind_encode", bind_encode, METH_VARARGS, NULL},
     {"bind_put", bind_put, METH_VARARGS, NULL},
     {"bind_receive", bind_receive, METH_VARARGS, NULL},
     {"encode", encode, METH_O, NULL},
+    {"from_base64url", from_base64url, METH_O, NULL},
     {"track", (PyCFunction)(void (*)(void))track, METH_FASTCALL, NULL},
     {"untrack", (PyCFunction)(void (*)(void))untrack, METH_FASTCALL, NULL},
+    {"usual_cookies", (PyCFunction)(void (*)(void))usual_cookies, METH_FASTCALL, NULL},
+    {"usual_offer", usual_offer, METH_O, NULL},
     {"usual_request", (PyCFunction)(void (*)(void))usual_request, METH_FASTCALL, NULL},
     {"usual_response", (PyCFunction)(void (*)(void))usual_response, METH_FASTCALL, NULL},
     {"whole_text", (PyCFunction)(void (*)(void))whole_text, METH_FASTCALL, NULL},
@@ -1016,7 +1166,7 @@ static int start(PyObject *self) {
                         "%{GLOBAL} has one interpreter for all)");
         return -1;
     }
-    if (kinds['0'] == 0) fill_kinds();
+    if (kinds['0'] == 0) fill_kinds(), fill_base64url();
     const struct { PyObject **name; const char *text; } names[] = {
         {&fd_name, "fd"}, {&lane.failed, "failed"}, {&lane.undecodable, "undecodable"}, {&lane.follow, "follow"},
         {&lane.uncork, "uncork"}, {&lane.write_rest, "write_rest"},

@@ -16,11 +16,13 @@ __all__ = [
     "BEARER",
     "Data",
     "Request",
+    "add_cookies",
     "parse_cookies",
     "parsed_parts",
     "private_scope",
     "route_path",
     "scope_of",
+    "usual_cookies",
     "with_lower_names",
     "with_whole_path",
 ]
@@ -217,18 +219,33 @@ def parse_cookies(headers: Iterable[bytes]) -> dict[str, str]:
     """
     cookies: dict[str, str] = {}
     for header in headers:
-        for chunk in header.decode("latin-1").split(";"):
-            name, equals, value = chunk.partition("=")
-            if not equals:
-                name, value = "", name  # a cookie with no name, as browsers send it
-            name, value = name.strip(" \t"), value.strip(" \t")
-            if len(value) > 1 and value[0] == value[-1] == '"':
-                value = value[1:-1]
-                if "\\" in value:
-                    value = _escaped.sub(_unescape, value)
-            if name or value:
-                cookies[name] = value
+        if not usual_cookies(header, cookies):
+            add_cookies(header, cookies)
     return cookies
+
+
+def add_cookies(header: bytes, cookies: dict[str, str]) -> bool:
+    """Add a header's cookies.
+
+    Returns:
+        True. The compiled function, which is called first, returns False for a header that has cookies without a name,
+        or in quotation marks: it may have added some of them.
+    """
+    for chunk in header.decode("latin-1").split(";"):
+        name, equals, value = chunk.partition("=")
+        if not equals:
+            name, value = "", name  # a cookie with no name, as browsers send it
+        name, value = name.strip(" \t"), value.strip(" \t")
+        if len(value) > 1 and value[0] == value[-1] == '"':
+            value = value[1:-1]
+            if "\\" in value:
+                value = _escaped.sub(_unescape, value)
+        if name or value:
+            cookies[name] = value
+    return True
+
+
+usual_cookies = compiled("usual_cookies", add_cookies)
 
 
 def _unescape(match: re.Match[str]) -> str:

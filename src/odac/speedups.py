@@ -10,6 +10,10 @@ compiled                              its reference, and what points here
 ``whole_text``                        ``reference_whole_text`` of :mod:`odac.wire.parser`
 ``usual_request``                     ``reference_usual_request`` of :mod:`odac.wire.request`
 ``usual_response``                    ``reference_usual_response`` of :mod:`odac.wire.handshake`
+``usual_offer``                       ``reference_usual_offer`` of :mod:`odac.wire.handshake`
+``usual_cookies``                     ``add_cookies`` of :mod:`odac.request`
+``base64url``, ``from_base64url``     ``reference_base64url``, ``reference_from_base64url`` of
+                                      :mod:`odac.security.base64url`
 ``encode``                            ``reference_encode`` of :mod:`odac.protocol.codec`
 ``write``, ``write_to_all``           ``reference_write``, ``reference_write_to_all`` of :mod:`odac.realtime.writing`
 ``RateMeter``                         :class:`odac.realtime.rate.RateMeter`

@@ -23,10 +23,12 @@ from odac.wire.handshake import (
     accept_value,
     offered_subprotocols,
     offered_token,
+    reference_usual_offer,
     response_101,
     response_error,
     select_subprotocol,
     upgrade_key,
+    usual_offer,
 )
 from odac.wire.headers import MAX_LIST
 from odac.wire.parser import Event, Parser
@@ -84,7 +86,10 @@ def handshake(data: bytes) -> None:
         assert len(head.headers) <= 20
         assert all(name == name.lower() and b"\n" not in value and b"\r" not in value for name, value in head.headers)
         accept = accept_value(upgrade_key(head))
+        usual = usual_offer(head.headers)
+        assert usual == reference_usual_offer(head.headers)
         offered = offered_subprotocols(head.headers)
+        assert usual is None or usual == offered
         agreed = negotiate(
             [value.decode("ascii") for name, value in head.headers if name == b"sec-websocket-extensions"]
         )

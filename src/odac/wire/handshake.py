@@ -22,12 +22,14 @@ __all__ = [
     "accept_value",
     "offered_subprotocols",
     "offered_token",
+    "reference_usual_offer",
     "reference_usual_response",
     "response_101",
     "response_error",
     "response_head",
     "select_subprotocol",
     "upgrade_key",
+    "usual_offer",
     "usual_response",
 ]
 
@@ -37,6 +39,8 @@ AUTH: Final = "odac.auth"
 
 RESUME: Final = "odac.resume"
 """Offered by a client that then sends its positions in rooms with history: the server waits for them."""
+
+_MOST_OFFERED: Final = 8
 TOKEN_PREFIX: Final = "odac-token-"  # noqa: S105 - a prefix, not a secret
 
 _SWITCHING: Final = (
@@ -111,24 +115,42 @@ def accept_value(key: bytes) -> bytes:
     return b2a_base64(sha1(key + _GUID, usedforsecurity=False).digest(), newline=False)
 
 
-def offered_subprotocols(headers: Iterable[tuple[bytes, bytes]]) -> list[str]:
+def reference_usual_offer(headers: Sequence[tuple[bytes, bytes]]) -> list[str] | None:
+    """Return what one ``Sec-WebSocket-Protocol`` offers as clients write it, in their order, each once.
+
+    Args:
+        headers: of the handshake.
+
+    Returns:
+        Nothing is offered: an empty list. None, if it is written in another way: more than one header, tokens that are
+        not separated by a comma and at most one space, or more than eight.
+    """
+    values = [value for name, value in headers if name == b"sec-websocket-protocol"]
+    if not values:
+        return []
+    if len(values) > 1 or values[0].translate(None, _OFFER):
+        return None
+    joined = values[0].decode("ascii").replace(", ", ",")
+    tokens = joined.split(",")
+    if len(tokens) > _MOST_OFFERED or " " in joined or not all(tokens):
+        return None
+    return list(dict.fromkeys(tokens)) if len(tokens) > 1 else tokens
+
+
+usual_offer = compiled("usual_offer", reference_usual_offer)
+
+
+def offered_subprotocols(headers: Sequence[tuple[bytes, bytes]]) -> list[str]:
     """Return what ``Sec-WebSocket-Protocol`` offers, in the client's order, each once.
+
+    :func:`usual_offer` does it for most handshakes, and is called first.
 
     Raises:
         HandshakeError: 400 when it offers something that is not a token, too much, or nothing.
     """
-    values: list[bytes] = []
-    for name, value in headers:
-        if name == b"sec-websocket-protocol":
-            values.append(value)
+    values = [value for name, value in headers if name == b"sec-websocket-protocol"]
     if not values:
         return []
-    if len(values) == 1 and not values[0].translate(None, _OFFER):
-        # As clients write it: tokens with a comma, and at most one space, between them.
-        joined = values[0].decode("ascii").replace(", ", ",")
-        tokens = joined.split(",")
-        if len(tokens) <= MAX_LIST and " " not in joined and all(tokens):
-            return list(dict.fromkeys(tokens)) if len(tokens) > 1 else tokens
     try:
         offered = split_list([value.decode("ascii") for value in values])
     except (Malformed, UnicodeDecodeError):

@@ -15,6 +15,7 @@ from odac.wire.handshake import (
     accept_value,
     offered_subprotocols,
     offered_token,
+    reference_usual_offer,
     reference_usual_response,
     response_101,
     response_error,
@@ -400,3 +401,26 @@ def test_injection_by_subprotocol_or_extension_is_refused() -> None:
         response_101(b"accept", "a\r\nEvil: 1", None, [])
     with pytest.raises(ValueError, match="must be a token"):
         response_101(b"accept", None, "a\r\nEvil: 1", [])
+
+
+@given(st.lists(st.text("ab,!; \t(\x00", max_size=12).map(str.encode) | st.binary(max_size=8), max_size=3))
+def test_the_compiled_offer_is_the_references(values: list[bytes]) -> None:
+    compiled = pytest.importorskip("odac._speedups", reason="not compiled here: no C compiler").usual_offer
+    headers = offers(*values)
+    assert compiled(headers) == reference_usual_offer(headers)
+
+
+@pytest.mark.parametrize("number", [1, 8, 9, 64])
+def test_the_usual_offer_has_at_most_eight_tokens(number: int) -> None:
+    compiled = pytest.importorskip("odac._speedups", reason="not compiled here: no C compiler").usual_offer
+    headers = offers(b",".join(b"p%d" % each for each in range(number)))
+    assert compiled(headers) == reference_usual_offer(headers)
+    assert (compiled(headers) is None) == (number > 8)
+
+
+@pytest.mark.parametrize(
+    "headers", [(), None, [None], [[b"sec-websocket-protocol", b"a"]], [(b"host",)], [(b"a", "b")], [("host", b"b")]]
+)
+def test_the_compiled_offer_leaves_other_objects_to_the_reference(headers: Any) -> None:
+    compiled = pytest.importorskip("odac._speedups", reason="not compiled here: no C compiler").usual_offer
+    assert compiled(headers) is None

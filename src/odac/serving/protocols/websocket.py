@@ -28,6 +28,7 @@ from odac.wire.handshake import (
     response_101,
     response_error,
     upgrade_key,
+    usual_offer,
     usual_response,
 )
 from odac.wire.headers import MAX_LIST
@@ -291,6 +292,7 @@ class WebSocketProtocol(asyncio.Protocol):
         info = transport.get_extra_info
         extensions = self._extensions = {"websocket.http.response": {}, LANE_EXTENSION: self}
         client, server = self.client or info("peername"), info("sockname")
+        offered = usual_offer(headers)
         return {
             "type": "websocket",
             "asgi": {"version": "2.0" if config.interface == "asgi2" else "3.0", "spec_version": "2.4"},
@@ -304,7 +306,7 @@ class WebSocketProtocol(asyncio.Protocol):
             "raw_path": path,
             "query_string": query,
             "headers": headers,
-            "subprotocols": offered_subprotocols(headers),
+            "subprotocols": offered_subprotocols(headers) if offered is None else offered,
             "state": self.app_state.copy(),
             "extensions": extensions,
         }
