@@ -484,10 +484,11 @@ static void trim(const uint8_t *in, Py_ssize_t *begin, Py_ssize_t *end) {
 
 /* usual_cookies(header, cookies): see odac/request.py */
 static PyObject *usual_cookies(PyObject *module, PyObject *const *args, Py_ssize_t count) {
-    if (count != 2 || !PyBytes_CheckExact(args[0]) || !PyDict_CheckExact(args[1])) {
+    if (count != 2 || !PyDict_CheckExact(args[1])) {
         PyErr_SetString(PyExc_TypeError, "usual_cookies(header: bytes, cookies: dict)");
         return NULL;
     }
+    if (!PyBytes_CheckExact(args[0])) Py_RETURN_FALSE;
     const uint8_t *in = (const uint8_t *)PyBytes_AS_STRING(args[0]);
     Py_ssize_t size = PyBytes_GET_SIZE(args[0]);
     for (Py_ssize_t at = 0; at <= size;) {

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, Final, TypeVar, overload
 from urllib.parse import unquote
 
@@ -17,7 +17,6 @@ __all__ = [
     "Data",
     "Request",
     "add_cookies",
-    "parse_cookies",
     "parsed_parts",
     "private_scope",
     "route_path",
@@ -31,13 +30,6 @@ BEARER: Final = "odac.bearer"
 """The key of the scope for a bearer token that the client sent over the connection itself."""
 
 _Default = TypeVar("_Default")
-
-
-def _reference_track(_transport: object, *_objects: object) -> None:
-    """Do nothing: nothing is untracked without the compiled part."""
-
-
-_track = compiled("track", _reference_track)
 
 
 class Data:
@@ -60,11 +52,12 @@ class Request:
         scope: the ASGI scope of the connection (or of an HTTP request).
     """
 
-    __slots__ = ("_cookies", "_data", "_headers", "_is_left_out", "_is_shared", "_query", "_scope")
+    __slots__ = ("_cookies", "_data", "_headers", "_is_read", "_on_read", "_query", "_scope")
 
     def __init__(self, scope: Mapping[str, Any]) -> None:
         self._scope = scope
-        self._is_shared = self._is_left_out = False
+        self._is_read = False
+        self._on_read: Callable[[Any], None] | None = None
         self._data: Data | None = None
         self._headers: Headers | None = None
         self._cookies: dict[str, str] | None = None
@@ -73,18 +66,16 @@ class Request:
     @property
     def scope(self) -> Mapping[str, Any]:
         """The ASGI scope of the handshake."""
-        self._is_shared = True
-        if self._is_left_out:
-            self._is_left_out = False
-            scope: Any = self._scope
-            scope["asgi"] = dict(scope["asgi"])
-            _track(None, scope, scope.get("extensions"))
+        self._is_read = True
+        if self._on_read is not None:
+            on_read, self._on_read = self._on_read, None
+            on_read(self._scope)
         return self._scope
 
     @scope.setter
     def scope(self, scope: Mapping[str, Any]) -> None:
-        self._is_shared = True
-        self._is_left_out = False
+        self._is_read = True
+        self._on_read = None
         self._scope = scope
 
     @property
@@ -138,11 +129,11 @@ class Request:
     def cookies(self) -> Mapping[str, str]:
         """The cookies by name."""
         if self._cookies is None:
-            lines: list[bytes] = []
+            cookies: dict[str, str] = {}
             for key, value in self._scope["headers"]:
-                if key == b"cookie":
-                    lines.append(value)
-            self._cookies = parse_cookies(lines) if lines else {}
+                if key == b"cookie" and not usual_cookies(value, cookies):
+                    add_cookies(value, cookies)
+            self._cookies = cookies
         return self._cookies
 
     @overload
@@ -187,17 +178,20 @@ def scope_of(request: Request) -> Any:
     return request._scope
 
 
-def private_scope(request: Request) -> dict[str, Any] | None:
-    """Copy the scope, so that only the request refers to it, and return the copy; it can be left out of collections.
+def private_scope(request: Request, on_read: Callable[[Any], None]) -> dict[str, Any] | None:
+    """Copy the scope, so that only the request refers to it.
 
-    A copy of a dict that the garbage collector does not track is not tracked either, and would never be. Therefore the
-    copy's dicts are tracked again when the application reads ``request.scope``. If it has read that, or the scope is no
-    dict, there is no copy, and the result is None.
+    Args:
+        request: of the handshake.
+        on_read: called with the copy before the application reads ``request.scope`` for the first time.
+
+    Returns:
+        The copy; None, if the application has read the scope already, or the scope is no dict.
     """
     scope = request._scope
-    if request._is_shared or type(scope) is not dict or type(scope.get("asgi")) is not dict:
+    if request._is_read or type(scope) is not dict:
         return None
-    request._is_left_out = True
+    request._on_read = on_read
     request._scope = copy = scope.copy()
     return copy
 
@@ -211,25 +205,15 @@ def parsed_parts(request: Request) -> list[object]:
 _escaped = re.compile(r"\\(?:([0-3][0-7]{2})|(.))", re.DOTALL)
 
 
-def parse_cookies(headers: Iterable[bytes]) -> dict[str, str]:
-    """Read ``Cookie`` headers as browsers write them; the last of several cookies of one name counts.
+def add_cookies(header: bytes, cookies: dict[str, str]) -> bool:
+    """Add the cookies of a ``Cookie`` header as browsers write it; the last of several cookies of one name counts.
 
     Takes linear time for any bytes. The standard library's ``_unquote``, which Starlette's parser calls, takes
     quadratic time over backslashes in Python before 3.11.10 and 3.12.6 (CVE-2024-7592).
-    """
-    cookies: dict[str, str] = {}
-    for header in headers:
-        if not usual_cookies(header, cookies):
-            add_cookies(header, cookies)
-    return cookies
-
-
-def add_cookies(header: bytes, cookies: dict[str, str]) -> bool:
-    """Add a header's cookies.
 
     Returns:
-        True. The compiled function, which is called first, returns False for a header that has cookies without a name,
-        or in quotation marks: it may have added some of them.
+        True: all were added. The compiled ``usual_cookies``, which is called first, returns False for a header with a
+        cookie that has no name, or whose value is in quotation marks; it may have added those before.
     """
     for chunk in header.decode("latin-1").split(";"):
         name, equals, value = chunk.partition("=")

@@ -63,8 +63,18 @@ def compiled(name: str, reference: F) -> F:
     Args:
         name: in ``_speedups.c``.
         reference: does the same.
+
+    Raises:
+        ImportError: the compiled file is older than the Python files.
     """
-    found: F = getattr(_c, name) if COMPILED else reference
+    if not COMPILED:
+        return reference
+    found: F | None = getattr(_c, name, None)
+    if found is None:
+        raise ImportError(
+            "odac's compiled part is older than its Python files: install Odac again (in a checkout, pip install"
+            " --editable .), or set ODAC_SPEEDUPS=0"
+        )
     return found
 
 

@@ -51,8 +51,8 @@ LIMITS = {
     "echo, binary": (4, 34),
     "delivery": (0, 1),
     "message to a room": (21, 26),
-    "handshake": (101, 165),
-    "handshake, cookie, token and middleware": (166, 272),
+    "handshake": (101, 164),
+    "handshake, cookie, token and middleware": (164, 270),
     "end": (30, 26),
 }
 BYTES = {"idle connection": 820, "idle connection, cookie, token and middleware": 890}

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from odac.request import Request, add_cookies, parse_cookies, route_path, with_lower_names, with_whole_path
+from odac.request import Request, add_cookies, route_path, with_lower_names, with_whole_path
 
 
 def request(*headers: tuple[bytes, bytes], **scope: Any) -> Request:
@@ -107,7 +107,7 @@ def test_any_bytes_can_be_read(junk: bytes) -> None:
 )
 def test_what_a_browser_sends_is_read_as_it_was(cookies: dict[str, str]) -> None:
     header = "; ".join(f"{name}={value}" for name, value in cookies.items())
-    assert parse_cookies([header.encode()] if header else []) == cookies
+    assert request(*([(b"cookie", header.encode())] if header else [])).cookies == cookies
 
 
 @given(st.lists(st.text('ab=;" \t\\\x0b', max_size=20).map(str.encode) | st.binary(max_size=12), max_size=2))
@@ -116,7 +116,7 @@ def test_the_compiled_function_reads_cookies_as_the_reference_does(headers: list
     expected: dict[str, str] = {}
     for header in headers:
         add_cookies(header, expected)
-    assert parse_cookies(headers) == expected
+    assert request(*((b"cookie", header) for header in headers)).cookies == expected
     for header in headers:
         usual: dict[str, str] = {}
         reference: dict[str, str] = {}
@@ -126,16 +126,15 @@ def test_the_compiled_function_reads_cookies_as_the_reference_does(headers: list
 
 
 @pytest.mark.parametrize(
-    ("header", "usual"), [(b"a=1; b=2", True), (b"a=1; b", False), (b'a="1"', False), (b"", False)]
+    ("header", "usual"),
+    [(b"a=1; b=2", True), (b"a=1; b", False), (b'a="1"', False), (b"", False), (bytearray(b"a=1"), False)],
 )
 def test_which_cookies_the_compiled_function_reads(header: bytes, usual: bool) -> None:
     compiled = pytest.importorskip("odac._speedups", reason="not compiled here: no C compiler").usual_cookies
     assert compiled(header, {}) is usual
 
 
-@pytest.mark.parametrize(
-    "arguments", [(), (b"a=1",), ("a=1", {}), (bytearray(b"a=1"), {}), (b"a=1", None), (b"a=1", {}, 1)]
-)
+@pytest.mark.parametrize("arguments", [(), (b"a=1",), (b"a=1", None), (b"a=1", {}, 1)])
 def test_the_compiled_function_takes_nothing_but_a_header_and_a_dict(arguments: tuple[Any, ...]) -> None:
     compiled = pytest.importorskip("odac._speedups", reason="not compiled here: no C compiler").usual_cookies
     with pytest.raises(TypeError, match="cookies: dict"):
@@ -151,7 +150,7 @@ def test_a_long_header_takes_no_longer_than_its_length_says(piece: bytes) -> Non
     """16 KiB is all that a handshake may have; what is quadratic shows at sixteen times that."""
     junk = piece * (262_144 // len(piece))
     begin = time.process_time()
-    parse_cookies([junk, b'a="' + junk + b'"'])
+    assert request((b"cookie", junk), (b"cookie", b'a="' + junk + b'"')).cookies is not None
     assert time.process_time() - begin < 1.0
 
 

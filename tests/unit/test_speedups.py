@@ -156,6 +156,12 @@ def test_where_the_gil_stays_off_pure_python_does_the_work_and_says_so() -> None
     assert done.stderr.count("the compiled part needs the GIL") == 1
 
 
+def test_a_compiled_part_that_is_older_than_the_python_files_says_what_to_do() -> None:
+    done = started("import sys, types; sys.modules['odac._speedups'] = types.ModuleType('odac._speedups'); import odac")
+    assert done.returncode
+    assert "ImportError: odac's compiled part is older than its Python files: install Odac again" in done.stderr
+
+
 FREE_THREADED = bool(sysconfig.get_config_var("Py_GIL_DISABLED"))
 without_gil = pytest.mark.skipif(not FREE_THREADED, reason="not for this one: this build of Python has no other mode")
 

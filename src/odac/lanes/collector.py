@@ -75,22 +75,18 @@ class Collector:
 
     def untrack_connection(self, lane: object, connection: Connection, transport: Any) -> None:
         """Leave this connection out until :meth:`track_connection`."""
-        if type(transport) in self._transports:
-            socket = transport.get_extra_info("socket")
-            untrack(transport, socket, lane, connection, connection.outbox, connection.inbox)
-        else:
-            untrack(None, lane, connection, connection.outbox, connection.inbox)
+        own = transport if type(transport) in self._transports else None
+        socket = None if own is None else own.get_extra_info("socket")
+        untrack(own, socket, lane, connection, connection.outbox, connection.inbox)
 
     def track_connection(self, lane: object, connection: Connection, transport: Any) -> None:
         """Collect this connection like every other object, from its end on."""
-        if type(transport) in self._transports:
-            socket = transport.get_extra_info("socket")
-            track(transport, socket, lane, connection, connection.outbox, connection.inbox)
-        else:
-            track(None, lane, connection, connection.outbox, connection.inbox)
+        own = transport if type(transport) in self._transports else None
+        socket = None if own is None else own.get_extra_info("socket")
+        track(own, socket, lane, connection, connection.outbox, connection.inbox)
         kept = connection.untracked
         if kept is not None:
-            connection.untracked = None
+            connection.extend().untracked = None
             track(None, *kept)
 
 

@@ -392,10 +392,6 @@ class Connection(Typed[In, Out]):
         """Objects of its handshake that are left out of garbage collections with it."""
         return self._extras.untracked if self._extras is not None else None
 
-    @untracked.setter
-    def untracked(self, objects: tuple[object, ...] | None) -> None:
-        self.extend().untracked = objects
-
     @property
     def ended(self) -> tuple[int, str] | None:
         """Code and reason, once the connection has ended."""

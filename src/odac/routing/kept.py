@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable
 from typing import TYPE_CHECKING, Any, Final
 
-from odac.lanes.collector import untrack
+from odac.lanes.collector import track, untrack
 from odac.request import Request, parsed_parts, private_scope, scope_of
 from odac.security.authentication import Authentication
 
@@ -70,7 +70,7 @@ def untrack_handshake(context: Context, admission: Admission) -> None:
     if type(headers) is list:
         _share(headers)
     parts = [context, request, auth, auth.session, admission, extras, headers, scope.get("subprotocols")]
-    own = private_scope(request)
+    own = private_scope(request, _restore)
     if own is not None:
         _share_values(own)
         parts += (own, own.get("extensions"))
@@ -89,30 +89,35 @@ _pairs: dict[tuple[object, ...], tuple[object, ...]] = {}
 def _share(headers: list[Any]) -> None:
     """Replace headers by equal ones that other connections keep as well."""
     for index, header in enumerate(headers):
-        if type(header) is not tuple or [type(each) for each in header] != [bytes, bytes]:
-            continue  # the application has put something else there
-        if header[0] in _REPEATED:
-            found = _pairs.get(header)
-            if found is not None:
-                headers[index] = found
-            elif len(header[1]) <= _LONGEST:
-                _remember(header)
+        if _is_pair(header, bytes, bytes) and header[0] in _REPEATED and len(header[1]) <= _LONGEST:
+            headers[index] = _shared(header)
 
 
 def _share_values(scope: dict[str, Any]) -> None:
-    """Replace other values of a scope by equal ones; an application that reads the scope gets its own of the dicts."""
-    server = scope.get("server")
-    if type(server) is tuple and [type(each) for each in server] == [str, int]:
-        found = _pairs.get(server)
-        if found is None:
-            _remember(server)
-        else:
-            scope["server"] = found
-    if scope["asgi"] == _ASGI:
+    """Replace other values of a scope by equal ones; :func:`_restore` undoes it for what can be changed."""
+    server: Any = scope.get("server")
+    if _is_pair(server, str, int):
+        scope["server"] = _shared(server)
+    if scope.get("asgi") == _ASGI:
         scope["asgi"] = _ASGI
 
 
-def _remember(pair: tuple[object, ...]) -> None:
-    if len(_pairs) >= _MOST:
-        _pairs.clear()
-    _pairs[pair] = pair
+def _restore(scope: dict[str, Any]) -> None:
+    """Prepare a scope for the application, which may change and copy it."""
+    if scope.get("asgi") is _ASGI:
+        scope["asgi"] = _ASGI.copy()
+    track(None, scope, scope.get("extensions"))
+
+
+def _is_pair(value: Any, first: type, second: type) -> bool:
+    """Whether it is a pair of these types; the application may have put anything there."""
+    return type(value) is tuple and len(value) == 2 and type(value[0]) is first and type(value[1]) is second
+
+
+def _shared(pair: tuple[object, ...]) -> tuple[object, ...]:
+    found = _pairs.get(pair)
+    if found is None:
+        if len(_pairs) >= _MOST:
+            _pairs.clear()
+        _pairs[pair] = found = pair
+    return found

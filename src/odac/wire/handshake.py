@@ -39,8 +39,6 @@ AUTH: Final = "odac.auth"
 
 RESUME: Final = "odac.resume"
 """Offered by a client that then sends its positions in rooms with history: the server waits for them."""
-
-_MOST_OFFERED: Final = 8
 TOKEN_PREFIX: Final = "odac-token-"  # noqa: S105 - a prefix, not a secret
 
 _SWITCHING: Final = (
@@ -49,6 +47,8 @@ _SWITCHING: Final = (
 _SUBPROTOCOL_LINE: Final = b"Sec-WebSocket-Protocol: %s\r\n" % SUBPROTOCOL.encode()
 _GUID: Final = b"258EAFA5-E914-47DA-95CA-C5AB0DC85B11"
 _BREAKS: Final = re.compile(rb"[\x00\r\n]")
+_MOST_OFFERED: Final = 8
+"""Tokens of a usual offer: the compiled function compares each with those before it."""
 _OFFER: Final = b"!#$%&'*+-.^_`|~0123456789ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz, "
 
 _HANDSHAKE_HEADERS: Final = frozenset(
@@ -122,10 +122,13 @@ def reference_usual_offer(headers: Sequence[tuple[bytes, bytes]]) -> list[str] |
         headers: of the handshake.
 
     Returns:
-        Nothing is offered: an empty list. None, if it is written in another way: more than one header, tokens that are
-        not separated by a comma and at most one space, or more than eight.
+        The tokens; an empty list if there is no such header. None if the offer is written in another way: in several
+        headers, with other separators than a comma and at most one space, or with more than eight tokens.
     """
-    values = [value for name, value in headers if name == b"sec-websocket-protocol"]
+    values: list[bytes] = []
+    for name, value in headers:
+        if name == b"sec-websocket-protocol":
+            values.append(value)
     if not values:
         return []
     if len(values) > 1 or values[0].translate(None, _OFFER):

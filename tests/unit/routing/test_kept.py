@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import gc
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any
 from weakref import ref
 
@@ -53,6 +54,16 @@ def connection_of(door: Door) -> Connection:
     lane: Any = next(iter(door.state.connections))
     connection: Connection = lane._connection
     return connection
+
+
+@asynccontextmanager
+async def connected(door: Door) -> AsyncIterator[Door]:
+    """The server of a door, with one client, which closes the connection when the test is done with it."""
+    async with door:
+        _, writer = await door.connect()
+        yield door
+        writer.close()
+        await door.ended()
 
 
 async def returned(connection: Connection) -> None:
@@ -188,13 +199,10 @@ def test_a_scope_that_the_handler_has_read_or_set_stays_tracked(sets: bool) -> N
             if sets:
                 scopes[0] = odac.request.scope = {**odac.request.scope}
 
-        async with Door(handler) as door:
-            _, writer = await door.connect()
+        async with connected(Door(handler)):
             assert scope_of(contexts[0].request) is scopes[0]
             assert gc.is_tracked(scopes[0])
             assert not gc.is_tracked(contexts[0].request)
-            writer.close()
-            await door.ended()
 
     on_uvloop(main)
 
@@ -230,14 +238,11 @@ def test_of_a_handler_that_keeps_nothing_nothing_is_kept(kind: str) -> None:
         def handle(odac: Context) -> None:
             odac.ws.on("message", odac.ws.send)
 
-        async with door_of(kind, handle) as door:
-            _, writer = await door.connect()
+        async with connected(door_of(kind, handle)) as door:
             connection = connection_of(door)
             await returned(connection)
             assert connection.untracked is None
             assert connection._extras is None
-            writer.close()
-            await door.ended()
 
     on_uvloop(main)
 
@@ -350,12 +355,9 @@ def test_objects_that_the_application_has_put_in_their_place_stay_tracked(name: 
             setattr(odac, name, Thing())
             contexts.append(odac)
 
-        async with Door(handler) as door:
-            _, writer = await door.connect()
+        async with connected(Door(handler)):
             assert gc.is_tracked(contexts[0])
             assert gc.is_tracked(getattr(contexts[0], name))
-            writer.close()
-            await door.ended()
 
     on_uvloop(main)
 
@@ -365,13 +367,10 @@ def test_a_stopped_server_leaves_nothing_of_a_handshake_out() -> None:
     async def main() -> None:
         contexts: list[Context] = []
         collector.spare_live()
-        async with Door(contexts.append) as door:
-            _, writer = await door.connect()
+        async with connected(Door(contexts.append)) as door:
             assert not gc.is_tracked(contexts[0])
             collector.stop(list(door.state.connections))
             assert all(gc.is_tracked(each) for each in parts_of(contexts[0]))
-            writer.close()
-            await door.ended()
 
     on_uvloop(main)
 
@@ -379,15 +378,12 @@ def test_a_stopped_server_leaves_nothing_of_a_handshake_out() -> None:
 def test_nothing_is_left_out_of_a_connection_that_is_not() -> None:
     async def main() -> None:
         contexts: list[Context] = []
-        async with Door(contexts.append) as door:
-            _, writer = await door.connect()
+        async with connected(Door(contexts.append)):
             gc.collect()
             assert all(gc.is_tracked(each) for each in parts_of(contexts[0]))
             admission: Any = contexts[0].auth._listener
             kept.untrack_handshake(contexts[0], admission)
             assert contexts[0].ws.untracked is None
-            writer.close()
-            await door.ended()
 
     on_uvloop(main)
 
@@ -457,14 +453,11 @@ def test_headers_of_another_kind_are_left_as_they_are(header: object) -> None:
             scope["server"] = None
             return True
 
-        async with Door(contexts.append, middleware) as door:
-            _, writer = await door.connect()
+        async with connected(Door(contexts.append, middleware)):
             assert header not in kept._pairs.values()
             assert contexts[0].request.scope["headers"][-1] is header
             assert contexts[0].request.scope["server"] is None
             assert contexts[0].ws.is_open
             assert not gc.is_tracked(contexts[0])
-            writer.close()
-            await door.ended()
 
     on_uvloop(main)

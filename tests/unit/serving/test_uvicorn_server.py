@@ -3,12 +3,16 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import pytest
+import uvloop
 
 from odac import Limits, Odac
 from odac.lanes.collector import collector
+from odac.serving import acceptors
 from odac.serving.loading import Found
 from odac.serving.options import ServeOptions
 from odac.serving.uvicorn_config import UvicornConfig
@@ -21,10 +25,10 @@ SECRET = "a secret for the tests, and a long one"
 async def app(scope: Any, receive: Any, send: Any) -> None: ...
 
 
-def server(*signals: signal.Signals) -> Server:
+def server(*signals: signal.Signals, sockets: Sequence[socket.socket] = ()) -> Server:
     return Server(
         UvicornConfig(app, ServeOptions(), Limits()),
-        [],
+        sockets,
         tls=None,
         apps=[],
         limits=Limits(),
@@ -100,3 +104,29 @@ def test_the_garbage_collector_leaves_out_live_connections_while_it_serves(monke
     asyncio.run(made.serve())
     assert spared == [COMPILED]
     assert not collector.spares
+
+
+@pytest.mark.parametrize(
+    ("loop_factory", "further"), [(uvloop.new_event_loop, acceptors.FURTHER), (asyncio.new_event_loop, 0)]
+)
+def test_a_burst_starts_further_servers_where_the_event_loop_accepts_one_connection_in_a_turn(
+    monkeypatch: pytest.MonkeyPatch, loop_factory: Callable[[], asyncio.AbstractEventLoop], further: int
+) -> None:
+    monkeypatch.setattr(acceptors, "BURST", 1)  # so that no clock decides whether there is one
+    monkeypatch.setattr(acceptors, "QUIET", 10**6)
+    monkeypatch.setattr("odac.serving.uvicorn_server.spare_what_stays", lambda: None)
+    listening = socket.create_server(("127.0.0.1", 0))
+    made = server(sockets=[listening])
+    adjusted: list[int] = []
+    original = acceptors.Acceptors.adjust
+
+    async def adjust(self: acceptors.Acceptors) -> None:
+        accepted = self._accepted
+        await original(self)
+        adjusted.extend([len(self._further)] if accepted else [])
+        made.should_exit = bool(adjusted)
+
+    monkeypatch.setattr(acceptors.Acceptors, "adjust", adjust)
+    with socket.create_connection(listening.getsockname(), 20), asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(asyncio.wait_for(made.serve(), 60))
+    assert adjusted == [further]
