@@ -1167,7 +1167,10 @@ static int start(PyObject *self) {
                         "%{GLOBAL} has one interpreter for all)");
         return -1;
     }
-    if (kinds['0'] == 0) fill_kinds(), fill_base64url();
+    if (kinds['0'] == 0) {
+        fill_kinds();
+        fill_base64url();
+    }
     const struct { PyObject **name; const char *text; } names[] = {
         {&fd_name, "fd"}, {&lane.failed, "failed"}, {&lane.undecodable, "undecodable"}, {&lane.follow, "follow"},
         {&lane.uncork, "uncork"}, {&lane.write_rest, "write_rest"},

@@ -206,7 +206,7 @@ def test_a_server_that_stops_ends_connections_with_what_clients_come_back_after(
         assert receive(client) == "ready"
         process.send_signal(signal.SIGTERM)
         if kind == "hypercorn" and sys.version_info >= (3, 12):
-            # It waits for asyncio's server, which from Python 3.12 on has closed only when its connections have.
+            # It awaits the server's wait_closed(), which since Python 3.12 returns only when all connections have ended.
             with pytest.raises(TimeoutError):
                 client.recv(HYPERCORNS_GRACE + 2)
             client.close()

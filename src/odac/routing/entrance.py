@@ -31,9 +31,9 @@ from odac.realtime.taskless import in_task
 from odac.request import BEARER, Request, scope_of
 from odac.routing.admission import Admission
 from odac.routing.bearers import receive_bearer
-from odac.routing.kept import UNSHARED, references, untrack_handshake
 from odac.routing.middleware import Middleware, MiddlewareRegistry
 from odac.routing.router import Route
+from odac.routing.untracked_handshake import UNSHARED, references, untrack_handshake
 from odac.routing.verdict import begin_passing, passes
 from odac.security.authentication import Authentication, AuthService
 from odac.security.token import Tokens

@@ -117,7 +117,7 @@ class Gate:
             entrance = self._entrance
             prepared = entrance.prepare(route, parameters, scope, connection, offered)
             handling = entrance.handle(route, offered, *prepared)
-            del prepared  # a reference from here would count as the application's: see odac.routing.kept
+            del prepared  # a reference from here would count as the application's: see odac.routing.untracked_handshake
             await handshake.serve(connection, handling)
 
     def begin(

@@ -25,11 +25,11 @@ QUIET: Final = 10
 class Acceptors:
     """Accepts connections, during a burst several in one turn of the event loop.
 
-    libuv accepts one connection of a listening socket in each turn. When thousands of clients return at once, each
-    handshake costs a turn then: ``epoll_wait`` and cold caches. Therefore further servers listen on duplicates of the
-    socket during a burst, and libuv accepts one connection for each of them. They are closed after it, because each
-    one that finds no connection costs a system call that fails. asyncio's own event loop needs none: it accepts until
-    the queue is empty.
+    libuv accepts one connection of a listening socket in each turn. If thousands of clients reconnect at once, each
+    handshake takes a turn of its own: a call of ``epoll_wait``, and cold caches. Therefore further servers listen on
+    duplicates of the socket during a burst, and libuv accepts one connection for each of them. They are closed
+    afterwards, because each one that finds no connection costs a system call that fails. asyncio's own event loop needs
+    none: it accepts until the queue is empty.
 
     Args:
         listen: starts a server on a socket. The server closes the socket when it is closed.

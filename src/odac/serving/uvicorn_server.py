@@ -191,7 +191,7 @@ class Server(uvicorn.Server):
         self._on_started()
 
     async def on_tick(self, counter: int) -> bool:
-        """Called by uvicorn every 0.1 s."""
+        """Adjust the number of servers that accept connections; uvicorn calls this every 0.1 s."""
         if self._acceptors is not None:
             await self._acceptors.adjust()
         return await super().on_tick(counter)

@@ -121,7 +121,7 @@ class Node:
             with urllib.request.urlopen(f"{self.running.url}/odac/health", timeout=30) as answer:
                 return int(answer.status)
         except urllib.error.HTTPError as error:
-            with error:  # open, and a warning on Python 3.14, until then
+            with error:  # left open, it is a ResourceWarning on Python 3.14
                 return error.code
 
     async def until_health(self, status: int, timeout: float = DEADLINE) -> None:

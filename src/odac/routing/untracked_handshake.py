@@ -73,7 +73,10 @@ def untrack_handshake(context: Context, admission: Admission) -> None:
     own = private_scope(request, _restore)
     if own is not None:
         _share_values(own)
-        parts += (own, own.get("extensions"))
+        extensions = own.get("extensions")
+        if type(extensions) is dict:
+            own["extensions"] = extensions = extensions.copy()  # an app around this one may have the handshake's
+        parts += (own, extensions)
     parsed = parsed_parts(request)
     if parsed:
         parts += parsed

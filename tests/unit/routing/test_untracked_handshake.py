@@ -15,7 +15,7 @@ from odac import Context
 from odac.lanes.collector import collector
 from odac.realtime.connection import Connection
 from odac.request import parsed_parts, scope_of
-from odac.routing import kept
+from odac.routing import untracked_handshake
 from odac.speedups import COMPILED
 from odac.wire.frames import TEXT, encode_masked_frame
 from tests.unit.lanes.test_collector import Door, Thing, on_uvloop
@@ -181,6 +181,28 @@ def test_a_copy_that_a_listener_makes_of_a_dict_is_collected(kind: str, place: s
             await door.ended()
             gc.collect()
             assert things[0]() is None
+
+    on_uvloop(main)
+
+
+@compiled_only
+@pytest.mark.usefixtures("spares")
+def test_copies_that_an_app_around_this_one_makes_of_its_dicts_are_tracked() -> None:
+    scopes: list[dict[str, Any]] = []
+
+    class Wrapped(Door):
+        async def _wrapping(self, scope: Any, receive: Any, send: Any) -> None:
+            scopes.append(scope)
+            await super()._wrapping(scope, receive, send)
+
+    async def main() -> None:
+        contexts: list[Context] = []
+        async with connected(Wrapped(contexts.append, is_wrapped=True)):
+            await returned(contexts[0].ws)
+            assert not gc.is_tracked(contexts[0])
+            (scope,) = scopes
+            assert gc.is_tracked(scope.copy())
+            assert gc.is_tracked(scope["extensions"].copy())
 
     on_uvloop(main)
 
@@ -382,7 +404,7 @@ def test_nothing_is_left_out_of_a_connection_that_is_not() -> None:
             gc.collect()
             assert all(gc.is_tracked(each) for each in parts_of(contexts[0]))
             admission: Any = contexts[0].auth._listener
-            kept.untrack_handshake(contexts[0], admission)
+            untracked_handshake.untrack_handshake(contexts[0], admission)
             assert contexts[0].ws.untracked is None
 
     on_uvloop(main)
@@ -412,7 +434,7 @@ def test_connections_share_equal_headers_and_no_secrets() -> None:
             assert first.headers.getlist("user-agent") == ["a", "x" * 257]
             assert first.cookie("a") == "b"
             assert first.bearer == "a"
-            assert not any(name in (b"cookie", b"authorization") for name, _ in kept._pairs)
+            assert not any(name in (b"cookie", b"authorization") for name, _ in untracked_handshake._pairs)
             for writer in writers:
                 writer.close()
             await door.ended()
@@ -424,13 +446,13 @@ def test_connections_share_equal_headers_and_no_secrets() -> None:
 @pytest.mark.usefixtures("spares")
 def test_the_headers_that_are_shared_are_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     async def main() -> None:
-        monkeypatch.setattr(kept, "_MOST", 8)
+        monkeypatch.setattr(untracked_handshake, "_MOST", 8)
         contexts: list[Context] = []
         async with Door(contexts.append) as door:
             for number in range(20):
                 _, writer = await door.connect(b"User-Agent: %d\r\n" % number)
                 assert contexts[number].request.header("user-agent") == str(number)
-                assert len(kept._pairs) <= 8
+                assert len(untracked_handshake._pairs) <= 8
                 writer.close()
             await door.ended()
 
@@ -454,7 +476,7 @@ def test_headers_of_another_kind_are_left_as_they_are(header: object) -> None:
             return True
 
         async with connected(Door(contexts.append, middleware)):
-            assert header not in kept._pairs.values()
+            assert header not in untracked_handshake._pairs.values()
             assert contexts[0].request.scope["headers"][-1] is header
             assert contexts[0].request.scope["server"] is None
             assert contexts[0].ws.is_open
